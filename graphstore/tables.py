@@ -1,0 +1,227 @@
+"""The tables of the graph. Every time is epoch milliseconds in UTC, the same integer on SQLite and PostgreSQL.
+
+Users and items carry a stable integer key beside the shop's own id: keys make edges, packed lists and tensors small.
+Counts are integers and times are minima and maxima, so that no order, batching or repetition of events can change a
+row. A weight is computed when it is read (`graphstore.snapshot`), never stored: stored floats would depend on order.
+
+There are no foreign keys: `graphstore.ingest` takes every key from the row that it has just joined, in the same
+transaction, and checking each again costs a tenth of the hot path.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+EVENT_TYPES = ("view", "click", "cart", "purchase", "rating")
+"""The code of an event type in `interactions.event_type` is its place here, as in `stream.events.EventType`."""
+
+COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
+"""The count column of each event type in `edges` and `item_buckets`."""
+
+HOUR_MS = 3_600_000
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives a rowid, hence a 64-bit key without a second index, only to INTEGER PRIMARY KEY.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+EpochMs = BigInteger
+ID_LENGTH = 128
+
+
+def _counts() -> list[Column[int]]:
+    return [Column(name, Integer, nullable=False, server_default="0") for name in COUNT_COLUMNS]
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_key", Key, primary_key=True),
+    Column("user_id", String(ID_LENGTH), nullable=False, unique=True),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_key", Key, primary_key=True),
+    Column("item_id", String(ID_LENGTH), nullable=False, unique=True),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("categories", Text, nullable=False, server_default="[]"),  # a JSON array of strings
+    Column("brand", Text, nullable=False, server_default=""),
+    Column("price", Float),
+    Column("available", Boolean, nullable=False, server_default="1"),
+    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the catalogue's last word
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("interaction_key", Key, primary_key=True),  # the order of ingestion
+    Column("event_id", String(ID_LENGTH), nullable=False, unique=True),
+    Column("event_type", SmallInteger, nullable=False),  # index into EVENT_TYPES
+    Column("user_key", Key, nullable=False),
+    Column("item_key", Key, nullable=False),
+    Column("event_time", EpochMs, nullable=False),
+    Column("ingest_time", EpochMs, nullable=False),
+    Column("value", Float),
+    Column("quantity", Integer),
+    Column("request_id", String(ID_LENGTH)),
+    Column("position", Integer),
+    Index(None, "user_key", "event_time"),
+    Index(None, "event_time"),
+)
+
+edges = Table(
+    "edges",
+    metadata,
+    Column("user_key", Key, primary_key=True, autoincrement=False),
+    Column("item_key", Key, primary_key=True, autoincrement=False),
+    *_counts(),
+    Column("first_time", EpochMs, nullable=False),
+    Column("last_time", EpochMs, nullable=False),
+)
+
+item_buckets = Table(
+    "item_buckets",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # event_time // HOUR_MS
+    Column("item_key", Key, primary_key=True, autoincrement=False),
+    *_counts(),
+)
+
+impressions = Table(
+    "impressions",
+    metadata,
+    Column("request_id", String(ID_LENGTH), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", String(ID_LENGTH), nullable=False),
+    Column("item_id", String(ID_LENGTH), nullable=False),
+    Column("slot", String(ID_LENGTH), nullable=False),
+    Column("event_time", EpochMs, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("propensity", Float, nullable=False),
+    Column("source", Text, nullable=False),
+    Index(None, "event_time"),
+)
+
+attributions = Table(
+    "attributions",
+    metadata,
+    Column("event_id", String(ID_LENGTH), primary_key=True),
+    Column("request_id", String(ID_LENGTH), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("event_type", SmallInteger, nullable=False),
+    Column("event_time", EpochMs, nullable=False),
+    Index(None, "request_id", "position"),
+)
+
+stream_progress = Table(
+    "stream_progress",
+    metadata,
+    Column("topic", String(ID_LENGTH), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("updated_at", EpochMs, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("snapshot_id", String(ID_LENGTH), primary_key=True),
+    Column("as_of", EpochMs, nullable=False),
+    Column("last_interaction_key", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created_at", EpochMs, nullable=False),
+    Column("users", Integer, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("interactions", Integer, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("model_version", String(ID_LENGTH), primary_key=True),
+    Column("kind", String(32), nullable=False),  # closed_form, graphsage, incremental
+    Column("status", String(32), nullable=False),  # candidate, champion, kept, retired
+    Column("parent_version", String(ID_LENGTH)),
+    Column("snapshot_id", String(ID_LENGTH), nullable=False),
+    Column("bundle", Text, nullable=False),  # its directory
+    Column("metrics", Text, nullable=False, server_default="{}"),  # JSON
+    Column("gate", Text, nullable=False, server_default="{}"),  # JSON: verdict, reasons
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("created_at", EpochMs, nullable=False),
+    Column("promoted_at", EpochMs),
+)
+
+# At most one champion, whatever two schedulers try at once.
+Index(
+    "uq_models_champion",
+    models.c.status,
+    unique=True,
+    sqlite_where=models.c.status == "champion",
+    postgresql_where=models.c.status == "champion",
+)
+
+training_runs = Table(
+    "training_runs",
+    metadata,
+    Column("run_id", String(ID_LENGTH), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("status", String(32), nullable=False),  # running, promoted, kept, failed
+    Column("snapshot_id", String(ID_LENGTH)),
+    Column("model_version", String(ID_LENGTH)),
+    Column("started_at", EpochMs, nullable=False),
+    Column("finished_at", EpochMs),
+    Column("error", Text),
+)
+
+retrain_requests = Table(
+    "retrain_requests",
+    metadata,
+    Column("request_key", Key, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", String(64), nullable=False),
+    Column("requested_at", EpochMs, nullable=False),
+    Column("run_id", String(ID_LENGTH)),  # the run that took it; null while it waits
+)
+
+metric_windows = Table(
+    "metric_windows",
+    metadata,
+    Column("metric", String(64), primary_key=True),
+    Column("segment", String(ID_LENGTH), primary_key=True),  # all, or model:…, slot:…, variant:…
+    Column("window_start", EpochMs, primary_key=True, autoincrement=False),
+    Column("window_end", EpochMs, primary_key=True, autoincrement=False),
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("detail", Text, nullable=False, server_default="{}"),  # JSON: counts, verdicts, the report's path
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("user_id", String(ID_LENGTH), primary_key=True),
+    Column("requested_at", EpochMs, nullable=False),
+    Column("completed_at", EpochMs),
+    Column("receipt", Text, nullable=False, server_default="{}"),  # JSON
+)

@@ -1,0 +1,25 @@
+"""Settings of the stream, read from the environment once, in main."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StreamConfig(BaseSettings):
+    """How to reach Kafka, and how the worker batches."""
+
+    model_config = SettingsConfigDict(env_prefix="SAGESTREAM_", frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, comma separated")
+    kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str | None = Field(None, description="SASL user")
+    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ssl_cafile: str | None = Field(None, description="CA file for SSL")
+    kafka_partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics that Sagestream creates")
+    kafka_replication: int = Field(1, ge=1, le=16, description="replication factor of those topics")
+    producer_linger_ms: int = Field(20, ge=0, le=10_000, description="how long the producer gathers a batch")
+    worker_id: str = Field("worker-1", description="static group membership: one of its own for each live worker")
+    worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")
+    worker_batch_seconds: float = Field(0.02, gt=0, le=5, description="how long the worker gathers record batches")
+    worker_fetch_wait_seconds: float = Field(0.04, gt=0, le=5, description="how long one fetch waits at the broker")
+    worker_port: int = Field(6066, ge=0, le=65535, description="the worker's own health and metrics port")
