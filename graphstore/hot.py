@@ -1,0 +1,117 @@
+"""The hot neighbourhood in Redis: what a shopper touched last, what they have seen, what is trending, what items are.
+
+Arrives: interactions after their SQL commit, catalogue rows. Leaves: the keys below. Next: `serving` reads them.
+
+Every command is idempotent (`ZADD GT`, `SADD`, `SET`, absolute counts, never `ZINCRBY`): a batch that a crash delivers
+again leaves the same content. All of it can be rebuilt from SQL. Nothing here imports SQLAlchemy: the web process
+reads through this module.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from redis import Redis
+
+ITEM_IDS = "item_ids"
+"""Hash: item_key → item_id, for lists that are packed as integers."""
+
+
+def recent_key(user_id: str) -> str:
+    """Sorted set: item_id by the time (epoch ms) of the last interaction with it."""
+    return f"recent:{user_id}"
+
+
+def seen_key(user_id: str) -> str:
+    """Set: every item_id that the shopper interacted with."""
+    return f"seen:{user_id}"
+
+
+def trending_key(window: str) -> str:
+    """Sorted set: item_id by its count in the window (`1h`, `24h`, `7d`)."""
+    return f"trending:{window}"
+
+
+def item_key(item_id: str) -> str:
+    """JSON of `Item`."""
+    return f"item:{item_id}"
+
+
+class Item(msgspec.Struct, frozen=True):
+    """What a reader needs of an item."""
+
+    item_key: int
+    item_id: str
+    title: str = ""
+    categories: list[str] = []
+    brand: str = ""
+    price: float | None = None
+    available: bool = True
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Item).decode
+
+
+def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) -> None:
+    """Write (user_id, item_id, event_time ms) to `recent:` and `seen:` in one pipeline; `recent:` keeps the newest."""
+    newest: dict[str, dict[str, int]] = {}
+    for user_id, item_id, time in touches:
+        items = newest.setdefault(user_id, {})
+        items[item_id] = max(time, items.get(item_id, time))
+    pipeline = redis.pipeline(transaction=False)
+    for user_id, items in newest.items():
+        pipeline.zadd(recent_key(user_id), dict(items), gt=True)
+        pipeline.zremrangebyrank(recent_key(user_id), 0, -keep - 1)
+        pipeline.sadd(seen_key(user_id), *items)
+    pipeline.execute()
+
+
+def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
+    """The shopper's last items, newest first, with the time (epoch ms) of the last interaction."""
+    rows = redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True)
+    return [(item.decode(), int(time)) for item, time in rows]
+
+
+def seen(redis: Redis, user_id: str) -> set[str]:
+    """Every item that the shopper interacted with."""
+    return {item.decode() for item in redis.smembers(seen_key(user_id))}
+
+
+def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None:
+    """Replace a window's list at once: a reader sees the old one or the new one, never a mixture."""
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.delete(trending_key(window))
+    if scores:
+        pipeline.zadd(trending_key(window), dict(scores))
+    pipeline.execute()
+
+
+def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
+    """The window's top items with their counts, highest first."""
+    rows = redis.zrevrange(trending_key(window), 0, count - 1, withscores=True)
+    return [(item.decode(), float(score)) for item, score in rows]
+
+
+def set_items(redis: Redis, items: Iterable[Item]) -> None:
+    """Write `item:{item_id}` and the key map of many items."""
+    pipeline = redis.pipeline(transaction=False)
+    for item in items:
+        pipeline.set(item_key(item.item_id), _encode(item))
+        pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
+    pipeline.execute()
+
+
+def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
+    """The items in the order asked, None for one that Redis does not know."""
+    if not item_ids:
+        return []
+    return [None if raw is None else _decode(raw) for raw in redis.mget([item_key(i) for i in item_ids])]
+
+
+def get_items_by_key(redis: Redis, item_keys: Sequence[int]) -> list[Item | None]:
+    """The same by integer key, for packed lists."""
+    if not item_keys:
+        return []
+    names = redis.hmget(ITEM_IDS, [str(key) for key in item_keys])
+    found = iter(get_items(redis, [name.decode() for name in names if name is not None]))
+    return [None if name is None else next(found) for name in names]
