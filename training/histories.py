@@ -1,0 +1,120 @@
+"""Events as columns, and shoppers as ragged histories: the two shapes that every term of the score reads.
+
+Arrives: a snapshot (training, publishing) or a few rows of SQL (near-line). Leaves: `EventLog` to fit on, `Histories`
+to score. Items are rows of one item order: the snapshot's while fitting, the bundle's while serving.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from graphstore.snapshot import Snapshot
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Interactions as columns, sorted by time: a time window is a slice."""
+
+    users: IntArray  # [num_events] row of the user
+    items: IntArray  # [num_events] row of the item
+    times: IntArray  # [num_events] epoch ms, ascending
+    types: npt.NDArray[np.int8]  # [num_events] place in graphstore.tables.EVENT_TYPES
+    weights: npt.NDArray[np.float32]  # [num_events] what an event of its type weighs
+    num_users: int
+    num_items: int
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """Every event of the snapshot."""
+        edges = snapshot.events
+        users, items = edges.edge_index.numpy()
+        return cls(
+            users=users,
+            items=items,
+            times=edges.edge_time.numpy(),
+            types=edges.edge_type_code.numpy(),
+            weights=edges.edge_weight.numpy(),
+            num_users=snapshot.num_users,
+            num_items=snapshot.num_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, start: int | None = None, end: int | None = None) -> Self:
+        """Events with start <= time < end (epoch ms), None for no bound; views, not copies."""
+        first = 0 if start is None else int(np.searchsorted(self.times, start, side="left"))
+        last = len(self) if end is None else int(np.searchsorted(self.times, end, side="left"))
+        part = slice(first, max(first, last))
+        return type(self)(
+            users=self.users[part],
+            items=self.items[part],
+            times=self.times[part],
+            types=self.types[part],
+            weights=self.weights[part],
+            num_users=self.num_users,
+            num_items=self.num_items,
+        )
+
+    def histories(self, users: IntArray, *, before: int | None = None, last: int | None = None) -> "Histories":
+        """The histories of `users` [B] in that order: events before the time `before`, at most the `last` newest."""
+        log = self if before is None else self.between(end=before)
+        order = np.argsort(log.users, kind="stable")  # stable: each user's events stay in time order
+        starts = np.searchsorted(log.users[order], users, side="left")
+        ends = np.searchsorted(log.users[order], users, side="right")
+        if last is not None:
+            starts = np.maximum(starts, ends - last)
+        lengths = ends - starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # Position p of the output stands at start[b] + (p - offset[b]) of the user-sorted log.
+        picked = order[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)]
+        return Histories(offsets=offsets, items=log.items[picked], times=log.times[picked], types=log.types[picked])
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Ragged histories: user b's events stand at offsets[b]:offsets[b + 1], oldest first."""
+
+    offsets: IntArray  # [B + 1]
+    items: IntArray  # [n] row of the item
+    times: IntArray  # [n] epoch ms
+    types: npt.NDArray[np.int8]  # [n]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[tuple[int, int, int]]]) -> Self:
+        """From each user's (item row, time, type), in any order; ties in time keep theirs."""
+        ordered = [sorted(user, key=lambda row: row[1]) for user in rows]
+        flat = np.array([row for user in ordered for row in user], dtype=np.int64).reshape(-1, 3)
+        return cls(
+            offsets=np.concatenate([[0], np.cumsum([len(user) for user in ordered])]).astype(np.int64),
+            items=flat[:, 0],
+            times=flat[:, 1],
+            types=flat[:, 2].astype(np.int8),
+        )
+
+    def __len__(self) -> int:
+        """The number of users."""
+        return len(self.offsets) - 1
+
+    def rows(self) -> IntArray:
+        """The user's place [n] in the batch of each event."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def ranks(self) -> IntArray:
+        """How many events of the same user are newer [n]: 0 for the newest."""
+        return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
+
+    def block(self, start: int, end: int) -> Self:
+        """Users start:end of the batch."""
+        first, last = self.offsets[start], self.offsets[end]
+        return type(self)(
+            offsets=self.offsets[start : end + 1] - first,
+            items=self.items[first:last],
+            times=self.times[first:last],
+            types=self.types[first:last],
+        )
