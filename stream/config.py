@@ -17,6 +17,7 @@ class StreamConfig(BaseSettings):
     kafka_ssl_cafile: str | None = Field(None, description="CA file for SSL")
     kafka_partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics that Sagestream creates")
     kafka_replication: int = Field(1, ge=1, le=16, description="replication factor of those topics")
+    producer_idempotent: bool = Field(True, description="producer ids; off for the embedded broker, which has none")
     producer_linger_ms: int = Field(20, ge=0, le=10_000, description="how long the producer gathers a batch")
     worker_id: str = Field("worker-1", description="static group membership: one of its own for each live worker")
     worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")

@@ -150,6 +150,8 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
     """
     if len(raw) > MAX_EVENT_BYTES:
         raise InvalidEvent(f"{len(raw)} bytes, over the bound of {MAX_EVENT_BYTES}")
+    if b"\\u0000" in raw:
+        raise InvalidEvent("a NUL character, which PostgreSQL cannot store")
     try:
         event = _decoder(kind).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -26,14 +26,15 @@ class DeliveryError(RuntimeError):
 class EventProducer:
     """A kafka-python producer that never loses a failure: `flush` raises for everything that did not arrive.
 
-    `idempotent=False` is for the embedded broker, which does not know producer ids; acknowledgements still come from
-    all replicas, and event ids make a repeated delivery harmless.
+    Without producer ids (`producer_idempotent` off) one request at a time keeps the order, and event ids make a
+    repeated delivery harmless.
     """
 
-    def __init__(self, config: StreamConfig, *, idempotent: bool = False) -> None:
+    def __init__(self, config: StreamConfig) -> None:
         self._producer = KafkaProducer(
             acks="all",
-            enable_idempotence=idempotent,
+            enable_idempotence=config.producer_idempotent,
+            max_in_flight_requests_per_connection=5 if config.producer_idempotent else 1,
             linger_ms=config.producer_linger_ms,
             delivery_timeout_ms=120_000,
             request_timeout_ms=10_000,

@@ -1,0 +1,125 @@
+"""Child processes under supervision: started in their own group, watched, restarted, and never left behind."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+LOG_TAIL_BYTES = 2_000
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessFailed(RuntimeError):
+    """A child ended, or did not become ready, when it should have run; the message holds the end of its log."""
+
+
+def _die_with_parent() -> None:
+    """Linux: the kernel ends the child when its parent dies, even by SIGKILL."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # Ctrl-C reaches the whole foreground group: the parent alone decides the order in which children stop.
+    os.setpgid(0, 0)
+
+
+@dataclass
+class Child:
+    """One child process and how to start it again. Its output goes to `log`, appended."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    restarts: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; raises `OSError` where the command cannot be run."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(self.command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                preexec_fn=_die_with_parent,  # started before any thread of ours forks
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs now."""
+        return self.pid is not None
+
+    def tail(self) -> str:
+        """The end of its log, for error messages."""
+        return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if self.log.exists() else ""
+
+    def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Block until `ready` says so; raises `ProcessFailed` when it ends first or takes too long."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if not self.alive:
+                raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
+            time.sleep(0.05)
+
+    def request_stop(self) -> None:
+        """SIGTERM, without waiting."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> bool:
+        """SIGTERM, then SIGKILL after the time; True where it went by itself."""
+        if self._process is None or self._process.poll() is not None:
+            return True
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            logger.warning("%s did not stop within %g s and is killed", self.name, timeout_seconds)
+            self._process.kill()
+            self._process.wait()
+            return False
+        return True
+
+
+class Supervisor:
+    """A set of children: restarts what dies, stops all in the reverse order of their start."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+
+    def start(self, child: Child) -> Child:
+        """Start a child and keep it."""
+        child.start()
+        self.children.append(child)
+        return child
+
+    def restart_dead(self) -> list[Child]:
+        """Start again whatever ended by itself; returns those, so that the caller can say so."""
+        dead = [child for child in self.children if not child.alive]
+        for child in dead:
+            child.restarts += 1
+            child.start()
+        return dead
+
+    def stop(self) -> list[str]:
+        """Stop all; the names of those that had to be killed."""
+        killed = [child.name for child in reversed(self.children) if not child.stop()]
+        self.children.clear()
+        return killed

