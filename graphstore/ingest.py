@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
-from graphstore.tables import COUNT_COLUMNS, HOUR_MS
+from graphstore.tables import COUNT_COLUMNS, HOUR_MS, stream_progress
 
 
 class InteractionRow(NamedTuple):
@@ -202,6 +202,11 @@ def record_progress(connection: Connection, topic: str, next_offsets: dict[int, 
     """Note how far each partition is durable, for audit and lag; an offset never moves back."""
     rows = [(topic, partition, offset, now) for partition, offset in sorted(next_offsets.items())]
     _execute_many(connection, _UPSERT_PROGRESS, rows)
+
+
+def forget_progress(connection: Connection) -> None:
+    """Drop all offsets: the log they belong to is gone (an embedded broker keeps it in memory only)."""
+    connection.execute(delete(stream_progress))
 
 
 def _execute_many(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:

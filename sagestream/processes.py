@@ -32,12 +32,16 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Child:
-    """One child process and how to start it again. Its output goes to `log`, appended."""
+    """One child process and how to start it again. Its output goes to `log`, appended.
+
+    Children of a higher `tier` are stopped before those of a lower one, on which they stand.
+    """
 
     name: str
     command: Sequence[str]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    tier: int = 0
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -85,9 +89,9 @@ class Child:
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> bool:
         """SIGTERM, then SIGKILL after the time; True where it went by itself."""
-        if self._process is None or self._process.poll() is not None:
+        self.request_stop()
+        if self._process is None:
             return True
-        self._process.terminate()
         try:
             self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -99,7 +103,7 @@ class Child:
 
 
 class Supervisor:
-    """A set of children: restarts what dies, stops all in the reverse order of their start."""
+    """A set of children: restarts what dies, stops all, tier by tier."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
@@ -119,7 +123,12 @@ class Supervisor:
         return dead
 
     def stop(self) -> list[str]:
-        """Stop all; the names of those that had to be killed."""
-        killed = [child.name for child in reversed(self.children) if not child.stop()]
+        """Stop all, those of one tier at once; the names of those that had to be killed."""
+        killed = []
+        for tier in sorted({child.tier for child in self.children}, reverse=True):
+            leaving = [child for child in self.children if child.tier == tier]
+            for child in leaving:
+                child.request_stop()
+            killed += [child.name for child in leaving if not child.stop()]
         self.children.clear()
         return killed

@@ -202,6 +202,15 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
     return app
 
 
+def health(app: BatchApp) -> dict[str, str]:
+    """Whether the worker has joined its group and reads, for its probe."""
+    if not app.started:
+        return {"stream": "starting"}
+    if app.rebalancing or not app.rebalancing_count:
+        return {"stream": "waiting for its partitions"}
+    return {"stream": "ok"}
+
+
 def _agent(app: BatchApp, handle: Callable[[list[ConsumerRecord]], Awaitable[None]], within_seconds: float) -> Any:
     async def run(stream: Any) -> None:
         async for records in record_batches(stream, max_batches=MAX_BATCHES, within_seconds=within_seconds):

@@ -5,11 +5,12 @@ Arrives: structs of `stream.events`. Leaves: messages on Kafka, acknowledged by 
 
 import logging
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from msgspec import Struct
 
 from stream.config import StreamConfig
@@ -27,10 +28,10 @@ class EventProducer:
     """A kafka-python producer that never loses a failure: `flush` raises for everything that did not arrive.
 
     Without producer ids (`producer_idempotent` off) one request at a time keeps the order, and event ids make a
-    repeated delivery harmless.
+    repeated delivery harmless. Raises `KafkaTimeoutError` where no broker answers within `bootstrap_seconds`.
     """
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 10.0) -> None:
         self._producer = KafkaProducer(
             acks="all",
             enable_idempotence=config.producer_idempotent,
@@ -38,6 +39,7 @@ class EventProducer:
             linger_ms=config.producer_linger_ms,
             delivery_timeout_ms=120_000,
             request_timeout_ms=10_000,
+            bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
             **connection_settings(config),
         )
         self._lock = threading.Lock()
@@ -82,12 +84,13 @@ class EventProducer:
         if failed:
             raise DeliveryError(f"{failed} events did not reach Kafka: {error_seen}") from error_seen
 
-    def close(self) -> None:
+    def close(self, timeout_seconds: float = 30.0) -> None:
         """Flush, then let go of the connections; raises like `flush`."""
         try:
-            self.flush()
+            self.flush(timeout_seconds)
         finally:
-            self._producer.close()
+            with suppress(KafkaTimeoutError):  # told by `flush` already
+                self._producer.close(timeout=0)
 
     def __enter__(self) -> Self:
         return self

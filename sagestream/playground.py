@@ -1,0 +1,261 @@
+"""The playground: the whole loop on one machine with one command, on real purchases.
+
+Arrives: options. Leaves: a running shop until Ctrl-C, or, walked once, one JSON object of measured figures.
+
+The stages, in order: services, import, first champion (closed form), GraphSAGE, processes, live traffic
+(`sagestream.live`). Everything stands under one state directory, and a second start goes on from there.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from graphstore import queries
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, read
+from sagestream import backfill, state
+from sagestream.embedded import accepts, sagestream_command
+from sagestream.live import LiveTraffic
+from sagestream.memory import PeakMemory
+from sagestream.outcome import Outcome, comparison_table
+from sagestream.processes import Child, Supervisor
+from sagestream.services import PORT_SETTINGS, Given, Services, open_services
+from sagestream.stages import Report, Stages
+from serving.config import ServingConfig
+from serving.publisher import Publisher
+from serving.source import ShopSource
+from stream.sink import Sink
+from stream.sources import complete_journey, tabular
+from stream.sources.table import EventTable
+from training.config import TrainingConfig
+from training.registry import champion
+from training.run import RunResult, run_training
+
+FUTURE_SHARE = 0.1
+"""The newest events of the data set, kept back and replayed as live traffic."""
+
+READY_SECONDS = 120.0
+
+PACE = {
+    "monitor_interval_seconds": "3",
+    "drift_interval_seconds": "30",
+    "scheduler_tick_seconds": "2",
+    "reconcile_seconds": "2",
+    "retrain_min_events": "3000",
+}
+"""A shop thinks in hours, a demonstration in seconds: the tempo of the processes, unless the environment says else."""
+
+ONCE_PACE = {**PACE, "retrain_min_events": "400"}
+"""Walked once, the first few hundred live events ask for a retrain."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for. `sample` is a number of shoppers, None for all."""
+
+    state_dir: Path
+    dataset: str
+    sample: int | None
+    min_item_users: int
+    rate: float
+    seed: int
+    port: int
+    fresh: bool = False
+    once: bool = False
+    given: Given = field(default_factory=Given)
+
+
+class PlaygroundFailed(RuntimeError):
+    """The loop was not walked whole; the message says what is missing."""
+
+
+def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> EventTable:
+    """`complete-journey`, or the path of a CSV or TSV file. Raises `tabular.UnreadableFile`."""
+    if name == complete_journey.NAME:
+        return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
+    path = Path(name)
+    if not path.is_file():
+        raise tabular.UnreadableFile(f"{name} is neither {complete_journey.NAME} nor a file")
+    return tabular.read(path, users=sample, min_item_users=min_item_users, seed=seed)
+
+
+@dataclass
+class Playground:
+    """One run. Everything that `run` started is stopped when it returns or raises."""
+
+    options: Options
+    stages: Stages
+    stop: threading.Event = field(default_factory=threading.Event)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    outcome: Outcome = field(default_factory=Outcome)
+    live: bool = False
+    """Whether the last stage was reached, the one that looks at `stop`."""
+
+    def run(self) -> None:
+        """Walk the stages: with `once` until the loop has closed, else until `stop` is set; figures in `outcome`.
+
+        Raises `PlaygroundFailed` where a walk with `once` is not whole, and what a stage raises.
+        """
+        began = now_ms()
+        directory = self.options.state_dir
+        if self.options.fresh:
+            state.remove(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        memory = PeakMemory()
+        memory.start()
+        services = None
+        try:
+            services = self.start_services()
+            table, remembered = self.import_past(services)
+            self.first_champion(services)
+            self.graphsage(services)
+            self.start_processes(services)
+            self.live = True
+            traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
+            traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
+        finally:
+            with self.stages.stage("stop", "Stop"):
+                killed = self.supervisor.stop()
+            if services is not None:
+                services.close()
+            self.outcome.peak_rss_mb = memory.stop()
+            self.outcome.seconds = self.stages.elapsed
+            self.outcome.stages = self.stages.seconds
+        if killed:
+            self.stages.say(f"[yellow]had to be killed: {', '.join(killed)}[/yellow]")
+        if self.options.once and (missing := self.outcome.missing()):
+            raise PlaygroundFailed("the loop was not walked whole: " + "; ".join(missing))
+
+    def start_services(self) -> Services:
+        """Broker, Redis and database: those given, else children of ours."""
+        options = self.options
+        with self.stages.stage("services", "Services"):
+            services = open_services(
+                options.state_dir,
+                self.supervisor,
+                options.given,
+                web_port=options.port,
+                pace=ONCE_PACE if options.once else PACE,
+                environment=os.environ,
+            )
+        self.outcome.broker = services.broker
+        self.stages.say(services.said)
+        return services
+
+    def import_past(self, services: Services) -> tuple[EventTable, state.PlaygroundState]:
+        """The past into the graph, by the same sink as live events; the future is kept for replay."""
+        options = self.options
+        known = state.load(options.state_dir)
+        with self.stages.stage("import", f"Import of {options.dataset}") as report:
+            report("reading the data set", 0.0)
+            table = read_dataset(
+                options.dataset, sample=options.sample, min_item_users=options.min_item_users, seed=options.seed
+            )
+            if known is None:
+                known = self._store_past(services, table, report)
+            else:
+                known.check(options.dataset, options.sample, options.seed)
+        with read(services.engine) as connection:
+            counts = queries.counts(connection)
+        self.stages.say(
+            f"graph: {counts['users']:,} shoppers, {counts['items']:,} items, {counts['interactions']:,} events, "
+            f"{counts['edges']:,} edges; {len(table) - known.next_row:,} events kept for replay"
+        )
+        for reason, rows in table.rejected.items():
+            if rows:
+                self.stages.say(f"left out: {rows:,} rows, {reason}")
+        return table, known
+
+    def _store_past(self, services: Services, table: EventTable, report: Report) -> state.PlaygroundState:
+        options, graph = self.options, services.config(GraphstoreConfig)
+        split = table.split(FUTURE_SHARE)
+        # The past ends now: what is replayed from here on happens at the moment at which it is sent.
+        shift = now_ms() - int(table.interactions["event_time"].iloc[split])
+        sink = Sink(
+            services.engine, services.redis, recent_items=graph.recent_items, trending_items=graph.trending_items
+        )
+        sink.store_items(table.items, now=now_ms())
+        done = backfill.store(
+            sink,
+            table.events(0, split, shift_ms=shift),
+            now=now_ms,
+            report=lambda count: report(f"{count:,} of {split:,} events", count / split),
+        )
+        sink.refresh_trending(now=now_ms())
+        counts = self.outcome.events
+        counts.produced, counts.stored, counts.duplicate = done.read, done.stored, done.duplicate
+        known = state.PlaygroundState(
+            dataset=options.dataset, sample=options.sample, seed=options.seed, split_row=split, next_row=split
+        )
+        state.save(options.state_dir, known)
+        return known
+
+    def first_champion(self, services: Services) -> None:
+        """The closed-form terms: a list for everybody within a minute. A later start publishes what it finds."""
+        with self.stages.stage("first_champion", "First champion, closed form") as report:
+            with read(services.engine) as connection:
+                known = champion(connection)
+            if known is None:
+                self._train(services, "closed_form", report)
+        self._publish(services, "first_lists", "Lists into Redis")
+        self.outcome.first_list_seconds = self.stages.elapsed
+        self.stages.say(f"[bold]the first personal lists are there[/bold], {self.stages.elapsed:.1f} s after the start")
+
+    def graphsage(self, services: Services) -> None:
+        """GraphSAGE through the gate, like any challenger. A later start leaves that to the scheduler."""
+        with read(services.engine) as connection:
+            known = champion(connection)
+        if known is not None and known.kind != "closed_form" and not self.options.once:
+            self.stages.say(f"champion: {known.model_version} ({known.kind}), goes on learning")
+            return
+        with self.stages.stage("graphsage", "GraphSAGE") as report:
+            result = self._train(services, "graphsage", report)
+        self.outcome.graphsage_seconds = result.seconds
+        self.outcome.baselines = {
+            name: {metric: metrics[metric] for metric in ("ndcg@20", "recall@20")}
+            for name, metrics in result.comparison.items()
+        }
+        rows = {**result.comparison, result.kind: result.metrics}
+        self.stages.console.print(comparison_table("The held-out last tenth of the past", rows, [result.kind]))
+        self.stages.say(f"gate: [bold]{result.verdict}[/bold], {'; '.join(result.reasons)}")
+        self._publish(services, "champion_lists", "Lists of the champion")
+
+    def _train(self, services: Services, kind: Literal["closed_form", "graphsage"], report: Report) -> RunResult:
+        return run_training(
+            services.engine,
+            kind=kind,
+            trigger="playground",
+            graph=services.config(GraphstoreConfig),
+            config=services.config(TrainingConfig),
+            now=now_ms,
+            seed=self.options.seed,
+            progress=report,
+        )
+
+    def _publish(self, services: Services, name: str, what: str) -> None:
+        serving = services.config(ServingConfig)
+        with self.stages.stage(name, what):
+            Publisher(ShopSource(services.engine, serving.history_limit), services.redis, serving).reconcile()
+
+    def start_processes(self, services: Services) -> None:
+        """The same verbs that a shop runs, each a child under supervision."""
+        logs = self.options.state_dir / "logs"
+        with self.stages.stage("processes", "Processes") as report:
+            children = {
+                verb: self.supervisor.start(
+                    Child(verb, sagestream_command(verb), logs / f"{verb}.log", services.environment, tier=1)
+                )
+                for verb in PORT_SETTINGS
+            }
+            for done, (verb, child) in enumerate(children.items()):
+                report(verb, done / len(children))
+                child.wait_ready(_listens(services.port(verb)), READY_SECONDS)
+        url = f"http://127.0.0.1:{services.port('serve')}"
+        self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
+
+
+def _listens(port: int) -> Callable[[], bool]:
+    return lambda: accepts(port)

@@ -1,0 +1,100 @@
+"""The long-running processes, each composed from the configuration of its packages, read here once.
+
+Every one of them runs until SIGTERM or SIGINT, drains, and reports its health on a port of its own.
+"""
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from redis import Redis
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine
+from serving.config import ServingConfig
+from stream.config import StreamConfig
+
+logger = logging.getLogger(__name__)
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """Lines on standard error; the Kafka clients' own chatter only from warnings on."""
+    logging.basicConfig(level=level, format=LOG_FORMAT)
+    for noisy in ("kafka", "aiokafka", "faust", "mode", "apscheduler", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        logger.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return stop
+
+
+def run_worker() -> None:
+    """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits."""
+    import faust
+
+    from stream.app import create_app, health
+    from stream.probe import start_probe
+    from stream.sink import Sink
+
+    stream, graph = StreamConfig(), GraphstoreConfig()
+    engine = open_engine(graph.sqlalchemy_url)
+    redis = Redis.from_url(graph.redis_url)
+    sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
+    app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
+    probe = start_probe(stream.worker_port, lambda: health(app))
+    logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
+    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+
+
+def run_nearline() -> None:
+    """Near-line refresh of touched shoppers."""
+    from serving.nearline import run_nearline as run
+
+    run(ServingConfig(), GraphstoreConfig(), StreamConfig(), stop_on_signal())
+
+
+def run_publisher() -> None:
+    """Publishing of champions."""
+    from serving.publisher import run_publisher as run
+
+    run(ServingConfig(), GraphstoreConfig(), StreamConfig(), stop_on_signal())
+
+
+def run_scheduler() -> None:
+    """Retraining."""
+    from training.config import TrainingConfig
+    from training.scheduler import run_scheduler as run
+
+    run(GraphstoreConfig(), TrainingConfig(), StreamConfig(), stop_on_signal())
+
+
+def run_serve() -> None:
+    """The web server; granian handles the signals itself."""
+    from serving.web.server import serve
+
+    serve(ServingConfig())
+
+
+def run_monitor() -> None:
+    """Monitoring of the loop."""
+    from monitoring.config import MonitoringConfig
+    from monitoring.run import run_monitor as run
+
+    graph = GraphstoreConfig()
+    engine = open_engine(graph.sqlalchemy_url)
+    try:
+        run(engine, config=MonitoringConfig(), state_dir=graph.state_dir, stop=stop_on_signal())
+    finally:
+        engine.dispose()

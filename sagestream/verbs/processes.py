@@ -1,0 +1,59 @@
+"""The long-running processes, one verb each, and what must be there before they start."""
+
+import typer
+
+from sagestream import runners
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    for verb in (init, worker, nearline, publisher, scheduler, serve, monitor):
+        app.command()(verb)
+
+
+def init() -> None:
+    """Bring the database to the newest schema and create the topics. Safe to run again; run it before the processes."""
+    from graphstore.config import GraphstoreConfig
+    from graphstore.session import migrate
+    from stream.config import StreamConfig
+    from stream.topics import create_topics
+
+    migrate(GraphstoreConfig().sqlalchemy_url)
+    created = create_topics(StreamConfig())
+    typer.echo(f"database: migrated · topics created: {', '.join(created) or 'none, all were there'}")
+
+
+def worker() -> None:
+    """Take events from Kafka into the graph and Redis."""
+    runners.set_up_logging()
+    runners.run_worker()
+
+
+def nearline() -> None:
+    """Refresh the lists of shoppers who did something."""
+    runners.set_up_logging()
+    runners.run_nearline()
+
+
+def publisher() -> None:
+    """Publish every shopper's list when a new champion is announced."""
+    runners.set_up_logging()
+    runners.run_publisher()
+
+
+def scheduler() -> None:
+    """Retrain on new events and on requests; promote what passes the gate."""
+    runners.set_up_logging()
+    runners.run_scheduler()
+
+
+def serve() -> None:
+    """Serve the API and the shop's page."""
+    runners.set_up_logging()
+    runners.run_serve()
+
+
+def monitor() -> None:
+    """Measure click-through and drift; ask for a retrain when they say so."""
+    runners.set_up_logging()
+    runners.run_monitor()

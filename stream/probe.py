@@ -1,0 +1,77 @@
+"""A port of its own for a process that serves nothing else: is it alive, is it ready, what does it count.
+
+Arrives: the process' own word about each thing it needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback.
+Next: a supervisor, a health check, Prometheus.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+OK = "ok"
+
+
+class Probe:
+    """The running port; `port` is the one that was bound."""
+
+    def __init__(self, server: WSGIServer) -> None:
+        self._server = server
+        self.port: int = server.server_port
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="probe", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK) -> Probe:
+    """Answer on `port` (0: any free one). `ready` names each need with "ok" or what is wrong; it must not block.
+
+    Raises `OSError` where the port is taken.
+    """
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        status, kind, body = "200 OK", "application/json", b""
+        if path == "/healthz":
+            body = json.dumps({"status": OK}).encode()
+        elif path == "/readyz":
+            needs = ready()
+            if any(word != OK for word in needs.values()):
+                status = "503 Service Unavailable"
+            body = json.dumps(needs).encode()
+        elif path == "/metrics":
+            kind, body = CONTENT_TYPE_LATEST, generate_latest()
+        else:
+            status, body = "404 Not Found", json.dumps({"detail": f"nothing at {path}"}).encode()
+        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return Probe(make_server(host, port, application, server_class=_Server, handler_class=_Handler))
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # a client that says nothing does not hold a thread for long
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes come every few seconds: not worth a line."""
+        logger.debug(format, *args)

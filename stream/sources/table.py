@@ -1,0 +1,62 @@
+"""What every source gives: interactions in time order and the catalogue, ready to become events."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from stream.events import CatalogItem, EventType, Interaction, utc
+
+COLUMNS = ("event_id", "event_type", "user_id", "item_id", "event_time", "value", "quantity")
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """A data set read into memory.
+
+    `interactions` has `COLUMNS`, sorted by `event_time` (epoch ms); `rejected` counts the rows that were left out, by
+    reason.
+    """
+
+    name: str
+    interactions: pd.DataFrame
+    items: list[CatalogItem]
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.interactions)
+
+    def split(self, share: float) -> int:
+        """The row at which the last `share` of the events begins; a basket (one instant) is not cut."""
+        times = self.interactions["event_time"].to_numpy()
+        if not len(times):
+            return 0
+        row = min(int(len(times) * (1 - share)), len(times) - 1)
+        return int(times.searchsorted(times[row], side="left"))
+
+    def events(self, start: int = 0, stop: int | None = None, *, shift_ms: int = 0) -> Iterator[Interaction]:
+        """Rows start:stop as events, their times moved by `shift_ms`."""
+        rows = self.interactions.iloc[start:stop]
+        columns = [rows[name].tolist() for name in COLUMNS]
+        for event_id, event_type, user_id, item_id, time, value, quantity in zip(*columns, strict=True):
+            yield Interaction(
+                event_id=event_id,
+                event_type=EventType(event_type),
+                user_id=user_id,
+                item_id=item_id,
+                event_time=utc(time + shift_ms),
+                value=None if pd.isna(value) else value,
+                quantity=None if pd.isna(quantity) else int(quantity),
+            )
+
+
+def sample_users(interactions: pd.DataFrame, users: int | None, *, min_item_users: int, seed: int) -> pd.DataFrame:
+    """The events of `users` shoppers drawn at random, with items that at least `min_item_users` of them touched."""
+    if users is not None and users < interactions["user_id"].nunique():
+        drawn = interactions["user_id"].drop_duplicates().sort_values().sample(users, random_state=seed)
+        interactions = interactions[interactions["user_id"].isin(drawn)]
+    if min_item_users > 1:
+        pairs = interactions.drop_duplicates(["user_id", "item_id"])
+        counts = pairs["item_id"].value_counts()
+        interactions = interactions[interactions["item_id"].isin(counts[counts >= min_item_users].index)]
+    return interactions.reset_index(drop=True)

@@ -1,0 +1,114 @@
+"""CSV and TSV files: headers guessed, times of every form, bad rows counted by their reason."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stream.events import EventType, milliseconds
+from stream.sources.tabular import UnreadableFile, guess_columns, read
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_an_amazon_file_is_read_in_time_order(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "ratings.csv",
+        "reviewerID,asin,overall,unixReviewTime\nA2,B1,5.0,1393545600\nA1,B1,3.0,1362355200\n",
+    )
+    table = read(file)
+    first, second = table.events()
+    assert (first.user_id, first.item_id, first.value, first.event_type) == ("A1", "B1", 3.0, EventType.RATING)
+    assert first.event_time == datetime(2013, 3, 4, tzinfo=UTC)
+    assert (second.user_id, table.rejected) == ("A2", {})
+
+
+@pytest.mark.parametrize("written", ["1393545600", "1393545600000", "2014-02-28T00:00:00Z", "2014-02-28 00:00:00"])
+def test_seconds_milliseconds_and_dates_are_the_same_time(tmp_path: Path, written: str) -> None:
+    (event,) = read(write(tmp_path / "f.csv", f"user,item,timestamp\nu,i,{written}\n")).events()
+    assert event.event_time == datetime(2014, 2, 28, tzinfo=UTC)
+
+
+def test_ids_with_commas_and_quotes_survive(tmp_path: Path) -> None:
+    (event,) = read(write(tmp_path / "f.csv", 'user,item\n"a, ""b""",i\n')).events()
+    assert event.user_id == 'a, "b"'
+
+
+def test_bad_rows_are_counted_by_reason_and_good_ones_kept(tmp_path: Path) -> None:
+    rows = [
+        "user,item,timestamp,rating,event,quantity",
+        "u,i,1393545600,5,purchase,1",
+        ",i,1393545600,5,purchase,1",
+        "u,,1393545600,5,purchase,1",
+        "u,i,never,5,purchase,1",
+        "u,i,12,5,purchase,1",
+        "u,i,1393545600,many,purchase,1",
+        "u,i,1393545600,NaN,purchase,1",
+        "u,i,1393545600,5,stare,1",
+        "u,i,1393545600,5,purchase,-2",
+        f"{'x' * 200},i,1393545600,5,purchase,1",
+        "u,i,1393545600,4,addtocart,",
+    ]
+    table = read(write(tmp_path / "f.csv", "\n".join(rows) + "\n"))
+    assert [event.event_type for event in table.events()] == [EventType.PURCHASE, EventType.CART]
+    assert table.rejected == {
+        "no user": 1,
+        "no item": 1,
+        "id too long": 1,
+        "no time": 2,
+        "unknown type": 1,
+        "value is no number": 2,
+        "quantity below one": 1,
+    }
+
+
+def test_a_file_without_times_keeps_its_order(tmp_path: Path) -> None:
+    events = list(read(write(tmp_path / "f.tsv", "user\titem\nb\t1\na\t2\n")).events())
+    assert [event.user_id for event in events] == ["b", "a"]
+    assert events[0].event_time < events[1].event_time
+
+
+def test_reading_twice_gives_the_same_ids(tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", "user,item\nu,i\nu,i\n")
+    first, second = ([event.event_id for event in read(file).events()] for _ in range(2))
+    assert first == second
+    assert len(set(first)) == 2
+
+
+def test_a_named_column_wins_and_must_exist() -> None:
+    assert guess_columns(["who", "what", "user_id"], {"user": "who", "item": "what"}).user == "who"
+    with pytest.raises(UnreadableFile, match="no column 'buyer'"):
+        guess_columns(["user_id", "item_id"], {"user": "buyer"})
+    with pytest.raises(UnreadableFile, match="no column for item"):
+        guess_columns(["user_id", "colour"])
+
+
+@pytest.mark.parametrize("content", [b"", b"user,item\n\xff\xfe,1\n", b'user,item\n"a,b\n'])
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"bad\.csv"):
+        read(file)
+
+
+def test_a_sample_of_shoppers_keeps_whole_shoppers(tmp_path: Path) -> None:
+    lines = ["user,item"] + [f"u{n % 10},i{n % 3}" for n in range(100)]
+    table = read(write(tmp_path / "f.csv", "\n".join(lines)), users=4, seed=1)
+    assert table.interactions["user_id"].value_counts().tolist() == [10] * 4
+    again = read(tmp_path / "f.csv", users=4, seed=1)
+    assert again.interactions.equals(table.interactions)
+
+
+def test_the_split_does_not_cut_a_basket(tmp_path: Path) -> None:
+    times = [1_400_000_000 + n // 5 for n in range(100)]
+    lines = ["user,item,timestamp"] + [f"u,i{n},{time}" for n, time in enumerate(times)]
+    table = read(write(tmp_path / "f.csv", "\n".join(lines)))
+    row = table.split(0.12)
+    stamps = table.interactions["event_time"]
+    assert row == 85
+    assert stamps[row - 1] < stamps[row]
+    shifted = next(table.events(row, shift_ms=1000))
+    assert milliseconds(shifted.event_time) == stamps[row] + 1000
