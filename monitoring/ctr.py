@@ -1,0 +1,145 @@
+"""The click-through rate of served lists, with its interval.
+
+Arrives: `impressions` and `attributions`. Leaves: figures in `metric_windows`, metric `ctr`, for everything and for
+each model version, slot, variant and position. Next: `triggers`, `metrics`, the report and the dashboard.
+
+An impression is one item at one position of one served list. A click is such an impression with at least one
+attributed click, cart or purchase: a second click on it does not count again, and a purchase without a click event
+counts, since the shopper came from the list. A view does not count (shops send it for pages that merely show an item),
+nor does a rating. The rate belongs to the window in which the list was served, whenever the click came.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, text
+
+from graphstore.tables import EVENT_TYPES
+from monitoring.windows import ALL, Figure, Window, segment_name, write_figures
+
+METRIC = "ctr"
+CLICK_TYPES = tuple(EVENT_TYPES.index(name) for name in ("click", "cart", "purchase"))
+CONFIDENCE_Z = 1.959964
+"""Quantile of the normal distribution for a two-sided interval of 95 %."""
+
+_CELLS = text(f"""
+SELECT m.event_time / :width AS number, m.model_version, m.slot, m.variant, m.position,
+       COUNT(*) AS impressions,
+       SUM(CASE WHEN EXISTS (
+           SELECT 1 FROM attributions a
+           WHERE a.request_id = m.request_id AND a.position = m.position
+             AND a.event_type IN ({", ".join(map(str, CLICK_TYPES))})
+       ) THEN 1 ELSE 0 END) AS clicks
+FROM impressions m
+WHERE m.event_time >= :start AND m.event_time < :end
+GROUP BY m.event_time / :width, m.model_version, m.slot, m.variant, m.position
+""")
+
+
+@dataclass(frozen=True)
+class CtrFigure:
+    """Clicks by impressions and the rate's Wilson interval; without impressions there is no rate, not zero."""
+
+    impressions: int
+    clicks: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, impressions: int, clicks: int) -> "CtrFigure":
+        """The rate of these counts."""
+        if impressions == 0:
+            return cls(0, 0, None, None, None)
+        low, high = wilson_interval(clicks, impressions)
+        return cls(impressions, clicks, clicks / impressions, low, high)
+
+
+def wilson_interval(successes: int, trials: int, z: float = CONFIDENCE_Z) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson, JASA 22, 1927): centre (p + z²/2n) / (1 + z²/n).
+
+    Unlike p ± z·sqrt(p(1-p)/n) it stays within 0 and 1 and keeps a width at 0 clicks, which is where a CTR lives.
+    Raises `ValueError` unless 0 <= successes <= trials and trials > 0.
+    """
+    if trials <= 0 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is not a proportion")
+    p = successes / trials
+    shrink = 1 + z * z / trials
+    centre = (p + z * z / (2 * trials)) / shrink
+    half = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)) / shrink
+    # The ends are exact at 0 and 1; rounding must not push them past p.
+    low = 0.0 if successes == 0 else min(max(centre - half, 0.0), p)
+    high = 1.0 if successes == trials else max(min(centre + half, 1.0), p)
+    return low, high
+
+
+def ctr(connection: Connection, *, start: int, end: int, segment: str | None = None) -> CtrFigure:
+    """The rate of the lists served in start <= t < end (epoch ms).
+
+    `segment` None is everything, else `model:…`, `slot:…`, `variant:…` or `position:…`.
+    """
+    return ctr_by_segment(connection, start=start, end=end).get(segment or ALL, CtrFigure.of(0, 0))
+
+
+def ctr_by_segment(
+    connection: Connection, *, start: int, end: int, last_position: int | None = None
+) -> dict[str, CtrFigure]:
+    """The rate of every segment that was served in the window, and of `all` in any case.
+
+    The segments `position:…` are the position curve, up to `last_position` (None: all of them).
+    """
+    windows = _by_window(connection, Window(start, end), max(end - start, 1), last_position)
+    total: dict[str, tuple[int, int]] = {ALL: (0, 0)}
+    for segments in windows.values():  # two, where the window does not begin at a multiple of its width
+        for segment, (impressions, clicks) in segments.items():
+            before = total.get(segment, (0, 0))
+            total[segment] = (before[0] + impressions, before[1] + clicks)
+    return {segment: CtrFigure.of(*counts) for segment, counts in total.items()}
+
+
+def write_ctr_windows(
+    connection: Connection, *, now: int, window_seconds: int, open_windows: int, last_position: int
+) -> list[Figure]:
+    """Measure the newest windows again and store them; the figures, oldest window first.
+
+    Windows begin at multiples of their length since the epoch; the newest holds `now` and is still filling. A window
+    is counted anew while it is among the `open_windows` newest and then stands. The caller owns the transaction.
+    """
+    width = window_seconds * 1000
+    newest = now // width
+    span = Window((newest - open_windows + 1) * width, (newest + 1) * width)
+    counted = _by_window(connection, span, width, last_position)
+    figures = []
+    for number in range(span.start // width, span.end // width):
+        segments = {ALL: (0, 0)} | counted.get(number, {})
+        for segment, (impressions, clicks) in sorted(segments.items()):
+            rate = CtrFigure.of(impressions, clicks)
+            window = Window(number * width, (number + 1) * width)
+            detail = {"impressions": impressions, "clicks": clicks}
+            figures.append(Figure(METRIC, segment, window, rate.value, rate.low, rate.high, detail))
+    write_figures(connection, figures)
+    return figures
+
+
+def _by_window(
+    connection: Connection, span: Window, width: int, last_position: int | None
+) -> dict[int, dict[str, tuple[int, int]]]:
+    """(impressions, clicks) by number of the window (time // width) and segment, from one pass over the span."""
+    cells = connection.execute(_CELLS, {"start": span.start, "end": span.end, "width": width})
+    counted: dict[int, dict[str, tuple[int, int]]] = {}
+    for cell in cells:
+        segments = counted.setdefault(int(cell.number), {})
+        for segment in _segments(cell, last_position):
+            impressions, clicks = segments.get(segment, (0, 0))
+            segments[segment] = (impressions + int(cell.impressions), clicks + int(cell.clicks))
+    return counted
+
+
+def _segments(cell: Row[tuple[object, ...]], last_position: int | None) -> Iterator[str]:
+    yield ALL
+    yield segment_name("model", cell.model_version)
+    yield segment_name("slot", cell.slot)
+    yield segment_name("variant", cell.variant)
+    if last_position is None or cell.position <= last_position:
+        yield segment_name("position", str(cell.position))

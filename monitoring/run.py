@@ -1,0 +1,158 @@
+"""The monitor: measures the loop again and again, and closes it by asking for a retrain.
+
+Arrives: what the worker stored. Leaves: `attributions`, `metric_windows`, drift reports, `retrain_requests`, gauges.
+Next: `training.scheduler` trains; the dashboard shows.
+
+One monitor is enough; a second one does the same work again and changes nothing, since every write is idempotent and
+a retrain request observes the cooldown.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from graphstore.session import now_ms, read, write
+from monitoring import metrics
+from monitoring.attribution import attribute
+from monitoring.config import MonitoringConfig
+from monitoring.ctr import write_ctr_windows
+from monitoring.drift_job import DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.triggers import ctr_reason, drift_reason, request
+from monitoring.verdict import DriftResult
+from monitoring.windows import Figure, write_figures
+from stream.probe import OK, start_probe
+
+logger = logging.getLogger(__name__)
+
+
+class Monitor:
+    """The steps of a pass, each usable by itself. `state_dir` is where the reports go."""
+
+    def __init__(self, engine: Engine, *, config: MonitoringConfig, state_dir: Path) -> None:
+        self._engine = engine
+        self._config = config
+        self._reports_dir = state_dir / "reports"
+
+    def count(self, *, now: int) -> list[Figure]:
+        """Attribute what came in and measure the open CTR windows, in one transaction; their figures."""
+        config = self._config
+        with write(self._engine) as connection:
+            matched = attribute(connection, now=now, lookback_seconds=config.attribution_lookback_seconds)
+            figures = write_ctr_windows(
+                connection,
+                now=now,
+                window_seconds=config.ctr_window_seconds,
+                open_windows=config.ctr_open_windows,
+                last_position=config.ctr_positions,
+            )
+        metrics.ATTRIBUTED.inc(matched)
+        metrics.show_ctr(figures)
+        return figures
+
+    def report_drift(self, *, now: int, stop: threading.Event | None = None) -> DriftResult | None:
+        """Compare the newest traffic with that before it, in a child process; None where there is no traffic yet.
+
+        Also None where `stop` is set meanwhile. Raises `DriftJobFailed`.
+        """
+        job = plan_drift_job(self._engine, config=self._config, reports_dir=self._reports_dir, now=now)
+        if job is None:
+            return None
+        result = run_drift_job(job, timeout_seconds=self._config.drift_timeout_seconds, stop=stop)
+        if result is not None:
+            with write(self._engine) as connection:
+                write_figures(connection, [result.figure()])
+            metrics.show_drift(result)
+            logger.info("drift: %s, %s", result.verdict, result.reason)
+        return result
+
+    def ask(self, drift: DriftResult | None, *, now: int) -> bool:
+        """Ask for a retrain where the drift or the click-through rate gives reason to; whether one was asked for."""
+        config = self._config
+        with read(self._engine) as connection:
+            fall = ctr_reason(
+                connection,
+                now=now,
+                window_seconds=config.ctr_window_seconds,
+                open_windows=config.ctr_open_windows,
+                reference_windows=config.ctr_reference_windows,
+                min_impressions=config.ctr_min_impressions,
+            )
+        reasons = [reason for reason in (drift_reason(drift), fall) if reason]
+        if not reasons:
+            return False
+        with write(self._engine) as connection:
+            asked = request(connection, reasons, now=now, cooldown_seconds=config.retrain_cooldown_seconds)
+        metrics.RETRAIN_REQUESTS.inc(asked)
+        return asked
+
+
+def run_monitor(
+    engine: Engine,
+    *,
+    config: MonitoringConfig,
+    state_dir: Path,
+    stop: threading.Event,
+    clock: Callable[[], int] = now_ms,
+) -> None:
+    """Measure until `stop` is set, then return within a moment: a drift report under way is given up.
+
+    A database that is away and a drift report that fails are logged, counted and met again at the next pass; any other
+    error ends the monitor aloud. `clock` gives epoch ms.
+    """
+    monitor = Monitor(engine, config=config, state_dir=state_dir)
+    state = {"database": "not yet measured"}
+    probe = start_probe(config.monitor_port, lambda: dict(state))
+    logger.info(
+        "monitor: a pass every %g s, a drift report every %g s, health and metrics on port %d",
+        config.monitor_interval_seconds,
+        config.drift_interval_seconds,
+        probe.port,
+    )
+    try:
+        _measure_until(stop, monitor, config, clock, state)
+    finally:
+        probe.close()
+    logger.info("monitor: stopped")
+
+
+def _measure_until(
+    stop: threading.Event,
+    monitor: Monitor,
+    config: MonitoringConfig,
+    clock: Callable[[], int],
+    state: dict[str, str],
+) -> None:
+    drift_due = 0.0
+    while not stop.is_set():
+        began, now = time.monotonic(), clock()
+        drift: DriftResult | None = None
+        try:
+            monitor.count(now=now)
+            if began >= drift_due:
+                drift_due = began + config.drift_interval_seconds
+                drift = _drift(monitor, now, stop)
+            monitor.ask(drift, now=now)
+        except (OperationalError, InterfaceError) as error:
+            state["database"] = str(error.orig).partition("\n")[0]
+            metrics.PASSES.labels("failed").inc()
+            logger.warning("the pass failed and is tried again: %s", state["database"])
+        else:
+            state["database"] = OK
+            metrics.PASSES.labels("done").inc()
+            metrics.LAST_PASS.set(now / 1000)
+            metrics.PASS_SECONDS.set(time.monotonic() - began)
+        stop.wait(config.monitor_interval_seconds)
+
+
+def _drift(monitor: Monitor, now: int, stop: threading.Event) -> DriftResult | None:
+    try:
+        return monitor.report_drift(now=now, stop=stop)
+    except DriftJobFailed as error:
+        metrics.DRIFT_REPORTS.labels("failed").inc()
+        logger.error("no drift report: %s", error)
+        return None

@@ -1,0 +1,78 @@
+"""Triggers: when what was measured asks for a new model.
+
+Arrives: a drift verdict, the CTR windows. Leaves: at most one row in `retrain_requests`. Next: `training.scheduler`
+takes it; a new model still has to pass the gate, so a false alarm costs a training and nothing else.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, select
+
+from graphstore.tables import retrain_requests
+from monitoring import ctr
+from monitoring.verdict import DriftResult
+from monitoring.windows import read_figures
+from training.registry import request_retrain
+
+logger = logging.getLogger(__name__)
+
+REQUESTED_BY = "monitoring"
+
+
+def drift_reason(result: DriftResult | None) -> str | None:
+    """Why this verdict asks for a retrain; None where it does not. Too little data is no reason."""
+    return f"drift: {result.reason}" if result is not None and result.verdict == "drift" else None
+
+
+def ctr_reason(
+    connection: Connection,
+    *,
+    now: int,
+    window_seconds: int,
+    open_windows: int,
+    reference_windows: int,
+    min_impressions: int,
+) -> str | None:
+    """Why the click-through rate asks for a retrain; None where it does not.
+
+    It has fallen where the upper end of the newest settled window's interval is below the lower end of the pooled
+    windows before it. Two 95 % intervals that do not touch: seldom by chance. Only windows that are no longer counted
+    again are compared: in a fresh one the late clicks are still missing.
+    """
+    width = window_seconds * 1000
+    settled = (now // width - open_windows + 1) * width
+    figures = read_figures(connection, ctr.METRIC, until=settled, limit=reference_windows + 1)
+    oldest = settled - (reference_windows + 1) * width
+    figures = [f for f in figures if f.window.start >= oldest and f.window.end - f.window.start == width]
+    if not figures or figures[0].window.end != settled:
+        return None
+    counts = [(int(f.detail["impressions"]), int(f.detail["clicks"])) for f in figures]
+    current = ctr.CtrFigure.of(*counts[0])
+    reference = ctr.CtrFigure.of(sum(c[0] for c in counts[1:]), sum(c[1] for c in counts[1:]))
+    if min(current.impressions, reference.impressions) < min_impressions:
+        return None
+    if current.high is None or reference.low is None or current.high >= reference.low:
+        return None
+    return (
+        f"ctr: {current.value:.4f} of {current.impressions} impressions (at most {current.high:.4f}), "
+        f"before it {reference.value:.4f} of {reference.impressions} (at least {reference.low:.4f})"
+    )
+
+
+def request(connection: Connection, reasons: Sequence[str], *, now: int, cooldown_seconds: float) -> bool:
+    """Ask for one retrain for all reasons together; False where there is none, or one was asked for lately.
+
+    Nothing is asked while a request of anybody waits or is younger than the cooldown: its model already learns from
+    the same traffic. The caller owns the transaction.
+    """
+    if not reasons:
+        return False
+    waiting = select(func.count()).where(retrain_requests.c.run_id.is_(None))
+    newest = connection.scalar(select(func.max(retrain_requests.c.requested_at)))
+    if connection.scalar(waiting) or (newest is not None and now - newest < cooldown_seconds * 1000):
+        logger.debug("no retrain request, one was made lately: %s", "; ".join(reasons))
+        return False
+    request_retrain(connection, reason="; ".join(reasons), requested_by=REQUESTED_BY, now=now)
+    logger.info("retrain requested: %s", "; ".join(reasons))
+    return True

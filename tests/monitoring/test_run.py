@@ -1,0 +1,176 @@
+"""The monitor's loop: what a pass leaves behind, what it survives, and how it stops."""
+
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import func, select
+
+from graphstore.session import open_engine, read
+from graphstore.tables import metric_windows, retrain_requests
+from monitoring import run
+from monitoring.config import MonitoringConfig
+from monitoring.drift_job import DriftJobFailed
+from monitoring.run import Monitor, run_monitor
+from monitoring.verdict import DriftResult
+from monitoring.windows import Window, read_figures
+
+HOUR_MS = 3_600_000
+BOUND_SECONDS = 60.0
+DRIFT = DriftResult("drift", "3 of 7 columns", Window(0, 5), Window(5, 9), 900, 900, share=0.43)
+
+
+def config(**settings):
+    return MonitoringConfig(monitor_port=0, monitor_interval_seconds=0.02, **settings)
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    """What the drift report says, in turn (the last for ever), instead of a child process; counts the reports."""
+    said = [replace(DRIFT, verdict="stable")]
+    asked = []
+
+    def report(job, *, timeout_seconds, stop):
+        asked.append(job)
+        word = said[min(len(asked), len(said)) - 1]
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+    monkeypatch.setattr(run, "run_drift_job", report)
+    return said, asked
+
+
+def counted(name, **labels):
+    return REGISTRY.get_sample_value(f"sagestream_{name}", labels) or 0.0
+
+
+class Running:
+    """A monitor in a thread, until the block ends."""
+
+    def __init__(self, engine, settings, tmp_path, now):
+        self.stop = threading.Event()
+        self.error = None
+        self._arguments = (engine, settings, tmp_path, now)
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        engine, settings, tmp_path, now = self._arguments
+        try:
+            run_monitor(engine, config=settings, state_dir=tmp_path, stop=self.stop, clock=lambda: now)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            self.error = error
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self._thread.join(BOUND_SECONDS)
+        assert not self._thread.is_alive()
+
+    def until(self, true):
+        waiter = threading.Event()
+        for _ in range(int(BOUND_SECONDS / 0.02)):
+            if true() or not self._thread.is_alive():
+                break
+            waiter.wait(0.02)
+        assert true(), f"the monitor did not get there: {self.error}"
+
+
+def test_a_pass_measures_reports_and_asks(shop, verdicts, tmp_path):
+    said, _ = verdicts
+    said[:] = [DRIFT]
+    hour = shop.now // HOUR_MS * HOUR_MS
+    shop.serve("r1", ["apple", "pear"], time=hour)
+    shop.act("click", "pear", "r1", time=hour)
+    monitor = Monitor(shop.engine, config=config(), state_dir=tmp_path)
+    figures = monitor.count(now=hour + 1)
+    assert {f.segment: f.value for f in figures if f.value is not None}["all"] == 0.5
+    result = monitor.report_drift(now=hour + 1)
+    assert result == DRIFT
+    assert monitor.ask(result, now=hour + 1)
+    assert not monitor.ask(result, now=hour + 1)
+    with read(shop.engine) as connection:
+        assert read_figures(connection, "drift")[0].value == 0.43
+        assert connection.scalars(select(retrain_requests.c.reason)).all() == ["drift: 3 of 7 columns"]
+
+
+def test_without_traffic_nothing_is_reported(sqlite_shop, verdicts, tmp_path):
+    monitor = Monitor(sqlite_shop.engine, config=config(), state_dir=tmp_path)
+    assert monitor.report_drift(now=sqlite_shop.now) is None
+    assert not monitor.ask(None, now=sqlite_shop.now)
+    assert verdicts[1] == []
+
+
+def test_the_loop_passes_again_and_again_and_reports_drift_at_its_own_interval(sqlite_shop, verdicts, tmp_path):
+    sqlite_shop.act("view", "apple")
+    before = counted("monitor_passes_total", outcome="done")
+    with Running(sqlite_shop.engine, config(), tmp_path, sqlite_shop.now) as running:
+        running.until(lambda: counted("monitor_passes_total", outcome="done") >= before + 3)
+    assert running.error is None
+    assert len(verdicts[1]) == 1
+    with read(sqlite_shop.engine) as connection:
+        assert connection.scalar(select(func.count()).select_from(metric_windows)) == 3 + 1
+
+
+def test_a_failed_report_is_counted_and_the_loop_goes_on(sqlite_shop, verdicts, tmp_path):
+    said, asked = verdicts
+    said[:] = [DriftJobFailed("killed"), DRIFT]
+    sqlite_shop.act("view", "apple")
+    failed = counted("drift_reports_total", outcome="failed")
+    settings = config(drift_interval_seconds=0.01)
+    with Running(sqlite_shop.engine, settings, tmp_path, sqlite_shop.now) as running:
+        running.until(lambda: len(asked) >= 2)
+        running.until(lambda: counted("retrain_requests_total") > 0)
+    assert counted("drift_reports_total", outcome="failed") == failed + 1
+
+
+def test_a_database_that_is_away_is_told_and_met_again(sqlite_shop, verdicts, tmp_path, monkeypatch, caplog):
+    port = free_port()
+    empty = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")  # no tables: every statement fails
+    failed = counted("monitor_passes_total", outcome="failed")
+    settings = MonitoringConfig(monitor_port=port, monitor_interval_seconds=0.02)
+    with Running(empty, settings, tmp_path, sqlite_shop.now) as running:
+        running.until(lambda: counted("monitor_passes_total", outcome="failed") >= failed + 2)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=BOUND_SECONDS)
+        assert refused.value.code == 503
+        assert "no such table" in json.load(refused.value)["database"]
+        refused.value.close()
+    assert running.error is None
+    assert "no such table" in caplog.text
+    empty.dispose()
+
+
+def test_the_probe_says_ready_and_shows_the_figures(sqlite_shop, verdicts, tmp_path):
+    port = free_port()
+    before = counted("monitor_passes_total", outcome="done")
+    settings = MonitoringConfig(monitor_port=port, monitor_interval_seconds=0.02)
+    with Running(sqlite_shop.engine, settings, tmp_path, sqlite_shop.now) as running:
+        running.until(lambda: counted("monitor_passes_total", outcome="done") > before)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=BOUND_SECONDS) as answer:
+            assert json.load(answer) == {"database": "ok"}
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=BOUND_SECONDS) as answer:
+            assert b"sagestream_monitor_last_pass_timestamp_seconds" in answer.read()
+
+
+def test_an_error_that_waiting_cannot_mend_ends_the_monitor(sqlite_shop, verdicts, tmp_path):
+    said, _ = verdicts
+    said[:] = [ValueError("a defect")]
+    sqlite_shop.act("view", "apple")
+    with Running(sqlite_shop.engine, config(), tmp_path, sqlite_shop.now) as running:
+        running.until(lambda: running.error is not None)
+    assert "a defect" in str(running.error)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

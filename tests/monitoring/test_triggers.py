@@ -1,0 +1,114 @@
+"""When a retrain is asked for, and when it is not."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from graphstore.session import read, write
+from graphstore.tables import retrain_requests
+from monitoring.ctr import write_ctr_windows
+from monitoring.triggers import ctr_reason, drift_reason, request
+from monitoring.verdict import DriftResult
+from monitoring.windows import Window
+
+HOUR_MS = 3_600_000
+RESULT = DriftResult("drift", "3 of 7 columns", Window(0, 5), Window(5, 9), 10, 20, share=0.43)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"), [("drift", "drift: 3 of 7 columns"), ("stable", None), ("insufficient", None)]
+)
+def test_only_drift_is_a_reason(verdict, reason):
+    assert drift_reason(replace(RESULT, verdict=verdict)) == reason
+    assert drift_reason(None) is None
+
+
+def fall(shop, *rates, served=1000, min_impressions=500, open_windows=1):
+    """The reason after hours with these clicks in `served` impressions each, oldest first; the newest still fills."""
+    first = shop.now // HOUR_MS * HOUR_MS
+    for hour, clicks in enumerate(rates):
+        shop.click_through(served, clicks, time=first + hour * HOUR_MS)
+    now = first + len(rates) * HOUR_MS
+    with write(shop.engine) as connection:
+        write_ctr_windows(connection, now=now, window_seconds=3600, open_windows=len(rates) + 1, last_position=0)
+    with read(shop.engine) as connection:
+        return ctr_reason(
+            connection,
+            now=now,
+            window_seconds=3600,
+            open_windows=open_windows,
+            reference_windows=3,
+            min_impressions=min_impressions,
+        )
+
+
+def test_a_clear_fall_is_a_reason_that_names_both_rates(shop):
+    reason = fall(shop, 100, 100, 100, 40)
+    assert reason.startswith("ctr: 0.0400 of 1000 impressions")
+    assert "0.1000 of 3000" in reason
+
+
+def test_chance_a_rise_and_a_first_window_are_no_reasons(sqlite_shop):
+    assert fall(sqlite_shop, 100, 100, 100, 90) is None
+
+
+def test_a_rise_is_no_reason(sqlite_shop):
+    assert fall(sqlite_shop, 40, 40, 40, 100) is None
+
+
+def test_a_first_window_has_nothing_to_be_compared_with(sqlite_shop):
+    assert fall(sqlite_shop, 0) is None
+
+
+def test_too_few_impressions_are_no_reason(sqlite_shop):
+    assert fall(sqlite_shop, 100, 100, 100, 40, min_impressions=1001) is None
+
+
+def test_only_the_windows_before_it_within_the_reference_count(sqlite_shop):
+    # The three windows of the reference had 4 %; the better one lies before them.
+    assert fall(sqlite_shop, 900, 40, 40, 40, 40) is None
+
+
+def test_a_window_that_is_still_counted_again_is_not_judged(sqlite_shop):
+    assert fall(sqlite_shop, 100, 100, 100, 40, open_windows=2) is None
+
+
+def ask(engine, *, now, reasons=("drift: x",), cooldown_seconds=60):
+    with write(engine) as connection:
+        return request(connection, reasons, now=now, cooldown_seconds=cooldown_seconds)
+
+
+def requests(engine):
+    with read(engine) as connection:
+        return [
+            (r.reason, r.requested_by, r.requested_at, r.run_id) for r in connection.execute(select(retrain_requests))
+        ]
+
+
+def take(engine):
+    with write(engine) as connection:
+        connection.execute(update(retrain_requests).values(run_id="run-1"))
+
+
+def test_all_reasons_become_one_request(engine):
+    assert not ask(engine, now=1000, reasons=[])
+    assert requests(engine) == []
+    assert ask(engine, now=1000, reasons=["drift: x", "ctr: y"])
+    assert requests(engine) == [("drift: x; ctr: y", "monitoring", 1000, None)]
+
+
+def test_one_request_at_a_time(engine):
+    assert ask(engine, now=0)
+    assert not ask(engine, now=10**9)
+    take(engine)
+    assert ask(engine, now=10**9)
+    assert len(requests(engine)) == 2
+
+
+def test_the_cooldown_counts_from_anybodys_request(engine):
+    with write(engine) as connection:
+        row = {"reason": "new events", "requested_by": "scheduler", "requested_at": 0, "run_id": "run-1"}
+        connection.execute(insert(retrain_requests).values(row))
+    assert not ask(engine, now=59_999)
+    assert ask(engine, now=60_000)

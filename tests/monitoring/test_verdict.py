@@ -1,0 +1,23 @@
+"""A verdict as a row of metric_windows."""
+
+import json
+
+from monitoring.verdict import DriftResult
+from monitoring.windows import Window
+
+
+def test_the_figure_holds_the_share_and_all_the_rest_as_json():
+    result = DriftResult(
+        "drift", "2 of 4", Window(0, 5), Window(5, 9), 10, 20, share=0.5, scores={"price": 0.3}, report_html="a.html"
+    )
+    figure = result.figure()
+    assert (figure.metric, figure.segment, figure.window, figure.value) == ("drift", "all", Window(5, 9), 0.5)
+    detail = json.loads(json.dumps(figure.detail))
+    assert detail["verdict"] == "drift"
+    assert detail["reference"] == {"start": 0, "end": 5}
+    assert (detail["scores"], detail["report_html"]) == ({"price": 0.3}, "a.html")
+
+
+def test_no_verdict_is_no_value():
+    result = DriftResult("insufficient", "not enough data", Window(0, 5), Window(5, 9), 0, 0)
+    assert result.figure().value is None
