@@ -69,10 +69,15 @@ def read(engine: Engine) -> Iterator[Connection]:
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the schema to `revision` (Alembic). Call it once, before several workers start: DDL races."""
     open_engine(url).dispose()
+    command.upgrade(migrations(url), revision)
+
+
+def migrations(url: str) -> Config:
+    """Alembic's configuration: our migrations against the database `url`."""
     config = Config()
     config.set_main_option("script_location", str(files("graphstore").joinpath("migrations")))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.upgrade(config, revision)
+    return config
 
 
 def now_ms() -> int:

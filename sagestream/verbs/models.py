@@ -1,0 +1,153 @@
+"""Models: train one, list them, promote, roll back, and the story of the loop so far."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine, read, write
+from sagestream.stages import Stages
+from stream.config import StreamConfig
+from stream.events import utc
+from stream.producer import EventProducer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(train)
+    app.command()(history)
+    models_app.command("list")(list_)
+    models_app.command()(promote)
+    models_app.command()(rollback)
+    app.add_typer(models_app, name="models")
+
+
+def _engine() -> Engine:
+    return open_engine(GraphstoreConfig().sqlalchemy_url)
+
+
+def train(
+    kind: Annotated[
+        Literal["closed_form", "graphsage", "incremental"], typer.Option(help="What to fit; the gate decides the rest.")
+    ] = "graphsage",
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a fresh snapshot, compare on the time split, and promote the model if it passes the gate."""
+    from sagestream.outcome import comparison_table
+    from training.config import TrainingConfig
+    from training.registry import announce, champion
+    from training.run import run_training
+
+    console = Console(stderr=True)
+    stages = Stages(console)
+    engine = _engine()
+    with stages.stage("train", f"Train {kind}") as report:
+        result = run_training(
+            engine,
+            kind=kind,
+            trigger="command line",
+            graph=GraphstoreConfig(),
+            config=TrainingConfig(),
+            now=now_ms,
+            seed=seed,
+            progress=report,
+        )
+    console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
+    with read(engine) as connection:
+        row = champion(connection)
+    if result.verdict == "promoted" and row is not None:
+        with EventProducer(StreamConfig()) as producer:
+            announce(producer, row, now=now_ms())
+    engine.dispose()
+    told = {name: value for name, value in asdict(result).items() if name != "comparison"}
+    said = f"{result.model_version}: {result.verdict}, {'; '.join(result.reasons)}"
+    typer.echo(json.dumps(told, default=str) if as_json else said)
+
+
+def list_(as_json: AsJson = False) -> None:
+    """Every model with its verdict, oldest first."""
+    from training.registry import list_models
+
+    engine = _engine()
+    with read(engine) as connection:
+        rows = list_models(connection)
+    engine.dispose()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+        return
+    table = Table("model", "kind", "status", "parent", "ndcg@20", "recall@20", "made", "verdict")
+    for row in rows:
+        metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
+        verdict = "; ".join(row.gate.get("reasons", []))
+        table.add_row(
+            row.model_version, row.kind, row.status, row.parent or "", *metrics, _time(row.created_at), verdict
+        )
+    Console().print(table)
+
+
+def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
+    """Make a model the champion, whatever the gate said, and announce it."""
+    _switch("promote", model_version)
+
+
+def rollback() -> None:
+    """Go back to the champion's parent, and announce it."""
+    _switch("rollback", None)
+
+
+def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
+    from training import registry
+
+    engine = _engine()
+    with write(engine) as connection:
+        now = now_ms()
+        row = (
+            registry.rollback(connection, now=now)
+            if model_version is None
+            else registry.promote(connection, model_version, now=now)
+        )
+    engine.dispose()
+    typer.echo(f"{verb}: the champion is {row.model_version}")
+    # The table is the truth: without a broker the publisher finds the new champion by itself, a few seconds later.
+    with EventProducer(StreamConfig()) as producer:
+        registry.announce(producer, row, now=now_ms())
+
+
+def history(
+    newest: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20, as_json: AsJson = False
+) -> None:
+    """The loop's story: each training run, what asked for it and how it ended, newest first."""
+    from training.registry import list_runs
+
+    engine = _engine()
+    with read(engine) as connection:
+        rows = list_runs(connection, newest=newest)
+    engine.dispose()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+        return
+    table = Table("began", "kind", "asked for by", "outcome", "model", "seconds")
+    for row in rows:
+        seconds = "" if row.finished_at is None else f"{(row.finished_at - row.started_at) / 1000:.1f}"
+        outcome = row.status if row.error is None else f"{row.status}: {row.error}"
+        table.add_row(_time(row.started_at), row.kind, row.trigger, outcome, row.model_version or "", seconds)
+    Console().print(table)
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _time(epoch_ms: int) -> str:
+    moment: datetime = utc(epoch_ms)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
