@@ -138,7 +138,7 @@ def _read(connection: Connection, path: Path, *, as_of: int, last_key: int, feat
     query = select(*columns).where(*seen).order_by(interactions.c.event_time, interactions.c.interaction_key)
     chunks: list[npt.NDArray[np.float64]] = []
     # Doubles hold every integer below 2**53 exactly: one array a chunk, whatever the column.
-    for rows in connection.execution_options(stream_results=True).execute(query).partitions(100_000):
+    for rows in connection.execute(query, execution_options={"stream_results": True}).partitions(100_000):
         chunks.append(np.array([tuple(row) for row in rows], dtype=np.float64))  # noqa: PERF401
     events = np.concatenate(chunks) if chunks else np.empty((0, len(columns)))
     event_users, event_items, event_time, event_type = (events[:, i].astype(np.int64) for i in range(4))

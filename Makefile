@@ -1,0 +1,33 @@
+# Everything sets itself up from the package index: a virtual environment, the package, what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+ARGS ?=
+
+.PHONY: playground test check clean
+
+playground: $(VENV)/.playground  ## the whole loop on this machine; make playground ARGS="--once --json"
+	@$(BIN)/sagestream playground $(ARGS)
+
+test: $(VENV)/.test check  ## linters, types, floors, tests
+
+check:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+$(VENV)/.playground: pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit('Sagestream needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Sagestream into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[playground]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.playground
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+clean:  ## remove the virtual environment; the state directory stays
+	rm -rf $(VENV)
