@@ -174,6 +174,9 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,
+        # At a stop, what is acknowledged is committed and the rest is delivered again: waiting until every message in
+        # flight is through may never end while producers go on.
+        stream_wait_empty=False,
         # A static membership: a worker restarted after kill -9 takes over its own partitions at once.
         consumer_group_instance_id=config.worker_id,
         web_enabled=False,
@@ -193,7 +196,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
     }
     for name, handle in handlers.items():
         topic = app.batch_topic(name, partitions=config.kafka_partitions)
-        app.agent(topic, name=f"stream.{name}")(_agent(app, handle, config.worker_batch_seconds))
+        app.agent(topic, name=name)(_agent(app, handle, config.worker_batch_seconds))
 
     @app.timer(interval=TRENDING_INTERVAL_SECONDS, on_leader=False)
     async def refresh_trending() -> None:
