@@ -17,6 +17,7 @@ from sagestream.processes import ProcessFailed
 from sagestream.shoppers import ShopError
 from sagestream.state import StateMismatch
 from sagestream.verbs import data, models, playground, processes, readers
+from serving.web.server import PortTaken
 from stream.producer import DeliveryError
 from stream.sources.tabular import UnreadableFile
 
@@ -33,6 +34,7 @@ EXPECTED = (
     StateMismatch,
     UnreadableFile,
     PlaygroundFailed,
+    PortTaken,
 )
 """Errors that a user can mend: told in one line. Any other is a fault of ours and keeps its traceback."""
 

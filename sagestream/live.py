@@ -16,7 +16,8 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from graphstore import queries
-from graphstore.session import now_ms, read
+from graphstore.session import now_ms, read, write
+from monitoring.attribution import attribute
 from sagestream import outcome as figures
 from sagestream import state
 from sagestream.outcome import Outcome
@@ -78,7 +79,9 @@ class LiveTraffic:
         )
         with self.stages.stage("settle", "Everything produced is accounted for"):
             self._settle(counts.produced + extra, stored_before)
-        with read(self.services.engine) as connection:
+        with write(self.services.engine) as connection:
+            # The monitor's own pass may be seconds away: its idempotent step now, so that the last clicks count.
+            attribute(connection, now=now_ms(), lookback_seconds=LOOP_SECONDS)
             figures.measure(
                 connection,
                 self.services.redis,

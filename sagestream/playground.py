@@ -8,6 +8,8 @@ The stages, in order: services, import, first champion (closed form), GraphSAGE,
 
 import os
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, read
 from sagestream import backfill, state
-from sagestream.embedded import accepts, sagestream_command
+from sagestream.embedded import sagestream_command
 from sagestream.live import LiveTraffic
 from sagestream.memory import PeakMemory
 from sagestream.outcome import Outcome, comparison_table
@@ -32,12 +34,13 @@ from stream.sources import complete_journey, tabular
 from stream.sources.table import EventTable
 from training.config import TrainingConfig
 from training.registry import champion
-from training.run import RunResult, run_training
+from training.run import CHAMPION, RunResult, run_training
 
 FUTURE_SHARE = 0.1
 """The newest events of the data set, kept back and replayed as live traffic."""
 
 READY_SECONDS = 120.0
+READY_PROBE_SECONDS = 2.0
 
 PACE = {
     "monitor_interval_seconds": "3",
@@ -93,6 +96,8 @@ class Playground:
     outcome: Outcome = field(default_factory=Outcome)
     live: bool = False
     """Whether the last stage was reached, the one that looks at `stop`."""
+    port: int = 0
+    """The shop's port, once the services are there."""
 
     def run(self) -> None:
         """Walk the stages: with `once` until the loop has closed, else until `stop` is set; figures in `outcome`.
@@ -142,6 +147,7 @@ class Playground:
                 environment=os.environ,
             )
         self.outcome.broker = services.broker
+        self.port = services.port("serve")
         self.stages.say(services.said)
         return services
 
@@ -217,6 +223,7 @@ class Playground:
         self.outcome.baselines = {
             name: {metric: metrics[metric] for metric in ("ndcg@20", "recall@20")}
             for name, metrics in result.comparison.items()
+            if name != CHAMPION
         }
         rows = {**result.comparison, result.kind: result.metrics}
         self.stages.console.print(comparison_table("The held-out last tenth of the past", rows, [result.kind]))
@@ -252,10 +259,19 @@ class Playground:
             }
             for done, (verb, child) in enumerate(children.items()):
                 report(verb, done / len(children))
-                child.wait_ready(_listens(services.port(verb)), READY_SECONDS)
-        url = f"http://127.0.0.1:{services.port('serve')}"
+                child.wait_ready(_ready(services.port(verb)), READY_SECONDS)
+        url = f"http://127.0.0.1:{self.port}"
         self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
 
 
-def _listens(port: int) -> Callable[[], bool]:
-    return lambda: accepts(port)
+def _ready(port: int) -> Callable[[], bool]:
+    """Whether the process on the port says that it has all it needs."""
+
+    def ask() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=READY_PROBE_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ask

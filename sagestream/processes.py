@@ -75,9 +75,12 @@ class Child:
     def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
         """Block until `ready` says so; raises `ProcessFailed` when it ends first or takes too long."""
         deadline = time.monotonic() + timeout_seconds
-        while not ready():
-            if not self.alive:
+        while True:
+            answered = ready()
+            if not self.alive:  # asked last: on its port somebody else may have answered
                 raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
+            if answered:
+                return
             if time.monotonic() > deadline:
                 raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
             time.sleep(0.05)

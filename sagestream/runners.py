@@ -74,10 +74,14 @@ def run_publisher() -> None:
 
 def run_scheduler() -> None:
     """Retraining."""
+    from stream.probe import OK, start_probe
     from training.config import TrainingConfig
     from training.scheduler import run_scheduler as run
 
-    run(GraphstoreConfig(), TrainingConfig(), StreamConfig(), stop_on_signal())
+    config, stop = TrainingConfig(), stop_on_signal()
+    probe = start_probe(config.scheduler_port, lambda: {"scheduler": "stopping" if stop.is_set() else OK})
+    logger.info("scheduler: health on port %d", probe.port)
+    run(GraphstoreConfig(), config, StreamConfig(), stop)
 
 
 def run_serve() -> None:

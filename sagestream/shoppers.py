@@ -43,10 +43,10 @@ class ShopClient:
         self._key = api_key
         self._connection: http.client.HTTPConnection | None = None
 
-    def recommendations(self, user_id: str, *, k: int = LIST_SIZE, slot: str = "home") -> dict[str, Any]:
-        """The served list; raises `ShopError`."""
-        path = f"/recommendations/{quote(user_id, safe='')}/?k={k}&slot={slot}"
-        return self._call("GET", path, None)
+    def recommendations(self, user_id: str, *, slot: str | None = "home") -> dict[str, Any]:
+        """The served list; in a slot it counts as shown. Raises `ShopError`."""
+        shown = "" if slot is None else f"&slot={slot}"
+        return self._call("GET", f"/recommendations/{quote(user_id, safe='')}/?k={LIST_SIZE}{shown}", None)
 
     def send(self, sent: list[events.Interaction]) -> dict[str, Any]:
         """Post events; raises `ShopError`."""
@@ -208,12 +208,12 @@ def watch_change(
     timeout_seconds: float = 10.0,
 ) -> Change:
     """Buy something and poll the list until it is another one. Raises `ShopError`."""
-    before = client.recommendations(event.user_id, slot="watch")
+    before = client.recommendations(event.user_id, slot=None)
     begun = time.perf_counter()
     producer.send(events.INTERACTIONS, event, key=event.user_id)
     names = _shown(before)
     while time.perf_counter() - begun < timeout_seconds:
-        after = client.recommendations(event.user_id, slot="watch")
+        after = client.recommendations(event.user_id, slot=None)
         took = (time.perf_counter() - begun) * 1000
         if _shown(after) != names:
             return Change(event.user_id, title, names, _shown(after), took)

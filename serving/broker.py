@@ -1,0 +1,34 @@
+"""Does any broker listen.
+
+Asked before kafka-python is: its consumer, where it cannot start, leaves a thread and open files behind at each try.
+"""
+
+import socket
+
+from kafka.errors import KafkaConnectionError
+
+from stream.config import StreamConfig
+
+CONNECT_SECONDS = 2.0
+DEFAULT_PORT = 9092
+
+
+def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SECONDS) -> None:
+    """Return where one of the brokers accepts a connection; raises `KafkaConnectionError` naming the last failure."""
+    failure: OSError | None = None
+    for server in config.kafka_bootstrap_servers.split(","):
+        try:
+            socket.create_connection(_address(server), timeout=timeout_seconds).close()
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise KafkaConnectionError(f"no broker at {config.kafka_bootstrap_servers}: {failure}")
+
+
+def _address(server: str) -> tuple[str, int]:
+    """`host`, `host:port` or `[v6]:port`."""
+    host, colon, port = server.strip().rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = server.strip(), str(DEFAULT_PORT)
+    return host.strip("[]"), int(port)

@@ -1,0 +1,247 @@
+"""Near-line: a shopper's list follows what they just did.
+
+Arrives: `users.touched`, after an event is durable. Leaves: `near:{version}:{user}`, newer than the published list, and
+the measured delay from event to list. Next: `serving.recommend` takes the newer of the two.
+
+The model is the one that `recs:champion` names, so that overlays never run ahead of the lists that they overlay. A
+list is skipped where Redis already holds one that was computed after the touch was announced: a batch that comes
+twice, a backlog from before a publication and a switch of models all go through that one rule.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kafka.consumer.fetcher import ConsumerRecord
+from prometheus_client import Counter, Histogram
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine
+from serving import cache
+from serving.config import ServingConfig
+from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
+from serving.source import ShopSource
+from serving.subscription import Subscription
+from stream.config import StreamConfig
+from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
+from stream.probe import OK, start_probe
+
+logger = logging.getLogger(__name__)
+
+GROUP = "nearline"
+POLL_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+REDIS_SECONDS = 10.0
+CLOCK_SKEW_MS = 2_000
+"""How far the clocks of two machines may differ: a list must be that much newer than a touch to make it stale."""
+
+NOTHING_PUBLISHED = "nothing is published yet"
+REMEMBERED_TOUCHES = 100_000
+_refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
+_stale = Counter("sagestream_nearline_stale", "Touches that a newer list made superfluous")
+_freshness = Histogram(
+    "sagestream_freshness_seconds",
+    "Seconds from a shopper's event to their changed list",
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0),
+)
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A shopper's newest event and when it was announced (both epoch ms)."""
+
+    event_time: int
+    announced_at: int
+
+
+class NearLine:
+    """Refreshes single shoppers' lists with the served model."""
+
+    def __init__(
+        self, source: ShopSource, redis: Redis, config: ServingConfig, *, load: Callable[[Path], Ranker] = load_ranker
+    ) -> None:
+        self._source = source
+        self._redis = redis
+        self._config = config
+        self._load = load
+        self._remembered: OrderedDict[str, Touch] = OrderedDict()
+        self.ranker: Ranker | None = None
+
+    def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
+        """Take the model that the pointer names; True where it changed.
+
+        Shoppers touched lately are refreshed at once: the new model's lists may have been computed before.
+        """
+        version = cache.champion(self._redis)
+        if version is None or (self.ranker is not None and version == self.ranker.model_version):
+            return False
+        bundle = self._source.bundle(version)
+        if bundle is None:
+            raise UnusableModel(f"the registry does not know {version}, which is served")
+        previous, self.ranker = self.ranker, self._load(bundle)
+        try:
+            self.refresh_trend(now=now())
+            touches = dict(self._remembered)
+            for users in _chunks(list(touches), self._config.nearline_batch_users):
+                self.refresh({user: touches[user] for user in users}, now=now, measured=False)
+        except Exception:
+            self.ranker = previous  # else the next call would take the work for done
+            raise
+        logger.info("near-line follows %s", version)
+        return True
+
+    def refresh_trend(self, *, now: int) -> None:
+        """Take the newest counts, and write the list for unknown shoppers anew."""
+        if self.ranker is None:
+            return
+        bring_up_to_date(self.ranker, self._source)
+        packed = rank(self.ranker, [[]], as_of=now, k=self._config.list_length)[0]
+        cache.write_lists(self._redis, {cache.popular_key(self.ranker.model_version): packed})
+
+    def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms, measured: bool = True) -> int:
+        """Compute and write the lists of touched shoppers; how many were written. Without a model they are remembered.
+
+        `now` is asked twice: before the histories are read (the lists' time) and after the lists are written, which
+        gives the delay where it is `measured`.
+        """
+        self.remember(touches)
+        if self.ranker is None or not touches:
+            return 0
+        version = self.ranker.model_version
+        due = self._due(version, touches)
+        _stale.inc(len(touches) - len(due))
+        if not due:
+            return 0
+        read_at = now()
+        histories = self._source.histories_of(due)
+        users = list(histories)
+        if not users:
+            return 0
+        # A clock ahead of ours may have stamped an event: a model is never given one from its future.
+        as_of = max([read_at, *(rows[-1][1] + 1 for rows in histories.values() if rows)])
+        packed = rank(self.ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
+        names = [cache.near_key(version, user) for user in users]
+        cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=self._config.near_ttl_seconds)
+        written_at = now()
+        if measured:
+            self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
+        _refreshed.inc(len(users))
+        return len(users)
+
+    def _due(self, version: str, touches: Mapping[str, Touch]) -> list[str]:
+        """Those whose newest list was computed before their touch."""
+        users = list(touches)
+        keys = [key(version, user) for user in users for key in (cache.recs_key, cache.near_key)]
+        found = cache.read_bytes(self._redis, keys)
+        due = []
+        for place, user in enumerate(users):
+            newest = max(map(_time_of, found[2 * place : 2 * place + 2]))
+            if newest <= touches[user].announced_at + CLOCK_SKEW_MS:
+                due.append(user)
+        return due
+
+    def remember(self, touches: Mapping[str, Touch]) -> None:
+        """Keep the newest touches for the next model."""
+        for user, touch in touches.items():
+            self._remembered[user] = touch
+            self._remembered.move_to_end(user)
+        while len(self._remembered) > REMEMBERED_TOUCHES:
+            self._remembered.popitem(last=False)
+
+    def _record_freshness(self, delays_ms: Sequence[int]) -> None:
+        for delay in delays_ms:
+            _freshness.observe(delay / 1000)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.lpush(cache.FRESHNESS, *delays_ms)
+        pipeline.ltrim(cache.FRESHNESS, 0, self._config.freshness_samples - 1)
+        pipeline.execute()
+
+
+def _time_of(raw: bytes | None) -> int:
+    """When a list was computed; 0 where there is none that can be read: it is written anew."""
+    try:
+        return 0 if raw is None else cache.unpack_as_of(raw)
+    except cache.MalformedList as error:
+        logger.error("a list is written anew: %s", error)
+        return 0
+
+
+def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[str, Touch]:
+    """Each shopper once, with their newest touch; a message that is none is logged and left out."""
+    touches: dict[str, Touch] = {}
+    for record in records:
+        try:
+            event = decode(record.value or b"", UserTouched, now=now)
+        except InvalidEvent as error:
+            logger.error("%s[%d]@%d is no touch: %s", record.topic, record.partition, record.offset, error)
+            continue
+        # A producer that stamps no time: as if announced now, hence never stale.
+        announced_at = record.timestamp if record.timestamp and record.timestamp > 0 else milliseconds(now)
+        known = touches.get(event.user_id)
+        event_time = milliseconds(event.event_time)
+        if known is not None:
+            event_time, announced_at = max(event_time, known.event_time), max(announced_at, known.announced_at)
+        touches[event.user_id] = Touch(event_time, announced_at)
+    return touches
+
+
+def _chunks(users: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (users[start : start + size] for start in range(0, len(users), size))
+
+
+def run_nearline(
+    config: ServingConfig,
+    graphstore: GraphstoreConfig,
+    stream: StreamConfig,
+    stop: threading.Event,
+    *,
+    load: Callable[[Path], Ranker] = load_ranker,
+) -> None:
+    """Follow touched shoppers until `stop`.
+
+    While SQL or Redis is away a batch is tried again; one whose content is at fault is left out. Both are logged.
+    """
+    engine = open_engine(graphstore.sqlalchemy_url)
+    redis = cache.connect(graphstore.redis_url, timeout_seconds=REDIS_SECONDS)
+    near = NearLine(ShopSource(engine, config.history_limit), redis, config, load=load)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=config.nearline_batch_users, stop=stop)
+    needs = {"model": NOTHING_PUBLISHED}
+    probe = start_probe(config.nearline_port, lambda: {**needs, "kafka": subscription.state})
+    logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
+    next_trend = time.monotonic() + config.trend_refresh_seconds
+    try:
+        while not stop.is_set():
+            touches = newest_touches(subscription.poll(POLL_SECONDS), now=datetime.now(UTC))
+            near.remember(touches)
+            trend_due = time.monotonic() >= next_trend
+            if trend_due:
+                next_trend = time.monotonic() + config.trend_refresh_seconds
+            while not stop.is_set():
+                try:
+                    near.follow()
+                    near.refresh(touches)
+                    if trend_due:
+                        near.refresh_trend(now=now_ms())
+                    needs["model"] = OK if near.ranker else NOTHING_PUBLISHED
+                    break
+                except (SQLAlchemyError, RedisError, OSError) as error:
+                    logger.exception("lists could not be refreshed, trying again")
+                    needs["model"] = f"{type(error).__name__}: {error}"
+                    stop.wait(RETRY_SECONDS)
+                except (UnusableModel, ValueError, ArithmeticError) as error:
+                    logger.exception("%d touches are left out", len(touches))
+                    needs["model"] = f"{type(error).__name__}: {error}"
+                    break
+    finally:
+        probe.close()
+        subscription.close()
+        redis.close()
+        engine.dispose()

@@ -1,0 +1,172 @@
+"""The answer to "what shall we show this shopper": one service function for every front.
+
+Arrives: a shopper's id and how many items. Leaves: a `Recommendation`. Next: `serving.web.views` renders it, and
+`serving.web.impressions` logs it where it was shown in a slot.
+
+Everything is read from Redis: one MGET for the shopper's two lists, titles and prices from the worker's memory.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from redis import Redis
+
+from graphstore import hot
+from graphstore.hot import Item
+from serving import coldstart, explain
+from serving.cache import ItemReader, ListReader
+from serving.coldstart import Scored, known
+from stream.events import utc
+
+VARIANT = "champion"
+PROPENSITY = 1.0
+"""A list is a fixed ranking: each item stands at its position for certain."""
+
+POPULAR = "popular"
+
+
+class NothingPublished(RuntimeError):
+    """There is no list to serve yet; the message says what is missing."""
+
+
+class UnknownItem(LookupError):
+    """The catalogue in Redis does not hold this item."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An item at its position (from 0) in a list, with what a page shows of it."""
+
+    item_id: str
+    position: int
+    score: float
+    title: str
+    categories: Sequence[str]
+    brand: str
+    price: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A served list. `source` is nearline, batch or popular; `as_of` is when it was computed."""
+
+    request_id: str
+    user_id: str
+    model_version: str
+    variant: str
+    source: str
+    as_of: datetime
+    items: list[ListedItem]
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarItems:
+    """The items that go with one item."""
+
+    item_id: str
+    model_version: str
+    items: list[ListedItem]
+
+
+@dataclass(frozen=True)
+class Storefront:
+    """What a reader needs of Redis; made once for a process, safe for its threads."""
+
+    redis: Redis
+    lists: ListReader
+    items: ItemReader
+
+    @classmethod
+    def open(cls, redis: Redis, *, pointer_seconds: float, item_seconds: float) -> "Storefront":
+        """With the given trust in what the worker remembers."""
+        return cls(redis, ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds))
+
+
+def served_model(store: Storefront) -> str:
+    """The version whose lists are served. Raises `NothingPublished`."""
+    version = store.lists.champion()
+    if version is None:
+        raise NothingPublished("no model is published yet: recs:champion is not set")
+    return version
+
+
+def recommendations(
+    store: Storefront, user_id: str, *, k: int, explained: bool, now: datetime, request_id: str | None = None
+) -> Recommendation:
+    """The best `k` items for a shopper, known or not; fewer where the list holds fewer that can be bought.
+
+    Raises `NothingPublished`, `redis.RedisError`, and `serving.cache.MalformedList` for bytes that are no list.
+    """
+    version = served_model(store)
+    source, as_of, chosen = POPULAR, now, list[Scored]()
+    if found := store.lists.of_user(version, user_id):
+        source, packed = found
+        as_of = utc(packed.as_of)
+        chosen = _first(store, packed.item_keys.tolist(), packed.scores.tolist(), k)
+    if not chosen:
+        source = POPULAR
+        as_of, candidates = coldstart.for_the_unknown(store.redis, store.lists, store.items, version, count=k, now=now)
+        chosen = candidates[:k]
+    if not chosen:
+        raise NothingPublished(f"model {version} has no list for {user_id!r}, and nothing is trending")
+    reasons: Sequence[str | None] = [None] * len(chosen)
+    if explained:
+        items = [item for item, _ in chosen]
+        otherwise = "popular" if source == POPULAR else "picked for you"
+        reasons = explain.reasons(store.redis, store.lists, version, user_id, items, otherwise=otherwise)
+    return Recommendation(
+        request_id=request_id or str(uuid.uuid4()),
+        user_id=user_id,
+        model_version=version,
+        variant=VARIANT,
+        source=source,
+        as_of=as_of,
+        items=_listed(chosen, reasons),
+    )
+
+
+def similar(store: Storefront, item_id: str, *, k: int) -> SimilarItems:
+    """The `k` items closest to one. Raises `UnknownItem`, `NothingPublished` and what `recommendations` raises."""
+    version = served_model(store)
+    packed = store.lists.similar(version, [item_id])[0]
+    if packed is None and hot.get_items(store.redis, [item_id]) == [None]:
+        raise UnknownItem(f"no item {item_id!r}")
+    chosen = [] if packed is None else _first(store, packed.item_keys.tolist(), packed.scores.tolist(), k)
+    return SimilarItems(item_id=item_id, model_version=version, items=_listed(chosen, [None] * len(chosen)))
+
+
+def trending(store: Storefront, window: str, *, k: int) -> list[ListedItem]:
+    """What most shoppers touched in the window; the score is the number of events. Raises `ValueError`."""
+    chosen = coldstart.trending(store.redis, window, 2 * k)[:k]  # twice: some cannot be bought
+    return _listed(chosen, [None] * len(chosen))
+
+
+def _first(store: Storefront, item_keys: list[int], scores: list[float], k: int) -> list[Scored]:
+    """The first `k` that can be bought, looking no further down the list than needed."""
+    chosen: list[Scored] = []
+    start = 0
+    while len(chosen) < k and start < len(item_keys):
+        end = start + k - len(chosen)
+        items: list[Item | None] = store.items.by_key(item_keys[start:end])
+        chosen += known(items, scores[start:end])
+        start = end
+    return chosen
+
+
+def _listed(chosen: Sequence[Scored], reasons: Sequence[str | None]) -> list[ListedItem]:
+    return [
+        ListedItem(
+            item_id=item.item_id,
+            position=position,
+            score=score,
+            title=item.title,
+            categories=item.categories,
+            brand=item.brand,
+            price=item.price,
+            reason=reason,
+        )
+        for position, ((item, score), reason) in enumerate(zip(chosen, reasons, strict=True))
+    ]

@@ -1,0 +1,97 @@
+"""Following a topic: a consumer that outlives its broker.
+
+Arrives: the settings of Kafka. Leaves: records, in order within a partition, at least once.
+Next: `serving.publisher` and `serving.nearline`.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from kafka import KafkaConsumer
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+
+from serving.broker import check_reachable
+from stream.config import StreamConfig
+from stream.probe import OK
+from stream.topics import connection_settings
+
+logger = logging.getLogger(__name__)
+
+SESSION_MS = 6_000
+HEARTBEAT_MS = 1_000
+COMMIT_MS = 1_000
+BOOTSTRAP_MS = 10_000
+RECONNECT_SECONDS = 1.0
+
+
+class Subscription:
+    """One topic for one consumer group, from the earliest record that the group has not committed.
+
+    Offsets are committed for what an earlier `poll` returned, so the caller is done with a batch before it polls
+    again; after a crash the last second comes twice. Earliest, never latest: readers here are idempotent, and some
+    brokers answer LATEST wrongly. Short sessions, because the embedded broker lets a join wait for half of one.
+    """
+
+    def __init__(
+        self, config: StreamConfig, topic: str, *, group: str, max_records: int, stop: threading.Event
+    ) -> None:
+        self._config = config
+        self._topic = topic
+        self._group = group
+        self._max_records = max_records
+        self._stop = stop
+        self._consumer: KafkaConsumer | None = None
+        self.error: str | None = None
+        """What is wrong with the broker; None while it answers."""
+        self.assigned = False
+        """Whether partitions were given to this member yet: a join takes seconds."""
+
+    @property
+    def state(self) -> str:
+        """For a probe: ok, or what is missing."""
+        return self.error or (OK if self.assigned else "waiting for its partitions")
+
+    def poll(self, timeout_seconds: float) -> Sequence[ConsumerRecord]:
+        """What arrived, at most after the timeout; nothing while the broker is away, which is logged once."""
+        try:
+            if self._consumer is None:
+                self._consumer = self._connect()
+            found = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            self.assigned = bool(self._consumer.assignment())
+        except KafkaError as error:
+            if self.error is None:
+                logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
+            self.error = f"{type(error).__name__}: {error}"
+            self._stop.wait(RECONNECT_SECONDS)
+            return []
+        if self.error is not None:
+            logger.info("the topic %s is followed again", self._topic)
+            self.error = None
+        return [record for records in found.values() for record in records]
+
+    def close(self) -> None:
+        """Commit what was handled and leave the group."""
+        if self._consumer is not None:
+            try:
+                self._consumer.close()
+            except KafkaError as error:
+                logger.warning("the group %s was not left in order: %s", self._group, error)
+            self._consumer = None
+
+    def _connect(self) -> KafkaConsumer:
+        check_reachable(self._config)
+        return KafkaConsumer(
+            self._topic,
+            group_id=self._group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=True,
+            auto_commit_interval_ms=COMMIT_MS,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            max_poll_records=self._max_records,
+            fetch_max_wait_ms=int(self._config.worker_fetch_wait_seconds * 1000),
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
+            **connection_settings(self._config),
+        )

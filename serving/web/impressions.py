@@ -1,0 +1,38 @@
+"""Served lists as impressions: what clicks are measured against.
+
+Arrives: a `Recommendation` that was shown in a slot. Leaves: an event on `impressions`, through the outbox.
+Next: `stream.app` stores it, `monitoring` joins clicks to it by request_id.
+"""
+
+from datetime import datetime
+
+from serving.recommend import PROPENSITY, Recommendation
+from serving.web.outbox import Letter, Outbox
+from stream.events import IMPRESSIONS, Impression, ImpressionItem
+
+
+def impression(served: Recommendation, slot: str, *, now: datetime) -> Impression:
+    """The event of one served list."""
+    return Impression(
+        event_time=now,
+        request_id=served.request_id,
+        user_id=served.user_id,
+        slot=slot,
+        model_version=served.model_version,
+        variant=served.variant,
+        items=[
+            ImpressionItem(
+                item_id=item.item_id,
+                position=item.position,
+                score=item.score,
+                propensity=PROPENSITY,
+                source=served.source,
+            )
+            for item in served.items
+        ],
+    )
+
+
+def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime) -> bool:
+    """Hand the impression over; False (and counted) where the queue is full: serving goes before measuring."""
+    return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now), key=served.user_id))

@@ -1,0 +1,199 @@
+"""Events on their way to Kafka, off the request's path: a bounded queue and one sending thread a process.
+
+Arrives: impressions that nobody waits for, and posted events whose sender waits for the acknowledgement.
+Leaves: messages on Kafka. Next: `stream.app`.
+
+kafka-python's `send` inside a request nearly doubles its cost, and its `flush` waits for everybody's messages. One
+thread sends what has gathered, flushes once, and tells each waiting sender how it went: a group commit. What nobody
+waits for gathers a little longer, because many small batches are dear to a broker.
+"""
+
+import atexit
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from multiprocessing import util as multiprocessing_util
+
+from kafka.errors import KafkaError
+from msgspec import Struct
+from prometheus_client import Counter
+
+from stream.producer import DeliveryError, EventProducer
+
+logger = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.1
+RECONNECT_SECONDS = 1.0
+FLUSH_SECONDS = 4.0
+CLOSE_SECONDS = 6.0  # a supervisor kills what does not stop within about ten
+MAX_BATCH_EVENTS = 2000
+
+_events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
+
+
+class NotDelivered(RuntimeError):
+    """Kafka did not acknowledge the events in time. Posting them again is safe: event ids make them count once."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One event with its topic and key."""
+
+    topic: str
+    event: Struct
+    key: str
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    letters: Sequence[Letter]
+    receipt: "Future[None] | None"  # None: nobody waits
+
+
+class Outbox:
+    """A bounded queue with a sending thread. `connect` makes the producer; it is called again until it succeeds.
+
+    `close` sends what is left. It is called at the process' exit by itself, in a forked worker too, where `atexit`
+    does not run.
+    """
+
+    def __init__(self, connect: Callable[[], EventProducer], *, bound: int) -> None:
+        self._connect = connect
+        self._bound = bound
+        self._parcels: deque[_Parcel] = deque()
+        self._waiting = 0  # letters in the queue
+        self._urgent = 0  # parcels in the queue whose sender waits
+        self._closing = False
+        self._changed = threading.Condition()
+        self._producer: EventProducer | None = None
+        self._finalizer = multiprocessing_util.Finalize(None, self.close, exitpriority=100)
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    def offer(self, letter: Letter) -> bool:
+        """Hand over an event that nobody waits for; False (and counted) where the queue is full. Never blocks."""
+        if self._put(_Parcel([letter], None)):
+            return True
+        _events.labels(letter.topic, "refused").inc()
+        return False
+
+    def deliver(self, letters: Sequence[Letter], *, timeout_seconds: float) -> None:
+        """Send events and wait for Kafka's acknowledgement; raises `NotDelivered`."""
+        receipt: Future[None] = Future()
+        if not self._put(_Parcel(letters, receipt)):
+            for letter in letters:
+                _events.labels(letter.topic, "refused").inc()
+            raise NotDelivered("too many events are waiting for Kafka")
+        try:
+            receipt.result(timeout_seconds)
+        except TimeoutError as error:
+            raise NotDelivered(f"Kafka did not acknowledge within {timeout_seconds:g} s") from error
+
+    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """Send what is left and stop; says in the log what could not be sent. Idempotent."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify()
+        atexit.unregister(self.close)
+        self._finalizer.cancel()
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, self._waiting)
+
+    def _put(self, parcel: _Parcel) -> bool:
+        with self._changed:
+            if self._closing or self._waiting + len(parcel.letters) > self._bound:
+                return False
+            self._parcels.append(parcel)
+            self._waiting += len(parcel.letters)
+            self._urgent += parcel.receipt is not None
+            self._changed.notify()
+        return True
+
+    def _run(self) -> None:
+        while (parcels := self._take()) is not None:
+            if parcels and self._connected():
+                self._send(parcels)
+            elif parcels:
+                self._keep(parcels)
+        if self._producer is not None:
+            try:
+                self._producer.close()
+            except (KafkaError, DeliveryError) as error:
+                logger.error("events were lost at the end: %s", error)
+
+    def _take(self) -> list[_Parcel] | None:
+        """Wait for parcels and take them; None when closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._parcels or self._closing)
+            deadline = time.monotonic() + GATHER_SECONDS
+            while not (self._urgent or self._closing) and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if not self._parcels:
+                return None if self._closing else []
+            taken: list[_Parcel] = []
+            letters = 0
+            while self._parcels and (not taken or letters + len(self._parcels[0].letters) <= MAX_BATCH_EVENTS):
+                parcel = self._parcels.popleft()
+                taken.append(parcel)
+                letters += len(parcel.letters)
+                self._urgent -= parcel.receipt is not None
+            self._waiting -= letters
+            return taken
+
+    def _connected(self) -> bool:
+        if self._producer is None:
+            try:
+                self._producer = self._connect()
+            except KafkaError as error:
+                logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting, error)
+                return False
+            # Registered after the producer's own exit handler, hence called before it: it would drop what is left.
+            atexit.register(self.close)
+        return True
+
+    def _keep(self, parcels: Sequence[_Parcel]) -> None:
+        """Without a broker: tell those who wait, keep the rest for the next try, pause."""
+        patient = [parcel for parcel in parcels if parcel.receipt is None]
+        for parcel in parcels:
+            if parcel.receipt is not None:
+                self._settle(parcel, "failed", NotDelivered("Kafka cannot be reached"))
+        with self._changed:
+            if self._closing:
+                lost = sum(len(parcel.letters) for parcel in patient)
+                if lost:
+                    logger.error("Kafka cannot be reached at the end: %d events are lost", lost)
+                return
+            self._parcels.extendleft(reversed(patient))
+            self._waiting += sum(len(parcel.letters) for parcel in patient)
+            self._changed.wait_for(lambda: self._closing or self._urgent, RECONNECT_SECONDS)
+
+    def _send(self, parcels: Sequence[_Parcel]) -> None:
+        assert self._producer is not None
+        failure: NotDelivered | None = None
+        try:
+            for parcel in parcels:
+                for letter in parcel.letters:
+                    self._producer.send(letter.topic, letter.event, key=letter.key)
+            self._producer.flush(FLUSH_SECONDS)
+        except (KafkaError, DeliveryError) as error:
+            logger.error("events did not reach Kafka: %s", error)
+            failure = NotDelivered(f"Kafka did not acknowledge: {error}")
+        for parcel in parcels:
+            self._settle(parcel, "failed" if failure else "delivered", failure)
+
+    @staticmethod
+    def _settle(parcel: _Parcel, outcome: str, failure: NotDelivered | None) -> None:
+        for letter in parcel.letters:
+            _events.labels(letter.topic, outcome).inc()
+        if parcel.receipt is not None:
+            if failure is None:
+                parcel.receipt.set_result(None)
+            else:
+                parcel.receipt.set_exception(failure)

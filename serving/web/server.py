@@ -1,0 +1,54 @@
+"""The web server: granian over WSGI, whose per-request CPU is the least of what was measured.
+
+Arrives: configuration. Leaves: a listening server, until SIGTERM or SIGINT; then requests in flight are answered and
+the outbox is emptied. Next: `serving.web.wsgi`.
+"""
+
+import errno
+import os
+import socket
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from serving.config import ServingConfig
+
+WORKER_STOP_SECONDS = 8
+
+
+class PortTaken(RuntimeError):
+    """Somebody listens on the port already."""
+
+
+def serve(config: ServingConfig) -> None:
+    """Serve until a signal asks to stop. The workers read their own settings from the environment.
+
+    Raises `PortTaken`: granian's workers share their port with SO_REUSEPORT, so two servers on one port would
+    answer in turn without a word.
+    """
+    check_port(config.serve_host, config.serve_port)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
+    Granian(
+        "serving.web.wsgi:application",
+        address=config.serve_host,
+        port=config.serve_port,
+        interface=Interfaces.WSGI,
+        workers=config.serve_processes,
+        blocking_threads=config.serve_threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=WORKER_STOP_SECONDS,
+        websockets=False,
+    ).serve()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises `PortTaken` where the address cannot be bound because it is in use, `OSError` where it cannot at all."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(f"port {port} on {host} is taken: set SAGESTREAM_SERVE_PORT to another") from error

@@ -1,0 +1,55 @@
+"""What a web process holds open: Redis and the outbox, made when the first request needs them."""
+
+import threading
+
+from django.conf import settings
+
+from serving.broker import check_reachable
+from serving.cache import connect
+from serving.recommend import Storefront
+from serving.web.outbox import Outbox
+from stream.producer import EventProducer
+
+_lock = threading.RLock()
+_storefront: Storefront | None = None
+_outbox: Outbox | None = None
+
+
+def storefront() -> Storefront:
+    """The process' view of Redis; one pool for all its threads."""
+    global _storefront
+    if _storefront is None:
+        with _lock:
+            if _storefront is None:
+                config = settings.SERVING
+                redis = connect(settings.GRAPHSTORE.redis_url, timeout_seconds=config.cache_timeout_seconds)
+                _storefront = Storefront.open(
+                    redis, pointer_seconds=config.pointer_seconds, item_seconds=config.item_seconds
+                )
+    return _storefront
+
+
+def outbox() -> Outbox:
+    """The process' way to Kafka; it connects by itself and keeps trying."""
+    global _outbox
+    if _outbox is None:
+        with _lock:
+            if _outbox is None:
+                _outbox = Outbox(_connect_producer, bound=settings.SERVING.outbox_events)
+    return _outbox
+
+
+def _connect_producer() -> EventProducer:
+    check_reachable(settings.STREAM)  # answers at once, where the producer would try for half a minute
+    return EventProducer(settings.STREAM)
+
+
+def close() -> None:
+    """Send what is left and let go of the connections; the next request opens new ones."""
+    global _storefront, _outbox
+    with _lock:
+        if _outbox is not None:
+            _outbox.close()
+        if _storefront is not None:
+            _storefront.redis.close()
+        _storefront, _outbox = None, None

@@ -1,0 +1,63 @@
+"""The web process' main: configuration is read here once, and Django is told to be no more than an HTTP layer.
+
+No database, no sessions, no users: every answer comes from Redis, every write goes to Kafka. Importing this needs
+neither of them; `serving.web.services` connects when the first request comes.
+"""
+
+import secrets
+from pathlib import Path
+
+from graphstore.config import GraphstoreConfig
+from serving.config import ServingConfig
+from stream.config import StreamConfig
+
+SERVING = ServingConfig()
+GRAPHSTORE = GraphstoreConfig()
+STREAM = StreamConfig()
+
+DEBUG = False
+SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)
+ALLOWED_HOSTS = SERVING.hosts
+ROOT_URLCONF = "serving.web.urls"
+WSGI_APPLICATION = "serving.web.wsgi.application"
+DATABASES: dict[str, object] = {}
+INSTALLED_APPS = ["rest_framework", "drf_spectacular"]
+# One middleware for every request; the page's forms are guarded where they are (`csrf_protect` in serving.web.shop).
+MIDDLEWARE = ["serving.web.metrics.measured"]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).parent / "templates"],
+        "APP_DIRS": True,  # the API page of drf-spectacular
+    }
+]
+STATIC_URL = "/static/"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its own markup
+CSRF_FAILURE_VIEW = "serving.web.answers.csrf_failure"
+CSRF_USE_SESSIONS = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["serving.web.rendering.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "serving.web.rendering.JsonAlways",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "serving.web.answers.refuse",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sagestream",
+    "DESCRIPTION": "Recommendations that follow what a shopper does.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}

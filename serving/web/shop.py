@@ -1,0 +1,116 @@
+"""The page `/`: a small shop that shows what the loop does, and its own door for clicks.
+
+Arrives: a visitor who picks a shopper to be. Leaves: the page; its clicks become events with the `request_id` and
+`position` of the list that led to them. Next: `serving.web.outbox`.
+
+Whoever opens the page may act as any shopper: it is for trying the system out, and `shop_page` turns it off.
+"""
+
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import cast
+
+import msgspec
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_POST
+from redis import Redis
+from redis.exceptions import RedisError
+
+from serving.cache import champion, recs_key
+from serving.web import services
+from serving.web.answers import json_response
+from serving.web.outbox import Letter, NotDelivered
+from stream.events import INTERACTIONS, EventType, Id, Interaction, Position
+
+SHOPPERS = 12
+SHOPPERS_SECONDS = 30.0
+SCAN_ROUNDS = 20
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the page's buttons send; time and event_id are the server's."""
+
+    event_type: EventType
+    user_id: Id
+    item_id: Id
+    request_id: Id | None = None
+    position: Position | None = None
+
+
+_read_click = msgspec.json.Decoder(Click).decode
+_shoppers: tuple[float, str, list[str]] = (float("-inf"), "", [])
+
+
+@require_GET
+@ensure_csrf_cookie
+def page(request: HttpRequest) -> HttpResponse:
+    """The shop; its lists are fetched by the page itself."""
+    _only_where_open()
+    try:
+        version = champion(services.storefront().redis)
+        shoppers = known_shoppers(services.storefront().redis, version) if version else []
+    except RedisError:
+        shoppers = []  # the page says what is wrong when it asks for its first list
+    response = render(request, "shop.html", {"shoppers": shoppers})
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@csrf_protect
+def clicked(request: HttpRequest) -> HttpResponse:
+    """One click of the page as an event; 202 once Kafka holds it."""
+    _only_where_open()
+    try:
+        click = _read_click(request.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return json_response({"detail": str(error)}, 400)
+    event = Interaction(
+        event_id=str(uuid.uuid4()),
+        event_time=datetime.now(UTC),
+        event_type=click.event_type,
+        user_id=click.user_id,
+        item_id=click.item_id,
+        request_id=click.request_id,
+        position=click.position,
+    )
+    try:
+        services.outbox().deliver(
+            [Letter(INTERACTIONS, event, key=event.user_id)], timeout_seconds=settings.SERVING.delivery_seconds
+        )
+    except NotDelivered as error:
+        return json_response({"detail": str(error)}, 503)
+    return json_response({"event_id": event.event_id, "event_time": event.event_time}, 202)
+
+
+def known_shoppers(redis: Redis, model_version: str) -> list[str]:
+    """A few shoppers who have a list of their own, for the picker: whichever a short scan meets, kept for a while."""
+    global _shoppers
+    looked_at, version, found = _shoppers
+    if found and version == model_version and time.monotonic() - looked_at < SHOPPERS_SECONDS:
+        return found
+    prefix = recs_key(model_version, "").encode()
+    names: set[bytes] = set()
+    cursor = 0
+    for _ in range(SCAN_ROUNDS):
+        cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, count=500))
+        names.update(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+        if len(names) >= SHOPPERS or cursor == 0:
+            break
+    found = sorted(name.decode() for name in names)[:SHOPPERS]
+    _shoppers = (time.monotonic(), model_version, found)
+    return found
+
+
+def _only_where_open() -> None:
+    if not settings.SERVING.shop_page:
+        raise Http404("the shop page is turned off")

@@ -1,0 +1,27 @@
+"""Every path that is answered."""
+
+from django.urls import path, register_converter
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+
+from serving.web import health, metrics, shop, views
+from serving.web.parameters import IdConverter
+
+register_converter(IdConverter, "id")
+
+handler400 = "serving.web.answers.bad_request"
+handler404 = "serving.web.answers.not_found"
+handler500 = "serving.web.answers.server_error"
+
+urlpatterns = [
+    path("recommendations/<id:user_id>/", views.RecommendationsView.as_view(), name="recommendations"),
+    path("items/<id:item_id>/similar/", views.SimilarItemsView.as_view(), name="similar"),
+    path("trending/", views.TrendingView.as_view(), name="trending"),
+    path("events/", views.EventsView.as_view(), name="events"),
+    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("", shop.page, name="shop"),
+    path("shop/events/", shop.clicked, name="shop-events"),
+]

@@ -1,0 +1,109 @@
+"""The HTTP API: thin views over `serving.recommend`, and the door for events.
+
+Arrives: requests. Leaves: dataclasses for the renderer, impressions and events for the outbox.
+Next: `serving.web.answers`.
+"""
+
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from serving import recommend
+from serving.coldstart import WINDOWS
+from serving.web import impressions, intake, parameters, serializers, services
+from serving.web.answers import Refused, TooLarge
+from serving.web.authentication import ApiKey
+
+DEFAULT_WINDOW = "24h"
+
+_k = OpenApiParameter("k", OpenApiTypes.INT, description=f"how many items, 1 to {parameters.MAX_ITEMS}")
+_slot = OpenApiParameter("slot", OpenApiTypes.STR, description="where the list is shown; given, it counts as shown")
+_explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason for each item")
+_window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
+_problems = {400: serializers.Problem, 503: serializers.Problem}
+
+
+class RecommendationsView(APIView):
+    """What to show a shopper."""
+
+    @extend_schema(parameters=[_k, _slot, _explain], responses={200: serializers.Recommendation, **_problems})
+    def get(self, request: Request, user_id: str) -> Response:
+        """The shopper's newest list; a stranger gets what is popular."""
+        user_id = parameters.identifier(user_id, "user_id")
+        query = request.query_params
+        k, slot, explained = parameters.item_count(query), parameters.slot(query), parameters.flag(query, "explain")
+        now = datetime.now(UTC)
+        served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now)
+        if slot is not None and request.method == "GET":  # a HEAD shows nothing to anybody
+            impressions.log(services.outbox(), served, slot, now=now)
+        return Response(served)
+
+
+class SimilarItemsView(APIView):
+    """What goes with an item."""
+
+    @extend_schema(parameters=[_k], responses={200: serializers.SimilarItems, 404: serializers.Problem, **_problems})
+    def get(self, request: Request, item_id: str) -> Response:
+        """The closest items, closest first."""
+        item_id = parameters.identifier(item_id, "item_id")
+        return Response(
+            recommend.similar(services.storefront(), item_id, k=parameters.item_count(request.query_params))
+        )
+
+
+class TrendingView(APIView):
+    """What most shoppers touched lately."""
+
+    @extend_schema(parameters=[_window, _k], responses={200: serializers.Trending, **_problems})
+    def get(self, request: Request) -> Response:
+        """The window's items, most events first."""
+        window = request.query_params.get("window", DEFAULT_WINDOW)
+        if window not in WINDOWS:
+            raise Refused("window", f"{window[:20]!r} is none of {', '.join(WINDOWS)}")
+        k = parameters.item_count(request.query_params)
+        return Response({"window": window, "items": recommend.trending(services.storefront(), window, k=k)})
+
+
+class RawJsonParser(BaseParser):
+    """The body as bytes: the event contract reads it."""
+
+    media_type = "application/json"
+
+    def parse(  # type: ignore[override]
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> bytes:
+        """Raises `TooLarge`."""
+        body: bytes = stream.read(intake.MAX_BODY_BYTES + 1)
+        if len(body) > intake.MAX_BODY_BYTES:
+            raise TooLarge(f"over {intake.MAX_BODY_BYTES} bytes")
+        return body
+
+
+class EventsView(APIView):
+    """The door for what shoppers do."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+
+    @extend_schema(
+        request=serializers.Interaction(many=True), responses={202: serializers.Intake, 400: serializers.Intake}
+    )
+    def post(self, request: Request) -> Response:
+        """One event or a list of them; 202 once Kafka holds the good ones, with each bad one named."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        try:
+            accepted, refused = intake.read_events(
+                body, bound=settings.SERVING.max_posted_events, now=datetime.now(UTC)
+            )
+        except intake.UnreadableBody as error:
+            raise Refused("", str(error)) from error
+        if accepted:
+            services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.SERVING.delivery_seconds)
+        return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)

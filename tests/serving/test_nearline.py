@@ -1,0 +1,207 @@
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from serving import cache, nearline
+from serving.cache import ListReader
+from serving.config import ServingConfig
+from serving.nearline import CLOCK_SKEW_MS, NearLine, Touch, newest_touches, run_nearline
+from serving.ranker import UnusableModel
+from serving.source import ShopSource
+from stream.config import StreamConfig
+from stream.events import USERS_TOUCHED, UserTouched, encode, utc
+from stream.producer import EventProducer
+from tests.serving.toy import NAMES, ToyRanker, register, touch, toy_load
+
+T0 = 1_700_000_000_000
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@dataclass
+class Record:
+    value: bytes | None
+    timestamp: int = T0
+    topic: str = USERS_TOUCHED
+    partition: int = 0
+    offset: int = 0
+
+
+def touched(user: str, time: int = T0) -> bytes:
+    return encode(UserTouched(event_time=utc(time), user_id=user))
+
+
+@dataclass
+class Shop:
+    """SQL with a toy model whose keys are those of SQL."""
+
+    engine: Engine
+    redis: Redis
+    near: NearLine
+    keys: dict[str, int] = field(default_factory=dict)
+
+    def first(self, version: str, user: str) -> str:
+        found = ListReader(self.redis, 0).of_user(version, user)
+        assert found, f"no list for {user}"
+        return next(name for name, key in self.keys.items() if key == found[1].item_keys[0])
+
+    def publish_at(self, version: str, user: str, as_of: int) -> None:
+        packed = cache.pack([self.keys["apple"]], [1], as_of=as_of)
+        cache.write_lists(self.redis, {cache.recs_key(version, user): packed})
+
+
+@pytest.fixture
+def shop(redis: Redis, sqlite_engine: Engine) -> Shop:
+    for name in NAMES:
+        touch(sqlite_engine, "first", name, 1)
+    source = ShopSource(sqlite_engine, 10)
+    keys = {item.item_id: item.item_key for item in source.items()}
+    near = NearLine(source, redis, ServingConfig(freshness_samples=3, list_length=3), load=toy_load(keys))
+    register(sqlite_engine, "m1")
+    redis.set(cache.CHAMPION, "m1")
+    assert near.follow(now=lambda: T0)
+    return Shop(sqlite_engine, redis, near, keys)
+
+
+def test_a_touched_shopper_gets_a_new_list_at_once(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    clock = iter([T0 + 20, T0 + 45])
+    assert shop.near.refresh({"ann": Touch(T0, T0 + 10)}, now=lambda: next(clock)) == 1
+    assert shop.first("m1", "ann") == "dates"
+    found = ListReader(shop.redis, 0).of_user("m1", "ann")
+    assert found and (found[0], found[1].as_of) == ("nearline", T0 + 20)
+    assert shop.redis.ttl(cache.near_key("m1", "ann")) > 0
+    assert shop.redis.lrange(cache.FRESHNESS, 0, -1) == [b"45"]
+
+
+def test_the_newest_delays_are_kept(shop: Shop) -> None:
+    for n in range(5):
+        touch(shop.engine, f"u{n}", "dates", T0)
+        shop.near.refresh({f"u{n}": Touch(T0, T0)}, now=lambda n=n: T0 + n)  # type: ignore[misc]
+    assert shop.redis.lrange(cache.FRESHNESS, 0, -1) == [b"4", b"3", b"2"]
+
+
+def test_a_list_that_is_newer_than_the_touch_is_left_alone(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    touch(shop.engine, "bob", "dates", T0)
+    shop.publish_at("m1", "ann", T0 + CLOCK_SKEW_MS + 1)
+    shop.publish_at("m1", "bob", T0 + CLOCK_SKEW_MS)  # may be older, as far as two clocks can say
+    assert shop.near.refresh({"ann": Touch(T0, T0), "bob": Touch(T0, T0)}, now=lambda: T0 + 9_999) == 1
+    assert (shop.first("m1", "ann"), shop.first("m1", "bob")) == ("apple", "dates")
+
+
+def test_a_malformed_list_is_written_anew(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    shop.redis.set(cache.near_key("m1", "ann"), b"\x09 not a list")
+    assert shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0) == 1
+    assert shop.first("m1", "ann") == "dates"
+
+
+def test_a_shopper_who_is_not_stored_gets_no_list(shop: Shop) -> None:
+    assert shop.near.refresh({"ghost": Touch(T0, T0)}) == 0
+    assert ListReader(shop.redis, 0).of_user("m1", "ghost") is None
+
+
+def test_the_model_never_sees_its_future(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0 + 60_000)  # a clock ahead of ours
+    shop.near.refresh({"ann": Touch(T0 + 60_000, T0)}, now=lambda: T0)
+    ranker = shop.near.ranker
+    assert isinstance(ranker, ToyRanker)
+    assert ranker.asked_as_of[-1] == T0 + 60_001 > max(ranker.seen_times)
+
+
+def test_a_new_model_takes_over_with_the_shoppers_touched_meanwhile(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    shop.near.refresh({"ann": Touch(T0, T0), "bob": Touch(T0, T0)}, now=lambda: T0)
+    measured = shop.redis.llen(cache.FRESHNESS)
+    register(shop.engine, "m2", status="candidate")
+    shop.publish_at("m2", "ann", T0 - 10)  # computed before the touch
+    shop.publish_at("m2", "first", T0 - 10)
+    assert not shop.near.follow()
+    shop.redis.set(cache.CHAMPION, "m2")
+    assert shop.near.follow(now=lambda: T0 + 5)
+    assert shop.first("m2", "ann") == "dates"
+    assert shop.first("m2", "first") == "apple"
+    assert shop.redis.llen(cache.FRESHNESS) == measured  # catching up is no measurement
+
+
+def test_touches_before_the_first_model_are_caught_up(redis: Redis, sqlite_engine: Engine) -> None:
+    touch(sqlite_engine, "ann", "dates", T0)
+    near = NearLine(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load({"dates": 1}))
+    assert not near.follow()
+    assert near.refresh({"ann": Touch(T0, T0)}) == 0
+    register(sqlite_engine, "m1")
+    redis.set(cache.CHAMPION, "m1")
+    assert near.follow(now=lambda: T0)
+    assert ListReader(redis, 0).of_user("m1", "ann") is not None
+
+
+def test_a_served_model_that_the_registry_does_not_know_is_said(redis: Redis, sqlite_engine: Engine) -> None:
+    near = NearLine(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load())
+    redis.set(cache.CHAMPION, "m9")
+    with pytest.raises(UnusableModel, match="m9"):
+        near.follow()
+
+
+def test_the_trend_moves_the_list_of_strangers(shop: Shop) -> None:
+    before = ListReader(shop.redis, 0).popular("m1")
+    assert before and before.item_keys[0] == shop.keys["apple"]
+    for n in range(9):
+        touch(shop.engine, f"u{n}", "cheese", T0 + n)
+    shop.near.refresh_trend(now=T0 + 100)
+    after = ListReader(shop.redis, 0).popular("m1")
+    assert after and (after.item_keys[0], after.as_of) == (shop.keys["cheese"], T0 + 100)
+
+
+def test_remembered_touches_are_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearline, "REMEMBERED_TOUCHES", 2)
+    shop.near.remember({"a": Touch(1, 1), "b": Touch(1, 1)})
+    shop.near.remember({"a": Touch(2, 2), "c": Touch(1, 1)})
+    assert list(shop.near._remembered) == ["a", "c"]
+
+
+def test_a_shopper_touched_twice_is_refreshed_once() -> None:
+    records = [
+        Record(touched("ann", T0), timestamp=T0 + 1),
+        Record(touched("bob", T0), timestamp=0),
+        Record(touched("ann", T0 - 5), timestamp=T0 + 9),
+        Record(b"no touch"),
+        Record(None),
+    ]
+    touches = newest_touches(records, now=NOW)
+    assert touches["ann"] == Touch(T0, T0 + 9)
+    assert set(touches) == {"ann", "bob"}
+    assert utc(touches["bob"].announced_at) == NOW
+
+
+def test_the_loop_turns_a_message_into_a_list(
+    shop: Shop, redis_url: str, tmp_path: Path, stream_config: StreamConfig
+) -> None:
+    graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
+    stop = threading.Event()
+    config = ServingConfig(nearline_port=0)
+    thread = threading.Thread(
+        target=run_nearline, args=(config, graphstore, stream_config, stop), kwargs={"load": toy_load(shop.keys)}
+    )
+    thread.start()
+    try:
+        with EventProducer(stream_config) as producer:
+            for user in ("ann", "bob"):
+                touch(shop.engine, user, "dates", T0)
+                producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id=user), key=user)
+                producer.flush()
+                deadline = time.monotonic() + 30
+                while ListReader(shop.redis, 0).of_user("m1", user) is None:
+                    assert time.monotonic() < deadline, f"no list for {user}"
+                    time.sleep(0.02)
+                assert shop.first("m1", user) == "dates"
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()

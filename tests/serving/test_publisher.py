@@ -1,0 +1,218 @@
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, update
+
+from graphstore import hot
+from graphstore.config import GraphstoreConfig
+from graphstore.session import write
+from graphstore.tables import models
+from serving import cache
+from serving.cache import ListReader
+from serving.config import ServingConfig
+from serving.publisher import Interrupted, Publication, Publisher, publish, retire, run_publisher
+from serving.ranker import UnusableModel
+from serving.source import ShopSource
+from stream.config import StreamConfig
+from stream.events import MODELS, ModelAnnouncement, utc
+from stream.producer import EventProducer
+from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load
+
+LATELY = 1_700_000_000_000
+HISTORIES = {"ann": [(15, 5, 0)], "bob": [(13, 6, 0), (13, 7, 0)], "cyd": []}
+
+
+def publish_toy(redis: Redis, version: str = "m1", *, as_of: int = 1_000, **changed: object) -> Publication:
+    settings = {"k": 3, "similar_k": 2, "block_users": 2, "retired_ttl_seconds": 60, **changed}
+    ranker = ToyRanker(version)
+    return publish(ranker, ToyShop(HISTORIES), redis, as_of=as_of, **settings)  # type: ignore[arg-type]
+
+
+def first(redis: Redis, version: str, user: str) -> int:
+    found = ListReader(redis, 0).of_user(version, user)
+    assert found
+    return int(found[1].item_keys[0])
+
+
+def keys_of(redis: Redis, version: str) -> list[bytes]:
+    return [key for key in redis.scan_iter() if cache.version_of(key) == version]
+
+
+def test_all_lists_are_there_and_then_the_pointer(redis: Redis) -> None:
+    done = publish_toy(redis)
+    assert (done.users, done.items, done.retired_keys) == (3, 5, 0)
+    assert cache.champion(redis) == "m1"
+    assert [first(redis, "m1", user) for user in HISTORIES] == [15, 13, 11]
+    popular = ListReader(redis, 0).popular("m1")
+    assert popular and popular.item_keys.tolist() == [11, 12, 13]
+    assert popular.as_of == 1_000
+    similar = ListReader(redis, 0).similar("m1", ["elder"])[0]
+    assert similar and similar.item_keys.tolist() == [11, 12]
+    assert [item and item.title for item in hot.get_items_by_key(redis, [13])] == ["Cheese"]
+    assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+
+
+def test_what_happens_after_its_time_is_left_to_near_line(redis: Redis) -> None:
+    publish_toy(redis, as_of=6)
+    assert [first(redis, "m1", user) for user in HISTORIES] == [15, 11, 11]
+
+
+def test_publishing_twice_changes_nothing(redis: Redis) -> None:
+    publish_toy(redis)
+    before = {key: redis.dump(key) for key in redis.scan_iter()}
+    publish_toy(redis)
+    assert {key: redis.dump(key) for key in redis.scan_iter()} == before
+
+
+def test_the_old_model_expires_and_comes_back_whole(redis: Redis) -> None:
+    publish_toy(redis, "m1")
+    redis.set(cache.near_key("m1", "ann"), cache.pack([11], [1], as_of=1), ex=9_999)
+    done = publish_toy(redis, "m2")
+    assert done.retired_keys == len(keys_of(redis, "m1")) == 10
+    assert all(0 < redis.ttl(key) <= 60 for key in keys_of(redis, "m1"))
+    assert retire(redis, keep="m2", ttl_seconds=9_999) == 10
+    assert all(redis.ttl(key) <= 60 for key in keys_of(redis, "m1"))  # an end is never put off
+    publish_toy(redis, "m1")  # a rollback
+    redis.delete(cache.near_key("m1", "ann"))
+    assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+    assert all(0 < redis.ttl(key) <= 60 for key in keys_of(redis, "m2"))
+
+
+def test_a_publication_that_is_stopped_leaves_the_pointer(redis: Redis) -> None:
+    publish_toy(redis, "m1")
+
+    def stop(done: int, total: int) -> None:
+        if done == total:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        publish_toy(redis, "m2", progress=stop)
+    assert cache.champion(redis) == "m1"
+    assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_kill_in_mid_publish_leaves_the_old_model_whole(redis: Redis, redis_url: str, calls: int) -> None:
+    publish_toy(redis, "m1")
+    whole = {key: redis.dump(key) for key in keys_of(redis, "m1")}
+    code = f"""
+import os, signal
+from redis import Redis
+from tests.serving.test_publisher import publish_toy
+left = [{calls}]
+def die(done, total):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+publish_toy(Redis.from_url({redis_url!r}), "m2", progress=die)
+"""
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert cache.champion(redis) == "m1"
+    assert {key: redis.dump(key) for key in keys_of(redis, "m1")} == whole
+    publish_toy(redis, "m2")
+    assert cache.champion(redis) == "m2"
+
+
+def test_a_version_that_would_break_keys_is_refused(redis: Redis) -> None:
+    with pytest.raises(ValueError):
+        publish_toy(redis, "m:1")
+    assert not list(redis.scan_iter())
+
+
+@pytest.fixture
+def publisher(redis: Redis, sqlite_engine: Engine) -> Publisher:
+    touch(sqlite_engine, "ann", "elder", 5)
+    return Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load())
+
+
+def test_reconcile_publishes_the_champion_once(publisher: Publisher, redis: Redis, sqlite_engine: Engine) -> None:
+    assert publisher.reconcile() is None
+    register(sqlite_engine, "m1")
+    done = publisher.reconcile(now=lambda: 77)
+    assert done and (done.model_version, done.as_of, done.users) == ("m1", 77, 1)
+    assert publisher.reconcile() is None
+    redis.flushall()  # everything in Redis can be rebuilt
+    assert publisher.reconcile()
+    redis.set(cache.popular_key("m1"), b"\x63 of another format")
+    assert publisher.reconcile()
+    assert publisher.reconcile() is None
+
+
+def test_a_bundle_of_another_model_is_refused(redis: Redis, sqlite_engine: Engine) -> None:
+    register(sqlite_engine, "m1")
+    publisher = Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=lambda bundle: ToyRanker("other"))
+    with pytest.raises(UnusableModel, match="other"):
+        publisher.reconcile()
+    assert cache.champion(redis) is None
+
+
+def test_lists_are_made_with_the_trend_of_now(redis: Redis, sqlite_engine: Engine) -> None:
+    touch(sqlite_engine, "ann", "elder", 5)
+    keys = {item.item_id: item.item_key for item in ShopSource(sqlite_engine, 10).items()}
+    for n in range(9):
+        touch(sqlite_engine, f"u{n}", "elder", 6)
+    register(sqlite_engine, "m1")
+    Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load(keys)).reconcile()
+    popular = ListReader(redis, 0).popular("m1")
+    assert popular and popular.item_keys[0] == keys["elder"]
+
+
+def wait_for(redis: Redis, version: str) -> None:
+    deadline = time.monotonic() + 30
+    while cache.champion(redis) != version:
+        assert time.monotonic() < deadline, f"{version} was not published"
+        time.sleep(0.05)
+
+
+def test_the_loop_follows_announcements_and_the_registry(
+    redis: Redis, redis_url: str, tmp_path: Path, sqlite_engine: Engine, stream_config: StreamConfig
+) -> None:
+    graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
+    register(sqlite_engine, "m1")
+    stop = threading.Event()
+    # The registry is looked at once an hour: what comes sooner came by the topic.
+    config = ServingConfig(publisher_port=0, reconcile_seconds=3600)
+    thread = threading.Thread(
+        target=run_publisher, args=(config, graphstore, stream_config, stop), kwargs={"load": toy_load()}
+    )
+    thread.start()
+    try:
+        wait_for(redis, "m1")
+        with write(sqlite_engine) as connection:
+            connection.execute(update(models).values(status="retired"))
+        register(sqlite_engine, "m2")
+        with EventProducer(stream_config) as producer:
+            announcement = ModelAnnouncement(event_time=utc(LATELY), model_version="m2", status="champion", bundle="m2")
+            producer.send(MODELS, announcement, key="m2")
+        wait_for(redis, "m2")
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_without_a_broker_the_registry_suffices(
+    redis: Redis, redis_url: str, tmp_path: Path, sqlite_engine: Engine, kafka_away: StreamConfig
+) -> None:
+    graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
+    register(sqlite_engine, "m1")
+    stop = threading.Event()
+    config = ServingConfig(publisher_port=0)
+    thread = threading.Thread(
+        target=run_publisher, args=(config, graphstore, kafka_away, stop), kwargs={"load": toy_load()}
+    )
+    thread.start()
+    try:
+        wait_for(redis, "m1")
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()

@@ -1,0 +1,122 @@
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from graphstore import hot
+from serving import cache, recommend
+from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
+from stream.events import utc
+from tests.serving.toy import MODEL, fill_redis
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(redis: Redis) -> Storefront:
+    fill_redis(redis)
+    return Storefront.open(redis, pointer_seconds=0, item_seconds=0)
+
+
+def ask(store: Storefront, user: str, k: int = 3, *, explained: bool = False) -> Recommendation:
+    return recommend.recommendations(store, user, k=k, explained=explained, now=NOW)
+
+
+def names(served: Recommendation) -> list[str]:
+    return [item.item_id for item in served.items]
+
+
+def test_the_published_list_is_served(store: Storefront) -> None:
+    served = ask(store, "ann")
+    assert names(served) == ["elder", "apple", "bread"]
+    assert (served.source, served.model_version, served.variant) == ("batch", MODEL, "champion")
+    assert served.as_of == utc(1_000)
+    assert [item.position for item in served.items] == [0, 1, 2]
+    assert [item.score for item in served.items] == [5.0, 4.0, 3.0]
+    assert served.items[0].title == "Elder"
+    assert served.items[0].reason is None
+    assert served.request_id != ask(store, "ann").request_id
+
+
+def test_a_newer_near_line_list_overlays_it(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.near_key(MODEL, "ann"): cache.pack([14], [1], as_of=2_000)})
+    served = ask(store, "ann")
+    assert (served.source, names(served), served.as_of) == ("nearline", ["dates"], utc(2_000))
+
+
+def test_a_newer_publication_overlays_near_line(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.near_key(MODEL, "ann"): cache.pack([14], [1], as_of=500)})
+    assert ask(store, "ann").source == "batch"
+
+
+def test_another_models_near_line_list_is_not_looked_at(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.near_key("m0", "ann"): cache.pack([14], [1], as_of=9_000)})
+    assert ask(store, "ann").source == "batch"
+
+
+def test_a_stranger_gets_the_popular_list(store: Storefront) -> None:
+    served = ask(store, "nobody", 2)
+    assert (served.source, names(served)) == ("popular", ["apple", "bread"])
+
+
+def test_what_cannot_be_bought_makes_room_for_the_next(store: Storefront) -> None:
+    hot.set_items(store.redis, [hot.Item(15, "elder", available=False)])
+    store.redis.delete(hot.item_key("bread"))
+    assert names(ask(store, "ann")) == ["apple", "cheese", "dates"]
+    assert [item.position for item in ask(store, "ann").items] == [0, 1, 2]
+
+
+def test_a_list_of_vanished_items_falls_back_to_popular(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.recs_key(MODEL, "bob"): cache.pack([99], [1], as_of=1)})
+    assert ask(store, "bob").source == "popular"
+
+
+def test_reasons_are_given_where_asked(store: Storefront) -> None:
+    hot.record(store.redis, [("ann", "elder", 1)], keep=10)
+    assert [item.reason for item in ask(store, "ann", explained=True).items] == [
+        "from your history",
+        "goes with Elder",
+        "goes with Elder",
+    ]
+
+
+def test_a_stranger_is_not_told_that_it_was_picked_for_them(store: Storefront) -> None:
+    assert {item.reason for item in ask(store, "nobody", explained=True).items} == {"popular"}
+
+
+def test_nothing_published_is_said(redis: Redis) -> None:
+    store = Storefront.open(redis, pointer_seconds=0, item_seconds=0)
+    with pytest.raises(NothingPublished, match="recs:champion"):
+        ask(store, "ann")
+    redis.set(cache.CHAMPION, MODEL)
+    with pytest.raises(NothingPublished, match=MODEL):
+        ask(store, "ann")
+
+
+def test_a_redis_that_is_away_is_an_error_and_not_a_list() -> None:
+    away = cache.connect("redis://127.0.0.1:1/0", timeout_seconds=0.2)
+    with pytest.raises(RedisError):
+        ask(Storefront.open(away, pointer_seconds=0, item_seconds=0), "ann")
+
+
+def test_similar_items_follow_the_models_list(store: Storefront) -> None:
+    found = recommend.similar(store, "apple", k=5)
+    assert [item.item_id for item in found.items] == ["bread", "cheese"]
+    assert [item.item_id for item in recommend.similar(store, "apple", k=1).items] == ["bread"]
+
+
+def test_an_item_without_a_list_has_none_and_an_unknown_one_is_named(store: Storefront) -> None:
+    hot.set_items(store.redis, [hot.Item(77, "novelty")])
+    assert recommend.similar(store, "novelty", k=5).items == []
+    with pytest.raises(UnknownItem, match="ghost"):
+        recommend.similar(store, "ghost", k=5)
+
+
+def test_trending_counts_events(store: Storefront) -> None:
+    hot.set_trending(store.redis, "24h", {"dates": 4.0, "apple": 9.0})
+    assert [(item.item_id, item.score) for item in recommend.trending(store, "24h", k=5)] == [
+        ("apple", 9.0),
+        ("dates", 4.0),
+    ]
+    assert recommend.trending(store, "1h", k=5) == []

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from pydantic import SecretStr
+from redis import Redis
+
+from graphstore.config import GraphstoreConfig
+from serving.config import ServingConfig
+from serving.web import services, shop
+from stream.config import StreamConfig
+from tests.serving.toy import fill_redis
+
+KEY = "open sesame"
+
+
+@pytest.fixture
+def web(settings: LazySettings, redis: Redis, redis_url: str, kafka_away: StreamConfig) -> Iterator[Client]:
+    """The web process on the toy model; no broker, unless a test points STREAM at one."""
+    services.close()
+    shop._shoppers = (float("-inf"), "", [])
+    settings.SERVING = ServingConfig(
+        api_key=SecretStr(KEY), pointer_seconds=0, item_seconds=0, delivery_seconds=20, max_posted_events=3
+    )
+    settings.GRAPHSTORE = GraphstoreConfig(redis_url=redis_url)
+    settings.STREAM = kafka_away
+    fill_redis(redis)
+    yield Client()
+    services.close()
+
+
+@pytest.fixture
+def key() -> dict[str, str]:
+    return {"Authorization": f"Bearer {KEY}"}

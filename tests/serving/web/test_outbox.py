@@ -1,0 +1,174 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer
+from kafka.errors import KafkaConnectionError
+from msgspec import Struct
+
+from serving.web import outbox as outbox_module
+from serving.web.outbox import Letter, NotDelivered, Outbox
+from stream.config import StreamConfig
+from stream.events import INTERACTIONS, EventType, Interaction, utc
+from stream.producer import DeliveryError, EventProducer
+from stream.topics import connection_settings
+
+WAIT_SECONDS = 30
+
+
+class Kafka:
+    """A producer that does what it is told."""
+
+    def __init__(self) -> None:
+        self.sent: list[Struct] = []
+        self.flushes = 0
+        self.closed = False
+        self.failure: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def send(self, topic: str, event: Struct, *, key: str) -> None:
+        self.sent.append(event)
+
+    def flush(self, timeout_seconds: float) -> None:
+        self.gate.wait(WAIT_SECONDS)
+        self.flushes += 1
+        if self.failure:
+            raise self.failure
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def kafka() -> Kafka:
+    return Kafka()
+
+
+@pytest.fixture
+def outbox(kafka: Kafka) -> Iterator[Outbox]:
+    made = Outbox(lambda: kafka, bound=5)  # type: ignore[arg-type, return-value]
+    yield made
+    kafka.gate.set()
+    made.close()
+
+
+def letter(number: int = 0) -> Letter:
+    event = Interaction(
+        event_time=utc(1_700_000_000_000),
+        event_id=str(number),
+        event_type=EventType.VIEW,
+        user_id="ann",
+        item_id="apple",
+    )
+    return Letter(INTERACTIONS, event, key="ann")
+
+
+def until(done: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_offered_is_sent(outbox: Outbox, kafka: Kafka) -> None:
+    assert all(outbox.offer(letter(n)) for n in range(3))
+    until(lambda: len(kafka.sent) == 3)
+
+
+def test_delivery_waits_for_the_acknowledgement(outbox: Outbox, kafka: Kafka) -> None:
+    outbox.deliver([letter(1), letter(2)], timeout_seconds=WAIT_SECONDS)
+    assert len(kafka.sent) == 2
+    assert kafka.flushes == 1
+
+
+def test_a_failed_delivery_is_told_to_all_who_wait(outbox: Outbox, kafka: Kafka) -> None:
+    kafka.failure = DeliveryError("gone")
+    with pytest.raises(NotDelivered, match="gone"):
+        outbox.deliver([letter()], timeout_seconds=WAIT_SECONDS)
+    kafka.failure = None
+    outbox.deliver([letter()], timeout_seconds=WAIT_SECONDS)
+
+
+def test_a_delivery_that_takes_too_long_is_given_up(outbox: Outbox, kafka: Kafka) -> None:
+    kafka.gate.clear()
+    with pytest.raises(NotDelivered, match=r"0\.1 s"):
+        outbox.deliver([letter()], timeout_seconds=0.1)
+
+
+def test_a_full_queue_refuses_and_counts(outbox: Outbox, kafka: Kafka) -> None:
+    refused = outbox_module._events.labels(INTERACTIONS, "refused")
+    before = refused._value.get()
+    kafka.gate.clear()
+    outbox.offer(letter())
+    until(lambda: kafka.sent)  # the thread now waits in flush
+    assert [outbox.offer(letter(n)) for n in range(6)] == [True] * 5 + [False]
+    with pytest.raises(NotDelivered, match="too many"):
+        outbox.deliver([letter()], timeout_seconds=1)
+    assert refused._value.get() == before + 2
+
+
+def test_closing_sends_what_is_left(kafka: Kafka) -> None:
+    outbox = Outbox(lambda: kafka, bound=5)  # type: ignore[arg-type, return-value]
+    outbox.offer(letter())
+    outbox.close()
+    assert len(kafka.sent) == 1
+    assert kafka.closed
+    assert not outbox.offer(letter())
+    outbox.close()
+
+
+def test_a_broker_that_comes_late_gets_the_impressions_but_no_stale_post(kafka: Kafka) -> None:
+    there = threading.Event()
+
+    def connect() -> Kafka:
+        if not there.is_set():
+            raise KafkaConnectionError("not yet")
+        return kafka
+
+    outbox = Outbox(connect, bound=5)  # type: ignore[arg-type]
+    outbox.offer(letter(1))
+    with pytest.raises(NotDelivered, match="cannot be reached"):
+        outbox.deliver([letter(2)], timeout_seconds=WAIT_SECONDS)
+    outbox.offer(letter(3))
+    there.set()
+    until(lambda: len(kafka.sent) == 2)
+    assert [event.event_id for event in kafka.sent] == ["1", "3"]  # type: ignore[attr-defined]
+    outbox.close()
+
+
+def test_closing_without_a_broker_ends(kafka_away: StreamConfig) -> None:
+    def connect() -> EventProducer:
+        raise KafkaConnectionError("away")
+
+    outbox = Outbox(connect, bound=5)
+    outbox.offer(letter())
+    outbox.close()
+    assert not outbox._thread.is_alive()
+
+
+def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:
+    outbox = Outbox(lambda: EventProducer(stream_config), bound=1000)
+    threads = [
+        threading.Thread(target=outbox.deliver, args=([letter(n)],), kwargs={"timeout_seconds": WAIT_SECONDS})
+        for n in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outbox.offer(letter(99))
+    outbox.close()
+    consumer = KafkaConsumer(
+        INTERACTIONS, auto_offset_reset="earliest", consumer_timeout_ms=500, **connection_settings(stream_config)
+    )
+    found: set[bytes] = set()
+
+    def read() -> bool:
+        found.update(record.value for record in consumer)
+        return len(found) == 21
+
+    until(read)
+    consumer.close()

@@ -1,0 +1,23 @@
+import json
+from datetime import UTC, datetime
+
+from serving.recommend import ListedItem, Recommendation
+from serving.web.rendering import JsonAlways, OrjsonRenderer
+
+
+def test_dataclasses_and_times_become_json() -> None:
+    item = ListedItem("apple", 0, 1.5, "Äpfel", ["food"], "", None, None)
+    served = Recommendation("r", "ann", "m1", "champion", "batch", datetime(2026, 3, 1, tzinfo=UTC), [item])
+    body = json.loads(OrjsonRenderer().render(served))
+    assert body["as_of"] == "2026-03-01T00:00:00+00:00"
+    assert body["items"][0]["title"] == "Äpfel"
+    assert body["items"][0]["price"] is None
+
+
+def test_nothing_to_say_is_an_empty_body() -> None:
+    assert OrjsonRenderer().render(None) == b""
+
+
+def test_json_whatever_is_accepted() -> None:
+    renderer = OrjsonRenderer()
+    assert JsonAlways().select_renderer(None, [renderer]) == (renderer, "application/json")  # type: ignore[arg-type]

@@ -1,0 +1,115 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from redis import Redis
+
+from graphstore.config import GraphstoreConfig
+from serving import cache
+from serving.config import ServingConfig
+from serving.web import services, shop
+from serving.web.outbox import NotDelivered
+from stream.events import INTERACTIONS, Interaction
+from tests.serving.web.test_views import Post
+
+CLICK = {"event_type": "cart", "user_id": "ann", "item_id": "apple", "request_id": "r1", "position": 3}
+
+
+@pytest.fixture
+def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> Post:
+    made = Post()
+    monkeypatch.setattr(services, "_outbox", made)
+    return made
+
+
+def click(client: Client, body: object, token: str | None) -> tuple[int, Any]:
+    headers = {"X-CSRFToken": token} if token else {}
+    answer = client.post("/shop/events/", json.dumps(body), content_type="application/json", headers=headers)
+    return answer.status_code, answer.json()
+
+
+def visit() -> tuple[Client, str]:
+    """A browser that opened the page: its cookie and the token in the markup."""
+    client = Client(enforce_csrf_checks=True)
+    found = re.search(r'data-csrf="(\w+)"', client.get("/").content.decode())
+    assert found
+    return client, found[1]
+
+
+def test_the_page_offers_shoppers_and_loads_nothing_from_elsewhere(web: Client) -> None:
+    answer = web.get("/")
+    text = answer.content.decode()
+    assert 'value="ann"' in text
+    assert not re.search(r"(src|href)=\"(https?:)?//", text)
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert "<script>" not in text
+    assert "style=" not in text
+    assert answer.cookies["csrftoken"]["samesite"] == "Strict"
+
+
+def test_a_click_becomes_an_event(web: Client, post: Post) -> None:
+    client, token = visit()
+    status, body = click(client, CLICK, token)
+    assert status == 202
+    (letter,) = post.letters
+    event = letter.event
+    assert isinstance(event, Interaction)
+    assert (letter.topic, letter.key) == (INTERACTIONS, "ann")
+    assert (event.event_type, event.item_id, event.request_id, event.position) == ("cart", "apple", "r1", 3)
+    assert event.event_id == body["event_id"]
+    assert click(client, {k: CLICK[k] for k in ("event_type", "user_id", "item_id")}, token)[0] == 202
+
+
+def test_a_click_from_elsewhere_is_refused(web: Client, post: Post) -> None:
+    client, _ = visit()
+    for token in (None, "x" * 64):
+        status, body = click(client, CLICK, token)
+        assert status == 403
+        assert "not from this page" in body["detail"]
+    assert post.letters == []
+
+
+@pytest.mark.parametrize("change", [{"event_type": "stare"}, {"user_id": ""}, {"position": -1}, {"event_id": "mine"}])
+def test_a_bad_click_is_400(web: Client, post: Post, change: dict[str, object]) -> None:
+    client, token = visit()
+    assert click(client, {**CLICK, **change}, token)[0] == 400
+    assert post.letters == []
+
+
+def test_a_click_that_kafka_did_not_take_is_said(web: Client, post: Post) -> None:
+    client, token = visit()
+    post.failure = NotDelivered("Kafka cannot be reached")
+    assert click(client, CLICK, token) == (503, {"detail": "Kafka cannot be reached"})
+
+
+def test_the_page_opens_without_redis_and_before_the_first_model(
+    web: Client, redis: Redis, settings: LazySettings
+) -> None:
+    redis.flushall()
+    assert web.get("/").status_code == 200
+    services.close()
+    settings.GRAPHSTORE = GraphstoreConfig(redis_url="redis://127.0.0.1:1/0")
+    assert web.get("/").status_code == 200
+
+
+def test_ids_are_escaped(web: Client, redis: Redis) -> None:
+    redis.set(cache.recs_key("m1", '"><script>x'), b"")
+    assert "<script>x" not in web.get("/").content.decode()
+
+
+def test_shoppers_are_found_by_a_bounded_scan(redis: Redis) -> None:
+    shop._shoppers = (float("-inf"), "", [])
+    redis.mset({cache.recs_key("m1", f"u{n:03}"): b"" for n in range(50)} | {cache.recs_key("m2", "other"): b""})
+    found = shop.known_shoppers(redis, "m1")
+    assert len(found) == shop.SHOPPERS
+    assert all(re.fullmatch(r"u\d{3}", name) for name in found)
+    assert shop.known_shoppers(redis, "m2") == ["other"]
+
+
+def test_the_page_can_be_turned_off(web: Client, settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig(shop_page=False)
+    assert web.get("/").status_code == 404
+    assert web.post("/shop/events/", "{}", content_type="application/json").status_code == 404

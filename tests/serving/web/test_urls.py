@@ -1,0 +1,38 @@
+import pytest
+from django.test import Client
+
+
+def test_every_error_is_json(web: Client) -> None:
+    answer = web.get("/nowhere/")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    assert answer.json()["detail"] == "nothing at /nowhere/"
+
+
+def test_a_host_that_is_not_ours_is_refused(web: Client) -> None:
+    assert web.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+    assert web.get("/healthz", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+
+
+def test_the_api_is_described(web: Client) -> None:
+    schema = web.get("/api/schema/").json()
+    assert set(schema["paths"]) == {
+        "/recommendations/{user_id}/",
+        "/items/{item_id}/similar/",
+        "/trending/",
+        "/events/",
+    }
+    names = {parameter["name"] for parameter in schema["paths"]["/recommendations/{user_id}/"]["get"]["parameters"]}
+    assert names == {"user_id", "k", "slot", "explain"}
+    assert schema["paths"]["/events/"]["post"]["security"] == [{"apiKey": []}]
+
+
+def test_its_page_loads_nothing_from_elsewhere(web: Client) -> None:
+    answer = web.get("/api/docs/")
+    assert answer.status_code == 200
+    assert b"//cdn" not in answer.content
+    assert b"drf_spectacular_sidecar" in answer.content
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/", "/recommendations/ann/", "/nowhere/"])
+def test_no_answer_may_be_mistaken_for_another_type(web: Client, path: str) -> None:
+    assert web.get(path)["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,48 @@
+import json
+from collections.abc import Iterator
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from stream.probe import OK, Probe, start_probe
+
+
+@pytest.fixture
+def needs() -> dict[str, str]:
+    return {"redis": OK}
+
+
+@pytest.fixture
+def probe(needs: dict[str, str]) -> Iterator[Probe]:
+    started = start_probe(0, lambda: needs)
+    yield started
+    started.close()
+
+
+def fetch(probe: Probe, path: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{probe.port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_alive_and_ready(probe: Probe, needs: dict[str, str]) -> None:
+    assert fetch(probe, "/healthz") == (200, '{"status": "ok"}')
+    assert fetch(probe, "/readyz") == (200, '{"redis": "ok"}')
+    needs["redis"] = "gone"
+    assert fetch(probe, "/healthz")[0] == 200
+    status, body = fetch(probe, "/readyz")
+    assert (status, json.loads(body)) == (503, {"redis": "gone"})
+
+
+def test_metrics_and_nothing_else(probe: Probe) -> None:
+    assert "python_info" in fetch(probe, "/metrics")[1]
+    assert fetch(probe, "/secrets")[0] == 404
+
+
+def test_a_taken_port_is_an_error(probe: Probe) -> None:
+    with pytest.raises(OSError):
+        start_probe(probe.port, dict)
