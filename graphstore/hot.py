@@ -8,6 +8,7 @@ reads through this module.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import msgspec
 from redis import Redis
@@ -68,13 +69,13 @@ def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) 
 
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
     """The shopper's last items, newest first, with the time (epoch ms) of the last interaction."""
-    rows = redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True)
+    rows = cast("list[tuple[bytes, float]]", redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True))
     return [(item.decode(), int(time)) for item, time in rows]
 
 
 def seen(redis: Redis, user_id: str) -> set[str]:
     """Every item that the shopper interacted with."""
-    return {item.decode() for item in redis.smembers(seen_key(user_id))}
+    return {item.decode() for item in cast("set[bytes]", redis.smembers(seen_key(user_id)))}
 
 
 def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None:
@@ -88,7 +89,7 @@ def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None
 
 def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
     """The window's top items with their counts, highest first."""
-    rows = redis.zrevrange(trending_key(window), 0, count - 1, withscores=True)
+    rows = cast("list[tuple[bytes, float]]", redis.zrevrange(trending_key(window), 0, count - 1, withscores=True))
     return [(item.decode(), float(score)) for item, score in rows]
 
 
@@ -112,6 +113,6 @@ def get_items_by_key(redis: Redis, item_keys: Sequence[int]) -> list[Item | None
     """The same by integer key, for packed lists."""
     if not item_keys:
         return []
-    names = redis.hmget(ITEM_IDS, [str(key) for key in item_keys])
+    names = cast("list[bytes | None]", redis.hmget(ITEM_IDS, [str(key) for key in item_keys]))
     found = iter(get_items(redis, [name.decode() for name in names if name is not None]))
     return [None if name is None else next(found) for name in names]

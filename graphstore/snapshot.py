@@ -102,7 +102,7 @@ def build_snapshot(
     features are empty. `created_at` (epoch ms) is written to the table `snapshots` only, so that files stay equal.
     """
     seen = (interactions.c.event_time < as_of,)
-    last_key = int(connection.scalar(select(func.coalesce(func.max(interactions.c.interaction_key), 0)).where(*seen)))
+    last_key = int(connection.scalar(select(func.max(interactions.c.interaction_key)).where(*seen)) or 0)
     name = snapshot_id(as_of, last_key)
     path = directory / name
     if not path.exists():

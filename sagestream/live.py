@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from graphstore import queries
 from graphstore.session import now_ms, read, write
 from monitoring.attribution import attribute
+from monitoring.ctr import ctr
 from sagestream import outcome as figures
 from sagestream import state
 from sagestream.outcome import Outcome
@@ -157,7 +158,7 @@ class LiveTraffic:
     def _closed(self, live_began: int) -> list[str]:
         """Which parts of the loop have done their work since the traffic began."""
         with read(self.services.engine) as connection:
-            clicked = figures.ctr(connection, start=live_began, end=now_ms())
+            clicked = ctr(connection, start=live_began, end=now_ms())
             drift = figures.newest_drift(connection, since=live_began)
             retrain = figures.newest_retrain(connection, since=live_began)
         parts = {
@@ -169,7 +170,7 @@ class LiveTraffic:
 
     def _say_status(self, counts: Counts, live_began: int) -> None:
         with read(self.services.engine) as connection:
-            rate = figures.ctr(connection, start=live_began, end=now_ms())
+            rate = ctr(connection, start=live_began, end=now_ms())
             retrain = figures.newest_retrain(connection, since=live_began)
         fresh = figures.freshness(self.services.redis)
         shown = "no impressions yet" if rate.value is None else f"{rate.value:.2%} of {rate.impressions:,}"

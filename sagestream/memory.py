@@ -29,12 +29,18 @@ class PeakMemory:
         return self.peak_mb
 
     def _watch(self) -> None:
-        me = psutil.Process()
-        while not self._stop.wait(INTERVAL_SECONDS):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:  # it ended since it was listed
-                    continue
-            self.peak_mb = max(self.peak_mb, total / 1e6)
+        while not self._stop.is_set():
+            self.peak_mb = max(self.peak_mb, family_mb())
+            self._stop.wait(INTERVAL_SECONDS)
+
+
+def family_mb() -> float:
+    """Resident MB of this process and all its descendants now."""
+    me = psutil.Process()
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:  # it ended since it was listed
+            continue
+    return total / 1e6

@@ -151,8 +151,8 @@ def newest_retrain(connection: Connection, *, since: int) -> dict[str, Any] | No
     )
     rows = connection.execute(query).all()
     finished = [row for row in rows if row.status != "running"]
-    row = (finished or rows or [None])[0]
-    return None if row is None else {"trigger": row.trigger, "outcome": row.status}
+    shown = finished or rows
+    return {"trigger": shown[0].trigger, "outcome": shown[0].status} if shown else None
 
 
 def comparison_table(title: str, rows: Mapping[str, Mapping[str, float]], ours: Sequence[str]) -> Table:

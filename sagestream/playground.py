@@ -34,7 +34,8 @@ from stream.sources import complete_journey, tabular
 from stream.sources.table import EventTable
 from training.config import TrainingConfig
 from training.registry import champion
-from training.run import CHAMPION, RunResult, run_training
+from training.run import RunResult, run_training
+from training.trial import CHAMPION
 
 FUTURE_SHARE = 0.1
 """The newest events of the data set, kept back and replayed as live traffic."""

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic_settings import BaseSettings
 from redis import Redis
@@ -58,7 +58,7 @@ class Services:
 
     def config(self, kind: type[_C]) -> _C:
         """A package's configuration: these settings, then the environment, then the defaults."""
-        return kind(**{name: value for name, value in self.settings.items() if name in kind.model_fields})
+        return configured(kind, self.settings)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,6 +73,12 @@ class Services:
         """Let go of the connections."""
         self.redis.close()
         self.engine.dispose()
+
+
+def configured(kind: type[_C], settings: Mapping[str, str]) -> _C:
+    """A package's configuration with those of the settings that are its own; they win over the environment."""
+    own: dict[str, Any] = {name: value for name, value in settings.items() if name in kind.model_fields}
+    return kind(**own)
 
 
 def open_services(
@@ -116,7 +122,7 @@ def open_services(
         supervisor.children.append(child)
     if given.database_url:
         settings["database_url"] = given.database_url
-    graph = GraphstoreConfig(**{k: v for k, v in settings.items() if k in GraphstoreConfig.model_fields})  # type: ignore[arg-type]
+    graph = configured(GraphstoreConfig, settings)
     migrate(graph.sqlalchemy_url)
     engine = open_engine(graph.sqlalchemy_url)
     if kind == "tansu":

@@ -43,6 +43,9 @@ TRENDING_INTERVAL_SECONDS = 5.0
 _E = TypeVar("_E", events.Interaction, events.Impression, events.CatalogItem)
 _T = TypeVar("_T")
 Clock = Callable[[], int]
+Message = tuple[str, bytes | None, bytes]
+"""(topic, key, value)."""
+
 Send = Callable[[str, bytes | None, bytes], Awaitable[Awaitable[object]]]
 
 
@@ -59,7 +62,7 @@ class Worker:
         now, progress = self._now(), next_offsets(records)
         good, dead = decode(records, events.Interaction, now=now)
         stored = await self._persist(lambda: self._sink.store_interactions(good, now=now, progress=progress))
-        touched = [
+        touched: list[Message] = [
             (events.USERS_TOUCHED, user.encode(), events.encode(_touched(user, time)))
             for user, time in stored.touched.items()
         ]
@@ -109,18 +112,16 @@ class Worker:
                 LAST_BATCH.set(self._now() / 1000)
                 return result
 
-    async def _deliver(self, messages: Sequence[tuple[str, bytes | None, bytes]]) -> None:
+    async def _deliver(self, messages: Sequence[Message]) -> None:
         """Send all, then wait until the broker has all."""
         futures = [await self._send(topic, key, value) for topic, key, value in messages]
         await asyncio.gather(*futures)
 
 
-def decode(
-    records: Sequence[ConsumerRecord], kind: type[_E], *, now: int
-) -> tuple[list[_E], list[tuple[str, bytes | None, bytes]]]:
+def decode(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int) -> tuple[list[_E], list[Message]]:
     """The valid events, and a dead letter (topic, key, value) for each record that is none."""
     good: list[_E] = []
-    dead: list[tuple[str, bytes | None, bytes]] = []
+    dead: list[Message] = []
     moment = events.utc(now)
     for record in records:
         try:
@@ -198,7 +199,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         topic = app.batch_topic(name, partitions=config.kafka_partitions)
         app.agent(topic, name=name)(_agent(app, handle, config.worker_batch_seconds))
 
-    @app.timer(interval=TRENDING_INTERVAL_SECONDS, on_leader=False)
+    @app.timer(interval=TRENDING_INTERVAL_SECONDS, on_leader=False)  # type: ignore[untyped-decorator]
     async def refresh_trending() -> None:
         worker.refresh_trending()
 

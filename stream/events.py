@@ -153,7 +153,7 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
     if b"\\u0000" in raw:
         raise InvalidEvent("a NUL character, which PostgreSQL cannot store")
     try:
-        event = _decoder(kind).decode(raw)
+        event: _E = _decoder(kind).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error)) from error
     return check_time(event, now=now)

@@ -61,7 +61,7 @@ class RecordBatch:
         self.value = records
 
 
-class _BatchScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
+class _BatchScheduler(DefaultSchedulingStrategy):
     """Yields one `RecordBatch` a partition of a batched topic, and single records of all others."""
 
     def __init__(self, batched: set[str]) -> None:
@@ -78,10 +78,10 @@ class _BatchScheduler(DefaultSchedulingStrategy):  # type: ignore[misc]
             yield from super().iterate(single)
 
 
-class _BatchSchema(Schema):  # type: ignore[misc]
+class _BatchSchema(Schema[Any, Any]):
     """Decodes nothing: the agent gets the records as they came."""
 
-    def compile(self, app: faust.App, **_: Any) -> Any:
+    def compile(self, app: Any, **_: Any) -> Any:
         create_event = app.create_event
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:
@@ -90,8 +90,10 @@ class _BatchSchema(Schema):  # type: ignore[misc]
         return decode
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust has no setting for the wait of a fetch: it is 1,500 ms, and the embedded broker sleeps half of it."""
+
+    app: Any  # a BatchApp
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -99,8 +101,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
 
-class _BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class _BatchConsumer(driver.Consumer):
     """Commits a batched topic by whole batches, in the order in which they were delivered."""
+
+    app: Any  # a BatchApp
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Last offsets of the batches delivered and not yet committed, by partition. Made first: the parent's
@@ -146,11 +150,11 @@ class _BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
 
-class _BatchTransport(driver.Transport):  # type: ignore[misc]
+class _BatchTransport(driver.Transport):
     Consumer = _BatchConsumer
 
 
-class BatchApp(faust.App):  # type: ignore[misc]
+class BatchApp(faust.App):
     """A Faust app with batched topics beside ordinary ones. `fetch_wait_ms` is how long a fetch may wait."""
 
     def __init__(self, *args: Any, fetch_wait_ms: int, **kwargs: Any) -> None:

@@ -3,7 +3,9 @@
 Arrives: the package's two tables. Leaves: one purchase event a basket line, products with category and median price.
 """
 
+from collections.abc import Iterator
 from datetime import UTC
+from typing import Any
 
 import pandas as pd
 
@@ -53,25 +55,26 @@ def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
     products = products.assign(item_id=products["product_id"].astype("string")).set_index("item_id")
     by_item = interactions.assign(price=interactions["value"] / interactions["quantity"]).groupby("item_id")
     known = by_item.agg(price=("price", "median"), first=("event_time", "min")).join(products, how="left")
+    rows: Iterator[Any] = known.itertuples()
     return [
         CatalogItem(
-            item_id=str(item_id),
+            item_id=str(row.Index),
             title=_title(row.product_type, row.product_category, row.package_size),
             categories=[_words(name) for name in (row.department, row.product_category) if not pd.isna(name)],
             brand="" if pd.isna(row.brand) else str(row.brand),
             price=round(float(row.price), CURRENCY_DIGITS),
             event_time=pd.Timestamp(row.first, unit="ms", tz=UTC).to_pydatetime(),
         )
-        for item_id, row in zip(known.index, known.itertuples(), strict=True)
+        for row in rows
     ]
 
 
-def _title(kind: object, category: object, size: object) -> str:
+def _title(kind: Any, category: Any, size: Any) -> str:
     """A name for a shelf: the data has types ("ICE - CRUSHED/CUBED") and sizes ("22 LB"), but no titles."""
-    name = kind if not pd.isna(kind) else category  # type: ignore[call-overload]
-    words = "Groceries" if pd.isna(name) else _words(name)  # type: ignore[call-overload]
-    return words if pd.isna(size) else f"{words}, {str(size).lower()}"  # type: ignore[call-overload]
+    name = kind if not pd.isna(kind) else category
+    words = "Groceries" if pd.isna(name) else _words(name)
+    return words if pd.isna(size) else f"{words}, {str(size).lower()}"
 
 
-def _words(name: object) -> str:
+def _words(name: Any) -> str:
     return str(name).replace("/", " / ").replace(":", ": ").title().strip()

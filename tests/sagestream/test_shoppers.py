@@ -24,7 +24,7 @@ class Shop(ShopClient):
         self.posted: list[Interaction] = []
         self.down = False
 
-    def recommendations(self, user_id: str, *, k: int = 20, slot: str = "home") -> dict[str, Any]:
+    def recommendations(self, user_id: str, *, slot: str | None = "home") -> dict[str, Any]:
         if self.down:
             raise ShopError("closed")
         listed = [{"item_id": item, "position": place, "title": item} for place, item in enumerate(self.items)]

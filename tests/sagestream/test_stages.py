@@ -1,0 +1,35 @@
+"""What a job tells while it runs."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sagestream.memory import PeakMemory, family_mb
+from sagestream.stages import Stages
+
+
+def test_a_stage_is_timed_and_told_once() -> None:
+    out = io.StringIO()
+    stages = Stages(Console(file=out))
+    for _ in range(2):
+        with stages.stage("import", "Import") as report:
+            report("half", 0.5)
+    assert set(stages.seconds) == {"import"}
+    assert out.getvalue().count("Import") == 2
+    assert stages.elapsed >= stages.seconds["import"]
+
+
+def test_a_stage_that_fails_is_not_told_as_done() -> None:
+    out = io.StringIO()
+    stages = Stages(Console(file=out))
+    with pytest.raises(ValueError, match="no"), stages.stage("import", "Import"):
+        raise ValueError("no")
+    assert "✓" not in out.getvalue()
+
+
+def test_peak_memory_holds_at_least_this_process() -> None:
+    memory = PeakMemory()
+    memory.start()
+    assert memory.stop() >= 10
+    assert family_mb() >= 10

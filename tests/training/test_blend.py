@@ -1,0 +1,138 @@
+"""The blend: weights of maximum likelihood find out which term tells the truth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.checkerboard import make_log
+from training.blend import Blend, BlendSettings, fit_blend, max_users
+from training.evaluate import Window
+from training.histories import Histories
+from training.trend import Trend
+
+NUM_ITEMS = 30
+HOUR_MS = 3_600_000
+
+
+class Oracle:
+    """Knows the softmax from which everybody chooses, beside a feature of noise."""
+
+    name = "oracle"
+    feature_names = ("truth", "noise")
+
+    def __init__(self, truth: torch.Tensor, noise: torch.Tensor) -> None:
+        self.features = torch.stack([truth, noise], dim=1)
+
+    def update(self, events):
+        raise AssertionError
+
+    def score(self, histories, *, as_of):
+        return self.features.repeat(len(histories), 1, 1)
+
+    def state(self):
+        raise AssertionError
+
+    @classmethod
+    def from_state(cls, state):
+        raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Users choose from softmax(1.5 · truth); half have a long past, half one event."""
+    rng = np.random.default_rng(0)
+    truth, noise = rng.normal(size=(2, NUM_ITEMS))
+    chances = np.exp(1.5 * truth) / np.exp(1.5 * truth).sum()
+    rows = []
+    for user in range(600):
+        past = rng.integers(NUM_ITEMS, size=20 if user % 2 else 1)
+        rows.extend((user, int(item), place * HOUR_MS) for place, item in enumerate(past))
+        rows.append((user, int(rng.choice(NUM_ITEMS, p=chances)), 100 * HOUR_MS))
+    log = make_log(rows, num_users=600, num_items=NUM_ITEMS)
+    oracle = Oracle(torch.from_numpy(truth).float(), torch.from_numpy(noise).float())
+    return log, oracle, Trend.fit(log.between(end=100 * HOUR_MS), (10.0,))
+
+
+def test_it_recovers_the_weights(world):
+    log, oracle, trend = world
+    window = Window.cut(log, start=100 * HOUR_MS, repeats=True)
+    blend = fit_blend([oracle, trend], window, settings=BlendSettings(l2=1e-5))
+    weights = blend.weights(np.array([20]))[0]
+    assert weights[0] == pytest.approx(1.5, abs=0.25)
+    assert abs(float(weights[1])) < 0.2
+    assert blend.cold is not None  # 300 cold users are enough for weights of their own
+    assert blend.weights(np.array([1]))[0, 0] == pytest.approx(1.5, abs=0.3)
+    few = fit_blend([oracle, trend], window, settings=BlendSettings(min_cold_users=301))
+    assert few.cold is None
+
+
+def test_it_is_the_maximum_of_the_likelihood(world):
+    """The written-out gradient against autograd, seen items barred."""
+    log, oracle, trend = world
+    window = Window.cut(log, start=100 * HOUR_MS, repeats=False)
+    blend = fit_blend([oracle, trend], window, settings=BlendSettings(l2=1e-3, min_cold_users=10**6))
+    design = torch.tensor([blend.warm, blend.activity], dtype=torch.float64, requires_grad=True)
+    features = torch.cat([term.score(window.histories, as_of=window.start) for term in (oracle, trend)], dim=2)
+    level = (torch.from_numpy(np.log1p(window.lengths())) - blend.activity_mean) / blend.activity_sd
+    weights = (design[0] + level[:, None] * design[1]) / torch.tensor(blend.scale)
+    scores = torch.einsum("unf,uf->un", features.double(), weights)
+    scores = scores.masked_fill(torch.from_numpy(window.seen()), -torch.inf).log_softmax(dim=1)
+    chosen = scores[torch.arange(len(window)), torch.from_numpy(window.targets)]
+    loss = -chosen.mean() + 1e-3 * design.square().sum()
+    (gradient,) = torch.autograd.grad(loss, design)
+    assert gradient.abs().max() < 1e-3
+
+
+def test_strangers_are_scored_by_the_trend_alone(world):
+    log, oracle, trend = world
+    blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))
+    nobody = Histories.from_rows([[]])
+    scores = blend.score([oracle, trend], nobody, as_of=100 * HOUR_MS)
+    expected = trend.score(nobody, as_of=100 * HOUR_MS)[:, :, 0] * blend.weights(np.array([0]))[0, 2]
+    torch.testing.assert_close(scores, expected)
+
+
+def test_the_score_is_the_weighted_sum(world):
+    log, oracle, trend = world
+    blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))
+    histories = log.histories(np.array([0, 1, 2]), before=100 * HOUR_MS)
+    features = torch.cat([term.score(histories, as_of=5) for term in (oracle, trend)], dim=2)
+    expected = torch.einsum("bnf,bf->bn", features, blend.weights(np.array([1, 20, 1])))
+    torch.testing.assert_close(blend.score([oracle, trend], histories, as_of=5), expected)
+    with pytest.raises(ValueError, match="fitted on"):
+        blend.score([trend, oracle], histories, as_of=5)
+
+
+def test_an_anchor_holds_a_small_window(world):
+    log, oracle, trend = world
+    terms = [oracle, trend]
+    window = Window.cut(log, start=100 * HOUR_MS, repeats=True)
+    old = replace(fit_blend(terms, window), warm=(9.0, 9.0, 9.0), activity=(0.0, 0.0, 0.0))
+    few = Window.cut(log, start=100 * HOUR_MS, repeats=True, max_users=5)
+    held = fit_blend(terms, few, anchor=old, settings=BlendSettings(anchor_users=10_000))
+    assert np.allclose(held.warm, 9.0, atol=0.5)
+    free = fit_blend(terms, window, anchor=old, settings=BlendSettings(anchor_users=0))
+    assert abs(free.warm[1]) < 0.5
+    nothing = Window.cut(log, start=10**12, repeats=True)
+    assert fit_blend(terms, nothing, anchor=old) is old
+    with pytest.raises(ValueError, match="no user"):
+        fit_blend(terms, nothing)
+    with pytest.raises(ValueError, match="anchor"):
+        fit_blend([trend], window, anchor=old)
+
+
+def test_json_keeps_every_digit(world):
+    log, oracle, trend = world
+    blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))
+    assert Blend.from_json(json.loads(json.dumps(blend.to_json()))) == blend
+    shared = replace(blend, cold=None)
+    assert Blend.from_json(json.loads(json.dumps(shared.to_json()))) == shared
+
+
+def test_memory_bounds_the_users(world):
+    _, oracle, trend = world
+    assert max_users([oracle, trend], 1_000, memory_mb=12) == 1_000
+    assert max_users([oracle, trend], 10**9, memory_mb=12) == 1

@@ -1,0 +1,99 @@
+"""A step: the answer is not in the graph, and what a shopper had is no negative where repeats are not allowed."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.checkerboard import checkerboard
+from training.baskets import Baskets
+from training.config import SageConfig
+from training.descent import Descent
+from training.model import GraphSAGE
+from training.propagation import BipartiteGraph
+
+LOG = checkerboard()
+
+
+def make_descent(**settings: object) -> tuple[Descent, Baskets]:
+    config = SageConfig.model_validate({"dim": 8, "batch_size": 40, **settings})
+    torch.manual_seed(0)
+    descent = Descent(
+        GraphSAGE(LOG.num_items, 0, config),
+        torch.zeros(LOG.num_items, 0),
+        BipartiteGraph.from_log(LOG),
+        np.bincount(LOG.items, minlength=LOG.num_items),
+        config=config,
+        learning_rate=0.01,
+        rng=np.random.default_rng(0),
+    )
+    return descent, Baskets.from_log(LOG, repeats=config.repeats)
+
+
+def spy_on_graphs(descent: Descent, monkeypatch: pytest.MonkeyPatch) -> list[BipartiteGraph]:
+    graphs: list[BipartiteGraph] = []
+    encode = descent.model.encode_items
+
+    def spy(features: torch.Tensor, graph: BipartiteGraph) -> torch.Tensor:
+        graphs.append(graph)
+        return encode(features, graph)
+
+    monkeypatch.setattr(descent.model, "encode_items", spy)
+    return graphs
+
+
+def test_target_pairs_are_out_of_the_graph_of_their_step(monkeypatch):
+    descent, baskets = make_descent()
+    graphs = spy_on_graphs(descent, monkeypatch)
+    chosen = np.arange(30)
+    descent.step(baskets, chosen)
+    rows, items = baskets.targets_of(chosen)
+    assert len(graphs[0].find(baskets.users[chosen][rows], items)) == 0
+    assert len(graphs[0]) == len(descent.graph) - 30
+
+
+def test_a_step_samples_about_so_many_edges(monkeypatch):
+    descent, baskets = make_descent(graph_edges=60)
+    graphs = spy_on_graphs(descent, monkeypatch)
+    for _ in range(50):
+        descent.step(baskets, np.arange(1))
+    sizes = [len(graph) for graph in graphs]
+    assert np.mean(sizes) == pytest.approx(60, rel=0.1)
+    assert len({graph.items.tobytes() for graph in graphs}) > 1
+
+
+def test_batches_hold_every_basket_once():
+    descent, baskets = make_descent()
+    batches = list(descent.batches(baskets, np.arange(len(baskets))))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(baskets)))
+    assert all(len(batch) == 40 for batch in batches[:-1])
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_what_the_shopper_had_is_a_negative_only_with_repeats(repeats):
+    """The bias of an item moves down when it serves as a negative: with a past of all items there is none."""
+    descent, baskets = make_descent(repeats=repeats, negatives=10_000)
+    chosen = np.array([len(baskets) - 1])
+    descent.step(baskets, chosen)
+    past = baskets.profiles(chosen, last=100).items
+    moved = descent.model.item_bias.detach()[torch.from_numpy(past)] < 0
+    assert moved.all() if repeats else not moved.any()
+
+
+def test_the_average_follows_the_weights():
+    descent, baskets = make_descent(weight_average=0.9)
+    for chosen in descent.batches(baskets, np.arange(len(baskets))):
+        descent.step(baskets, chosen)
+    averaged, present = descent.average.item_bias, descent.model.item_bias
+    assert not torch.equal(averaged, present)
+    assert torch.nn.functional.cosine_similarity(averaged, present, dim=0) > 0.9
+
+
+def test_losses_fall():
+    for loss in ("softmax", "bce", "bpr"):
+        descent, baskets = make_descent(loss=loss)
+        values = [
+            descent.step(baskets, chosen)
+            for _ in range(10)
+            for chosen in descent.batches(baskets, np.arange(len(baskets)))
+        ]
+        assert np.mean(values[-5:]) < np.mean(values[:5])

@@ -1,0 +1,89 @@
+"""Losses against what they should tend to, and hand-made cases."""
+
+from math import log
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from training.losses import (
+    NegativeSampler,
+    bayesian_personalised_ranking,
+    binary_cross_entropy,
+    loss_of_step,
+    sampled_softmax,
+)
+
+ROWS = torch.tensor([0, 0, 1])
+POSITIVE = torch.tensor([2.0, 0.0, -1.0])
+NEGATIVE = torch.tensor([[1.0, -1.0], [0.5, 3.0]])
+NONE = torch.zeros(2, 2, dtype=torch.bool)
+
+
+def test_with_every_item_as_negative_the_softmax_is_full():
+    scores = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([4, 0, 2])
+    loss = sampled_softmax(scores[range(3), target], torch.arange(3), scores, F.one_hot(target, 6).bool())
+    assert loss.item() == pytest.approx(F.cross_entropy(scores, target).item())
+
+
+def test_taking_off_log_q_makes_few_negatives_estimate_the_full_softmax():
+    """Popular items are drawn far more often; without the correction the normaliser would be theirs."""
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.normal(size=400)).float()
+    sampler = NegativeSampler.from_counts(rng.integers(1, 1000, 400), power=1.0, draws=200)
+    log_q = sampler.log_inclusion()
+    estimates = []
+    for _ in range(300):
+        drawn = sampler.draw(rng)
+        estimates.append(torch.exp(scores[drawn] - log_q[drawn]).sum().item())
+    assert np.mean(estimates) == pytest.approx(torch.exp(scores).sum().item(), rel=0.05)
+
+
+def test_inclusion_probabilities_are_those_of_the_draws():
+    rng = np.random.default_rng(1)
+    sampler = NegativeSampler.from_counts(np.array([1, 0, 16, 81]), power=0.75, draws=4)
+    assert sampler.probabilities.tolist() == pytest.approx([1 / 36, 0, 8 / 36, 27 / 36])
+    included = np.zeros(4)
+    for _ in range(4000):
+        drawn = sampler.draw(rng).numpy()
+        assert len(np.unique(drawn)) == len(drawn)
+        included[drawn] += 1
+    assert included / 4000 == pytest.approx(sampler.log_inclusion().exp().numpy(), abs=0.03)
+
+
+def test_an_excluded_negative_does_not_count():
+    excluded = torch.tensor([[False, True], [False, False]])
+    for loss in (sampled_softmax, binary_cross_entropy, bayesian_personalised_ranking):
+        moved = NEGATIVE.clone()
+        moved[0, 1] = 50.0
+        assert loss(POSITIVE, ROWS, NEGATIVE, excluded) == loss(POSITIVE, ROWS, moved, excluded)
+        assert loss(POSITIVE, ROWS, NEGATIVE, NONE) != loss(POSITIVE, ROWS, moved, NONE)
+
+
+def test_excluding_all_negatives_of_a_basket_leaves_a_finite_gradient():
+    negative = NEGATIVE.clone().requires_grad_()
+    for loss in (sampled_softmax, binary_cross_entropy, bayesian_personalised_ranking):
+        value = loss(POSITIVE, ROWS, negative, torch.ones(2, 2, dtype=torch.bool))
+        (gradient,) = torch.autograd.grad(value, negative)
+        assert torch.isfinite(gradient).all()
+
+
+def test_binary_cross_entropy_by_hand():
+    expected = np.log1p(np.exp(-POSITIVE.numpy())).mean() + np.log1p(np.exp(NEGATIVE.numpy())).mean()
+    assert binary_cross_entropy(POSITIVE, ROWS, NEGATIVE, NONE).item() == pytest.approx(expected)
+
+
+def test_bpr_by_hand():
+    margins = np.array([[-1.0, -3.0], [1.0, -1.0], [1.5, 4.0]])  # negative minus positive of the same basket
+    expected = np.log1p(np.exp(margins)).mean()
+    assert bayesian_personalised_ranking(POSITIVE, ROWS, NEGATIVE, NONE).item() == pytest.approx(expected)
+
+
+def test_log_q_is_for_the_softmax_alone():
+    log_q = (torch.full((3,), log(0.5)), torch.zeros(2))
+    for name, loss in (("bce", binary_cross_entropy), ("bpr", bayesian_personalised_ranking)):
+        assert loss_of_step(name, POSITIVE, ROWS, NEGATIVE, NONE, log_q=log_q) == loss(POSITIVE, ROWS, NEGATIVE, NONE)
+    shifted = sampled_softmax(POSITIVE - log(0.5), ROWS, NEGATIVE, NONE)
+    assert loss_of_step("softmax", POSITIVE, ROWS, NEGATIVE, NONE, log_q=log_q) == shifted

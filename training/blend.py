@@ -1,0 +1,263 @@
+"""The blend: how much each feature of each term counts, fitted by maximum likelihood.
+
+Arrives: fitted terms and a validation window that they were not fitted on. Leaves: `Blend`, which turns the terms'
+features into one score. Next: `training.bundle` keeps it, `training.evaluate` measures it.
+
+A conditional logit (McFadden, 1974): a shopper's choices are draws from a softmax, over every candidate item, of a
+weighted sum of features. The likelihood is convex, has no grid to overfit, and its weights follow the season because
+they are fitted anew with every model. They grow or shrink with how much is known of a shopper: w(u) = w₀ + w₁ · a(u),
+with a(u) the standardised log(1 + events). Shoppers with one or two events have weights of their own where the window
+holds enough of them, else they share w(u); a shopper without events is scored by the trend alone, with its own weights.
+
+Gradient-boosted ranking and a grid search on NDCG were weaker: a window of some hundred shoppers is too small for them.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.evaluate import COLD_EVENTS, Window
+from training.histories import Histories, IntArray
+from training.terms import Term
+from training.trend import Trend
+
+logger = logging.getLogger(__name__)
+
+ITERATIONS = 60
+
+SMALLEST_SCALE = 0.1
+
+MAX_ACTIVITY = 2.5
+"""Standard deviations beyond which a shopper's activity changes the weights no further."""
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """How the likelihood is held in check."""
+
+    l2: float = 0.2
+    """Weight of the squared norm of the standardised weights, against a mean over users."""
+    anchor_users: int = 100
+    """A fit that starts from an older blend behaves as if so many more users had voted for the old weights."""
+    min_cold_users: int = 50
+    """Cold users of the window from which they get weights of their own."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Weights over standardised features; all tuples are in the order of `feature_names`."""
+
+    feature_names: tuple[str, ...]
+    scale: tuple[float, ...]
+    """Standard deviations over users and items. Means cancel in the softmax and are not taken off."""
+    warm: tuple[float, ...]
+    activity: tuple[float, ...]
+    """Change of the warm weights for one standard deviation of activity."""
+    activity_mean: float
+    activity_sd: float
+    cold: tuple[float, ...] | None
+    """Weights at up to two events; None: shared with the warm."""
+    unknown: tuple[float, ...]
+    """Weights without any event: zero for everything but the trend."""
+
+    def weights(self, lengths: IntArray) -> Tensor:
+        """What multiplies the raw features [B, num_features] for users with so many events."""
+        activity = ((np.log1p(lengths) - self.activity_mean) / self.activity_sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
+        weights = np.array(self.warm) + activity[:, None] * np.array(self.activity)
+        if self.cold is not None:
+            weights[lengths <= COLD_EVENTS] = self.cold
+        weights[lengths == 0] = self.unknown
+        return torch.from_numpy((weights / np.array(self.scale)).astype(np.float32))
+
+    def score(self, terms: Sequence[Term], histories: Histories, *, as_of: int) -> Tensor:
+        """The blended score [B, num_items] float32; raises `ValueError` where the terms are not those of the fit."""
+        names = tuple(name for term in terms for name in term.feature_names)
+        if names != self.feature_names:
+            raise ValueError(f"the blend was fitted on {self.feature_names}, not {names}")
+        weights = self.weights(np.diff(histories.offsets))
+        total: Tensor | None = None
+        first = 0
+        for term in terms:
+            part = weights[:, first : first + len(term.feature_names)]
+            first += len(term.feature_names)
+            features = term.score(histories, as_of=as_of)
+            if features.size(0) and features.stride(0) == 0:  # the same for every shopper: one product for all
+                score = part @ features[0].T
+            else:
+                score = torch.bmm(features, part[:, :, None])[:, :, 0]
+            total = score if total is None else total.add_(score)
+        if total is None:
+            raise ValueError("no terms")
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        values: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
+        return cls(**values)
+
+
+def max_users(terms: Sequence[Term], num_items: int, *, memory_mb: int) -> int:
+    """How many users a fit can hold in so much memory: their features are kept, not computed at each step."""
+    per_user = 4 * max(num_items, 1) * sum(len(term.feature_names) for term in terms)
+    return max(1, memory_mb * 1_000_000 // per_user)
+
+
+def fit_blend(
+    terms: Sequence[Term], window: Window, *, settings: BlendSettings | None = None, anchor: Blend | None = None
+) -> Blend:
+    """Weights of maximum likelihood on the window, each user counting once whatever the number of their targets.
+
+    With an `anchor` (an older blend of the same features) the fit starts from it and is drawn towards it.
+    Raises `ValueError` for a window without users and without an anchor; with one, the anchor is the answer.
+    """
+    settings = settings or BlendSettings()
+    names = tuple(name for term in terms for name in term.feature_names)
+    if anchor is not None and anchor.feature_names != names:
+        raise ValueError(f"the anchor blends {anchor.feature_names}, not {names}")
+    if not len(window):
+        if anchor is None:
+            raise ValueError("no user has a target in the window: nothing to fit the blend on")
+        return anchor
+    blocks = [_Block.of(terms, block) for block in window.blocks()]
+    lengths = window.lengths()
+    known = lengths > 0
+    if anchor is not None:
+        scale = torch.tensor(anchor.scale)
+        mean, sd = anchor.activity_mean, anchor.activity_sd
+    else:
+        scale = _scale(blocks)
+        levels = np.log1p(lengths[known]) if known.any() else np.zeros(1)
+        mean, sd = float(levels.mean()), max(float(levels.std()), 0.1)
+    activity = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
+
+    def fitted(counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool) -> Tensor:
+        hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
+        return _maximise(blocks, counted, design, old, scale=scale, allowed=allowed, l2=settings.l2, hold=hold)
+
+    everything = torch.ones(len(names))
+    trend_only = torch.tensor([float(isinstance(term, Trend)) for term in terms for _ in term.feature_names])
+    flat = np.ones((len(lengths), 1))
+
+    old = torch.zeros(2, len(names))
+    old_unknown = torch.zeros(1, len(names))
+    if anchor is not None:
+        old = torch.tensor([anchor.warm, anchor.activity])
+        old_unknown = torch.tensor([anchor.unknown])
+    warm = old
+    if known.any():
+        design = np.stack([np.ones(len(lengths)), activity], axis=1)
+        warm = fitted(known, design, old, everything, held=anchor is not None)
+    # What a stranger will take is what everybody takes: the trend's weights are fitted on all users of the window.
+    everybody = np.ones(len(lengths), dtype=bool)
+    unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchor is not None)
+    cold_users = known & (lengths <= COLD_EVENTS)
+    cold = anchor.cold if anchor is not None else None
+    if cold_users.sum() >= settings.min_cold_users:
+        edge = warm[:1] + float(activity[cold_users].mean()) * warm[1:]
+        # Drawn to the shared weights like an update to its anchor: cold users are few.
+        cold = _floats(fitted(cold_users, flat, edge, everything, held=True)[0])
+    logger.info(
+        "blend of %d features on %d users; %d cold users %s",
+        len(names),
+        len(window),
+        int(cold_users.sum()),
+        "have weights of their own" if cold is not None else "share the weights of the others",
+    )
+    return Blend(
+        feature_names=names,
+        scale=_floats(scale),
+        warm=_floats(warm[0]),
+        activity=_floats(warm[1]),
+        activity_mean=mean,
+        activity_sd=sd,
+        cold=cold,
+        unknown=_floats(unknown[0]),
+    )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some users of the window with all that a step of the fit reads."""
+
+    features: Tensor  # [B, num_features, num_items]: features first, so that a weighted sum runs along memory
+    choices: Tensor  # [B, num_items]: 1 / targets at each target, so that a user counts once
+    barred: Tensor | None  # [B, num_items] bool, seen items where there are no repeats
+
+    @classmethod
+    def of(cls, terms: Sequence[Term], window: Window) -> "_Block":
+        features = torch.cat([term.score(window.histories, as_of=window.start) for term in terms], dim=2)
+        hits = torch.from_numpy(window.hits()).float()
+        return cls(
+            features=features.transpose(1, 2).contiguous(),
+            choices=hits / hits.sum(dim=1, keepdim=True),
+            barred=None if window.repeats else torch.from_numpy(window.seen()),
+        )
+
+
+def _scale(blocks: Sequence[_Block]) -> Tensor:
+    cells = sum(block.features.size(0) * block.features.size(2) for block in blocks)
+    mean = sum((block.features.sum(dim=(0, 2), dtype=torch.float64) for block in blocks), torch.zeros(())) / cells
+    centred = ((block.features - mean.float()[None, :, None]).square() for block in blocks)
+    variance = sum((part.sum(dim=(0, 2), dtype=torch.float64) for part in centred), torch.zeros(())) / cells
+    deviation = variance.sqrt().float()
+    # A short trend may be nearly flat at the hour at which the window starts and not at the hour of serving: a scale
+    # as small as that would make its weight large.
+    return deviation.clamp_min(SMALLEST_SCALE)
+
+
+def _maximise(
+    blocks: Sequence[_Block],
+    counted: np.ndarray,
+    design: np.ndarray,
+    anchor: Tensor,
+    *,
+    scale: Tensor,
+    allowed: Tensor,
+    l2: float,
+    hold: float,
+) -> Tensor:
+    """Weights [D, num_features] with a user's weights design[u] @ weights, over the users `counted`.
+
+    Minimises the mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|². The gradient is written
+    out: the features times what was expected less what was chosen.
+    """
+    plan = torch.from_numpy(design.astype(np.float32))
+    importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)
+    weights = anchor.clone()
+    optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+
+    def loss() -> float:
+        total = l2 * float(weights.square().sum()) + hold * float((weights - anchor).square().sum())
+        gradient = 2 * l2 * weights + 2 * hold * (weights - anchor)
+        first = 0
+        for block in blocks:
+            users = slice(first, first + block.features.size(0))
+            first = users.stop
+            mine = (plan[users] @ weights) * allowed / scale  # [B, F]
+            scores = torch.bmm(mine[:, None, :], block.features)[:, 0]  # [B, N]
+            if block.barred is not None:
+                scores = scores.masked_fill(block.barred, -torch.inf)
+            norm = scores.logsumexp(dim=1)
+            chosen = torch.where(block.choices > 0, scores * block.choices, 0.0).sum(dim=1)
+            total += float(((norm - chosen) * importance[users]).sum())
+            surprise = (torch.exp(scores - norm[:, None]) - block.choices) * importance[users][:, None]
+            slope = torch.bmm(block.features, surprise[:, :, None])[:, :, 0]  # [B, F]
+            gradient += plan[users].T @ (slope * allowed / scale)
+        weights.grad = gradient
+        return total
+
+    step: Callable[[Callable[[], float]], Any] = optimiser.step
+    step(loss)
+    return weights.detach()
+
+
+def _floats(values: Tensor) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,131 @@
+"""A candidate: terms with their blend, fitted on the past of a split, moved forward in time.
+
+Arrives: a `Dataset` and its `Split`, or the champion's terms. Leaves: a scorer to judge, then terms that know
+everything. Next: `training.run` judges, publishes or drops it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from training.blend import Blend, fit_blend, max_users
+from training.config import TrainingConfig
+from training.dataset import Dataset, Split, only_items
+from training.evaluate import Window
+from training.histories import EventLog, Histories
+from training.linear_filter import LinearFilter
+from training.recommender import Recommender
+from training.repeat import PersonalRepeat
+from training.sage import SageTerm
+from training.terms import Term
+from training.train import fit_sage
+from training.trend import Trend
+
+Progress = Callable[[str, float], None]
+"""Called with a line to show and the share done so far."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Terms and weights; a `training.evaluate.Scorer`."""
+
+    terms: list[Term]
+    blend: Blend
+
+    @torch.no_grad()
+    def __call__(self, histories: Histories, *, as_of: int) -> Tensor:
+        return self.blend.score(self.terms, histories, as_of=as_of)
+
+    @classmethod
+    def fitted(
+        cls,
+        dataset: Dataset,
+        split: Split,
+        *,
+        linear_filter: LinearFilter,
+        features: Tensor | None,
+        repeats: bool,
+        config: TrainingConfig,
+        seed: int,
+        progress: Progress,
+    ) -> Self:
+        """Terms fitted before the split's validation window, the blend on it; with `features`, GraphSAGE among them.
+
+        `linear_filter` was fitted on the same past while the baselines were tuned.
+        """
+        past = dataset.log.between(end=split.validation)
+        terms: list[Term] = [linear_filter, Trend.fit(past)]
+        if repeats:
+            terms.append(PersonalRepeat.fit(past))
+        if features is not None:
+            sage = fit_sage(
+                past,
+                features,
+                config=config.sage.model_copy(update={"repeats": repeats}),
+                seed=seed,
+                validation=dataset.log.between(split.validation, split.test),
+                progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
+            )
+            terms.append(sage)
+        return cls(terms, _blend(terms, dataset.log, split, repeats=repeats, config=config, seed=seed))
+
+    def without_sage(self, dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int) -> Self:
+        """The closed-form terms of this candidate with a blend of their own, before either has moved forward."""
+        terms = [term for term in self.terms if not isinstance(term, SageTerm)]
+        return type(self)(terms, _blend(terms, dataset.log, split, repeats=repeats, config=config, seed=seed))
+
+    @classmethod
+    def from_champion(
+        cls, champion: Recommender, dataset: Dataset, split: Split, *, config: TrainingConfig, seed: int
+    ) -> Self:
+        """The champion's terms as they are, with a blend fitted on the first new events and drawn to the old weights.
+
+        Terms that had learned from these events would look better on them than they are.
+        """
+        blend = _blend(
+            champion.terms,
+            only_items(dataset.log, champion.num_items),
+            split,
+            repeats=champion.repeats,
+            config=config,
+            seed=seed,
+            anchor=champion.blend,
+        )
+        return cls(champion.terms, blend)
+
+    def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
+        """Take in the events start <= time < end of the log, of which everything before is known already."""
+        past, events = log.between(end=start), log.between(start, end)
+        for term in self.terms:
+            if isinstance(term, SageTerm):
+                if features is None:
+                    raise ValueError("GraphSAGE needs item features for an update")
+                term.update_with(past, events, features)
+                continue
+            if isinstance(term, LinearFilter) and not term.remembers:
+                term.remember(past)
+            term.update(events)
+
+
+def _blend(
+    terms: list[Term],
+    log: EventLog,
+    split: Split,
+    *,
+    repeats: bool,
+    config: TrainingConfig,
+    seed: int,
+    anchor: Blend | None = None,
+) -> Blend:
+    window = Window.cut(
+        log,
+        start=split.validation,
+        end=split.test,
+        repeats=repeats,
+        max_users=max_users(terms, log.num_items, memory_mb=config.blend_memory_mb),
+        seed=seed,
+    )
+    return fit_blend(terms, window, anchor=anchor)

@@ -1,0 +1,68 @@
+"""Settings of training, read from the environment once, in main."""
+
+from math import inf
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SageConfig(BaseModel):
+    """The GraphSAGE term: the shape of the model and how it is fitted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    dim: int = Field(default=64, ge=1, le=1024, description="width of item embeddings and user vectors")
+    layers: int = Field(default=2, ge=0, le=8, description="SAGE layers over item - user - item")
+    last_items: int = Field(default=200, ge=1, le=10_000, description="newest distinct items that make a user vector")
+    half_lives_ranks: tuple[float, ...] = Field(
+        default=(20.0, 100.0, inf),
+        min_length=1,
+        max_length=8,
+        description="half-lives of a user vector in items; inf: none",
+    )
+    repeats: bool = Field(default=True, description="learn from repeats too; false: from first events only")
+    loss: Literal["softmax", "bce", "bpr"] = Field(default="softmax", description="sampled softmax or an alternative")
+    negatives: int = Field(default=1024, ge=1, le=65_536, description="negatives a step, shared by its positives")
+    negative_power: float = Field(default=0.75, ge=0, le=1, description="negatives are drawn by count to this power")
+    learning_rate: float = Field(default=5e-3, gt=0, le=1, description="AdamW step size")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="AdamW weight decay")
+    weight_average: float = Field(default=0.98, ge=0, lt=1, description="decay a step of the weights' moving average")
+    batch_size: int = Field(default=2048, ge=1, le=1_000_000, description="positive events a step, about")
+    graph_edges: int = Field(default=50_000, ge=1, description="edges of the message-passing graph that a step samples")
+    max_steps: int = Field(default=600, ge=1, le=1_000_000, description="steps of a fit at most")
+    evaluate_every: int = Field(
+        default=25, ge=1, le=1_000_000, description="steps between looks at the validation window"
+    )
+    patience: int = Field(default=4, ge=1, le=1_000, description="looks without a better NDCG before the fit stops")
+    update_epochs: int = Field(default=4, ge=1, le=100, description="passes over new and replayed events of an update")
+    update_learning_rate: float = Field(default=2e-3, gt=0, le=1, description="AdamW step size of an update")
+    replay_ratio: float = Field(default=3.0, ge=0, le=100, description="old baskets replayed for each new one")
+    replay_half_life_seconds: float = Field(
+        default=180 * 86_400, gt=0, description="age at which an old basket is half as likely to be replayed"
+    )
+
+
+class TrainingConfig(BaseSettings):
+    """How models are fitted, judged and kept."""
+
+    model_config = SettingsConfigDict(env_prefix="SAGESTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    sage: SageConfig = Field(SageConfig(), description="the GraphSAGE term")
+    recommend_repeats: Literal["auto", "yes", "no"] = Field(
+        "auto", description="whether items a shopper knows are recommended again; auto: as shoppers do themselves"
+    )
+    training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
+    training_seed: int = Field(0, ge=0, description="seed of the scheduler's runs")
+    blend_memory_mb: int = Field(512, ge=16, description="memory for the features that the blend is fitted on")
+    evaluation_users: int = Field(5_000, ge=1, description="shoppers a model is measured on, at most")
+    tuning_users: int = Field(1_000, ge=1, description="shoppers the baselines are tuned on, at most")
+    gate_min_users: int = Field(30, ge=1, description="shoppers in the test window that a promotion needs")
+    gate_confidence: float = Field(0.9, gt=0.5, lt=1, description="share of resamples a challenger must be ahead in")
+    gate_min_coverage: float = Field(0.5, ge=0, le=1, description="share of the champion's item coverage to reach")
+    scheduler_tick_seconds: float = Field(10.0, gt=0, le=86_400, description="time between two looks for work")
+    scheduler_port: int = Field(6069, ge=0, le=65535, description="the scheduler's own health and metrics port")
+    scheduler_stop_seconds: float = Field(10.0, ge=0, le=86_400, description="wait for a running training at a stop")
+    retrain_min_events: int = Field(5_000, ge=1, description="new interactions that start an incremental retrain")
+    retrain_full_seconds: float = Field(86_400.0, gt=0, description="time between two full GraphSAGE trainings")
+    retrain_attempts: int = Field(3, ge=1, le=100, description="failed runs in a row after which requests are dropped")

@@ -1,0 +1,135 @@
+"""A snapshot as a training run reads it: events and catalogue in a model's item order, and the cuts in time.
+
+Arrives: `graphstore.snapshot.Snapshot`. Leaves: `Dataset`, and a `Split` whose windows no fitted term has seen. Next:
+`training.candidate` fits on it, `training.run` judges on it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from graphstore.snapshot import TEST_SHARE, VALIDATION_SHARE, Catalogue, Snapshot
+from training.histories import EventLog, IntArray
+
+REPEAT_SHARE = 0.2
+"""Where at least this share of what shoppers take is known to them, items are recommended again."""
+
+
+class TooFewEvents(ValueError):
+    """There is nothing to cut, to fit on or to judge on."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows of items are places in `item_keys`; users are the snapshot's rows."""
+
+    log: EventLog
+    item_ids: list[str]
+    item_keys: IntArray  # [num_items]
+    catalogue: Catalogue
+
+    @classmethod
+    def from_snapshot(
+        cls, snapshot: Snapshot, *, first_keys: IntArray | None = None, first_ids: list[str] | None = None
+    ) -> Self:
+        """The snapshot's items in its own order; or those of a model first, in the model's order, then the new ones.
+
+        An item of the model that the snapshot no longer has keeps its row, without words and not available.
+        """
+        log = EventLog.from_snapshot(snapshot)
+        if first_keys is None or first_ids is None:
+            return cls(log, snapshot.item_ids, snapshot.item_keys, snapshot.catalogue)
+        new = np.flatnonzero(~np.isin(snapshot.item_keys, first_keys))
+        keys = np.concatenate([first_keys, snapshot.item_keys[new]])
+        ours = {int(key): row for row, key in enumerate(keys)}
+        theirs = {int(key): row for row, key in enumerate(snapshot.item_keys)}
+        to_ours = np.array([ours[int(key)] for key in snapshot.item_keys], dtype=np.int64)
+        return cls(
+            log=replace(log, items=to_ours[log.items], num_items=len(keys)),
+            item_ids=[*first_ids, *(snapshot.item_ids[row] for row in new)],
+            item_keys=keys,
+            catalogue=_picked(snapshot.catalogue, [theirs.get(int(key)) for key in keys]),
+        )
+
+    @property
+    def available(self) -> npt.NDArray[np.bool_]:
+        return self.catalogue.available
+
+    @property
+    def as_of(self) -> int:
+        """Epoch ms just after the newest event."""
+        return int(self.log.times[-1]) + 1 if len(self.log) else 0
+
+
+def _picked(catalogue: Catalogue, rows: list[int | None]) -> Catalogue:
+    return Catalogue(
+        titles=["" if row is None else catalogue.titles[row] for row in rows],
+        categories=[[] if row is None else catalogue.categories[row] for row in rows],
+        brands=["" if row is None else catalogue.brands[row] for row in rows],
+        prices=np.array([np.nan if row is None else catalogue.prices[row] for row in rows], dtype=np.float32),
+        available=np.array([row is not None and bool(catalogue.available[row]) for row in rows], dtype=np.bool_),
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Terms are fitted before `validation`, the blend on validation ≤ time < `test`, all is judged from `test` on."""
+
+    validation: int  # epoch ms
+    test: int  # epoch ms
+
+
+def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> Split:
+    """The last tenths of the events by time, cut between times, as in the snapshot's masks.
+
+    Where the champion has seen the start of that test window, and at least `min_users` shoppers came after it, the
+    window begins where the champion ends: then the two can be compared as they are. Raises `TooFewEvents`.
+    """
+    if not len(log):
+        raise TooFewEvents("the snapshot holds no event")
+    test = int(log.times[int(len(log) * (1 - TEST_SHARE))])
+    validation = int(log.times[int(len(log) * (1 - TEST_SHARE - VALIDATION_SHARE))])
+    if champion_as_of is not None and champion_as_of > test:
+        later = log.between(start=champion_as_of)
+        if len(np.unique(later.users)) >= min_users:
+            test = int(later.times[0])
+            before = len(log) - len(later)
+            validation = int(log.times[max(0, before - int(before * VALIDATION_SHARE))])
+    if not int(log.times[0]) < validation < test:
+        raise TooFewEvents(f"{len(log)} events between {log.times[0]} and {log.times[-1]} cannot be cut in three")
+    return Split(validation=validation, test=test)
+
+
+def incremental_split(log: EventLog, *, since: int) -> Split:
+    """New events (from `since` on) cut at their middle; raises `TooFewEvents` where all are of one time."""
+    new = log.between(start=since)
+    middle = int(new.times[len(new) // 2]) if len(new) else since
+    if not len(new) or middle <= int(new.times[0]):
+        raise TooFewEvents(f"{len(new)} new events since {since} cannot be cut in two")
+    return Split(validation=since, test=middle)
+
+
+def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
+    """Whether shoppers come back to items that they know: among those with a past, the window start <= time < end."""
+    past, window = log.between(end=start), log.between(start, end)
+    window_cells = np.unique(window.users * log.num_items + window.items)
+    window_cells = window_cells[np.isin(window_cells // max(log.num_items, 1), np.unique(past.users))]
+    if not len(window_cells):
+        return False
+    return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE
+
+
+def only_items(log: EventLog, num_items: int) -> EventLog:
+    """The log as a model of the first `num_items` rows sees it."""
+    known = log.items < num_items
+    return replace(
+        log,
+        users=log.users[known],
+        items=log.items[known],
+        times=log.times[known],
+        types=log.types[known],
+        weights=log.weights[known],
+        num_items=num_items,
+    )

@@ -1,0 +1,189 @@
+"""Full ranking over a time window: Recall@K, Precision@K, NDCG@K and hit rate, one value a shopper.
+
+Arrives: anything that scores shoppers against all items, and an event log cut at a time. Leaves: `Evaluation` with
+per-user arrays, because the gate compares two models on the same shoppers. Next: `training.gate`, the registry.
+
+Profiles are frozen at the start of the window; the targets are the distinct items that the shopper touched in it,
+only unseen ones where repeats are not allowed. Every item is a candidate: no sampled negatives.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.histories import EventLog, Histories, IntArray
+
+COLD_EVENTS = 2
+"""A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
+
+CUTOFFS = (10, 20)
+
+BLOCK_CELLS = 2_000_000
+"""Users × items scored at a time: bounds the memory whatever the catalogue."""
+
+
+class Scorer(Protocol):
+    """Scores a batch of shoppers [B, num_items] at a time; −inf for what it cannot recommend."""
+
+    def __call__(self, histories: Histories, *, as_of: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """What shoppers knew before a time and what they took in the time after it."""
+
+    start: int  # epoch ms
+    users: IntArray  # [U] rows of the users with a target
+    histories: Histories  # of those users, everything before `start`
+    offsets: IntArray  # [U + 1] of `targets`
+    targets: IntArray  # distinct item rows, user by user
+    num_items: int
+    repeats: bool
+
+    @classmethod
+    def cut(
+        cls,
+        log: EventLog,
+        *,
+        start: int,
+        end: int | None = None,
+        repeats: bool,
+        max_users: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """The window start <= time < end (epoch ms) of a log; at most `max_users` of its users, drawn by `seed`."""
+        inside = log.between(start, end)
+        cells = np.unique(inside.users * log.num_items + inside.items)
+        if not repeats:
+            before = log.between(end=start)
+            cells = np.setdiff1d(cells, before.users * log.num_items + before.items)
+        owners, targets = cells // max(log.num_items, 1), cells % max(log.num_items, 1)
+        users = np.unique(owners)
+        if max_users is not None and len(users) > max_users:
+            users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+            kept = np.isin(owners, users)
+            owners, targets = owners[kept], targets[kept]
+        counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
+        return cls(
+            start=start,
+            users=users,
+            histories=log.histories(users, before=start),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            targets=targets,
+            num_items=log.num_items,
+            repeats=repeats,
+        )
+
+    def __len__(self) -> int:
+        """The number of users."""
+        return len(self.users)
+
+    def lengths(self) -> IntArray:
+        """How many events each user had before the window [U]."""
+        return np.diff(self.histories.offsets)
+
+    def blocks(self, users: int | None = None) -> Iterator["Window"]:
+        """The same window in parts of so many users; without a number, as many as `BLOCK_CELLS` allows."""
+        step = users or max(1, BLOCK_CELLS // max(self.num_items, 1))
+        for first in range(0, len(self), step):
+            last = min(first + step, len(self))
+            low, high = self.offsets[first], self.offsets[last]
+            yield Window(
+                start=self.start,
+                users=self.users[first:last],
+                histories=self.histories.block(first, last),
+                offsets=self.offsets[first : last + 1] - low,
+                targets=self.targets[low:high],
+                num_items=self.num_items,
+                repeats=self.repeats,
+            )
+
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """Which items are targets [U, num_items]; for one block."""
+        matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
+        matrix[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self.targets] = True
+        return matrix
+
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Which items were touched before the window [U, num_items]; for one block."""
+        matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
+        matrix[self.histories.rows(), self.histories.items] = True
+        return matrix
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures of one model on one window."""
+
+    users: IntArray  # [U]
+    cold: npt.NDArray[np.bool_]  # [U]
+    per_user: dict[str, npt.NDArray[np.float64]]  # "ndcg@20" and so on, each [U]
+    coverage: float
+    """Share of the catalogue that stands in somebody's list."""
+    finite: bool
+    """No score was NaN or +inf."""
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the users; those of warm and cold users under `warm_` and `cold_` where there are any."""
+        means = {name: float(values.mean()) if len(values) else 0.0 for name, values in self.per_user.items()}
+        for prefix, part in (("warm_", ~self.cold), ("cold_", self.cold)):
+            if part.any():
+                means |= {prefix + name: float(values[part].mean()) for name, values in self.per_user.items()}
+        return means | {
+            "users": float(len(self.users)),
+            "cold_users": float(self.cold.sum()),
+            "coverage": self.coverage,
+        }
+
+
+def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS) -> Evaluation:
+    """Rank every item for every user of the window.
+
+    Recall is hits over all targets, NDCG has binary gains and the ideal of min(K, targets) (Järvelin & Kekäläinen,
+    2002). Seen items are taken out where the window has no repeats.
+    """
+    deepest = max(cutoffs)
+    names = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall", "precision", "hit_rate")]
+    parts: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    listed = np.zeros(window.num_items, dtype=np.bool_)
+    finite = True
+    discounts = 1.0 / np.log2(np.arange(deepest) + 2.0)
+    for block in window.blocks():
+        scores = scorer(block.histories, as_of=block.start)
+        finite = finite and not bool((torch.isnan(scores) | torch.isposinf(scores)).any())
+        if not window.repeats:
+            scores = scores.masked_fill(torch.from_numpy(block.seen()), -torch.inf)
+        rows, _ = top_k(scores, deepest)
+        listed[rows[rows >= 0]] = True
+        hits = np.take_along_axis(block.hits(), np.maximum(rows, 0), axis=1) & (rows >= 0)
+        sizes = np.diff(block.offsets)
+        for k in cutoffs:
+            found = hits[:, :k].sum(axis=1)
+            ideal = np.cumsum(discounts)[np.minimum(sizes, k) - 1]
+            gain = (hits[:, :k] * discounts[:k]).sum(axis=1)
+            parts[f"ndcg@{k}"].append(gain / ideal)
+            parts[f"recall@{k}"].append(found / sizes)
+            parts[f"precision@{k}"].append(found / k)
+            parts[f"hit_rate@{k}"].append((found > 0).astype(np.float64))
+    return Evaluation(
+        users=window.users,
+        cold=window.lengths() <= COLD_EVENTS,
+        per_user={name: np.concatenate(values) if values else np.empty(0) for name, values in parts.items()},
+        coverage=float(listed.mean()) if window.num_items else 0.0,
+        finite=finite,
+    )
+
+
+def top_k(scores: Tensor, k: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
+    """The k best items [B, k] and their scores, best first; row −1 and −inf where fewer can be recommended."""
+    values, rows = scores.topk(min(k, scores.size(1)), dim=1)
+    rows = rows.masked_fill(torch.isneginf(values), -1)
+    if (missing := k - rows.size(1)) > 0:
+        rows = torch.nn.functional.pad(rows, (0, missing), value=-1)
+        values = torch.nn.functional.pad(values, (0, missing), value=-torch.inf)
+    return rows.numpy(), values.to(torch.float32).numpy()

@@ -1,0 +1,89 @@
+"""GraphSAGE over the bipartite graph, causal: items have embeddings, shoppers are what they did last.
+
+Arrives: item features, a `BipartiteGraph`, `Profiles`. Leaves: item embeddings and user vectors. Next: `training.train`
+fits the weights, `training.sage` scores with them.
+
+Items: x + relu(W [x, mean of the item's users, each the mean of its items]) a layer, after Hamilton et al., "Inductive
+representation learning on large graphs" (2017). The residual is needed: without it the embeddings collapse to one
+point. Users have no embedding of their own: a vector is a sum over a few half-lives of the decayed mean of the last
+items before the moment that is scored, one linear head each, so that a new shopper works with the first event, and no
+vector ever holds the future. The graph needs no such care for users: they pass messages only.
+"""
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.config import SageConfig
+from training.profiles import Profiles
+from training.propagation import BipartiteGraph
+
+ID_SCALE = 0.1
+"""Standard deviation of the first ID embeddings."""
+
+FIRST_TEMPERATURE = 0.1
+
+
+class GraphSAGE(nn.Module):
+    """Item tower, user tower, and the score cos(user, item) / temperature + bias of the item.
+
+    Args:
+        num_items: rows of the ID embedding.
+        feature_width: width of the item features, 0 for none.
+        config: `dim`, `layers`, `half_lives_ranks` shape the model.
+    """
+
+    def __init__(self, num_items: int, feature_width: int, config: SageConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.half_lives: Sequence[float] = config.half_lives_ranks
+        self.item_id: Tensor = nn.Parameter(torch.randn(num_items, dim) * ID_SCALE)  # [num_items, dim]
+        self.item_bias: Tensor = nn.Parameter(torch.zeros(num_items))  # [num_items]
+        self.project = nn.Linear(feature_width, dim, bias=False) if feature_width else None
+        self.layers = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(config.layers))
+        # Each head starts as the identity, so the first user vector is the plain sum of its means.
+        self.heads = nn.Parameter(torch.eye(dim).repeat(len(self.half_lives), 1, 1) / len(self.half_lives))  # [H, d, d]
+        self.log_temperature = nn.Parameter(torch.tensor(log(FIRST_TEMPERATURE)))
+
+    @torch.no_grad()
+    def extend(self, num_items: int) -> None:
+        """Room for new items at the end, as `without_events` leaves them."""
+        known, missing = self.item_id.size(0), num_items - self.item_id.size(0)
+        if missing > 0:
+            self.item_id = nn.Parameter(torch.cat([self.item_id, torch.zeros(missing, self.item_id.size(1))]))
+            self.item_bias = nn.Parameter(torch.cat([self.item_bias, torch.zeros(missing)]))
+            self.without_events(torch.arange(num_items) >= known)
+
+    @torch.no_grad()
+    def without_events(self, items: Tensor) -> None:
+        """Let features alone speak for the marked `items` [num_items]: no ID, and the mean bias of the others."""
+        self.item_id[items] = 0.0
+        self.item_bias[items] = self.item_bias[~items].mean()
+
+    def encode_items(self, features: Tensor, graph: BipartiteGraph) -> Tensor:
+        """Item embeddings [num_items, dim]: the mean over the layers, layer 0 being ID plus projected features."""
+        x = self.item_id  # [num_items, dim]
+        if self.project is not None:
+            x = x + self.project(features)
+        total = x
+        for layer in self.layers:
+            users = graph.items_of_users @ x  # [num_users, dim]
+            neighbours = graph.users_of_items @ users  # [num_items, dim]
+            x = x + torch.relu(layer(torch.cat([x, neighbours], dim=1)))
+            total = total + x
+        return total / (len(self.layers) + 1)
+
+    def encode_users(self, items: Tensor, profiles: Profiles) -> Tensor:
+        """User vectors [B, dim] from item embeddings [num_items, dim]; zero for an empty profile."""
+        vectors = torch.zeros(len(profiles), items.size(1))
+        for weights, head in zip(profiles.decayed(self.half_lives), self.heads, strict=True):
+            vectors = vectors + (weights @ items) @ head
+        return vectors
+
+    def score(self, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
+        """Scores [B, n] of user vectors [B, dim] with n items: embeddings [n, dim] and bias [n]."""
+        cosine = F.normalize(users, dim=1) @ F.normalize(items, dim=1).T
+        return cosine * torch.exp(-self.log_temperature) + bias

@@ -1,0 +1,263 @@
+"""A training run: snapshot, trial, gate, bundle, registry, in that order.
+
+Arrives: the SQL graph and a kind of run. Leaves: a bundle, a row in `models`, perhaps a new champion. Next:
+`training.scheduler` calls it again and again; `serving.publisher` publishes what it promotes.
+
+Only a model that passed the gate learns the events that it was judged on, and so is published fresh. A run has a name,
+entered once: one that was declared dead while it ran may finish its work, and nothing of it counts.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import Connection, Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import write
+from graphstore.snapshot import build_snapshot
+from training import registry
+from training.baselines import RECENT_POPULARITY
+from training.bundle import load_bundle, save_bundle
+from training.candidate import Progress
+from training.config import TrainingConfig
+from training.gate import GateRules, decide
+from training.recommender import Recommender
+from training.registry import Kind
+from training.trial import CHAMPION, Trial, featurize, full_trial, incremental_trial
+
+logger = logging.getLogger(__name__)
+
+
+class RunFenced(RuntimeError):
+    """Somebody has declared this run dead: nothing of it may count."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    run_id: str
+    model_version: str
+    kind: str
+    verdict: str
+    """promoted or kept"""
+    reasons: list[str]
+    parent: str | None
+    """The champion at the start of the run."""
+    metrics: dict[str, float]
+    """`ndcg@20` and so on; those of warm and cold shoppers under `warm_` and `cold_`."""
+    comparison: dict[str, dict[str, float]]
+    """The same of baselines and champion on the same window."""
+    seconds: float
+    bundle: str
+    snapshot_id: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_training(
+    engine: Engine,
+    *,
+    kind: Kind,
+    trigger: str,
+    graph: GraphstoreConfig,
+    config: TrainingConfig,
+    now: Callable[[], int],
+    seed: int,
+    progress: Progress | None = None,
+    run_id: str | None = None,
+) -> RunResult:
+    """Train one model and put it through the gate.
+
+    `run_id` names a run that was entered before, by the scheduler; a run that has finished is not run again, its
+    result is returned. A failure is recorded in `training_runs` and raised; `RunFenced` where the run is dead.
+    """
+    with write(engine) as connection:
+        run_id = run_id or registry.next_run_id(connection, now=now())
+        run = registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now())
+        if run.model_version is not None:
+            return _recalled(connection, run)
+        if run.status != registry.RUNNING:
+            raise RunFenced(f"run {run_id} is {run.status}")
+        champion = registry.champion(connection)
+    try:
+        with _threads(config.training_threads):
+            return _trained(
+                engine,
+                run_id,
+                kind=kind,
+                champion=champion,
+                graph=graph,
+                config=config,
+                now=now,
+                seed=seed,
+                progress=progress or _silent,
+            )
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        with write(engine) as connection:
+            registry.finish_run(connection, run_id, status=registry.FAILED, now=now(), error=message)
+        raise
+
+
+def _trained(
+    engine: Engine,
+    run_id: str,
+    *,
+    kind: Kind,
+    champion: registry.ModelRow | None,
+    graph: GraphstoreConfig,
+    config: TrainingConfig,
+    now: Callable[[], int],
+    seed: int,
+    progress: Progress,
+) -> RunResult:
+    began = time.monotonic()
+    progress("snapshot", 0.0)
+    with write(engine) as connection:
+        snapshot = build_snapshot(connection, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
+    known = Path(champion.bundle) if champion else None
+    if kind == "incremental":
+        if known is None:
+            raise ValueError("an incremental run needs a champion to start from")
+        trial = incremental_trial(snapshot, champion_bundle=known, config=config, seed=seed, progress=progress)
+    else:
+        reigning = load_bundle(known) if known else None
+        trial = full_trial(snapshot, kind=kind, champion=reigning, config=config, seed=seed, progress=progress)
+    decision = decide(
+        trial.evaluation,
+        trial.comparison.get(CHAMPION),
+        popularity=trial.comparison[RECENT_POPULARITY],
+        rules=GateRules(
+            min_users=config.gate_min_users,
+            confidence=config.gate_confidence,
+            min_coverage_ratio=config.gate_min_coverage,
+        ),
+        seed=seed,
+    )
+    if decision.verdict == registry.PROMOTED:
+        progress("learning the newest events", 0.85)
+        trial.learn_the_rest()
+    progress("bundle", 0.95)
+    recommender = _recommender(trial, f"m{run_id.removeprefix('r')}", kind, fresh=decision.verdict == registry.PROMOTED)
+    metrics = trial.evaluation.metrics()
+    bundle = save_bundle(
+        recommender,
+        graph.state_dir.resolve() / "models",
+        snapshot_id=snapshot.snapshot_id,
+        parent=champion.model_version if champion else None,
+        metrics=metrics,
+        config=json.loads(config.model_dump_json()),
+    )
+    result = RunResult(
+        run_id=run_id,
+        model_version=recommender.model_version,
+        kind=kind,
+        verdict=decision.verdict,
+        reasons=[*decision.reasons, *trial.notes],
+        parent=champion.model_version if champion else None,
+        metrics=metrics,
+        comparison={name: evaluation.metrics() for name, evaluation in trial.comparison.items()},
+        seconds=time.monotonic() - began,
+        bundle=str(bundle),
+        snapshot_id=snapshot.snapshot_id,
+    )
+    with write(engine) as connection:
+        result = _recorded(connection, result, now=now())
+    progress(result.verdict, 1.0)
+    logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
+    return result
+
+
+def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
+    return Recommender(
+        model_version=model_version,
+        kind=kind,
+        # Not the snapshot's time but the newest event's: what comes late in a quiet hour is still new to the model.
+        as_of=trial.dataset.as_of if fresh else trial.split.test,
+        repeats=trial.repeats,
+        item_ids=trial.dataset.item_ids,
+        item_keys=trial.dataset.item_keys,
+        available=trial.dataset.catalogue.available,
+        terms=trial.candidate.terms,
+        blend=trial.candidate.blend,
+        encoder=trial.encoder,
+    )
+
+
+def _recorded(connection: Connection, result: RunResult, *, now: int) -> RunResult:
+    """Enter the model, promote or keep it, close the run: all or nothing. Raises `RunFenced`."""
+    champion = registry.champion(connection)
+    if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
+        reason = "another model became champion during the run"
+        result = replace(result, verdict=registry.KEPT, reasons=[reason, *result.reasons])
+    if not registry.finish_run(
+        connection,
+        result.run_id,
+        status=result.verdict,
+        now=now,
+        snapshot_id=result.snapshot_id,
+        model_version=result.model_version,
+    ):
+        raise RunFenced(f"run {result.run_id} was declared dead while it ran")
+    gate = {"verdict": result.verdict, "reasons": result.reasons, "comparison": result.comparison}
+    registry.register(
+        connection,
+        registry.ModelRow(
+            model_version=result.model_version,
+            kind=result.kind,
+            status=registry.CANDIDATE,
+            parent=result.parent,
+            snapshot_id=result.snapshot_id,
+            bundle=result.bundle,
+            metrics=result.metrics,
+            gate=gate,
+            seconds=result.seconds,
+            created_at=now,
+        ),
+    )
+    if result.verdict == registry.PROMOTED:
+        registry.promote(connection, result.model_version, now=now)
+    else:
+        registry.keep(connection, result.model_version)
+    return result
+
+
+def _recalled(connection: Connection, run: registry.RunRow) -> RunResult:
+    """The result of a run that has finished."""
+    model = registry.get_model(connection, str(run.model_version))
+    return RunResult(
+        run_id=run.run_id,
+        model_version=model.model_version,
+        kind=model.kind,
+        verdict=model.gate["verdict"],
+        reasons=model.gate["reasons"],
+        parent=model.parent,
+        metrics=model.metrics,
+        comparison=model.gate["comparison"],
+        seconds=model.seconds,
+        bundle=model.bundle,
+        snapshot_id=model.snapshot_id,
+    )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _silent(_line: str, _share: float) -> None:
+    """Progress that nobody asked for."""

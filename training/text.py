@@ -1,0 +1,84 @@
+"""Words to vectors: cleaning, TF-IDF and truncated SVD (latent semantic analysis, Deerwester et al., 1990).
+
+Arrives: one text for each item. Leaves: `TextEncoder`, which encodes texts it never saw with the words it knows. Next:
+`training.features` puts it beside the other features.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+from torch import Tensor
+
+MAX_WORDS = 20_000
+MAX_TEXT_CHARACTERS = 2_000
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def clean(text: str) -> list[str]:
+    """Words in lower case, without punctuation, English stop words and single characters; long texts are cut."""
+    words = _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower())
+    return [word for word in words if len(word) > 1 and word not in ENGLISH_STOP_WORDS]
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Fitted words and directions; a text becomes its projected TF-IDF row."""
+
+    words: list[str]
+    """Sorted: the column of a word."""
+    idf: Tensor  # [num_words] float32
+    components: Tensor  # [dim, num_words] float32
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, dim: int, seed: int) -> Self:
+        """Words of at least two texts, the 20,000 most frequent; at most `dim` directions, fewer for few words."""
+        documents = [set(clean(text)) for text in texts]
+        frequencies = Counter(word for document in documents for word in document)
+        # Ties are broken by the word, so that the order of the texts changes nothing.
+        frequent = sorted((-count, word) for word, count in frequencies.items() if count > 1)[:MAX_WORDS]
+        words = sorted(word for _, word in frequent)
+        counts = np.array([frequencies[word] for word in words])
+        idf = torch.from_numpy(np.log((1 + len(texts)) / (1 + counts)) + 1).float()
+        encoder = cls(words, idf, torch.zeros(0, len(words)))
+        dim = min(dim, len(words))
+        if not dim:
+            return encoder
+        if dim == len(words):
+            return cls(words, idf, torch.eye(dim))
+        svd = TruncatedSVD(dim, random_state=seed).fit(encoder._rows(texts))
+        return cls(words, idf, torch.from_numpy(svd.components_).float().contiguous())
+
+    def transform(self, texts: Sequence[str]) -> Tensor:
+        """[len(texts), dim]; zeros for a text without a known word."""
+        return torch.from_numpy(self._rows(texts) @ self.components.numpy().T).float()
+
+    def _rows(self, texts: Sequence[str]) -> "sp.csr_array[Any]":
+        """TF-IDF [len(texts), num_words], rows of length one."""
+        column = {word: i for i, word in enumerate(self.words)}
+        found = [Counter(column[word] for word in clean(text) if word in column) for text in texts]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in found])]).astype(np.int64)
+        columns = np.array([i for row in found for i in row], dtype=np.int64)
+        counts = np.array([count for row in found for count in row.values()], dtype=np.float32)
+        weights = (1 + np.log(counts)) * self.idf.numpy()[columns]
+        row_of = np.repeat(np.arange(len(found)), np.diff(offsets))
+        lengths = np.sqrt(np.bincount(row_of, weights**2, minlength=len(found)))
+        values = (weights / lengths[row_of]).astype(np.float32)
+        return sp.csr_array((values, columns, offsets), shape=(len(found), len(self.words)))
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and a list of words."""
+        return {"words": self.words, "idf": self.idf, "components": self.components}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The same encoder again."""
+        return cls(words=list(state["words"]), idf=state["idf"], components=state["components"])

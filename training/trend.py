@@ -1,0 +1,119 @@
+"""The trend: how much an item is wanted now, at several half-lives at once.
+
+Arrives: an event log, or counts by item and hour from the table `item_buckets`. Leaves: one feature a half-life, the
+same for every shopper. Next: `training.blend`, whose weights are free in sign: a short half-life less a long one is
+"rising", which no single popularity count can say.
+
+Kept are integer counts by (hour, item), decayed only when scoring: order and batching of updates cannot change them.
+"""
+
+from math import inf
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphstore.tables import HOUR_MS
+from training.histories import EventLog, Histories, IntArray
+
+SPAN_SHARES = (4, 16, 64, 256)
+"""Half-lives as divisors of the time that the first fit spans, at least an hour; one of infinity is added."""
+
+MINUTE_MS = 60_000
+
+
+class Trend:
+    """log(1 + Σ count · 2^(−age / half-life)) of every item, for each half-life."""
+
+    name = "trend"
+
+    def __init__(
+        self, hours: IntArray, items: IntArray, counts: IntArray, *, num_items: int, half_lives_hours: tuple[float, ...]
+    ) -> None:
+        self.num_items = num_items
+        self.half_lives_hours = half_lives_hours
+        self._cached: tuple[int, Tensor] | None = None  # minute, features
+        self._set(hours, items, counts)
+
+    @classmethod
+    def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
+        """Counts of the whole log; without half-lives, shares of the time it spans."""
+        if half_lives_hours is None:
+            span = max(int(log.times[-1] - log.times[0]), HOUR_MS) / HOUR_MS if len(log) else 24.0
+            half_lives_hours = (*(max(span / share, 1.0) for share in SPAN_SHARES), inf)
+        empty = np.empty(0, dtype=np.int64)
+        term = cls(empty, empty, empty, num_items=log.num_items, half_lives_hours=half_lives_hours)
+        term.update(log)
+        return term
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(f"trend_{place}" for place in range(len(self.half_lives_hours)))
+
+    def update(self, events: EventLog) -> None:
+        """Count the events in."""
+        self.num_items = max(self.num_items, events.num_items)
+        ones = np.ones(len(events), dtype=np.int64)
+        self._set(
+            np.concatenate([self._hours, events.times // HOUR_MS]),
+            np.concatenate([self._items, events.items]),
+            np.concatenate([self._counts, ones]),
+        )
+
+    def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
+        """Take counts by hour (epoch ms // HOUR_MS) and item row from the table: from the earliest hour given on they
+        replace what was counted, older hours stay."""
+        if not len(hours):
+            return
+        older = self._hours < hours.min()
+        self._set(
+            np.concatenate([self._hours[older], hours]),
+            np.concatenate([self._items[older], items]),
+            np.concatenate([self._counts[older], counts]),
+        )
+
+    def decayed(self, *, as_of: int) -> Tensor:
+        """The features [num_items, num_half_lives] float32 at a time; the clock ticks by the minute."""
+        minute = as_of // MINUTE_MS
+        if self._cached is None or self._cached[0] != minute:
+            hours, place = np.unique(self._hours, return_inverse=True)
+            age = np.maximum(minute / 60 - (hours + 0.5), 0.0)  # events stand in the middle of their hour
+            columns = [
+                np.bincount(self._items, self._counts * np.exp2(-age / half_life)[place], minlength=self.num_items)
+                for half_life in self.half_lives_hours
+            ]
+            features = np.log1p(np.stack(columns, axis=1)).astype(np.float32)
+            self._cached = (minute, torch.from_numpy(features))
+        return self._cached[1]
+
+    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+        """[B, num_items, num_half_lives]: a view, nothing is copied for a shopper."""
+        return self.decayed(as_of=as_of).expand(len(histories), -1, -1)
+
+    def state(self) -> dict[str, Tensor]:
+        return {
+            "hours": torch.from_numpy(self._hours),
+            "items": torch.from_numpy(self._items),
+            "counts": torch.from_numpy(self._counts),
+            "num_items": torch.tensor(self.num_items),
+            "half_lives_hours": torch.tensor(self.half_lives_hours, dtype=torch.float64),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        return cls(
+            state["hours"].numpy(),
+            state["items"].numpy(),
+            state["counts"].numpy(),
+            num_items=int(state["num_items"]),
+            half_lives_hours=tuple(state["half_lives_hours"].tolist()),
+        )
+
+    def _set(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
+        """Keep one count a bucket, in the order of (hour, item)."""
+        buckets, place = np.unique(np.stack([hours, items]), axis=1, return_inverse=True)
+        self._hours, self._items = buckets
+        self._counts = np.zeros(buckets.shape[1], dtype=np.int64)
+        np.add.at(self._counts, place.ravel(), counts)
+        self._cached = None
