@@ -20,31 +20,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
 
+from graphstore.catalogue import Catalogue
 from graphstore.report import get_graph_report
-from graphstore.tables import EVENT_TYPES, interactions, items, snapshots, users
-
-EVENT_WEIGHTS: dict[str, float] = {"view": 1.0, "click": 1.0, "cart": 2.0, "purchase": 4.0, "rating": 4.0}
-"""What one event of each type weighs in the graph."""
+from graphstore.session import read, write
+from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS, interactions, items, snapshots, users
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1
 
 INTERACTS = ("user", "interacts", "item")
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What the shop knows of the items, row i of every list being item i of the snapshot."""
-
-    titles: list[str]
-    categories: list[list[str]]
-    brands: list[str]
-    prices: npt.NDArray[np.float32]  # [num_items], NaN where unknown
-    available: npt.NDArray[np.bool_]  # [num_items]
 
 
 Featurize = Callable[[Catalogue], torch.Tensor]
@@ -94,35 +82,36 @@ def snapshot_id(as_of: int, last_interaction_key: int) -> str:
 
 
 def build_snapshot(
-    connection: Connection, directory: Path, *, as_of: int, created_at: int, featurize: Featurize | None = None
+    engine: Engine, directory: Path, *, as_of: int, created_at: int, featurize: Featurize | None = None
 ) -> Snapshot:
-    """Read the graph as of `as_of` (epoch ms, exclusive) and keep it under `directory`; call it in one transaction.
+    """Read the graph as of `as_of` (epoch ms, exclusive) and keep it under `directory`.
 
     Where the same pair was built before, that directory is read instead. `featurize` makes `item.x`; without it the
     features are empty. `created_at` (epoch ms) is written to the table `snapshots` only, so that files stay equal.
+    Writers are not kept waiting: everything is read in one read transaction, the row is entered in another.
     """
-    seen = (interactions.c.event_time < as_of,)
-    last_key = int(connection.scalar(select(func.max(interactions.c.interaction_key)).where(*seen)) or 0)
-    name = snapshot_id(as_of, last_key)
-    path = directory / name
-    if not path.exists():
-        snapshot = _read(connection, path, as_of=as_of, last_key=last_key, featurize=featurize)
-        _save(snapshot)
+    with read(engine) as connection:
+        newest = select(func.max(interactions.c.interaction_key)).where(interactions.c.event_time < as_of)
+        last_key = int(connection.scalar(newest) or 0)
+        path = directory / snapshot_id(as_of, last_key)
+        if not path.exists():
+            _save(_read(connection, path, as_of=as_of, last_key=last_key, featurize=featurize))
     snapshot = load_snapshot(path)
-    known = connection.scalar(select(func.count()).where(snapshots.c.snapshot_id == name))
-    if not known:
-        connection.execute(
-            insert(snapshots).values(
-                snapshot_id=name,
-                as_of=as_of,
-                last_interaction_key=last_key,
-                path=str(path.resolve()),
-                created_at=created_at,
-                users=snapshot.num_users,
-                items=snapshot.num_items,
-                interactions=snapshot.num_events,
+    with write(engine) as connection:
+        known = connection.scalar(select(func.count()).where(snapshots.c.snapshot_id == snapshot.snapshot_id))
+        if not known:
+            connection.execute(
+                insert(snapshots).values(
+                    snapshot_id=snapshot.snapshot_id,
+                    as_of=as_of,
+                    last_interaction_key=last_key,
+                    path=str(path.resolve()),
+                    created_at=created_at,
+                    users=snapshot.num_users,
+                    items=snapshot.num_items,
+                    interactions=snapshot.num_events,
+                )
             )
-        )
     return snapshot
 
 

@@ -25,6 +25,9 @@ from sqlalchemy import (
 EVENT_TYPES = ("view", "click", "cart", "purchase", "rating")
 """The code of an event type in `interactions.event_type` is its place here, as in `stream.events.EventType`."""
 
+EVENT_WEIGHTS: dict[str, float] = {"view": 1.0, "click": 1.0, "cart": 2.0, "purchase": 4.0, "rating": 4.0}
+"""What one event of each type weighs in the graph, when it is read."""
+
 COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
 """The count column of each event type in `edges` and `item_buckets`."""
 

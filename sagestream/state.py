@@ -49,9 +49,8 @@ def save(directory: Path, state: PlaygroundState) -> None:
     temporary.replace(path)
 
 
-KNOWN_ENTRIES = {FILE, "broker", "redis", "graph.db", "graph.db-wal", "graph.db-shm", "snapshots", "models", "logs"} | {
-    "reports",
-    "worker",
+KNOWN_ENTRIES = {FILE, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"} | {
+    f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm")
 }
 """What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""
 

@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from graphstore.snapshot import TEST_SHARE, VALIDATION_SHARE, Catalogue, Snapshot
+from graphstore.catalogue import Catalogue
+from graphstore.snapshot import TEST_SHARE, VALIDATION_SHARE, Snapshot
 from training.histories import EventLog, IntArray
 
 REPEAT_SHARE = 0.2

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.snapshot import Catalogue
+from graphstore.catalogue import Catalogue
 from training.text import TextEncoder
 
 MIN_PRICED_ITEMS = 5

@@ -6,12 +6,13 @@ to score. Items are rows of one item order: the snapshot's while fitting, the bu
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from graphstore.snapshot import Snapshot
+if TYPE_CHECKING:
+    from graphstore.snapshot import Snapshot
 
 IntArray = npt.NDArray[np.int64]
 
@@ -29,7 +30,7 @@ class EventLog:
     num_items: int
 
     @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+    def from_snapshot(cls, snapshot: "Snapshot") -> Self:
         """Every event of the snapshot."""
         edges = snapshot.events
         users, items = edges.edge_index.numpy()

@@ -19,8 +19,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.snapshot import EVENT_WEIGHTS
-from graphstore.tables import EVENT_TYPES
+from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
 from training.histories import EventLog, Histories, IntArray
 
 logger = logging.getLogger(__name__)

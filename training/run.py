@@ -122,8 +122,7 @@ def _trained(
 ) -> RunResult:
     began = time.monotonic()
     progress("snapshot", 0.0)
-    with write(engine) as connection:
-        snapshot = build_snapshot(connection, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
+    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
     known = Path(champion.bundle) if champion else None
     if kind == "incremental":
         if known is None:

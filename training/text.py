@@ -8,13 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from torch import Tensor
 
 MAX_WORDS = 20_000
@@ -26,7 +25,15 @@ _WORD = re.compile(r"[^\W_]+")
 def clean(text: str) -> list[str]:
     """Words in lower case, without punctuation, English stop words and single characters; long texts are cut."""
     words = _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower())
-    return [word for word in words if len(word) > 1 and word not in ENGLISH_STOP_WORDS]
+    return [word for word in words if len(word) > 1 and word not in _stop_words()]
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    # Imported here, as below: a second that a process which only scores does not pay.
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class TextEncoder:
             return encoder
         if dim == len(words):
             return cls(words, idf, torch.eye(dim))
+        from sklearn.decomposition import TruncatedSVD
+
         svd = TruncatedSVD(dim, random_state=seed).fit(encoder._rows(texts))
         return cls(words, idf, torch.from_numpy(svd.components_).float().contiguous())
 

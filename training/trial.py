@@ -14,7 +14,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from graphstore.snapshot import Catalogue, Snapshot
+from graphstore.catalogue import Catalogue
+from graphstore.snapshot import Snapshot
 from training.baselines import Baseline, tuned_baselines
 from training.bundle import load_bundle
 from training.candidate import Candidate, Progress

@@ -11,7 +11,7 @@ from redis import Redis
 from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, now_ms, open_engine, write
+from graphstore.session import migrate, now_ms, open_engine
 from sagestream import backfill
 from sagestream.playground import read_dataset
 from sagestream.stages import Stages
@@ -106,19 +106,12 @@ def preprocess(
 ) -> None:
     """Take a snapshot of the graph as of a time, with item features, and print where it is."""
     from graphstore.snapshot import build_snapshot
-    from training.features import ItemEncoder
+    from training.trial import featurize
 
     graph = GraphstoreConfig()
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
     engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        snapshot = build_snapshot(
-            connection,
-            graph.snapshots_dir,
-            as_of=moment,
-            created_at=now_ms(),
-            featurize=lambda catalogue: ItemEncoder.fit(catalogue, seed=0).transform(catalogue),
-        )
+    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=moment, created_at=now_ms(), featurize=featurize)
     engine.dispose()
     told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
     typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))

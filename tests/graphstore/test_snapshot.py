@@ -9,10 +9,11 @@ import pytest
 import torch
 from sqlalchemy import Engine, select
 
+from graphstore.catalogue import Catalogue
 from graphstore.ingest import InteractionRow, ItemRow, ingest_interactions, ingest_items
 from graphstore.report import get_graph_report, print_graph_report
 from graphstore.session import write
-from graphstore.snapshot import Catalogue, Snapshot, build_snapshot, digest, load_snapshot, time_masks
+from graphstore.snapshot import Snapshot, build_snapshot, digest, load_snapshot, time_masks
 from graphstore.tables import snapshots
 
 ROWS = [
@@ -34,8 +35,7 @@ def build(engine: Engine, directory: Path, as_of: int, created_at: int = 1) -> S
     def featurize(catalogue: Catalogue) -> torch.Tensor:
         return torch.tensor([float(len(title)) for title in catalogue.titles]).reshape(-1, 1)
 
-    with write(engine) as connection:
-        return build_snapshot(connection, directory, as_of=as_of, created_at=created_at, featurize=featurize)
+    return build_snapshot(engine, directory, as_of=as_of, created_at=created_at, featurize=featurize)
 
 
 def test_only_events_before_the_time_are_in(engine: Engine, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphstore.snapshot import Catalogue
+from graphstore.catalogue import Catalogue
 from tests.training.test_recommender import LOG, START, keyed, recommender
 from training.bundle import BundleError, load_bundle, save_bundle
 from training.features import ItemEncoder

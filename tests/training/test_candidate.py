@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphstore.snapshot import Catalogue
+from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig

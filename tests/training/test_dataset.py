@@ -26,7 +26,7 @@ def snapshot(sqlite_engine, tmp_path: Path):
     with write(sqlite_engine) as connection:
         toy_shop.open_shop(connection, days=3)
         as_of = toy_shop.closing_time(connection)
-        return build_snapshot(connection, tmp_path / "snapshots", as_of=as_of, created_at=0)
+    return build_snapshot(sqlite_engine, tmp_path / "snapshots", as_of=as_of, created_at=0)
 
 
 def test_a_models_items_come_first(snapshot):

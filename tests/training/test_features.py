@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graphstore.snapshot import Catalogue
+from graphstore.catalogue import Catalogue
 from training.features import ItemEncoder, hashed
 
 ITEMS = [

@@ -8,7 +8,8 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.sampler import NegativeSampling
 
-from graphstore.snapshot import INTERACTS, Catalogue, Snapshot, time_masks
+from graphstore.catalogue import Catalogue
+from graphstore.snapshot import INTERACTS, Snapshot, time_masks
 from tests.training.checkerboard import checkerboard
 from training.loaders import bipartite_data, get_data_loaders
 from training.sampler import INTERACTED_BY

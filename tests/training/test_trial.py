@@ -37,7 +37,7 @@ def shop(sqlite_engine, tmp_path: Path):
                 toy_shop.trade(connection, first_day=traded, days=days - traded)
                 traded = days
             as_of = toy_shop.closing_time(connection)
-            return build_snapshot(connection, tmp_path / "snapshots", as_of=as_of, created_at=0, featurize=featurize)
+        return build_snapshot(sqlite_engine, tmp_path / "snapshots", as_of=as_of, created_at=0, featurize=featurize)
 
     return snapshot
 
