@@ -1,42 +1,39 @@
 """The command line: the verbs of `sagestream.verbs`, and how errors reach whoever typed them.
 
 Exit 0: done. 1: it failed, with one line that says why. 2: the words were wrong.
+
+Nothing heavy is imported here or at the top of the verbs: each process loads what its own floor needs, and the web
+process never sees torch or SQLAlchemy.
 """
 
 import sys
 
 import typer
-from kafka.errors import KafkaError
-from redis.exceptions import RedisError
 from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
 
-from sagestream.embedded import ServiceMissing
-from sagestream.playground import PlaygroundFailed
-from sagestream.processes import ProcessFailed
-from sagestream.shoppers import ShopError
-from sagestream.state import StateMismatch
 from sagestream.verbs import data, models, playground, processes, readers
-from serving.web.server import PortTaken
-from stream.producer import DeliveryError
-from stream.sources.tabular import UnreadableFile
 
-EXPECTED = (
-    DeliveryError,
-    KafkaError,
-    LookupError,
-    OSError,
-    ProcessFailed,
-    RedisError,
-    SQLAlchemyError,
-    ServiceMissing,
-    ShopError,
-    StateMismatch,
-    UnreadableFile,
-    PlaygroundFailed,
-    PortTaken,
+EXPECTED = frozenset(
+    {
+        "kafka.errors.KafkaError",
+        "redis.exceptions.RedisError",
+        "sqlalchemy.exc.SQLAlchemyError",
+        "builtins.LookupError",
+        "builtins.OSError",
+        "sagestream.datasets.UnknownDataset",
+        "sagestream.embedded.ServiceMissing",
+        "sagestream.playground.PlaygroundFailed",
+        "sagestream.processes.ProcessFailed",
+        "sagestream.shoppers.ShopError",
+        "sagestream.state.StateMismatch",
+        "serving.web.server.PortTaken",
+        "stream.producer.DeliveryError",
+        "stream.sources.tabular.UnreadableFile",
+        "training.bundle.BundleError",
+        "training.dataset.TooFewEvents",
+    }
 )
-"""Errors that a user can mend: told in one line. Any other is a fault of ours and keeps its traceback."""
+"""Errors that a user can mend, by name: told in one line. Any other is a fault of ours and keeps its traceback."""
 
 app = typer.Typer(
     name="sagestream",
@@ -53,6 +50,13 @@ def main() -> None:
     """Entry of the command `sagestream`."""
     try:
         app()
-    except EXPECTED as error:
+    except Exception as error:
+        if not expected(error):
+            raise
         Console(stderr=True).print(f"[red]sagestream: {type(error).__name__}:[/red] {error}", highlight=False)
         sys.exit(1)
+
+
+def expected(error: Exception) -> bool:
+    """Whether it is, or derives from, one of the errors that a user can mend."""
+    return any(f"{kind.__module__}.{kind.__qualname__}" in EXPECTED for kind in type(error).__mro__)

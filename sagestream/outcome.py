@@ -165,12 +165,14 @@ def comparison_table(title: str, rows: Mapping[str, Mapping[str, float]], ours: 
 
 
 def change_table(change: Change, rows: int = 8) -> Table:
-    """One shopper's list before and after a purchase; new items are marked."""
+    """One shopper's list before and after a purchase, from the first place that changed; what is new is green."""
     took = "no change within the time" if change.milliseconds is None else f"{change.milliseconds:.0f} ms"
     title = f"shopper {change.user_id} buys {change.item_title}: event to changed list {took}"
     table = Table("", "before", "after", title=title)
+    pairs = list(zip(change.before, change.after, strict=False))
+    first = next((place for place, (before, after) in enumerate(pairs) if before != after), 0)
     known = set(change.before)
-    for place, (before, after) in enumerate(zip(change.before[:rows], change.after[:rows], strict=False), start=1):
+    for place, (before, after) in enumerate(pairs[first : first + rows], start=first + 1):
         table.add_row(str(place), before, after if after in known else f"[green]{after}[/green]")
     return table
 

@@ -19,6 +19,7 @@ from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, read
 from sagestream import backfill, state
+from sagestream.datasets import read_dataset
 from sagestream.embedded import sagestream_command
 from sagestream.live import LiveTraffic
 from sagestream.memory import PeakMemory
@@ -30,7 +31,6 @@ from serving.config import ServingConfig
 from serving.publisher import Publisher
 from serving.source import ShopSource
 from stream.sink import Sink
-from stream.sources import complete_journey, tabular
 from stream.sources.table import EventTable
 from training.config import TrainingConfig
 from training.registry import champion
@@ -74,16 +74,6 @@ class Options:
 
 class PlaygroundFailed(RuntimeError):
     """The loop was not walked whole; the message says what is missing."""
-
-
-def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> EventTable:
-    """`complete-journey`, or the path of a CSV or TSV file. Raises `tabular.UnreadableFile`."""
-    if name == complete_journey.NAME:
-        return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
-    path = Path(name)
-    if not path.is_file():
-        raise tabular.UnreadableFile(f"{name} is neither {complete_journey.NAME} nor a file")
-    return tabular.read(path, users=sample, min_item_users=min_item_users, seed=seed)
 
 
 @dataclass

@@ -8,10 +8,7 @@ import signal
 import threading
 from types import FrameType
 
-from redis import Redis
-
 from graphstore.config import GraphstoreConfig
-from graphstore.session import now_ms, open_engine
 from serving.config import ServingConfig
 from stream.config import StreamConfig
 
@@ -43,7 +40,9 @@ def stop_on_signal() -> threading.Event:
 def run_worker() -> None:
     """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits."""
     import faust
+    from redis import Redis
 
+    from graphstore.session import now_ms, open_engine
     from stream.app import create_app, health
     from stream.probe import start_probe
     from stream.sink import Sink
@@ -93,6 +92,7 @@ def run_serve() -> None:
 
 def run_monitor() -> None:
     """Monitoring of the loop."""
+    from graphstore.session import open_engine
     from monitoring.config import MonitoringConfig
     from monitoring.run import run_monitor as run
 

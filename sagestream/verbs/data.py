@@ -7,18 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from redis import Redis
 from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, now_ms, open_engine
-from sagestream import backfill
-from sagestream.playground import read_dataset
+from sagestream.datasets import read_dataset
 from sagestream.stages import Stages
 from stream import events
 from stream.config import StreamConfig
-from stream.producer import EventProducer
-from stream.sink import Sink
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 graph_app = typer.Typer(help="Look at the graph.", no_args_is_help=True)
@@ -42,6 +37,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest."""
+    from sagestream import backfill
+    from stream.producer import EventProducer
+
     stages = Stages(Console(stderr=True))
     with stages.stage("read", f"Read {source}"):
         table = read_dataset(source, sample=sample or None, min_item_users=min_item_users, seed=seed)
@@ -56,6 +54,11 @@ def import_(
             show(f"{done:,} of {total:,} events", done / total)
 
         if direct:
+            from redis import Redis
+
+            from graphstore.session import migrate, now_ms, open_engine
+            from stream.sink import Sink
+
             graph = GraphstoreConfig()
             migrate(graph.sqlalchemy_url)
             engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
@@ -78,10 +81,13 @@ def produce(
     as_json: AsJson = False,
 ) -> None:
     """Send interactions from a file or standard input to Kafka. A line that is no event is counted and shown."""
+    from sagestream.backfill import Pace
+    from stream.producer import EventProducer
+
     lines = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     sent, bad = 0, 0
     with lines, EventProducer(StreamConfig()) as producer:
-        pace = backfill.Pace(rate)
+        pace = Pace(rate)
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -105,6 +111,7 @@ def preprocess(
     as_json: AsJson = False,
 ) -> None:
     """Take a snapshot of the graph as of a time, with item features, and print where it is."""
+    from graphstore.session import now_ms, open_engine
     from graphstore.snapshot import build_snapshot
     from training.trial import featurize
 

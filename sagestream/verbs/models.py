@@ -3,19 +3,19 @@
 import json
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import now_ms, open_engine, read, write
 from sagestream.stages import Stages
 from stream.config import StreamConfig
 from stream.events import utc
-from stream.producer import EventProducer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models_app, name="models")
 
 
-def _engine() -> Engine:
+def _engine() -> "Engine":
+    from graphstore.session import open_engine
+
     return open_engine(GraphstoreConfig().sqlalchemy_url)
 
 
@@ -43,7 +45,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on a fresh snapshot, compare on the time split, and promote the model if it passes the gate."""
+    from graphstore.session import now_ms, read
     from sagestream.outcome import comparison_table
+    from stream.producer import EventProducer
     from training.config import TrainingConfig
     from training.registry import announce, champion
     from training.run import run_training
@@ -76,6 +80,7 @@ def train(
 
 def list_(as_json: AsJson = False) -> None:
     """Every model with its verdict, oldest first."""
+    from graphstore.session import read
     from training.registry import list_models
 
     engine = _engine()
@@ -106,6 +111,8 @@ def rollback() -> None:
 
 
 def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
+    from graphstore.session import now_ms, write
+    from stream.producer import EventProducer
     from training import registry
 
     engine = _engine()
@@ -127,6 +134,7 @@ def history(
     newest: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20, as_json: AsJson = False
 ) -> None:
     """The loop's story: each training run, what asked for it and how it ended, newest first."""
+    from graphstore.session import read
     from training.registry import list_runs
 
     engine = _engine()

@@ -4,15 +4,16 @@ import json
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from sagestream.playground import Options, Playground
-from sagestream.services import Given
+from sagestream.datasets import COMPLETE_JOURNEY
 from sagestream.stages import Stages
-from stream.sources import complete_journey
+
+if TYPE_CHECKING:
+    from sagestream.playground import Playground
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def playground(
     state_dir: Annotated[Path, typer.Option(help="Directory of everything that is kept.")] = Path(".sagestream"),
-    dataset: Annotated[str, typer.Option(help="complete-journey, or a CSV or TSV file.")] = complete_journey.NAME,
+    dataset: Annotated[str, typer.Option(help="complete-journey, or a CSV or TSV file.")] = COMPLETE_JOURNEY,
     sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn from the data set; 0: all.")] = 800,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 20,
     rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Live events a second.")] = 20.0,
@@ -42,6 +43,9 @@ def playground(
     Nothing needs to be installed or running: the broker is Apache Kafka where KAFKA_HOME names one, else embedded;
     Redis is embedded, the graph is SQLite. Ctrl-C stops everything; the next start goes on from the state directory.
     """
+    from sagestream.playground import Options, Playground
+    from sagestream.services import Given
+
     options = Options(
         state_dir=state_dir,
         dataset=dataset,
@@ -68,7 +72,7 @@ def playground(
             print(json.dumps(run.outcome.as_json(), indent=2))
 
 
-def _stop_on_signals(run: Playground) -> None:
+def _stop_on_signals(run: "Playground") -> None:
     """Ctrl-C and SIGTERM end the live stage in order; earlier stages do not look, so they are interrupted."""
 
     def ask(_number: int, _frame: FrameType | None) -> None:

@@ -2,21 +2,22 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import now_ms, open_engine, read
 from serving import cache
 from serving.config import ServingConfig
 from serving.recommend import ListedItem, NothingPublished, Storefront, UnknownItem
 from serving.recommend import recommendations as serve_recommendations
 from serving.recommend import similar as serve_similar
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Count = Annotated[int, typer.Option("--k", min=1, max=100, help="How many items.")]
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def _storefront() -> tuple[Redis, Storefront]:
+def _storefront() -> "tuple[Redis, Storefront]":
     config = ServingConfig()
     redis = cache.connect(GraphstoreConfig().redis_url, timeout_seconds=config.cache_timeout_seconds)
     return redis, Storefront.open(redis, pointer_seconds=config.pointer_seconds, item_seconds=config.item_seconds)
@@ -90,6 +91,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Click-through of the last hours, by model, slot and position, and the newest drift report."""
+    from graphstore.session import now_ms, open_engine, read
     from monitoring.ctr import ctr_by_segment
     from sagestream.outcome import newest_drift
 

@@ -12,7 +12,6 @@ import pandas as pd
 from stream.events import CatalogItem, EventType
 from stream.sources.table import COLUMNS, EventTable, sample_users
 
-NAME = "complete-journey"
 CURRENCY_DIGITS = 2
 
 
@@ -45,7 +44,7 @@ def read(*, users: int | None = None, min_item_users: int = 1, seed: int = 0) ->
     )
     interactions = sample_users(interactions, users, min_item_users=min_item_users, seed=seed)
     interactions = interactions.sort_values(["event_time", "event_id"], kind="stable", ignore_index=True)
-    return EventTable(NAME, interactions, _items(interactions), rejected)
+    return EventTable(interactions, _items(interactions), rejected)
 
 
 def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
@@ -62,7 +61,8 @@ def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
             title=_title(row.product_type, row.product_category, row.package_size),
             categories=[_words(name) for name in (row.department, row.product_category) if not pd.isna(name)],
             brand="" if pd.isna(row.brand) else str(row.brand),
-            price=round(float(row.price), CURRENCY_DIGITS),
+            # Fuel is counted in thousandths of a gallon: such a price has no meaning a piece.
+            price=round(float(row.price), CURRENCY_DIGITS) or None,
             event_time=pd.Timestamp(row.first, unit="ms", tz=UTC).to_pydatetime(),
         )
         for row in rows

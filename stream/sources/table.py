@@ -18,7 +18,6 @@ class EventTable:
     reason.
     """
 
-    name: str
     interactions: pd.DataFrame
     items: list[CatalogItem]
     rejected: dict[str, int] = field(default_factory=dict)

@@ -14,8 +14,6 @@ import pandas as pd
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.table import COLUMNS, EventTable, sample_users
 
-NAME = "tabular"
-
 KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "user": ("user_id", "user", "reviewerid", "userid", "visitorid", "customer_id", "customer id", "uid"),
     "item": ("item_id", "item", "parent_asin", "asin", "itemid", "movieid", "product_id", "stockcode", "iid"),
@@ -114,7 +112,7 @@ def read(
     good = good.assign(event_id=[f"{mark}-{row}" for row in good.index], event_time=good["event_time"].astype("int64"))
     good = sample_users(good[list(COLUMNS)], users, min_item_users=min_item_users, seed=seed)
     good = good.sort_values("event_time", kind="stable", ignore_index=True)
-    return EventTable(NAME, good, [], rejected)
+    return EventTable(good, [], rejected)
 
 
 def _times(column: "pd.Series[str]") -> "pd.Series[float]":

@@ -131,3 +131,23 @@ def test_an_older_schema_is_told(settings: dict[str, str]) -> None:
     with read(engine):
         pass
     engine.dispose()
+
+
+HEAVY = {"torch", "torch_geometric", "faust", "sqlalchemy", "pandas", "evidently"}
+
+
+@pytest.mark.parametrize(
+    ("code", "forbidden"),
+    [
+        ("import sagestream.cli", HEAVY | {"kafka", "django", "sklearn"}),
+        ("import sagestream.cli, serving.web.wsgi, serving.web.views", HEAVY),
+        ("import sagestream.cli, stream.app, stream.sink", {"torch", "pandas", "evidently"}),
+        ("import sagestream.cli, serving.publisher, serving.nearline, training.bundle", {"torch_geometric", "sklearn"}),
+    ],
+)
+def test_each_process_loads_only_its_own(code: str, forbidden: set[str]) -> None:
+    program = f"{code}\nimport sys\nprint(' '.join(sys.modules))"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "serving.web.settings"}
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+    assert not forbidden & set(loaded)

@@ -54,7 +54,7 @@ def table(rows: list[tuple[str, str, int]]) -> EventTable:
         [(f"e{n}", "purchase", user, item, time, 1.0, 1) for n, (user, item, time) in enumerate(rows)],
         columns=list(COLUMNS),
     )
-    return EventTable("toy", frame, [])
+    return EventTable(frame, [])
 
 
 def shoppers(rows: list[tuple[str, str, int]], shop: Shop, topic: Topic, start: int = 0) -> Shoppers:
