@@ -24,7 +24,7 @@ from sagestream import state
 from sagestream.outcome import Outcome
 from sagestream.processes import ProcessFailed, Supervisor
 from sagestream.services import Services
-from sagestream.shoppers import Counts, ShopClient, Shoppers, watch_change
+from sagestream.shoppers import Counts, ShopClient, Shoppers, find_telling, watch_change
 from sagestream.stages import Report, Stages
 from stream import events
 from stream.config import StreamConfig
@@ -37,6 +37,7 @@ LOOP_SECONDS = 420.0
 """How long a walk waits for the loop to close before it fails."""
 
 SETTLE_SECONDS = 60.0
+WATCHED_EVENTS = 200
 MAX_RESTARTS = 5
 MALFORMED = b'{"event_type": "purchase", "user_id": "nobody"}'
 """Sent once in a walk: the dead letter queue is part of the loop."""
@@ -97,8 +98,11 @@ class LiveTraffic:
     def _show_a_change(
         self, table: EventTable, known: state.PlaygroundState, client: ShopClient, producer: EventProducer
     ) -> None:
-        """Buy the next basket's first item and show the list before and after. The replay sends it again, in vain."""
-        first = next(table.events(known.next_row, known.next_row + 1))
+        """Buy one of the next baskets' items and show the list before and after. The replay sends it again, in vain."""
+        upcoming = table.events(known.next_row, min(known.next_row + WATCHED_EVENTS, len(table)))
+        first = find_telling(client, upcoming)
+        if first is None:
+            return
         titles = {item.item_id: item.title for item in table.items}
         bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))
         change = watch_change(client, producer, bought, title=titles.get(first.item_id, first.item_id))

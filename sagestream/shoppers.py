@@ -28,6 +28,7 @@ from stream.sources.table import EventTable
 logger = logging.getLogger(__name__)
 
 LIST_SIZE = 20
+WATCHED_ITEMS = 60
 HTTP_TIMEOUT_SECONDS = 5.0
 
 
@@ -43,10 +44,10 @@ class ShopClient:
         self._key = api_key
         self._connection: http.client.HTTPConnection | None = None
 
-    def recommendations(self, user_id: str, *, slot: str | None = "home") -> dict[str, Any]:
+    def recommendations(self, user_id: str, *, k: int = LIST_SIZE, slot: str | None = "home") -> dict[str, Any]:
         """The served list; in a slot it counts as shown. Raises `ShopError`."""
         shown = "" if slot is None else f"&slot={slot}"
-        return self._call("GET", f"/recommendations/{quote(user_id, safe='')}/?k={LIST_SIZE}{shown}", None)
+        return self._call("GET", f"/recommendations/{quote(user_id, safe='')}/?k={k}{shown}", None)
 
     def send(self, sent: list[events.Interaction]) -> dict[str, Any]:
         """Post events; raises `ShopError`."""
@@ -197,6 +198,23 @@ class Change:
     after: list[str]
     milliseconds: float | None
     """From handing the event to the producer to the first changed answer; None where it did not change in time."""
+
+
+def find_telling(client: ShopClient, upcoming: Iterator[events.Interaction]) -> events.Interaction | None:
+    """The first purchase to come of an item that stands just below what its shopper is shown, else simply the first.
+
+    Such a purchase must lift the item into view. Raises `ShopError`.
+    """
+    first: events.Interaction | None = None
+    below: dict[str, set[str]] = {}
+    for event in upcoming:
+        first = first or event
+        if event.user_id not in below:
+            items = client.recommendations(event.user_id, k=WATCHED_ITEMS, slot=None)["items"]
+            below[event.user_id] = {item["item_id"] for item in items[LIST_SIZE:]}
+        if event.item_id in below[event.user_id]:
+            return event
+    return first
 
 
 def watch_change(

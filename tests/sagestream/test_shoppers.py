@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sagestream.shoppers import ShopClient, ShopError, Shoppers, watch_change
+from sagestream.shoppers import ShopClient, ShopError, Shoppers, find_telling, watch_change
 from stream.events import EventType, Interaction
 from stream.sources.table import COLUMNS, EventTable
 
@@ -24,7 +24,7 @@ class Shop(ShopClient):
         self.posted: list[Interaction] = []
         self.down = False
 
-    def recommendations(self, user_id: str, *, slot: str | None = "home") -> dict[str, Any]:
+    def recommendations(self, user_id: str, *, k: int = 20, slot: str | None = "home") -> dict[str, Any]:
         if self.down:
             raise ShopError("closed")
         listed = [{"item_id": item, "position": place, "title": item} for place, item in enumerate(self.items)]
@@ -106,6 +106,18 @@ def test_attention_falls_with_the_position() -> None:
     made = shoppers(ROWS, Shop([]), Topic())
     looked = sum(made.looks_at(6) for _ in range(6000)) / 6000
     assert looked == pytest.approx(1 / math.log2(8), abs=0.03)
+
+
+def test_a_telling_purchase_is_of_an_item_just_below_the_list() -> None:
+    shop = Shop([f"i{number}" for number in range(30)])
+    rows = [("u", "i3", 1), ("u", "other", 1), ("v", "i25", 2), ("v", "i26", 2)]
+    found = find_telling(shop, table(rows).events())
+    assert found is not None
+    assert (found.user_id, found.item_id) == ("v", "i25")
+    nothing = find_telling(shop, table(rows[:2]).events())
+    assert nothing is not None
+    assert nothing.item_id == "i3"
+    assert find_telling(shop, iter(())) is None
 
 
 def test_a_change_is_seen_and_timed() -> None:
