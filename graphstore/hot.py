@@ -17,6 +17,10 @@ ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
 
 
+TRENDING_WINDOWS_HOURS = {"1h": 1, "24h": 24, "7d": 168}
+"""The windows of `trending:{window}`, shortest first. Hours are whole buckets: the current one and those before it."""
+
+
 def recent_key(user_id: str) -> str:
     """Sorted set: item_id by the time (epoch ms) of the last interaction with it."""
     return f"recent:{user_id}"

@@ -165,15 +165,17 @@ def comparison_table(title: str, rows: Mapping[str, Mapping[str, float]], ours: 
 
 
 def change_table(change: Change, rows: int = 8) -> Table:
-    """One shopper's list before and after a purchase, from the first place that changed; what is new is green."""
+    """One shopper's list before and after a purchase, around the first place that changed; what went up is green."""
     took = "no change within the time" if change.milliseconds is None else f"{change.milliseconds:.0f} ms"
     title = f"shopper {change.user_id} buys {change.item_title}: event to changed list {took}"
     table = Table("", "before", "after", title=title)
     pairs = list(zip(change.before, change.after, strict=False))
-    first = next((place for place, (before, after) in enumerate(pairs) if before != after), 0)
-    known = set(change.before)
-    for place, (before, after) in enumerate(pairs[first : first + rows], start=first + 1):
-        table.add_row(str(place), before, after if after in known else f"[green]{after}[/green]")
+    changed = next((place for place, (before, after) in enumerate(pairs) if before != after), 0)
+    first = max(changed - 1, 0)
+    places = {title: place for place, title in reversed(list(enumerate(change.before)))}
+    for place, (before, after) in enumerate(pairs[first : first + rows], start=first):
+        rose = places.get(after, len(pairs)) > place
+        table.add_row(str(place + 1), before, f"[green]{after}[/green]" if rose else after)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The playground: the whole loop on one machine with one command, on real purchases.
+"""The playground: the whole loop on one machine with one command.
 
 Arrives: options. Leaves: a running shop until Ctrl-C, or, walked once, one JSON object of measured figures.
 

@@ -203,7 +203,7 @@ class Change:
 def find_telling(client: ShopClient, upcoming: Iterator[events.Interaction]) -> events.Interaction | None:
     """The first purchase to come of an item that stands just below what its shopper is shown, else simply the first.
 
-    Such a purchase must lift the item into view. Raises `ShopError`.
+    Such a purchase is sure to move the item up. Raises `ShopError`.
     """
     first: events.Interaction | None = None
     below: dict[str, set[str]] = {}
@@ -225,13 +225,16 @@ def watch_change(
     title: str,
     timeout_seconds: float = 10.0,
 ) -> Change:
-    """Buy something and poll the list until it is another one. Raises `ShopError`."""
-    before = client.recommendations(event.user_id, slot=None)
+    """Buy something and poll the list until it is another one. Raises `ShopError`.
+
+    The whole list is watched, beyond what a page shows: one purchase moves a regular shopper's list by a few places.
+    """
+    before = client.recommendations(event.user_id, k=WATCHED_ITEMS, slot=None)
     begun = time.perf_counter()
     producer.send(events.INTERACTIONS, event, key=event.user_id)
     names = _shown(before)
     while time.perf_counter() - begun < timeout_seconds:
-        after = client.recommendations(event.user_id, slot=None)
+        after = client.recommendations(event.user_id, k=WATCHED_ITEMS, slot=None)
         took = (time.perf_counter() - begun) * 1000
         if _shown(after) != names:
             return Change(event.user_id, title, names, _shown(after), took)

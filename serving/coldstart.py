@@ -16,8 +16,7 @@ from graphstore.hot import Item
 from serving.cache import ItemReader, ListReader
 from stream.events import utc
 
-WINDOWS = ("1h", "24h", "7d")
-"""The windows of `trending:{window}` that the stream keeps."""
+WINDOWS = tuple(hot.TRENDING_WINDOWS_HOURS)
 
 Scored = tuple[Item, float]
 

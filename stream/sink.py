@@ -21,9 +21,6 @@ from stream.events import CatalogItem, EventType, Impression, Interaction, milli
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
 
-TRENDING_WINDOWS_HOURS = {"1h": 1, "24h": 24, "7d": 168}
-"""The windows of `trending:{window}`. Hours are whole buckets: the current one and those before it."""
-
 Progress = Mapping[str, dict[int, int]]
 """The next offset to read of each partition, by topic."""
 
@@ -97,7 +94,7 @@ class Sink:
         """Rebuild `trending:{window}` from the hourly counts: windows slide even when nothing arrives."""
         if self._redis is None:
             return
-        for window, hours in TRENDING_WINDOWS_HOURS.items():
+        for window, hours in hot.TRENDING_WINDOWS_HOURS.items():
             with read(self._engine) as connection:
                 top = queries.trending(connection, since_ms=now - (hours - 1) * HOUR_MS, limit=self._trending_items)
             hot.set_trending(self._redis, window, {item_id: float(count) for item_id, count in top})

@@ -38,7 +38,7 @@ def playground(
     once: Annotated[bool, typer.Option("--once", help="Walk the loop once, then stop everything.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object at the end.")] = False,
 ) -> None:
-    """Start the whole loop on this machine: services, real purchases, models, processes, simulated shoppers.
+    """Start the whole loop on this machine: services, a year of purchases, models, processes, shoppers.
 
     Nothing needs to be installed or running: the broker is Apache Kafka where KAFKA_HOME names one, else embedded;
     Redis is embedded, the graph is SQLite. Ctrl-C stops everything; the next start goes on from the state directory.
@@ -65,7 +65,7 @@ def playground(
     try:
         run.run()
     except KeyboardInterrupt:
-        console.print("stopped before the shop was open")
+        console.print("interrupted: every process is stopped")
         raise typer.Exit(130) from None
     finally:
         if as_json:
