@@ -7,7 +7,6 @@ from graphstore import hot
 from serving import cache, coldstart
 from serving.recommend import Storefront
 from stream.events import utc
-from stream.sink import TRENDING_WINDOWS_HOURS
 from tests.serving.toy import ITEMS, MODEL, fill_redis
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -17,10 +16,6 @@ def strangers_list(redis: Redis, count: int = 3) -> tuple[datetime, list[str]]:
     store = Storefront.open(redis, pointer_seconds=0, item_seconds=0)
     as_of, found = coldstart.for_the_unknown(redis, store.lists, store.items, MODEL, count=count, now=NOW)
     return as_of, [item.item_id for item, _ in found]
-
-
-def test_windows_are_those_of_the_stream() -> None:
-    assert set(coldstart.WINDOWS) == set(TRENDING_WINDOWS_HOURS)
 
 
 def test_the_models_own_list_comes_first(redis: Redis) -> None:
