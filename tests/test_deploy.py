@@ -10,6 +10,8 @@ import typer
 import yaml
 from pydantic_settings import BaseSettings
 
+from sagestream.services import PORT_SETTINGS
+
 ROOT = Path(__file__).parents[1]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
@@ -21,15 +23,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PREFIX = "SAGESTREAM_"
 VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor"}
 """What must run for the loop to close."""
-
-PORTS = {
-    "worker": "worker_port",
-    "nearline": "nearline_port",
-    "publisher": "publisher_port",
-    "scheduler": "scheduler_port",
-    "monitor": "monitor_port",
-    "serve": "serve_port",
-}
 
 
 def settings():
@@ -75,7 +68,7 @@ def test_every_process_reaches_the_same_services():
 def test_the_health_check_asks_the_port_that_the_code_opens(name):
     command = SERVICES[name]["healthcheck"]["test"]
     asked = re.search(r"127\.0\.0\.1:(\d+)/(readyz|healthz)", command[-1])
-    assert int(asked[1]) == settings()[PORTS[name]].default
+    assert int(asked[1]) == settings()[PORT_SETTINGS[name]].default
     assert command[:3] == ["CMD", "python", "-c"]
     compile(command[-1], name, "exec")
 

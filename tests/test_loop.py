@@ -65,6 +65,7 @@ def test_the_loop_closes(broker_kind: str, tmp_path: Path, monkeypatch: pytest.M
         "DRIFT_MIN_ROWS": "50",
         "DRIFT_WINDOW_SECONDS": str(2 * DAY),
         "GATE_MIN_USERS": "20",
+        "GATE_CONFIDENCE": "0.6",
         "TREND_REFRESH_SECONDS": "1",
     }.items():
         monkeypatch.setenv(f"SAGESTREAM_{name}", value)
