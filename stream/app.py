@@ -83,8 +83,9 @@ class Worker:
     async def on_catalog(self, records: Sequence[ConsumerRecord]) -> None:
         """Upsert items; a null value is a delete at the record's time."""
         now, progress = self._now(), next_offsets(records)
-        deletes = {r.key.decode(): r.timestamp for r in records if r.value is None and r.key}
         good, dead = decode([r for r in records if r.value is not None], events.CatalogItem, now=now)
+        deletes, unreadable = tombstones([r for r in records if r.value is None], now=now)
+        dead += unreadable
         await self._persist(lambda: self._sink.store_items(good, deletes, now=now, progress=progress))
         await self._deliver(dead)
         EVENTS.labels(events.CATALOG, "stored").inc(len(good) + len(deletes))
@@ -127,17 +128,39 @@ def decode(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int) -> tu
         try:
             good.append(events.decode(record.value or b"", kind, now=moment))
         except events.InvalidEvent as error:
-            letter = events.DeadLetter(
-                raw=(record.value or b"")[: events.MAX_EVENT_BYTES],
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                error=str(error),
-                first_seen=moment,
-            )
-            logger.info("dead letter from %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
-            dead.append((events.DEAD_LETTERS, record.key, events.encode(letter)))
+            dead.append(dead_letter(record, str(error), now=now))
     return good, dead
+
+
+def tombstones(records: Sequence[ConsumerRecord], *, now: int) -> tuple[dict[str, int], list[Message]]:
+    """What null values delete: item_id by the time of its newest tombstone (epoch ms); dead letters without an id."""
+    deletes: dict[str, int] = {}
+    dead: list[Message] = []
+    for record in records:
+        try:
+            item_id = (record.key or b"").decode()
+        except UnicodeDecodeError as error:
+            dead.append(dead_letter(record, f"the key of a delete is no item_id: {error}", now=now))
+            continue
+        if not 1 <= len(item_id) <= events.MAX_ID_LENGTH or "\x00" in item_id:
+            dead.append(dead_letter(record, "the key of a delete is no item_id", now=now))
+        else:
+            deletes[item_id] = max(record.timestamp, deletes.get(item_id, record.timestamp))
+    return deletes, dead
+
+
+def dead_letter(record: ConsumerRecord, reason: str, *, now: int) -> Message:
+    """The message for the dead letter queue, under the key that the bad one had."""
+    logger.info("dead letter from %s/%d@%d: %s", record.topic, record.partition, record.offset, reason)
+    letter = events.DeadLetter(
+        raw=(record.value or b"")[: events.MAX_DEAD_LETTER_BYTES],
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        error=reason,
+        first_seen=events.utc(now),
+    )
+    return events.DEAD_LETTERS, record.key, events.encode(letter)
 
 
 def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]:

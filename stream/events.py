@@ -25,6 +25,9 @@ DEAD_LETTERS = "interactions.dlq"
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
 MAX_EVENT_BYTES = 64 * 1024
+MAX_DEAD_LETTER_BYTES = 700_000
+"""As much of a bad message as fits, in base64, into one message of Kafka's default size."""
+
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_FUTURE = timedelta(hours=1)
 
@@ -143,13 +146,13 @@ def _decoder(kind: type[_E]) -> msgspec.json.Decoder[_E]:
     return msgspec.json.Decoder(kind)
 
 
-def decode(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
+def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EVENT_BYTES) -> _E:
     """The event in `raw`; raises `InvalidEvent` for anything outside the contract.
 
     `now` bounds `event_time`: nothing from before 1990, nothing more than an hour ahead.
     """
-    if len(raw) > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"{len(raw)} bytes, over the bound of {MAX_EVENT_BYTES}")
+    if len(raw) > max_bytes:
+        raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}")
     if b"\\u0000" in raw:
         raise InvalidEvent("a NUL character, which PostgreSQL cannot store")
     try:
