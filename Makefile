@@ -9,9 +9,9 @@ ARGS ?=
 playground: $(VENV)/.playground  ## the whole loop on this machine; make playground ARGS="--once --json"
 	@$(BIN)/sagestream playground $(ARGS)
 
-test: $(VENV)/.test check  ## linters, types, floors, tests
+test: check  ## linters, types, floors, tests
 
-check:
+check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,7 +20,7 @@ check:
 
 $(VENV)/.playground: pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit('Sagestream needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@echo "installing Sagestream into $(VENV) (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[playground]"
 	@touch $@

@@ -4,7 +4,7 @@ Arrives: a connection and ids. Leaves: plain rows and arrays. Next: `serving` an
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from sqlalchemy import Connection, func, select, text
 
 from graphstore.hot import Item
 from graphstore.tables import COUNT_COLUMNS, HOUR_MS, edges, interactions, item_buckets, items, users
+
+MAX_PARAMETERS = 10_000
 
 HistoryRow = tuple[int, int, int]
 """(item_key, event_time ms, place of the type in EVENT_TYPES)."""
@@ -41,8 +43,11 @@ def user_histories(connection: Connection, user_keys: Sequence[int], limit: int)
 
 def user_keys(connection: Connection, user_ids: Sequence[str]) -> dict[str, int]:
     """The keys of those shoppers that exist."""
-    query = select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(user_ids))
-    return {row.user_id: row.user_key for row in connection.execute(query)}
+    found: dict[str, int] = {}
+    for ids in _chunks(user_ids):
+        query = select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(ids))
+        found |= {row.user_id: row.user_key for row in connection.execute(query)}
+    return found
 
 
 def all_users(connection: Connection) -> list[tuple[int, str]]:
@@ -57,7 +62,13 @@ def all_items(connection: Connection) -> list[Item]:
 
 def items_by_id(connection: Connection, item_ids: Sequence[str]) -> list[Item]:
     """Those of the items that exist."""
-    return [_item(row) for row in connection.execute(select(items).where(items.c.item_id.in_(item_ids)))]
+    queries = (select(items).where(items.c.item_id.in_(ids)) for ids in _chunks(item_ids))
+    return [_item(row) for query in queries for row in connection.execute(query)]
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A statement takes a bounded number of parameters: some SQLite builds 32,766, PostgreSQL 65,535."""
+    return (ids[start : start + MAX_PARAMETERS] for start in range(0, len(ids), MAX_PARAMETERS))
 
 
 def _item(row: object) -> Item:

@@ -14,6 +14,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 BUSY_TIMEOUT_SECONDS = 30.0
 
 
+class UnsupportedDatabase(ValueError):
+    """The URL is of neither SQLite nor PostgreSQL."""
+
+
 def open_engine(url: str) -> Engine:
     """An engine on `url`, SQLite (WAL, one writer at a time) or PostgreSQL (psycopg).
 
@@ -24,7 +28,7 @@ def open_engine(url: str) -> Engine:
     if target.get_backend_name() == "postgresql":
         return create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if target.get_backend_name() != "sqlite":
-        raise ValueError(f"{target.get_backend_name()} is not supported: SQLite or PostgreSQL")
+        raise UnsupportedDatabase(f"{target.get_backend_name()} is not supported: SQLite or PostgreSQL")
     if target.database and target.database != ":memory:":
         Path(target.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})

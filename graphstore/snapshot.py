@@ -3,8 +3,9 @@
 Arrives: the SQL graph. Leaves: `snapshots/<snapshot_id>/`. Next: `training` fits on it.
 
 A snapshot is named by its `as_of` (event time) and the last ingested row that it saw: the same pair reads the same
-rows and gives the same files, bit for bit; a late event raises the row and so makes a new snapshot. Edges are events,
-one edge an interaction and in event order, because the causal user tower and the trend need each event's own time;
+rows and gives the same files, bit for bit; a late event raises the row and so makes a new snapshot. The catalogue has
+no history: a snapshot that is made again after a title or a price changed holds the new one. Edges are events, one
+edge an interaction and in event order, because the causal user tower and the trend need each event's own time;
 `graphstore.queries` reads the aggregated `edges` where one edge a pair is enough.
 """
 

@@ -10,6 +10,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from sagestream.verbs import data, models, playground, processes, readers
 
@@ -18,8 +19,11 @@ EXPECTED = frozenset(
         "kafka.errors.KafkaError",
         "redis.exceptions.RedisError",
         "sqlalchemy.exc.SQLAlchemyError",
+        "builtins.ImportError",
         "builtins.LookupError",
         "builtins.OSError",
+        "graphstore.session.UnsupportedDatabase",
+        "pydantic_core._pydantic_core.ValidationError",
         "sagestream.datasets.UnknownDataset",
         "sagestream.embedded.ServiceMissing",
         "sagestream.playground.PlaygroundFailed",
@@ -53,7 +57,8 @@ def main() -> None:
     except Exception as error:
         if not expected(error):
             raise
-        Console(stderr=True).print(f"[red]sagestream: {type(error).__name__}:[/red] {error}", highlight=False)
+        shown = Text.assemble((f"sagestream: {type(error).__name__}: ", "red"), str(error))
+        Console(stderr=True).print(shown, highlight=False)
         sys.exit(1)
 
 

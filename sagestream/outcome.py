@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from redis import Redis
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Connection, select
 
 from graphstore import queries
@@ -168,14 +169,14 @@ def change_table(change: Change, rows: int = 8) -> Table:
     """One shopper's list before and after a purchase, around the first place that changed; what went up is green."""
     took = "no change within the time" if change.milliseconds is None else f"{change.milliseconds:.0f} ms"
     title = f"shopper {change.user_id} buys {change.item_title}: event to changed list {took}"
-    table = Table("", "before", "after", title=title)
+    table = Table("", "before", "after", title=Text(title))
     pairs = list(zip(change.before, change.after, strict=False))
     changed = next((place for place, (before, after) in enumerate(pairs) if before != after), 0)
     first = max(changed - 1, 0)
     places = {title: place for place, title in reversed(list(enumerate(change.before)))}
     for place, (before, after) in enumerate(pairs[first : first + rows], start=first):
         rose = places.get(after, len(pairs)) > place
-        table.add_row(str(place + 1), before, f"[green]{after}[/green]" if rose else after)
+        table.add_row(str(place + 1), Text(before), Text(after, "green" if rose else ""))
     return table
 
 

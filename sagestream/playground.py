@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, read
@@ -47,6 +49,7 @@ PACE = {
     "monitor_interval_seconds": "3",
     "drift_interval_seconds": "30",
     "scheduler_tick_seconds": "2",
+    "scheduler_stop_seconds": "3",
     "reconcile_seconds": "2",
     "retrain_min_events": "3000",
 }
@@ -151,10 +154,10 @@ class Playground:
             table = read_dataset(
                 options.dataset, sample=options.sample, min_item_users=options.min_item_users, seed=options.seed
             )
-            if known is None:
-                known = self._store_past(services, table, report)
-            else:
-                known.check(options.dataset, options.sample, options.seed)
+            if known is not None:
+                known.check(options.dataset, options.sample, options.min_item_users, options.seed)
+            if known is None or not known.imported:
+                known = self._store_past(services, table, known or self._begin(table), report)
         with read(services.engine) as connection:
             counts = queries.counts(connection)
         self.stages.say(
@@ -166,28 +169,43 @@ class Playground:
                 self.stages.say(f"left out: {rows:,} rows, {reason}")
         return table, known
 
-    def _store_past(self, services: Services, table: EventTable, report: Report) -> state.PlaygroundState:
-        options, graph = self.options, services.config(GraphstoreConfig)
+    def _begin(self, table: EventTable) -> state.PlaygroundState:
+        """Choose where the past ends, and remember it before the first event is stored."""
+        options = self.options
         split = table.split(FUTURE_SHARE)
-        # The past ends now: what is replayed from here on happens at the moment at which it is sent.
-        shift = now_ms() - int(table.interactions["event_time"].iloc[split])
+        known = state.PlaygroundState(
+            dataset=options.dataset,
+            sample=options.sample,
+            min_item_users=options.min_item_users,
+            seed=options.seed,
+            split_row=split,
+            # The past ends now: what is replayed from here on happens at the moment at which it is sent.
+            shift_ms=now_ms() - int(table.interactions["event_time"].iloc[split]),
+            next_row=split,
+            imported=False,
+        )
+        state.save(options.state_dir, known)
+        return known
+
+    def _store_past(
+        self, services: Services, table: EventTable, known: state.PlaygroundState, report: Report
+    ) -> state.PlaygroundState:
+        graph, split = services.config(GraphstoreConfig), known.split_row
         sink = Sink(
             services.engine, services.redis, recent_items=graph.recent_items, trending_items=graph.trending_items
         )
         sink.store_items(table.items, now=now_ms())
         done = backfill.store(
             sink,
-            table.events(0, split, shift_ms=shift),
+            table.events(0, split, shift_ms=known.shift_ms),
             now=now_ms,
             report=lambda count: report(f"{count:,} of {split:,} events", count / split),
         )
         sink.refresh_trending(now=now_ms())
         counts = self.outcome.events
         counts.produced, counts.stored, counts.duplicate = done.read, done.stored, done.duplicate
-        known = state.PlaygroundState(
-            dataset=options.dataset, sample=options.sample, seed=options.seed, split_row=split, next_row=split
-        )
-        state.save(options.state_dir, known)
+        known = msgspec.structs.replace(known, imported=True)
+        state.save(self.options.state_dir, known)
         return known
 
     def first_champion(self, services: Services) -> None:

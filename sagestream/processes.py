@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 12.0
 LOG_TAIL_BYTES = 2_000
 _PR_SET_PDEATHSIG = 1
 
@@ -22,12 +23,14 @@ class ProcessFailed(RuntimeError):
     """A child ended, or did not become ready, when it should have run; the message holds the end of its log."""
 
 
+# Looked up once, here: between fork and exec, beside other threads, loading a library may wait for ever.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
 def _die_with_parent() -> None:
     """Linux: the kernel ends the child when its parent dies, even by SIGKILL."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    # Ctrl-C reaches the whole foreground group: the parent alone decides the order in which children stop.
-    os.setpgid(0, 0)
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -55,7 +58,10 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
-                preexec_fn=_die_with_parent,  # started before any thread of ours forks
+                preexec_fn=_die_with_parent,
+                # A group of its own: Ctrl-C reaches the parent alone, which decides the order of stopping, and what
+                # the child itself started can be ended with it.
+                process_group=0,
             )
 
     @property
@@ -73,17 +79,21 @@ class Child:
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if self.log.exists() else ""
 
     def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Block until `ready` says so; raises `ProcessFailed` when it ends first or takes too long."""
+        """Block until `ready` says so; stops it and raises `ProcessFailed` when it ends first or takes too long."""
         deadline = time.monotonic() + timeout_seconds
-        while True:
-            answered = ready()
-            if not self.alive:  # asked last: on its port somebody else may have answered
-                raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
-            if answered:
-                return
-            if time.monotonic() > deadline:
-                raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
-            time.sleep(0.05)
+        try:
+            while True:
+                answered = ready()
+                if not self.alive:  # asked last: on its port somebody else may have answered
+                    raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
+                if answered:
+                    return
+                if time.monotonic() > deadline:
+                    raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
+                time.sleep(0.05)
+        except BaseException:  # Ctrl-C too: whoever waits may not have handed the child on yet
+            self.stop()
+            raise
 
     def request_stop(self) -> None:
         """SIGTERM, without waiting."""
@@ -99,10 +109,17 @@ class Child:
             self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             logger.warning("%s did not stop within %g s and is killed", self.name, timeout_seconds)
-            self._process.kill()
+            self._end_group()
             self._process.wait()
             return False
+        self._end_group()
         return True
+
+    def _end_group(self) -> None:
+        """Kill whatever of the child's group is left: workers of a killed server would go on answering."""
+        if self._process is not None:
+            with suppress(ProcessLookupError, PermissionError):  # nobody is left, or macOS says so of zombies
+                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class Supervisor:
@@ -122,6 +139,7 @@ class Supervisor:
         dead = [child for child in self.children if not child.alive]
         for child in dead:
             child.restarts += 1
+            child.stop()  # it has ended, but perhaps not what it had started
             child.start()
         return dead
 

@@ -14,6 +14,7 @@ from stream.config import StreamConfig
 
 logger = logging.getLogger(__name__)
 
+REDIS_SECONDS = 10.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -49,7 +50,7 @@ def run_worker() -> None:
 
     stream, graph = StreamConfig(), GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
-    redis = Redis.from_url(graph.redis_url)
+    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
     probe = start_probe(stream.worker_port, lambda: health(app))

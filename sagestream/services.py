@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from graphstore.config import GraphstoreConfig
 from graphstore.ingest import forget_progress
 from graphstore.session import migrate, open_engine, write
-from sagestream.embedded import accepts, find_kafka, free_port, start_broker, start_redis
+from sagestream.embedded import bindable, find_kafka, free_port, start_broker, start_redis
 from sagestream.processes import Supervisor
 from serving import cache
 from stream.config import StreamConfig
@@ -98,7 +98,7 @@ def open_services(
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
-        "serve_port": str(free_port() if accepts(web_port) else web_port),
+        "serve_port": str(web_port if bindable(web_port) else free_port()),
         **{name: str(free_port()) for verb, name in PORT_SETTINGS.items() if verb != "serve"},
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
     }
@@ -107,6 +107,8 @@ def open_services(
         settings["kafka_bootstrap_servers"] = given.broker
     else:
         home = find_kafka(environment)
+        # Said even where it is the default: what the environment holds is meant for a shop's own services.
+        settings["kafka_security_protocol"] = "PLAINTEXT"
         broker = start_broker(directory / "broker", home=home)
         supervisor.children.append(broker.child)
         kind = broker.kind
@@ -120,8 +122,7 @@ def open_services(
     else:
         settings["redis_url"], child = start_redis(directory / "redis")
         supervisor.children.append(child)
-    if given.database_url:
-        settings["database_url"] = given.database_url
+    settings["database_url"] = given.database_url or ""
     graph = configured(GraphstoreConfig, settings)
     migrate(graph.sqlalchemy_url)
     engine = open_engine(graph.sqlalchemy_url)

@@ -58,11 +58,12 @@ class ShopClient:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, timeout=HTTP_TIMEOUT_SECONDS)
-            self._connection.request(method, path, body=body, headers=headers)
-            answer = self._connection.getresponse()
-            content = answer.read()
+            try:
+                answer, content = self._ask(method, path, body, headers)
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # The server lets go of idle connections. Safe to repeat: event ids make a second delivery harmless.
+                self.close()
+                answer, content = self._ask(method, path, body, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ShopError(f"{method} {path}: {error}") from error
@@ -70,6 +71,15 @@ class ShopClient:
             raise ShopError(f"{method} {path}: {answer.status} {content[:300].decode(errors='replace')}")
         found: dict[str, Any] = json.loads(content)
         return found
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(self._host, timeout=HTTP_TIMEOUT_SECONDS)
+        self._connection.request(method, path, body=body, headers=headers)
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
     def close(self) -> None:
         """Let go of the connection; the next call opens another."""
@@ -87,6 +97,7 @@ class Counts:
     clicks: int = 0
     lists: int = 0
     failed_lists: int = 0
+    failed_clicks: int = 0
     next_row: int = 0
 
 
@@ -160,9 +171,7 @@ class Shoppers:
             )
             for event in wanted
         ]
-        if clicks:
-            self.client.send(clicks)
-        led = {event.item_id for event in wanted}
+        led = {event.item_id for event in wanted} if clicks and self._click(clicks) else set()
         for event in basket:
             through = event.item_id in led
             bought = msgspec.structs.replace(
@@ -172,9 +181,20 @@ class Shoppers:
                 position=shown[event.item_id] if through else None,
             )
             self._produce(bought)
-        self.counts.clicks += len(clicks)
-        self.counts.produced += len(clicks) + len(basket)
+        self.counts.produced += len(basket)
         self.counts.baskets += 1
+
+    def _click(self, clicks: list[events.Interaction]) -> bool:
+        """Post them; False, counted and told, where the shop did not take them."""
+        try:
+            self.client.send(clicks)
+        except ShopError as error:
+            self.counts.failed_clicks += len(clicks)
+            logger.warning("%d clicks were lost: %s", len(clicks), error)
+            return False
+        self.counts.clicks += len(clicks)
+        self.counts.produced += len(clicks)
+        return True
 
     def looks_at(self, position: int) -> bool:
         """Whether the shopper looked this far down: attention falls with 1 / log2(position + 2), as in DCG."""

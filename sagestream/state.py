@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 FILE = "playground.json"
+TEMPORARY = "playground.tmp"
 
 
 class StateMismatch(RuntimeError):
@@ -17,17 +18,27 @@ class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     dataset: str
     sample: int | None
+    min_item_users: int
     seed: int
     split_row: int
+    shift_ms: int
+    """By how much the past was moved in time; chosen once, also where an import is taken up again."""
     next_row: int
+    imported: bool
 
-    def check(self, dataset: str, sample: int | None, seed: int) -> None:
+    def check(self, dataset: str, sample: int | None, min_item_users: int, seed: int) -> None:
         """Raises `StateMismatch` where another data set is asked for than is in."""
-        if (self.dataset, self.sample, self.seed) != (dataset, sample, seed):
+        held = (self.dataset, self.sample, self.min_item_users, self.seed)
+        asked = (dataset, sample, min_item_users, seed)
+        if held != asked:
             raise StateMismatch(
-                f"the state directory holds {self.dataset} (sample {self.sample}, seed {self.seed}), "
-                f"not {dataset} (sample {sample}, seed {seed}): start over with --fresh, or take another --state-dir"
+                f"the state directory holds {_described(*held)}, not {_described(*asked)}: "
+                "start over with --fresh, or take another --state-dir"
             )
+
+
+def _described(dataset: str, sample: int | None, min_item_users: int, seed: int) -> str:
+    return f"{dataset} (sample {sample}, items of {min_item_users} shoppers, seed {seed})"
 
 
 def load(directory: Path) -> PlaygroundState | None:
@@ -44,14 +55,15 @@ def load(directory: Path) -> PlaygroundState | None:
 def save(directory: Path, state: PlaygroundState) -> None:
     """Write it whole: a kill leaves the old file or the new one."""
     path = directory / FILE
-    temporary = path.with_suffix(".tmp")
+    temporary = directory / TEMPORARY
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
     temporary.replace(path)
 
 
-KNOWN_ENTRIES = {FILE, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"} | {
-    f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm")
-}
+KNOWN_ENTRIES = frozenset(
+    [FILE, TEMPORARY, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
+    + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
+)
 """What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""
 
 

@@ -19,6 +19,7 @@ import faust
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter, Gauge
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -32,7 +33,14 @@ logger = logging.getLogger(__name__)
 EVENTS = Counter("sagestream_events_total", "Messages handled by the worker", ["topic", "outcome"])
 LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the worker last made a batch durable")
 
-TRANSIENT = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
+TRANSIENT = (
+    OperationalError,
+    InterfaceError,
+    RedisConnectionError,
+    RedisTimeoutError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 """Errors of a service that is away, locked or full: worth waiting for."""
 
 MAX_BATCHES = 4
@@ -157,10 +165,11 @@ def dead_letter(record: ConsumerRecord, reason: str, *, now: int) -> Message:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        error=reason,
+        error=reason[: events.MAX_TEXT_LENGTH],
         first_seen=events.utc(now),
     )
-    return events.DEAD_LETTERS, record.key, events.encode(letter)
+    # A dead letter must always fit: one that the broker refuses would stop the worker again and again.
+    return events.DEAD_LETTERS, record.key and record.key[: events.MAX_TEXT_LENGTH], events.encode(letter)
 
 
 def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]:

@@ -5,7 +5,6 @@ Arrives: structs of `stream.events`. Leaves: messages on Kafka, acknowledged by 
 
 import logging
 import threading
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,8 @@ from stream.events import encode
 from stream.topics import connection_settings
 
 logger = logging.getLogger(__name__)
+
+GIVE_UP_SECONDS = 5.0
 
 
 class DeliveryError(RuntimeError):
@@ -85,12 +86,16 @@ class EventProducer:
             raise DeliveryError(f"{failed} events did not reach Kafka: {error_seen}") from error_seen
 
     def close(self, timeout_seconds: float = 30.0) -> None:
-        """Flush, then let go of the connections; raises like `flush`."""
+        """Flush, then let go of the connections; raises like `flush`. What did not arrive by then is given up."""
         try:
             self.flush(timeout_seconds)
         finally:
-            with suppress(KafkaTimeoutError):  # told by `flush` already
+            try:
                 self._producer.close(timeout=0)
+            except KafkaTimeoutError:
+                # kafka-python raises before it ends its thread, which would look for the broker for ever.
+                self._producer._sender.force_close()
+                self._producer.close(timeout=GIVE_UP_SECONDS)
 
     def __enter__(self) -> Self:
         return self

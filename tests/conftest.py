@@ -26,6 +26,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(NO_KAFKA)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> None:
+    """Tests never touch services that the environment of this shell names."""
+    for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url, child = start_redis(tmp_path_factory.mktemp("redis"))

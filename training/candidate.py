@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.blend import Blend, fit_blend, max_users
 from training.config import TrainingConfig
-from training.dataset import Dataset, Split, only_items
+from training.dataset import Dataset, Split
 from training.evaluate import Window
 from training.histories import EventLog, Histories
 from training.linear_filter import LinearFilter
@@ -79,15 +79,26 @@ class Candidate:
 
     @classmethod
     def from_champion(
-        cls, champion: Recommender, dataset: Dataset, split: Split, *, config: TrainingConfig, seed: int
+        cls,
+        champion: Recommender,
+        dataset: Dataset,
+        split: Split,
+        *,
+        features: Tensor | None,
+        config: TrainingConfig,
+        seed: int,
     ) -> Self:
-        """The champion's terms as they are, with a blend fitted on the first new events and drawn to the old weights.
+        """The champion's terms after the first new events, with a blend fitted on those that follow and drawn to the
+        old weights. `champion` is used up.
 
-        Terms that had learned from these events would look better on them than they are.
+        The blend must see terms as fresh as they will serve: fitted with terms that do not know the newest items, it
+        learns to distrust the trend just when that is what a shop needs.
         """
+        learner = cls(champion.terms, champion.blend)
+        learner.advance(dataset.log, champion.as_of, split.validation, features)
         blend = _blend(
             champion.terms,
-            only_items(dataset.log, champion.num_items),
+            dataset.log,
             split,
             repeats=champion.repeats,
             config=config,

@@ -104,12 +104,15 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
 
 
 def incremental_split(log: EventLog, *, since: int) -> Split:
-    """New events (from `since` on) cut at their middle; raises `TooFewEvents` where all are of one time."""
+    """New events (from `since` on) cut in thirds: to learn from, to blend on, to judge on.
+
+    Raises `TooFewEvents` where they are of less than three times.
+    """
     new = log.between(start=since)
-    middle = int(new.times[len(new) // 2]) if len(new) else since
-    if not len(new) or middle <= int(new.times[0]):
-        raise TooFewEvents(f"{len(new)} new events since {since} cannot be cut in two")
-    return Split(validation=since, test=middle)
+    validation, test = (int(new.times[len(new) * part // 3]) if len(new) else since for part in (1, 2))
+    if not len(new) or not int(new.times[0]) < validation < test:
+        raise TooFewEvents(f"{len(new)} new events since {since} cannot be cut in three")
+    return Split(validation=validation, test=test)
 
 
 def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
@@ -120,17 +123,3 @@ def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
     if not len(window_cells):
         return False
     return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE
-
-
-def only_items(log: EventLog, num_items: int) -> EventLog:
-    """The log as a model of the first `num_items` rows sees it."""
-    known = log.items < num_items
-    return replace(
-        log,
-        users=log.users[known],
-        items=log.items[known],
-        times=log.times[known],
-        types=log.types[known],
-        weights=log.weights[known],
-        num_items=num_items,
-    )

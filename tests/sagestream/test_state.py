@@ -8,7 +8,16 @@ import pytest
 from sagestream import state
 from sagestream.state import PlaygroundState, StateMismatch
 
-STATE = PlaygroundState(dataset="complete-journey", sample=800, seed=0, split_row=10, next_row=12)
+STATE = PlaygroundState(
+    dataset="complete-journey",
+    sample=800,
+    min_item_users=20,
+    seed=0,
+    split_row=10,
+    shift_ms=5,
+    next_row=12,
+    imported=True,
+)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -21,9 +30,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 
 def test_another_data_set_is_refused() -> None:
-    STATE.check("complete-journey", 800, 0)
+    STATE.check("complete-journey", 800, 20, 0)
     with pytest.raises(StateMismatch, match="--fresh"):
-        STATE.check("complete-journey", 100, 0)
+        STATE.check("complete-journey", 100, 20, 0)
+    with pytest.raises(StateMismatch, match="items of 1 shoppers"):
+        STATE.check("complete-journey", 800, 1, 0)
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
@@ -36,6 +47,7 @@ def test_starting_over_deletes_only_what_is_ours(tmp_path: Path) -> None:
     ours = tmp_path / "ours"
     (ours / "snapshots").mkdir(parents=True)
     state.save(ours, STATE)
+    (ours / state.TEMPORARY).touch()  # of a save that was killed
     state.remove(ours)
     assert not ours.exists()
     state.remove(ours)

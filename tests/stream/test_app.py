@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka import KafkaConsumer
 from redis import Redis
@@ -155,16 +157,32 @@ def test_a_killed_worker_loses_and_doubles_nothing(
     config = stream_config_of(broker)
     log = tmp_path / "worker.log"
     prefix = make_url(database_url).get_backend_name()
-    total = 4000
-    with EventProducer(config) as producer:
-        for number in range(total):
-            event = purchase(number, user=f"{prefix}{number % 50}", item=f"i{number % 31}")
-            event = events.Interaction(**{**_fields(event), "event_id": f"{prefix}-{number}"})
-            producer.send(events.INTERACTIONS, event, key=event.user_id)
-    for attempt in range(3):
-        with worker(broker, database_url, redis_url, f"kill-{prefix}", log) as process:
-            wait_for(lambda attempt=attempt: stored(database_url) > attempt * 300, log)  # type: ignore[misc]
-            process.kill()
+    killed = threading.Event()
+    sent: list[int] = []
+
+    def produce() -> None:
+        """Some five hundred events a second, as long as workers are killed."""
+        with EventProducer(config) as producer:
+            while not killed.wait(0.002):
+                number = len(sent)
+                event = purchase(number, user=f"{prefix}{number % 50}", item=f"i{number % 31}")
+                event = msgspec.structs.replace(event, event_id=f"{prefix}-{number}")
+                producer.send(events.INTERACTIONS, event, key=event.user_id)
+                sent.append(number)
+
+    shop = threading.Thread(target=produce)
+    shop.start()
+    try:
+        for attempt in range(3):
+            before = stored(database_url)
+            with worker(broker, database_url, redis_url, f"kill-{prefix}", log) as process:
+                wait_for(lambda before=before: stored(database_url) > before, log)  # type: ignore[misc]
+                time.sleep(0.05 * attempt)
+                process.kill()
+    finally:
+        killed.set()
+        shop.join()
+    total = len(sent)
     engine = open_engine(database_url)
 
     def ours() -> int:
@@ -184,7 +202,3 @@ def test_a_killed_worker_loses_and_doubles_nothing(
         histories = queries.user_histories(connection, list(keys.values()), limit=10_000)
     engine.dispose()
     assert sum(len(rows) for rows in histories.values()) == total
-
-
-def _fields(event: events.Interaction) -> dict[str, object]:
-    return {name: getattr(event, name) for name in event.__struct_fields__}

@@ -1,5 +1,6 @@
 """The producer: everything handed over arrives in order, and what does not arrive is told."""
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,3 +61,4 @@ def test_what_a_broker_that_went_away_did_not_take_is_told(tmp_path: Path) -> No
     producer.send(events.USERS_TOUCHED, events.UserTouched(user_id="u", event_time=TIME), key="u")
     with pytest.raises(DeliveryError):
         producer.close(timeout_seconds=0.5)
+    assert not [thread for thread in threading.enumerate() if "kafka" in thread.name.lower()]

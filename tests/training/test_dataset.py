@@ -14,7 +14,6 @@ from training.dataset import (
     TooFewEvents,
     full_split,
     incremental_split,
-    only_items,
     repeats_are_usual,
 )
 
@@ -63,7 +62,7 @@ def test_the_window_begins_where_the_champion_ends():
 
 def test_new_events_are_cut_in_their_middle():
     split = incremental_split(LOG, since=1050)
-    assert (split.validation, split.test) == (1050, 1075)
+    assert (split.validation, split.test) == (1066, 1083)
 
 
 def test_too_few_events():
@@ -81,10 +80,3 @@ def test_whether_repeats_are_usual():
     never = make_log([(0, 0, 1), (0, 1, 11)], num_users=1, num_items=2)
     assert not repeats_are_usual(never, start=10, end=20)
     assert not repeats_are_usual(never, start=20, end=30)
-
-
-def test_what_a_smaller_model_sees():
-    seen = only_items(LOG, 3)
-    assert seen.num_items == 3
-    assert seen.items.max() == 2
-    assert len(seen) == (LOG.items < 3).sum()

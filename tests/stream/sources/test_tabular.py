@@ -49,6 +49,11 @@ def test_bad_rows_are_counted_by_reason_and_good_ones_kept(tmp_path: Path) -> No
         "u,i,1393545600,NaN,purchase,1",
         "u,i,1393545600,5,stare,1",
         "u,i,1393545600,5,purchase,-2",
+        "u,i,1393545600,5,purchase,inf",
+        "u,i,1393545600,5,purchase,2000000",
+        "u,i,inf,5,purchase,1",
+        "u,i,1393545600000000,5,purchase,1",
+        "u,i,1393545600,inf,purchase,1",
         f"{'x' * 200},i,1393545600,5,purchase,1",
         "u,i,1393545600,4,addtocart,",
     ]
@@ -58,10 +63,10 @@ def test_bad_rows_are_counted_by_reason_and_good_ones_kept(tmp_path: Path) -> No
         "no user": 1,
         "no item": 1,
         "id too long": 1,
-        "no time": 2,
+        "no time": 4,
         "unknown type": 1,
-        "value is no number": 2,
-        "quantity below one": 1,
+        "value is no number": 3,
+        "quantity out of bounds": 3,
     }
 
 
@@ -76,6 +81,18 @@ def test_reading_twice_gives_the_same_ids(tmp_path: Path) -> None:
     first, second = ([event.event_id for event in read(file).events()] for _ in range(2))
     assert first == second
     assert len(set(first)) == 2
+
+
+def test_rows_longer_than_the_header_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="more cells than the header"):
+        read(write(tmp_path / "f.csv", "user,item\nu,i,\nu,j,\n"))
+
+
+def test_another_file_of_the_same_name_has_other_events(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    one = next(read(write(tmp_path / "f.csv", "user,item\nu,i\n")).events())
+    two = next(read(write(tmp_path / "other" / "f.csv", "user,item\nu,j\n")).events())
+    assert one.event_id != two.event_id
 
 
 def test_a_named_column_wins_and_must_exist() -> None:
