@@ -57,7 +57,7 @@ def _quantiles(degree: torch.Tensor) -> torch.Tensor:
     if degree.numel() == 0:
         return torch.zeros(len(QUANTILES))
     ordered = degree.sort().values
-    return ordered[(torch.tensor(QUANTILES) * (ordered.numel() - 1)).round().long()]
+    return ordered[(torch.tensor(QUANTILES, dtype=torch.float64) * (ordered.numel() - 1)).round().long()]
 
 
 def print_graph_report(snapshot: "Snapshot", console: Console | None = None) -> None:

@@ -11,8 +11,8 @@ edge an interaction and in event order, because the causal user tower and the tr
 
 import hashlib
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,8 +208,7 @@ def time_masks(
 
 def _save(snapshot: Snapshot) -> None:
     """Write to a temporary name and rename: a directory with the final name is always whole."""
-    temporary = snapshot.path.with_name(f".{snapshot.path.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
     edges = snapshot.events
     torch.save(snapshot.graph.to_dict(), temporary / "processed_graph.pt")

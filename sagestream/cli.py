@@ -29,6 +29,7 @@ EXPECTED = frozenset(
         "sagestream.playground.PlaygroundFailed",
         "sagestream.processes.ProcessFailed",
         "sagestream.shoppers.ShopError",
+        "sagestream.state.StateInUse",
         "sagestream.state.StateMismatch",
         "serving.web.server.PortTaken",
         "stream.producer.DeliveryError",

@@ -155,7 +155,7 @@ def _start_tansu(directory: Path) -> Broker:
         "--storage-engine=memory://tansu/",
         "--silent",
     ]
-    child = Child("tansu", command, directory / "tansu.log")
+    child = Child("tansu", command, directory / "tansu.log", restartable=False)
     child.start()
     child.wait_ready(lambda: accepts(port), START_SECONDS)
     return Broker("tansu", f"{LOOPBACK}:{port}", child)

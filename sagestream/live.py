@@ -76,6 +76,7 @@ class LiveTraffic:
         self.stages.say(
             f"{counts.baskets:,} visits, {counts.produced:,} events, {counts.clicks:,} clicks on {counts.lists:,} lists"
             + (f", {counts.failed_lists:,} lists failed" if counts.failed_lists else "")
+            + (f", {counts.failed_clicks:,} clicks were lost" if counts.failed_clicks else "")
         )
         with self.stages.stage("settle", "Everything produced is accounted for"):
             self._settle(counts.produced + extra, stored_before)

@@ -35,6 +35,7 @@ from serving.source import ShopSource
 from stream.sink import Sink
 from stream.sources.table import EventTable
 from training.config import TrainingConfig
+from training.leader import FileLock
 from training.registry import champion
 from training.run import RunResult, run_training
 from training.trial import CHAMPION
@@ -100,9 +101,11 @@ class Playground:
         """
         began = now_ms()
         directory = self.options.state_dir
+        lock = _locked(directory)
         if self.options.fresh:
             state.remove(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+            lock.release()
+            lock = _locked(directory)
         memory = PeakMemory()
         memory.start()
         services = None
@@ -120,6 +123,7 @@ class Playground:
                 killed = self.supervisor.stop()
             if services is not None:
                 services.close()
+            lock.release()
             self.outcome.peak_rss_mb = memory.stop()
             self.outcome.seconds = self.stages.elapsed
             self.outcome.stages = self.stages.seconds
@@ -271,6 +275,15 @@ class Playground:
                 child.wait_ready(_ready(services.port(verb)), READY_SECONDS)
         url = f"http://127.0.0.1:{self.port}"
         self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
+
+
+def _locked(directory: Path) -> FileLock:
+    """The directory, made and taken: two playgrounds would write one database and one Redis log."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / state.LOCK)
+    if not lock.acquire():
+        raise state.StateInUse(f"another playground runs on {directory}: stop it, or take another --state-dir")
+    return lock
 
 
 def _ready(port: int) -> Callable[[], bool]:

@@ -45,6 +45,8 @@ class Child:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     tier: int = 0
+    restartable: bool = True
+    """Whether it finds again what it held; one that keeps all in memory cannot simply go on."""
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -135,9 +137,14 @@ class Supervisor:
         return child
 
     def restart_dead(self) -> list[Child]:
-        """Start again whatever ended by itself; returns those, so that the caller can say so."""
+        """Start again whatever ended by itself; returns those, so that the caller can say so.
+
+        Raises `ProcessFailed` for one that cannot be started again.
+        """
         dead = [child for child in self.children if not child.alive]
         for child in dead:
+            if not child.restartable:
+                raise ProcessFailed(f"{child.name} ended, and what it held in memory is lost:\n{child.tail()}")
             child.restarts += 1
             child.stop()  # it has ended, but perhaps not what it had started
             child.start()

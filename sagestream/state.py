@@ -7,10 +7,15 @@ import msgspec
 
 FILE = "playground.json"
 TEMPORARY = "playground.tmp"
+LOCK = "playground.lock"
 
 
 class StateMismatch(RuntimeError):
     """The directory belongs to something else; the message says how to start over."""
+
+
+class StateInUse(RuntimeError):
+    """Another playground runs on the directory."""
 
 
 class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +66,7 @@ def save(directory: Path, state: PlaygroundState) -> None:
 
 
 KNOWN_ENTRIES = frozenset(
-    [FILE, TEMPORARY, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
+    [FILE, TEMPORARY, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
 """What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""

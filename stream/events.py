@@ -10,6 +10,7 @@ standard library are imported, so that a shop may copy this one module as its cl
 
 import enum
 import functools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
@@ -101,7 +102,7 @@ class CatalogItem(Event, frozen=True, kw_only=True):
     title: Text = ""
     categories: Annotated[list[Text], msgspec.Meta(max_length=32)] = []
     brand: Text = ""
-    price: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
     available: bool = True
 
 
@@ -132,6 +133,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape itself; behind a doubled backslash the same letters are text."""
+
 _encoder = msgspec.json.Encoder()
 _E = TypeVar("_E", bound=msgspec.Struct)
 
@@ -153,7 +157,7 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
     """
     if len(raw) > max_bytes:
         raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}")
-    if b"\\u0000" in raw:
+    if b"\\u0000" in raw and _NUL.search(raw):
         raise InvalidEvent("a NUL character, which PostgreSQL cannot store")
     try:
         event: _E = _decoder(kind).decode(raw)

@@ -103,4 +103,10 @@ class EventProducer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+            return
+        try:
+            self.close(GIVE_UP_SECONDS)
+        except DeliveryError as undelivered:  # told, but not instead of the error that ended the block
+            logger.error("%s", undelivered)

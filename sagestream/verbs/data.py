@@ -65,7 +65,9 @@ def import_(
             sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
             sink.store_items(table.items, now=now_ms())
             done = backfill.store(sink, table.events(), now=now_ms, report=count)
+            sink.refresh_trending(now=now_ms())
             told |= {"stored": done.stored, "duplicate": done.duplicate}
+            redis.close()
             engine.dispose()
         else:
             with EventProducer(StreamConfig()) as producer:

@@ -78,6 +78,35 @@ def test_the_supervisor_restarts_what_died_and_stops_the_upper_tier_first(tmp_pa
     assert order.read_text() == "ba"
 
 
+def test_one_that_held_all_in_memory_is_not_started_again(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    made = supervisor.start(Child("c", [sys.executable, "-c", "pass"], tmp_path / "c.log", restartable=False))
+    deadline = time.monotonic() + 10
+    while made.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with pytest.raises(ProcessFailed, match="held in memory"):
+        supervisor.restart_dead()
+    supervisor.stop()
+
+
+def test_what_a_killed_child_had_started_is_killed_too(tmp_path: Path) -> None:
+    grandchild = "import time; print('grand', flush=True); time.sleep(60)"
+    code = (
+        "import signal, subprocess, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}])\nprint('pid', p.pid, 'up', flush=True)\n"
+        "time.sleep(60)"
+    )
+    made = child(tmp_path, code)
+    up(made)
+    pid = int(made.tail().split("pid ")[1].split()[0])
+    assert not made.stop(timeout_seconds=0.3)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only the Linux kernel ends children with their parent")
 def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     parent_code = (

@@ -72,6 +72,11 @@ def test_what_is_outside_the_contract_is_refused_with_its_reason(message: bytes,
         decode(message, Interaction, now=NOW)
 
 
+def test_a_backslash_before_the_letters_of_a_nul_is_text() -> None:
+    event = decode(raw(item_id="C:\\u0000"), Interaction, now=NOW)
+    assert event.item_id == "C:\\u0000"
+
+
 def test_other_zones_are_the_same_instant() -> None:
     event = decode(raw(event_time="2026-01-05T13:59:00+02:00"), Interaction, now=NOW)
     assert milliseconds(event.event_time) == milliseconds(NOW - timedelta(minutes=1))
