@@ -26,6 +26,7 @@ from sagestream.processes import ProcessFailed, Supervisor
 from sagestream.services import Services
 from sagestream.shoppers import Counts, ShopClient, Shoppers, find_telling, watch_change
 from sagestream.stages import Report, Stages
+from serving import cache
 from stream import events
 from stream.config import StreamConfig
 from stream.producer import EventProducer
@@ -61,6 +62,7 @@ class LiveTraffic:
         url = f"http://127.0.0.1:{self.services.port('serve')}"
         client = ShopClient(url, self.services.settings["api_key"])
         live_began = now_ms()
+        self.services.redis.delete(cache.FRESHNESS)  # what an earlier run measured
         stored_before = self._stored()
         extra = 0
         with EventProducer(self.services.config(StreamConfig)) as producer:

@@ -239,7 +239,7 @@ class Playground:
             if name != CHAMPION
         }
         rows = {**result.comparison, result.kind: result.metrics}
-        self.stages.console.print(comparison_table("The held-out last tenth of the past", rows, [result.kind]))
+        self.stages.console.print(comparison_table("The held-out window", rows, [result.kind]))
         self.stages.say(f"gate: [bold]{result.verdict}[/bold], {'; '.join(result.reasons)}")
         self._publish(services, "champion_lists", "Lists of the champion")
 
