@@ -1,21 +1,23 @@
 """Ingest: a batch of events becomes rows, edges and counters in one transaction, each event exactly once.
 
-Arrives: valid events (from Kafka by `stream.app`, from files by the backfill). Leaves: the rows of `interactions`,
-`edges`, `item_buckets`, `items`, `impressions`. Next: `graphstore.hot` and the topic `users.touched`.
+Arrives: valid events (from Kafka by `stream.app`, from files and history by `stream.replay`). Leaves: the rows of
+`interactions`, `edges`, `item_buckets`. Next: `graphstore.hot` and the topic `users.touched`. Nodes and served lists
+come in by `graphstore.upserts`, logins by `graphstore.identities`.
 
 Every way in goes through these functions: live, backfill, replay and tests. A batch is staged in a temporary table
 (COPY on PostgreSQL, executemany on SQLite), and the same set-based SQL runs on both. Only events whose id was not
 there yet change edges and counters; counts are added and times are minima and maxima, so order never matters.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete
 
-from graphstore.tables import COUNT_COLUMNS, HOUR_MS, stream_progress
+from graphstore.batch import execute_many, lock_writers, stage
+from graphstore.state import get_states
+from graphstore.tables import COMPACTION_HORIZON, COUNT_COLUMNS, HOUR_MS, PEOPLE_GENERATION, stream_progress
 
 
 class InteractionRow(NamedTuple):
@@ -32,50 +34,36 @@ class InteractionRow(NamedTuple):
     position: int | None = None
 
 
-class ItemRow(NamedTuple):
-    """A catalogue entry; `available` False is how a delete arrives."""
-
-    item_id: str
-    title: str
-    categories: list[str]
-    brand: str
-    price: float | None
-    available: bool
-    updated_at: int
-
-
-class ImpressionRow(NamedTuple):
-    """One item at one position of one served list."""
-
-    request_id: str
-    position: int
-    user_id: str
-    item_id: str
-    slot: str
-    event_time: int
-    model_version: str
-    variant: str
-    score: float
-    propensity: float
-    source: str
-
-
 @dataclass(frozen=True)
 class Ingested:
     """What a batch did: `stored` events were new, `duplicate` ones had been counted before."""
 
-    stored: int
-    duplicate: int
+    stored: int = 0
+    duplicate: int = 0
+    erased: int = 0
+    """Events of users who were forgotten: dropped."""
+    erased_users: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    """Ids of events from before the compaction horizon, which can no longer be told from duplicates: not stored."""
+    persons: dict[str, str] = field(default_factory=dict)
+    """Of the batch's users those that are sessions of somebody else: user_id by anonymous id."""
+    generation: int = 0
+    """How often the people had changed, see `tables.PEOPLE_GENERATION`."""
 
 
 _BATCH_COLUMNS = (
     "event_id VARCHAR, event_type SMALLINT, user_id VARCHAR, item_id VARCHAR, event_time BIGINT, "
     "value DOUBLE PRECISION, quantity INTEGER, request_id VARCHAR, position INTEGER"
 )
-_NAMES = ", ".join(InteractionRow._fields)
 _COUNTS = ", ".join(COUNT_COLUMNS)
 _ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in COUNT_COLUMNS)
 
+_DROP_ERASED = "DELETE FROM batch WHERE user_id IN (SELECT user_id FROM erasures) RETURNING user_id"
+_DROP_LATE = """
+DELETE FROM batch WHERE event_time < {horizon} AND event_id NOT IN
+    (SELECT event_id FROM interactions WHERE event_id IN (SELECT event_id FROM batch))
+RETURNING event_id
+"""
 _INSERT_USERS = """
 INSERT INTO users (user_id) SELECT DISTINCT user_id FROM batch
 WHERE user_id NOT IN (SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM batch))
@@ -97,6 +85,10 @@ WHERE true ORDER BY b.{order}
 ON CONFLICT (event_id) DO NOTHING
 RETURNING user_key, item_key, event_type, event_time
 """
+_PERSONS = """
+SELECT u.user_id, p.user_id FROM users u JOIN users p ON p.user_key = u.person_key
+WHERE u.person_key IS NOT NULL AND u.user_id IN (SELECT user_id FROM batch)
+"""
 _UPSERT_EDGES = f"""
 INSERT INTO edges (user_key, item_key, {_COUNTS}, first_time, last_time)
 VALUES ({{values}})
@@ -108,17 +100,6 @@ _UPSERT_BUCKETS = f"""
 INSERT INTO item_buckets (hour, item_key, {_COUNTS}) VALUES ({{values}})
 ON CONFLICT (hour, item_key) DO UPDATE SET {_ADDED.format(table="item_buckets")}
 """
-# A late catalogue row never overwrites a newer one.
-_UPSERT_ITEMS = """
-INSERT INTO items (item_id, title, categories, brand, price, available, updated_at) VALUES ({values})
-ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, categories = excluded.categories,
-    brand = excluded.brand, price = excluded.price, available = excluded.available, updated_at = excluded.updated_at
-WHERE excluded.updated_at >= items.updated_at
-"""
-_INSERT_IMPRESSIONS = f"""
-INSERT INTO impressions ({", ".join(ImpressionRow._fields)}) VALUES ({{values}})
-ON CONFLICT (request_id, position) DO NOTHING
-"""
 _UPSERT_PROGRESS = """
 INSERT INTO stream_progress (topic, partition, next_offset, updated_at) VALUES ({values})
 ON CONFLICT (topic, partition) DO UPDATE SET updated_at = excluded.updated_at,
@@ -129,39 +110,33 @@ ON CONFLICT (topic, partition) DO UPDATE SET updated_at = excluded.updated_at,
 def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], *, now: int) -> Ingested:
     """Store a batch and add it to edges and counters; the caller owns the transaction. `now` is the ingest time."""
     if not rows:
-        return Ingested(0, 0)
-    sqlite = connection.dialect.name == "sqlite"
-    _stage(connection, rows)
+        return Ingested()
+    lock_writers(connection, shared=True)
+    state = get_states(connection)
+    stage(connection, _BATCH_COLUMNS, rows)
+    erased = connection.exec_driver_sql(_DROP_ERASED).scalars().all()
+    horizon = state.get(COMPACTION_HORIZON, 0)
+    late = _drop_late(connection, horizon) if any(row.event_time < horizon for row in rows) else frozenset()
     connection.exec_driver_sql(_INSERT_USERS)
     connection.exec_driver_sql(_INSERT_ITEMS)
-    insert = _INSERT_INTERACTIONS.format(now=int(now), order="rowid" if sqlite else "ctid")
-    new = connection.exec_driver_sql(insert).fetchall()
+    order = "rowid" if connection.dialect.name == "sqlite" else "ctid"
+    new = connection.exec_driver_sql(_INSERT_INTERACTIONS.format(now=int(now), order=order)).fetchall()
     if new:
         _add_counts(connection, new)
-    return Ingested(stored=len(new), duplicate=len(rows) - len(new))
+    refused = sum(row.event_id in late for row in rows)
+    return Ingested(
+        stored=len(new),
+        duplicate=len(rows) - len(new) - len(erased) - refused,
+        erased=len(erased),
+        erased_users=frozenset(erased),
+        late=late,
+        persons={row[0]: row[1] for row in connection.exec_driver_sql(_PERSONS)},
+        generation=state.get(PEOPLE_GENERATION, 0),
+    )
 
 
-def _stage(connection: Connection, rows: Sequence[InteractionRow]) -> None:
-    """Fill the temporary table `batch`, which is this connection's own."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS batch ({_BATCH_COLUMNS})")
-        connection.exec_driver_sql("DELETE FROM batch")
-        marks = ", ".join("?" * len(InteractionRow._fields))
-        connection.exec_driver_sql(f"INSERT INTO batch VALUES ({marks})", [tuple(row) for row in rows])
-        return
-    connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS batch ({_BATCH_COLUMNS})")
-    connection.exec_driver_sql("TRUNCATE batch")
-    cursor = _driver_cursor(connection)
-    with cursor.copy(f"COPY batch ({_NAMES}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def _driver_cursor(connection: Connection) -> Any:
-    driver = connection.connection.driver_connection
-    if driver is None:
-        raise RuntimeError("the connection is closed")
-    return driver.cursor()
+def _drop_late(connection: Connection, horizon: int) -> frozenset[str]:
+    return frozenset(connection.exec_driver_sql(_DROP_LATE.format(horizon=int(horizon))).scalars())
 
 
 def _add_counts(connection: Connection, new: Sequence[Any]) -> None:
@@ -176,44 +151,16 @@ def _add_counts(connection: Connection, new: Sequence[Any]) -> None:
         edge[-1] = max(edge[-1], event_time)
         bucket = buckets.setdefault((event_time // HOUR_MS, item_key), [*zeros])
         bucket[event_type] += 1
-    _execute_many(connection, _UPSERT_EDGES, ((*key, *edges[key]) for key in sorted(edges)))
-    _execute_many(connection, _UPSERT_BUCKETS, ((*key, *buckets[key]) for key in sorted(buckets)))
-
-
-def ingest_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
-    """Upsert catalogue entries; the newest `updated_at` wins, whatever the order of arrival."""
-    newest: dict[str, ItemRow] = {}
-    for row in rows:
-        if row.item_id not in newest or row.updated_at >= newest[row.item_id].updated_at:
-            newest[row.item_id] = row
-    values = (
-        row._replace(categories=json.dumps(row.categories, ensure_ascii=False))  # type: ignore[arg-type]
-        for _, row in sorted(newest.items())
-    )
-    _execute_many(connection, _UPSERT_ITEMS, values)
-
-
-def ingest_impressions(connection: Connection, rows: Sequence[ImpressionRow]) -> None:
-    """Store served lists; a repeated (request, position) is left as it is."""
-    _execute_many(connection, _INSERT_IMPRESSIONS, sorted(rows))
+    execute_many(connection, _UPSERT_EDGES, ((*key, *edges[key]) for key in sorted(edges)))
+    execute_many(connection, _UPSERT_BUCKETS, ((*key, *buckets[key]) for key in sorted(buckets)))
 
 
 def record_progress(connection: Connection, topic: str, next_offsets: dict[int, int], *, now: int) -> None:
     """Note how far each partition is durable, for audit and lag; an offset never moves back."""
     rows = [(topic, partition, offset, now) for partition, offset in sorted(next_offsets.items())]
-    _execute_many(connection, _UPSERT_PROGRESS, rows)
+    execute_many(connection, _UPSERT_PROGRESS, rows)
 
 
 def forget_progress(connection: Connection) -> None:
     """Drop all offsets: the log they belong to is gone (an embedded broker keeps it in memory only)."""
     connection.execute(delete(stream_progress))
-
-
-def _execute_many(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    values = list(rows)
-    if not values:
-        return
-    sqlite = connection.dialect.name == "sqlite"
-    marks = ", ".join(["?" if sqlite else "%s"] * len(values[0]))
-    least, greatest = ("min", "max") if sqlite else ("least", "greatest")
-    connection.exec_driver_sql(statement.format(values=marks, least=least, greatest=greatest), values)

@@ -5,40 +5,89 @@ Arrives: a connection and ids. Leaves: plain rows and arrays. Next: `serving` an
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from graphstore.hot import Item
-from graphstore.tables import COUNT_COLUMNS, HOUR_MS, edges, interactions, item_buckets, items, users
+from graphstore.tables import (
+    COUNT_COLUMNS,
+    EVENT_TYPES,
+    HOUR_MS,
+    TAKE_BACKS,
+    edges,
+    interactions,
+    item_buckets,
+    items,
+    users,
+)
+from graphstore.takebacks import TAKE_BACK_CODES, standing
 
 MAX_PARAMETERS = 10_000
+
+_T = TypeVar("_T")
 
 HistoryRow = tuple[int, int, int]
 """(item_key, event_time ms, place of the type in EVENT_TYPES)."""
 
+_COUNTED = tuple(zip(EVENT_TYPES, COUNT_COLUMNS, strict=True))
+
 
 def user_history(connection: Connection, user_id: str, limit: int) -> list[HistoryRow]:
     """A shopper's newest `limit` events, oldest first; empty for an unknown one."""
-    key = connection.scalar(select(users.c.user_key).where(users.c.user_id == user_id))
-    return [] if key is None else user_histories(connection, [key], limit)[key]
+    keys = user_keys(connection, [user_id])
+    return user_histories(connection, list(keys.values()), limit)[keys[user_id]] if keys else []
 
 
 def user_histories(connection: Connection, user_keys: Sequence[int], limit: int) -> dict[int, list[HistoryRow]]:
-    """The newest `limit` events of many shoppers, each oldest first; a shopper without events has an empty list."""
-    columns = (interactions.c.item_key, interactions.c.event_time, interactions.c.event_type)
-    found: dict[int, list[HistoryRow]] = {}
-    for key in user_keys:
-        # One index walk a shopper: a window function over many reads every event of each.
-        newest = (
-            select(*columns)
-            .where(interactions.c.user_key == key)
-            .order_by(interactions.c.event_time.desc(), interactions.c.interaction_key.desc())
-            .limit(limit)
-        )
-        found[key] = [(row[0], row[1], row[2]) for row in reversed(connection.execute(newest).all())]
+    """Of many shoppers what stands of the newest `limit` events of theirs and their sessions, each oldest first.
+
+    A shopper without events has an empty list. Take-backs and what they took back whole are left out.
+    """
+    members = sessions(connection, user_keys)
+    return {key: _history(connection, [key, *members.get(key, [])], limit) for key in user_keys}
+
+
+def _history(connection: Connection, keys: Sequence[int], limit: int) -> list[HistoryRow]:
+    # One index walk a shopper: a window function over many reads every event of each.
+    newest = (
+        select(interactions.c.item_key, interactions.c.event_time, interactions.c.event_type, interactions.c.quantity)
+        .where(interactions.c.user_key == keys[0] if len(keys) == 1 else interactions.c.user_key.in_(keys))
+        .order_by(interactions.c.event_time.desc(), interactions.c.interaction_key.desc())
+        .limit(limit)
+    )
+    rows = connection.execute(newest).all()[::-1]
+    if any(row[2] in TAKE_BACK_CODES for row in rows):
+        bought, types = (np.array([row[place] for row in rows], dtype=np.int64) for place in (0, 2))
+        quantities = np.array([np.nan if row[3] is None else row[3] for row in rows])
+        shares = standing(np.zeros(len(rows), dtype=np.int64), bought, types, quantities)
+        rows = [row for row, share in zip(rows, shares, strict=True) if share > 0]
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def sessions(connection: Connection, user_keys: Sequence[int]) -> dict[int, list[int]]:
+    """The keys of the sessions of those shoppers that have any."""
+    found: dict[int, list[int]] = {}
+    for keys in _chunks(user_keys):
+        query = select(users.c.person_key, users.c.user_key).where(users.c.person_key.in_(keys))
+        for person, key in connection.execute(query.order_by(users.c.user_key)):
+            found.setdefault(person, []).append(key)
     return found
+
+
+def item_times(connection: Connection, user_id: str) -> dict[str, int]:
+    """When (epoch ms) a shopper, or a session of theirs, last touched each item; empty for an unknown one."""
+    keys = list(user_keys(connection, [user_id]).values())
+    members = [*keys, *(key for found in sessions(connection, keys).values() for key in found)]
+    query = (
+        select(items.c.item_id, func.max(edges.c.last_time))
+        .join_from(edges, items, items.c.item_key == edges.c.item_key)
+        .where(edges.c.user_key.in_(members))
+        .group_by(items.c.item_id)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def user_keys(connection: Connection, user_ids: Sequence[str]) -> dict[str, int]:
@@ -51,8 +100,9 @@ def user_keys(connection: Connection, user_ids: Sequence[str]) -> dict[str, int]
 
 
 def all_users(connection: Connection) -> list[tuple[int, str]]:
-    """(user_key, user_id) of every shopper, by key."""
-    return [(row[0], row[1]) for row in connection.execute(select(users).order_by(users.c.user_key))]
+    """(user_key, user_id) of every shopper, by key; a session that logged in is no shopper of its own."""
+    query = select(users.c.user_key, users.c.user_id).where(users.c.person_key.is_(None)).order_by(users.c.user_key)
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def all_items(connection: Connection) -> list[Item]:
@@ -66,7 +116,7 @@ def items_by_id(connection: Connection, item_ids: Sequence[str]) -> list[Item]:
     return [_item(row) for query in queries for row in connection.execute(query)]
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(ids: Sequence[_T]) -> Iterator[Sequence[_T]]:
     """A statement takes a bounded number of parameters: some SQLite builds 32,766, PostgreSQL 65,535."""
     return (ids[start : start + MAX_PARAMETERS] for start in range(0, len(ids), MAX_PARAMETERS))
 
@@ -86,8 +136,8 @@ def _item(row: object) -> Item:
 def item_bucket_counts(
     connection: Connection, since_ms: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Hours, item keys and event counts (all types together) of the buckets from `since_ms` on."""
-    total = sum((item_buckets.c[name] for name in COUNT_COLUMNS[1:]), start=item_buckets.c[COUNT_COLUMNS[0]])
+    """Hours, item keys and interest of the buckets from `since_ms` on: events less take-backs, perhaps below zero."""
+    total = _interest()
     query = (
         select(item_buckets.c.hour, item_buckets.c.item_key, total)
         .where(item_buckets.c.hour >= since_ms // HOUR_MS)
@@ -97,14 +147,20 @@ def item_bucket_counts(
     return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
+def _interest() -> ColumnElement[int]:
+    signs = [(-1 if name in TAKE_BACKS else 1, item_buckets.c[column]) for name, column in _COUNTED]
+    return sum((sign * column for sign, column in signs[1:]), start=signs[0][0] * signs[0][1])
+
+
 def trending(connection: Connection, *, since_ms: int, limit: int) -> list[tuple[str, int]]:
-    """(item_id, events since then) of the available items with most events, ties by id."""
-    total = func.sum(sum((item_buckets.c[name] for name in COUNT_COLUMNS[1:]), start=item_buckets.c[COUNT_COLUMNS[0]]))
+    """(item_id, events since then less take-backs) of the available items with most of them, ties by id."""
+    total = func.sum(_interest())
     query = (
         select(items.c.item_id, total.label("total"))
         .join_from(item_buckets, items, items.c.item_key == item_buckets.c.item_key)
         .where(item_buckets.c.hour >= since_ms // HOUR_MS, items.c.available)
         .group_by(items.c.item_id)
+        .having(total > 0)
         .order_by(text("total DESC"), items.c.item_id)
         .limit(limit)
     )

@@ -4,6 +4,9 @@ Users and items carry a stable integer key beside the shop's own id: keys make e
 Counts are integers and times are minima and maxima, so that no order, batching or repetition of events can change a
 row. A weight is computed when it is read (`graphstore.snapshot`), never stored: stored floats would depend on order.
 
+`interactions` and `edges` are facts and never move: they carry the user key of the id that the shop sent. Whom an
+anonymous session belongs to is said once, in `users.person_key`; readers of a person read all its keys.
+
 There are no foreign keys: `graphstore.ingest` takes every key from the row that it has just joined, in the same
 transaction, and checking each again costs a tenth of the hot path.
 """
@@ -22,10 +25,14 @@ from sqlalchemy import (
     Text,
 )
 
-EVENT_TYPES = ("view", "click", "cart", "purchase", "rating")
+EVENT_TYPES = ("view", "click", "cart", "purchase", "rating", "return", "cancel")
 """The code of an event type in `interactions.event_type` is its place here, as in `stream.events.EventType`."""
 
+TAKE_BACKS = ("return", "cancel")
+"""Events that take a purchase back: they weigh nothing themselves, see `graphstore.takebacks`."""
+
 EVENT_WEIGHTS: dict[str, float] = {"view": 1.0, "click": 1.0, "cart": 2.0, "purchase": 4.0, "rating": 4.0}
+EVENT_WEIGHTS |= dict.fromkeys(TAKE_BACKS, 0.0)
 """What one event of each type weighs in the graph, when it is read."""
 
 COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
@@ -57,6 +64,26 @@ users = Table(
     metadata,
     Column("user_key", Key, primary_key=True),
     Column("user_id", String(ID_LENGTH), nullable=False, unique=True),
+    Column("person_key", Key),  # the user that an anonymous session belongs to; null: nobody but itself
+    Column("attributes", Text, nullable=False, server_default="{}"),  # a JSON object
+    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the attributes' last word
+)
+
+# Sessions of a person; most users are nobody's session.
+Index(
+    "ix_users_person_key",
+    users.c.person_key,
+    sqlite_where=users.c.person_key.is_not(None),
+    postgresql_where=users.c.person_key.is_not(None),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("anonymous_id", String(ID_LENGTH), primary_key=True),
+    Column("user_id", String(ID_LENGTH), nullable=False),
+    Column("event_time", EpochMs, nullable=False),  # of the session's earliest login
+    Index(None, "user_id"),
 )
 
 items = Table(
@@ -88,6 +115,14 @@ interactions = Table(
     Column("position", Integer),
     Index(None, "user_key", "event_time"),
     Index(None, "event_time"),
+)
+
+# Events that a served list led to, for attribution: a small share of all.
+Index(
+    "ix_interactions_ingest_time_requested",
+    interactions.c.ingest_time,
+    sqlite_where=interactions.c.request_id.is_not(None),
+    postgresql_where=interactions.c.request_id.is_not(None),
 )
 
 edges = Table(
@@ -144,6 +179,20 @@ stream_progress = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("updated_at", EpochMs, nullable=False),
 )
+
+store_state = Table(
+    "store_state",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Single numbers: the horizon of the last compaction, and how often the people changed."""
+
+COMPACTION_HORIZON = "compaction_horizon"
+"""Epoch ms: older interactions were thinned out, so an older event cannot be told from its duplicate any more."""
+
+PEOPLE_GENERATION = "people_generation"
+"""Raised by each login and each erasure: whoever wrote to Redis meanwhile looks again."""
 
 snapshots = Table(
     "snapshots",

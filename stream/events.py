@@ -19,12 +19,15 @@ import msgspec
 INTERACTIONS = "interactions"
 IMPRESSIONS = "impressions"
 CATALOG = "catalog"
+USERS = "users"
+IDENTITIES = "identities"
 USERS_TOUCHED = "users.touched"
 MODELS = "models"
 DEAD_LETTERS = "interactions.dlq"
 
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
+MAX_LISTED_ITEMS = 1000
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
 """As much of a bad message as fits, in base64, into one message of Kafka's default size."""
@@ -35,6 +38,7 @@ MAX_FUTURE = timedelta(hours=1)
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
+AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
@@ -43,13 +47,18 @@ class InvalidEvent(ValueError):
 
 
 class EventType(enum.StrEnum):
-    """What a shopper did. The order is the order of the count columns in `edges` and `item_buckets`."""
+    """What a shopper did. The order is the order of the count columns in `edges` and `item_buckets`.
+
+    `return` and `cancel` take a purchase back, after and before delivery; their `quantity` is positive, too.
+    """
 
     VIEW = "view"
     CLICK = "click"
     CART = "cart"
     PURCHASE = "purchase"
     RATING = "rating"
+    RETURN = "return"
+    CANCEL = "cancel"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -92,7 +101,7 @@ class Impression(Event, frozen=True, kw_only=True):
     slot: Id
     model_version: Text
     variant: Text
-    items: Annotated[list[ImpressionItem], msgspec.Meta(max_length=1000)]
+    items: Annotated[list[ImpressionItem], msgspec.Meta(max_length=MAX_LISTED_ITEMS)]
 
 
 class CatalogItem(Event, frozen=True, kw_only=True):
@@ -104,6 +113,26 @@ class CatalogItem(Event, frozen=True, kw_only=True):
     brand: Text = ""
     price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
     available: bool = True
+
+
+Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float
+
+
+class UserAttributes(Event, frozen=True, kw_only=True):
+    """What the shop knows of a user, whole: a later event replaces an earlier one. A null value deletes it."""
+
+    user_id: Id
+    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=64)] = {}
+
+
+class Identity(Event, frozen=True, kw_only=True):
+    """An anonymous session logged in: what `anonymous_id` did, before and after, is what `user_id` did.
+
+    The earliest login of a session holds: a later one, by somebody else on the same device, changes nothing.
+    """
+
+    anonymous_id: Id
+    user_id: Id
 
 
 class UserTouched(Event, frozen=True, kw_only=True):

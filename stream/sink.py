@@ -5,7 +5,7 @@ Next: `stream.app` announces the touched ones and lets the offsets commit.
 
 The order is the guarantee: one SQL transaction first, keyed by event_id; Redis after the commit, by idempotent
 commands. A crash in between is healed by delivering the batch again, so Redis gets all events of the batch, not only
-the new ones.
+the new ones. Where somebody logged in or was forgotten between the two, the keys are made anew from SQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,13 @@ from redis import Redis
 from sqlalchemy import Connection, Engine
 
 from graphstore import hot, ingest, queries
+from graphstore.identities import IdentityRow, ingest_identities
+from graphstore.people import refresh_people
 from graphstore.session import read, write
-from graphstore.tables import HOUR_MS
-from stream.events import CatalogItem, EventType, Impression, Interaction, milliseconds
+from graphstore.state import get_states
+from graphstore.tables import HOUR_MS, PEOPLE_GENERATION
+from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
+from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, UserAttributes, milliseconds
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
 
@@ -27,10 +31,14 @@ Progress = Mapping[str, dict[int, int]]
 
 @dataclass(frozen=True)
 class Stored:
-    """What a batch did; `touched` holds each shopper's newest event time (epoch ms)."""
+    """What a batch did; `touched` holds each person's newest event time (epoch ms)."""
 
     stored: int = 0
     duplicate: int = 0
+    erased: int = 0
+    """Events of forgotten users: dropped."""
+    late: frozenset[str] = frozenset()
+    """Ids of events from before the compaction horizon: not stored."""
     touched: dict[str, int] = field(default_factory=dict)
 
 
@@ -54,12 +62,53 @@ class Sink:
         with write(self._engine) as connection:
             done = ingest.ingest_interactions(connection, rows, now=now)
             _record_progress(connection, progress, now)
-        touched: dict[str, int] = {}
-        for row in rows:
-            touched[row.user_id] = max(row.event_time, touched.get(row.user_id, row.event_time))
+        if done.late or done.erased:
+            rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
+        touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
         if self._redis is not None and rows:
-            hot.record(self._redis, ((r.user_id, r.item_id, r.event_time) for r in rows), keep=self._recent_items)
-        return Stored(done.stored, done.duplicate, touched)
+            hot.record(self._redis, touches, keep=self._recent_items)
+            self._look_again({row.user_id for row in rows}, done.generation)
+        touched: dict[str, int] = {}
+        for person, _, time in touches:
+            touched[person] = max(time, touched.get(person, time))
+        return Stored(done.stored, done.duplicate, done.erased, done.late, touched)
+
+    def _look_again(self, user_ids: set[str], generation: int) -> None:
+        with read(self._engine) as connection:
+            changed = get_states(connection).get(PEOPLE_GENERATION, 0) != generation
+        if changed:
+            self._refresh(user_ids)
+
+    def _refresh(self, user_ids: Iterable[str]) -> None:
+        if self._redis is not None:
+            refresh_people(self._engine, self._redis, user_ids, keep=self._recent_items)
+
+    def store_identities(
+        self, events: Sequence[Identity], *, now: int, progress: Progress | None = None
+    ) -> dict[str, int]:
+        """Join sessions to whom they logged in as; those persons, and the newest login's time (epoch ms)."""
+        rows = [IdentityRow(event.anonymous_id, event.user_id, milliseconds(event.event_time)) for event in events]
+        with write(self._engine) as connection:
+            merged = ingest_identities(connection, rows)
+            _record_progress(connection, progress, now)
+        self._refresh(merged.persons | merged.sessions)
+        newest = max((row.event_time for row in rows), default=now)
+        return dict.fromkeys(sorted(merged.persons), newest)
+
+    def store_attributes(
+        self,
+        upserts: Iterable[UserAttributes],
+        deletes: Mapping[str, int] | None = None,
+        *,
+        now: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Upsert users' attributes; `deletes` maps user_id to the time (epoch ms) at which they were taken away."""
+        rows = [UserRow(e.user_id, e.attributes, milliseconds(e.event_time)) for e in upserts]
+        rows += [UserRow(user_id, {}, time) for user_id, time in (deletes or {}).items()]
+        with write(self._engine) as connection:
+            upsert_users(connection, rows)
+            _record_progress(connection, progress, now)
 
     def store_items(
         self,
@@ -72,11 +121,11 @@ class Sink:
         """Upsert catalogue entries; `deletes` maps item_id to the time (epoch ms) at which it left the shop."""
         rows = [_item_row(event) for event in upserts]
         rows += [
-            ingest.ItemRow(item_id, "", [], "", None, available=False, updated_at=time)
+            ItemRow(item_id, "", [], "", None, available=False, updated_at=time)
             for item_id, time in (deletes or {}).items()
         ]
         with write(self._engine) as connection:
-            ingest.ingest_items(connection, rows)
+            upsert_items(connection, rows)
             _record_progress(connection, progress, now)
             # Read back: what is stored may be newer than what came.
             stored = queries.items_by_id(connection, sorted({row.item_id for row in rows}))
@@ -87,7 +136,7 @@ class Sink:
         """Keep served lists, one row an item."""
         rows = [row for event in events for row in _impression_rows(event)]
         with write(self._engine) as connection:
-            ingest.ingest_impressions(connection, rows)
+            insert_impressions(connection, rows)
             _record_progress(connection, progress, now)
 
     def refresh_trending(self, *, now: int) -> None:
@@ -119,8 +168,8 @@ def _interaction_row(event: Interaction) -> ingest.InteractionRow:
     )
 
 
-def _item_row(event: CatalogItem) -> ingest.ItemRow:
-    return ingest.ItemRow(
+def _item_row(event: CatalogItem) -> ItemRow:
+    return ItemRow(
         event.item_id,
         event.title,
         event.categories,
@@ -131,10 +180,10 @@ def _item_row(event: CatalogItem) -> ingest.ItemRow:
     )
 
 
-def _impression_rows(event: Impression) -> Iterable[ingest.ImpressionRow]:
+def _impression_rows(event: Impression) -> Iterable[ImpressionRow]:
     time = milliseconds(event.event_time)
     for item in event.items:
-        yield ingest.ImpressionRow(
+        yield ImpressionRow(
             request_id=event.request_id,
             position=item.position,
             user_id=event.user_id,

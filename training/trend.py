@@ -83,7 +83,8 @@ class Trend:
                 np.bincount(self._items, self._counts * np.exp2(-age / half_life)[place], minlength=self.num_items)
                 for half_life in self.half_lives_hours
             ]
-            features = np.log1p(np.stack(columns, axis=1)).astype(np.float32)
+            # Take-backs count from their own hour on: they may outweigh older events that have decayed.
+            features = np.log1p(np.maximum(np.stack(columns, axis=1), 0.0)).astype(np.float32)
             self._cached = (minute, torch.from_numpy(features))
         return self._cached[1]
 

@@ -11,16 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from graphstore import queries
-from graphstore.ingest import (
-    ImpressionRow,
-    Ingested,
-    InteractionRow,
-    ItemRow,
-    ingest_impressions,
-    ingest_interactions,
-    ingest_items,
-    record_progress,
-)
+from graphstore.ingest import Ingested, InteractionRow, ingest_interactions, record_progress
 from graphstore.session import migrate, open_engine, read, write
 from graphstore.tables import (
     COUNT_COLUMNS,
@@ -33,6 +24,7 @@ from graphstore.tables import (
     stream_progress,
     users,
 )
+from graphstore.upserts import ImpressionRow, ItemRow, insert_impressions, upsert_items
 
 NOW = 1_700_000_000_000
 
@@ -73,14 +65,14 @@ def test_a_batch_becomes_rows_edges_and_buckets(engine: Engine) -> None:
     assert ingest(engine, rows) == Ingested(stored=4, duplicate=0)
     found = graph(engine)
     assert found["edges"] == {
-        ("u1", "i1", 1, 0, 0, 1, 0, NOW - HOUR_MS, NOW),
-        ("u1", "i2", 0, 0, 0, 1, 0, NOW + 5, NOW + 5),
-        ("u2", "i1", 0, 0, 0, 0, 1, NOW, NOW),
+        ("u1", "i1", 1, 0, 0, 1, 0, 0, 0, NOW - HOUR_MS, NOW),
+        ("u1", "i2", 0, 0, 0, 1, 0, 0, 0, NOW + 5, NOW + 5),
+        ("u2", "i1", 0, 0, 0, 0, 1, 0, 0, NOW, NOW),
     }
     assert found["buckets"] == {
-        (NOW // HOUR_MS, "i1", 1, 0, 0, 0, 1),
-        (NOW // HOUR_MS - 1, "i1", 0, 0, 0, 1, 0),
-        (NOW // HOUR_MS, "i2", 0, 0, 0, 1, 0),
+        (NOW // HOUR_MS, "i1", 1, 0, 0, 0, 1, 0, 0),
+        (NOW // HOUR_MS - 1, "i1", 0, 0, 0, 1, 0, 0, 0),
+        (NOW // HOUR_MS, "i2", 0, 0, 0, 1, 0, 0, 0),
     }
 
 
@@ -88,7 +80,7 @@ def test_the_same_id_counts_once_within_and_across_batches(engine: Engine) -> No
     assert ingest(engine, [event("a"), event("a"), event("b")]) == Ingested(2, 1)
     assert ingest(engine, [event("b"), event("c")]) == Ingested(1, 1)
     assert ingest(engine, []) == Ingested(0, 0)
-    assert graph(engine)["edges"] == {("u", "i", 0, 0, 0, 3, 0, NOW, NOW)}
+    assert graph(engine)["edges"] == {("u", "i", 0, 0, 0, 3, 0, 0, 0, NOW, NOW)}
 
 
 def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
@@ -140,7 +132,7 @@ def test_the_newest_catalogue_row_wins_in_any_order(engine: Engine) -> None:
     new = ItemRow("i", "New", ["a", "b"], "Brand", 2.5, False, updated_at=20)
     for batch in ([new], [old], [old, new], [new, old]):
         with write(engine) as connection:
-            ingest_items(connection, batch)
+            upsert_items(connection, batch)
         with read(engine) as connection:
             (item,) = queries.all_items(connection)
         assert (item.title, item.categories, item.brand, item.price, item.available) == (
@@ -151,17 +143,17 @@ def test_the_newest_catalogue_row_wins_in_any_order(engine: Engine) -> None:
 def test_a_catalogue_row_names_an_item_that_events_brought_first(engine: Engine) -> None:
     ingest(engine, [event("a", item="i")])
     with write(engine) as connection:
-        ingest_items(connection, [ItemRow("i", "Tea", [], "", None, True, updated_at=5)])
+        upsert_items(connection, [ItemRow("i", "Tea", [], "", None, True, updated_at=5)])
         (item,) = queries.items_by_id(connection, ["i"])
     assert item.title == "Tea"
-    assert graph(engine)["edges"] == {("u", "i", 0, 0, 0, 1, 0, NOW, NOW)}
+    assert graph(engine)["edges"] == {("u", "i", 0, 0, 0, 1, 0, 0, 0, NOW, NOW)}
 
 
 def test_impressions_are_kept_once(engine: Engine) -> None:
     row = ImpressionRow("r", 0, "u", "i", "home", NOW, "m1", "champion", 0.5, 1.0, "batch")
     for batch in ([row, row._replace(position=1)], [row._replace(item_id="other")]):
         with write(engine) as connection:
-            ingest_impressions(connection, batch)
+            insert_impressions(connection, batch)
     with read(engine) as connection:
         found = connection.execute(select(impressions.c.position, impressions.c.item_id)).all()
     assert sorted(map(tuple, found)) == [(0, "i"), (1, "i")]

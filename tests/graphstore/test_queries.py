@@ -3,9 +3,10 @@
 from sqlalchemy import Engine
 
 from graphstore import queries
-from graphstore.ingest import InteractionRow, ItemRow, ingest_interactions, ingest_items
+from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import read, write
 from graphstore.tables import HOUR_MS
+from graphstore.upserts import ItemRow, upsert_items
 
 NOW = 1_700_000_000_000
 
@@ -20,7 +21,7 @@ def fill(engine: Engine) -> None:
     ]
     with write(engine) as connection:
         ingest_interactions(connection, rows, now=NOW)
-        ingest_items(connection, [ItemRow("gone", "", [], "", None, False, updated_at=NOW)])
+        upsert_items(connection, [ItemRow("gone", "", [], "", None, False, updated_at=NOW)])
 
 
 def test_histories_are_the_newest_oldest_first(engine: Engine) -> None:

@@ -10,11 +10,12 @@ import torch
 from sqlalchemy import Engine, select
 
 from graphstore.catalogue import Catalogue
-from graphstore.ingest import InteractionRow, ItemRow, ingest_interactions, ingest_items
+from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.report import get_graph_report, print_graph_report
 from graphstore.session import write
 from graphstore.snapshot import Snapshot, build_snapshot, digest, load_snapshot, time_masks
 from graphstore.tables import snapshots
+from graphstore.upserts import ItemRow, upsert_items
 
 ROWS = [
     InteractionRow("a", 3, "u1", "i1", 100),
@@ -26,8 +27,8 @@ ROWS = [
 
 def fill(engine: Engine, rows: list[InteractionRow] = ROWS) -> None:
     with write(engine) as connection:
-        ingest_items(connection, [ItemRow("i2", "Tea", ["Drinks"], "B", 2.5, True, updated_at=50)])
-        ingest_items(connection, [ItemRow("i9", "Never bought", [], "", None, True, updated_at=60)])
+        upsert_items(connection, [ItemRow("i2", "Tea", ["Drinks"], "B", 2.5, True, updated_at=50)])
+        upsert_items(connection, [ItemRow("i9", "Never bought", [], "", None, True, updated_at=60)])
         ingest_interactions(connection, rows, now=1)
 
 

@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, select
 
-from graphstore.ingest import (
-    ImpressionRow,
-    InteractionRow,
-    ItemRow,
-    ingest_impressions,
-    ingest_interactions,
-    ingest_items,
-)
+from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, attributions
+from graphstore.upserts import ImpressionRow, ItemRow, insert_impressions, upsert_items
 from monitoring.attribution import attribute
 
 NOON = 1_700_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
@@ -48,7 +42,7 @@ class Shop:
             for position, item in enumerate(items)
         ]
         with write(self.engine) as connection:
-            ingest_impressions(connection, rows)
+            insert_impressions(connection, rows)
 
     def act(
         self,
@@ -85,7 +79,7 @@ class Shop:
         """Serve `lists` lists of one item at `time`, the first `clicked` of them with a click."""
         ids = [f"{model}-{time}-{number}" for number in range(lists)]
         with write(self.engine) as connection:
-            ingest_impressions(
+            insert_impressions(
                 connection,
                 [ImpressionRow(i, 0, "u1", "apple", "home", time, model, "a", 1.0, 1.0, "model") for i in ids],
             )
@@ -115,7 +109,7 @@ class Shop:
             for k in range(events)
         ]
         with write(self.engine) as connection:
-            ingest_items(connection, catalogue)
+            upsert_items(connection, catalogue)
             ingest_interactions(connection, rows, now=end)
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from graphstore.ingest import ItemRow, ingest_items
 from graphstore.session import read, write
+from graphstore.upserts import ItemRow, upsert_items
 from monitoring.traffic import ACTIVITY_BOUND, OTHER, TOP, drift_windows, read_traffic
 from monitoring.windows import Window
 
@@ -20,7 +20,7 @@ def traffic(shop, reference, current, sample_rows=1000):
 
 def test_the_columns_of_a_known_day(shop):
     with write(shop.engine) as connection:
-        ingest_items(connection, [ItemRow("apple", "", ["fruit", "red"], "", 3.0, True, 1)])
+        upsert_items(connection, [ItemRow("apple", "", ["fruit", "red"], "", 3.0, True, 1)])
     shop.act("view", "apple", time=shop.now, user="ann")
     shop.act("purchase", "apple", time=shop.now + 5 * HOUR_MS, user="ann")
     shop.act("click", "nut", time=shop.now + 5 * HOUR_MS, user="ben")

@@ -1,0 +1,133 @@
+"""Logins: an anonymous session turns out to be somebody, and all that it did, before and after, becomes theirs.
+
+Arrives: rows of the topic `identities`. Leaves: `identities`, and `users.person_key` of every session concerned. Next:
+`graphstore.queries` and `graphstore.snapshot` read a person's sessions together.
+
+The earliest login of a session holds (ties by user_id), so each id has at most one parent and a late row can only
+bring an earlier one: a minimum, which no order of arrival changes. A person is the end of the chain of parents; ids
+that log in as each other in a circle are the smallest of them. Nothing else moves: interactions and edges keep the id
+that the shop sent. Rejected: rewriting their user keys, which cannot be undone when an earlier login turns up.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from graphstore.batch import execute_many, lock_writers
+from graphstore.state import people_changed
+from graphstore.tables import identities, users
+from graphstore.upserts import erased_of
+
+
+class IdentityRow(NamedTuple):
+    """A session's login, `event_time` in epoch ms."""
+
+    anonymous_id: str
+    user_id: str
+    event_time: int
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Whom a batch of logins concerns: their lists and hot keys are to be made anew."""
+
+    persons: set[str]
+    sessions: set[str]
+    """Ids that belong to one of the persons."""
+
+
+_UPSERT = """
+INSERT INTO identities (anonymous_id, user_id, event_time) VALUES ({values})
+ON CONFLICT (anonymous_id) DO UPDATE SET user_id = excluded.user_id, event_time = excluded.event_time
+WHERE (excluded.event_time, excluded.user_id) < (identities.event_time, identities.user_id)
+"""
+
+
+def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Merged:
+    """Take logins; the caller owns the transaction. A repeated login names its persons again and changes nothing.
+
+    Logins of, or as, a forgotten user are dropped: the tombstone keeps out what would bring them back.
+    """
+    lock_writers(connection, shared=False)  # an event ingested beside it would miss, or be missed by, the login
+    gone = erased_of(connection, [user for row in rows for user in row[:2]])
+    rows = [row for row in sorted(rows) if row.anonymous_id != row.user_id and gone.isdisjoint(row[:2])]
+    if not rows:
+        return Merged(set(), set())
+    ids = {user for row in rows for user in row[:2]}
+    before = set(_persons_of(connection, ids).values())
+    execute_many(connection, _UPSERT, rows)
+    moved = _descendants(connection, {row.anonymous_id for row in rows})
+    persons = resolve(_ancestors(connection, moved), moved)
+    if _assign(connection, persons):
+        people_changed(connection)
+    return Merged(persons=before | set(persons.values()), sessions=moved - set(persons.values()))
+
+
+def resolve(parents: Mapping[str, str], ids: Iterable[str]) -> dict[str, str]:
+    """The person of each id, itself where it has no parent: the end of its chain, or the smallest of a circle."""
+    found: dict[str, str] = {}
+    for start in ids:
+        path: list[str] = []
+        current = start
+        while current not in found and current not in path and current in parents:
+            path.append(current)
+            current = parents[current]
+        circle = path[path.index(current) :] if current in path else []
+        person = min(circle) if circle else found.get(current, current)
+        found |= dict.fromkeys([*path, start], person)
+    return {user: found[user] for user in ids}
+
+
+def _persons_of(connection: Connection, ids: set[str]) -> dict[str, str]:
+    person = users.alias()
+    query = (
+        select(users.c.user_id, person.c.user_id)
+        .join(person, person.c.user_key == users.c.person_key, isouter=True)
+        .where(users.c.user_id.in_(ids))
+    )
+    return {row[0]: row[1] or row[0] for row in connection.execute(query)}
+
+
+def _descendants(connection: Connection, ids: set[str]) -> set[str]:
+    """The ids and every session whose chain leads through one of them."""
+    found, edge = set(ids), set(ids)
+    while edge:
+        edge = set(connection.scalars(select(identities.c.anonymous_id).where(identities.c.user_id.in_(edge)))) - found
+        found |= edge
+    return found
+
+
+def _ancestors(connection: Connection, ids: set[str]) -> dict[str, str]:
+    """The parents of the ids, theirs, and so on."""
+    parents: dict[str, str] = {}
+    edge = set(ids)
+    while edge:
+        query = select(identities.c.anonymous_id, identities.c.user_id).where(identities.c.anonymous_id.in_(edge))
+        rows = connection.execute(query).all()
+        parents |= {row.anonymous_id: row.user_id for row in rows}
+        edge = {row.user_id for row in rows} - parents.keys()
+    return parents
+
+
+def _assign(connection: Connection, persons: Mapping[str, str]) -> bool:
+    """Write each session's person; whether anything changed. Users not seen before get their row."""
+    names = sorted(persons.keys() | set(persons.values()))
+    known = {row.user_id: row for row in connection.execute(select(users).where(users.c.user_id.in_(names)))}
+    new = [{"user_id": name} for name in names if name not in known]
+    if new:
+        connection.execute(insert(users), new)
+    keys = dict(
+        connection.execute(select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(names))).tuples()
+    )
+    wanted = {user: None if person == user else keys[person] for user, person in persons.items()}
+    changed = [
+        {"key": keys[user], "person": person}
+        for user, person in sorted(wanted.items())
+        if user not in known or known[user].person_key != person
+    ]
+    if changed:
+        statement = update(users).where(users.c.user_key == bindparam("key")).values(person_key=bindparam("person"))
+        connection.execute(statement, changed)
+    return bool(changed)

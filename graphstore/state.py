@@ -1,0 +1,33 @@
+"""The single numbers that the store remembers about itself, in `store_state`.
+
+Arrives: a name of `graphstore.tables`. Leaves: its value, 0 where it was never set.
+"""
+
+from sqlalchemy import Connection, select
+
+from graphstore.batch import execute_many
+from graphstore.tables import PEOPLE_GENERATION, store_state
+
+_SET = """
+INSERT INTO store_state (name, value) VALUES ({values})
+ON CONFLICT (name) DO UPDATE SET value = {greatest}(store_state.value, excluded.value)
+"""
+_RAISE = """
+INSERT INTO store_state (name, value) VALUES ({values})
+ON CONFLICT (name) DO UPDATE SET value = store_state.value + excluded.value
+"""
+
+
+def get_states(connection: Connection) -> dict[str, int]:
+    """Every number by name; a name that was never set is missing."""
+    return {row.name: row.value for row in connection.execute(select(store_state))}
+
+
+def raise_to(connection: Connection, name: str, value: int) -> None:
+    """Set a number, never lower than it is."""
+    execute_many(connection, _SET, [(name, value)])
+
+
+def people_changed(connection: Connection) -> None:
+    """Count a change of who is whom: a login, an erasure."""
+    execute_many(connection, _RAISE, [(PEOPLE_GENERATION, 1)])

@@ -1,0 +1,111 @@
+"""Nodes and served lists: items, users' attributes, impressions; each statement idempotent, the newest word wins.
+
+Arrives: rows of the topics `catalog`, `users` and `impressions`. Leaves: rows of `items`, `users`, `impressions`.
+Next: `graphstore.hot` for what readers need of an item.
+
+Of two words with the same time the greater content wins (for an item: gone before available), so that no order of
+arrival changes a row.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from graphstore.batch import execute_many
+from graphstore.tables import erasures
+
+
+class ItemRow(NamedTuple):
+    """A catalogue entry; `available` False is how a delete arrives."""
+
+    item_id: str
+    title: str
+    categories: list[str]
+    brand: str
+    price: float | None
+    available: bool
+    updated_at: int
+
+
+class UserRow(NamedTuple):
+    """A user's attributes, whole; none at all is how a delete arrives."""
+
+    user_id: str
+    attributes: dict[str, str | int | float | bool]
+    updated_at: int
+
+
+class ImpressionRow(NamedTuple):
+    """One item at one position of one served list."""
+
+    request_id: str
+    position: int
+    user_id: str
+    item_id: str
+    slot: str
+    event_time: int
+    model_version: str
+    variant: str
+    score: float
+    propensity: float
+    source: str
+
+
+_ITEM_ORDER = (
+    "{row}.updated_at, NOT {row}.available, {row}.title, {row}.categories, {row}.brand, COALESCE({row}.price, -1)"
+)
+_UPSERT_ITEMS = f"""
+INSERT INTO items (item_id, title, categories, brand, price, available, updated_at) VALUES ({{values}})
+ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, categories = excluded.categories,
+    brand = excluded.brand, price = excluded.price, available = excluded.available, updated_at = excluded.updated_at
+WHERE ({_ITEM_ORDER.format(row="excluded")}) > ({_ITEM_ORDER.format(row="items")})
+"""
+_UPSERT_USERS = """
+INSERT INTO users (user_id, attributes, updated_at) VALUES ({values})
+ON CONFLICT (user_id) DO UPDATE SET attributes = excluded.attributes, updated_at = excluded.updated_at
+WHERE (excluded.updated_at, excluded.attributes) > (users.updated_at, users.attributes)
+"""
+_INSERT_IMPRESSIONS = f"""
+INSERT INTO impressions ({", ".join(ImpressionRow._fields)}) VALUES ({{values}})
+ON CONFLICT (request_id, position) DO NOTHING
+"""
+
+
+def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
+    """Take catalogue entries; the newest `updated_at` wins, whatever the order of arrival."""
+    values = [
+        (row.item_id, row.title, _json(row.categories), row.brand, row.price, row.available, row.updated_at)
+        for row in sorted(rows, key=lambda row: row.item_id)
+    ]
+    execute_many(connection, _UPSERT_ITEMS, values)
+
+
+def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
+    """Take users' attributes; the newest `updated_at` wins. Those of forgotten users are dropped."""
+    gone = erased_of(connection, [row.user_id for row in rows])
+    values = [
+        (row.user_id, _json(row.attributes), row.updated_at)
+        for row in sorted(rows, key=lambda row: row.user_id)
+        if row.user_id not in gone
+    ]
+    execute_many(connection, _UPSERT_USERS, values)
+
+
+def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) -> None:
+    """Store served lists; a repeated (request, position) is left as it is. Those of forgotten users are dropped."""
+    gone = erased_of(connection, [row.user_id for row in rows])
+    execute_many(connection, _INSERT_IMPRESSIONS, sorted(row for row in rows if row.user_id not in gone))
+
+
+def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:
+    """Those of the users who were forgotten."""
+    if not user_ids:
+        return set()
+    query = select(erasures.c.user_id).where(erasures.c.user_id.in_(set(user_ids)))
+    return set(connection.scalars(query))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
