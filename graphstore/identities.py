@@ -65,10 +65,14 @@ def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Me
     return Merged(persons=before | set(persons.values()), sessions=moved - set(persons.values()))
 
 
-def resolve(parents: Mapping[str, str], ids: Iterable[str]) -> dict[str, str]:
-    """The person of each id, itself where it has no parent: the end of its chain, or the smallest of a circle."""
+def resolve(parents: Mapping[str, str], ids: Iterable[str] | None = None) -> dict[str, str]:
+    """The person of each id (default: of all that have a parent): the end of its chain, or the smallest of a circle.
+
+    An id without a parent is its own person.
+    """
     found: dict[str, str] = {}
-    for start in ids:
+    asked = list(parents if ids is None else ids)
+    for start in asked:
         path: list[str] = []
         current = start
         while current not in found and current not in path and current in parents:
@@ -77,7 +81,7 @@ def resolve(parents: Mapping[str, str], ids: Iterable[str]) -> dict[str, str]:
         circle = path[path.index(current) :] if current in path else []
         person = min(circle) if circle else found.get(current, current)
         found |= dict.fromkeys([*path, start], person)
-    return {user: found[user] for user in ids}
+    return {user: found[user] for user in asked}
 
 
 def _persons_of(connection: Connection, ids: set[str]) -> dict[str, str]:
@@ -118,9 +122,8 @@ def _assign(connection: Connection, persons: Mapping[str, str]) -> bool:
     new = [{"user_id": name} for name in names if name not in known]
     if new:
         connection.execute(insert(users), new)
-    keys = dict(
-        connection.execute(select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(names))).tuples()
-    )
+    rows = connection.execute(select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(names)))
+    keys = {row.user_id: row.user_key for row in rows}
     wanted = {user: None if person == user else keys[person] for user, person in persons.items()}
     changed = [
         {"key": keys[user], "person": person}

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphstore.catalogue import Catalogue
-from graphstore.snapshot import TEST_SHARE, VALIDATION_SHARE, Snapshot
+from graphstore.graph import TEST_SHARE, VALIDATION_SHARE
+from graphstore.snapshot_files import Snapshot
 from training.histories import EventLog, IntArray
 
 REPEAT_SHARE = 0.2

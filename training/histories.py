@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from graphstore.snapshot import Snapshot
+    from graphstore.snapshot_files import Snapshot
 
 IntArray = npt.NDArray[np.int64]
 

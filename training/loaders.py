@@ -13,7 +13,8 @@ from torch_geometric.data import HeteroData
 from torch_geometric.loader import LinkLoader
 from torch_geometric.sampler import NegativeSampling
 
-from graphstore.snapshot import INTERACTS, Snapshot
+from graphstore.graph import INTERACTS
+from graphstore.snapshot_files import Snapshot
 from training.sampler import INTERACTED_BY, TemporalNeighborSampler
 
 

@@ -26,7 +26,7 @@ from torch_geometric.sampler import (
 )
 from torch_geometric.sampler.neighbor_sampler import edge_sample
 
-from graphstore.snapshot import INTERACTS
+from graphstore.graph import INTERACTS
 from training.histories import IntArray
 
 INTERACTED_BY = ("item", "rev_interacts", "user")

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from graphstore.catalogue import Catalogue
-from graphstore.snapshot import Snapshot
+from graphstore.snapshot_files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines import Baseline, tuned_baselines
 from training.bundle import load_bundle

@@ -1,5 +1,6 @@
 """The store's laws: each event once, whatever the order, the batching and the repetition."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, insert, select
 
 from graphstore import queries
 from graphstore.ingest import Ingested, InteractionRow, ingest_interactions, record_progress
 from graphstore.session import migrate, open_engine, read, write
+from graphstore.state import raise_to
 from graphstore.tables import (
+    COMPACTION_HORIZON,
     COUNT_COLUMNS,
     HOUR_MS,
     edges,
+    erasures,
     impressions,
     interactions,
     item_buckets,
@@ -24,7 +28,7 @@ from graphstore.tables import (
     stream_progress,
     users,
 )
-from graphstore.upserts import ImpressionRow, ItemRow, insert_impressions, upsert_items
+from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
 
 NOW = 1_700_000_000_000
 
@@ -98,7 +102,7 @@ events = st.lists(
         st.sampled_from(["u1", "u2"]),
         st.sampled_from(["i1", "i2", "i3"]),
         st.integers(NOW - 3 * HOUR_MS, NOW),
-        st.integers(0, 4),
+        st.integers(0, 6),
     ),
     unique_by=lambda row: row.event_id,
     max_size=12,
@@ -166,3 +170,57 @@ def test_progress_never_moves_back(engine: Engine) -> None:
     with read(engine) as connection:
         query = select(stream_progress.c.partition, stream_progress.c.next_offset)
         assert {tuple(row) for row in connection.execute(query)} == {(0, 10), (1, 6)}
+
+
+def test_of_two_words_with_one_time_the_same_wins_in_any_order(engine: Engine) -> None:
+    rows = [
+        ItemRow("i", "Tea", ["a"], "", None, True, updated_at=10),
+        ItemRow("i", "Tea", ["a"], "", 2.0, True, updated_at=10),
+        ItemRow("i", "", [], "", None, False, updated_at=10),
+    ]
+    for order in itertools.permutations(rows):
+        with write(engine) as connection:
+            connection.execute(delete(items))
+            for row in order:
+                upsert_items(connection, [row])
+            (found,) = queries.all_items(connection)
+        assert not found.available
+
+
+def test_users_attributes_are_replaced_by_the_newest(engine: Engine) -> None:
+    rows = [UserRow("u", {"city": "Köln", "age": 40}, 10), UserRow("u", {}, 20), UserRow("v", {"b": 1, "a": True}, 5)]
+    for order in itertools.permutations(rows):
+        with write(engine) as connection:
+            connection.execute(delete(users))
+            upsert_users(connection, order)
+            found = connection.execute(select(users.c.user_id, users.c.attributes, users.c.updated_at)).all()
+        assert sorted(map(tuple, found)) == [("u", "{}", 20), ("v", '{"a": true, "b": 1}', 5)]
+
+
+def test_a_forgotten_user_stays_forgotten(engine: Engine) -> None:
+    with write(engine) as connection:
+        connection.execute(insert(erasures).values(user_id="gone", requested_at=NOW))
+    done = ingest(engine, [event("a", user="gone"), event("b"), event("b")])
+    assert (done.stored, done.duplicate, done.erased, done.erased_users) == (1, 1, 1, {"gone"})
+    shown = ImpressionRow("r", 0, "gone", "i", "home", NOW, "m1", "champion", 0.5, 1.0, "batch")
+    with write(engine) as connection:
+        upsert_users(connection, [UserRow("gone", {"a": 1}, NOW)])
+        insert_impressions(connection, [shown])
+        assert [name for _, name in queries.all_users(connection)] == ["u"]
+        assert connection.execute(select(impressions)).all() == []
+
+
+def test_behind_the_horizon_a_duplicate_is_known_and_a_late_event_refused(engine: Engine) -> None:
+    ingest(engine, [event("old", time=NOW - 10)])
+    with write(engine) as connection:
+        raise_to(connection, COMPACTION_HORIZON, NOW)
+    done = ingest(engine, [event("old", time=NOW - 10), event("late", time=NOW - 5), event("new", time=NOW)])
+    assert (done.stored, done.duplicate, done.late) == (1, 1, frozenset({"late"}))
+
+
+def test_a_take_back_counts_and_weighs_nothing_itself(engine: Engine) -> None:
+    ingest(engine, [event("a"), event("b", kind=5), event("c", user="v"), event("d", user="v", item="j", kind=0)])
+    assert ("u", "i", 0, 0, 0, 1, 0, 1, 0, NOW, NOW) in graph(engine)["edges"]
+    with read(engine) as connection:
+        assert queries.user_history(connection, "u", 10) == []
+        assert queries.trending(connection, since_ms=0, limit=5) == [("i", 1), ("j", 1)]

@@ -1,20 +1,27 @@
 """Snapshots: the same pair gives the same files, time cuts where it should, and a late event makes a new one."""
 
 import json
+import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from graphstore.catalogue import Catalogue
+from graphstore.eventlog import Events, Seen, read_events
+from graphstore.graph import time_masks
+from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.report import get_graph_report, print_graph_report
-from graphstore.session import write
-from graphstore.snapshot import Snapshot, build_snapshot, digest, load_snapshot, time_masks
-from graphstore.tables import snapshots
+from graphstore.session import open_engine, write
+from graphstore.snapshot import BeforeCompaction, build_snapshot, erase_users
+from graphstore.snapshot_files import Snapshot, digest, load_events, load_snapshot, place
+from graphstore.state import raise_to
+from graphstore.tables import COMPACTION_HORIZON, erasures, snapshots
 from graphstore.upserts import ItemRow, upsert_items
 
 ROWS = [
@@ -142,3 +149,136 @@ def test_the_report_counts_what_is_there(engine: Engine, tmp_path: Path, capsys:
     assert json.loads((snapshot.path / "report.json").read_text()) == report
     print_graph_report(snapshot)
     assert "density" in capsys.readouterr().out
+
+
+def random_world(engine: Engine, rng: random.Random, count: int, prefix: str) -> None:
+    rows = [
+        InteractionRow(
+            f"{prefix}{number}",
+            rng.choices(range(7), weights=[5, 1, 1, 5, 1, 1, 1])[0],
+            f"u{rng.randrange(6)}",
+            f"i{rng.randrange(5)}",
+            rng.randrange(1, 1000),
+            value=rng.choice([None, 3.5]),
+            quantity=rng.choice([None, 1, 4]),
+        )
+        for number in range(count)
+    ]
+    with write(engine) as connection:
+        ingest_interactions(connection, rows, now=1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_from_its_parent_is_the_one_from_scratch_bit_for_bit(
+    engine: Engine, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    fill(engine)
+    for step in range(4):
+        random_world(engine, rng, 40, f"{step}-")
+        if step == 1:
+            with write(engine) as connection:
+                ingest_identities(connection, [IdentityRow("u1", "u2", 400), IdentityRow("u4", "u0", 900)])
+        for as_of in (rng.randrange(1, 1100), rng.randrange(1, 1100)):  # back and forth in time
+            grown = build(engine, tmp_path / "grown", as_of=as_of)
+            alone = build(engine, tmp_path / f"alone-{step}-{as_of}", as_of=as_of)
+            assert grown.snapshot_id == alone.snapshot_id
+            if step > 1 or as_of <= 400:  # logins have no history: what was built before them does not have them
+                assert digest(grown.path) == digest(alone.path)
+
+
+def test_only_new_rows_are_read(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(engine)
+    build(engine, tmp_path, as_of=250)
+    read_rows = []
+
+    def counting(connection: Connection, seen: Seen, *, parent: Seen | None = None) -> Events:
+        events = read_events(connection, seen, parent=parent)
+        read_rows.append(events["time"].tolist())
+        return events
+
+    monkeypatch.setattr("graphstore.snapshot.read_events", counting)
+    with write(engine) as connection:
+        ingest_interactions(connection, [InteractionRow("late", 3, "u1", "i3", 150)], now=2)
+    assert build(engine, tmp_path, as_of=350).num_events == 4
+    assert read_rows == [[150, 300]]  # a late one, and the one between the two times
+
+
+def test_what_was_taken_back_is_no_edge(engine: Engine, tmp_path: Path) -> None:
+    bought = [InteractionRow("a", 3, "u1", "i1", 100, quantity=4), InteractionRow("b", 3, "u1", "i2", 110)]
+    returned = [InteractionRow("c", 5, "u1", "i1", 200, quantity=1), InteractionRow("d", 6, "u1", "i2", 210)]
+    fill(engine, bought + returned)
+    assert build(engine, tmp_path, as_of=150).events.edge_weight.tolist() == [4.0, 4.0]  # it had not happened yet
+    later = build(engine, tmp_path, as_of=300)
+    assert later.events.edge_time.tolist() == [100]
+    assert later.events.edge_weight.tolist() == later.events.y.tolist() == [3.0]
+
+
+def test_sessions_belong_to_their_person_from_the_login_on(engine: Engine, tmp_path: Path) -> None:
+    fill(engine)
+    with write(engine) as connection:
+        ingest_identities(connection, [IdentityRow("u1", "u2", 350)])
+    assert build(engine, tmp_path, as_of=350).user_ids == ["u1", "u2"]
+    later = build(engine, tmp_path, as_of=1000)
+    assert later.user_ids == ["u2"]
+    assert later.num_events == 4
+
+
+def test_a_forgotten_user_leaves_the_snapshot_as_if_never_there(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, [*ROWS, InteractionRow("e", 3, "s1", "i1", 250), InteractionRow("f", 5, "s1", "i1", 260)])
+    with write(engine) as connection:
+        ingest_identities(connection, [IdentityRow("s1", "u1", 10)])
+    snapshot = build(engine, tmp_path, as_of=1000)
+    assert erase_users(snapshot.path, ["u1", "s1"]) == 4
+    left = load_snapshot(snapshot.path)
+    assert (left.user_ids, left.num_events) == (["u2"], 2)
+    assert not any(b"u1" in file.read_bytes() or b"s1" in file.read_bytes() for file in left.path.glob("*.json"))
+    assert erase_users(snapshot.path, ["u1"]) == 0
+    events, sessions = load_events(left.path) or (None, None)
+    assert events is not None
+    assert sessions is not None
+    assert (len(events), len(sessions)) == (2, 0)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [left.path.name]
+
+
+def test_who_is_forgotten_while_a_snapshot_is_read_is_not_in_it(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine)
+
+    def late(temporary: Path, path: Path, *, replace: bool = False) -> None:
+        if not replace:
+            with write(engine) as connection:
+                connection.execute(insert(erasures).values(user_id="u1", requested_at=1))
+        place(temporary, path, replace=replace)
+
+    monkeypatch.setattr("graphstore.snapshot.place", late)
+    assert build(engine, tmp_path, as_of=1000).user_ids == ["u2"]
+
+
+def test_a_row_that_commits_late_is_waited_for(database_url: str, tmp_path: Path) -> None:
+    if not database_url.startswith("postgresql"):
+        pytest.skip("SQLite has one writer at a time: no row commits behind a newer one")
+    slow, quick, reader = (open_engine(database_url) for _ in range(3))
+    with ThreadPoolExecutor(1) as pool:
+        with write(slow) as connection:
+            ingest_interactions(connection, [InteractionRow("slow", 3, "u1", "i1", 100)], now=1)
+            with write(quick) as other:
+                ingest_interactions(other, [InteractionRow("quick", 3, "u2", "i2", 200)], now=1)
+            building = pool.submit(build, reader, tmp_path, 1000)
+            with pytest.raises(TimeoutError):
+                building.result(timeout=0.5)
+        assert building.result(timeout=30).num_events == 2
+    for engine in (slow, quick, reader):
+        engine.dispose()
+
+
+def test_before_the_compaction_there_is_no_way_back(engine: Engine, tmp_path: Path) -> None:
+    fill(engine)
+    old = build(engine, tmp_path, as_of=250)
+    with write(engine) as connection:
+        raise_to(connection, COMPACTION_HORIZON, 300)
+    assert build(engine, tmp_path, as_of=250).snapshot_id == old.snapshot_id  # it was made in time
+    with pytest.raises(BeforeCompaction, match="thinned out"):
+        build(engine, tmp_path, as_of=240)
+    assert build(engine, tmp_path, as_of=1000).compaction_horizon == 300

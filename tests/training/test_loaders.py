@@ -9,7 +9,8 @@ from torch_geometric.data import HeteroData
 from torch_geometric.sampler import NegativeSampling
 
 from graphstore.catalogue import Catalogue
-from graphstore.snapshot import INTERACTS, Snapshot, time_masks
+from graphstore.graph import INTERACTS, time_masks
+from graphstore.snapshot_files import Snapshot
 from tests.training.checkerboard import checkerboard
 from training.loaders import bipartite_data, get_data_loaders
 from training.sampler import INTERACTED_BY

@@ -10,7 +10,7 @@ from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.nn import SAGEConv
 from torch_geometric.sampler import EdgeSamplerInput, NodeSamplerInput
 
-from graphstore.snapshot import INTERACTS
+from graphstore.graph import INTERACTS
 from training.sampler import INTERACTED_BY, TemporalNeighborSampler
 
 NUM_USERS, NUM_ITEMS, NUM_EVENTS = 12, 15, 150

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import insert
 
 from graphstore.session import write
-from graphstore.snapshot import Snapshot, build_snapshot
+from graphstore.snapshot import build_snapshot
+from graphstore.snapshot_files import Snapshot
 from graphstore.tables import interactions, items
 from tests.training import toy_shop
 from training.baselines import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY

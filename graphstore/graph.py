@@ -1,0 +1,68 @@
+"""The graph of a set of events, as a PyTorch Geometric `HeteroData`.
+
+Arrives: events and sessions of `graphstore.eventlog`, the items' order and features. Leaves: nodes, edges, labels and
+masks. Next: `graphstore.snapshot` keeps it.
+
+Edges are events, one edge an interaction and in event order, because the causal user tower and the trend need each
+event's own time; `graphstore.queries` reads the aggregated `edges` where one edge a pair is enough. Purchases that
+were taken back whole, and the take-backs themselves, are no edges.
+"""
+
+import numpy as np
+import torch
+from torch_geometric.data import HeteroData
+
+from graphstore.eventlog import Events, IntArray, persons_of
+from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
+from graphstore.takebacks import standing
+
+VALIDATION_SHARE = 0.1
+TEST_SHARE = 0.1
+
+INTERACTS = ("user", "interacts", "item")
+_RATING = EVENT_TYPES.index("rating")
+_WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
+
+
+def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch.Tensor) -> tuple[HeteroData, IntArray]:
+    """The graph, and the user keys in the order of its user nodes.
+
+    `item_keys` [num_items], ascending, hold every item of the events; `x` [num_items, width] are their features.
+    """
+    user_keys = persons_of(events["user"], sessions)
+    kinds = events["type"].astype(np.int64)
+    shares = standing(user_keys, events["item"], kinds, events["quantity"].astype(np.float64))
+    stands = shares > 0
+    weights = (_WEIGHTS[kinds] * shares).astype(np.float32)[stands]
+    kept = events[stands]
+    nodes, users = np.unique(user_keys[stands], return_inverse=True)
+    graph = HeteroData()
+    graph["user"].num_nodes = len(nodes)
+    graph["item"].num_nodes = len(item_keys)
+    graph["item"].x = x.to(torch.float32)
+    edges = graph[INTERACTS]
+    edges.edge_index = torch.from_numpy(np.stack([users.ravel(), np.searchsorted(item_keys, kept["item"])]))
+    edges.edge_time = torch.from_numpy(kept["time"].astype(np.int64))
+    edges.edge_type_code = torch.from_numpy(kept["type"].astype(np.int8))
+    edges.edge_weight = torch.from_numpy(weights)
+    rated = (kept["type"] == _RATING) & np.isfinite(kept["value"])
+    edges.y = torch.from_numpy(np.where(rated, kept["value"], weights).astype(np.float32))
+    edges.train_mask, edges.val_mask, edges.test_mask = time_masks(edges.edge_time)
+    return graph, nodes
+
+
+def time_masks(
+    edge_time: torch.Tensor, validation_share: float = VALIDATION_SHARE, test_share: float = TEST_SHARE
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Train, validation and test masks `[num_events]` of events sorted by time: the last shares, cut between times.
+
+    Events of one instant (a basket) stay on one side of a cut.
+    """
+    n = edge_time.numel()
+    if n == 0:
+        empty = torch.zeros(0, dtype=torch.bool)
+        return empty, empty.clone(), empty.clone()
+    first_val, first_test = (
+        edge_time[min(int(n * share), n - 1)] for share in (1 - validation_share - test_share, 1 - test_share)
+    )
+    return edge_time < first_val, (edge_time >= first_val) & (edge_time < first_test), edge_time >= first_test

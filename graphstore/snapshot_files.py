@@ -1,0 +1,193 @@
+"""A snapshot's directory: every file of it, written whole, read without pickle.
+
+Arrives: a `Snapshot` and the events behind it. Leaves: `snapshots/<snapshot_id>/`, and the same read again. Next:
+`graphstore.snapshot`, and whoever loads one.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
+
+from graphstore.catalogue import Catalogue
+from graphstore.eventlog import EVENT, Events, IntArray, Seen
+from graphstore.graph import INTERACTS
+from graphstore.report import get_graph_report
+
+EVENTS_FILE = "events.npy"
+SESSIONS_FILE = "sessions.npy"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A graph as of a time. Events are sorted by (event_time, ingestion), so a time window is a slice."""
+
+    snapshot_id: str
+    path: Path
+    as_of: int
+    """Epoch milliseconds: only events strictly before it are in the graph."""
+    last_interaction_key: int
+    graph: HeteroData
+    """`user.num_nodes`; `item.x` [num_items, width]; on (user, interacts, item): `edge_index` [2, num_events],
+    `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in EVENT_TYPES), `edge_weight`
+    [num_events] float32, `y` [num_events] float32 (rating, else weight), `train_mask`, `val_mask`, `test_mask`."""
+    user_ids: list[str]
+    item_ids: list[str]
+    user_keys: npt.NDArray[np.int64]
+    item_keys: npt.NDArray[np.int64]
+    catalogue: Catalogue
+    compaction_horizon: int = 0
+    """Epoch milliseconds: of older interactions only the last of each kind were there any more; 0: all were."""
+    known_users: dict[str, int] = field(default_factory=dict)
+    """user_key by id of everybody whose events were read: sessions, too, and who took everything back."""
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def events(self) -> EdgeStorage:
+        """The store of (user, interacts, item), sorted by time."""
+        return self.graph[INTERACTS]
+
+    @property
+    def num_events(self) -> int:
+        return int(self.events.edge_index.size(1))
+
+    @property
+    def seen(self) -> Seen:
+        """Which rows it has read."""
+        return Seen(self.as_of, self.last_interaction_key)
+
+
+def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Path:
+    """Write everything to a temporary directory beside the final one; its path. `place` puts it where it belongs."""
+    temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
+    temporary.mkdir(parents=True)
+    edges = snapshot.events
+    np.save(temporary / EVENTS_FILE, events, allow_pickle=False)
+    np.save(temporary / SESSIONS_FILE, sessions, allow_pickle=False)
+    torch.save(snapshot.graph.to_dict(), temporary / "processed_graph.pt")
+    torch.save(edges.edge_index, temporary / "edge_index.pt")
+    torch.save(snapshot.graph["item"].x, temporary / "features.pt")
+    torch.save(edges.y, temporary / "labels.pt")
+    _dump(
+        temporary / "mappings.json",
+        {
+            "user2id": {name: i for i, name in enumerate(snapshot.user_ids)},
+            "item2id": {name: i for i, name in enumerate(snapshot.item_ids)},
+            "user_keys": snapshot.user_keys.tolist(),
+            "item_keys": snapshot.item_keys.tolist(),
+            "known_users": snapshot.known_users,
+        },
+    )
+    catalogue = snapshot.catalogue
+    _dump(
+        temporary / "catalogue.json",
+        {
+            "titles": catalogue.titles,
+            "categories": catalogue.categories,
+            "brands": catalogue.brands,
+            "prices": [None if np.isnan(price) else float(price) for price in catalogue.prices],
+            "available": catalogue.available.tolist(),
+        },
+    )
+    _dump(
+        temporary / "meta.json",
+        {
+            "as_of": snapshot.as_of,
+            "last_interaction_key": snapshot.last_interaction_key,
+            "compaction_horizon": snapshot.compaction_horizon,
+        },
+    )
+    _dump(temporary / "report.json", get_graph_report(snapshot, render_as="dict"))
+    return temporary
+
+
+def place(temporary: Path, path: Path, *, replace: bool = False) -> None:
+    """Rename a whole directory to its name. Where there is one already it stays, or makes room (`replace`)."""
+    outgoing = path.with_name(f".erased.{path.name}.{uuid.uuid4().hex}")
+    if replace and path.exists():
+        path.rename(outgoing)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(temporary)  # another process built the same pair first: equal by construction
+    shutil.rmtree(outgoing, ignore_errors=True)
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False))
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """The snapshot in the directory `path`; raises `FileNotFoundError` where there is none."""
+    if not (path / "meta.json").exists():
+        raise FileNotFoundError(f"no snapshot at {path}")
+    meta = json.loads((path / "meta.json").read_text())
+    mappings = json.loads((path / "mappings.json").read_text())
+    catalogue = json.loads((path / "catalogue.json").read_text())
+    graph = HeteroData.from_dict(torch.load(path / "processed_graph.pt", weights_only=True))
+    return Snapshot(
+        snapshot_id=path.name,
+        path=path,
+        as_of=meta["as_of"],
+        last_interaction_key=meta["last_interaction_key"],
+        compaction_horizon=meta.get("compaction_horizon", 0),
+        graph=graph,
+        user_ids=list(mappings["user2id"]),
+        item_ids=list(mappings["item2id"]),
+        user_keys=np.array(mappings["user_keys"], dtype=np.int64),
+        item_keys=np.array(mappings["item_keys"], dtype=np.int64),
+        catalogue=Catalogue(
+            titles=catalogue["titles"],
+            categories=catalogue["categories"],
+            brands=catalogue["brands"],
+            prices=np.array([np.nan if p is None else p for p in catalogue["prices"]], dtype=np.float32),
+            available=np.array(catalogue["available"], dtype=np.bool_),
+        ),
+        known_users=mappings.get("known_users", {}),
+    )
+
+
+def load_events(path: Path) -> tuple[Events, IntArray] | None:
+    """The events [num_events] and sessions [num_sessions, 2] behind a snapshot; None in one of an older form."""
+    if not (path / EVENTS_FILE).exists():
+        return None
+    events = np.load(path / EVENTS_FILE, allow_pickle=False)
+    if events.dtype != EVENT:
+        return None
+    return events, np.load(path / SESSIONS_FILE, allow_pickle=False)
+
+
+def snapshots_in(directory: Path) -> Iterator[tuple[Seen, Path]]:
+    """Every whole snapshot of a directory with what it saw, oldest first."""
+    for path in sorted(directory.glob("s*-*")) if directory.exists() else []:
+        as_of, _, last_key = path.name.removeprefix("s").partition("-")
+        if as_of.isdecimal() and last_key.isdecimal():
+            yield Seen(int(as_of), int(last_key)), path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over every file of a snapshot, for the promise "bit for bit"."""
+    total = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        total.update(file.name.encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
