@@ -16,6 +16,8 @@ class GraphstoreConfig(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis")
     recent_items: int = Field(200, ge=1, le=10_000, description="items kept in recent:{user}")
     trending_items: int = Field(200, ge=1, le=10_000, description="items kept in trending:{window}")
+    retention_days: int = Field(0, ge=0, le=36_500, description="age at which interactions are compacted; 0: never")
+    snapshots_kept: int = Field(5, ge=1, le=10_000, description="newest snapshot directories that are kept")
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -10,6 +10,7 @@ rows are kept, also those that a return took back: a later event may change whic
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,19 @@ class Seen:
     def covers(self, other: "Seen") -> bool:
         """Whether the other saw nothing that this does not see."""
         return other.as_of <= self.as_of and other.last_key <= self.last_key
+
+
+def snapshot_id(seen: Seen) -> str:
+    """The name of a snapshot: readable, sortable by time, unique by what it saw."""
+    return f"s{seen.as_of:013d}-{seen.last_key}"
+
+
+def snapshots_in(directory: Path) -> Iterator[tuple[Seen, Path]]:
+    """Every whole snapshot of a directory with what it saw, oldest first."""
+    for path in sorted(directory.glob("s*-*")) if directory.exists() else []:
+        as_of, _, last_key = path.name.removeprefix("s").partition("-")
+        if as_of.isdecimal() and last_key.isdecimal():
+            yield Seen(int(as_of), int(last_key)), path
 
 
 def last_key(connection: Connection, as_of: int) -> int:

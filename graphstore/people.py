@@ -16,7 +16,22 @@ from graphstore.upserts import erased_of
 
 
 def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int) -> None:
-    """Make the hot keys of these ids right, whoever they are by now; `keep` items stay in `recent:`."""
+    """Make the hot keys of these ids right, whoever they are by now; `keep` items stay in `recent:`.
+
+    Who is whom may change while keys are written: then it is done again.
+    """
+    known = _who_is_whom(engine, user_ids)
+    while True:
+        hot.forget(redis, [user_id for user_id, person in known.items() if person != user_id])
+        for person in [user_id for user_id, person in known.items() if person == user_id]:
+            hot.replace(redis, person, lambda person=person: _item_times(engine, person), keep=keep)  # type: ignore[misc]
+        before, known = known, _who_is_whom(engine, known)
+        if known == before:
+            return
+
+
+def _who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
+    """The person of each id and of each such person, sorted; None for a forgotten id."""
     ids = sorted(set(user_ids))
     with read(engine) as connection:
         gone = erased_of(connection, ids)
@@ -27,9 +42,8 @@ def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, kee
             .where(users.c.user_id.in_(ids))
         )
         persons = {row[0]: row[1] for row in connection.execute(query)}
-    hot.forget(redis, [*gone, *persons])
-    for user_id in sorted({persons.get(user_id, user_id) for user_id in ids if user_id not in gone}):
-        hot.replace(redis, user_id, lambda user_id=user_id: _item_times(engine, user_id), keep=keep)  # type: ignore[misc]
+    known = {user_id: None if user_id in gone else persons.get(user_id, user_id) for user_id in ids}
+    return dict(sorted({**{person: person for person in persons.values()}, **known}.items()))
 
 
 def _item_times(engine: Engine, user_id: str) -> dict[str, int]:

@@ -19,10 +19,21 @@ import torch
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from graphstore.catalogue import Catalogue
-from graphstore.eventlog import EVENT, Events, IntArray, Seen, last_key, merge, read_events, read_sessions
+from graphstore.eventlog import (
+    EVENT,
+    Events,
+    IntArray,
+    Seen,
+    last_key,
+    merge,
+    read_events,
+    read_sessions,
+    snapshot_id,
+    snapshots_in,
+)
 from graphstore.graph import make_graph
 from graphstore.session import read, write
-from graphstore.snapshot_files import Snapshot, load_events, load_snapshot, place, save_snapshot, snapshots_in
+from graphstore.snapshot_files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.state import get_states
 from graphstore.tables import COMPACTION_HORIZON, erasures, items, snapshots, users
 
@@ -32,11 +43,6 @@ Featurize = Callable[[Catalogue], torch.Tensor]
 
 class BeforeCompaction(ValueError):
     """The time asked for lies before the compaction horizon: its interactions were thinned out."""
-
-
-def snapshot_id(seen: Seen) -> str:
-    """The name of a snapshot: readable, sortable by time, unique by what it saw."""
-    return f"s{seen.as_of:013d}-{seen.last_key}"
 
 
 def build_snapshot(

@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,14 +173,6 @@ def load_events(path: Path) -> tuple[Events, IntArray] | None:
     if events.dtype != EVENT:
         return None
     return events, np.load(path / SESSIONS_FILE, allow_pickle=False)
-
-
-def snapshots_in(directory: Path) -> Iterator[tuple[Seen, Path]]:
-    """Every whole snapshot of a directory with what it saw, oldest first."""
-    for path in sorted(directory.glob("s*-*")) if directory.exists() else []:
-        as_of, _, last_key = path.name.removeprefix("s").partition("-")
-        if as_of.isdecimal() and last_key.isdecimal():
-            yield Seen(int(as_of), int(last_key)), path
 
 
 def digest(path: Path) -> str:

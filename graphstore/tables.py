@@ -7,6 +7,9 @@ row. A weight is computed when it is read (`graphstore.snapshot`), never stored:
 `interactions` and `edges` are facts and never move: they carry the user key of the id that the shop sent. Whom an
 anonymous session belongs to is said once, in `users.person_key`; readers of a person read all its keys.
 
+Keys of users and interactions are never given out again, even where the newest row was erased: snapshots remember
+them. (PostgreSQL's sequences never do; SQLite has to be told.)
+
 There are no foreign keys: `graphstore.ingest` takes every key from the row that it has just joined, in the same
 transaction, and checking each again costs a tenth of the hot path.
 """
@@ -67,6 +70,7 @@ users = Table(
     Column("person_key", Key),  # the user that an anonymous session belongs to; null: nobody but itself
     Column("attributes", Text, nullable=False, server_default="{}"),  # a JSON object
     Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the attributes' last word
+    sqlite_autoincrement=True,
 )
 
 # Sessions of a person; most users are nobody's session.
@@ -115,6 +119,7 @@ interactions = Table(
     Column("position", Integer),
     Index(None, "user_key", "event_time"),
     Index(None, "event_time"),
+    sqlite_autoincrement=True,
 )
 
 # Events that a served list led to, for attribution: a small share of all.
@@ -157,6 +162,7 @@ impressions = Table(
     Column("score", Float, nullable=False),
     Column("propensity", Float, nullable=False),
     Column("source", Text, nullable=False),
+    Index(None, "user_id"),
     Index(None, "event_time"),
 )
 

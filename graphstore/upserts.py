@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from graphstore.batch import execute_many
+from graphstore.batch import execute_many, lock_writers
 from graphstore.tables import erasures
 
 
@@ -84,6 +84,7 @@ def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
 
 def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
     """Take users' attributes; the newest `updated_at` wins. Those of forgotten users are dropped."""
+    lock_writers(connection, shared=True)  # no erasure between the look and the write
     gone = erased_of(connection, [row.user_id for row in rows])
     values = [
         (row.user_id, _json(row.attributes), row.updated_at)
@@ -95,6 +96,7 @@ def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
 
 def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) -> None:
     """Store served lists; a repeated (request, position) is left as it is. Those of forgotten users are dropped."""
+    lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
     execute_many(connection, _INSERT_IMPRESSIONS, sorted(row for row in rows if row.user_id not in gone))
 

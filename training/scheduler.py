@@ -15,6 +15,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Event as ProcessEvent
 from typing import Any
 
@@ -26,6 +27,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.retention import compact, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
 from training import retrain
@@ -36,6 +38,7 @@ from training.registry import Kind
 
 logger = logging.getLogger(__name__)
 
+DAY_MS = 86_400_000
 TRAININGS = "trainings"
 TICKS = "ticks"
 
@@ -77,6 +80,7 @@ class Scheduler:
         now: Callable[[], int],
     ) -> None:
         self._engine = engine
+        self._graph = graph
         self._config = config
         self._lock = lock
         self._stop = stop
@@ -125,6 +129,17 @@ class Scheduler:
                 max_instances=1,
                 misfire_grace_time=None,
             )
+        self._scheduler.add_job(
+            self.retain,
+            "interval",
+            days=1,
+            next_run_time=datetime.now(UTC),
+            jobstore=TICKS,
+            executor=TICKS,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
         self._scheduler.resume()
         logger.info("leading; a look for work every %g s", self._config.scheduler_tick_seconds)
         try:
@@ -166,6 +181,15 @@ class Scheduler:
         except Exception:
             self._settle(run_id)
             raise
+
+    def retain(self) -> None:
+        """Compact what is older than `retention_days`, delete snapshots beyond `snapshots_kept`."""
+        if self._graph.retention_days:
+            done = compact(self._engine, before=self._now() - self._graph.retention_days * DAY_MS)
+            logger.info("compacted: %d interactions, %d rows of lists", done.interactions, done.impressions)
+        gone = prune_snapshots(self._graph.snapshots_dir, keep=self._graph.snapshots_kept)
+        if gone:
+            logger.info("old snapshots deleted: %s", ", ".join(gone))
 
     def _ended(self, event: JobExecutionEvent) -> None:
         if event.jobstore != TRAININGS:

@@ -1,4 +1,4 @@
-"""people (attributes, sessions that log in), returns and cancellations, the state of the store"""
+"""people (attributes, sessions that log in), returns and cancellations, the state of the store, what erasures need"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,6 +21,8 @@ def upgrade() -> None:
     for table in ("edges", "item_buckets"):
         for column in TAKE_BACKS:
             op.add_column(table, sa.Column(column, sa.Integer(), server_default="0", nullable=False))
+    _number_rows_once(sqlite_autoincrement=True)
+    op.create_index(op.f("ix_impressions_user_id"), "impressions", ["user_id"])
     requested = sa.text("request_id IS NOT NULL")
     op.create_index(
         "ix_interactions_ingest_time_requested",
@@ -49,6 +51,7 @@ def downgrade() -> None:
     op.drop_table("store_state")
     op.drop_table("identities")
     op.drop_index("ix_interactions_ingest_time_requested", "interactions")
+    op.drop_index(op.f("ix_impressions_user_id"), "impressions")
     for table in ("edges", "item_buckets"):
         with op.batch_alter_table(table) as batch:
             for column in TAKE_BACKS:
@@ -57,3 +60,14 @@ def downgrade() -> None:
     with op.batch_alter_table("users") as batch:
         for column in ("updated_at", "attributes", "person_key"):
             batch.drop_column(column)
+    _number_rows_once(sqlite_autoincrement=False)
+
+
+def _number_rows_once(*, sqlite_autoincrement: bool) -> None:
+    """SQLite gives the key of an erased newest row out again, unless the table says otherwise when it is made."""
+    if op.get_context().dialect.name != "sqlite":
+        return
+    for table in ("users", "interactions"):
+        settings = {"sqlite_autoincrement": sqlite_autoincrement}
+        with op.batch_alter_table(table, recreate="always", table_kwargs=settings):
+            pass

@@ -1,0 +1,114 @@
+"""Retention: old interactions are compacted into their edges, old lists and snapshots are deleted.
+
+Arrives: a horizon in time. Leaves: for every older (user, item, type) its newest interaction, as Kafka compacts a
+topic by key; `edges` and `item_buckets` as they were, since they count. Next: `training.scheduler` runs it daily.
+
+An older event that arrives from then on cannot be told from its duplicate and is refused (`Ingested.late`); a snapshot
+of an earlier time cannot be made any more. Pairs with a return or a cancellation keep all their rows: which purchase
+was taken back depends on every one of them. Work is done by ranges of users, a transaction each, so that a worker
+beside it gets its turn. SQLite reuses the freed pages and does not shrink; PostgreSQL's autovacuum does the same.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, TextClause, func, select, text
+
+from graphstore.batch import lock_writers
+from graphstore.eventlog import snapshots_in
+from graphstore.session import read, write
+from graphstore.state import get_states, raise_to
+from graphstore.tables import COMPACTION_HORIZON, TAKE_BACKS, users
+
+USERS_PER_TRANSACTION = 200
+ROWS_PER_TRANSACTION = 5_000
+ABANDONED_SECONDS = 86_400.0
+"""Age at which a half-written snapshot directory belongs to nobody who still lives."""
+
+_TAKEN_BACK = " + ".join(f"e.{name}s" for name in TAKE_BACKS)
+_COMPACT = text(f"""
+DELETE FROM interactions WHERE interaction_key IN (
+    SELECT interaction_key FROM (
+        SELECT i.interaction_key, row_number() OVER (
+            PARTITION BY i.user_key, i.item_key, i.event_type ORDER BY i.event_time DESC, i.interaction_key DESC
+        ) AS age
+        FROM interactions i JOIN edges e ON e.user_key = i.user_key AND e.item_key = i.item_key
+        WHERE i.user_key BETWEEN :first AND :last AND i.event_time < :before AND {_TAKEN_BACK} = 0
+    ) AS old WHERE age > 1
+)
+""")
+_DELETE_LISTS = text("""
+DELETE FROM impressions WHERE (request_id, position) IN (
+    SELECT request_id, position FROM impressions WHERE event_time < :before ORDER BY event_time LIMIT :rows
+)
+""")
+_DELETE_ATTRIBUTIONS = text("""
+DELETE FROM attributions WHERE event_id IN (SELECT event_id FROM attributions WHERE event_time < :before LIMIT :rows)
+""")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """How many rows went."""
+
+    interactions: int
+    impressions: int
+    attributions: int
+
+
+def compact(engine: Engine, *, before: int, progress: Progress = lambda done, total: None) -> Compacted:
+    """Compact what happened before `before` (epoch ms); `progress(users done, users)`. Killed, it may simply run again.
+
+    A horizon that was set before stays where it is later than `before`.
+    """
+    with write(engine) as connection:
+        lock_writers(connection, shared=False)  # whoever ingests beside it knows the new horizon, or is through
+        raise_to(connection, COMPACTION_HORIZON, before)
+        before = get_states(connection)[COMPACTION_HORIZON]
+        newest = int(connection.scalar(select(func.max(users.c.user_key))) or 0)
+    removed = 0
+    for first in range(1, newest + 1, USERS_PER_TRANSACTION):
+        last = first + USERS_PER_TRANSACTION - 1
+        with write(engine) as connection:
+            removed += connection.execute(_COMPACT, {"first": first, "last": last, "before": before}).rowcount
+        progress(min(last, newest), newest)
+    return Compacted(
+        interactions=removed,
+        impressions=_delete_all(engine, _DELETE_LISTS, before),
+        attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),
+    )
+
+
+def _delete_all(engine: Engine, statement: TextClause, before: int) -> int:
+    removed = 0
+    while True:
+        with write(engine) as connection:
+            rows = connection.execute(statement, {"before": before, "rows": ROWS_PER_TRANSACTION}).rowcount
+        removed += rows
+        if rows < ROWS_PER_TRANSACTION:
+            return removed
+
+
+def prune_snapshots(directory: Path, *, keep: int) -> list[str]:
+    """Delete all but the newest `keep` snapshot directories, and what a killed writer left; the names of those gone.
+
+    Their rows in `snapshots` stay: they say on what a model was trained.
+    """
+    gone = [path for _, path in list(snapshots_in(directory))[: -keep or None]]
+    abandoned = time.time() - ABANDONED_SECONDS
+    hidden = directory.glob(".*") if directory.exists() else []
+    gone += [path for path in hidden if path.is_dir() and path.stat().st_mtime < abandoned]
+    for path in gone:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in gone]
+
+
+def horizon(engine: Engine) -> int:
+    """The compaction horizon (epoch ms), 0 where nothing was compacted."""
+    with read(engine) as connection:
+        return get_states(connection).get(COMPACTION_HORIZON, 0)
