@@ -7,7 +7,7 @@ A snapshot reads only what its parent has not: later rows, and earlier rows of a
 rows are kept, also those that a return took back: a later event may change which ones stand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from graphstore.batch import lock_writers
 from graphstore.identities import resolve
@@ -80,26 +80,29 @@ def last_key(connection: Connection, as_of: int) -> int:
 
 def read_events(connection: Connection, seen: Seen, *, parent: Seen | None = None) -> Events:
     """The rows that `seen` covers and `parent` does not, sorted by (time, key); memory for one array of them."""
-    condition = seen.condition()
-    if parent is not None:
-        later = interactions.c.interaction_key > parent.last_key
-        condition = and_(condition, or_(later, interactions.c.event_time >= parent.as_of))
-    query = select(
-        interactions.c.interaction_key,
-        interactions.c.user_key,
-        interactions.c.item_key,
-        interactions.c.event_time,
-        interactions.c.value,
-        interactions.c.quantity,
-        interactions.c.event_type,
-    ).where(condition)
-    return _sorted(np.fromiter(_rows(connection, query), dtype=EVENT))
+    if parent is None:
+        return _sorted(np.fromiter(_rows(connection, [seen.condition()]), dtype=EVENT))
+    key = interactions.c.interaction_key
+    later = and_(seen.condition(), key > parent.last_key)
+    # An expression, so that SQLite does not walk all old keys for the few rows between the two times.
+    between = and_(seen.condition(), key + 0 <= parent.last_key, interactions.c.event_time >= parent.as_of)
+    return _sorted(np.fromiter(_rows(connection, [later, between]), dtype=EVENT))
 
 
-def _rows(connection: Connection, query: Any) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterator[tuple[Any, ...]]:
     options = {"stream_results": True, "yield_per": FETCH_ROWS}
-    for key, user, item, time, value, quantity, kind in connection.execute(query, execution_options=options):
-        yield key, user, item, time, nan if value is None else value, nan if quantity is None else quantity, kind
+    for condition in conditions:
+        query = select(
+            interactions.c.interaction_key,
+            interactions.c.user_key,
+            interactions.c.item_key,
+            interactions.c.event_time,
+            interactions.c.value,
+            interactions.c.quantity,
+            interactions.c.event_type,
+        ).where(condition)
+        for key, user, item, time, value, quantity, kind in connection.execute(query, execution_options=options):
+            yield key, user, item, time, nan if value is None else value, nan if quantity is None else quantity, kind
 
 
 def merge(older: Events, newer: Events) -> Events:

@@ -1,0 +1,75 @@
+"""Every index is there for a query that uses it, and no query of the hot path walks a whole table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, insert, inspect, select
+
+from graphstore import queries
+from graphstore.eventlog import Seen, read_events
+from graphstore.identities import IdentityRow, ingest_identities
+from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.retention import _DELETE_LISTS
+from graphstore.session import read, write
+from graphstore.tables import impressions, metadata, users
+from monitoring.attribution import attribute
+from monitoring.ctr import ctr
+
+USES: dict[str, Callable[[Connection], Any]] = {
+    "ix_users_person_key": lambda c: queries.sessions(c, [1]),
+    "ix_identities_user_id": lambda c: ingest_identities(c, [IdentityRow("a", "u", 1)]),
+    "ix_interactions_user_key_event_time": lambda c: queries.user_histories(c, [1], 5),
+    "ix_interactions_event_time": lambda c: read_events(c, Seen(99, 9), parent=Seen(50, 5)),
+    "ix_interactions_ingest_time_requested": lambda c: attribute(c, now=10**12, lookback_seconds=60),
+    "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
+    "ix_impressions_user_id": lambda c: c.execute(select(impressions).where(impressions.c.user_id.in_(["u"]))),
+    "ix_impressions_event_time": lambda c: c.execute(_DELETE_LISTS, {"before": 5, "rows": 5}),
+}
+UNIQUE = {"uq_models_champion"}
+"""Indexes that keep a rule."""
+
+
+def plans(engine: Engine, run: Callable[[Connection], Any]) -> str:
+    """What SQLite says of every statement that `run` sends."""
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.split()[0] in {"SELECT", "INSERT", "DELETE", "UPDATE", "\nINSERT", "\nDELETE"}:
+            other = cursor.connection.cursor()
+            given = parameters[0] if isinstance(parameters, list) and parameters else parameters
+            found.extend(row[3] for row in other.execute("EXPLAIN QUERY PLAN " + statement, given))
+
+    with write(engine) as connection:
+        event.listen(engine, "before_cursor_execute", explain)
+        try:
+            run(connection)
+        finally:
+            event.remove(engine, "before_cursor_execute", explain)
+    return "\n".join(found)
+
+
+def test_every_index_has_a_query() -> None:
+    indexes = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
+    assert indexes == USES.keys() | UNIQUE
+
+
+@pytest.mark.parametrize("name", sorted(USES))
+def test_its_query_uses_it(sqlite_engine: Engine, name: str) -> None:
+    assert f"INDEX {name}" in plans(sqlite_engine, USES[name])
+
+
+def test_the_database_has_the_indexes_of_the_code(engine: Engine) -> None:
+    found = {str(index["name"]) for table in metadata.tables for index in inspect(engine).get_indexes(table)}
+    assert {name for name in found if name.startswith("ix_")} == USES.keys()
+
+
+def test_ingest_walks_no_table(sqlite_engine: Engine) -> None:
+    with write(sqlite_engine) as connection:
+        connection.execute(insert(users), [{"user_id": f"u{n}"} for n in range(50)])
+    rows = [InteractionRow("e", 3, "u1", "i1", 5)]
+    told = plans(sqlite_engine, lambda c: ingest_interactions(c, rows, now=1))
+    walked = {line.split()[1] for line in told.splitlines() if line.startswith("SCAN")}
+    assert walked <= {"batch", "b", "store_state", "erasures"}, told
+    with read(sqlite_engine) as connection:
+        assert len(queries.all_users(connection)) == 50
