@@ -57,20 +57,24 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated, empty database on each of the two."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables on each of the two."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'graph.db'}"
-    else:
-        server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-        name = f"t{secrets.token_hex(8)}"
-        admin = create_engine(server, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        admin.dispose()
-        url = server.set(database=name).render_as_string(hide_password=False)
-    migrate(url)
-    return url
+        return f"sqlite:///{tmp_path / 'graph.db'}"
+    server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
+    name = f"t{secrets.token_hex(8)}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def database_url(empty_url: str) -> str:
+    """A migrated, empty database on each of the two."""
+    migrate(empty_url)
+    return empty_url
 
 
 @pytest.fixture

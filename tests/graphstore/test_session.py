@@ -4,12 +4,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, select
 
-from graphstore.session import migrate, open_engine, read, write
-from graphstore.tables import metadata, users
+from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.session import migrate, migrations, open_engine, read, write
+from graphstore.tables import edges, metadata, users
 
 
 def test_the_migrations_give_the_tables_of_the_code(engine: Engine) -> None:
@@ -64,3 +67,54 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
 def test_other_databases_are_refused() -> None:
     with pytest.raises(ValueError, match="mysql is not supported"):
         open_engine("mysql://localhost/x")
+
+
+def revisions() -> list[str]:
+    """Every revision, oldest first."""
+    script = ScriptDirectory.from_config(migrations("sqlite://"))
+    return [revision.revision for revision in script.walk_revisions()][::-1]
+
+
+# What the oldest revision could hold; later ones fill the rest by their defaults.
+FILLED = (
+    "INSERT INTO users (user_key, user_id) VALUES (1, 'u')",
+    "INSERT INTO items (item_key, item_id, title, updated_at) VALUES (1, 'i', 'Tea', 5)",
+    "INSERT INTO interactions (interaction_key, event_id, event_type, user_key, item_key, event_time, ingest_time)"
+    " VALUES (1, 'e1', 3, 1, 1, 7200000, 7200000)",
+    "INSERT INTO edges (user_key, item_key, purchases, first_time, last_time) VALUES (1, 1, 1, 7200000, 7200000)",
+    "INSERT INTO item_buckets (hour, item_key, purchases) VALUES (2, 1, 1)",
+)
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_a_graph_of_every_revision_comes_up_to_date_with_all_its_rows(empty_url: str, revision: str) -> None:
+    migrate(empty_url, revision)
+    engine = open_engine(empty_url)
+    with write(engine) as connection:
+        for statement in FILLED:
+            connection.exec_driver_sql(statement)
+        if engine.dialect.name == "postgresql":
+            for table, key in (("users", "user_key"), ("items", "item_key"), ("interactions", "interaction_key")):
+                connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', '{key}'), 1)")
+    migrate(empty_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    with write(engine) as connection:
+        rows = [InteractionRow("e1", 3, "u", "i", 7_200_000), InteractionRow("e2", 5, "u", "i", 7_200_001)]
+        done = ingest_interactions(connection, rows, now=1)
+        assert (done.stored, done.duplicate) == (1, 1)
+        edge = connection.execute(select(edges)).one()
+    assert (edge.purchases, edge.returns, edge.views, edge.last_time) == (1, 1, 0, 7_200_001)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", revisions()[:-1])
+def test_a_migration_can_be_taken_back(empty_url: str, revision: str) -> None:
+    migrate(empty_url)
+    command.downgrade(migrations(empty_url), revision)
+    migrate(empty_url)
+    engine = open_engine(empty_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
