@@ -43,7 +43,9 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     # NORMAL loses nothing to a killed process; a power cut may undo the last commits, never corrupt.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA cache_size = -65536")
+    # Measured at ten million rows: each event dirties a page of three large trees, which a longer log gathers.
+    cursor.execute("PRAGMA cache_size = -262144")
+    cursor.execute("PRAGMA wal_autocheckpoint = 16000")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()
 

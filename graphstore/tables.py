@@ -138,6 +138,7 @@ edges = Table(
     *_counts(),
     Column("first_time", EpochMs, nullable=False),
     Column("last_time", EpochMs, nullable=False),
+    sqlite_with_rowid=False,  # one tree to write instead of a table and its index
 )
 
 item_buckets = Table(
@@ -146,6 +147,7 @@ item_buckets = Table(
     Column("hour", Integer, primary_key=True, autoincrement=False),  # event_time // HOUR_MS
     Column("item_key", Key, primary_key=True, autoincrement=False),
     *_counts(),
+    sqlite_with_rowid=False,
 )
 
 impressions = Table(

@@ -118,3 +118,11 @@ def test_a_migration_can_be_taken_back(empty_url: str, revision: str) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_sqlite_keeps_counters_in_one_tree_and_gives_no_key_out_twice(sqlite_engine: Engine) -> None:
+    with sqlite_engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
+    made = {row[0]: row[1] for row in rows}
+    assert all("WITHOUT ROWID" in made[table] for table in ("edges", "item_buckets"))
+    assert all("AUTOINCREMENT" in made[table] for table in ("users", "interactions"))

@@ -21,7 +21,7 @@ def upgrade() -> None:
     for table in ("edges", "item_buckets"):
         for column in TAKE_BACKS:
             op.add_column(table, sa.Column(column, sa.Integer(), server_default="0", nullable=False))
-    _number_rows_once(sqlite_autoincrement=True)
+    _make_again(upgraded=True)
     op.create_index(op.f("ix_impressions_user_id"), "impressions", ["user_id"])
     requested = sa.text("request_id IS NOT NULL")
     op.create_index(
@@ -60,14 +60,22 @@ def downgrade() -> None:
     with op.batch_alter_table("users") as batch:
         for column in ("updated_at", "attributes", "person_key"):
             batch.drop_column(column)
-    _number_rows_once(sqlite_autoincrement=False)
+    _make_again(upgraded=False)
 
 
-def _number_rows_once(*, sqlite_autoincrement: bool) -> None:
-    """SQLite gives the key of an erased newest row out again, unless the table says otherwise when it is made."""
+def _make_again(*, upgraded: bool) -> None:
+    """What SQLite only takes when a table is made.
+
+    Keys of erased newest rows are not given out again (AUTOINCREMENT); what is found by its whole key is one tree
+    instead of a table and an index (WITHOUT ROWID).
+    """
     if op.get_context().dialect.name != "sqlite":
         return
-    for table in ("users", "interactions"):
-        settings = {"sqlite_autoincrement": sqlite_autoincrement}
+    for table, settings in (
+        ("users", {"sqlite_autoincrement": upgraded}),
+        ("interactions", {"sqlite_autoincrement": upgraded}),
+        ("edges", {"sqlite_with_rowid": not upgraded}),
+        ("item_buckets", {"sqlite_with_rowid": not upgraded}),
+    ):
         with op.batch_alter_table(table, recreate="always", table_kwargs=settings):
             pass
