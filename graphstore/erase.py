@@ -27,7 +27,7 @@ CHUNK_IDS = 500
 Receipt = dict[str, Any]
 """JSON: what went from where, as counts by place; `erasure` is the number that the rows of one person share."""
 
-TOMBSTONE = """
+_TOMBSTONE = """
 INSERT INTO erasures (user_id, requested_at, receipt) VALUES ({values}) ON CONFLICT (user_id) DO NOTHING
 """
 _COUNTED = ", ".join(f"COUNT(*) FILTER (WHERE event_type = {code}) AS {n}" for code, n in enumerate(COUNT_COLUMNS))
@@ -35,7 +35,7 @@ _SUBTRACTED = ", ".join(f"{name} = item_buckets.{name} - taken.{name}" for name 
 _ALL_ZERO = " AND ".join(f"{name} = 0" for name in COUNT_COLUMNS)
 _OF_KEYS = "SELECT {what} FROM interactions WHERE user_key IN :keys"
 
-STEPS: tuple[tuple[str, str], ...] = (
+_STEPS: tuple[tuple[str, str], ...] = (
     (
         "item_buckets",
         f"""
@@ -112,10 +112,10 @@ def erase_person(engine: Engine, user_id: str, *, now: int) -> Erasure:
         ids = sorted(_members(connection, user_id).union(known.ids if known else ()))
         receipt = {"erasure": secrets.token_hex(8), **(known.receipt if known else {})}
         requested_at = known.requested_at if known else now
-        execute_many(connection, TOMBSTONE, [(name, requested_at, json.dumps(receipt)) for name in ids])
+        execute_many(connection, _TOMBSTONE, [(name, requested_at, json.dumps(receipt)) for name in ids])
         removed = _remove(connection, ids)
         people_changed(connection)
-        _write_receipt(connection, ids, merged(receipt, {"ids": 0, "sql": removed}) | {"ids": len(ids)})
+        _write_receipt(connection, ids, merged(receipt, {"sql": removed}) | {"ids": len(ids)})
         return _stored(connection, user_id)
 
 
@@ -164,10 +164,10 @@ def merged(receipt: Mapping[str, Any], parts: Mapping[str, Any]) -> Receipt:
 
 def _remove(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """How many rows went, by place; for `item_buckets` how many were corrected."""
-    removed = {place: 0 for place, _ in STEPS if place}
+    removed = {place: 0 for place, _ in _STEPS if place}
     for some in _chunks(ids):
         keys = list(_keys(connection, some).values())
-        for place, statement in STEPS:
+        for place, statement in _STEPS:
             given = {"keys": keys} if ":keys" in statement else {"ids": some}
             bound = text(statement).bindparams(*(bindparam(name, expanding=True) for name in given))
             done = connection.execute(bound, given).rowcount

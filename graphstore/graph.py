@@ -1,16 +1,19 @@
-"""The graph of a set of events, as a PyTorch Geometric `HeteroData`.
+"""The graph of a set of events, in the form that PyTorch Geometric's `HeteroData` is made from.
 
 Arrives: events and sessions of `graphstore.eventlog`, the items' order and features. Leaves: nodes, edges, labels and
 masks. Next: `graphstore.snapshot` keeps it.
+
+PyTorch Geometric itself is not needed for it, and takes seconds to load.
 
 Edges are events, one edge an interaction and in event order, because the causal user tower and the trend need each
 event's own time; `graphstore.queries` reads the aggregated `edges` where one edge a pair is enough. Purchases that
 were taken back whole, and the take-backs themselves, are no edges.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch_geometric.data import HeteroData
 
 from graphstore.eventlog import Events, IntArray, persons_of
 from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
@@ -21,10 +24,13 @@ TEST_SHARE = 0.1
 
 INTERACTS = ("user", "interacts", "item")
 _RATING = EVENT_TYPES.index("rating")
+Stores = dict[Any, dict[str, Any]]
+"""A graph as `HeteroData.to_dict` gives it: tensors and counts by node or edge type."""
+
 _WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
 
 
-def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch.Tensor) -> tuple[HeteroData, IntArray]:
+def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch.Tensor) -> tuple[Stores, IntArray]:
     """The graph, and the user keys in the order of its user nodes.
 
     `item_keys` [num_items], ascending, hold every item of the events; `x` [num_items, width] are their features.
@@ -36,19 +42,21 @@ def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch
     weights = (_WEIGHTS[kinds] * shares).astype(np.float32)[stands]
     kept = events[stands]
     nodes, users = np.unique(user_keys[stands], return_inverse=True)
-    graph = HeteroData()
-    graph["user"].num_nodes = len(nodes)
-    graph["item"].num_nodes = len(item_keys)
-    graph["item"].x = x.to(torch.float32)
-    edges = graph[INTERACTS]
-    edges.edge_index = torch.from_numpy(np.stack([users.ravel(), np.searchsorted(item_keys, kept["item"])]))
-    edges.edge_time = torch.from_numpy(kept["time"].astype(np.int64))
-    edges.edge_type_code = torch.from_numpy(kept["type"].astype(np.int8))
-    edges.edge_weight = torch.from_numpy(weights)
+    edge_time = torch.from_numpy(kept["time"].astype(np.int64))
     rated = (kept["type"] == _RATING) & np.isfinite(kept["value"])
-    edges.y = torch.from_numpy(np.where(rated, kept["value"], weights).astype(np.float32))
-    edges.train_mask, edges.val_mask, edges.test_mask = time_masks(edges.edge_time)
-    return graph, nodes
+    train_mask, val_mask, test_mask = time_masks(edge_time)
+    edges = {
+        "edge_index": torch.from_numpy(np.stack([users.ravel(), np.searchsorted(item_keys, kept["item"])])),
+        "edge_time": edge_time,
+        "edge_type_code": torch.from_numpy(kept["type"].astype(np.int8)),
+        "edge_weight": torch.from_numpy(weights),
+        "y": torch.from_numpy(np.where(rated, kept["value"], weights).astype(np.float32)),
+        "train_mask": train_mask,
+        "val_mask": val_mask,
+        "test_mask": test_mask,
+    }
+    item = {"num_nodes": len(item_keys), "x": x.to(torch.float32)}
+    return {"_global_store": {}, "user": {"num_nodes": len(nodes)}, "item": item, INTERACTS: edges}, nodes
 
 
 def time_masks(

@@ -131,13 +131,12 @@ def _identity(engine: Engine) -> tuple[Any, ...]:
 
 
 def _pages(engine: Engine, query: Select[Any], key: Sequence[ColumnElement[Any]], page_rows: int) -> Iterator[Row[Any]]:
-    """All rows of `query` by `key`, which its first columns hold, up to the greatest one of now."""
+    """All rows of `query` by `key`, which its first columns hold, up to what is the greatest first one now."""
     position = tuple_(*key)
-    with read(engine) as connection:
-        last = connection.execute(query.order_by(*(column.desc() for column in key)).limit(1)).first()
-    if last is None:
+    greatest = _page(engine, query.order_by(key[0].desc()).limit(1))
+    if not greatest:
         return
-    query = query.where(position <= tuple_(*last[: len(key)]), key[0] <= last[0]).order_by(*key).limit(page_rows)
+    query = query.where(key[0] <= greatest[0][0]).order_by(*key).limit(page_rows)
     page = _page(engine, query)
     while page:
         yield from page

@@ -7,6 +7,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphstore.graph import INTERACTS
+
 if TYPE_CHECKING:
     from graphstore.snapshot_files import Snapshot
 
@@ -23,10 +25,10 @@ def get_graph_report(snapshot: "Snapshot", render_as: Literal["dict", "json"] = 
     `edges` counts distinct (user, item) pairs, `interactions` counts events; a node is cold where training saw at
     most two of its events, isolated where it has none at all.
     """
-    store = snapshot.events
-    user, item = store.edge_index
+    store = snapshot.stores[INTERACTS]
+    user, item = store["edge_index"]
     pairs = torch.unique(user * max(snapshot.num_items, 1) + item).numel()
-    train = store.train_mask
+    train = store["train_mask"]
     cells = snapshot.num_users * snapshot.num_items
     report: dict[str, Any] = {
         "snapshot_id": snapshot.snapshot_id,
@@ -36,8 +38,8 @@ def get_graph_report(snapshot: "Snapshot", render_as: Literal["dict", "json"] = 
         "interactions": snapshot.num_events,
         "edges": pairs,
         "density": pairs / cells if cells else 0.0,
-        "feature_widths": {"item": int(snapshot.graph["item"].x.size(1))},
-        "time_range": [int(store.edge_time[0]), int(store.edge_time[-1])] if snapshot.num_events else None,
+        "feature_widths": {"item": int(snapshot.stores["item"]["x"].size(1))},
+        "time_range": [int(store["edge_time"][0]), int(store["edge_time"][-1])] if snapshot.num_events else None,
         "masks": {name: int(store[f"{name}_mask"].sum()) for name in ("train", "val", "test")},
         "degrees": {},
         "isolated": {},

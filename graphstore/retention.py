@@ -23,6 +23,7 @@ from graphstore.session import read, write
 from graphstore.state import get_states, raise_to
 from graphstore.tables import COMPACTION_HORIZON, TAKE_BACKS, users
 
+DAY_MS = 86_400_000
 USERS_PER_TRANSACTION = 200
 ROWS_PER_TRANSACTION = 5_000
 ABANDONED_SECONDS = 86_400.0

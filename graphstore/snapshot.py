@@ -33,6 +33,7 @@ from graphstore.eventlog import (
 )
 from graphstore.graph import make_graph
 from graphstore.session import read, write
+from graphstore.snapshot_erasure import rewriting
 from graphstore.snapshot_files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.state import get_states
 from graphstore.tables import COMPACTION_HORIZON, erasures, items, snapshots, users
@@ -43,6 +44,10 @@ Featurize = Callable[[Catalogue], torch.Tensor]
 
 class BeforeCompaction(ValueError):
     """The time asked for lies before the compaction horizon: its interactions were thinned out."""
+
+
+class OlderForm(ValueError):
+    """The directory was written before snapshots kept their events."""
 
 
 def build_snapshot(
@@ -91,18 +96,20 @@ def _read(
         )
     parent, older = _parent(directory, seen, horizon)
     events = merge(older, read_events(connection, seen, parent=parent)) if parent else read_events(connection, seen)
+    names = {int(row[0]): str(row[1]) for row in connection.execute(select(users.c.user_key, users.c.user_id))}
+    # The parent may still hold somebody who was forgotten a moment ago.
+    events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]
     sessions = read_sessions(connection, seen.as_of)
     item_keys, item_ids, catalogue = _read_items(connection, np.unique(events["item"]), seen.as_of)
     features = featurize(catalogue) if featurize else torch.zeros(len(item_keys), 0)
-    graph, user_keys = make_graph(events, sessions, item_keys, features)
-    names = {int(row[0]): str(row[1]) for row in connection.execute(select(users.c.user_key, users.c.user_id))}
+    stores, user_keys = make_graph(events, sessions, item_keys, features)
     made = Snapshot(
         snapshot_id=snapshot_id(seen),
         path=directory / snapshot_id(seen),
         as_of=seen.as_of,
         last_interaction_key=seen.last_key,
         compaction_horizon=horizon,
-        graph=graph,
+        stores=stores,
         user_ids=[names[int(key)] for key in user_keys],
         item_ids=item_ids,
         user_keys=user_keys,
@@ -144,32 +151,39 @@ def _read_items(connection: Connection, active: IntArray, as_of: int) -> tuple[I
 def _without_erased(engine: Engine, snapshot: Snapshot) -> Snapshot:
     """Somebody may have been forgotten while the snapshot was read: their events go, too."""
     with read(engine) as connection:
-        gone = set(connection.scalars(select(erasures.c.user_id))).intersection(snapshot.known_users)
-    return load_snapshot(snapshot.path) if gone and erase_users(snapshot.path, gone) else snapshot
+        gone = set(connection.scalars(select(erasures.c.user_id))).intersection(snapshot.named_users)
+    if gone:
+        erase_users(snapshot.path, gone)
+    return load_snapshot(snapshot.path) if gone else snapshot
 
 
 def erase_users(path: Path, user_ids: Iterable[str]) -> int:
     """Rewrite a snapshot without the events of these ids (a person's sessions are ids of their own); how many went.
 
-    Items stay. Raises `ValueError` for a directory of an older form, which cannot be rewritten.
+    Items stay. Raises `OlderForm`.
     """
-    gone = set(user_ids)
+    with rewriting(path.parent):
+        return _erase_users(path, set(user_ids))
+
+
+def _erase_users(path: Path, gone: set[str]) -> int:
     snapshot = load_snapshot(path)
     loaded = load_events(path)
     if loaded is None:
-        raise ValueError(f"{path} is of an older form and cannot be rewritten: delete it")
+        raise OlderForm(f"{path} is of an older form and cannot be rewritten: delete it")
     events, sessions = loaded
-    known = {user: key for user, key in snapshot.known_users.items() if user in gone}
+    named = snapshot.named_users
+    known = {user: key for user, key in named.items() if user in gone}
     if not known:
         return 0
     keys = list(known.values())
     kept = events[~np.isin(events["user"], keys)]
     others = sessions[~np.isin(sessions, keys).any(axis=1)]
-    graph, user_keys = make_graph(kept, others, snapshot.item_keys, snapshot.graph["item"].x)
-    names = dict(zip(snapshot.user_keys.tolist(), snapshot.user_ids, strict=True))
+    stores, user_keys = make_graph(kept, others, snapshot.item_keys, snapshot.stores["item"]["x"])
+    names = {key: user for user, key in named.items()}  # a session may have had one of them for its person
     rewritten = replace(
         snapshot,
-        graph=graph,
+        stores=stores,
         user_keys=user_keys,
         user_ids=[names[int(key)] for key in user_keys],
         known_users={user: key for user, key in snapshot.known_users.items() if user not in known},

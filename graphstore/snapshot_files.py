@@ -9,19 +9,22 @@ import json
 import shutil
 import uuid
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch_geometric.data import HeteroData
-from torch_geometric.data.storage import EdgeStorage
 
 from graphstore.catalogue import Catalogue
 from graphstore.eventlog import EVENT, Events, IntArray, Seen
-from graphstore.graph import INTERACTS
+from graphstore.graph import INTERACTS, Stores
 from graphstore.report import get_graph_report
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+    from torch_geometric.data.storage import EdgeStorage
 
 EVENTS_FILE = "events.npy"
 SESSIONS_FILE = "sessions.npy"
@@ -36,10 +39,11 @@ class Snapshot:
     as_of: int
     """Epoch milliseconds: only events strictly before it are in the graph."""
     last_interaction_key: int
-    graph: HeteroData
-    """`user.num_nodes`; `item.x` [num_items, width]; on (user, interacts, item): `edge_index` [2, num_events],
-    `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in EVENT_TYPES), `edge_weight`
-    [num_events] float32, `y` [num_events] float32 (rating, else weight), `train_mask`, `val_mask`, `test_mask`."""
+    stores: Stores
+    """What `graph` is made from: `user.num_nodes`; `item.x` [num_items, width]; on (user, interacts, item):
+    `edge_index` [2, num_events], `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in
+    EVENT_TYPES), `edge_weight` [num_events] float32, `y` [num_events] float32 (rating, else weight), `train_mask`,
+    `val_mask`, `test_mask`."""
     user_ids: list[str]
     item_ids: list[str]
     user_keys: npt.NDArray[np.int64]
@@ -55,17 +59,29 @@ class Snapshot:
         return len(self.user_ids)
 
     @property
+    def named_users(self) -> dict[str, int]:
+        """user_key by id of everybody whom the snapshot names: `known_users`, and persons known by their sessions."""
+        return dict(zip(self.user_ids, self.user_keys.tolist(), strict=True)) | self.known_users
+
+    @property
     def num_items(self) -> int:
         return len(self.item_ids)
 
+    @cached_property
+    def graph(self) -> "HeteroData":
+        """The graph; PyTorch Geometric is loaded with it."""
+        from torch_geometric.data import HeteroData
+
+        return HeteroData.from_dict(self.stores)
+
     @property
-    def events(self) -> EdgeStorage:
+    def events(self) -> "EdgeStorage":
         """The store of (user, interacts, item), sorted by time."""
         return self.graph[INTERACTS]
 
     @property
     def num_events(self) -> int:
-        return int(self.events.edge_index.size(1))
+        return int(self.stores[INTERACTS]["edge_index"].size(1))
 
     @property
     def seen(self) -> Seen:
@@ -77,13 +93,13 @@ def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Pat
     """Write everything to a temporary directory beside the final one; its path. `place` puts it where it belongs."""
     temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
-    edges = snapshot.events
+    edges = snapshot.stores[INTERACTS]
     np.save(temporary / EVENTS_FILE, events, allow_pickle=False)
     np.save(temporary / SESSIONS_FILE, sessions, allow_pickle=False)
-    torch.save(snapshot.graph.to_dict(), temporary / "processed_graph.pt")
-    torch.save(edges.edge_index, temporary / "edge_index.pt")
-    torch.save(snapshot.graph["item"].x, temporary / "features.pt")
-    torch.save(edges.y, temporary / "labels.pt")
+    torch.save(snapshot.stores, temporary / "processed_graph.pt")
+    torch.save(edges["edge_index"], temporary / "edge_index.pt")
+    torch.save(snapshot.stores["item"]["x"], temporary / "features.pt")
+    torch.save(edges["y"], temporary / "labels.pt")
     _dump(
         temporary / "mappings.json",
         {
@@ -142,14 +158,13 @@ def load_snapshot(path: Path) -> Snapshot:
     meta = json.loads((path / "meta.json").read_text())
     mappings = json.loads((path / "mappings.json").read_text())
     catalogue = json.loads((path / "catalogue.json").read_text())
-    graph = HeteroData.from_dict(torch.load(path / "processed_graph.pt", weights_only=True))
     return Snapshot(
         snapshot_id=path.name,
         path=path,
         as_of=meta["as_of"],
         last_interaction_key=meta["last_interaction_key"],
         compaction_horizon=meta.get("compaction_horizon", 0),
-        graph=graph,
+        stores=torch.load(path / "processed_graph.pt", weights_only=True),
         user_ids=list(mappings["user2id"]),
         item_ids=list(mappings["item2id"]),
         user_keys=np.array(mappings["user_keys"], dtype=np.int64),

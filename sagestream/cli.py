@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sagestream.verbs import data, models, playground, processes, readers
+from sagestream.verbs import data, dlq, log, models, playground, processes, readers, store
 
 EXPECTED = frozenset(
     {
@@ -22,6 +22,7 @@ EXPECTED = frozenset(
         "builtins.ImportError",
         "builtins.LookupError",
         "builtins.OSError",
+        "graphstore.rebuild.RebuildRunning",
         "graphstore.session.UnsupportedDatabase",
         "pydantic_core._pydantic_core.ValidationError",
         "sagestream.datasets.UnknownDataset",
@@ -33,6 +34,7 @@ EXPECTED = frozenset(
         "sagestream.state.StateMismatch",
         "serving.web.server.PortTaken",
         "stream.producer.DeliveryError",
+        "stream.sources.lines.UnreadableLines",
         "stream.sources.tabular.UnreadableFile",
         "training.bundle.BundleError",
         "training.dataset.TooFewEvents",
@@ -47,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, models, readers):
+for module in (playground, processes, data, log, dlq, models, readers, store):
     module.register(app)
 
 

@@ -8,26 +8,24 @@ from dataclasses import dataclass
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from redis.exceptions import RedisError
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrations, open_engine, read
-from graphstore.tables import stream_progress
 from monitoring.config import MonitoringConfig
 from serving import cache
 from serving.config import ServingConfig
-from stream import events
 from stream.config import StreamConfig
-from stream.topics import connection_settings
+from stream.lag import PartitionLag, measure
+from stream.probe import OK
+from stream.worker import TOPICS
 from training.config import TrainingConfig
 
 TIMEOUT_SECONDS = 3.0
-WORKER_TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG)
 
 
 @dataclass(frozen=True)
@@ -93,26 +91,20 @@ def _redis(graph: GraphstoreConfig) -> str:
 def _kafka(stream: StreamConfig, engine: Engine) -> list[Check]:
     """Reachable, and for each topic of the worker how many messages are not in the graph yet."""
     try:
-        consumer = KafkaConsumer(bootstrap_timeout_ms=int(TIMEOUT_SECONDS * 1000), **connection_settings(stream))
-    except KafkaError as error:
+        lags = measure(stream, engine, TOPICS, timeout_seconds=TIMEOUT_SECONDS)
+    except (KafkaError, OSError) as error:
         return [Check("kafka", ok=False, finding=f"{stream.kafka_bootstrap_servers}: {error}")]
-    try:
-        with read(engine) as connection:
-            done = {(r.topic, r.partition): r.next_offset for r in connection.execute(select(stream_progress))}
-        return [_guarded(f"kafka {topic}", lambda topic=topic: _lag(consumer, topic, done)) for topic in WORKER_TOPICS]  # type: ignore[misc]
     except SQLAlchemyError as error:
         return [Check("kafka", ok=False, finding=f"lag unknown, no database: {type(error).__name__}")]
-    finally:
-        consumer.close()
+    return [_lag(topic, [lag for lag in lags if lag.topic == topic]) for topic in TOPICS]
 
 
-def _lag(consumer: KafkaConsumer, topic: str, done: dict[tuple[str, int], int]) -> str:
-    partitions = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise LookupError("the topic does not exist: run `sagestream init`")
-    ends = consumer.end_offsets([TopicPartition(topic, partition) for partition in sorted(partitions)])
-    behind = sum(max(end - done.get((topic, tp.partition), 0), 0) for tp, end in ends.items())
-    return f"{len(partitions)} partitions, {behind:,} messages behind"
+def _lag(topic: str, lags: list[PartitionLag]) -> Check:
+    if not lags:
+        return Check(f"kafka {topic}", ok=False, finding="the topic does not exist: run `sagestream init`")
+    remarks = [f"partition {lag.partition}: {lag.remark}" for lag in lags if lag.remark]
+    behind = f"{len(lags)} partitions, {sum(lag.behind for lag in lags):,} messages behind"
+    return Check(f"kafka {topic}", ok=not remarks, finding="; ".join([behind, *remarks]))
 
 
 def _process(name: str, port: int) -> Check:
@@ -121,8 +113,20 @@ def _process(name: str, port: int) -> Check:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
             needs = json.load(answer)
     except urllib.error.HTTPError as error:
-        return Check(name, ok=False, finding=f"port {port}: not ready, {error.read().decode(errors='replace')[:200]}")
+        with error:
+            return Check(name, ok=False, finding=f"port {port}: not ready, {_wrong(error.read())}")
     except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
         return Check(name, ok=False, finding=f"port {port}: {getattr(error, 'reason', error)}")
     shown = ", ".join(f"{need} {word}" for need, word in needs.items()) if isinstance(needs, dict) else str(needs)
     return Check(name, ok=True, finding=f"port {port}: {shown}")
+
+
+def _wrong(body: bytes) -> str:
+    """What a process that is not ready says of the things that are not ok."""
+    try:
+        needs = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")[:200]
+    if not isinstance(needs, dict):
+        return str(needs)
+    return ", ".join(f"{need}: {word}" for need, word in needs.items() if word != OK)

@@ -74,14 +74,16 @@ def find_kafka(environment: Mapping[str, str] = os.environ) -> Path | None:
     home = environment.get("KAFKA_HOME")
     if not home or not (Path(home) / "bin" / "kafka-server-start.sh").exists():
         return None
-    return Path(home).resolve() if (java_version() or 0) >= JAVA_MAJOR else None
+    return Path(home).resolve() if (java_version(environment) or 0) >= JAVA_MAJOR else None
 
 
-def java_version() -> int | None:
-    """The major version of the `java` on the path, None without one."""
-    if not shutil.which("java"):
+def java_version(environment: Mapping[str, str] = os.environ) -> int | None:
+    """The major version of the Java that Kafka's scripts take, None without one: `JAVA_HOME`'s, else the path's."""
+    home = environment.get("JAVA_HOME")
+    java = shutil.which(f"{home}/bin/java" if home else "java", path=environment.get("PATH", ""))
+    if java is None:
         return None
-    shown = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', shown)
     return int(match[1]) if match else None
 

@@ -20,7 +20,7 @@ import msgspec
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, read
-from sagestream import backfill, state
+from sagestream import state
 from sagestream.datasets import read_dataset
 from sagestream.embedded import sagestream_command
 from sagestream.live import LiveTraffic
@@ -32,6 +32,7 @@ from sagestream.stages import Report, Stages
 from serving.config import ServingConfig
 from serving.publisher import Publisher
 from serving.source import ShopSource
+from stream import replay
 from stream.sink import Sink
 from stream.sources.table import EventTable
 from training.config import TrainingConfig
@@ -199,11 +200,11 @@ class Playground:
             services.engine, services.redis, recent_items=graph.recent_items, trending_items=graph.trending_items
         )
         sink.store_items(table.items, now=now_ms())
-        done = backfill.store(
+        done = replay.store(
             sink,
             table.events(0, split, shift_ms=known.shift_ms),
             now=now_ms,
-            report=lambda count: report(f"{count:,} of {split:,} events", count / split),
+            report=lambda done: report(f"{done.read:,} of {split:,} events", done.read / split),
         )
         sink.refresh_trending(now=now_ms())
         counts = self.outcome.events

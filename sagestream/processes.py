@@ -27,8 +27,8 @@ class ProcessFailed(RuntimeError):
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
-    """Linux: the kernel ends the child when its parent dies, even by SIGKILL."""
+def die_with_parent() -> None:
+    """Called in a child. Linux: the kernel sends it SIGTERM when its parent dies, even by SIGKILL."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -60,7 +60,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 # A group of its own: Ctrl-C reaches the parent alone, which decides the order of stopping, and what
                 # the child itself started can be ended with it.
                 process_group=0,

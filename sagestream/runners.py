@@ -40,14 +40,19 @@ def stop_on_signal() -> threading.Event:
 
 def run_worker() -> None:
     """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits."""
-    import faust
     from redis import Redis
 
     from graphstore.session import now_ms, open_engine
     from stream.app import create_app, health
+    from stream.lag import LagWatch
     from stream.probe import start_probe
+    from stream.rebuild_watch import RebuildWatch
+    from stream.shutdown import BoundedWorker
     from stream.sink import Sink
+    from stream.worker import TOPICS
 
+    # kafka-python only measures the lag here, which tells its own errors.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stream, graph = StreamConfig(), GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
     redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
@@ -55,7 +60,9 @@ def run_worker() -> None:
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
     probe = start_probe(stream.worker_port, lambda: health(app))
     logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
-    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    LagWatch(stream, engine, TOPICS)
+    RebuildWatch(engine, redis, now=now_ms, recent_items=graph.recent_items, trending_items=graph.trending_items)
+    BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 def run_nearline() -> None:

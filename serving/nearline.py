@@ -27,6 +27,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
+from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.source import ShopSource
 from serving.subscription import Subscription
@@ -110,12 +111,19 @@ class NearLine:
         """Compute and write the lists of touched shoppers; how many were written. Without a model they are remembered.
 
         `now` is asked twice: before the histories are read (the lists' time) and after the lists are written, which
-        gives the delay where it is `measured`.
+        gives the delay where it is `measured`. Who was forgotten has no list afterwards, also where an earlier try
+        was killed before it looked.
         """
         self.remember(touches)
         if self.ranker is None or not touches:
             return 0
-        version = self.ranker.model_version
+        written = self._write(self.ranker, touches, now=now, measured=measured)
+        for user in drop_lists_of_erased(self._redis, self._source, self.ranker.model_version, list(touches)):
+            self._remembered.pop(user, None)
+        return written
+
+    def _write(self, ranker: Ranker, touches: Mapping[str, Touch], *, now: Callable[[], int], measured: bool) -> int:
+        version = ranker.model_version
         due = self._due(version, touches)
         _stale.inc(len(touches) - len(due))
         if not due:
@@ -127,7 +135,7 @@ class NearLine:
             return 0
         # A clock ahead of ours may have stamped an event: a model is never given one from its future.
         as_of = max([read_at, *(rows[-1][1] + 1 for rows in histories.values() if rows)])
-        packed = rank(self.ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
+        packed = rank(ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
         names = [cache.near_key(version, user) for user in users]
         cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=self._config.near_ttl_seconds)
         written_at = now()

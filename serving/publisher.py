@@ -28,6 +28,7 @@ from graphstore.queries import HistoryRow
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
+from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.source import ShopSource
 from serving.subscription import Subscription
@@ -61,6 +62,10 @@ class Shop(Protocol):
 
     def histories(self, user_keys: Sequence[int]) -> list[list[HistoryRow]]:
         """In the order asked."""
+        ...
+
+    def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
+        """Those of the users who were forgotten; None: everybody who was."""
         ...
 
 
@@ -114,6 +119,8 @@ def publish(
     items = shop.items()
     for start in range(0, len(items), block_users):
         hot.set_items(redis, items[start : start + block_users])
+    # Everybody, not only those who were read: an earlier try may have been killed before it came here.
+    drop_lists_of_erased(redis, shop, version)
     progress(len(users), len(users))  # the last chance to stop
     redis.set(cache.CHAMPION, version)
     retired = retire(redis, keep=version, ttl_seconds=retired_ttl_seconds)

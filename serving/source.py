@@ -15,7 +15,8 @@ from graphstore import queries
 from graphstore.hot import Item
 from graphstore.queries import HistoryRow
 from graphstore.session import read
-from graphstore.tables import models
+from graphstore.tables import erasures, models
+from graphstore.upserts import erased_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -54,6 +55,13 @@ class ShopSource:
         """Hours, item keys and counts of the hourly buckets from then on."""
         with read(self.engine) as connection:
             return queries.item_bucket_counts(connection, since_ms)
+
+    def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
+        """Those of the shoppers who were forgotten; None: everybody who was."""
+        with read(self.engine) as connection:
+            if user_ids is None:
+                return set(connection.scalars(select(erasures.c.user_id)))
+            return erased_of(connection, user_ids)
 
     def bundle(self, model_version: str) -> Path | None:
         """Where a model's bundle lies; None for a version that the registry does not know."""

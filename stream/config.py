@@ -15,6 +15,8 @@ class StreamConfig(BaseSettings):
     kafka_sasl_username: str | None = Field(None, description="SASL user")
     kafka_sasl_password: SecretStr | None = Field(None, description="SASL password")
     kafka_ssl_cafile: str | None = Field(None, description="CA file for SSL")
+    kafka_ssl_certfile: str | None = Field(None, description="our own certificate, where brokers ask for one")
+    kafka_ssl_keyfile: str | None = Field(None, description="its key, where that is a file of its own")
     kafka_partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics that Sagestream creates")
     kafka_replication: int = Field(1, ge=1, le=16, description="replication factor of those topics")
     producer_idempotent: bool = Field(True, description="producer ids; off for the embedded broker, which has none")
@@ -23,4 +25,8 @@ class StreamConfig(BaseSettings):
     worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")
     worker_batch_seconds: float = Field(0.02, gt=0, le=5, description="how long the worker gathers record batches")
     worker_fetch_wait_seconds: float = Field(0.04, gt=0, le=5, description="how long one fetch waits at the broker")
+    worker_dead_share: float = Field(
+        0.5, gt=0, le=1, description="a topic of which more than this share is bad is not consumed; 1 never stops"
+    )
+    worker_dead_window: int = Field(1000, ge=100, description="the last messages of a topic that the share is taken of")
     worker_port: int = Field(6066, ge=0, le=65535, description="the worker's own health and metrics port")

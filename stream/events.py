@@ -43,7 +43,14 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
 class InvalidEvent(ValueError):
-    """The bytes are not an event of the contract; the message says why."""
+    """The bytes are not an event of the contract; the message says why.
+
+    `kind` is the class of the reason, for counting: `size`, `nul`, `utf8`, `json`, `field` or `time`.
+    """
+
+    def __init__(self, reason: str, kind: str = "field") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class EventType(enum.StrEnum):
@@ -102,6 +109,10 @@ class Impression(Event, frozen=True, kw_only=True):
     model_version: Text
     variant: Text
     items: Annotated[list[ImpressionItem], msgspec.Meta(max_length=MAX_LISTED_ITEMS)]
+
+    def __post_init__(self) -> None:
+        if len({item.position for item in self.items}) < len(self.items):
+            raise ValueError("two items at one position")  # only one of them could be stored
 
 
 class CatalogItem(Event, frozen=True, kw_only=True):
@@ -185,13 +196,17 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
     `now` bounds `event_time`: nothing from before 1990, nothing more than an hour ahead.
     """
     if len(raw) > max_bytes:
-        raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}")
+        raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}", "size")
     if b"\\u0000" in raw and _NUL.search(raw):
-        raise InvalidEvent("a NUL character, which PostgreSQL cannot store")
+        raise InvalidEvent("a NUL character, which PostgreSQL cannot store", "nul")
     try:
         event: _E = _decoder(kind).decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error)) from error
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(str(error), "field") from error
+    except msgspec.MsgspecError as error:
+        raise InvalidEvent(str(error), "json") from error
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(str(error), "utf8") from error
     return check_time(event, now=now)
 
 
@@ -199,9 +214,9 @@ def check_time(event: _E, *, now: datetime) -> _E:
     """The event itself, or `InvalidEvent` where its time is absurd."""
     if isinstance(event, Event):
         if event.event_time < EARLIEST:
-            raise InvalidEvent(f"event_time {event.event_time.isoformat()} is before {EARLIEST.year}")
+            raise InvalidEvent(f"event_time {event.event_time.isoformat()} is before {EARLIEST.year}", "time")
         if event.event_time > now + MAX_FUTURE:
-            raise InvalidEvent(f"event_time {event.event_time.isoformat()} is over {MAX_FUTURE} in the future")
+            raise InvalidEvent(f"event_time {event.event_time.isoformat()} is over {MAX_FUTURE} in the future", "time")
     return event
 
 

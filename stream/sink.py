@@ -19,7 +19,8 @@ from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.people import refresh_people
 from graphstore.session import read, write
 from graphstore.state import get_states
-from graphstore.tables import HOUR_MS, PEOPLE_GENERATION
+from graphstore.tables import PEOPLE_GENERATION
+from graphstore.trending import refresh_trending
 from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
 from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, UserAttributes, milliseconds
 
@@ -65,6 +66,9 @@ class Sink:
         if done.late or done.erased:
             rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
         touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
+        if self._redis is not None:
+            # A worker that was killed before it looked again may have left keys of those who have none.
+            hot.forget(self._redis, [*done.erased_users, *done.persons])
         if self._redis is not None and rows:
             hot.record(self._redis, touches, keep=self._recent_items)
             self._look_again({row.user_id for row in rows}, done.generation)
@@ -140,13 +144,10 @@ class Sink:
             _record_progress(connection, progress, now)
 
     def refresh_trending(self, *, now: int) -> None:
-        """Rebuild `trending:{window}` from the hourly counts: windows slide even when nothing arrives."""
+        """Write `trending:{window}` anew, see `graphstore.trending`; without Redis nothing."""
         if self._redis is None:
             return
-        for window, hours in hot.TRENDING_WINDOWS_HOURS.items():
-            with read(self._engine) as connection:
-                top = queries.trending(connection, since_ms=now - (hours - 1) * HOUR_MS, limit=self._trending_items)
-            hot.set_trending(self._redis, window, {item_id: float(count) for item_id, count in top})
+        refresh_trending(self._engine, self._redis, now=now, keep=self._trending_items)
 
 
 def _record_progress(connection: Connection, progress: Progress | None, now: int) -> None:

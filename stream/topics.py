@@ -7,6 +7,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from stream import events
+from stream.bootstrap import reason_of_failure
 from stream.config import StreamConfig
 
 
@@ -50,14 +51,16 @@ def connection_settings(config: StreamConfig) -> dict[str, Any]:
             "sasl_plain_username": config.kafka_sasl_username,
             "sasl_plain_password": password.get_secret_value() if password else None,
         }
-    if config.kafka_ssl_cafile:
-        settings["ssl_cafile"] = config.kafka_ssl_cafile
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if file := getattr(config, f"kafka_{name}"):
+            settings[name] = file
     return settings
 
 
 def create_topics(config: StreamConfig) -> list[str]:
     """Create the topics that do not exist yet; the names of those created. Existing ones are left as they are."""
-    admin = KafkaAdminClient(**connection_settings(config))
+    with reason_of_failure():
+        admin = KafkaAdminClient(**connection_settings(config))
     created = []
     try:
         existing = set(admin.list_topics())

@@ -27,7 +27,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.retention import compact, prune_snapshots
+from graphstore.retention import DAY_MS, compact, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
 from training import retrain
@@ -38,7 +38,6 @@ from training.registry import Kind
 
 logger = logging.getLogger(__name__)
 
-DAY_MS = 86_400_000
 TRAININGS = "trainings"
 TICKS = "ticks"
 

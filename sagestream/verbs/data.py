@@ -1,9 +1,7 @@
 """Data in: files to events, events to the graph, the graph to a snapshot."""
 
 import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +9,8 @@ from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
 from sagestream.datasets import read_dataset
+from sagestream.interruption import EXIT_CODE, Interruption
+from sagestream.line_source import open_source
 from sagestream.stages import Stages
 from stream import events
 from stream.config import StreamConfig
@@ -37,7 +37,11 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest."""
-    from sagestream import backfill
+    from itertools import chain
+
+    from graphstore.session import now_ms
+    from sagestream.direct import open_sink
+    from stream import replay
     from stream.producer import EventProducer
 
     stages = Stages(Console(stderr=True))
@@ -47,64 +51,43 @@ def import_(
         if rows:
             stages.say(f"left out: {rows:,} rows, {reason}")
     told: dict[str, Any] = {"read": len(table), "items": len(table.items), "rejected": table.rejected}
-    total = max(len(table), 1)
+    total = max(len(table) + len(table.items), 1)
+    history: chain[replay.Event] = chain(table.items, table.events())
     with stages.stage("import", "Import") as show:
 
-        def count(done: int) -> None:
-            show(f"{done:,} of {total:,} events", done / total)
+        def count(done: replay.Replayed) -> None:
+            show(f"{done.read:,} of {total:,} events", done.read / total)
 
         if direct:
-            from redis import Redis
-
-            from graphstore.session import migrate, now_ms, open_engine
-            from stream.sink import Sink
-
-            graph = GraphstoreConfig()
-            migrate(graph.sqlalchemy_url)
-            engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
-            sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
-            sink.store_items(table.items, now=now_ms())
-            done = backfill.store(sink, table.events(), now=now_ms, report=count)
-            sink.refresh_trending(now=now_ms())
-            told |= {"stored": done.stored, "duplicate": done.duplicate}
-            redis.close()
-            engine.dispose()
+            with open_sink(GraphstoreConfig()) as sink:
+                done = replay.store(sink, history, now=now_ms, report=count)
+            told |= {"stored": done.stored, "duplicate": done.duplicate, "erased": done.erased, "late": done.late}
         else:
             with EventProducer(StreamConfig()) as producer:
-                for item in table.items:
-                    producer.send(events.CATALOG, item, key=item.item_id)
-                told["produced"] = backfill.produce(producer, table.events(), report=count)
+                done = replay.produce(producer, history, report=count)
+            told["produced"] = done.sent.get(events.INTERACTIONS, 0)
     typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))
 
 
 def produce(
-    file: Annotated[Path, typer.Argument(help="JSON lines, one interaction each; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="JSON lines, one interaction each, also gzipped; - for standard input.")],
     rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as Kafka takes them.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Send interactions from a file or standard input to Kafka. A line that is no event is counted and shown."""
-    from sagestream.backfill import Pace
+    from stream import replay
     from stream.producer import EventProducer
 
-    lines = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    sent, bad = 0, 0
-    with lines, EventProducer(StreamConfig()) as producer:
-        pace = Pace(rate)
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                event = events.decode(line, events.Interaction, now=datetime.now(UTC))
-            except events.InvalidEvent as error:
-                bad += 1
-                typer.echo(f"line {number}: {error}", err=True)
-                continue
-            producer.send(events.INTERACTIONS, event, key=event.user_id)
-            sent += 1
-            pace.wait(sent)
-    told = {"produced": sent, "rejected": bad}
-    typer.echo(json.dumps(told) if as_json else f"produced: {sent} · rejected: {bad}")
-    if bad:
+    with Interruption() as interruption, open_source(file, interruption) as source:
+        with EventProducer(StreamConfig()) as producer:
+            pace = replay.Pace(rate, interruption.sleep)
+            done = replay.produce(producer, source.interactions(), report=lambda _: None, pace=pace)
+        interrupted = interruption.asked
+    told = {"produced": done.read, "rejected": source.rejected}
+    typer.echo(json.dumps(told) if as_json else f"produced: {done.read} · rejected: {source.rejected}")
+    if interrupted:
+        raise typer.Exit(EXIT_CODE)
+    if source.rejected:
         raise typer.Exit(1)
 
 
@@ -132,7 +115,7 @@ def report(
 ) -> None:
     """Print what a snapshot holds: nodes, edges, degrees, times, masks, cold shares."""
     from graphstore.report import get_graph_report, print_graph_report
-    from graphstore.snapshot import load_snapshot
+    from graphstore.snapshot_files import load_snapshot
 
     directory = GraphstoreConfig().snapshots_dir
     names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []

@@ -1,17 +1,22 @@
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.erase import erase_person
+from graphstore.queries import HistoryRow
 from serving import cache, nearline
 from serving.cache import ListReader
 from serving.config import ServingConfig
+from serving.forget import drop_lists
 from serving.nearline import CLOCK_SKEW_MS, NearLine, Touch, newest_touches, run_nearline
 from serving.ranker import UnusableModel
 from serving.source import ShopSource
@@ -157,6 +162,56 @@ def test_the_trend_moves_the_list_of_strangers(shop: Shop) -> None:
     shop.near.refresh_trend(now=T0 + 100)
     after = ListReader(shop.redis, 0).popular("m1")
     assert after and (after.item_keys[0], after.as_of) == (shop.keys["cheese"], T0 + 100)
+
+
+class Interrupted(ShopSource):
+    """Lets `happens` happen once, right after the histories were read."""
+
+    happens: ClassVar[list[Callable[[], object]]] = []
+
+    def histories_of(self, user_ids: Sequence[str]) -> Mapping[str, list[HistoryRow]]:
+        found = super().histories_of(user_ids)
+        if self.happens:
+            self.happens.pop()()
+        return found
+
+
+def forgotten(shop: Shop, user: str) -> None:
+    """As `sagestream forget` does it."""
+    ids = erase_person(shop.engine, user, now=T0).ids
+    drop_lists(shop.redis, ["m1"], ids)
+
+
+def test_who_is_forgotten_between_the_read_and_the_write_gets_no_list(shop: Shop) -> None:
+    for user in ("ann", "bob"):
+        touch(shop.engine, user, "dates", T0)
+    near = NearLine(Interrupted(shop.engine, 10), shop.redis, ServingConfig(), load=toy_load(shop.keys))
+    assert near.follow(now=lambda: T0)
+    Interrupted.happens.append(lambda: forgotten(shop, "ann"))
+    near.refresh({"ann": Touch(T0, T0), "bob": Touch(T0, T0)}, now=lambda: T0)
+    assert not Interrupted.happens
+    assert not shop.redis.exists(cache.near_key("m1", "ann"))
+    assert shop.first("m1", "bob") == "dates"
+    assert list(near._remembered) == ["bob"]
+
+
+def test_a_list_that_a_killed_process_left_goes_with_the_same_touch(shop: Shop) -> None:
+    forgotten(shop, "ann")
+    packed = cache.pack([shop.keys["apple"]], [1], as_of=T0 + 99_999)  # new enough to make the touch stale
+    cache.write_lists(shop.redis, {cache.near_key("m1", "ann"): packed})
+    assert shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0) == 0
+    assert not shop.redis.exists(cache.near_key("m1", "ann"))
+
+
+def test_a_new_model_finds_no_forgotten_shopper_among_the_remembered(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0)
+    forgotten(shop, "ann")
+    register(shop.engine, "m2", status="candidate")
+    shop.redis.set(cache.CHAMPION, "m2")
+    assert shop.near.follow(now=lambda: T0)
+    assert not shop.redis.exists(cache.near_key("m2", "ann"))
+    assert not shop.near._remembered
 
 
 def test_remembered_touches_are_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from sqlalchemy import Engine, update
 
 from graphstore import hot
 from graphstore.config import GraphstoreConfig
+from graphstore.erase import erase_person
+from graphstore.queries import HistoryRow
+from graphstore.rebuild import rebuild
 from graphstore.session import write
 from graphstore.tables import models
 from serving import cache
@@ -144,6 +148,61 @@ def test_reconcile_publishes_the_champion_once(publisher: Publisher, redis: Redi
     redis.set(cache.popular_key("m1"), b"\x63 of another format")
     assert publisher.reconcile()
     assert publisher.reconcile() is None
+
+
+class ForgetfulShop(ShopSource):
+    """Somebody is forgotten right after their histories were read."""
+
+    def histories(self, user_keys: Sequence[int]) -> list[list[HistoryRow]]:
+        found = super().histories(user_keys)
+        forgotten(self.engine, "ann")
+        return found
+
+
+def forgotten(engine: Engine, user: str) -> None:
+    """What `sagestream forget` does in SQL: it deletes lists before the publisher writes them."""
+    erase_person(engine, user, now=6)
+
+
+def users_with_a_list(redis: Redis) -> set[str]:
+    return {key.decode().rpartition(":")[2] for key in redis.scan_iter("recs:m1:*")}
+
+
+def test_who_is_forgotten_in_mid_publication_has_no_list(redis: Redis, sqlite_engine: Engine) -> None:
+    for user in ("ann", "bob"):
+        touch(sqlite_engine, user, "elder", 5)
+    register(sqlite_engine, "m1")
+    source = ForgetfulShop(sqlite_engine, 10)
+    assert Publisher(source, redis, ServingConfig(), load=toy_load()).reconcile(now=lambda: 77)
+    assert users_with_a_list(redis) == {"bob"}
+
+
+def test_lists_that_a_killed_publisher_left_go_with_the_next_publication(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine
+) -> None:
+    touch(sqlite_engine, "bob", "elder", 5)
+    register(sqlite_engine, "m1")
+    cache.write_lists(redis, {cache.recs_key("m1", "ann"): b"by the killed one"})
+    forgotten(sqlite_engine, "ann")
+    assert publisher.reconcile(now=lambda: 77)
+    assert users_with_a_list(redis) == {"bob"}
+
+
+def test_after_a_flush_a_rebuild_and_the_publisher_bring_everything_back(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine
+) -> None:
+    register(sqlite_engine, "m1")
+
+    def restore() -> dict[bytes, bytes]:
+        redis.flushall()
+        rebuild(sqlite_engine, redis, now=lambda: 77, recent_items=5, trending_items=5)
+        assert cache.champion(redis) is None
+        assert publisher.reconcile(now=lambda: 77)
+        return {key: redis.dump(key) for key in redis.scan_iter()}
+
+    before = restore()
+    assert {b"recent:ann", b"recs:m1:ann", b"item:elder", b"trending:1h", b"recs:champion"} < before.keys()
+    assert restore() == before
 
 
 def test_a_bundle_of_another_model_is_refused(redis: Redis, sqlite_engine: Engine) -> None:

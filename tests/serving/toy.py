@@ -85,6 +85,9 @@ class ToyShop:
         rows = list(self._histories.values())
         return [rows[key] for key in user_keys]
 
+    def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
+        return set()
+
 
 def fill_redis(redis: Redis, *, as_of: int = 1_000, version: str = MODEL) -> None:
     """A published toy model with lists for ann (elder first) and nobody else."""

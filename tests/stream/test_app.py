@@ -1,31 +1,35 @@
 """The worker against real brokers: what goes in on topics comes out as rows, hot keys, dead letters, announcements."""
 
+import asyncio
+import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaConsumer, TopicPartition
+from pydantic import SecretStr
 from redis import Redis
-from sqlalchemy import Engine, func, make_url, select
+from sqlalchemy import func, make_url, select
 
 from graphstore import hot, queries
 from graphstore.session import open_engine, read
-from graphstore.tables import impressions, interactions
+from graphstore.tables import impressions, interactions, stream_progress, users
 from sagestream.embedded import Broker
 from stream import events
+from stream.announce import Announcer, Message
+from stream.app import credentials
 from stream.config import StreamConfig
+from stream.lag import measure
 from stream.producer import EventProducer
 from tests.conftest import stream_config_of
+from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -40,49 +44,7 @@ def purchase(number: int, user: str = "u1", item: str = "i1") -> events.Interact
     )
 
 
-@contextmanager
-def worker(
-    broker: Broker, database_url: str, redis_url: str, name: str, log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        **broker.environment,
-        "SAGESTREAM_STATE_DIR": str(log.parent / "state"),
-        "SAGESTREAM_DATABASE_URL": database_url,
-        "SAGESTREAM_REDIS_URL": redis_url,
-        "SAGESTREAM_WORKER_ID": name,
-        "SAGESTREAM_WORKER_GROUP": f"group-{name}",
-        "SAGESTREAM_WORKER_PORT": "0",
-    }
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sagestream", "worker"], env=environment, stdout=output, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def wait_for(condition: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.1)
-
-
-def stored(database_url: str) -> int:
-    engine: Engine = open_engine(database_url)
-    try:
-        with read(engine) as connection:
-            return int(connection.scalar(select(func.count()).select_from(interactions)) or 0)
-    finally:
-        engine.dispose()
-
-
-def messages(config: StreamConfig, topic: str, count: int) -> list[bytes]:
+def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
     consumer = KafkaConsumer(
         topic,
         bootstrap_servers=config.kafka_bootstrap_servers,
@@ -90,67 +52,248 @@ def messages(config: StreamConfig, topic: str, count: int) -> list[bytes]:
         consumer_timeout_ms=15_000,
         fetch_max_wait_ms=40,
     )
-    found = []
-    for message in consumer:
+    found: list[bytes] = []
+    while not enough(found):
+        message = next(consumer, None)
+        assert message is not None, found
         found.append(message.value)
-        if len(found) == count:
-            break
     consumer.close()
     return found
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 def test_the_worker_stores_refuses_and_announces(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     config = stream_config_of(broker)
-    log = tmp_path / "worker.log"
+    login = events.Identity(anonymous_id="session", user_id="anna", event_time=TIME)
+    tier = events.UserAttributes(user_id="anna", attributes={"tier": "gold"}, event_time=TIME)
+    item = events.CatalogItem(item_id="i3", title="Tea", categories=["Drinks"], price=2.5, event_time=TIME)
+    shown = events.ImpressionItem(item_id="i3", position=0, score=1.0, propensity=1.0, source="batch")
+    impression = events.Impression(
+        request_id="r1",
+        user_id="u1",
+        slot="home",
+        event_time=TIME,
+        model_version="m1",
+        variant="champion",
+        items=[shown],
+    )
+    large = b"x" * 900_000
     with EventProducer(config) as producer:
         for number in range(300):
             event = purchase(number, user=f"u{number % 7}", item=f"i{number % 11}")
             producer.send(events.INTERACTIONS, event, key=event.user_id)
         producer.send(events.INTERACTIONS, purchase(0), key="u1")
         producer.send_raw(events.INTERACTIONS, b'{"event_id": 5}', key=b"bad")
-        item = events.CatalogItem(item_id="i3", title="Tea", categories=["Drinks"], price=2.5, event_time=TIME)
+        producer.send_raw(events.INTERACTIONS, large, key=b"bad")
         producer.send(events.CATALOG, item, key="i3")
-        shown = events.ImpressionItem(item_id="i3", position=0, score=1.0, propensity=1.0, source="batch")
-        impression = events.Impression(
-            request_id="r1",
-            user_id="u1",
-            slot="home",
-            event_time=TIME,
-            model_version="m1",
-            variant="champion",
-            items=[shown],
-        )
         producer.send(events.IMPRESSIONS, impression, key="u1")
+        producer.send(events.INTERACTIONS, purchase(300, user="session", item="i77"), key="session")
+        producer.send(events.IDENTITIES, login, key="session")
+        producer.send(events.USERS, tier, key="anna")
 
-    def shown_rows() -> int:
-        engine = open_engine(database_url)
+    engine = open_engine(database_url)
+
+    def rest() -> tuple[int, str]:
         with read(engine) as connection:
-            count = int(connection.scalar(select(func.count()).select_from(impressions)) or 0)
-        engine.dispose()
-        return count
+            lists = connection.scalar(select(func.count()).select_from(impressions)) or 0
+            attributes = connection.scalar(select(users.c.attributes).where(users.c.user_id == "anna"))
+        return lists, str(attributes)
 
-    with worker(broker, database_url, redis_url, "first", log) as process:
-        wait_for(lambda: stored(database_url) == 300 and shown_rows() == 1, log)
-        wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None, log)
-        (letter,) = messages(config, events.DEAD_LETTERS, 1)
-        told = {json.loads(raw)["user_id"] for raw in messages(config, events.USERS_TOUCHED, 7)}
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=15) == 0, log.read_text()[-3000:]
+    with worker_process(broker, database_url, redis_url, tmp_path / "log", name="first") as worker:
+        worker.wait_for(lambda: stored(database_url) == 301 and rest()[0] == 1 and "gold" in rest()[1])
+        worker.wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None)
+        worker.wait_for(lambda: hot.seen(redis, "anna") == {"i77"})
+        letters = messages(config, events.DEAD_LETTERS, lambda found: len(found) == 2)
+        worker.wait_for(lambda: worker.metric("sagestream_events_total", topic="identities", outcome="stored") == 1)
+        everybody = {f"u{number}" for number in range(7)} | {"session", "anna"}
+        messages(config, events.USERS_TOUCHED, lambda found: everybody == {json.loads(raw)["user_id"] for raw in found})
+        assert worker.ready() == (200, dict.fromkeys(("stream", *WORDS), "ok"))
+        assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="field") == 1
+        assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="size") == 1
+        code, _ = worker.stop()
+    assert code == 0, worker.log.read_text()[-3000:]
+    behind = measure(stream_config_of(broker, worker_group="group-first"), engine, WORDS)
+    engine.dispose()
 
-    dead = events.decode(letter, events.DeadLetter, now=TIME)
-    assert (dead.raw, dead.topic) == (b'{"event_id": 5}', "interactions")
-    assert "event_id" in dead.error
-    assert told == {f"u{number}" for number in range(7)}
+    assert sum(lag.behind for lag in behind) == 0
+    assert not [lag.remark for lag in behind if lag.remark]
+    dead = [events.decode(letter, events.DeadLetter, now=TIME, max_bytes=2**20) for letter in letters]
+    assert {letter.raw for letter in dead} == {b'{"event_id": 5}', large[: events.MAX_DEAD_LETTER_BYTES]}
+    assert {letter.topic for letter in dead} == {"interactions"}
     assert hot.seen(redis, "u1") == {f"i{number % 11}" for number in range(300) if number % 7 == 1} | {"i1"}
     (found,) = hot.get_items(redis, ["i3"])
     assert found is not None
     assert (found.title, found.price) == ("Tea", 2.5)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+AUTHORITY = """
+-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUFS3Dkv7/8hIwcQkdNxa4biX/8zcwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjMyMjEwNDBaGA8yMTI2MTAzMDIyMTA0
+MFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPAa
+5cpzTAujFAIN79EKXknzFvbBnrGQ3tybl4hbwSiPm2iA4jmOUkU4u6Rg/VTpDITl
+gshxop1kDF4H5ccveRijUzBRMB0GA1UdDgQWBBTv2bbkMZhuzrdwY2WHrX8NWfFv
+ATAfBgNVHSMEGDAWgBTv2bbkMZhuzrdwY2WHrX8NWfFvATAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIGIBR+0vPfoXt9dRRFrY27FEjoazlxUd0liD
+OInMO8nrAiA/LLV/FU+rzJUGVL4HY7o4UKC7H9vwFYOApfsKXtyzig==
+-----END CERTIFICATE-----
+"""
+"""Signed by itself, for CN=test; its key was thrown away."""
+
+
+def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text(AUTHORITY)
+    plain = StreamConfig()
+    assert credentials(plain) is None
+    encrypted = credentials(StreamConfig(kafka_security_protocol="SSL", kafka_ssl_cafile=str(authority)))
+    assert encrypted.protocol.value == "SSL"
+    assert [found["subject"] for found in encrypted.context.get_ca_certs()] == [((("commonName", "test"),),)]
+    signed_in = StreamConfig(
+        kafka_security_protocol="SASL_PLAINTEXT",
+        kafka_sasl_mechanism="SCRAM-SHA-512",
+        kafka_sasl_username="shop",
+        kafka_sasl_password=SecretStr("secret"),
+    )
+    found = credentials(signed_in)
+    assert (found.username, found.password, found.mechanism.value) == ("shop", "secret", "SCRAM-SHA-512")
+    assert (found.protocol.value, found.ssl_context) == ("SASL_PLAINTEXT", None)
+    both = credentials(signed_in.model_copy(update={"kafka_security_protocol": "SASL_SSL"}))
+    assert both.protocol.value == "SASL_SSL"
+    assert both.ssl_context is not None
+
+
+WORDS = ("interactions", "impressions", "catalog", "users", "identities")
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_a_slow_database_slows_consumption_and_memory_stays_bounded(
+    broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """All that waits at the broker would take some 200 MB."""
+    text, count = "ß" * 900, 3400
+    items = (
+        events.CatalogItem(item_id=f"big{number}", title=text, categories=[text] * 32, event_time=TIME)
+        for number in range(count)
+    )
+    produce(broker, [Message(events.CATALOG, item.item_id.encode(), events.encode(item)) for item in items])
+    config = stream_config_of(broker, worker_group="group-slow")
+    with worker_process(broker, database_url, redis_url, tmp_path / "log", name="slow", program=SLOW) as worker:
+        worker.wait_for(lambda: worker.ready()[0] == 200)
+        begun, highest = worker.memory_mb(), 0.0
+        for _ in range(60):
+            time.sleep(0.1)
+            highest = max(highest, worker.memory_mb())
+        engine = open_engine(database_url)
+        behind = sum(lag.behind for lag in measure(config, engine, [events.CATALOG]))
+        engine.dispose()
+        code, seconds = worker.stop()
+    assert (code, seconds < 10) == (0, True), worker.log.read_text()[-3000:]
+    assert 0 < behind < count
+    assert highest - begun < 100
+
+
+def produce(broker: Broker, sent: Sequence[Message]) -> None:
+    """As fast as the worker's own announcements go."""
+
+    async def run() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, max_batch_size=500_000) as producer:
+
+            async def given() -> AIOKafkaProducer:
+                return producer
+
+            await Announcer(given).deliver(sent)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_rebalances_in_mid_batch_lose_and_double_nothing(
+    broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """Workers of one group come, go and are killed while events flow; the group is new, so nothing is committed yet.
+
+    At every moment, what the group has committed must be in the database.
+    """
+    if broker.kind != "kafka":
+        pytest.skip("groups of the embedded broker do not settle after several changes of static members")
+    config = stream_config_of(broker, worker_group="rebalanced")
+    done = threading.Event()
+    sent = itertools.count()
+    engine = open_engine(database_url)
+    ahead: list[str] = []
+
+    def shop() -> None:
+        with EventProducer(config) as producer:
+            while not done.wait(0.005):
+                for number in itertools.islice(sent, 5):
+                    event = msgspec.structs.replace(
+                        purchase(number, user=f"r{number % 50}", item=f"i{number % 31}"), event_id=f"r{number}"
+                    )
+                    producer.send(events.INTERACTIONS, event, key=event.user_id)
+
+    def watch() -> None:
+        consumer = KafkaConsumer(
+            group_id="rebalanced", enable_auto_commit=False, bootstrap_servers=config.kafka_bootstrap_servers
+        )
+        partitions = [TopicPartition(events.INTERACTIONS, number) for number in range(config.kafka_partitions)]
+        while not done.wait(0.02):
+            committed = {tp.partition: consumer.committed(tp) or 0 for tp in partitions}
+            with read(engine) as connection:
+                query = select(stream_progress).where(stream_progress.c.topic == events.INTERACTIONS)
+                rows = {row.partition: row.next_offset for row in connection.execute(query)}
+            ahead.extend(
+                f"partition {partition}: committed {offset}, stored up to {rows.get(partition, 0)}"
+                for partition, offset in committed.items()
+                if offset > rows.get(partition, 0)
+            )
+        consumer.close()
+
+    def ours() -> int:
+        with read(engine) as connection:
+            mine = interactions.c.event_id.startswith("r")
+            return int(connection.scalar(select(func.count()).select_from(interactions).where(mine)) or 0)
+
+    with ExitStack() as workers, ExitStack() as threads:
+        for target in (shop, watch):
+            thread = threading.Thread(target=target)
+            thread.start()
+            threads.callback(thread.join)
+        threads.callback(done.set)
+
+        def start(name: str) -> WorkerProcess:
+            return workers.enter_context(
+                worker_process(broker, database_url, redis_url, tmp_path / name, name=name, worker_group="rebalanced")
+            )
+
+        first = start("a")
+        first.wait_for(lambda: ours() > 0)
+        second = start("b")  # joins while the first has hardly committed anything
+        second.wait_for(lambda: second.ready()[0] == 200)
+        first.stop()
+        again = start("a")
+        again.wait_for(lambda: again.ready()[0] == 200)
+        second.process.kill()
+        third = start("c")
+        third.wait_for(lambda: third.ready()[0] == 200)
+        time.sleep(2)
+        threads.close()
+        total = next(sent)
+        third.wait_for(lambda: ours() == total)
+
+        def seen_by_all() -> bool:
+            expected = {f"r{user}": {f"i{n % 31}" for n in range(total) if n % 50 == user} for user in range(50)}
+            return all(hot.seen(redis, user) == items for user, items in expected.items())
+
+        third.wait_for(seen_by_all)
+        third.wait_for(lambda: sum(lag.behind for lag in measure(config, engine, [events.INTERACTIONS])) == 0)
+    engine.dispose()
+    assert not ahead
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_killed_worker_loses_and_doubles_nothing(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -175,10 +318,10 @@ def test_a_killed_worker_loses_and_doubles_nothing(
     try:
         for attempt in range(3):
             before = stored(database_url)
-            with worker(broker, database_url, redis_url, f"kill-{prefix}", log) as process:
-                wait_for(lambda before=before: stored(database_url) > before, log)  # type: ignore[misc]
+            with worker_process(broker, database_url, redis_url, log, name=f"kill-{prefix}") as worker:
+                worker.wait_for(lambda before=before: stored(database_url) > before)  # type: ignore[misc]
                 time.sleep(0.05 * attempt)
-                process.kill()
+                worker.process.kill()
     finally:
         killed.set()
         shop.join()
@@ -194,9 +337,9 @@ def test_a_killed_worker_loses_and_doubles_nothing(
         expected = {f"{prefix}{user}": {f"i{n % 31}" for n in range(total) if n % 50 == user} for user in range(50)}
         return all(hot.seen(redis, user) == items for user, items in expected.items())
 
-    with worker(broker, database_url, redis_url, f"kill-{prefix}", log):
+    with worker_process(broker, database_url, redis_url, log, name=f"kill-{prefix}") as worker:
         # Redis is written after SQL: a kill in between is healed by the next delivery.
-        wait_for(lambda: ours() == total and seen_by_all(), log)
+        worker.wait_for(lambda: ours() == total and seen_by_all())
     with read(engine) as connection:
         keys = queries.user_keys(connection, [f"{prefix}{n}" for n in range(50)])
         histories = queries.user_histories(connection, list(keys.values()), limit=10_000)

@@ -3,13 +3,28 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphstore.tables import EVENT_TYPES
 from stream import events
-from stream.events import EventType, Interaction, InvalidEvent, decode, encode, milliseconds, utc
+from stream.events import (
+    CatalogItem,
+    Event,
+    EventType,
+    Identity,
+    Impression,
+    Interaction,
+    InvalidEvent,
+    UserAttributes,
+    decode,
+    encode,
+    milliseconds,
+    utc,
+)
+from tests.fuzz.messages import KINDS, messages
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 GOOD = {
@@ -87,14 +102,121 @@ def test_milliseconds_and_back(epoch: int, offset_minutes: int) -> None:
     assert milliseconds(utc(epoch).astimezone(timezone(timedelta(minutes=offset_minutes)))) == epoch
 
 
-@given(st.binary(max_size=300))
-def test_any_bytes_are_an_event_or_refused(message: bytes) -> None:
+IMPRESSION = {
+    "request_id": "r",
+    "user_id": "u",
+    "slot": "home",
+    "event_time": "2026-01-05T11:59:00Z",
+    "model_version": "m",
+    "variant": "v",
+    "items": [],
+}
+PLACE = {"item_id": "i", "position": 0, "score": 1.5, "propensity": 1.0, "source": "batch"}
+ITEM = {"item_id": "i", "event_time": "2026-01-05T11:59:00Z"}
+USER = {"user_id": "u", "event_time": "2026-01-05T11:59:00Z"}
+LOGIN = {"anonymous_id": "s", "user_id": "u", "event_time": "2026-01-05T11:59:00Z"}
+
+
+def listed(**changes: object) -> dict[str, object]:
+    return {**IMPRESSION, "items": [{**PLACE, **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "reason"),
+    [
+        (Impression, listed(propensity=0), "propensity"),
+        (Impression, listed(propensity=1.0001), "propensity"),
+        (Impression, listed(position=10_001), "position"),
+        (Impression, listed(score="high"), "score"),
+        (Impression, listed(colour="red"), "colour"),
+        (Impression, {**IMPRESSION, "items": [PLACE, {**PLACE, "item_id": "j"}]}, "two items at one position"),
+        (Impression, {**IMPRESSION, "items": None}, "array"),
+        (CatalogItem, {**ITEM, "price": -0.01}, "price"),
+        (CatalogItem, {**ITEM, "price": 1e9 + 1}, "price"),
+        (CatalogItem, {**ITEM, "categories": ["c"] * 33}, "categories"),
+        (CatalogItem, {**ITEM, "categories": "tea"}, "categories"),
+        (CatalogItem, {**ITEM, "title": "x" * 1025}, "title"),
+        (CatalogItem, {**ITEM, "available": 1}, "available"),
+        (CatalogItem, {**ITEM, "item_id": "é" * 129}, "item_id"),
+        (UserAttributes, {**USER, "attributes": {"a": None}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": {"a": [1]}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": {"a": "x" * 1025}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": {"": 1}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": {"x" * 65: 1}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": {str(n): n for n in range(65)}}, "attributes"),
+        (UserAttributes, {**USER, "attributes": []}, "attributes"),
+        (Identity, {**LOGIN, "anonymous_id": ""}, "anonymous_id"),
+        (Identity, {"anonymous_id": "s", "event_time": "2026-01-05T11:59:00Z"}, "user_id"),
+        (Identity, {**LOGIN, "event_time": "2026-01-05T13:00:00.001Z"}, "future"),
+        (Identity, {**LOGIN, "event_time": "1989-12-31T23:59:59.999Z"}, "before 1990"),
+        (Identity, {**LOGIN, "event_time": 1_767_610_800}, "event_time"),
+    ],
+)
+def test_other_kinds_are_refused_with_their_reasons(kind: type[Event], content: object, reason: str) -> None:
+    with pytest.raises(InvalidEvent, match=reason):
+        decode(json.dumps(content).encode(), kind, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"", "json"),
+        (raw()[:-1], "json"),
+        (b"\xef\xbb\xbf" + raw(), "json"),
+        (raw().decode().encode("utf-16"), "json"),
+        (raw(value=float("nan")), "json"),
+        (raw(user_id="\ud800x"), "json"),
+        (raw().replace(b"u1", b"\xff"), "utf8"),
+        (raw().replace(b"u1", b"\xed\xa0\x80"), "utf8"),
+        (raw(user_id="\0"), "nul"),
+        (raw(quantity=-1), "field"),
+        (raw(value=10**400), "field"),
+        (b"[" * 60_000, "field"),
+        (raw().replace(b'"u1"', b"[" * 60_000), "field"),
+        (raw(event_time="9999-12-31T23:59:59-23:59"), "time"),
+        (raw(event_time="0001-01-01T00:00:00+23:59"), "time"),
+        (raw() + b" " * events.MAX_EVENT_BYTES, "size"),
+    ],
+)
+def test_a_refusal_names_the_class_of_its_reason(message: bytes, kind: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        decode(message, Interaction, now=NOW)
+    assert refused.value.kind == kind
+
+
+def test_the_bounds_themselves_are_within_the_contract() -> None:
+    longest = "😀" * events.MAX_ID_LENGTH
+    event = decode(
+        raw(event_time="2026-01-05T13:00:00Z", user_id=longest, quantity=1_000_000, value=1.7976931348623157e308),
+        Interaction,
+        now=NOW,
+    )
+    assert (event.user_id, event.event_time) == (longest, NOW + events.MAX_FUTURE)
+    assert decode(raw(event_time="1990-01-01T00:00:00Z"), Interaction, now=NOW).event_time == events.EARLIEST
+    padded = raw() + b" " * (events.MAX_EVENT_BYTES - len(raw()))
+    assert decode(padded, Interaction, now=NOW).event_id == "e1"
+
+
+def test_of_a_repeated_key_the_last_one_counts() -> None:
+    assert decode(raw()[:-1] + b', "user_id": "u2"}', Interaction, now=NOW).user_id == "u2"
+
+
+REASONS = {"size", "nul", "utf8", "json", "field", "time"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_anything_is_an_event_or_refused(kind: type[msgspec.Struct], data: st.DataObject) -> None:
+    message = data.draw(messages(kind))
     try:
-        event = decode(message, Interaction, now=NOW)
+        event = decode(message, kind, now=NOW)
     except InvalidEvent as error:
         assert str(error)
+        assert error.kind in REASONS
+        str(error).encode()  # fit for the dead letter queue
     else:
-        assert encode(event)
+        assert decode(encode(event), kind, now=NOW, max_bytes=2 * events.MAX_EVENT_BYTES) == event
 
 
 def test_the_types_have_the_order_of_the_tables() -> None:

@@ -1,12 +1,14 @@
 """The sink: SQL first, then Redis, and the same batch again heals whatever came between."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine, select
 
 from graphstore import hot, queries
+from graphstore.erase import erase_person
 from graphstore.session import read
 from graphstore.tables import HOUR_MS, impressions, stream_progress
 from stream import events
@@ -98,3 +100,42 @@ def test_without_redis_only_sql_is_written(engine: Engine) -> None:
 
 def test_every_event_type_has_its_code() -> None:
     assert sorted(EVENT_TYPE_CODES.values()) == list(range(len(events.EventType)))
+
+
+def login(session: str, user: str) -> events.Identity:
+    return events.Identity(anonymous_id=session, user_id=user, event_time=TIME)
+
+
+@pytest.mark.parametrize("change", ["erasure", "login"])
+def test_who_is_forgotten_or_logs_in_between_sql_and_redis_leaves_no_keys(
+    sink: Sink, engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    record = hot.record
+
+    def late(*arguments: Any, **settings: Any) -> None:
+        if change == "erasure":
+            hot.forget(redis, erase_person(engine, "u", now=NOW).ids)
+        else:
+            sink.store_identities([login("u", "v")], now=NOW)
+        record(*arguments, **settings)
+
+    monkeypatch.setattr(hot, "record", late)
+    sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    assert not redis.exists(hot.recent_key("u"), hot.seen_key("u"))
+    assert hot.seen(redis, "v") == ({"j"} if change == "erasure" else {"i", "j"})
+
+
+@pytest.mark.parametrize("change", ["erasure", "login"])
+def test_what_a_killed_worker_left_of_them_goes_when_the_batch_comes_again(
+    sink: Sink, engine: Engine, redis: Redis, change: str
+) -> None:
+    sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    if change == "erasure":
+        erase_person(engine, "u", now=NOW)
+    else:
+        sink.store_identities([login("u", "v")], now=NOW)
+    hot.record(redis, [("u", "i", NOW)], keep=5)  # the worker wrote it, and was killed before it looked again
+    again = sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    assert set(again.touched) == {"v"}
+    assert not redis.exists(hot.recent_key("u"), hot.seen_key("u"))
+    assert hot.seen(redis, "v") == ({"j"} if change == "erasure" else {"i", "j"})

@@ -1,38 +1,8 @@
-"""Topics: created once, with their partitions and compaction."""
+"""Topics and the settings that reach a broker. On real brokers: `tests/contracts`."""
 
-import pytest
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-
-from sagestream.embedded import Broker
 from stream import events
 from stream.config import StreamConfig
-from stream.topics import TOPICS, connection_settings, create_topics
-
-
-def test_creating_again_creates_nothing(stream_config: StreamConfig) -> None:
-    assert create_topics(stream_config) == []
-
-
-def test_partitions_are_as_documented(stream_config: StreamConfig) -> None:
-    admin = KafkaAdminClient(**connection_settings(stream_config))
-    try:
-        described = {row["name"]: len(row["partitions"]) for row in admin.describe_topics([t.name for t in TOPICS])}
-    finally:
-        admin.close()
-    assert described == {topic.name: topic.partitions or stream_config.kafka_partitions for topic in TOPICS}
-
-
-def test_compaction_is_as_documented(broker: Broker, stream_config: StreamConfig) -> None:
-    if broker.kind != "kafka":
-        pytest.skip("the embedded broker keeps everything in memory and compacts nothing")
-    admin = KafkaAdminClient(**connection_settings(stream_config))
-    try:
-        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in TOPICS]
-        answer = admin.describe_configs(resources)
-    finally:
-        admin.close()
-    text = str(answer)
-    assert text.count("compact") >= sum(topic.compacted for topic in TOPICS)
+from stream.topics import TOPICS, connection_settings
 
 
 def test_every_topic_of_the_contract_is_created() -> None:
@@ -49,6 +19,8 @@ def test_sasl_and_tls_reach_the_client() -> None:
             "kafka_sasl_username": "shop",
             "kafka_sasl_password": "secret",
             "kafka_ssl_cafile": "/ca.pem",
+            "kafka_ssl_certfile": "/shop.pem",
+            "kafka_ssl_keyfile": "/shop.key",
         }
     )
     assert connection_settings(config) == {
@@ -59,5 +31,7 @@ def test_sasl_and_tls_reach_the_client() -> None:
         "sasl_plain_username": "shop",
         "sasl_plain_password": "secret",
         "ssl_cafile": "/ca.pem",
+        "ssl_certfile": "/shop.pem",
+        "ssl_keyfile": "/shop.key",
     }
     assert "secret" not in repr(config)

@@ -32,7 +32,7 @@ def snapshot() -> Snapshot:
         path=Path(),
         as_of=int(log.times[-1]) + 1,
         last_interaction_key=len(log),
-        graph=graph,
+        stores=graph.to_dict(),
         user_ids=[str(i) for i in range(log.num_users)],
         item_ids=[str(i) for i in range(log.num_items)],
         user_keys=np.arange(log.num_users),

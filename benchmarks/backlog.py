@@ -1,0 +1,35 @@
+"""The backlog: events on `interactions` before anybody reads, and what it costs to produce them.
+
+Arrives: a workload. Leaves: so many acknowledged messages, and the producer's span. Next: `benchmarks.drain`.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+from benchmarks.meters import Mark, Span, own_mark
+from benchmarks.workload import Workload
+from stream import events
+from stream.config import StreamConfig
+from stream.producer import EventProducer
+
+CHUNK = 20_000
+
+
+def produce(config: StreamConfig, workload: Workload, count: int, *, tell: Callable[[str], None]) -> Span:
+    """Produce `count` events, all acknowledged. The span is the producer's: making the events is not in it."""
+    cpu = wall = 0.0
+    done = 0
+    source = workload.events(count)
+    with EventProducer(config) as producer:
+        while chunk := list(islice(source, CHUNK)):
+            begun = own_mark(done)
+            for event in chunk:
+                producer.send(events.INTERACTIONS, event, key=event.user_id)
+            producer.flush()
+            done += len(chunk)
+            part = Span.between(begun, own_mark(done))
+            cpu += part.cpu_seconds
+            wall += part.wall_seconds
+            if done % (5 * CHUNK) == 0:
+                tell(f"produced {done:,} of {count:,}")
+    return Span.between(Mark(0, 0.0, 0.0), Mark(done, cpu, wall))

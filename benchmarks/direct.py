@@ -1,0 +1,132 @@
+"""The direct path: events from memory through `stream.replay.store` into the graph, no broker between.
+
+Arrives: a database, and the segments to store one after another. Leaves: the span and the memory of each, as JSON.
+Next: `benchmarks.growth`.
+
+A process of its own (`python -m benchmarks.direct`), so that its memory is that of the path alone. Making the events is
+not in the span; reading them from JSON is, because a replay from a file has to, too.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from redis import Redis
+
+from benchmarks.ground import environment
+from benchmarks.meters import Mark, Span, own_mark, resident_mb, write_json
+from benchmarks.workload import Workload
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine
+from stream import events, replay
+from stream.sink import Sink
+
+CHUNK = 20_000
+"""Events in memory at a time, a multiple of the path's own batches."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """So many events more; `redis` False: SQL only, to fill a database."""
+
+    name: str
+    events: int
+    redis: bool = True
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a segment took."""
+
+    span: Span
+    resident_mb: float
+    database_us: float | None = None
+
+
+def store_segments(
+    database_url: str,
+    redis_url: str,
+    segments: Sequence[Segment],
+    output: Path,
+    *,
+    seed: int,
+    begun: int = 0,
+    tell: Callable[[str], None],
+) -> dict[str, Stored]:
+    """Run the segments in a child; `begun` events came before, `seed` makes these ones."""
+    command = [sys.executable, "-m", "benchmarks.direct", "--seed", str(seed), "--begun", str(begun)]
+    command += ["--output", str(output), "--segments", json.dumps([asdict(segment) for segment in segments])]
+    settings = environment({"database_url": database_url, "redis_url": redis_url})
+    child = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        for line in child.stdout:
+            tell(line.rstrip())
+        if child.wait():
+            raise RuntimeError(f"the direct path ended with {child.returncode}, see above")
+    finally:
+        child.kill()
+        child.wait()
+    return {
+        name: Stored(Span(**found["span"]), found["resident_mb"])
+        for name, found in json.loads(output.read_text()).items()
+    }
+
+
+def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConfig, output: Path) -> None:
+    """In the child: one segment after another through one connection each to SQL and Redis."""
+    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
+    found: dict[str, Any] = {}
+    for segment in segments:
+        sink = Sink(
+            engine,
+            redis if segment.redis else None,
+            recent_items=graph.recent_items,
+            trending_items=graph.trending_items,
+        )
+        source = workload.events(segment.events)
+        done, cpu, wall = 0, 0.0, 0.0
+        while chunk := [events.encode(event) for event in islice(source, CHUNK)]:
+            first = own_mark(0)
+            replay.store(sink, decoded(chunk), now=now_ms, report=lambda _: None)
+            part = Span.between(first, own_mark(len(chunk)))
+            done, cpu, wall = done + part.events, cpu + part.cpu_seconds, wall + part.wall_seconds
+            if done % 1_000_000 == 0:
+                print(f"{segment.name}: {done:,} stored, {part.cpu_us:.0f} µs of CPU an event", flush=True)
+        span = Span.between(Mark(0, 0.0, 0.0), Mark(done, cpu, wall))
+        found[segment.name] = {"span": asdict(span), "resident_mb": round(resident_mb(os.getpid()), 1)}
+    write_json(output, found)
+    redis.close()
+    engine.dispose()
+
+
+def decoded(chunk: Sequence[bytes]) -> Iterator[events.Interaction]:
+    """The events of the JSON, checked as the worker checks them."""
+    moment = events.utc(now_ms())
+    for raw in chunk:
+        yield events.decode(raw, events.Interaction, now=moment)
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.direct", description=__doc__.partition("\n")[0])
+    parser.add_argument("--segments", required=True, help="JSON, see `Segment`")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--begun", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    workload = Workload(np.random.default_rng(given.seed))
+    workload.skip(given.begun)
+    segments = [Segment(**segment) for segment in json.loads(given.segments)]
+    store(segments, workload, GraphstoreConfig(), given.output)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,178 @@
+"""Draining a backlog: the worker and the limits over the same events, one after another.
+
+Arrives: a broker with a backlog. Leaves: spans of CPU and clock. Next: `benchmarks.table`.
+
+A contender starts as a process of its own, in a consumer group of its own, at the beginning of the log. What it does
+until `SKIP` of the backlog is through is its start; from there on its CPU time is counted, and the services' beside it.
+The worker is the product's, `sagestream worker`, followed from outside by the offsets that it stores in SQL.
+"""
+
+import secrets
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
+from benchmarks.meters import Mark, PeakMemory, Span, cpu_seconds, resident_mb
+from graphstore.session import open_engine, read
+from sagestream.embedded import free_port, sagestream_command
+from sagestream.processes import Child
+from stream import events
+
+SKIP = 0.1
+END = 0.95
+"""Where the count stops: of two workers one is through a little before the other."""
+
+START_SECONDS = 60.0
+DRAIN_SECONDS = 3_600.0
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What one contender did; `database_us`, `redis_us` and `broker_us` are the services' CPU an event."""
+
+    span: Span
+    peak_mb: float = 0.0
+    resident_mb: Sequence[float] = ()
+    """At a tenth, a half and the end of the backlog."""
+    database_us: float | None = None
+    redis_us: float | None = None
+    broker_us: float | None = None
+
+
+def drain_limit(ground: Ground, stream: Stream, kind: str, total: int) -> Drained:
+    """One of `benchmarks.limits`."""
+    ground.empty_redis()
+    output = ground.directory / f"{kind}-{secrets.token_hex(3)}.json"
+    settings = {**stream.settings, "worker_group": _group(), "redis_url": ground.redis_url}
+    if kind == "aiokafka_sqlite":
+        settings["database_url"] = ground.database("sqlite")
+    command = [sys.executable, "-m", "benchmarks.limits", kind, "--total", str(total)]
+    command += ["--skip", str(int(SKIP * total)), "--output", str(output)]
+    child = Child(kind, command, ground.directory / f"{kind}.log", environment(settings))
+    child.start()
+    try:
+        pid, memory = running(child), PeakMemory(running(child))
+        _wait(lambda: output.exists() or not child.alive, DRAIN_SECONDS, kind)
+        peak = memory.stop()
+        if not output.exists():
+            raise RuntimeError(f"{kind} (process {pid}) ended:\n{child.tail()}")
+    finally:
+        child.stop()
+    return Drained(Span.read(output), peak)
+
+
+def drain_worker(ground: Ground, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1) -> Drained:
+    """The product's worker, or several of one group."""
+    url = ground.database(database)
+    ground.empty_redis(url)
+    engine = open_engine(url)
+    try:
+        with run_workers(ground, stream, url, _group(), workers) as running_workers:
+            return _follow(ground, stream, url, engine, running_workers, total)
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True)
+class RunningWorker:
+    """A worker and the port of its probe."""
+
+    child: Child
+    port: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has its partitions and reads."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+@contextmanager
+def run_workers(
+    ground: Ground, stream: Stream, database_url: str, group: str, count: int = 1
+) -> Iterator[list[RunningWorker]]:
+    """`sagestream worker`, `count` times, stopped at the end."""
+    workers = []
+    try:
+        for number in range(1, count + 1):
+            port = free_port()
+            settings = {
+                **stream.settings,
+                "worker_group": group,
+                "worker_id": f"{group}-{number}",
+                "worker_port": port,
+                "database_url": database_url,
+                "redis_url": ground.redis_url,
+                "state_dir": ground.directory / "state",
+            }
+            log = ground.directory / f"worker-{number}.log"
+            child = Child(f"worker {number}", sagestream_command("worker"), log, environment(settings))
+            child.start()
+            workers.append(RunningWorker(child, port))
+        yield workers
+    finally:
+        for worker in workers:
+            worker.child.request_stop()
+        for worker in workers:
+            worker.child.stop()
+
+
+def _follow(
+    ground: Ground, stream: Stream, url: str, engine: Engine, workers: Sequence[RunningWorker], total: int
+) -> Drained:
+    pids = [running(worker.child) for worker in workers]
+    memory = PeakMemory(*pids)
+    services = {"database": ground.database_pid(url), "redis": ground.redis_pid, "broker": stream.pid}
+
+    def marks() -> tuple[Mark, dict[str, float]]:
+        mark = Mark(progress(engine), sum(cpu_seconds(pid) for pid in pids), time.monotonic())
+        return mark, {name: cpu_seconds(pid, family=True) for name, pid in services.items() if pid is not None}
+
+    def reached(events_done: float) -> bool:
+        for worker in workers:
+            running(worker.child)
+        return progress(engine) >= events_done
+
+    resident = []
+    _wait(lambda: reached(0) and all(worker.ready for worker in workers), START_SECONDS, "the worker")
+    _wait(lambda: reached(SKIP * total), DRAIN_SECONDS, "the worker")
+    first, before = marks()
+    if first.events > total / 2:
+        raise RuntimeError(f"half of the backlog was gone before all workers had begun: more than {total:,} events")
+    for share in (SKIP, 0.5, END):
+        _wait(lambda share=share: reached(share * total), DRAIN_SECONDS, "the worker")  # type: ignore[misc]
+        resident.append(round(max(resident_mb(pid) for pid in pids), 1))
+    last, after = marks()
+    span = Span.between(first, last)
+    used = {name: 1e6 * (after[name] - before[name]) / span.events for name in after}
+    return Drained(span, memory.stop(), resident, used.get("database"), used["redis"], used["broker"])
+
+
+def progress(engine: Engine) -> int:
+    """Messages of `interactions` that are durable in SQL."""
+    statement = text("SELECT coalesce(sum(next_offset), 0) FROM stream_progress WHERE topic = :topic")
+    with read(engine) as connection:
+        return int(connection.execute(statement, {"topic": events.INTERACTIONS}).scalar_one())
+
+
+def _group() -> str:
+    return f"benchmark-{secrets.token_hex(4)}"
+
+
+def _wait(done: Callable[[], bool], seconds: float, who: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{who} was not through after {seconds:g} s")
+        time.sleep(POLL_SECONDS)

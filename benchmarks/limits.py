@@ -1,0 +1,138 @@
+"""The limits: consumers that do less than the worker, each a process of its own, to compare it with.
+
+Arrives: a backlog on `interactions`. Leaves: the span that it took (`meters.Meter`). Next: `benchmarks.drain`.
+
+`faust_empty` is a stock Faust agent that takes lists and does nothing with them, `aiokafka_empty` the plain consumer
+below it, `aiokafka_sqlite` that consumer with the worker's own sink: decode, store, commit. It announces nothing and
+knows no dead letters, so that what the worker adds to the sink shows.
+
+Started as `python -m benchmarks.limits KIND …`; settings come from the environment, as the worker's do.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+from redis import Redis
+
+from benchmarks.meters import Meter
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine
+from stream import events
+from stream.config import StreamConfig
+from stream.sink import Sink
+
+KINDS = ("faust_empty", "aiokafka_empty", "aiokafka_sqlite")
+
+TAKE = 1_000
+TAKE_SECONDS = 0.05
+GATHERED = 4_000
+"""The most records of one call, as the worker's."""
+
+Handle = Callable[[Sequence[ConsumerRecord]], None]
+
+
+def run_faust(config: StreamConfig, meter: Meter) -> None:
+    """Faust as it comes, with the settings that cost it least."""
+    app = faust.App(
+        config.worker_group,
+        broker=[f"kafka://{server}" for server in config.kafka_bootstrap_servers.split(",")],
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        topic_disable_leader=True,
+        topic_partitions=config.kafka_partitions,
+        broker_check_crcs=False,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=2_000,
+        stream_buffer_maxsize=16_384,
+        stream_wait_empty=False,
+        web_enabled=False,
+    )
+
+    @app.agent(app.topic(events.INTERACTIONS, partitions=config.kafka_partitions))
+    async def nothing(stream: Any) -> None:
+        async for taken in stream.take(TAKE, within=TAKE_SECONDS):
+            meter.add(len(taken))
+
+    with suppress(ImportError):  # a fifth cheaper for an app that waits for every record
+        import uvloop
+
+        uvloop.install()
+    faust.Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+
+
+async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None) -> None:
+    """The plain consumer; with `handle` it commits after each list, without by the second."""
+    consumer = AIOKafkaConsumer(
+        events.INTERACTIONS,
+        bootstrap_servers=config.kafka_bootstrap_servers,
+        group_id=config.worker_group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=handle is None,
+        auto_commit_interval_ms=1_000,
+        check_crcs=False,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=1_000,
+        fetch_max_wait_ms=int(config.worker_fetch_wait_seconds * 1000),
+    )
+    await consumer.start()
+    try:
+        done = False
+        while not done:
+            fetched: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
+                timeout_ms=int(config.worker_batch_seconds * 1000), max_records=GATHERED
+            )
+            records = [record for of_partition in fetched.values() for record in of_partition]
+            if handle is not None and records:
+                handle(records)
+                await consumer.commit()
+            done = meter.add(len(records))
+    finally:
+        await consumer.stop()
+
+
+def storing(graph: GraphstoreConfig) -> Handle:
+    """Decode and store."""
+    redis = Redis.from_url(graph.redis_url)
+    sink = Sink(
+        open_engine(graph.sqlalchemy_url), redis, recent_items=graph.recent_items, trending_items=graph.trending_items
+    )
+
+    def handle(records: Sequence[ConsumerRecord]) -> None:
+        now = now_ms()
+        moment = events.utc(now)
+        sink.store_interactions(
+            [events.decode(record.value or b"", events.Interaction, now=moment) for record in records], now=now
+        )
+
+    return handle
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=__doc__.partition("\n")[0])
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--total", type=int, required=True, help="events on the topic")
+    parser.add_argument("--skip", type=int, required=True, help="events before the measurement begins")
+    parser.add_argument("--output", type=Path, required=True, help="where the span goes, as JSON")
+    given = parser.parse_args(arguments)
+    config, meter = StreamConfig(), Meter(given.total, given.skip, given.output)
+    if given.kind == "faust_empty":
+        run_faust(config, meter)  # goes on until it is told to stop
+    else:
+        handle = storing(GraphstoreConfig()) if given.kind == "aiokafka_sqlite" else None
+        asyncio.run(run_aiokafka(config, meter, handle))
+    os._exit(0)  # nothing is left to tidy up, and Faust's threads would have to be waited for
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

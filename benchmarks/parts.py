@@ -1,0 +1,138 @@
+"""The parts of the benchmark: each measures one thing and leaves its figures in the report.
+
+Arrives: services and sizes. Leaves: `Report`. Next: `benchmarks.table`.
+
+Contenders are compared within one run, in turn, `repeats` times over, and the median by CPU an event is kept: whoever
+else uses the machine disturbs them alike.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.backlog import produce
+from benchmarks.direct import Stored
+from benchmarks.drain import Drained, drain_limit, drain_worker
+from benchmarks.ground import DATABASES, BrokerKind, Ground, open_stream
+from benchmarks.growth import Growth, measure_direct, measure_growth
+from benchmarks.limits import KINDS
+from benchmarks.visible import Visible, measure_visible
+from benchmarks.workload import Workload, span_ms
+
+PARTS = ("drain", "direct", "growth", "memory", "visible")
+"""In the order in which they run."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
+
+    events: int
+    rows_large: int
+    memory_events: int
+    visible_rate: float
+    visible_seconds: float
+    repeats: int
+    direct_events: int
+
+
+@dataclass
+class BrokerReport:
+    """What was measured on one broker."""
+
+    contenders: dict[str, list[Drained]] = field(default_factory=dict)
+    producer: float | None = None
+    memory: Drained | None = None
+    visible: Visible | None = None
+
+    def rate(self, name: str) -> float | None:
+        """Events a CPU second: the median run."""
+        found = self.contenders.get(name)
+        return median_run(found).span.events_per_cpu_second if found else None
+
+    @property
+    def two_workers_ratio(self) -> float | None:
+        """By the clock: two workers to one, the median of the turns."""
+        pairs = zip(self.contenders.get("faust_postgresql", []), self.contenders.get("two_workers", []), strict=False)
+        ratios = [two.span.events_per_second / one.span.events_per_second for one, two in pairs]
+        return statistics.median(ratios) if ratios else None
+
+
+@dataclass
+class Report:
+    """Everything; what was not run is absent."""
+
+    sizes: Sizes
+    brokers: dict[BrokerKind, BrokerReport] = field(default_factory=dict)
+    direct: dict[str, list[Stored]] = field(default_factory=dict)
+    growth: dict[str, Growth] = field(default_factory=dict)
+
+
+def median_run(runs: Sequence[Any]) -> Any:
+    """The run whose CPU an event is the median (of an even number, the cheaper of the two)."""
+    return sorted(runs, key=lambda run: float(run.span.cpu_us))[(len(runs) - 1) // 2]
+
+
+def run_parts(
+    report: Report, parts: Sequence[str], kinds: Sequence[BrokerKind], ground: Ground, cache: Path | None, tell: Tell
+) -> None:
+    """Run the parts into the report; what a part found stays there when a later one fails."""
+    for kind in kinds:
+        found = report.brokers.setdefault(kind, BrokerReport())
+        for part, measure in (("drain", _drain), ("memory", _memory), ("visible", _visible)):
+            if part in parts:
+                tell(f"{kind}: {part}")
+                measure(found, kind, report.sizes, ground, tell)
+    for database in DATABASES:
+        if "direct" in parts:
+            tell(f"{database}: direct")
+            for _ in range(report.sizes.repeats):
+                stored = measure_direct(ground, database, report.sizes.direct_events, tell=tell)
+                report.direct.setdefault(database, []).append(stored)
+        if "growth" in parts:
+            tell(f"{database}: growth to {report.sizes.rows_large:,} rows")
+            report.growth[database] = measure_growth(ground, database, report.sizes.rows_large, cache, tell=tell)
+
+
+def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
+    contenders: Mapping[str, Callable[[], Drained]]
+    with open_stream(ground.directory, kind) as stream:
+        source = _recent(sizes.events)
+        found.producer = produce(stream.config, source, sizes.events, tell=tell).events_per_cpu_second
+        contenders = {
+            **{name: lambda name=name: drain_limit(ground, stream, name, sizes.events) for name in KINDS},  # type: ignore[misc]
+            "faust_sqlite": lambda: drain_worker(ground, stream, "sqlite", sizes.events),
+            "faust_postgresql": lambda: drain_worker(ground, stream, "postgresql", sizes.events),
+            "two_workers": lambda: drain_worker(ground, stream, "postgresql", sizes.events, workers=2),
+        }
+        for turn in range(sizes.repeats):
+            for name, drain in contenders.items():
+                drained = drain()
+                found.contenders.setdefault(name, []).append(drained)
+                span = drained.span
+                tell(f"{kind} {turn + 1}: {name} {span.cpu_us:.1f} µs an event, {span.events_per_second:,.0f} a second")
+
+
+def _memory(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
+    """A backlog as long as is affordable, through one worker."""
+    with open_stream(ground.directory, kind) as stream:
+        produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, tell=tell)
+        found.memory = drain_worker(ground, stream, "sqlite", sizes.memory_events)
+
+
+def _visible(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
+    with open_stream(ground.directory, kind) as stream:
+        found.visible = measure_visible(ground, stream, "sqlite", sizes.visible_rate, sizes.visible_seconds)
+        tell(f"{kind}: visible after {found.visible.p50} ms, p99 {found.visible.p99} ms")
+
+
+def _recent(count: int) -> Workload:
+    """Events that end now: the trending windows are full of them."""
+    return Workload(np.random.default_rng(1), begin=time.time_ns() // 1_000_000 - span_ms(count))

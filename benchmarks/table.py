@@ -1,0 +1,175 @@
+"""The report: one JSON object with fixed keys, and a table with the issue's bounds for people.
+
+Arrives: `benchmarks.parts.Report`. Leaves: JSON and Markdown.
+
+The figures at the top are those of Apache Kafka where it was measured, else of the embedded broker; each broker's own
+stand beside them under `brokers`. What was not run is null.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.drain import Drained
+from benchmarks.ground import DATABASES
+from benchmarks.limits import KINDS
+from benchmarks.parts import BrokerReport, Report, median_run
+
+CONTENDERS = (*KINDS, "faust_sqlite", "faust_postgresql")
+
+BOUNDS = {
+    "faust_sqlite to faust_empty": (1.0, "at least"),
+    "faust_postgresql to faust_empty": (1.0, "at least"),
+    "faust_sqlite to aiokafka_sqlite": (0.9, "at least"),
+    "faust_postgresql to aiokafka_sqlite": (0.9, "at least"),
+    "direct_sqlite": (20_000.0, "at least"),
+    "direct_postgresql": (20_000.0, "at least"),
+    "two_workers_ratio": (1.4, "at least"),
+    "cost_ratio_10m_to_100k": (1.5, "at most"),
+    "visible p99 ms, kafka": (100.0, "below"),
+    "visible p99 ms, embedded": (300.0, "below"),
+}
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The object that `--json` writes."""
+    kind = "kafka" if "kafka" in report.brokers else "embedded"
+    main = report.brokers.get(kind, BrokerReport())  # type: ignore[call-overload]
+    direct = {name: median_run(runs) for name, runs in report.direct.items()}
+    rates = {name: _rounded(main.rate(name)) for name in CONTENDERS}
+    rates |= {
+        f"direct_{name}": _rounded(direct[name].span.events_per_cpu_second) if name in direct else None
+        for name in DATABASES
+    }
+    ratios = [grown.cost_ratio for grown in report.growth.values()]
+    found: dict[str, Any] = {
+        "broker": kind,
+        "events_per_cpu_second": rates,
+        "two_workers_ratio": _rounded(main.two_workers_ratio, 2),
+        "cost_ratio_10m_to_100k": _rounded(max(ratios, default=None), 2),
+        "visible_ms": {"p50": main.visible.p50, "p99": main.visible.p99} if main.visible else None,
+        "producer_events_per_cpu_second": _rounded(main.producer),
+        "peak_rss_mb": _rounded(max(_peaks(report), default=None), 1),
+        "sizes": asdict(report.sizes),
+        "brokers": {name: _broker(found) for name, found in report.brokers.items()},
+        "direct": {name: [_stored(run) for run in runs] for name, runs in report.direct.items()},
+        "growth": {
+            name: {
+                "cost_ratio": _rounded(grown.cost_ratio, 2),
+                "cost_ratio_with_database": _rounded(grown.cost_ratio_with_database, 2),
+                "cpu_us": {"100k": _rounded(grown.small.cpu_us, 1), "large": _rounded(grown.large.cpu_us, 1)},
+                "database_us": {
+                    "100k": _rounded(grown.database_us_small, 1),
+                    "large": _rounded(grown.database_us_large, 1),
+                },
+                "resident_mb": grown.resident_mb,
+            }
+            for name, grown in report.growth.items()
+        },
+    }
+    found["bounds"] = {
+        name: {"value": value, "bound": f"{word} {bound:g}", "met": met}
+        for name, value, word, bound, met in _held(found)
+    }
+    return found
+
+
+def as_markdown(found: dict[str, Any]) -> str:
+    """The same for a README: a row a contender, a column a broker."""
+    kinds = list(found["brokers"])
+    names = {"kafka": "Apache Kafka", "embedded": "embedded broker"}
+    lines = [
+        "| CPU µs an event · events a CPU second · events a second by the clock | "
+        + " | ".join(names[kind] for kind in kinds)
+        + " |",
+        "|---|" + "---|" * len(kinds),
+    ]
+    for name in (*CONTENDERS, "two_workers"):
+        cells = [_cell(found["brokers"][kind]["contenders"].get(name)) for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, runs in found["direct"].items():
+        middle = sorted(runs, key=lambda run: float(run["cpu_us"]))[(len(runs) - 1) // 2]
+        lines.append(f"| direct_{name} | {_cell(middle)} |" + " |" * (len(kinds) - 1))
+    visible = [found["brokers"][kind]["visible_ms"] for kind in kinds]
+    shown = [f"{one['p50']} / {one['p99']}" if one else "–" for one in visible]
+    lines.append(f"| produced to visible in Redis, p50 / p99 ms | {' | '.join(shown)} |")
+    lines += ["", "| | measured | bound | |", "|---|---|---|---|"]
+    for name, held in found["bounds"].items():
+        value = "not run" if held["value"] is None else f"{held['value']:,g}"
+        word = {True: "met", False: "missed", None: ""}[held["met"]]
+        lines.append(f"| {name} | {value} | {held['bound']} | {word} |")
+    return "\n".join(lines)
+
+
+def _cell(run: dict[str, Any] | None) -> str:
+    if run is None:
+        return "–"
+    return f"{run['cpu_us']} · {run['events_per_cpu_second']:,} · {run['events_per_second']:,}"
+
+
+def _held(found: dict[str, Any]) -> Iterable[tuple[str, float | None, str, float, bool | None]]:
+    rates = found["events_per_cpu_second"]
+    values: dict[str, float | None] = {**rates, **{key: found[key] for key in BOUNDS if key in found}}
+    for name in BOUNDS:
+        first, _, second = name.partition(" to ")
+        if second:
+            values[name] = rates[first] / rates[second] if rates[first] and rates[second] else None
+    for kind, broker in found["brokers"].items():
+        values[f"visible p99 ms, {kind}"] = broker["visible_ms"] and broker["visible_ms"]["p99"]
+    for name, (bound, word) in BOUNDS.items():
+        value = values.get(name)
+        met = None
+        if value is not None:
+            met = {"at least": value >= bound, "at most": value <= bound, "below": value < bound}[word]
+        yield name, _rounded(value, 2), word, bound, met
+
+
+def _broker(found: BrokerReport) -> dict[str, Any]:
+    return {
+        "contenders": {name: _drained(median_run(runs)) for name, runs in found.contenders.items()},
+        "runs_cpu_us": {
+            name: [_rounded(run.span.cpu_us, 1) for run in runs] for name, runs in found.contenders.items()
+        },
+        "two_workers_ratio": _rounded(found.two_workers_ratio, 2),
+        "producer_events_per_cpu_second": _rounded(found.producer),
+        "memory": _drained(found.memory) if found.memory else None,
+        "visible_ms": asdict(found.visible) if found.visible else None,
+    }
+
+
+def _drained(run: Drained) -> dict[str, Any]:
+    return {
+        **_span(run),
+        "peak_rss_mb": _rounded(run.peak_mb, 1),
+        "rss_mb_at_10_50_95_percent": list(run.resident_mb),
+        "database_us": _rounded(run.database_us, 1),
+        "redis_us": _rounded(run.redis_us, 1),
+        "broker_us": _rounded(run.broker_us, 1),
+    }
+
+
+def _stored(run: Any) -> dict[str, Any]:
+    return {**_span(run), "rss_mb": run.resident_mb, "database_us": _rounded(run.database_us, 1)}
+
+
+def _span(run: Any) -> dict[str, Any]:
+    return {
+        "cpu_us": _rounded(run.span.cpu_us, 1),
+        "events_per_cpu_second": _rounded(run.span.events_per_cpu_second),
+        "events_per_second": _rounded(run.span.events_per_second),
+    }
+
+
+def _peaks(report: Report) -> list[float]:
+    """Of the worker, over every backlog, and of the direct path."""
+    drained = [run for broker in report.brokers.values() for run in broker.contenders.get("faust_sqlite", [])]
+    drained += [broker.memory for broker in report.brokers.values() if broker.memory]
+    return [run.peak_mb for run in drained] + [
+        mb for grown in report.growth.values() for mb in grown.resident_mb.values()
+    ]
+
+
+def _rounded(value: float | None, digits: int = 0) -> float | int | None:
+    if value is None:
+        return None
+    return round(value, digits) if digits else round(value)

@@ -1,0 +1,113 @@
+"""From produced to visible: how long until an event that was sent is in `recent:{user}` for every reader.
+
+Arrives: a broker and a running worker. Leaves: percentiles in milliseconds. Next: `benchmarks.table`.
+
+Redis itself says when it has written a key (keyspace notifications), so nobody has to poll. Both moments are this
+machine's clock: the one before the event is handed to the producer, and the one at which Redis' word arrives.
+"""
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import environ
+
+import numpy as np
+from redis import Redis
+from redis.client import PubSub
+
+from benchmarks.drain import POLL_SECONDS, START_SECONDS, run_workers
+from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
+from benchmarks.meters import Span, cpu_seconds
+from graphstore import hot
+
+DROPPED_SECONDS = 5.0
+ARRIVE_SECONDS = 30.0
+"""How long the last event may take; one that is not there by then is an error, not a slow one."""
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Milliseconds; `worker` is the worker's span."""
+
+    p50: float
+    p99: float
+    largest: float
+    events: int
+    worker: Span
+
+
+def measure_visible(ground: Ground, stream: Stream, database: DatabaseKind, rate: float, seconds: float) -> Visible:
+    """Send at `rate` for `seconds` while a worker runs, and watch Redis; the first five seconds are dropped."""
+    url = ground.database(database)
+    ground.empty_redis(url)
+    with run_workers(ground, stream, url, f"visible-{secrets.token_hex(4)}") as workers:
+        (worker,) = workers
+        deadline = time.monotonic() + START_SECONDS
+        while not worker.ready:
+            running(worker.child)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the worker was not ready after {START_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
+        pid, count = running(worker.child), int(rate * seconds)
+        before, begun = cpu_seconds(pid), time.monotonic()
+        sent, seen = _send_and_watch(ground, stream, rate, count)
+        span = Span(count, cpu_seconds(pid) - before, time.monotonic() - begun)
+    first = min(sent.values())
+    return summary(
+        [(seen[user] - moment) * 1000 for user, moment in sent.items() if moment >= first + DROPPED_SECONDS], span
+    )
+
+
+def summary(delays: Iterable[float], worker: Span) -> Visible:
+    """Percentiles of delays in milliseconds."""
+    values = np.array(list(delays))
+    p50, p99 = np.percentile(values, [50, 99])
+    return Visible(round(float(p50), 1), round(float(p99), 1), round(float(values.max()), 1), len(values), worker)
+
+
+def _send_and_watch(
+    ground: Ground, stream: Stream, rate: float, count: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By user id, when each event was sent and when it was seen (epoch seconds)."""
+    prefix = secrets.token_hex(2)
+    output = ground.directory / f"pacing-{prefix}.json"
+    command = [sys.executable, "-m", "benchmarks.pacing", "--rate", str(rate), "--count", str(count)]
+    command += ["--prefix", prefix, "--output", str(output)]
+    with Redis.from_url(ground.redis_url) as redis:
+        redis.config_set("notify-keyspace-events", "Kz")
+        listener = redis.pubsub(ignore_subscribe_messages=True)
+        listener.psubscribe(f"__keyspace@*__:{hot.recent_key(prefix)}-*")
+        child = subprocess.Popen(command, env={**environ, **environment(stream.settings)})
+        try:
+            seen = _watch(listener, child, count)
+        finally:
+            child.kill()
+            child.wait()
+            listener.close()
+    sent: dict[str, float] = json.loads(output.read_text())
+    if missing := sent.keys() - seen.keys():
+        raise RuntimeError(
+            f"{len(missing)} of {len(sent)} events were not in Redis {ARRIVE_SECONDS:g} s after the last"
+        )
+    return sent, seen
+
+
+def _watch(listener: PubSub, child: "subprocess.Popen[bytes]", count: int) -> dict[str, float]:
+    seen: dict[str, float] = {}
+    deadline = None
+    while len(seen) < count:
+        message = listener.get_message(timeout=0.5)
+        if message is not None:
+            user = message["channel"].decode().partition(f":{hot.recent_key('')}")[2]
+            seen.setdefault(user, time.time())
+        if deadline is None and child.poll() is not None:
+            if child.returncode:
+                raise RuntimeError(f"the producer ended with {child.returncode}, see above")
+            deadline = time.monotonic() + ARRIVE_SECONDS
+        if deadline is not None and time.monotonic() > deadline:
+            break
+    return seen

@@ -1,0 +1,117 @@
+"""The workload: interactions of some 200 bytes, from shoppers and for items as unevenly chosen as a real shop's.
+
+Arrives: a size and a random generator. Leaves: events in the order of their time, as structs and as JSON. Next:
+`benchmarks.backlog` produces them, `benchmarks.direct` stores them.
+
+Popularity falls with the rank as a power of it, exponents 0.7 for users and 0.9 for items; ranks have nothing to do
+with the order of the ids. Event ids are random, as a shop's UUIDs are: a store that only does well with ids in order
+would be found out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events import EventType, Interaction, encode, utc
+
+USER_EXPONENT = 0.7
+ITEM_EXPONENT = 0.9
+EVENTS_AN_HOUR = 2_300
+"""Ten million events are half a year."""
+
+SHARES = {
+    EventType.VIEW: 0.60,
+    EventType.CLICK: 0.22,
+    EventType.CART: 0.09,
+    EventType.PURCHASE: 0.08,
+    EventType.RATING: 0.01,
+}
+REQUESTED_SHARE = 0.2
+"""Events that a served list led to: they name it."""
+
+BEGIN = 1_735_689_600_000
+"""Epoch ms of the first event, 2025-01-01."""
+
+CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Shop:
+    """How many there are of what."""
+
+    users: int = 100_000
+    items: int = 10_000
+
+
+class Workload:
+    """Events of a shop, one after another; `begin` (epoch ms) is the first one's time."""
+
+    def __init__(self, rng: np.random.Generator, shop: Shop | None = None, *, begin: int = BEGIN) -> None:
+        shop = shop or Shop()
+        self._rng = rng
+        self._begin = begin
+        self._made = 0
+        # The shop is the same for every generator; only what happens in it differs.
+        names = np.random.default_rng(0)
+        self._users = [_uuid(names.bytes(16).hex()) for _ in range(shop.users)]
+        self._items = [f"sku-{number:07d}" for number in names.permutation(shop.items)]
+        self._user_shares = _cumulated(shop.users, USER_EXPONENT)
+        self._item_shares = _cumulated(shop.items, ITEM_EXPONENT)
+
+    def events(self, count: int) -> Iterator[Interaction]:
+        """The next `count` events."""
+        while count > 0:
+            size = min(count, CHUNK)
+            yield from self._chunk(size)
+            count -= size
+
+    def _chunk(self, size: int) -> Iterator[Interaction]:
+        rng = self._rng
+        users = np.searchsorted(self._user_shares, rng.random(size)).tolist()
+        items = np.searchsorted(self._item_shares, rng.random(size)).tolist()
+        kinds = list(SHARES)
+        types = rng.choice(len(kinds), size, p=list(SHARES.values())).tolist()
+        requested = (rng.random(size) < REQUESTED_SHARE).tolist()
+        names = rng.bytes(16 * size).hex()
+        for place in range(size):
+            name = names[32 * place : 32 * place + 32]
+            kind = kinds[types[place]]
+            bought = kind is EventType.PURCHASE
+            yield Interaction(
+                event_id=_uuid(name),
+                event_type=kind,
+                user_id=self._users[users[place]],
+                item_id=self._items[items[place]],
+                event_time=utc(self._begin + self._made * 3_600_000 // EVENTS_AN_HOUR),
+                value=19.9 if bought else 4.0 if kind is EventType.RATING else None,
+                quantity=1 if bought else None,
+                request_id=f"r-{name[:16]}" if requested[place] else None,
+                position=place % 20 if requested[place] else None,
+            )
+            self._made += 1
+
+    def skip(self, count: int) -> None:
+        """Go on as if `count` events had been made already."""
+        self._made += count
+
+
+def span_ms(count: int) -> int:
+    """The time that `count` events take, in ms."""
+    return count * 3_600_000 // EVENTS_AN_HOUR
+
+
+def mean_bytes(count: int = 1_000) -> float:
+    """The mean size of an event's JSON."""
+    return sum(len(encode(event)) for event in Workload(np.random.default_rng(1)).events(count)) / count
+
+
+def _cumulated(size: int, exponent: float) -> NDArray[np.float64]:
+    shares = np.arange(1, size + 1, dtype=np.float64) ** -exponent
+    cumulated: NDArray[np.float64] = np.cumsum(shares) / shares.sum()
+    return cumulated
+
+
+def _uuid(name: str) -> str:
+    return f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"

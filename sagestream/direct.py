@@ -1,0 +1,27 @@
+"""The graph opened for writing without Kafka: the sink of the worker, on the configured database and Redis.
+
+Arrives: the configuration. Leaves: a sink. Next: `stream.replay` stores through it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import Redis
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import migrate, now_ms, open_engine
+from stream.sink import Sink
+
+
+@contextmanager
+def open_sink(graph: GraphstoreConfig) -> Iterator[Sink]:
+    """A sink on the newest schema; at the end, the trending lists follow what came. Raises as SQL and Redis do."""
+    migrate(graph.sqlalchemy_url)
+    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
+    try:
+        sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
+        yield sink
+        sink.refresh_trending(now=now_ms())
+    finally:
+        redis.close()
+        engine.dispose()

@@ -1,0 +1,42 @@
+"""Times as one types them: a time of day, or how long ago.
+
+Arrives: a word of the command line. Leaves: a time in UTC, or a usage error.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+_AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """A time in ISO 8601, UTC where no zone is named, or an age before `now`: 90s, 30m, 2h, 7d.
+
+    Raises `ValueError`.
+    """
+    if age := _AGE.fullmatch(text.strip()):
+        try:
+            return now - timedelta(**{_UNITS[age[2]]: float(age[1])})
+        except OverflowError:
+            raise ValueError(f"{text} is before all time") from None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a time like 2026-01-31T12:00 nor an age like 2h") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def moment_option(*names: str, help: str) -> Any:
+    """An option that takes such a time."""
+
+    def parse(text: str) -> datetime:
+        try:
+            return parse_moment(text, datetime.now(UTC))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(*names, parser=parse, metavar="TIME", help=help)

@@ -1,0 +1,170 @@
+"""The store: forget somebody everywhere, compact what is old, and rebuild Redis from SQL."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphstore.config import GraphstoreConfig
+from sagestream.stages import Stages
+from serving.config import ServingConfig
+from stream.config import StreamConfig
+from stream.events import MAX_ID_LENGTH, utc
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from graphstore.erase import Erasure
+
+REDIS_SECONDS = 10.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+cache_app = typer.Typer(help="What Redis holds.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(forget)
+    app.command()(compact)
+    cache_app.command()(rebuild)
+    app.add_typer(cache_app, name="cache")
+
+
+def forget(
+    user: Annotated[str | None, typer.Argument(help="The id of the shopper, or of one of their sessions.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Show who was forgotten, and when.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a shopper with all sessions: rows, edges, Redis, lists, impressions, snapshots. A tombstone stays."""
+    from graphstore.session import open_engine
+
+    engine = open_engine(GraphstoreConfig().sqlalchemy_url)
+    try:
+        if show:
+            _list(engine, as_json=as_json)
+        elif user is None or not 1 <= len(user) <= MAX_ID_LENGTH or "\x00" in user:
+            raise typer.BadParameter(f"an id has 1 to {MAX_ID_LENGTH} characters", param_hint="USER")
+        else:
+            _forget(engine, user, asked=yes or not sys.stdin.isatty(), as_json=as_json)
+    finally:
+        engine.dispose()
+
+
+def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
+    from redis import Redis
+
+    from graphstore.erase import find_person
+    from graphstore.session import now_ms
+    from serving.forget import forget as forget_person
+
+    graph = GraphstoreConfig()
+    if not asked:
+        person = find_person(engine, user)
+        others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
+        known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
+        typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
+    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    try:
+        done = forget_person(engine, redis, StreamConfig(), graph.snapshots_dir, user, now=now_ms)
+    except BaseException:
+        typer.echo("the erasure is not complete: run the same command again", err=True)
+        raise
+    finally:
+        redis.close()
+    typer.echo(json.dumps(asdict(done)) if as_json else "\n".join(_told(done)))
+
+
+def _told(done: "Erasure") -> list[str]:
+    """The receipt in lines."""
+    receipt: dict[str, Any] = {"requested": _time(done.requested_at), "completed": _time(done.completed_at)}
+    receipt |= {name: part for name, part in done.receipt.items() if name != "erasure"}
+    return [f"forgotten: {done.user_id}", *(f"  {name}: {_words(part)}" for name, part in receipt.items())]
+
+
+def _words(part: Any) -> str:
+    if isinstance(part, dict):
+        return ", ".join(f"{name} {_words(value)}" for name, value in part.items())
+    return f"{part:,}" if isinstance(part, int) and not isinstance(part, bool) else str(part)
+
+
+def _list(engine: "Engine", *, as_json: bool) -> None:
+    from graphstore.erase import list_erasures
+
+    found = list_erasures(engine)
+    if as_json:
+        typer.echo(json.dumps([asdict(erasure) for erasure in found]))
+        return
+    table = Table("user", "ids", "requested", "completed")
+    for erasure in found:
+        completed = _time(erasure.completed_at) if erasure.completed_at else "no: run it again"
+        table.add_row(erasure.user_id, str(len(erasure.ids)), _time(erasure.requested_at), completed)
+    Console().print(table)
+
+
+def compact(
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Age from which; default: SAGESTREAM_RETENTION_DAYS.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compact old interactions: of each shopper, item and type the newest stays; counters stay. Beside workers."""
+    from graphstore.retention import DAY_MS, compact, prune_snapshots
+    from graphstore.session import now_ms, open_engine
+
+    graph = GraphstoreConfig()
+    age = days or graph.retention_days
+    if not age:
+        raise typer.BadParameter("say from which age on, or set SAGESTREAM_RETENTION_DAYS", param_hint="--days")
+    engine = open_engine(graph.sqlalchemy_url)
+    try:
+        with Stages(Console(stderr=True)).stage("compact", f"Compact what is older than {age} days") as report:
+            done = compact(
+                engine,
+                before=now_ms() - age * DAY_MS,
+                progress=lambda done, total: report(f"{done:,} of {total:,} shoppers", done / max(total, 1)),
+            )
+    finally:
+        engine.dispose()
+    told = {**asdict(done), "snapshots": len(prune_snapshots(graph.snapshots_dir, keep=graph.snapshots_kept))}
+    shown = "deleted: " + " · ".join(f"{name}: {value:,}" for name, value in told.items())
+    typer.echo(json.dumps(told) if as_json else shown)
+
+
+def rebuild(as_json: AsJson = False) -> None:
+    """Write Redis anew from SQL, beside running processes if need be; what SQL does not know is removed."""
+    from redis import Redis
+
+    from graphstore import rebuild as rebuilding
+    from graphstore.session import now_ms, open_engine
+
+    graph = GraphstoreConfig()
+    engine = open_engine(graph.sqlalchemy_url)
+    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    try:
+        with Stages(Console(stderr=True)).stage("rebuild", "Rebuild Redis from SQL") as report:
+            done = rebuilding.rebuild(
+                engine,
+                redis,
+                now=now_ms,
+                recent_items=graph.recent_items,
+                trending_items=graph.trending_items,
+                progress=lambda done, total: report(f"{done:,} of {total:,} shoppers", done / max(total, 1)),
+            )
+    finally:
+        redis.close()
+        engine.dispose()
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    typer.echo(" · ".join(f"{name}: {value:,}" for name, value in asdict(done).items()))
+    within = ServingConfig().reconcile_seconds
+    typer.echo(f"lists: a running publisher writes them within {within:g} s and its own time, if their pointer is gone")
+
+
+def _time(epoch_ms: int | None) -> str:
+    return "" if epoch_ms is None else utc(epoch_ms).strftime("%Y-%m-%d %H:%M:%S")

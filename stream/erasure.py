@@ -1,0 +1,66 @@
+"""What Kafka holds of somebody who was forgotten, and what can be done about it there.
+
+Arrives: their ids. Leaves: nulls on the compacted topic `users`, which take their attributes out of it; and how long
+raw events stay on the other topics. Next: `serving.forget` writes it into the receipt.
+
+A log cannot be edited: events lie on it until its retention takes them, and a little longer, because Kafka deletes
+whole segments. The tombstone in SQL keeps them out of the graph however often they are read.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+from stream import events
+from stream.config import StreamConfig
+from stream.producer import EventProducer
+from stream.topics import connection_settings
+
+TOPICS_OF_USERS = (
+    events.INTERACTIONS,
+    events.IMPRESSIONS,
+    events.IDENTITIES,
+    events.USERS_TOUCHED,
+    events.DEAD_LETTERS,
+)
+"""Topics with a retention that name users."""
+
+FOREVER = -1
+RETENTION = "retention.ms"
+
+
+def withdraw_attributes(config: StreamConfig, user_ids: Iterable[str]) -> int:
+    """Send a null for each id to the topic of attributes, and wait for the acknowledgement; how many.
+
+    Raises `stream.producer.DeliveryError` and `kafka.errors.KafkaError`.
+    """
+    with EventProducer(config) as producer:
+        for user_id in user_ids:
+            producer.send_raw(events.USERS, None, key=user_id.encode())
+    return producer.delivered
+
+
+def retention_ms(config: StreamConfig) -> dict[str, int]:
+    """How long each topic that names users keeps a message (ms), `FOREVER` without an end.
+
+    Without a topic that the broker does not have, or tells nothing of. Raises `kafka.errors.KafkaError`.
+    """
+    admin = KafkaAdminClient(**connection_settings(config))
+    try:
+        known = set(admin.list_topics())
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in TOPICS_OF_USERS if name in known]
+        told = admin.describe_configs(asked, config_filter="all") if asked else {}
+    finally:
+        admin.close()
+    return _retentions(told)
+
+
+def _retentions(told: dict[str, Any]) -> dict[str, int]:
+    """From `{resource type: {topic: {setting: {"value": …}}}}`."""
+    return {
+        topic: int(settings[RETENTION]["value"])
+        for topics in told.values()
+        for topic, settings in topics.items()
+        if RETENTION in settings
+    }

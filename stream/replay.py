@@ -1,0 +1,293 @@
+"""Replay: history through the functions of live events, straight into the graph or onto Kafka.
+
+Arrives: the SQL log (`graphstore.history`), lines of a file (`stream.sources.lines`) or a data set's events. Leaves:
+rows and hot keys through `stream.sink`, or messages on their topics, with the ids and times that they had. Next: the
+graph, the same as the one that the live events made.
+
+Every event is idempotent, so a replay that was killed or interrupted simply runs again.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Engine
+
+from graphstore import history
+from graphstore.history import Selection
+from graphstore.identities import IdentityRow
+from graphstore.ingest import InteractionRow
+from graphstore.upserts import ImpressionRow, ItemRow, UserRow
+from stream import events
+from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, UserAttributes
+from stream.producer import EventProducer
+from stream.sink import Sink, Stored
+
+BATCH_EVENTS = 2_000
+"""Events of one transaction: large enough to be cheap, small enough for a worker beside it to get its turn."""
+
+PACED_SECONDS = 0.25
+"""At a rate, a batch holds no more than the events of this time, so that they flow rather than come in gushes."""
+
+Event = CatalogItem | UserAttributes | Identity | Interaction | Impression
+
+_E = TypeVar("_E")
+_EVENT_TYPES = tuple(EventType)
+
+
+@dataclass(frozen=True)
+class Route:
+    """The topic of a kind of event, and the field that is its key there."""
+
+    topic: str
+    key: str
+
+
+ROUTES: Mapping[type[Event], Route] = {
+    CatalogItem: Route(events.CATALOG, "item_id"),
+    UserAttributes: Route(events.USERS, "user_id"),
+    Identity: Route(events.IDENTITIES, "anonymous_id"),
+    Interaction: Route(events.INTERACTIONS, "user_id"),
+    Impression: Route(events.IMPRESSIONS, "user_id"),
+}
+"""In the order in which history is replayed: what interactions refer to comes before them."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """How many events went through, by topic, and what became of the interactions among them."""
+
+    sent: Mapping[str, int] = field(default_factory=dict)
+    rows: int = 0
+    """The same, with each item of a served list counted by itself."""
+    stored: int = 0
+    duplicate: int = 0
+    erased: int = 0
+    """Events of forgotten users: dropped."""
+    late: int = 0
+    """Events from before the compaction horizon: not stored."""
+
+    @property
+    def read(self) -> int:
+        """Events of all kinds."""
+        return sum(self.sent.values())
+
+    def plus(self, batch: "list[Event]", stored: Stored | None = None) -> "Replayed":
+        """With one batch, all of one kind, more."""
+        topic = ROUTES[type(batch[0])].topic
+        sent = {**self.sent, topic: self.sent.get(topic, 0) + len(batch)}
+        more = replace(self, sent=sent, rows=self.rows + sum(map(_rows, batch)))
+        if stored is None:
+            return more
+        return replace(
+            more,
+            stored=self.stored + stored.stored,
+            duplicate=self.duplicate + stored.duplicate,
+            erased=self.erased + stored.erased,
+            late=self.late + len(stored.late),
+        )
+
+
+class Pace:
+    """Holds a loop to `rate` events a second, measured from its start so that short delays even out; 0: no limit.
+
+    `sleep` gets seconds; one that returns early, because somebody asked to stop, shortens the wait.
+    """
+
+    def __init__(self, rate: float, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._rate = rate
+        self._sleep = sleep
+        self._begun = time.monotonic()
+
+    @property
+    def batch_events(self) -> int:
+        """The largest batch that keeps the flow even."""
+        return max(1, min(BATCH_EVENTS, int(self._rate * PACED_SECONDS))) if self._rate else BATCH_EVENTS
+
+    def wait(self, done: int) -> None:
+        """Sleep as long as `done` events are ahead of the rate."""
+        if self._rate:
+            ahead = done / self._rate - (time.monotonic() - self._begun)
+            if ahead > 0:
+                self._sleep(ahead)
+
+
+def store(
+    sink: Sink,
+    source: Iterable[Event],
+    *,
+    now: Callable[[], int],
+    report: Callable[[Replayed], None],
+    pace: Pace | None = None,
+) -> Replayed:
+    """Straight into the graph, a transaction a batch; `report` is called after each. `now` gives epoch ms.
+
+    Raises what `Sink` raises; what was reported is durable.
+    """
+    pace = pace or Pace(0)
+    done = Replayed()
+    for batch in batches(source, pace.batch_events):
+        done = done.plus(batch, _store(sink, batch, now()))
+        report(done)
+        pace.wait(done.read)
+    return done
+
+
+def _store(sink: Sink, batch: list[Event], now: int) -> Stored | None:
+    """One batch, all of one kind."""
+    if isinstance(batch[0], Interaction):
+        return sink.store_interactions(cast("list[Interaction]", batch), now=now)
+    if isinstance(batch[0], Impression):
+        sink.store_impressions(cast("list[Impression]", batch), now=now)
+    elif isinstance(batch[0], CatalogItem):
+        sink.store_items(cast("list[CatalogItem]", batch), now=now)
+    elif isinstance(batch[0], UserAttributes):
+        sink.store_attributes(cast("list[UserAttributes]", batch), now=now)
+    else:
+        sink.store_identities(cast("list[Identity]", batch), now=now)
+    return None
+
+
+def produce(
+    producer: EventProducer,
+    source: Iterable[Event],
+    *,
+    report: Callable[[Replayed], None],
+    pace: Pace | None = None,
+) -> Replayed:
+    """Onto their topics, each event handed over as it comes; what `report` and the result count is acknowledged.
+
+    Raises `stream.producer.DeliveryError`.
+    """
+    pace = pace or Pace(0)
+    done = Replayed()
+    for batch in batches(_sent(producer, source), pace.batch_events):
+        producer.flush()
+        done = done.plus(batch)
+        report(done)
+        pace.wait(done.read)
+    return done
+
+
+def _sent(producer: EventProducer, source: Iterable[Event]) -> Iterator[Event]:
+    for event in source:
+        route = ROUTES[type(event)]
+        producer.send(route.topic, event, key=getattr(event, route.key))
+        yield event
+
+
+def batches(source: Iterable[_E], size: int = BATCH_EVENTS) -> Iterator[list[_E]]:
+    """The events in lists of one kind each and of at most `size` rows; a served list has a row an item."""
+    batch: list[_E] = []
+    rows = 0
+    for event in source:
+        if batch and (rows >= size or type(event) is not type(batch[0])):
+            yield batch
+            batch, rows = [], 0
+        batch.append(event)
+        rows += _rows(event)
+        if rows >= size:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
+
+
+def _rows(event: object) -> int:
+    return len(event.items) if isinstance(event, Impression) else 1
+
+
+def until(stop: Callable[[], bool], source: Iterable[_E]) -> Iterator[_E]:
+    """The events up to the moment at which `stop` says so: what was read before it still goes through."""
+    for event in source:
+        if stop():
+            return
+        yield event
+
+
+def history_events(engine: Engine, selection: Selection) -> Iterator[Event]:
+    """The SQL log as the events that made it, in the order of `ROUTES`."""
+    yield from map(_catalog_item, history.item_rows(engine, selection))
+    yield from map(_user_attributes, history.user_rows(engine, selection))
+    yield from map(_identity, history.identity_rows(engine, selection))
+    yield from map(_interaction, history.interaction_rows(engine, selection))
+    for _, rows in groupby(history.impression_rows(engine, selection), key=_served_list):
+        yield from fitting(_impression(list(rows)))
+
+
+def _catalog_item(row: ItemRow) -> CatalogItem:
+    return CatalogItem(
+        item_id=row.item_id,
+        title=row.title,
+        categories=row.categories,
+        brand=row.brand,
+        price=row.price,
+        available=row.available,
+        event_time=events.utc(row.updated_at),
+    )
+
+
+def _user_attributes(row: UserRow) -> UserAttributes:
+    return UserAttributes(user_id=row.user_id, attributes=row.attributes, event_time=events.utc(row.updated_at))
+
+
+def _identity(row: IdentityRow) -> Identity:
+    return Identity(anonymous_id=row.anonymous_id, user_id=row.user_id, event_time=events.utc(row.event_time))
+
+
+def _interaction(row: InteractionRow) -> Interaction:
+    return Interaction(
+        event_id=row.event_id,
+        event_type=_EVENT_TYPES[row.event_type],
+        user_id=row.user_id,
+        item_id=row.item_id,
+        event_time=events.utc(row.event_time),
+        value=row.value,
+        quantity=row.quantity,
+        request_id=row.request_id,
+        position=row.position,
+    )
+
+
+def _served_list(row: ImpressionRow) -> tuple[Any, ...]:
+    return row.event_time, row.request_id, row.user_id, row.slot, row.model_version, row.variant
+
+
+def _impression(rows: list[ImpressionRow]) -> Impression:
+    first = rows[0]
+    return Impression(
+        request_id=first.request_id,
+        user_id=first.user_id,
+        slot=first.slot,
+        event_time=events.utc(first.event_time),
+        model_version=first.model_version,
+        variant=first.variant,
+        items=[
+            ImpressionItem(
+                item_id=row.item_id,
+                position=row.position,
+                score=row.score,
+                propensity=row.propensity,
+                source=row.source,
+            )
+            for row in rows
+        ],
+    )
+
+
+def fitting(event: Impression) -> Iterator[Impression]:
+    """The served list, halved until each part is one message of the contract: its rows are the same ones.
+
+    A list that reached the store in several messages is joined when it is read, and may be too large for one.
+    """
+    if len(event.items) > 1 and (
+        len(event.items) > events.MAX_LISTED_ITEMS or len(events.encode(event)) > events.MAX_EVENT_BYTES
+    ):
+        half = len(event.items) // 2
+        yield from fitting(msgspec.structs.replace(event, items=event.items[:half]))
+        yield from fitting(msgspec.structs.replace(event, items=event.items[half:]))
+    else:
+        yield event

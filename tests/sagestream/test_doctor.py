@@ -1,0 +1,117 @@
+"""What the doctor finds: real brokers, a database, and processes that say what they wait for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from graphstore.ingest import record_progress
+from graphstore.session import migrate, open_engine, write
+from sagestream.doctor import Check, examine
+from sagestream.embedded import LOOPBACK, Broker, free_port
+from stream import events
+from stream.probe import OK, Probe, start_probe
+from stream.producer import EventProducer
+from tests.conftest import stream_config_of
+
+PORTS = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing runs: ports that nobody listens on, an empty migrated database."""
+    database = tmp_path / "graph.db"
+    migrate(f"sqlite:///{database}")
+    given = {
+        "STATE_DIR": str(tmp_path),
+        "DATABASE_URL": f"sqlite:///{database}",
+        "REDIS_URL": f"redis://{LOOPBACK}:{free_port()}/0",
+        "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{free_port()}",
+        **{f"{name}_PORT": str(free_port()) for name in PORTS},
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"SAGESTREAM_{name}", value)
+    return database
+
+
+def found() -> dict[str, Check]:
+    return {check.name: check for check in examine()}
+
+
+def test_what_is_away_is_a_finding_each(settings: Path) -> None:
+    checks = found()
+    assert checks["database"].ok
+    assert not any(checks[name].ok for name in ("redis", "kafka", "worker", "serve"))
+    assert "refused" in checks["worker"].finding
+
+
+def test_the_lag_of_every_topic_of_the_worker(settings: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = stream_config_of(broker)
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    event = events.Identity(anonymous_id="a", user_id="u", event_time=events.utc(1_767_600_000_000))
+    with EventProducer(config) as producer:
+        for _ in range(30):
+            producer.send(events.IDENTITIES, event, key="a")
+    checks = found()
+    assert checks["kafka identities"] == Check("kafka identities", True, "4 partitions, 30 messages behind")
+    for topic in ("interactions", "impressions", "catalog", "users"):
+        assert checks[f"kafka {topic}"] == Check(f"kafka {topic}", True, "4 partitions, 0 messages behind")
+
+    engine = open_engine(f"sqlite:///{settings}")
+    with write(engine) as connection:
+        record_progress(connection, events.CATALOG, {1: 777}, now=1)
+    engine.dispose()
+    told = found()["kafka catalog"]
+    assert not told.ok
+    assert "0 messages behind; partition 1: stream_progress holds 777, beyond the log's end at 0" in told.finding
+
+
+def test_lag_falls_with_what_the_group_commits(settings: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = stream_config_of(broker)
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SAGESTREAM_WORKER_GROUP", "doctor")
+    event = events.UserAttributes(user_id="u", event_time=events.utc(1_767_600_000_000))
+    with EventProducer(config) as producer:
+        for _ in range(30):
+            producer.send(events.USERS, event, key="u")
+    (partition,) = [n for n in range(4) if end(config.kafka_bootstrap_servers, events.USERS, n)]
+    consumer = KafkaConsumer(
+        bootstrap_servers=config.kafka_bootstrap_servers, group_id="doctor", enable_auto_commit=False
+    )
+    consumer.assign([TopicPartition(events.USERS, partition)])
+    consumer.commit({TopicPartition(events.USERS, partition): OffsetAndMetadata(21, "", -1)})
+    consumer.close()
+    engine = open_engine(f"sqlite:///{settings}")
+    with write(engine) as connection:
+        record_progress(connection, events.USERS, {partition: 21}, now=1)
+    engine.dispose()
+    assert found()["kafka users"] == Check("kafka users", True, "4 partitions, 9 messages behind")
+
+
+def end(servers: str, topic: str, partition: int) -> bool:
+    consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest", consumer_timeout_ms=1000)
+    consumer.assign([TopicPartition(topic, partition)])
+    got = next(consumer, None)
+    consumer.close()
+    return got is not None
+
+
+@pytest.fixture
+def worker(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Probe, dict[str, str]]]:
+    needs = {"stream": OK, "interactions": OK}
+    probe = start_probe(0, lambda: needs)
+    monkeypatch.setenv("SAGESTREAM_WORKER_PORT", str(probe.port))
+    yield probe, needs
+    probe.close()
+
+
+def test_a_process_says_what_it_waits_for(worker: tuple[Probe, dict[str, str]]) -> None:
+    probe, needs = worker
+    assert found()["worker"] == Check("worker", True, f"port {probe.port}: stream ok, interactions ok")
+    needs["interactions"] = "73 % of the last 1,000 messages are bad, stopped at partition 2 offset 1234: " + "x" * 300
+    told = found()["worker"]
+    assert told == Check("worker", False, f"port {probe.port}: not ready, interactions: {needs['interactions']}")

@@ -1,0 +1,70 @@
+"""The command line called as a user calls it, in this process or, for signals, in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typer.testing import CliRunner
+
+from sagestream import cli
+from sagestream.embedded import Broker
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a verb ended: 0, 1 or 2, and what it printed; `error` is what `main` would tell in one line."""
+
+    code: int
+    out: str
+    err: str
+    error: BaseException | None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    return {"COLUMNS": "200", **{f"SAGESTREAM_{name}": value for name, value in settings.items()}}
+
+
+def run(*words: str, settings: Mapping[str, str]) -> Done:
+    """Run a verb to its end; an error that is not one of the expected ones is raised."""
+    result = CliRunner().invoke(cli.app, list(words), env=environment(settings))
+    error = result.exception if result.exception and not isinstance(result.exception, SystemExit) else None
+    if error is not None and not (isinstance(error, Exception) and cli.expected(error)):
+        raise error
+    return Done(1 if error else result.exit_code, result.stdout, result.stderr, error)
+
+
+def pipe(stdin: bytes, *words: str, settings: Mapping[str, str]) -> Done:
+    """Run a verb as a process of its own, with this on its standard input."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sagestream", *words],
+        env={**os.environ, **environment(settings)},
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), None)
+
+
+def start(*words: str, settings: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Start a verb as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sagestream", *words],
+        env={**os.environ, **environment(settings)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def broker_settings(broker: Broker) -> dict[str, str]:
+    """What points a verb at the broker."""
+    return {name.removeprefix("SAGESTREAM_"): value for name, value in broker.environment.items()}

@@ -1,0 +1,70 @@
+"""`produce` and `import`: files to events."""
+
+import gzip
+import json
+import signal
+import time
+from pathlib import Path
+
+from kafka import KafkaConsumer
+
+from sagestream.embedded import Broker
+from sagestream.interruption import EXIT_CODE
+from stream import events
+from stream.topics import connection_settings
+from tests.conftest import stream_config_of
+from tests.sagestream.verbs.commands import broker_settings, run, start
+
+GOOD = '{"event_id":"e%d","event_type":"view","user_id":"u","item_id":"i","event_time":"2026-01-01T00:00:00Z"}'
+
+
+def test_produce_takes_compressed_files_too(broker: Broker, settings: dict[str, str], tmp_path: Path) -> None:
+    reach = {**settings, **broker_settings(broker)}
+    file = tmp_path / "some.jsonl.gz"
+    file.write_bytes(gzip.compress("\n".join([GOOD % 1, "nonsense", GOOD % 2]).encode()))
+    done = run("produce", str(file), "--json", settings=reach)
+    assert done.code == 1
+    assert done.json == {"produced": 2, "rejected": 1}
+    assert "line 2:" in done.err
+    assert sent(broker, {"e1", "e2"}) == {"e1", "e2"}
+
+
+def sent(broker: Broker, wanted: set[str], seconds: float = 60.0) -> set[str]:
+    """The ids of the events on the topic, once the wanted ones are among them or the time is over."""
+    config = stream_config_of(broker)
+    consumer = KafkaConsumer(
+        events.INTERACTIONS, auto_offset_reset="earliest", fetch_max_wait_ms=40, **connection_settings(config)
+    )
+    found: set[str] = set()
+    deadline = time.monotonic() + seconds
+    while not wanted <= found and time.monotonic() < deadline:
+        for records in consumer.poll(timeout_ms=200).values():
+            found |= {json.loads(record.value)["event_id"] for record in records}
+    consumer.close()
+    return found
+
+
+def test_produce_sends_a_typed_line_at_once_and_ends_on_an_interrupt(broker: Broker, settings: dict[str, str]) -> None:
+    """Nobody waits for a full batch of a slow standard input."""
+    process = start("produce", "-", "--json", settings={**settings, **broker_settings(broker)})
+    assert process.stdin is not None
+    process.stdin.write(GOOD % 3 + "\n")
+    process.stdin.flush()
+    try:
+        assert "e3" in sent(broker, {"e3"})
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == EXIT_CODE
+    finally:
+        process.kill()
+        out, _ = process.communicate()
+    assert '"produced": 1' in out
+
+
+def test_import_stores_the_catalogue_and_the_events(settings: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text("user,item,timestamp\n" + "\n".join(f"u{n % 3},i{n % 2},{1_700_000_000 + n}" for n in range(10)))
+    done = run("import", str(file), "--direct", "--json", settings=settings)
+    assert done.code == 0
+    told = done.json
+    assert (told["read"], told["stored"], told["erased"], told["late"]) == (10, 10, 0, 0)
+    assert run("import", str(file), "--direct", "--json", settings=settings).json["duplicate"] == 10
