@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
+KILLS ?= 20
 
-.PHONY: playground test check clean
+.PHONY: playground test check kills clean
 
 playground: $(VENV)/.playground  ## the whole loop on this machine; make playground ARGS="--once --json"
 	@$(BIN)/sagestream playground $(ARGS)
@@ -17,6 +18,9 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(ARGS)
+
+kills: $(VENV)/.test  ## kill real processes under load and compare everything; make kills KILLS=200
+	@KAFKA_HOME="$${KAFKA_HOME:-$(abspath $(wildcard ../shared/kafka))}" $(BIN)/python -W ignore -m tests.kills --kills $(KILLS)
 
 $(VENV)/.playground: pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit('Sagestream needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

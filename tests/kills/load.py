@@ -22,6 +22,10 @@ USERS = [f"u{number}" for number in range(50)] + ["Zoë", "tab\tbed", 'o\'brien 
 ITEMS = [f"i{number}" for number in range(60)] + ["crème", "50% \\. off", "'; --", "🛒"]
 SESSIONS = [f"s{number}" for number in range(20)] + ["sessão"]
 """Anonymous ones: they shop like users, and log in as one now and then, or as each other."""
+NEW_VISITOR = 10
+"""After so many messages somebody comes who was never there, and stays for a minute: what is lost of them stays lost,
+while of regulars the next event would make up for it."""
+VISITORS = 60
 DUPLICATES = 0.05
 
 
@@ -66,7 +70,7 @@ class Shoppers:
         found: dict[str, Any] = {
             "event_id": f"e{self._number}",
             "event_type": rng.choice(list(events.EventType)).value,
-            "user_id": rng.choice(SESSIONS if rng.random() < 0.2 else USERS),
+            "user_id": self._shopper(),
             "item_id": rng.choice(ITEMS),
             "event_time": self._time(),
         }
@@ -126,8 +130,9 @@ class Shoppers:
 
     def login(self) -> Message:
         rng = self._rng
+        session = rng.choice([rng.choice(SESSIONS), self._visitor("session")])
         user = rng.choice(SESSIONS if rng.random() < 0.1 else USERS)
-        event = {"anonymous_id": rng.choice(SESSIONS), "user_id": user, "event_time": self._time()}
+        event = {"anonymous_id": session, "user_id": user, "event_time": self._time()}
         return self._message(events.IDENTITIES, "anonymous_id", event)
 
     def malformed(self) -> Message:
@@ -174,6 +179,14 @@ class Shoppers:
 
     def _message(self, topic: str, key: str, event: dict[str, Any]) -> Message:
         return Message(topic, event[key].encode(), json.dumps(event, ensure_ascii=False).encode())
+
+    def _shopper(self) -> str:
+        ours = [self._rng.choice(USERS), self._visitor("visitor"), self._rng.choice(SESSIONS), self._visitor("session")]
+        return self._rng.choices(ours, [45, 40, 8, 7])[0]
+
+    def _visitor(self, kind: str) -> str:
+        newest = self._number // NEW_VISITOR
+        return f"{kind}{self._rng.randint(max(newest - VISITORS, 0), newest)}"
 
     def _time(self) -> str:
         """Mostly now; some minutes late, some days, some a little ahead."""
