@@ -127,7 +127,7 @@ def test_a_rebalance_under_load_loses_and_doubles_nothing(target: Target, tmp_pa
     """Two workers share the partitions; one leaves, another one joins."""
     prefix = f"{target.prefix}rebalance."
     campaign = Campaign(
-        tmp_path, "postgresql", None, seed=2, plan=[Kills.replace], given=target.environment, prefix=prefix
+        tmp_path, "sqlite", None, seed=2, workers=2, plan=[Kills.replace], given=target.environment, prefix=prefix
     )
     try:
         outcome = campaign.run()

@@ -127,7 +127,7 @@ def test_the_worker_comes_in(settings: dict[str, str], tmp_path: Path, redis: Re
 def test_a_wrong_password_is_told(secure: SecureBroker, tmp_path: Path, redis_url: str) -> None:
     wrong = secure.with_password("sesame?")
     with pytest.raises(KafkaTimeoutError, match="Invalid username or password") as told:
-        EventProducer(config(wrong), bootstrap_seconds=2)
+        EventProducer(config(wrong), bootstrap_seconds=15)
     assert "sesame?" not in str(told.value)
     process = worker(wrong, tmp_path, redis_url)
     assert process.wait(WAIT_SECONDS) != 0
@@ -140,11 +140,11 @@ def test_a_broker_that_nobody_vouches_for_is_told(secure: SecureBroker) -> None:
     unknown = secure.with_password()
     del unknown["SAGESTREAM_KAFKA_SSL_CAFILE"]
     with pytest.raises(KafkaTimeoutError, match="CERTIFICATE_VERIFY_FAILED"):
-        EventProducer(config(unknown), bootstrap_seconds=2)
+        EventProducer(config(unknown), bootstrap_seconds=15)
 
 
 def test_a_missing_certificate_is_told(secure: SecureBroker) -> None:
     nobody = secure.with_certificate()
     del nobody["SAGESTREAM_KAFKA_SSL_CERTFILE"], nobody["SAGESTREAM_KAFKA_SSL_KEYFILE"]
     with pytest.raises(KafkaTimeoutError, match=r"BAD_CERTIFICATE|CERTIFICATE_REQUIRED"):
-        EventProducer(config(nobody), bootstrap_seconds=2)
+        EventProducer(config(nobody), bootstrap_seconds=15)
