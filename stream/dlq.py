@@ -38,6 +38,8 @@ UNREADABLE = "not a letter of the contract"
 
 STALLED_SECONDS = 30.0
 POLL_SECONDS = 0.2
+NEW_TOPIC_SECONDS = 2.0
+"""A topic that was created a moment ago is not known to every broker at once."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class Queue:
             bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
             **connection_settings(config),
         )
-        partitions = self._consumer.partitions_for_topic(events.DEAD_LETTERS)
-        if not partitions:
+        deadline = time.monotonic() + NEW_TOPIC_SECONDS
+        while not (partitions := self._consumer.partitions_for_topic(events.DEAD_LETTERS)):
+            if time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                continue
             self._consumer.close()
             raise LookupError(f"the topic {events.DEAD_LETTERS} does not exist: run `sagestream init`")
         self._partitions = [TopicPartition(events.DEAD_LETTERS, partition) for partition in sorted(partitions)]
@@ -103,6 +108,8 @@ class Queue:
             for tp in self._partitions:
                 if tp not in ends and self._consumer.highwater(tp) is not None:
                     ends[tp] = self._consumer.highwater(tp)
+                    if self._consumer.position(tp) > ends[tp]:  # the mark is of another queue
+                        self._consumer.seek_to_beginning(tp)
             for records in fetched.values():
                 yield from map(_queued, records)
             if fetched:

@@ -139,7 +139,9 @@ def replay(
     def settle(mark: Mapping[int, int]) -> None:
         if producer is not None:
             producer.flush()
-            queue.remember({partition: max(offset, before.get(partition, 0)) for partition, offset in mark.items()})
+            # From the oldest letter on, the mark may only be confirmed or moved on.
+            floor = before if all_letters else {}
+            queue.remember({partition: max(offset, floor.get(partition, 0)) for partition, offset in mark.items()})
 
     before = queue.mark()
     letters = queue.letters(None if all_letters else before)

@@ -1,24 +1,24 @@
 """The dead letter queue on real brokers: read whole, counted, and sent again once."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
 from graphstore import queries
-from graphstore.session import read
+from graphstore.session import read, write
+from graphstore.state import raise_to
+from graphstore.tables import COMPACTION_HORIZON
 from stream import dlq, events, resend
 from stream.config import StreamConfig
 from stream.dlq import Filter, Queue, QueuedLetter, kind_of, summarise
 from stream.events import DeadLetter, milliseconds
 from stream.producer import EventProducer
-from stream.replay import ROUTES
-from stream.resend import Verdict, judge
+from stream.resend import Verdict
 from stream.worker import LATE
 from tests.stream.pump import Pump
 
@@ -170,6 +170,19 @@ def test_letters_that_a_filter_leaves_out_are_still_to_be_taken(shop: Pump, stre
     assert shop.take(3) == 3
 
 
+def test_what_came_too_late_is_not_sent_in_circles(
+    shop: Pump, stream_config: StreamConfig, sqlite_engine: Engine
+) -> None:
+    again(stream_config, NOW)
+    with write(sqlite_engine) as connection:
+        raise_to(connection, COMPACTION_HORIZON, milliseconds(NOW))
+    shop.produce((events.INTERACTIONS, b"u", raw(event_id="late")))
+    assert shop.take(1) == 1
+    assert again(stream_config, NOW, send=False).verdicts == {Verdict.LATE: 1}
+    assert again(stream_config, NOW, send=False, reason=LATE).verdicts == {Verdict.SEND: 1}
+    assert again(stream_config, NOW).verdicts == {Verdict.LATE: 1}
+
+
 def test_many_letters_and_foreign_messages_are_all_read(shop: Pump, stream_config: StreamConfig) -> None:
     before = look(stream_config).letters
     content = [events.encode(letter(b"x" * 500, f"reason {n}")) for n in range(2500)]
@@ -182,6 +195,17 @@ def test_many_letters_and_foreign_messages_are_all_read(shop: Pump, stream_confi
     assert chosen.letters == len([n for n in range(2500) if str(n).startswith("1")])
     done = again(stream_config, NOW)
     assert done.verdicts[Verdict.FOREIGN] == 1
+
+
+def test_a_mark_of_another_queue_hides_nothing(stream_config: StreamConfig) -> None:
+    """The topic was made anew: the mark of the old one is far beyond its end."""
+    total = look(stream_config).letters
+    with Queue(stream_config) as queue:
+        end = queue.mark()[0]
+        queue.remember({0: end + 1000})
+    assert sum(again(stream_config, NOW).verdicts.values()) == total
+    with Queue(stream_config) as queue:
+        assert queue.mark() == {0: end}
 
 
 def test_a_broker_without_the_topic_says_what_to_do(
@@ -234,87 +258,6 @@ def test_a_summary_stays_small_whatever_the_queue_holds() -> None:
 def test_filters(chosen: Filter, taken: list[bool]) -> None:
     letters = (letter(b"a", seen=NOW - timedelta(seconds=1)), letter(b"b", "else", topic="catalog"), None)
     assert [chosen.takes(one) for one in letters] == taken
-
-
-@pytest.mark.parametrize(
-    ("content", "verdict"),
-    [
-        (letter(raw()), Verdict.SEND),
-        (letter(raw(event_type="stare")), Verdict.INVALID),
-        (letter(b""), Verdict.EMPTY),
-        (letter(b" " * events.MAX_DEAD_LETTER_BYTES), Verdict.CUT),
-        (letter(raw(), error=LATE), Verdict.LATE),
-        (letter(raw(), topic="models"), Verdict.FOREIGN),
-        (letter(raw(), topic=events.CATALOG), Verdict.INVALID),
-        (None, Verdict.FOREIGN),
-    ],
-)
-def test_verdicts(content: DeadLetter | None, verdict: Verdict) -> None:
-    assert judge(content, now=NOW)[0] is verdict
-
-
-def test_what_came_too_late_is_sent_where_it_is_asked_for() -> None:
-    assert judge(letter(raw(), error=LATE), now=NOW, late_too=True)[0] is Verdict.SEND
-
-
-@pytest.mark.parametrize("kind", list(ROUTES))
-def test_every_topic_of_history_can_be_sent_again(kind: type[Any]) -> None:
-    examples: dict[str, Any] = {
-        **GOOD, "title": "Tea", "anonymous_id": "s", "request_id": "r", "slot": "home", "model_version": "m",
-        "variant": "v", "items": [],
-    }  # fmt: skip
-    fields = {field.name for field in msgspec.structs.fields(kind)}
-    value = json.dumps({name: example for name, example in examples.items() if name in fields}).encode()
-    assert judge(letter(value, topic=ROUTES[kind].topic), now=NOW) == (Verdict.SEND, "")
-
-
-def _resend(letters: list[QueuedLetter], stop: Callable[[], bool] = lambda: False) -> tuple[Any, list[str]]:
-    log: list[str] = []
-
-    def settle(mark: Mapping[int, int]) -> None:
-        log.append(f"mark {dict(mark)}")
-
-    def send(topic: str, value: bytes, key: bytes | None) -> None:
-        log.append(f"{topic} {key!r}")
-
-    done = resend.resend(letters, now=NOW, chosen=Filter(), send=send, settle=settle, stop=stop)
-    return done, log
-
-
-def test_the_mark_follows_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resend, "FLUSH_LETTERS", 2)
-    letters = [queued(n, letter(raw() if n % 2 else b"")) for n in range(5)]
-    done, log = _resend(letters)
-    sent = "interactions b'u1'"
-    assert log == [sent, "mark {0: 2}", sent, "mark {0: 4}", "mark {0: 5}"]
-    assert done.verdicts == {Verdict.SEND: 2, Verdict.EMPTY: 3}
-
-
-def test_an_interrupted_replay_remembers_how_far_it_came() -> None:
-    looks = iter([False, False, True])
-    done, log = _resend([queued(n, letter(raw())) for n in range(5)], stop=lambda: next(looks))
-    assert done.verdicts == {Verdict.SEND: 2}
-    assert log[-1] == "mark {0: 2}"
-
-
-def test_an_undelivered_letter_leaves_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resend, "FLUSH_LETTERS", 2)
-    marks: list[Mapping[int, int]] = []
-
-    def settle(mark: Mapping[int, int]) -> None:
-        if marks:
-            raise ConnectionError("the broker is away")
-        marks.append(dict(mark))
-
-    with pytest.raises(ConnectionError):
-        resend.resend(
-            [queued(n, letter(raw())) for n in range(5)],
-            now=NOW,
-            chosen=Filter(),
-            send=lambda *_: None,
-            settle=settle,
-        )
-    assert marks == [{0: 2}]
 
 
 def test_a_reason_without_its_particulars() -> None:

@@ -143,56 +143,9 @@ def test_a_period_and_a_shopper_are_cut_out(engine: Engine, empty: Engine, redis
         assert history.count_rows(engine, chosen) == len(list(history_events(engine, chosen)))
 
 
-@pytest.mark.parametrize("page_rows", [1, 2, 7, 1000])
-def test_pages_of_any_size_give_each_row_once(page_rows: int, engine: Engine) -> None:
-    rng = random.Random(3)
-    live(sink_of(engine, None), random_events(rng, 200), rng)
-    readers = (
-        history.item_rows,
-        history.user_rows,
-        history.identity_rows,
-        history.interaction_rows,
-        history.impression_rows,
-    )
-    for rows in readers:
-        whole = list(rows(engine, ALL))
-        assert len(whole) == len(set(map(repr, whole))) > 3
-        assert list(rows(engine, ALL, page_rows=page_rows)) == whole
-
-
-def test_writers_are_not_kept_waiting_and_what_they_add_ends_nothing(engine: Engine) -> None:
-    """Between two pages no transaction is open; a log that grows while it is read is read to its old end."""
-    sink = sink_of(engine, None)
-    sink.store_interactions(list(purchases(10)), now=NOW)
-    seen = []
-    for number, row in enumerate(history.interaction_rows(engine, ALL, page_rows=3)):
-        seen.append(row.event_id)
-        late = Interaction(
-            event_id=f"late{number}", event_type=EventType.VIEW, user_id="u", item_id="i", event_time=TIME
-        )
-        sink.store_interactions([late], now=NOW)
-        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-    assert seen == [f"e{n}" for n in range(10)]
-
-
-def test_a_database_is_known_by_every_name(engine: Engine, empty: Engine, tmp_path: Path) -> None:
-    again = open_engine(engine.url.render_as_string(hide_password=False))
-    assert history.same_database(engine, again)
-    assert not history.same_database(engine, empty)
-    again.dispose()
-    if engine.dialect.name == "sqlite":
-        link = tmp_path / "link.db"
-        link.symlink_to(str(engine.url.database))
-        linked = open_engine(f"sqlite:///{link}")
-        assert history.same_database(engine, linked)
-        linked.dispose()
-
-
-def test_a_compacted_log_says_from_when_on_it_is_whole(engine: Engine) -> None:
-    assert history.compaction_horizon(engine) == 0
+def test_what_is_older_than_the_compaction_is_told_and_not_stored(engine: Engine) -> None:
     with write(engine) as connection:
         raise_to(connection, COMPACTION_HORIZON, NOW)
-    assert history.compaction_horizon(engine) == NOW
     done = store(sink_of(engine, None), purchases(3), now=lambda: NOW, report=quiet)
     assert (done.read, done.stored, done.late) == (3, 0, 3)
 
@@ -254,9 +207,9 @@ def test_batches_keep_everything_in_order_and_are_of_one_kind() -> None:
 
 
 def test_a_batch_is_bounded_by_its_rows() -> None:
-    item = ImpressionItem(item_id="i", position=0, score=1.0, propensity=1.0, source="s")
+    items = [ImpressionItem(item_id="i", position=place, score=1.0, propensity=1.0, source="s") for place in range(10)]
     shown = Impression(
-        request_id="r", user_id="u", slot="s", event_time=TIME, model_version="m", variant="v", items=[item] * 10
+        request_id="r", user_id="u", slot="s", event_time=TIME, model_version="m", variant="v", items=items
     )
     assert [len(batch) for batch in batches([shown] * 7, size=25)] == [3, 3, 1]
 
