@@ -44,6 +44,7 @@ def run_worker() -> None:
 
     from graphstore.session import now_ms, open_engine
     from stream.app import create_app, health
+    from stream.collector import collect_seldom
     from stream.lag import LagWatch
     from stream.probe import start_probe
     from stream.rebuild_watch import RebuildWatch
@@ -62,6 +63,7 @@ def run_worker() -> None:
     logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
     LagWatch(stream, engine, TOPICS)
     RebuildWatch(engine, redis, now=now_ms, recent_items=graph.recent_items, trending_items=graph.trending_items)
+    collect_seldom()
     BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
