@@ -10,7 +10,8 @@ in a cache directory; it is known by the schema's revision and by what it holds.
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from benchmarks import workload
 from benchmarks.direct import Segment, Stored, store_segments
 from benchmarks.drain import SKIP
 from benchmarks.ground import DatabaseKind, Ground
-from benchmarks.meters import Span, cpu_seconds, write_json
+from benchmarks.meters import cpu_seconds, write_json
 from graphstore.session import migrations
 
 ROWS_SMALL = 100_000
 MEASURED = 100_000
+TURNS = 3
 MEMORY_MARKS = (0.1, 0.5, 1.0)
 """Shares of the large graph at which the filling process' memory is taken."""
 
@@ -34,24 +36,27 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Growth:
-    """Spans of `MEASURED` events, and the filling process' resident MB by rows."""
+    """The direct path into a small and a large graph in turn; the filling process' resident MB by rows."""
 
-    small: Span
-    large: Span
-    database_us_small: float | None
-    database_us_large: float | None
+    small: Sequence[Stored]
+    large: Sequence[Stored]
     resident_mb: dict[str, float]
 
     @property
     def cost_ratio(self) -> float:
-        """CPU of the storing process, large to small."""
-        return self.large.cpu_us / self.small.cpu_us
+        """CPU an event of the storing process, large to small: the median of the turns."""
+        pairs = zip(self.small, self.large, strict=True)
+        return statistics.median(large.span.cpu_us / small.span.cpu_us for small, large in pairs)
 
     @property
     def cost_ratio_with_database(self) -> float:
         """The same with the database's own CPU."""
-        small = self.small.cpu_us + (self.database_us_small or 0.0)
-        return (self.large.cpu_us + (self.database_us_large or 0.0)) / small
+        pairs = zip(self.small, self.large, strict=True)
+        return statistics.median(_both(large) / _both(small) for small, large in pairs)
+
+
+def _both(stored: Stored) -> float:
+    return stored.span.cpu_us + (stored.database_us or 0.0)
 
 
 def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: Tell) -> Stored:
@@ -62,27 +67,40 @@ def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: 
 
 
 def measure_growth(ground: Ground, database: DatabaseKind, rows: int, cache: Path | None, *, tell: Tell) -> Growth:
-    """Fill two graphs, or take the large one from the cache, and store `MEASURED` events into each."""
-    small_url = ground.database(database)
-    _run(ground, small_url, [Segment("fill", ROWS_SMALL, redis=False)], seed=4, begun=0, tell=tell)
-    small = _run(ground, small_url, [Segment("small", MEASURED)], seed=5, begun=ROWS_SMALL, tell=tell)["small"]
+    """Store `MEASURED` events into a small graph and into a large one, in turn: both meet the same of what else the
+    machine has to do. The large one is filled first, or taken from the cache."""
     name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
-    large_url = ground.database(database, name, cache)
     known = cache / f"{name}.{database}.json" if cache else None
+    large_url = ground.database(database, name, cache)
     if known and known.exists():
         fill: dict[str, Any] = json.loads(known.read_text())
     else:
-        marks = [int(share * rows) for share in MEMORY_MARKS]
-        parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
-        segments = [Segment(f"{mark:,}", part, redis=False) for mark, part in zip(marks, parts, strict=True)]
-        filled = _run(ground, large_url, segments, seed=6, begun=0, tell=tell)
-        fill = {"begun": rows, "resident_mb": {mark: stored.resident_mb for mark, stored in filled.items()}}
-    seed = secrets.randbits(60)  # other ids than those that an earlier run added to a kept graph
-    large = _run(ground, large_url, [Segment("large", MEASURED)], seed=seed, begun=fill["begun"], tell=tell)["large"]
-    fill["begun"] += MEASURED
-    if known:
-        write_json(known, fill)
-    return Growth(small.span, large.span, small.database_us, large.database_us, fill["resident_mb"])
+        fill = {"begun": rows, "resident_mb": _fill(ground, large_url, rows, tell)}
+    small: list[Stored] = []
+    large: list[Stored] = []
+    for turn in range(TURNS):
+        small_url = ground.database(database)
+        _run(ground, small_url, [Segment("fill", ROWS_SMALL, redis=False)], seed=4, begun=0, tell=tell)
+        small += _run(ground, small_url, [Segment("small", MEASURED)], seed=5, begun=ROWS_SMALL, tell=tell).values()
+        seed = secrets.randbits(60)  # other ids than those that an earlier run added to a kept graph
+        large += _run(
+            ground, large_url, [Segment("large", MEASURED)], seed=seed, begun=fill["begun"], tell=tell
+        ).values()
+        fill["begun"] += MEASURED
+        if known:
+            write_json(known, fill)
+        costs = [f"{stored.span.cpu_us:.1f}" for stored in (small[-1], large[-1])]
+        tell(f"{database} {turn + 1}: {costs[0]} µs of CPU an event in the small graph, {costs[1]} in the large one")
+    return Growth(small, large, fill["resident_mb"])
+
+
+def _fill(ground: Ground, url: str, rows: int, tell: Tell) -> dict[str, float]:
+    """Store `rows` events; the storing process' resident MB at the marks, by rows."""
+    marks = [int(share * rows) for share in MEMORY_MARKS]
+    parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
+    segments = [Segment(f"{mark:,}", part, redis=False) for mark, part in zip(marks, parts, strict=True)]
+    filled = _run(ground, url, segments, seed=6, begun=0, tell=tell)
+    return {mark: stored.resident_mb for mark, stored in filled.items()}
 
 
 def _run(ground: Ground, url: str, segments: list[Segment], *, seed: int, begun: int, tell: Tell) -> dict[str, Stored]:

@@ -57,11 +57,8 @@ def as_json(report: Report) -> dict[str, Any]:
             name: {
                 "cost_ratio": _rounded(grown.cost_ratio, 2),
                 "cost_ratio_with_database": _rounded(grown.cost_ratio_with_database, 2),
-                "cpu_us": {"100k": _rounded(grown.small.cpu_us, 1), "large": _rounded(grown.large.cpu_us, 1)},
-                "database_us": {
-                    "100k": _rounded(grown.database_us_small, 1),
-                    "large": _rounded(grown.database_us_large, 1),
-                },
+                "small": [_stored(run) for run in grown.small],
+                "large": [_stored(run) for run in grown.large],
                 "resident_mb": grown.resident_mb,
             }
             for name, grown in report.growth.items()

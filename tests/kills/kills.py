@@ -54,8 +54,7 @@ class Kills:
         """At an instruction: the next life of a worker ends there."""
         worker = self._worker()
         self._kill(worker)
-        fault = Fault(point, self.rng.randint(1, 3 if point in (Point.COMMITTING, Point.COMMITTED) else 25))
-        worker.start(fault)
+        worker.start(Fault(point, self._passes(point)))
         if worker.join(POINT_SECONDS) == -signal.SIGKILL:
             self.count[point.value] += 1
         else:
@@ -136,9 +135,25 @@ class Kills:
         """A worker stands still until others have its partitions, and then goes on with what it has in hand."""
         worker = self._worker()
         worker.signal(signal.SIGSTOP)
+        self._thaw(worker)
+
+    def freeze_at(self, point: Point) -> None:
+        """The same, at an instruction of its next life."""
+        worker = self._worker()
+        self._kill(worker)
+        worker.start(Fault(point, self._passes(point), signal.SIGSTOP))
+        deadline = time.monotonic() + POINT_SECONDS
+        while not worker.halted and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._thaw(worker)
+
+    def _thaw(self, worker: Worker) -> None:
         time.sleep(FREEZE_SECONDS)
         worker.signal(signal.SIGCONT)
         self.also["freeze"] += 1
+
+    def _passes(self, point: Point) -> int:
+        return self.rng.randint(1, 3 if point in (Point.COMMITTING, Point.COMMITTED) else 25)
 
     def _worker(self) -> Worker:
         return self.rng.choice(self.shop.workers)
@@ -179,4 +194,5 @@ def deck(shop: Shop) -> list[Card]:
     if (workers := len(shop.workers)) > 1:
         cards += [Card(Kills.all_workers, workers)] * 2
         cards += [Card(Kills.replace, 0), Card(Kills.take_over), Card(Kills.freeze, 0)]
+        cards += [Card(partial(Kills.freeze_at, point=Point.AFTER_COMMIT))]
     return cards

@@ -1,6 +1,7 @@
 """The instructions of the worker at which a kill hurts most, in the order in which a batch passes them."""
 
 import enum
+import signal
 from typing import NamedTuple
 
 
@@ -20,7 +21,8 @@ class Point(enum.StrEnum):
 
 
 class Fault(NamedTuple):
-    """Die by SIGKILL when `point` is passed for the `passes`-th time."""
+    """What happens to the worker when it passes `point` for the `passes`-th time."""
 
     point: Point
     passes: int
+    number: signal.Signals = signal.SIGKILL

@@ -29,6 +29,7 @@ from stream.config import StreamConfig
 from tests.kills import prefixed
 from tests.kills.points import Fault
 from tests.kills.worker import main
+from tests.postgres import restart_postgres, start_postgres
 
 # Forked from a server that has all imported, so that a restart takes a tenth of a second.
 forked = multiprocessing.get_context("forkserver")
@@ -70,6 +71,11 @@ class Worker:
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
+
+    @property
+    def halted(self) -> bool:
+        """Whether SIGSTOP holds it."""
+        return self.alive and psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
 
     def signal(self, number: signal.Signals) -> None:
         if self.alive:
@@ -175,8 +181,7 @@ class Shop:
     def _database_url(self) -> str:
         if self.database == "sqlite":
             return f"sqlite:///{self.directory / 'graph.db'}"
-        (self.directory / "postgres").mkdir()
-        self.postgres = PostgresServer(self.directory / "postgres")
+        self.postgres = start_postgres(self.directory / "postgres")
         self._stack.callback(self.postgres.cleanup)
         return make_url(self.postgres.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
 
@@ -245,7 +250,7 @@ class Shop:
 
     def restart_postgres(self) -> None:
         assert self.postgres is not None
-        self.postgres.ensure_postgres_running()
+        restart_postgres(self.postgres)
 
 
 def create_prefixed_topics(config: StreamConfig, prefix: str) -> list[str]:

@@ -31,7 +31,7 @@ Reach = Callable[[Point], None]
 
 def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None:
     """The whole life of one worker process."""
-    die_with_parent()
+    die_with_parent(signal.SIGKILL)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -45,7 +45,7 @@ def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None
 
 
 def arm(fault: Fault) -> None:
-    """Make this process kill itself at the fault's point."""
+    """Make this process kill, or halt, itself at the fault's point."""
     passed = 0
 
     def reach(point: Point) -> None:
@@ -53,7 +53,7 @@ def arm(fault: Fault) -> None:
         if point == fault.point:
             passed += 1
             if passed == fault.passes:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), fault.number)
 
     storing = _watch_sink(reach)
     _watch_sql(reach, storing)

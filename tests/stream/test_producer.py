@@ -73,7 +73,7 @@ def test_a_broker_that_is_not_there_is_told() -> None:
         {"kafka_bootstrap_servers": f"{LOOPBACK}:{free_port()}", "producer_idempotent": False}
     )
     with pytest.raises(KafkaTimeoutError, match=r"bootstrap.*ECONNREFUSED"):
-        EventProducer(config, bootstrap_seconds=0.5)
+        EventProducer(config, bootstrap_seconds=3)
 
 
 def test_what_a_broker_that_went_away_did_not_take_is_told(mortal: Broker) -> None:
