@@ -25,8 +25,6 @@ from benchmarks.ground import DatabaseKind, Ground
 from benchmarks.meters import cpu_seconds, write_json
 from graphstore.session import migrations
 
-ROWS_SMALL = 100_000
-MEASURED = 100_000
 TURNS = 3
 MEMORY_MARKS = (0.1, 0.5, 1.0)
 """Shares of the large graph at which the filling process' memory is taken."""
@@ -66,8 +64,17 @@ def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: 
     return _run(ground, url, [Segment("direct", count)], seed=3, begun=int(SKIP * count), tell=tell)["direct"]
 
 
-def measure_growth(ground: Ground, database: DatabaseKind, rows: int, cache: Path | None, *, tell: Tell) -> Growth:
-    """Store `MEASURED` events into a small graph and into a large one, in turn: both meet the same of what else the
+def measure_growth(
+    ground: Ground,
+    database: DatabaseKind,
+    *,
+    small_rows: int,
+    rows: int,
+    measured: int,
+    cache: Path | None,
+    tell: Tell,
+) -> Growth:
+    """Store `measured` events into a small graph and into a large one, in turn: both meet the same of what else the
     machine has to do. The large one is filled first, or taken from the cache."""
     name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
     known = cache / f"{name}.{database}.json" if cache else None
@@ -80,13 +87,13 @@ def measure_growth(ground: Ground, database: DatabaseKind, rows: int, cache: Pat
     large: list[Stored] = []
     for turn in range(TURNS):
         small_url = ground.database(database)
-        _run(ground, small_url, [Segment("fill", ROWS_SMALL, redis=False)], seed=4, begun=0, tell=tell)
-        small += _run(ground, small_url, [Segment("small", MEASURED)], seed=5, begun=ROWS_SMALL, tell=tell).values()
+        _run(ground, small_url, [Segment("fill", small_rows, redis=False)], seed=4, begun=0, tell=tell)
+        small += _run(ground, small_url, [Segment("small", measured)], seed=5, begun=small_rows, tell=tell).values()
         seed = secrets.randbits(60)  # other ids than those that an earlier run added to a kept graph
         large += _run(
-            ground, large_url, [Segment("large", MEASURED)], seed=seed, begun=fill["begun"], tell=tell
+            ground, large_url, [Segment("large", measured)], seed=seed, begun=fill["begun"], tell=tell
         ).values()
-        fill["begun"] += MEASURED
+        fill["begun"] += measured
         if known:
             write_json(known, fill)
         costs = [f"{stored.span.cpu_us:.1f}" for stored in (small[-1], large[-1])]

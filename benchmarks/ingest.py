@@ -26,14 +26,19 @@ from benchmarks.table import as_json, as_markdown
 from sagestream.embedded import find_kafka
 from sagestream.runners import set_up_logging
 
+ROWS_SMALL = 100_000
+"""Rows of the small graph, and what is then stored into each."""
+
 QUICK = Sizes(
-    events=20_000,
-    rows_large=40_000,
-    memory_events=20_000,
+    events=12_000,
+    rows_large=10_000,
+    rows_small=1_000,
+    growth_events=1_000,
+    memory_events=4_000,
     visible_rate=200.0,
     visible_seconds=8.0,
     repeats=1,
-    direct_events=20_000,
+    direct_events=4_000,
 )
 
 
@@ -77,6 +82,8 @@ def main(given: Sequence[str] | None = None) -> int:
         else Sizes(
             events=asked.events,
             rows_large=asked.rows_large,
+            rows_small=ROWS_SMALL,
+            growth_events=ROWS_SMALL,
             memory_events=asked.memory_events,
             visible_rate=asked.visible_rate,
             visible_seconds=asked.visible_seconds,

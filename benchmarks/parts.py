@@ -36,6 +36,8 @@ class Sizes:
 
     events: int
     rows_large: int
+    rows_small: int
+    growth_events: int
     memory_events: int
     visible_rate: float
     visible_seconds: float
@@ -98,7 +100,16 @@ def run_parts(
                 report.direct.setdefault(database, []).append(stored)
         if "growth" in parts:
             tell(f"{database}: growth to {report.sizes.rows_large:,} rows")
-            report.growth[database] = measure_growth(ground, database, report.sizes.rows_large, cache, tell=tell)
+            sizes = report.sizes
+            report.growth[database] = measure_growth(
+                ground,
+                database,
+                small_rows=sizes.rows_small,
+                rows=sizes.rows_large,
+                measured=sizes.growth_events,
+                cache=cache,
+                tell=tell,
+            )
 
 
 def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:

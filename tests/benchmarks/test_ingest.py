@@ -52,9 +52,9 @@ def test_the_direct_path_and_its_growth(tmp_path: Path) -> None:
     assert found["events_per_cpu_second"]["direct_sqlite"] > 0
     assert found["events_per_cpu_second"]["direct_postgresql"] > 0
     assert found["cost_ratio_10m_to_100k"] == max(grown["cost_ratio"] for grown in found["growth"].values())
-    assert found["growth"]["sqlite"]["resident_mb"].keys() == {"4,000", "20,000", "40,000"}
+    assert found["growth"]["sqlite"]["resident_mb"].keys() == {"1,000", "5,000", "10,000"}
     (kept,) = cache.glob("filled_*.sqlite.json")
-    assert json.loads(kept.read_text())["begun"] > 40_000
+    assert json.loads(kept.read_text())["begun"] > 10_000
 
 
 def test_events_are_followed_into_redis(tmp_path: Path) -> None:

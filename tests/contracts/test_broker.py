@@ -124,18 +124,20 @@ def test_a_message_tells_when_it_was_sent(target: Target) -> None:
 
 
 def test_a_rebalance_under_load_loses_and_doubles_nothing(target: Target, tmp_path: Path) -> None:
-    """Two workers share the partitions; one leaves, another one joins."""
+    """A second worker joins; then, on Apache Kafka, one leaves and another one takes its place.
+
+    On the embedded broker a static member that left is waited for, and the group never settles without it.
+    """
+    plan = [Kills.join] if target.kind == "tansu" else [Kills.join, Kills.replace]
     prefix = f"{target.prefix}rebalance."
-    campaign = Campaign(
-        tmp_path, "sqlite", None, seed=2, workers=2, plan=[Kills.replace], given=target.environment, prefix=prefix
-    )
+    campaign = Campaign(tmp_path, "sqlite", None, seed=2, workers=1, plan=plan, given=target.environment, prefix=prefix)
     try:
         outcome = campaign.run()
     finally:
         with contextlib.closing(KafkaAdminClient(**connection_settings(target.config))) as admin:
             admin.delete_topics([prefix + topic.name for topic in TOPICS])
     assert not outcome.differences, outcome.differences.shown()
-    assert outcome.also["rebalance"] == 1
+    assert outcome.also["rebalance"] == len(plan)
     assert outcome.events > 500
 
 

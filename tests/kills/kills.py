@@ -131,6 +131,13 @@ class Kills:
         worker.start()
         self.also["rebalance"] += 1
 
+    def join(self) -> None:
+        """One worker more: every other one gives partitions away in mid-batch."""
+        worker = self.shop.add_worker(f"worker{len(self.shop.workers)}")
+        worker.start()
+        self.shop.wait_until(lambda: worker.up, "a worker that joins")
+        self.also["rebalance"] += 1
+
     def freeze(self) -> None:
         """A worker stands still until others have its partitions, and then goes on with what it has in hand."""
         worker = self._worker()
@@ -164,8 +171,9 @@ class Kills:
 
     def stop(self, worker: Worker) -> Worker:
         """Ask a worker to leave; one that does not leave in order is told in `stubborn`."""
+        was_up = worker.up
         code = worker.stop()
-        if code != 0:
+        if code != 0 and (was_up or code != -signal.SIGTERM):
             word = f"did not leave within {STOP_SECONDS:g} s" if code is None else f"left with {code}"
             self.stubborn.append(f"{worker.member} was asked to leave and {word}:\n{worker.tail()}")
         return worker

@@ -28,7 +28,7 @@ from stream import topics
 from stream.config import StreamConfig
 from tests.kills import prefixed
 from tests.kills.points import Fault
-from tests.kills.worker import main
+from tests.kills.worker import UP, main
 from tests.postgres import restart_postgres, start_postgres
 
 # Forked from a server that has all imported, so that a restart takes a tenth of a second.
@@ -59,8 +59,11 @@ class Worker:
     crashes: int = 0
     """How often it ended by itself."""
     _process: Any = None
+    _log_begin: int = 0
+    """Where the log of this life begins."""
 
     def start(self, fault: Fault | None = None) -> None:
+        self._log_begin = self.log.stat().st_size if self.log.exists() else 0
         settings = {**self.environment, "SAGESTREAM_WORKER_ID": self.member}
         if self.prefix:
             self._process = fresh.Process(target=prefixed.main, args=(settings, self.log, fault, self.prefix))
@@ -71,6 +74,11 @@ class Worker:
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
+
+    @property
+    def up(self) -> bool:
+        """Whether this life drains on SIGTERM: until it has come through its imports, the signal just ends it."""
+        return self.log.exists() and UP.encode() in self.log.read_bytes()[self._log_begin :]
 
     @property
     def halted(self) -> bool:

@@ -22,9 +22,13 @@ from sqlalchemy import Engine, event
 
 from sagestream import runners
 from sagestream.processes import die_with_parent
+from stream.shutdown import BoundedWorker
 from stream.sink import Sink
 from stream.worker import Worker
 from tests.kills.points import Fault, Point
+
+UP = "SIGTERM drains from here on"
+"""Written to the log by each life of a worker."""
 
 Reach = Callable[[Point], None]
 
@@ -40,8 +44,17 @@ def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None
     os.environ.update(environment)
     if fault is not None:
         arm(fault)
+    _replace(BoundedWorker, "install_signal_handlers", _telling)
     runners.set_up_logging()
     runners.run_worker()
+
+
+def _telling(install: Callable[..., None]) -> Callable[..., None]:
+    def installed(worker: BoundedWorker) -> None:
+        install(worker)
+        os.write(1, f"{UP}\n".encode())
+
+    return installed
 
 
 def arm(fault: Fault) -> None:

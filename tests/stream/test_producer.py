@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,12 +51,17 @@ def mortal(tmp_path: Path) -> Iterator[Broker]:
     made.child.stop()
 
 
-def no_thread_is_left() -> bool:
-    """Of kafka-python's; they end a moment after they are told to."""
-    for thread in threading.enumerate():
-        if "kafka" in thread.name.lower():
-            thread.join(10)
-    return not any("kafka" in thread.name.lower() for thread in threading.enumerate())
+@pytest.fixture
+def threads_left() -> Callable[[], list[str]]:
+    """What tells which of the threads that the test started live on; they end a moment after they are told to."""
+    before = set(threading.enumerate())
+
+    def left() -> list[str]:
+        for thread in set(threading.enumerate()) - before:
+            thread.join(30)
+        return [thread.name for thread in set(threading.enumerate()) - before]
+
+    return left
 
 
 def test_everything_acknowledged_is_counted(stream_config: StreamConfig) -> None:
@@ -76,7 +81,9 @@ def test_a_broker_that_is_not_there_is_told() -> None:
         EventProducer(config, bootstrap_seconds=3)
 
 
-def test_what_a_broker_that_went_away_did_not_take_is_told(mortal: Broker) -> None:
+def test_what_a_broker_that_went_away_did_not_take_is_told(
+    mortal: Broker, threads_left: Callable[[], list[str]]
+) -> None:
     made = EventProducer(stream_config_of(mortal))
     mortal.child.stop()
     for _ in range(3):
@@ -84,10 +91,12 @@ def test_what_a_broker_that_went_away_did_not_take_is_told(mortal: Broker) -> No
     assert made.pending == 3
     with pytest.raises(DeliveryError, match="3 events not acknowledged"):
         made.close(timeout_seconds=0.5)
-    assert no_thread_is_left()
+    assert not threads_left()
 
 
-def test_what_the_broker_refuses_is_told_once(broker: Broker, stream_config: StreamConfig) -> None:
+def test_what_the_broker_refuses_is_told_once(
+    broker: Broker, stream_config: StreamConfig, threads_left: Callable[[], list[str]]
+) -> None:
     if broker.kind != "kafka":
         pytest.skip("the embedded broker takes messages of any size")
     topic = NewTopic("narrow", num_partitions=1, replication_factor=1, topic_configs={"max.message.bytes": "500"})
@@ -101,7 +110,7 @@ def test_what_the_broker_refuses_is_told_once(broker: Broker, stream_config: Str
         made.send_raw("narrow", b"x", key=b"k")
         made.flush()
         assert (made.delivered, made.pending) == (1, 0)
-    assert no_thread_is_left()
+    assert not threads_left()
 
 
 def test_a_batch_that_the_broker_finds_too_large_is_split(broker: Broker, stream_config: StreamConfig) -> None:
