@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphstore.tables import HOUR_MS
 from training.evaluate import Scorer, Window, evaluate
-from training.histories import EventLog, Histories
+from training.histories import EventLog, Histories, Moment
 from training.linear_filter import LinearFilter
 from training.repeat import PersonalRepeat
 from training.trend import Trend
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=Scorer)
 class Baseline(Protocol):
     """A scorer that can take in new events."""
 
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor: ...
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
 
     def update(self, events: EventLog) -> None:
         """Take in new events; what was tuned stays."""
@@ -53,7 +53,7 @@ class RecentPopularity:
     def __init__(self, trend: Trend) -> None:
         self.trend = trend
 
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         return self.trend.score(histories, as_of=as_of)[:, :, 0]
 
     def update(self, events: EventLog) -> None:
@@ -66,7 +66,7 @@ class LinearItemModel:
     def __init__(self, linear_filter: LinearFilter) -> None:
         self.filter = linear_filter
 
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         return self.filter.response(histories)
 
     def update(self, events: EventLog) -> None:
@@ -81,7 +81,7 @@ class PersonalFrequency:
         self.popularity = popularity
         self.weight = weight
 
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         own = self.repeat.score(histories, as_of=as_of)[:, :, 0]
         return own + self.weight * self.popularity(histories, as_of=as_of)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from training.evaluate import COLD_EVENTS, Window
-from training.histories import Histories, IntArray
+from training.histories import Histories, IntArray, Moment
 from training.terms import Term
 from training.trend import Trend
 
@@ -74,7 +74,7 @@ class Blend:
         weights[lengths == 0] = self.unknown
         return torch.from_numpy((weights / np.array(self.scale)).astype(np.float32))
 
-    def score(self, terms: Sequence[Term], histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, terms: Sequence[Term], histories: Histories, *, as_of: Moment) -> Tensor:
         """The blended score [B, num_items] float32; raises `ValueError` where the terms are not those of the fit."""
         names = tuple(name for term in terms for name in term.feature_names)
         if names != self.feature_names:
@@ -193,7 +193,7 @@ class _Block:
 
     @classmethod
     def of(cls, terms: Sequence[Term], window: Window) -> "_Block":
-        features = torch.cat([term.score(window.histories, as_of=window.start) for term in terms], dim=2)
+        features = torch.cat([term.score(window.histories, as_of=window.moment) for term in terms], dim=2)
         hits = torch.from_numpy(window.hits()).float()
         return cls(
             features=features.transpose(1, 2).contiguous(),

@@ -15,7 +15,7 @@ from training.blend import Blend, fit_blend, max_users
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split
 from training.evaluate import Window
-from training.histories import EventLog, Histories
+from training.histories import EventLog, Histories, Moment
 from training.linear_filter import LinearFilter
 from training.recommender import Recommender
 from training.repeat import PersonalRepeat
@@ -36,14 +36,14 @@ class Candidate:
     blend: Blend
 
     @torch.no_grad()
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         return self.blend.score(self.terms, histories, as_of=as_of)
 
     @classmethod
     def fitted(
         cls,
-        dataset: Dataset,
-        split: Split,
+        past: EventLog,
+        window: Window,
         *,
         linear_filter: LinearFilter,
         features: Tensor | None,
@@ -52,11 +52,10 @@ class Candidate:
         seed: int,
         progress: Progress,
     ) -> Self:
-        """Terms fitted before the split's validation window, the blend on it; with `features`, GraphSAGE among them.
+        """Terms fitted on `past`, the blend on the validation `window` after it; with `features`, GraphSAGE among them.
 
         `linear_filter` was fitted on the same past while the baselines were tuned.
         """
-        past = dataset.log.between(end=split.validation)
         terms: list[Term] = [linear_filter, Trend.fit(past)]
         if repeats:
             terms.append(PersonalRepeat.fit(past))
@@ -66,16 +65,16 @@ class Candidate:
                 features,
                 config=config.sage.model_copy(update={"repeats": repeats}),
                 seed=seed,
-                validation=dataset.log.between(split.validation, split.test),
+                validation=window,
                 progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
             )
             terms.append(sage)
-        return cls(terms, _blend(terms, dataset.log, split, repeats=repeats, config=config, seed=seed))
+        return cls(terms, _blend(terms, window, config=config, seed=seed))
 
-    def without_sage(self, dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int) -> Self:
+    def without_sage(self, window: Window, *, config: TrainingConfig, seed: int) -> Self:
         """The closed-form terms of this candidate with a blend of their own, before either has moved forward."""
         terms = [term for term in self.terms if not isinstance(term, SageTerm)]
-        return type(self)(terms, _blend(terms, dataset.log, split, repeats=repeats, config=config, seed=seed))
+        return type(self)(terms, _blend(terms, window, config=config, seed=seed))
 
     @classmethod
     def from_champion(
@@ -96,15 +95,8 @@ class Candidate:
         """
         learner = cls(champion.terms, champion.blend)
         learner.advance(dataset.log, champion.as_of, split.validation, features)
-        blend = _blend(
-            champion.terms,
-            dataset.log,
-            split,
-            repeats=champion.repeats,
-            config=config,
-            seed=seed,
-            anchor=champion.blend,
-        )
+        window = split.validation_window(dataset.log, repeats=champion.repeats)
+        blend = _blend(champion.terms, window, config=config, seed=seed, anchor=champion.blend)
         return cls(champion.terms, blend)
 
     def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
@@ -122,21 +114,7 @@ class Candidate:
 
 
 def _blend(
-    terms: list[Term],
-    log: EventLog,
-    split: Split,
-    *,
-    repeats: bool,
-    config: TrainingConfig,
-    seed: int,
-    anchor: Blend | None = None,
+    terms: list[Term], window: Window, *, config: TrainingConfig, seed: int, anchor: Blend | None = None
 ) -> Blend:
-    window = Window.cut(
-        log,
-        start=split.validation,
-        end=split.test,
-        repeats=repeats,
-        max_users=max_users(terms, log.num_items, memory_mb=config.blend_memory_mb),
-        seed=seed,
-    )
-    return fit_blend(terms, window, anchor=anchor)
+    users = max_users(terms, window.num_items, memory_mb=config.blend_memory_mb)
+    return fit_blend(terms, window.sample(users, seed=seed), anchor=anchor)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from graphstore.catalogue import Catalogue
 from graphstore.graph import TEST_SHARE, VALIDATION_SHARE
 from graphstore.snapshot_files import Snapshot
+from training.evaluate import Window
 from training.histories import EventLog, IntArray
 
 REPEAT_SHARE = 0.2
@@ -81,6 +82,10 @@ class Split:
 
     validation: int  # epoch ms
     test: int  # epoch ms
+
+    def validation_window(self, log: EventLog, *, repeats: bool) -> Window:
+        """What every shopper took between the cuts."""
+        return Window.cut(log, start=self.validation, end=self.test, repeats=repeats)
 
 
 def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> Split:

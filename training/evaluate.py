@@ -3,7 +3,7 @@
 Arrives: anything that scores shoppers against all items, and an event log cut at a time. Leaves: `Evaluation` with
 per-user arrays, because the gate compares two models on the same shoppers. Next: `training.gate`, the registry.
 
-Profiles are frozen at the start of the window; the targets are the distinct items that the shopper touched in it,
+Profiles are frozen at the moment of the window; the targets are the distinct items that the shopper touched in it,
 only unseen ones where repeats are not allowed. Every item is a candidate: no sampled negatives.
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, Moment
 
 COLD_EVENTS = 2
 """A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
@@ -28,18 +28,18 @@ BLOCK_CELLS = 2_000_000
 
 
 class Scorer(Protocol):
-    """Scores a batch of shoppers [B, num_items] at a time; −inf for what it cannot recommend."""
+    """Scores a batch of shoppers [B, num_items] at a moment; −inf for what it cannot recommend."""
 
-    def __call__(self, histories: Histories, *, as_of: int) -> Tensor: ...
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Window:
-    """What shoppers knew before a time and what they took in the time after it."""
+    """What shoppers knew before a moment and what they took after it."""
 
-    start: int  # epoch ms
+    moment: Moment  # epoch ms; of a window in time its start, for all of its users
     users: IntArray  # [U] rows of the users with a target
-    histories: Histories  # of those users, everything before `start`
+    histories: Histories  # of those users, everything before their moment
     offsets: IntArray  # [U + 1] of `targets`
     targets: IntArray  # distinct item rows, user by user
     num_items: int
@@ -64,13 +64,13 @@ class Window:
             cells = np.setdiff1d(cells, before.users * log.num_items + before.items)
         owners, targets = cells // max(log.num_items, 1), cells % max(log.num_items, 1)
         users = np.unique(owners)
-        if max_users is not None and len(users) > max_users:
+        if max_users is not None and len(users) > max_users:  # before their histories are looked up
             users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
             kept = np.isin(owners, users)
             owners, targets = owners[kept], targets[kept]
         counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
         return cls(
-            start=start,
+            moment=start,
             users=users,
             histories=log.histories(users, before=start),
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -83,6 +83,26 @@ class Window:
         """The number of users."""
         return len(self.users)
 
+    def sample(self, max_users: int, *, seed: int) -> "Window":
+        """At most `max_users` of the users, drawn by `seed`, in their order."""
+        if len(self) <= max_users:
+            return self
+        return self.picked(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
+
+    def picked(self, places: IntArray) -> "Window":
+        """The users at these places, in this order."""
+        counts = np.diff(self.offsets)[places]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Window(
+            moment=self.moment if isinstance(self.moment, int) else self.moment[places],
+            users=self.users[places],
+            histories=self.histories.picked(places),
+            offsets=offsets,
+            targets=self.targets[np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], counts)],
+            num_items=self.num_items,
+            repeats=self.repeats,
+        )
+
     def lengths(self) -> IntArray:
         """How many events each user had before the window [U]."""
         return np.diff(self.histories.offsets)
@@ -94,7 +114,7 @@ class Window:
             last = min(first + step, len(self))
             low, high = self.offsets[first], self.offsets[last]
             yield Window(
-                start=self.start,
+                moment=self.moment if isinstance(self.moment, int) else self.moment[first:last],
                 users=self.users[first:last],
                 histories=self.histories.block(first, last),
                 offsets=self.offsets[first : last + 1] - low,
@@ -154,7 +174,7 @@ def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS
     finite = True
     discounts = 1.0 / np.log2(np.arange(deepest) + 2.0)
     for block in window.blocks():
-        scores = scorer(block.histories, as_of=block.start)
+        scores = scorer(block.histories, as_of=block.moment)
         finite = finite and not bool((torch.isnan(scores) | torch.isposinf(scores)).any())
         if not window.repeats:
             scores = scores.masked_fill(torch.from_numpy(block.seen()), -torch.inf)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
+Moment = int | IntArray
+"""When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
+
 
 @dataclass(frozen=True)
 class EventLog:
@@ -109,6 +112,13 @@ class Histories:
     def ranks(self) -> IntArray:
         """How many events of the same user are newer [n]: 0 for the newest."""
         return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
+
+    def picked(self, places: IntArray) -> Self:
+        """The users at these places, in this order."""
+        counts = np.diff(self.offsets)[places]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        events = np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], counts)
+        return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
 
     def block(self, start: int, end: int) -> Self:
         """Users start:end of the batch."""

@@ -20,7 +20,7 @@ from scipy import sparse
 from torch import Tensor
 
 from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, Moment
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class LinearFilter:
         )
         return torch.from_numpy((profiles @ self._weights).toarray().astype(np.float32, copy=False))
 
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """[B, num_items, 2]: the response z-scored over the items, and log(.1 + z − min z).
 
         The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.

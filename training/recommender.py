@@ -15,7 +15,7 @@ from graphstore.tables import HOUR_MS
 from training.blend import Blend
 from training.evaluate import BLOCK_CELLS, Scorer, top_k
 from training.features import ItemEncoder
-from training.histories import Histories, IntArray
+from training.histories import Histories, IntArray, Moment
 from training.linear_filter import LinearFilter
 from training.sage import SageTerm
 from training.terms import Term
@@ -88,12 +88,13 @@ class Recommender:
         )
 
     @torch.no_grad()
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """The blended score [B, num_items], nothing masked.
 
         The model's clock stands still after its newest event: a shop that was closed has forgotten nothing.
         """
-        return self.blend.score(self.terms, histories, as_of=min(as_of, self._clock))
+        known = np.minimum(as_of, self._clock) if isinstance(as_of, np.ndarray) else min(as_of, self._clock)
+        return self.blend.score(self.terms, histories, as_of=known)
 
     @torch.no_grad()
     def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, FloatArray]:
@@ -159,7 +160,7 @@ class Recommender:
         rows = self.rows_of(item_keys)  # ours of theirs
         known = np.flatnonzero(rows >= 0)
 
-        def score(histories: Histories, *, as_of: int) -> Tensor:
+        def score(histories: Histories, *, as_of: Moment) -> Tensor:
             mine = rows[histories.items]
             kept = mine >= 0
             counts = np.bincount(histories.rows()[kept], minlength=len(histories))

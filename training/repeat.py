@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphstore.tables import HOUR_MS
-from training.histories import EventLog, Histories
+from training.histories import EventLog, Histories, Moment
 
 SPAN_SHARES = (4, 16)
 """Half-lives as divisors of the time that the fit spans; one of infinity is added."""
@@ -54,12 +54,13 @@ class PersonalRepeat:
         """Only the number of items can change."""
         self._num_items = max(self._num_items, events.num_items)
 
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """[B, num_items, 2 · num_half_lives], zero for what the shopper never touched."""
         num_lives = len(self.half_lives_hours)
         cells, place = np.unique(histories.rows() * self._num_items + histories.items, return_inverse=True)
         owners = cells // max(self._num_items, 1)
-        age_hours = np.maximum(as_of - histories.times, 0) / HOUR_MS
+        moments = as_of[histories.rows()] if isinstance(as_of, np.ndarray) else as_of
+        age_hours = np.maximum(moments - histories.times, 0) / HOUR_MS
         features = torch.zeros(len(histories) * self._num_items, 2 * num_lives)
         columns = np.empty((len(cells), 2 * num_lives), dtype=np.float32)
         for life, half_life in enumerate(self.half_lives_hours):

@@ -22,7 +22,7 @@ from torch import Tensor
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.descent import Descent
-from training.histories import EventLog, Histories
+from training.histories import EventLog, Histories, Moment
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
@@ -79,7 +79,7 @@ class SageTerm:
         return self._unit_items
 
     @torch.no_grad()
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """cos(user, item) / temperature + bias: [B, num_items, 1]. Ranks decide, so `as_of` changes nothing."""
         return torch.addmm(self.model.item_bias, self.user_vectors(histories), self._scaled_items)[:, :, None]
 

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
-from training.histories import EventLog, Histories
+from training.histories import EventLog, Histories, Moment
 
 
 class Term(Protocol):
@@ -30,7 +30,7 @@ class Term(Protocol):
         hold more items than before, then the new rows come last."""
         ...
 
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """Features [B, num_items, num_features] float32 of a batch of shoppers at the time `as_of` (epoch ms)."""
         ...
 

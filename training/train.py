@@ -16,11 +16,11 @@ from training.baskets import Baskets
 from training.config import SageConfig
 from training.descent import Descent
 from training.evaluate import Scorer, Window, evaluate
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, Moment
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
-from training.sage import SageTerm, joined
+from training.sage import SageTerm
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ def fit_sage(
     *,
     config: SageConfig,
     seed: int,
-    validation: EventLog | None = None,
+    validation: Window | None = None,
     progress: Progress | None = None,
 ) -> SageTerm:
     """Fit on `log`; equal seeds give equal weights for one number of torch threads.
 
-    With a `validation` log (later events) the averaged weights of the best look at it win and the fit stops after
+    With a `validation` window the averaged weights of the best look at it win and the fit stops after
     `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. Raises `ValueError` where no
     basket has a past to learn from.
     """
@@ -68,15 +68,7 @@ def fit_sage(
         learning_rate=config.learning_rate,
         rng=rng,
     )
-    window = None
-    if validation is not None and len(validation):
-        window = Window.cut(
-            joined(log, validation)[0],
-            start=int(validation.times[0]),
-            repeats=config.repeats,
-            max_users=MAX_VALIDATION_USERS,
-            seed=seed,
-        )
+    window = validation.sample(MAX_VALIDATION_USERS, seed=seed) if validation is not None and len(validation) else None
     best, best_ndcg, best_step, looks = copy.deepcopy(model), -1.0, 0, 0
     losses: list[float] = []
     for chosen in _endless(descent, baskets):
@@ -114,7 +106,7 @@ def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int
     """Scores with a model in the middle of its fit: item embeddings are computed once for all blocks of users."""
     items = model.encode_items(features, graph)
 
-    def score(histories: Histories, *, as_of: int) -> Tensor:
+    def score(histories: Histories, *, as_of: Moment) -> Tensor:
         profiles = Profiles.from_histories(histories, last=last, num_items=graph.num_items)
         return model.score(model.encode_users(items, profiles), items, model.item_bias)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graphstore.tables import HOUR_MS
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, Moment
 
 SPAN_SHARES = (4, 16, 64, 256)
 """Half-lives as divisors of the time that the first fit spans, at least an hour; one of infinity is added."""
@@ -88,8 +88,30 @@ class Trend:
             self._cached = (minute, torch.from_numpy(features))
         return self._cached[1]
 
-    def score(self, histories: Histories, *, as_of: int) -> Tensor:
-        """[B, num_items, num_half_lives]: a view, nothing is copied for a shopper."""
+    def decayed_at(self, moments: IntArray) -> Tensor:
+        """The features [B, num_items, num_half_lives] float32 at a time for each; only whole hours before it count,
+        so that the counts may hold what came later."""
+        minutes, place = np.unique(moments // MINUTE_MS, return_inverse=True)
+        lives = np.array(self.half_lives_hours)[:, None]
+        counts = np.zeros((len(lives), self.num_items))
+        rows = np.empty((len(minutes), self.num_items, len(lives)), dtype=np.float32)
+        first, clock = 0, int(minutes[0]) if len(minutes) else 0
+        for row, minute in enumerate(minutes):
+            counts *= np.exp2(-(minute - clock) / 60 / lives)
+            clock = minute
+            last = int(np.searchsorted(self._hours, minute // 60))  # hours that are over
+            age = minute / 60 - (self._hours[first:last] + 0.5)
+            for life, half_life in enumerate(self.half_lives_hours):
+                weights = self._counts[first:last] * np.exp2(-age / half_life)
+                counts[life] += np.bincount(self._items[first:last], weights, minlength=self.num_items)
+            first = last
+            rows[row] = np.log1p(np.maximum(counts, 0.0)).T
+        return torch.from_numpy(rows)[torch.from_numpy(place)]
+
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items, num_half_lives]; at one time for all a view: nothing is copied for a shopper."""
+        if isinstance(as_of, np.ndarray):
+            return self.decayed_at(as_of)
         return self.decayed(as_of=as_of).expand(len(histories), -1, -1)
 
     def state(self) -> dict[str, Tensor]:

@@ -89,9 +89,10 @@ def full_trial(
     encoder = ItemEncoder.fit(dataset.catalogue, seed=FEATURE_SEED) if kind == "graphsage" else None
     features = encoder.transform(dataset.catalogue) if encoder else None
     progress("fitting the terms", 0.2)
+    validation = split.validation_window(dataset.log, repeats=repeats)
     candidate = Candidate.fitted(
-        dataset,
-        split,
+        dataset.log.between(end=split.validation),
+        validation,
         linear_filter=linear_filter,
         features=features,
         repeats=repeats,
@@ -106,7 +107,7 @@ def full_trial(
             notes.append("the champion has seen the test window: the comparison favours it")
         else:
             # It shares its terms with the candidate, which move forward once for both.
-            opponent = candidate.without_sage(dataset, split, repeats=repeats, config=config, seed=seed)
+            opponent = candidate.without_sage(validation, config=config, seed=seed)
             notes.append("the champion was rebuilt without the test window")
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
@@ -166,14 +167,7 @@ def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
 def _baselines(
     dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int
 ) -> tuple[dict[str, Baseline], LinearFilter]:
-    window = Window.cut(
-        dataset.log,
-        start=split.validation,
-        end=split.test,
-        repeats=repeats,
-        max_users=config.tuning_users,
-        seed=seed,
-    )
+    window = split.validation_window(dataset.log, repeats=repeats).sample(config.tuning_users, seed=seed)
     return tuned_baselines(dataset.log.between(end=split.validation), window)
 
 

@@ -75,7 +75,7 @@ def test_it_is_the_maximum_of_the_likelihood(world):
     window = Window.cut(log, start=100 * HOUR_MS, repeats=False)
     blend = fit_blend([oracle, trend], window, settings=BlendSettings(l2=1e-3, min_cold_users=10**6))
     design = torch.tensor([blend.warm, blend.activity], dtype=torch.float64, requires_grad=True)
-    features = torch.cat([term.score(window.histories, as_of=window.start) for term in (oracle, trend)], dim=2)
+    features = torch.cat([term.score(window.histories, as_of=window.moment) for term in (oracle, trend)], dim=2)
     level = (torch.from_numpy(np.log1p(window.lengths())) - blend.activity_mean) / blend.activity_sd
     weights = (design[0] + level[:, None] * design[1]) / torch.tensor(blend.scale)
     scores = torch.einsum("unf,uf->un", features.double(), weights)

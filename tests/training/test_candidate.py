@@ -29,8 +29,8 @@ DATASET = Dataset(
 
 def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Candidate:
     return Candidate.fitted(
-        DATASET,
-        SPLIT,
+        LOG.between(end=SPLIT.validation),
+        SPLIT.validation_window(LOG, repeats=repeats),
         linear_filter=LinearFilter.fit(LOG.between(end=SPLIT.validation)),
         features=features,
         repeats=repeats,
@@ -45,7 +45,7 @@ def test_which_terms():
     assert [type(term) for term in fitted(repeats=True).terms] == [LinearFilter, Trend, PersonalRepeat]
     whole = fitted(features=FEATURES)
     assert [type(term) for term in whole.terms] == [LinearFilter, Trend, SageTerm]
-    rebuilt = whole.without_sage(DATASET, SPLIT, repeats=False, config=CONFIG, seed=0)
+    rebuilt = whole.without_sage(SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
     assert rebuilt.terms == whole.terms[:2]
     assert rebuilt.blend == fitted().blend
 

@@ -6,6 +6,7 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
+from training.evaluate import Window
 from training.histories import EventLog
 from training.sage import SageTerm
 from training.train import fit_sage
@@ -75,7 +76,7 @@ def test_a_validation_window_stops_the_fit_early_and_keeps_the_best():
         NO_FEATURES,
         config=CONFIG.model_copy(update={"patience": 2, "max_steps": 500, "repeats": False}),
         seed=0,
-        validation=LOG.between(start=cut),
+        validation=Window.cut(LOG, start=cut, repeats=False),
         progress=lambda line, share: looks.append((line, share)),
     )
     steps = len(looks) * CONFIG.evaluate_every

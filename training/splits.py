@@ -1,0 +1,173 @@
+"""Splits: what a model may be fitted on, what it is tuned on, what it is judged on.
+
+Arrives: an `EventLog`, or two where somebody else has split. Leaves: `EvaluationSplit`. Next: `training.benchmark` runs
+every model over it.
+
+Nothing that a model is fitted or tuned on holds a target of the test, and settings are chosen on `validation` by models
+fitted on `past` alone; what was chosen is then fitted on `known`, which is both.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from graphstore.graph import TEST_SHARE, VALIDATION_SHARE
+from training.dataset import TooFewEvents
+from training.evaluate import Window
+from training.histories import EventLog, Histories, IntArray
+
+SplitName = Literal["temporal", "leave-last-out", "given"]
+
+MIN_EVENTS = 3
+"""Leave-last-out: one event for the test, one for the validation, at least one as past."""
+
+HELD_OUT_SHARE = 0.1
+"""Of a given training set, what is held out for the validation."""
+
+
+@dataclass(frozen=True)
+class EvaluationSplit:
+    """One division of one data set."""
+
+    name: SplitName
+    past: EventLog
+    validation: Window
+    known: EventLog
+    test: Window
+    timed: bool
+    """Whether events have an order; without one recency means nothing."""
+
+    @property
+    def num_items(self) -> int:
+        return self.known.num_items
+
+
+def temporal(log: EventLog, *, repeats: bool) -> EvaluationSplit:
+    """The last tenth of the events by time is the test, the tenth before it the validation, cut between times.
+
+    Profiles are frozen where a window begins. Raises `TooFewEvents` where the log cannot be cut in three.
+    """
+    if not len(log):
+        raise TooFewEvents("no event")
+    test = int(log.times[int(len(log) * (1 - TEST_SHARE))])
+    validation = int(log.times[int(len(log) * (1 - TEST_SHARE - VALIDATION_SHARE))])
+    if not int(log.times[0]) < validation < test:
+        raise TooFewEvents(f"{len(log)} events between {log.times[0]} and {log.times[-1]} cannot be cut in three")
+    return EvaluationSplit(
+        name="temporal",
+        past=log.between(end=validation),
+        validation=Window.cut(log, start=validation, end=test, repeats=repeats),
+        known=log.between(end=test),
+        test=Window.cut(log, start=test, repeats=repeats),
+        timed=True,
+    )
+
+
+def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> EvaluationSplit:
+    """Each user's last event is the test and the one before it the validation; ties in time are broken at random.
+
+    A list is made at the moment of its target, and trends count what came before that moment. Without `repeats` a
+    user's first event of an item is the one that counts. Users of less than three events stay in the past whole.
+    """
+    log = _ties_at_random(log, seed)
+    if not repeats:
+        cells = log.users * log.num_items + log.items
+        log = _kept(log, np.sort(np.unique(cells, return_index=True)[1]))
+    order = np.argsort(log.users, kind="stable")
+    users = log.users[order]
+    ends = np.flatnonzero(np.concatenate([users[1:] != users[:-1], [True]])) if len(users) else np.empty(0, np.int64)
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)[: len(ends)]
+    long = ends - starts + 1 >= MIN_EVENTS
+    starts, ends = starts[long], ends[long]
+    if not len(ends):
+        raise TooFewEvents(f"no user of {MIN_EVENTS} events")
+    return EvaluationSplit(
+        name="leave-last-out",
+        past=_without(log, order[np.concatenate([ends - 1, ends])]),
+        validation=_last_of(log, order, starts, ends - 1, repeats=repeats),
+        known=_without(log, order[ends]),
+        test=_last_of(log, order, starts, ends, repeats=repeats),
+        timed=True,
+    )
+
+
+def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> EvaluationSplit:
+    """Somebody else's division; a random tenth of each user's training events is held out as validation.
+
+    `train` and `test` share their rows of users and items. Without times the events of a user are put in a random
+    order, so that a prefix of them is a random part of what the user took.
+    """
+    rng = np.random.default_rng(seed)
+    moment = int(train.times.max()) + 1 if timed and len(train) else len(train)
+    if not timed:
+        train = replace(_kept(train, rng.permutation(len(train))), times=np.arange(len(train)))
+    held = np.zeros(len(train), dtype=np.bool_)
+    order = np.lexsort((rng.random(len(train)), train.users))
+    lengths = np.bincount(train.users, minlength=train.num_users)
+    places = np.arange(len(train)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    held[order] = places < np.floor(HELD_OUT_SHARE * lengths)[train.users[order]]
+    past, later = _kept(train, np.flatnonzero(~held)), _kept(train, np.flatnonzero(held))
+    if not len(later) or not len(test):
+        raise TooFewEvents(f"{len(train)} events to train on and {len(test)} to test on")
+    return EvaluationSplit(
+        name="given",
+        past=past,
+        validation=_targets(past, later, moment),
+        known=train,
+        test=_targets(train, test, moment),
+        timed=timed,
+    )
+
+
+def _targets(known: EventLog, targets: EventLog, moment: int) -> Window:
+    cells = np.unique(targets.users * known.num_items + targets.items)
+    cells = np.setdiff1d(cells, known.users * known.num_items + known.items)
+    owners = cells // max(known.num_items, 1)
+    users, counts = np.unique(owners, return_counts=True)
+    return Window(
+        moment=moment,
+        users=users,
+        histories=known.histories(users),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        targets=cells % max(known.num_items, 1),
+        num_items=known.num_items,
+        repeats=False,
+    )
+
+
+def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
+    """The events order[ends] as targets, those from order[starts] up to them as histories."""
+    lengths = ends - starts
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    past = order[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)]
+    targets = order[ends]
+    return Window(
+        moment=log.times[targets],
+        users=log.users[targets],
+        histories=Histories(offsets=offsets, items=log.items[past], times=log.times[past], types=log.types[past]),
+        offsets=np.arange(len(targets) + 1),
+        targets=log.items[targets],
+        num_items=log.num_items,
+        repeats=repeats,
+    )
+
+
+def _ties_at_random(log: EventLog, seed: int) -> EventLog:
+    return _kept(log, np.lexsort((np.random.default_rng(seed).random(len(log)), log.times)))
+
+
+def _without(log: EventLog, rows: IntArray) -> EventLog:
+    return _kept(log, np.setdiff1d(np.arange(len(log)), rows))
+
+
+def _kept(log: EventLog, rows: IntArray) -> EventLog:
+    """The events at these rows, in this order."""
+    return replace(
+        log,
+        users=log.users[rows],
+        items=log.items[rows],
+        times=log.times[rows],
+        types=log.types[rows],
+        weights=log.weights[rows],
+    )
