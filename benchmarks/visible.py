@@ -84,6 +84,7 @@ def _send_and_watch(
         child = subprocess.Popen(command, env={**environ, **environment(stream.settings)})
         try:
             seen = _watch(listener, child, count)
+            child.wait(ARRIVE_SECONDS)  # the last event may be seen before the child has written its moments down
         finally:
             child.kill()
             child.wait()
