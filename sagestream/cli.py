@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sagestream.verbs import data, dlq, log, models, playground, processes, readers, store
+from sagestream.verbs import data, dlq, log, models, offline, playground, processes, readers, store
 
 EXPECTED = frozenset(
     {
@@ -34,8 +34,9 @@ EXPECTED = frozenset(
         "sagestream.state.StateMismatch",
         "serving.web.server.PortTaken",
         "stream.producer.DeliveryError",
+        "stream.sources.files.UnreadableFile",
         "stream.sources.lines.UnreadableLines",
-        "stream.sources.tabular.UnreadableFile",
+        "training.benchmark.ModelFailed",
         "training.bundle.BundleError",
         "training.dataset.TooFewEvents",
     }
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, log, dlq, models, readers, store):
+for module in (playground, processes, data, log, dlq, models, offline, readers, store):
     module.register(app)
 
 

@@ -16,7 +16,7 @@ class UnknownDataset(ValueError):
 def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
     """`complete-journey`, or the path of a CSV or TSV file; `sample` shoppers of it, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.tabular.UnreadableFile`, and `ImportError` where the package with the data
+    Raises `UnknownDataset`, `stream.sources.files.UnreadableFile`, and `ImportError` where the package with the data
     is not installed.
     """
     if name == COMPLETE_JOURNEY:

@@ -40,8 +40,10 @@ MAX_ACTIVITY = 2.5
 class BlendSettings:
     """How the likelihood is held in check."""
 
-    l2: float = 0.2
+    l2: float = 0.02
     """Weight of the squared norm of the standardised weights, against a mean over users."""
+    unknown_l2: float = 0.02
+    """The same for shoppers without events."""
     anchor_users: int = 100
     """A fit that starts from an older blend behaves as if so many more users had voted for the old weights."""
     min_cold_users: int = 50
@@ -138,9 +140,11 @@ def fit_blend(
         mean, sd = float(levels.mean()), max(float(levels.std()), 0.1)
     activity = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
 
-    def fitted(counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool) -> Tensor:
+    def fitted(
+        counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool, l2: float = settings.l2
+    ) -> Tensor:
         hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
-        return _maximise(blocks, counted, design, old, scale=scale, allowed=allowed, l2=settings.l2, hold=hold)
+        return _maximise(blocks, counted, design, old, scale=scale, allowed=allowed, l2=l2, hold=hold)
 
     everything = torch.ones(len(names))
     trend_only = torch.tensor([float(isinstance(term, Trend)) for term in terms for _ in term.feature_names])
@@ -157,7 +161,7 @@ def fit_blend(
         warm = fitted(known, design, old, everything, held=anchor is not None)
     # What a stranger will take is what everybody takes: the trend's weights are fitted on all users of the window.
     everybody = np.ones(len(lengths), dtype=bool)
-    unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchor is not None)
+    unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchor is not None, l2=settings.unknown_l2)
     cold_users = known & (lengths <= COLD_EVENTS)
     cold = anchor.cold if anchor is not None else None
     if cold_users.sum() >= settings.min_cold_users:

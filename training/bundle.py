@@ -19,14 +19,14 @@ import torch
 
 from training.blend import Blend
 from training.features import ItemEncoder
-from training.linear_filter import LinearFilter
+from training.filter_bank import FilterBank
 from training.recommender import Recommender
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
 from training.terms import Term
 from training.trend import Trend
 
-TERMS: dict[str, type[Term]] = {term.name: term for term in (LinearFilter, Trend, PersonalRepeat, SageTerm)}
+TERMS: dict[str, type[Term]] = {term.name: term for term in (FilterBank, Trend, PersonalRepeat, SageTerm)}
 """Every term that a bundle may hold, by the name of its file."""
 
 CHECKSUMS = "checksums.json"

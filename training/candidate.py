@@ -15,8 +15,8 @@ from training.blend import Blend, fit_blend, max_users
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split
 from training.evaluate import Window
+from training.filter_bank import FilterBank
 from training.histories import EventLog, Histories, Moment
-from training.linear_filter import LinearFilter
 from training.recommender import Recommender
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
@@ -45,7 +45,7 @@ class Candidate:
         past: EventLog,
         window: Window,
         *,
-        linear_filter: LinearFilter,
+        filters: FilterBank,
         features: Tensor | None,
         repeats: bool,
         config: TrainingConfig,
@@ -54,9 +54,9 @@ class Candidate:
     ) -> Self:
         """Terms fitted on `past`, the blend on the validation `window` after it; with `features`, GraphSAGE among them.
 
-        `linear_filter` was fitted on the same past while the baselines were tuned.
+        `filters` were fitted on the same past while the baselines were tuned.
         """
-        terms: list[Term] = [linear_filter, Trend.fit(past)]
+        terms: list[Term] = [filters, Trend.fit(past)]
         if repeats:
             terms.append(PersonalRepeat.fit(past))
         if features is not None:
@@ -108,7 +108,7 @@ class Candidate:
                     raise ValueError("GraphSAGE needs item features for an update")
                 term.update_with(past, events, features)
                 continue
-            if isinstance(term, LinearFilter) and not term.remembers:
+            if isinstance(term, FilterBank) and not term.remembers:
                 term.remember(past)
             term.update(events)
 

@@ -1,4 +1,4 @@
-"""Full ranking over a time window: Recall@K, Precision@K, NDCG@K and hit rate, one value a shopper.
+"""Full ranking over a window: Recall, Precision, NDCG, MAP, MRR and hit rate at K, one value a shopper.
 
 Arrives: anything that scores shoppers against all items, and an event log cut at a time. Leaves: `Evaluation` with
 per-user arrays, because the gate compares two models on the same shoppers. Next: `training.gate`, the registry.
@@ -8,7 +8,7 @@ only unseen ones where repeats are not allowed. Every item is a candidate: no sa
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
@@ -147,6 +147,8 @@ class Evaluation:
     """Share of the catalogue that stands in somebody's list."""
     finite: bool
     """No score was NaN or +inf."""
+    lists: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
+    """What was recommended [U, K], best first, K the deepest cutoff; −1 where there was nothing more."""
 
     def metrics(self) -> dict[str, float]:
         """Means over the users; those of warm and cold users under `warm_` and `cold_` where there are any."""
@@ -162,41 +164,75 @@ class Evaluation:
 
 
 def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS) -> Evaluation:
-    """Rank every item for every user of the window.
+    """Rank every item for every user of the window, and measure the lists (`accuracy`)."""
+    lists, finite = recommend(scorer, window, k=max(cutoffs))
+    return evaluation(lists, window, cutoffs=cutoffs, finite=finite)
 
-    Recall is hits over all targets, NDCG has binary gains and the ideal of min(K, targets) (Järvelin & Kekäläinen,
-    2002). Seen items are taken out where the window has no repeats.
-    """
-    deepest = max(cutoffs)
-    names = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall", "precision", "hit_rate")]
-    parts: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
-    listed = np.zeros(window.num_items, dtype=np.bool_)
+
+def evaluation(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finite: bool = True) -> Evaluation:
+    """The measures of lists [U, K] made for the window."""
+    listed = np.unique(lists[lists >= 0])
+    return Evaluation(
+        users=window.users,
+        cold=window.lengths() <= COLD_EVENTS,
+        per_user=accuracy(lists, window, cutoffs=cutoffs),
+        coverage=len(listed) / window.num_items if window.num_items else 0.0,
+        finite=finite,
+        lists=lists,
+    )
+
+
+def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool]:
+    """Every user's k best items [U, k], best first, −1 where fewer can be recommended; and whether no score was NaN or
+    +inf. Seen items are taken out where the window has no repeats."""
+    lists = [np.empty((0, k), dtype=np.int64)]
     finite = True
-    discounts = 1.0 / np.log2(np.arange(deepest) + 2.0)
     for block in window.blocks():
         scores = scorer(block.histories, as_of=block.moment)
         finite = finite and not bool((torch.isnan(scores) | torch.isposinf(scores)).any())
         if not window.repeats:
             scores = scores.masked_fill(torch.from_numpy(block.seen()), -torch.inf)
-        rows, _ = top_k(scores, deepest)
-        listed[rows[rows >= 0]] = True
-        hits = np.take_along_axis(block.hits(), np.maximum(rows, 0), axis=1) & (rows >= 0)
-        sizes = np.diff(block.offsets)
-        for k in cutoffs:
-            found = hits[:, :k].sum(axis=1)
-            ideal = np.cumsum(discounts)[np.minimum(sizes, k) - 1]
-            gain = (hits[:, :k] * discounts[:k]).sum(axis=1)
-            parts[f"ndcg@{k}"].append(gain / ideal)
-            parts[f"recall@{k}"].append(found / sizes)
-            parts[f"precision@{k}"].append(found / k)
-            parts[f"hit_rate@{k}"].append((found > 0).astype(np.float64))
-    return Evaluation(
-        users=window.users,
-        cold=window.lengths() <= COLD_EVENTS,
-        per_user={name: np.concatenate(values) if values else np.empty(0) for name, values in parts.items()},
-        coverage=float(listed.mean()) if window.num_items else 0.0,
-        finite=finite,
-    )
+        lists.append(top_k(scores, k)[0])
+    return np.concatenate(lists), finite
+
+
+def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
+    """Each measure at each cutoff, one value a user [U]; `lists` [U, K] hold no item twice.
+
+    Recall is hits over all targets, precision hits over K. NDCG has binary gains and the ideal of min(K, targets)
+    (Järvelin & Kekäläinen, 2002). MAP is the mean of the precision at each hit over min(K, targets), MRR one over the
+    place of the first hit (Manning, Raghavan & Schütze, 2008, chapter 8; Voorhees, 1999).
+    """
+    sizes = np.maximum(np.diff(window.offsets), 1)
+    hits = _hits(lists, window)
+    places = np.arange(hits.shape[1])
+    discounts = 1.0 / np.log2(places + 2.0)
+    ideals = np.cumsum(discounts)
+    found = np.cumsum(hits, axis=1)
+    gains = np.cumsum(hits * discounts, axis=1)
+    precisions = np.cumsum(hits * found / (places + 1.0), axis=1)
+    first = np.where(hits.any(axis=1), hits.argmax(axis=1), hits.shape[1])
+    values: dict[str, npt.NDArray[np.float64]] = {}
+    for k in cutoffs:
+        last = k - 1
+        reachable = np.minimum(sizes, k)
+        values |= {
+            f"ndcg@{k}": gains[:, last] / ideals[reachable - 1],
+            f"recall@{k}": found[:, last] / sizes,
+            f"precision@{k}": found[:, last] / k,
+            f"hit_rate@{k}": (found[:, last] > 0).astype(np.float64),
+            f"map@{k}": precisions[:, last] / reachable,
+            f"mrr@{k}": np.where(first < k, 1.0 / (first + 1.0), 0.0),
+        }
+    return values
+
+
+def _hits(lists: IntArray, window: Window) -> npt.NDArray[np.bool_]:
+    """Which places of the lists [U, K] hold a target."""
+    owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))
+    cells = owners * window.num_items + window.targets
+    asked = np.arange(len(window))[:, None] * window.num_items + lists
+    return np.isin(asked, cells) & (lists >= 0)
 
 
 def top_k(scores: Tensor, k: int) -> tuple[IntArray, npt.NDArray[np.float32]]:

@@ -1,6 +1,7 @@
 """The linear graph filter: a closed-form item–item model on the Gram matrix, applied to a recency-decayed profile.
 
-Arrives: an event log. Leaves: two features a shopper and item, from the filter's response. Next: `training.blend`.
+Arrives: an event log. Leaves: the response of every item to a shopper's profile. Next: `training.filter_bank` makes
+features of it.
 
 With X [num_users, num_items] the interactions and G = XᵀX, the filter is B = I − P diag(1 / diag P), P = (G + λI)⁻¹
 (EASE; Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): the ridge regression of every item on
@@ -20,7 +21,7 @@ from scipy import sparse
 from torch import Tensor
 
 from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
-from training.histories import EventLog, Histories, IntArray, Moment
+from training.histories import EventLog, Histories, IntArray
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,6 @@ class LinearFilter:
     order and repetition of events change nothing, and relative to a fixed origin, so that old products never need to
     be decayed again (a common factor of G cancels in B).
     """
-
-    name = "filter"
 
     def __init__(self, weights: sparse.csr_array, *, settings: FilterSettings) -> None:
         self.settings = settings
@@ -100,8 +99,9 @@ class LinearFilter:
         return int(self._weights.shape[0])
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
-        return ("filter_z", "filter_log")
+    def num_weights(self) -> int:
+        """How many weights were kept."""
+        return int(self._weights.nnz)
 
     def update(self, events: EventLog) -> None:
         """Add the products of the new events and solve again: equal to a fit on everything.
@@ -113,11 +113,12 @@ class LinearFilter:
         self._past = self._past.with_events(events, dense=events.num_items <= self.settings.max_items)
         self._solve()
 
-    def response(self, histories: Histories) -> Tensor:
-        """The filter's raw response [B, num_items] float32 to the decayed profiles."""
+    def response(self, histories: Histories, *, half_life: float | None = None) -> Tensor:
+        """The filter's raw response [B, num_items] float32 to profiles decayed by `half_life` (ranks; None: as set)."""
+        life = half_life or self.settings.profile_half_life
         ranks = histories.ranks()
         recent = ranks < self.settings.profile_events
-        values = _TYPE_VALUES[histories.types[recent]] * np.exp2(-ranks[recent] / self.settings.profile_half_life)
+        values = _TYPE_VALUES[histories.types[recent]] * np.exp2(-ranks[recent] / life)
         profiles = _csr(  # what a shopper took twice counts twice
             values.astype(np.float32),
             histories.rows()[recent],
@@ -125,15 +126,6 @@ class LinearFilter:
             (len(histories), self.num_items),
         )
         return torch.from_numpy((profiles @ self._weights).toarray().astype(np.float32, copy=False))
-
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, 2]: the response z-scored over the items, and log(.1 + z − min z).
-
-        The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.
-        """
-        z = self.response(histories)
-        z = (z - z.mean(dim=1, keepdim=True)) / z.std(dim=1, keepdim=True, correction=0).clamp_min(1e-9)
-        return torch.stack([z, torch.log(0.1 + z - z.amin(dim=1, keepdim=True))], dim=2)
 
     def relations(self, start: int, end: int) -> Tensor:
         """The kept weights of the items start:end on every item, dense [end − start, num_items]."""

@@ -15,8 +15,8 @@ from graphstore.tables import HOUR_MS
 from training.blend import Blend
 from training.evaluate import BLOCK_CELLS, Scorer, top_k
 from training.features import ItemEncoder
+from training.filter_bank import FilterBank
 from training.histories import Histories, IntArray, Moment
-from training.linear_filter import LinearFilter
 from training.sage import SageTerm
 from training.terms import Term
 from training.trend import Trend
@@ -126,7 +126,7 @@ class Recommender:
         step = max(1, BLOCK_CELLS // max(self.num_items, 1))
         missing = torch.from_numpy(~self.available)
         sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
-        linear = next((term for term in self.terms if isinstance(term, LinearFilter)), None)
+        linear = next((term for term in self.terms if isinstance(term, FilterBank)), None)
         parts = []
         for first in range(0, self.num_items, step):
             last = min(first + step, self.num_items)

@@ -23,7 +23,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import write
 from graphstore.snapshot import build_snapshot
 from training import registry
-from training.baselines import RECENT_POPULARITY
+from training.baselines.gate import RECENT_POPULARITY
 from training.bundle import load_bundle, save_bundle
 from training.candidate import Progress
 from training.config import TrainingConfig

@@ -106,7 +106,9 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     order = np.lexsort((rng.random(len(train)), train.users))
     lengths = np.bincount(train.users, minlength=train.num_users)
     places = np.arange(len(train)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    held[order] = places < np.floor(HELD_OUT_SHARE * lengths)[train.users[order]]
+    # Rounded at random, else users of less than ten events would have no say; one event is always left.
+    quota = np.minimum(np.floor(HELD_OUT_SHARE * lengths + rng.random(len(lengths))), lengths - 1)
+    held[order] = places < quota[train.users[order]]
     past, later = _kept(train, np.flatnonzero(~held)), _kept(train, np.flatnonzero(held))
     if not len(later) or not len(test):
         raise TooFewEvents(f"{len(train)} events to train on and {len(test)} to test on")

@@ -19,13 +19,14 @@ from torch import Tensor
 from graphstore.catalogue import Catalogue
 from graphstore.snapshot_files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines import Baseline, tuned_baselines
+from training.baselines.gate import Baseline, tuned_baselines
 from training.bundle import load_bundle
 from training.candidate import Candidate, Progress
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split, full_split, incremental_split, repeats_are_usual
 from training.evaluate import Evaluation, Scorer, Window, evaluate
 from training.features import ItemEncoder
+from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.recommender import Recommender
 from training.sage import SageTerm
@@ -93,7 +94,7 @@ def full_trial(
     candidate = Candidate.fitted(
         dataset.log.between(end=split.validation),
         validation,
-        linear_filter=linear_filter,
+        filters=FilterBank([linear_filter]),
         features=features,
         repeats=repeats,
         config=config,

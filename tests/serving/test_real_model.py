@@ -17,6 +17,7 @@ from serving.source import ShopSource
 from tests.serving.toy import NAMES, register, touch
 from training.blend import Blend
 from training.bundle import save_bundle
+from training.filter_bank import FilterBank
 from training.histories import EventLog
 from training.linear_filter import LinearFilter
 from training.recommender import Recommender
@@ -48,9 +49,9 @@ def fit(source: ShopSource, directory: Path) -> Path:
         num_users=len(users),
         num_items=len(items),
     )
-    terms = [LinearFilter.fit(log), Trend.fit(log), PersonalRepeat.fit(log)]
+    terms = [FilterBank([LinearFilter.fit(log)]), Trend.fit(log), PersonalRepeat.fit(log)]
     names = tuple(name for term in terms for name in term.feature_names)
-    weights = tuple(1.0 if name.startswith("repeat_count") else 0.1 for name in names)
+    weights = tuple({"repeat": 1.0, "trend": 0.1, "filter": 0.02}[name.partition("_")[0]] for name in names)
     blend = Blend(
         feature_names=names,
         scale=(1.0,) * len(names),

@@ -10,6 +10,7 @@ from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.dataset import Dataset, Split
 from training.evaluate import Window, evaluate
+from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
@@ -31,7 +32,7 @@ def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Ca
     return Candidate.fitted(
         LOG.between(end=SPLIT.validation),
         SPLIT.validation_window(LOG, repeats=repeats),
-        linear_filter=LinearFilter.fit(LOG.between(end=SPLIT.validation)),
+        filters=FilterBank([LinearFilter.fit(LOG.between(end=SPLIT.validation))]),
         features=features,
         repeats=repeats,
         config=CONFIG,
@@ -41,10 +42,10 @@ def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Ca
 
 
 def test_which_terms():
-    assert [type(term) for term in fitted().terms] == [LinearFilter, Trend]
-    assert [type(term) for term in fitted(repeats=True).terms] == [LinearFilter, Trend, PersonalRepeat]
+    assert [type(term) for term in fitted().terms] == [FilterBank, Trend]
+    assert [type(term) for term in fitted(repeats=True).terms] == [FilterBank, Trend, PersonalRepeat]
     whole = fitted(features=FEATURES)
-    assert [type(term) for term in whole.terms] == [LinearFilter, Trend, SageTerm]
+    assert [type(term) for term in whole.terms] == [FilterBank, Trend, SageTerm]
     rebuilt = whole.without_sage(SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
     assert rebuilt.terms == whole.terms[:2]
     assert rebuilt.blend == fitted().blend
@@ -63,7 +64,7 @@ def test_moving_forward_is_the_same_as_having_been_there():
     candidate = fitted()
     candidate.advance(LOG, SPLIT.validation, SPLIT.test, None)
     candidate.advance(LOG, SPLIT.test, None, None)
-    whole = [LinearFilter.fit(LOG), Trend.fit(LOG, candidate.terms[1].half_lives_hours)]
+    whole = [FilterBank([LinearFilter.fit(LOG)]), Trend.fit(LOG, candidate.terms[1].half_lives_hours)]
     histories = LOG.histories(np.arange(LOG.num_users))
     for term, expected in zip(candidate.terms, whole, strict=True):
         features = term.score(histories, as_of=9 * DAY_MS)

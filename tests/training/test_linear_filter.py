@@ -10,7 +10,6 @@ import torch
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.histories import Histories
 from training.linear_filter import FilterSettings, LinearFilter
-from training.terms import Term
 
 LOG = checkerboard()
 
@@ -31,25 +30,6 @@ def test_it_is_the_regression_of_each_item_on_the_others():
         ridge = np.linalg.solve(gram[np.ix_(others, others)] + penalty * np.eye(others.sum()), gram[others, item])
         np.testing.assert_allclose(weights[others, item], ridge, atol=1e-5)
     assert (weights.diagonal() == 0).all()
-
-
-def test_a_shopper_of_one_half_gets_that_half_first():
-    term: Term = LinearFilter.fit(LOG)
-    features = term.score(Histories.from_rows([[(0, 1, 3), (2, 2, 3)], [(1, 1, 3)]]), as_of=DAY_MS)
-    assert features.shape == (2, LOG.num_items, len(term.feature_names))
-    even = torch.arange(LOG.num_items) % 2 == 0
-    untouched = torch.arange(LOG.num_items) > 2
-    for feature in range(2):
-        assert features[0, even & untouched, feature].min() > features[0, ~even, feature].max()
-        assert features[1, ~even & untouched, feature].min() > features[1, even, feature].max()
-    np.testing.assert_allclose(features[:, :, 0].mean(dim=1), 0, atol=1e-5)
-    assert torch.isfinite(features).all()
-
-
-def test_an_empty_history_says_nothing_of_any_item():
-    features = LinearFilter.fit(LOG).score(Histories.from_rows([[]]), as_of=0)
-    assert torch.isfinite(features).all()
-    assert (features == features[:, :1]).all()
 
 
 @pytest.mark.parametrize("half_life", [inf, 2.0 * DAY_MS])
@@ -74,8 +54,8 @@ def test_new_items_come_last():
     grown = make_log(rows, num_users=LOG.num_users, num_items=LOG.num_items + 1)
     term.update(grown)
     assert term.num_items == LOG.num_items + 1
-    features = term.score(Histories.from_rows([[(0, 1, 3)], [(1, 1, 3)]]), as_of=0)
-    assert features[0, -1, 0] > features[1, -1, 0]
+    response = term.response(Histories.from_rows([[(0, 1, 3)], [(1, 1, 3)]]))
+    assert response[0, -1] > response[1, -1]
 
 
 def test_the_decayed_gram_matrix_prefers_what_goes_together_now():
@@ -93,6 +73,7 @@ def test_the_profile_forgets_by_rank():
     term = LinearFilter.fit(LOG).variant(profile_half_life=1.0)
     expected = 2 * dense(term)[1] + 1 * dense(term)[0]
     torch.testing.assert_close(term.response(history)[0], expected)
+    torch.testing.assert_close(term.response(history, half_life=inf)[0], 2 * dense(term)[1] + 2 * dense(term)[0])
     last_only = LinearFilter.fit(LOG, replace(term.settings, profile_events=1))
     torch.testing.assert_close(last_only.response(history)[0], 2 * dense(term)[1])
 

@@ -9,6 +9,7 @@ from tests.training.checkerboard import DAY_MS, checkerboard
 from training.blend import fit_blend
 from training.config import SageConfig
 from training.evaluate import Window
+from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.recommender import LARGEST_SCORE, Recommender
 from training.repeat import PersonalRepeat
@@ -22,7 +23,7 @@ KEYS = np.random.default_rng(1).permutation(np.arange(100, 100 + LOG.num_items))
 
 def recommender(*, repeats: bool = False, sage: bool = False, **changes) -> Recommender:
     past = LOG.between(end=START)
-    terms = [LinearFilter.fit(past), Trend.fit(past)]
+    terms = [FilterBank([LinearFilter.fit(past)]), Trend.fit(past)]
     if repeats:
         terms.append(PersonalRepeat.fit(past))
     if sage:
@@ -90,7 +91,7 @@ def test_a_stranger_gets_the_trend():
     model = recommender()
     rows, scores = model.recommend(model.histories([[]]), as_of=START, k=3)
     trend = next(term for term in model.terms if isinstance(term, Trend))
-    weights = model.blend.weights(np.array([0]))[0, 2:]
+    weights = model.blend.weights(np.array([0]))[0, len(model.terms[0].feature_names) :]
     expected = trend.decayed(as_of=START) @ weights
     assert scores[0].tolist() == pytest.approx(expected.sort(descending=True).values[:3].tolist(), abs=1e-5)
     assert (rows >= 0).all()

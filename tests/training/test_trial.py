@@ -11,7 +11,7 @@ from graphstore.snapshot import build_snapshot
 from graphstore.snapshot_files import Snapshot
 from graphstore.tables import interactions, items
 from tests.training import toy_shop
-from training.baselines import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY
+from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY
 from training.bundle import load_bundle, save_bundle
 from training.config import SageConfig, TrainingConfig
 from training.recommender import Recommender

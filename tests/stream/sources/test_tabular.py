@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream.events import EventType, milliseconds
-from stream.sources.tabular import UnreadableFile, guess_columns, read
+from stream.sources.files import UnreadableFile
+from stream.sources.tabular import guess_columns, read
 
 
 def write(path: Path, text: str) -> Path:

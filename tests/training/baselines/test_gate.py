@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
-from training.baselines import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tuned_baselines
+from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tuned_baselines
 from training.evaluate import Window, evaluate
 
 

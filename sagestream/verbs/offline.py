@@ -1,0 +1,266 @@
+"""Offline: our model against the baselines on any file, and a registered model against what came after it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphstore.config import GraphstoreConfig
+from sagestream.stages import Stages
+
+if TYPE_CHECKING:
+    from stream.sources.table import EventTable
+    from training.benchmark import Fit
+    from training.interactions import Interactions
+    from training.splits import EvaluationSplit
+
+Split = Literal["temporal", "leave-last-out", "given"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(benchmark)
+    app.command()(evaluate)
+
+
+def benchmark(
+    interactions: Annotated[
+        str | None,
+        typer.Option(help="CSV, TSV, JSON lines or Parquet, also gzipped; or complete-journey.", show_default=False),
+    ] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="A file of items: title, categories, brand, price.", show_default=False)
+    ] = None,
+    split: Annotated[Split, typer.Option(help="What is held out; given: two files, --train and --test.")] = "temporal",
+    train: Annotated[
+        Path | None, typer.Option(help="Given split: lines of `user item item …`.", show_default=False)
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Given split: what is to be found, as --train.", show_default=False)
+    ] = None,
+    k: Annotated[str, typer.Option(help="Lengths of the lists that are measured.")] = "10,20",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds that each model with chance in it gets.")] = 3,
+    repeats: Annotated[
+        Literal["allow", "exclude"], typer.Option(help="Whether items that a shopper knows are recommended again.")
+    ] = "exclude",
+    baselines: Annotated[
+        str | None, typer.Option(help="Names, parted by commas; without it all.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Of a file without header: user,item,rating,time (- for one to skip).", show_default=False),
+    ] = None,
+    user_col: Annotated[str | None, typer.Option(help="Column of the user.", show_default=False)] = None,
+    item_col: Annotated[str | None, typer.Option(help="Column of the item.", show_default=False)] = None,
+    time_col: Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)] = None,
+    value_col: Annotated[str | None, typer.Option(help="Column of the rating or price.", show_default=False)] = None,
+    type_col: Annotated[str | None, typer.Option(help="Column of the event's type.", show_default=False)] = None,
+    min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
+    max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Our model and the baselines on one file: who ranks best, by how much, at what cost. Needs no service."""
+    cutoffs = _cutoffs(k)
+    given = {"user": user_col, "item": item_col, "time": time_col, "value": value_col, "type": type_col}
+    if split == "given":
+        if train is None or test is None:
+            raise typer.BadParameter("the given split needs --train and --test", param_hint="--split")
+        if interactions is not None or columns is not None or any(given.values()):
+            raise typer.BadParameter("a given split reads --train and --test, no table", param_hint="--split")
+        if repeats == "allow":
+            raise typer.BadParameter("a given split never recommends what is in --train", param_hint="--repeats")
+    elif interactions is None:
+        raise typer.BadParameter("name a file, or complete-journey", param_hint="--interactions")
+    elif train is not None or test is not None:
+        raise typer.BadParameter("only --split given reads two files", param_hint="--train")
+    if json_file is not None and not json_file.resolve().parent.is_dir():
+        raise typer.BadParameter(f"no directory {json_file.parent}", param_hint="--json")
+
+    from training.benchmark import BEGINS, run
+    from training.comparison_table import markdown
+
+    fits = _baselines(baselines)
+    stages = Stages(Console(stderr=True))
+    with stages.stage("read", "Read"):
+        divided, catalogued = (
+            _given(train, test, items, stages)
+            if train is not None and test is not None
+            else _divided(
+                _table(str(interactions), columns=columns, mapping=given),
+                items,
+                split=split,
+                repeats=repeats == "allow",
+                min_item_users=min_item_users,
+                max_users=max_users or None,
+                stages=stages,
+            )
+        )
+    stages.say(
+        f"to learn from: {len(divided.known):,} events of {divided.known.num_users:,} shoppers and "
+        f"{divided.num_items:,} items; to judge on: {len(divided.test):,} shoppers"
+    )
+    ours = _ours(divided, catalogued)
+    with stages.stage("benchmark", "Benchmark") as report:
+
+        def show(line: str, share: float) -> None:
+            report(line, share)
+            if line.endswith(BEGINS) and not stages.console.is_terminal:  # there the bar shows it
+                stages.say(line)
+
+        results = run(divided, {**ours, **fits}, seeds=seeds, cutoffs=cutoffs, progress=show)
+    if json_file is not None:
+        name = str(interactions) if train is None else str(train)
+        told = json.dumps(results.as_json(Path(name).name), indent=1, allow_nan=False)
+        json_file.write_text(told + "\n", encoding="utf-8")
+    typer.echo(markdown(results, cutoffs=cutoffs))
+
+
+def _cutoffs(k: str) -> list[int]:
+    try:
+        cutoffs = sorted({int(part) for part in k.split(",")})
+    except ValueError:
+        cutoffs = []
+    if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > 1000:
+        raise typer.BadParameter(f"{k!r} is not a list of lengths from 1 to 1000, as 10,20", param_hint="--k")
+    return cutoffs
+
+
+def _baselines(names: str | None) -> "dict[str, Fit]":
+    from training.baselines.contenders import BASELINES
+
+    asked = list(BASELINES) if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in asked if name not in BASELINES]:
+        known = ", ".join(BASELINES)
+        raise typer.BadParameter(f"no baseline {', '.join(unknown)}: there are {known}", param_hint="--baselines")
+    return {name: BASELINES[name] for name in asked}
+
+
+def _ours(split: "EvaluationSplit", catalogued: "Interactions") -> "dict[str, Fit]":
+    from training.benchmark import WithFeatures
+    from training.comparison import OURS
+    from training.config import TrainingConfig
+    from training.interactions import item_features
+    from training.model_search import fit_best
+
+    catalogue = catalogued.catalogue
+    features = None if catalogue is None else item_features(catalogue, split.past)
+    return {OURS: WithFeatures(fit_best, features, TrainingConfig())}
+
+
+def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":
+    from sagestream.datasets import COMPLETE_JOURNEY, UnknownDataset, read_dataset
+    from stream.sources import tabular
+
+    if name == COMPLETE_JOURNEY:
+        if columns is not None or any(mapping.values()):
+            raise typer.BadParameter(f"{name} is no file with columns", param_hint="--interactions")
+        return read_dataset(name, sample=None, min_item_users=1, seed=0)
+    if not Path(name).is_file():
+        raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
+    names = None if columns is None else [column.strip() for column in columns.split(",")]
+    return tabular.read(Path(name), columns=mapping, names=names)
+
+
+def _divided(
+    table: "EventTable",
+    items: Path | None,
+    *,
+    split: Split,
+    repeats: bool,
+    min_item_users: int,
+    max_users: int | None,
+    stages: Stages,
+) -> "tuple[EvaluationSplit, Interactions]":
+    from stream.sources.catalogue import read_items
+    from training import splits
+    from training.interactions import Interactions
+
+    _tell(stages, table.rejected, "rows")
+    catalogue = table.items
+    if items is not None:
+        catalogue, rejected = read_items(items)
+        _tell(stages, rejected, "rows of items")
+    found = Interactions.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
+    _tell(stages, found.left_out, "events")
+    _tell_unknown(stages, items, found)
+    divide = splits.temporal if split == "temporal" else splits.leave_last_out
+    return divide(found.log, repeats=repeats), found
+
+
+def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, Interactions]":
+    from stream.sources.catalogue import read_items
+    from training import splits
+    from training.interactions import Interactions, catalogue_of, read_given
+
+    logs = read_given(train, test)
+    _tell(stages, logs.left_out, "lines")
+    catalogue = None
+    if items is not None:
+        known, rejected = read_items(items)
+        _tell(stages, rejected, "rows of items")
+        catalogue = catalogue_of(logs.item_ids, known)
+    found = Interactions(logs.train, logs.user_ids, logs.item_ids, catalogue)
+    _tell_unknown(stages, items, found)
+    return splits.given(logs.train, logs.test, timed=False), found
+
+
+def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:
+    for reason, count in left_out.items():
+        if count:
+            stages.say(f"left out: {count:,} {what}, {reason}")
+
+
+def _tell_unknown(stages: Stages, items: Path | None, found: "Interactions") -> None:
+    if items is not None and found.catalogue is None:
+        stages.say(f"[yellow]{items} holds none of the items that shoppers touched: there are no features[/yellow]")
+
+
+def evaluate(
+    model_version: Annotated[
+        str | None, typer.Argument(help="A model of the registry; default: the champion.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a registered model on the events of the newest snapshot that came after it."""
+    from graphstore.session import open_engine, read
+    from graphstore.snapshot_files import load_snapshot
+    from training import registry
+    from training.bundle import load_bundle
+    from training.config import TrainingConfig
+    from training.hindsight import hindsight
+
+    graph = GraphstoreConfig()
+    engine = open_engine(graph.sqlalchemy_url)
+    with read(engine) as connection:
+        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
+    engine.dispose()
+    if row is None:
+        raise LookupError("there is no champion: name a model of `sagestream models list`")
+    directory = graph.snapshots_dir
+    names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
+    if not names:
+        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
+    model, snapshot = load_bundle(Path(row.bundle)), load_snapshot(directory / names[-1])
+    told = hindsight(model, snapshot, max_users=TrainingConfig().evaluation_users)
+    if as_json:
+        typer.echo(json.dumps(told, allow_nan=False))
+        return
+    Console().print(_hindsight_table(told))
+
+
+def _hindsight_table(told: dict[str, Any]) -> Table:
+    slices = {name: part for name, part in told.items() if isinstance(part, dict) and part["users"]}
+    title = f"{told['model_version']} on what came after it, in snapshot {told['snapshot_id']}"
+    table = Table("measure", f"all ({told['users']} users)", title=title)
+    for name, part in slices.items():
+        table.add_column(f"{name.replace('_', ' ')} ({part['users']} users)")
+    for name, value in told.items():
+        if "@" in name:
+            parts = (part.get(name) for part in slices.values())
+            table.add_row(name, f"{value:.4f}", *("" if part is None else f"{part:.4f}" for part in parts))
+    return table

@@ -1,0 +1,148 @@
+"""`benchmark` on a small file from end to end, `evaluate` on a shop that went on trading."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import migrate, open_engine, write
+from graphstore.snapshot import build_snapshot
+from tests.sagestream.verbs.commands import Done, run
+from tests.training import fits
+from tests.training.checkerboard import checkerboard
+from tests.training.test_benchmark import here
+from tests.training.toy_shop import closing_time, open_shop, trade
+from training.benchmark import run as offline_run
+from training.config import TrainingConfig
+from training.run import run_training
+from training.trial import featurize
+
+
+@pytest.fixture(autouse=True)
+def our_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of a known quality in the place of ours: what is tested here is the way to it and from it."""
+    module = ModuleType("training.model_search")
+    module.fit_best = fits.fit_best  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "training.model_search", module)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    log = checkerboard()
+    lines = [f"u{u},i{i},{1_400_000_000 + t // 1000}" for u, i, t in zip(log.users, log.items, log.times, strict=True)]
+    file = tmp_path / "shop.csv"
+    file.write_text("\n".join(["user,item,timestamp", *lines, ",i1,1400000000"]) + "\n")
+    return file
+
+
+def benchmark(*words: str) -> Done:
+    return run("benchmark", *words, settings={})
+
+
+def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text("".join(json.dumps({"item_id": f"i{n}", "title": f"thing {n % 2}"}) + "\n" for n in range(24)))
+    out = tmp_path / "out.json"
+    words = ["--interactions", str(shop), "--items", str(items), "--split", "leave-last-out", "--k", "5"]
+    done = benchmark(*words, "--seeds", "1", "--baselines", "popular", "--json", str(out))
+    assert (done.code, done.error) == (0, None)
+    told = json.loads(out.read_text())
+    assert (told["dataset"], told["split"], told["best_baseline"]) == ("shop.csv", "leave-last-out", "popular")
+    assert set(told["models"]) == {"sagestream", "sagestream-without-parity", "popular"}
+    assert told["models"]["sagestream"]["settings"]["width"] > 0  # features came along
+    assert told["ratio"]["ndcg@20"] > 1
+    assert "| **sagestream**" in done.out
+    assert "left out: 1 rows, no user" in done.err
+
+
+def test_two_given_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(offline_run.__kwdefaults__, "launch", here)
+    rows = {"train": range(0, 20, 2), "test": range(20, 24, 2)}
+    for name, items in rows.items():
+        lines = (" ".join([str(user), *(f"{item + user % 2:02}" for item in items)]) for user in range(10))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    words = ["--split", "given", "--train", str(tmp_path / "train"), "--test", str(tmp_path / "test")]
+    out = tmp_path / "out.json"
+    done = benchmark(*words, "--seeds", "1", "--baselines", "", "--json", str(out))
+    assert (done.code, done.error) == (0, None)
+    told = json.loads(out.read_text())
+    assert (told["split"], told["best_baseline"]) == ("given", None)
+    assert told["models"]["sagestream"]["recall@10"]["mean"] == 1
+    assert told["models"]["sagestream"]["settings"]["width"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "--interactions"),
+        (["--interactions", "f.csv", "--k", "10,x"], "--k"),
+        (["--interactions", "f.csv", "--k", "0"], "--k"),
+        (["--interactions", "f.csv", "--seeds", "0"], "--seeds"),
+        (["--interactions", "f.csv", "--split", "random"], "--split"),
+        (["--interactions", "f.csv", "--train", "t"], "--train"),
+        (["--interactions", "f.csv", "--baselines", "oracle"], "no baseline oracle"),
+        (["--interactions", "f.csv", "--json", "/nowhere/at/all/out.json"], "no directory"),
+        (["--interactions", "complete-journey", "--user-col", "u"], "no file with columns"),
+        (["--split", "given", "--train", "t"], "--train and --test"),
+        (["--split", "given", "--train", "t", "--test", "t", "--interactions", "f.csv"], "no table"),
+        (["--split", "given", "--train", "t", "--test", "t", "--repeats", "allow"], "--repeats"),
+    ],
+)
+def test_wrong_words_are_told_with_exit_2(words: list[str], reason: str) -> None:
+    done = benchmark(*words)
+    assert done.code == 2
+    assert reason in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "error"),
+    [
+        ("colour,size\nred,1\n", [], "UnreadableFile"),
+        ("user,item\nu,i\n", ["--user-col", "buyer"], "UnreadableFile"),
+        ("user,item\nu,i\n", ["--items", "nowhere.csv"], "UnreadableFile"),
+        ("user,item\n", [], "TooFewEvents"),
+        ("user,item\nu,i\n", ["--split", "leave-last-out"], "TooFewEvents"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_exit_1(tmp_path: Path, content: str, words: list[str], error: str) -> None:
+    file = tmp_path / "f.csv"
+    file.write_text(content)
+    done = benchmark("--interactions", str(file), "--baselines", "popular", *words)
+    assert (done.code, type(done.error).__name__) == (1, error)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = benchmark("--interactions", str(tmp_path / "f.csv"), "--baselines", "popular")
+    assert (done.code, type(done.error).__name__) == (1, "UnknownDataset")
+
+
+def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
+    settings = {"STATE_DIR": str(tmp_path)}
+    graph = GraphstoreConfig(state_dir=tmp_path)
+    engine = open_engine(graph.sqlalchemy_url)
+    migrate(graph.sqlalchemy_url)
+    nobody = run("evaluate", settings=settings)
+    assert (nobody.code, type(nobody.error).__name__) == (1, "LookupError")
+    with write(engine) as connection:
+        open_shop(connection, days=12)
+        now = closing_time(connection)
+    result = run_training(
+        engine, kind="closed_form", trigger="test", graph=graph, config=TrainingConfig(), now=lambda: now, seed=0
+    )
+    too_early = run("evaluate", settings=settings)
+    assert (too_early.code, type(too_early.error).__name__) == (1, "TooFewEvents")
+    with write(engine) as connection:
+        trade(connection, first_day=12, days=3)
+        later = closing_time(connection)
+    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=later, created_at=later, featurize=featurize)
+    engine.dispose()
+    done = run("evaluate", result.model_version, "--json", settings=settings)
+    assert (done.code, done.error) == (0, None)
+    assert (done.json["model_version"], done.json["snapshot_id"]) == (result.model_version, snapshot.snapshot_id)
+    assert done.json["users"] == 40
+    assert done.json["recall@10"] == 1.0  # four favourites each, and they are known
+    assert done.json["warm"]["users"] == 40
+    assert "recall@10" in run("evaluate", settings=settings).out

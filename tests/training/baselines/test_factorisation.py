@@ -1,0 +1,45 @@
+"""ALS folds shoppers in by the closed form, and says what to install."""
+
+import sys
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.checkerboard import DAY_MS, checkerboard
+from training.baselines import factorisation
+from training.baselines.contenders import BASELINES
+from training.baselines.factorisation import Als, AlsSettings
+from training.splits import leave_last_out
+
+
+def test_als_solves_for_a_shopper(monkeypatch):
+    log = checkerboard()
+    items = torch.randn(24, 5, generator=torch.Generator().manual_seed(2))
+    settings = AlsSettings(alpha=3.0, regularisation=0.7, profile_half_life=2.0)
+    histories = log.histories(np.arange(40), before=3 * DAY_MS)
+    scores = Als(items, 40, settings)(histories, as_of=0)
+    taken = histories.block(4, 5).items[::-1].copy()
+    weights = 0.5 ** (torch.arange(3.0) / 2)
+    mine = items[torch.from_numpy(taken)]
+    system = items.T @ items + 0.7 * torch.eye(5) + 3.0 * (mine.T * weights) @ mine
+    vector = torch.linalg.solve(system, 4.0 * (weights[:, None] * mine).sum(dim=0))
+    torch.testing.assert_close(scores[4], items @ vector, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(factorisation, "SYSTEM_CELLS", 75)  # three shoppers at a time
+    torch.testing.assert_close(Als(items, 40, settings)(histories, as_of=0), scores)
+
+
+def test_als_without_history_or_shoppers():
+    log = checkerboard()
+    model = Als(torch.ones(24, 5), 40, AlsSettings(profile_half_life=inf))
+    assert torch.equal(model(log.histories(np.array([3]), before=0), as_of=0), torch.zeros(1, 24))
+    assert model(log.histories(np.array([], dtype=np.int64)), as_of=0).shape == (0, 24)
+
+
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_a_missing_library_is_named(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, f"implicit.cpu.{name}", None)
+    split = leave_last_out(checkerboard(), repeats=False)
+    with pytest.raises(ImportError, match=r"sagestream\[benchmark\]"):
+        BASELINES[name](split, seed=0, progress=lambda line, share: None)

@@ -1,0 +1,57 @@
+"""The model search: what is chosen on the validation window is the toy world's right answer, and the test is not read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.checkerboard import checkerboard
+from training.config import SageConfig, TrainingConfig
+from training.evaluate import evaluate
+from training.histories import EventLog
+from training.model_search import FittedModel, fit_best
+from training.splits import EvaluationSplit, given, leave_last_out, temporal
+
+CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
+
+
+def fitted(split: EvaluationSplit) -> FittedModel:
+    return fit_best(split, None, config=CONFIG, seed=0, progress=lambda _line, _share: None)
+
+
+def untimed(log: EventLog) -> EvaluationSplit:
+    late = np.arange(len(log)) >= 0.8 * len(log)
+    rows = {name: getattr(log, name) for name in ("users", "items", "times", "types", "weights")}
+    train, test = (replace(log, **{name: value[part] for name, value in rows.items()}) for part in (~late, late))
+    return given(train, test, timed=False)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        temporal(checkerboard(bought=8), repeats=False),
+        temporal(checkerboard(bought=8), repeats=True),
+        leave_last_out(checkerboard(bought=8), repeats=False),
+        untimed(checkerboard(bought=10)),
+    ],
+    ids=["temporal", "next basket", "leave-last-out", "given"],
+)
+def test_the_own_colour_is_recommended(split):
+    model = fitted(split)
+    hits = evaluate(model, split.test).metrics()
+    parts = evaluate(model.parts["without-graphsage"], split.test).metrics()
+    # Twelve items are of the own colour, and without repeats those that are left fit into a list of ten.
+    if not split.test.repeats:
+        assert hits["recall@10"] > 0.9
+        assert parts["recall@10"] > 0.9
+    assert hits["recall@20"] > 0.95
+    assert model.num_parameters > 24 * 8
+    assert model.settings["l2"] in (0.1, 0.02, 0.005, 0.001)
+
+
+def test_the_test_window_is_not_looked_at():
+    split = leave_last_out(checkerboard(bought=6), repeats=False)
+    poisoned = replace(split, test=replace(split.test, targets=split.test.targets[::-1].copy()))
+    one, other = fitted(split), fitted(poisoned)
+    assert one.settings == other.settings
+    assert one.candidate.blend == other.candidate.blend

@@ -1,0 +1,182 @@
+"""Matrix factorisation: weighted ALS and BPR, fitted by the library `implicit`.
+
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
+
+ALS is Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008): its users are solved
+for in closed form from any profile, so nobody is unknown to it. BPR is Rendle et al., "Bayesian Personalized Ranking"
+(UAI 2009).
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from math import inf
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
+from training.baselines.popularity import finished
+from training.baselines.profile import HALF_LIVES, decayed_profiles, interactions
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of
+from training.candidate import Progress
+from training.evaluate import Scorer
+from training.histories import EventLog, Histories, Moment
+from training.splits import EvaluationSplit
+
+BPR_DRAWS = 40_000_000
+"""Bounds the passes of BPR over a big log."""
+
+SYSTEM_CELLS = 8_000_000
+"""Shoppers × dim² solved for at a time."""
+
+
+@dataclass(frozen=True)
+class AlsSettings:
+    alpha: float = 4.0
+    """What a pair's confidence has above that of a missing one."""
+    regularisation: float = 10.0
+    factors: int = 64
+    iterations: int = 15
+    profile_half_life: float = inf
+
+
+class Als:
+    """Item factors, and a ridge regression on them for each shopper."""
+
+    def __init__(self, items: Tensor, num_users: int, settings: AlsSettings) -> None:
+        self.items = items  # [num_items, dim]
+        self.num_parameters = items.numel() + num_users * items.size(1)
+        self.settings = settings
+        self._gram = items.T @ items + settings.regularisation * torch.eye(items.size(1))
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items]."""
+        dim = self.items.size(1)
+        step = max(1, SYSTEM_CELLS // dim**2)
+        parts = [histories.block(start, min(start + step, len(histories))) for start in range(0, len(histories), step)]
+        vectors = [self._users(part) for part in parts]
+        return torch.cat([torch.zeros(0, dim), *vectors]) @ self.items.T
+
+    def _users(self, histories: Histories) -> Tensor:
+        """(YᵀY + λI + Σ w α y yᵀ) x = Σ w (1 + α) y, w the decay: what is long ago fades into the missing."""
+        half_life, alpha = self.settings.profile_half_life, self.settings.alpha
+        profiles = decayed_profiles(histories, half_life, num_items=len(self.items))
+        systems = self._gram.repeat(len(histories), 1, 1)
+        for row, (start, end) in enumerate(zip(profiles.indptr[:-1], profiles.indptr[1:], strict=True)):
+            taken = self.items[torch.from_numpy(profiles.indices[start:end].astype(np.int64))]
+            weights = torch.from_numpy(profiles.data[start:end])
+            systems[row] += alpha * (taken * weights[:, None]).T @ taken
+        wanted = torch.from_numpy((1 + alpha) * (profiles @ self.items.numpy()))
+        vectors: Tensor = torch.linalg.solve(systems, wanted)
+        return vectors
+
+
+@dataclass(frozen=True)
+class BprSettings:
+    iterations: int = 100
+    regularisation: float = 0.01
+    learning_rate: float = 0.05
+    factors: int = 64
+    profile: float | str = OWN
+
+
+def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Confidence, regularisation, dimension, iterations, then profile and popularity."""
+    tuning = Tuning(split, "als", progress)
+
+    def build(log: EventLog, settings: AlsSettings) -> Als:
+        _, items = _fitted(
+            "als",
+            "AlternatingLeastSquares",
+            interactions(log) * np.float32(1 + settings.alpha),
+            factors=settings.factors,
+            regularization=settings.regularisation,
+            iterations=settings.iterations,
+            random_state=seed,
+        )
+        return Als(items, log.num_users, settings)
+
+    grid = {
+        "alpha": (1.0, 4.0, 16.0, 40.0),
+        "regularisation": (0.1, 1.0, 10.0, 40.0, 100.0),
+        "factors": (32, 64, 128),
+        "iterations": (5, 15, 30),
+    }
+    settings, model = tuning.greedy(
+        AlsSettings(), lambda candidate: build(split.past, candidate), grid, shares=(0.0, 0.5)
+    )
+    if split.timed:
+        items = model.items
+        settings, model = tuning.greedy(
+            settings,
+            lambda candidate: Als(items, split.past.num_users, candidate),
+            {"profile_half_life": HALF_LIVES},
+            built=model,
+            shares=(0.5, 0.6),
+        )
+
+    def refit() -> tuple[Scorer, int]:
+        known = build(split.known, settings)
+        return known, known.num_parameters
+
+    return finished(split, tuning, model, refit, settings_of(settings))
+
+
+def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Passes, regularisation, learning rate, dimension, then profile and popularity."""
+    tuning = Tuning(split, "bpr", progress)
+
+    def build(log: EventLog, settings: BprSettings) -> Factors:
+        users, items = _fitted(
+            "bpr",
+            "BayesianPersonalizedRanking",
+            interactions(log),
+            factors=settings.factors,
+            learning_rate=settings.learning_rate,
+            regularization=settings.regularisation,
+            iterations=min(settings.iterations, max(BPR_DRAWS // max(len(log), 1), 1)),
+            random_state=seed,
+        )
+        # The library keeps an item's bias as the last factor.
+        return Factors(users[:, :-1], items[:, :-1], items[:, -1], Roster(log), settings.profile)
+
+    grid = {
+        "iterations": (30, 100, 300),
+        "regularisation": (0.001, 0.01, 0.05),
+        "learning_rate": (0.01, 0.05, 0.1),
+        "factors": (64, 128),
+    }
+    settings, model = tuning.greedy(
+        BprSettings(), lambda candidate: build(split.past, candidate), grid, shares=(0.0, 0.5)
+    )
+    settings, model = tuning.greedy(
+        settings,
+        lambda candidate: model.with_profile(candidate.profile),
+        {"profile": PROFILES if split.timed else UNTIMED_PROFILES},
+        built=model,
+        shares=(0.5, 0.6),
+    )
+
+    def refit() -> tuple[Scorer, int]:
+        known = build(split.known, settings)
+        return known, known.num_parameters
+
+    return finished(split, tuning, model, refit, settings_of(settings))
+
+
+def _fitted(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:
+    """User and item factors of a model of the library `implicit`, which only the benchmark needs.
+
+    Raises `ImportError` where it is not installed.
+    """
+    try:
+        library = import_module(f"implicit.cpu.{kind}")
+    except ImportError as error:
+        raise ImportError(f"{kind} needs the library implicit: install sagestream[benchmark]") from error
+    # The library warns of a BLAS with threads of its own, and equal seeds are equal on one thread only.
+    with import_module("threadpoolctl").threadpool_limits(1, "blas"):
+        model = getattr(library, model_name)(num_threads=1, **settings)
+        model.fit(sparse.csr_matrix(matrix), show_progress=False)
+    return torch.from_numpy(np.asarray(model.user_factors)), torch.from_numpy(np.asarray(model.item_factors))

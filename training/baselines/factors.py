@@ -1,0 +1,90 @@
+"""Scores as products of two embeddings: a shopper's own where it was learned, else one made from the profile.
+
+Arrives: factors that a model has learned. Leaves: a scorer. Next: `training.baselines.factorisation` and
+`training.baselines.lightgcn` tune which of the two a shopper gets.
+
+A scorer is given histories and no names. A history that is, event for event, what a user had in training is that
+user's; whoever has done more since, or is new, is represented by the items taken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.baselines.profile import HALF_LIVES, decayed_profiles
+from training.histories import EventLog, Histories, IntArray, Moment
+
+OWN = "own"
+"""In the settings, the profile of users by their own embedding."""
+
+PROFILES: Sequence[float | str] = (OWN, *HALF_LIVES)
+UNTIMED_PROFILES: Sequence[float | str] = (OWN, HALF_LIVES[-1])
+
+
+class Roster:
+    """The users of a log by a fingerprint of their history: the sum of a 64-bit mix of each event."""
+
+    def __init__(self, log: EventLog) -> None:
+        users = np.unique(log.users)
+        prints = _fingerprints(log.histories(users))
+        order = np.argsort(prints, kind="stable")
+        self._prints, self._users = prints[order], users[order]
+
+    def rows(self, histories: Histories) -> IntArray:
+        """The row of the user [B] that each history belongs to, −1 for none."""
+        rows = np.full(len(histories), -1, dtype=np.int64)
+        if not len(self._prints):
+            return rows
+        prints = _fingerprints(histories)
+        places = np.minimum(np.searchsorted(self._prints, prints), len(self._prints) - 1)
+        found = (self._prints[places] == prints) & (np.diff(histories.offsets) > 0)
+        rows[found] = self._users[places[found]]
+        return rows
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Embeddings of users and items, and how a shopper's is made."""
+
+    users: Tensor  # [num_users, dim]
+    items: Tensor  # [num_items, dim]
+    bias: Tensor  # [num_items]
+    roster: Roster
+    profile: float | str = OWN
+    """`OWN`, or the half-life of the mean of items, in ranks."""
+
+    @property
+    def num_parameters(self) -> int:
+        return self.users.numel() + self.items.numel() + int(self.bias.count_nonzero())
+
+    def with_profile(self, profile: float | str) -> Self:
+        """The same embeddings; the stage of tuning after the fit."""
+        return replace(self, profile=profile)
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items]."""
+        own = self.profile == OWN
+        half_life = HALF_LIVES[-1] if own else float(self.profile)
+        profiles = decayed_profiles(histories, half_life, num_items=len(self.items))
+        totals = np.maximum(profiles.sum(axis=1), 1e-9).astype(np.float32)
+        vectors = torch.from_numpy(profiles @ self.items.numpy() / totals[:, None])
+        if own:
+            rows = torch.from_numpy(self.roster.rows(histories))
+            vectors = torch.where((rows >= 0)[:, None], self.users[rows.clamp_min(0)], vectors)
+        return vectors @ self.items.T + self.bias
+
+
+def _fingerprints(histories: Histories) -> npt.NDArray[np.uint64]:
+    """[B]; the finaliser is SplitMix64's (Steele, Lea & Flood, 2014)."""
+    mixed = histories.items.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + histories.times.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    prints: npt.NDArray[np.uint64] = np.diff(sums[histories.offsets])
+    return prints

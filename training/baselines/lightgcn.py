@@ -1,0 +1,163 @@
+"""LightGCN: embeddings of users and items, smoothed over the graph of their pairs.
+
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
+
+He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation" (SIGIR 2020), in PyTorch
+Geometric's implementation with its BPR loss. The normalised adjacency is symmetric, so the product of
+`training.propagation` serves it forward and backward, at a fraction of the cost of messages edge by edge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch_geometric.nn import LightGCN
+
+from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
+from training.baselines.popularity import finished
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of
+from training.candidate import Progress
+from training.evaluate import Scorer
+from training.histories import EventLog, IntArray
+from training.propagation import BipartiteGraph, Csr
+from training.splits import EvaluationSplit
+
+DIM = 64
+BATCH = 8_192
+LAYERS = (2, 3)
+LEARNING_RATES = (0.01, 0.03)
+EVERY, PATIENCE = 25, 8
+MIN_STEPS, MAX_STEPS = 100, 1_000
+STEP_PAIRS = 1_000_000_000
+"""Pairs × steps of one fit: bounds the steps on a big graph."""
+
+REGULARISATION = 1e-4
+"""Of the embeddings that a batch touches, before smoothing."""
+
+EARLY_PROFILES: Sequence[float | str] = (OWN, 5.0)
+"""Steps are counted by the better of the two, and all profiles are tried after them."""
+
+
+@dataclass(frozen=True)
+class LightGCNSettings:
+    layers: int = 2
+    learning_rate: float = LEARNING_RATES[0]
+    steps: int = 0
+    profile: float | str = OWN
+
+
+class Convolution(torch.nn.Module):
+    """A layer of LightGCN: the product with the normalised adjacency."""
+
+    def forward(self, x: Tensor, adjacency: Csr, _weights: None = None) -> Tensor:
+        """[num_nodes, dim]."""
+        return adjacency @ x
+
+
+class LightGCNTrainer:
+    """LightGCN on the pairs of a log, one batch a step."""
+
+    def __init__(self, log: EventLog, settings: LightGCNSettings, seed: int) -> None:
+        torch.manual_seed(seed)  # for the initial embeddings: the library takes no generator
+        self.rng = np.random.default_rng(seed)
+        self.settings = settings
+        self.graph = BipartiteGraph.from_log(log)
+        self.roster = Roster(log)
+        self.adjacency = _normalised(self.graph)
+        self.model = LightGCN(log.num_users + log.num_items, DIM, settings.layers)
+        self.model.convs = torch.nn.ModuleList([Convolution() for _ in range(settings.layers)])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
+
+    def step(self) -> None:
+        """One step on pairs drawn with a negative each."""
+        graph = self.graph
+        drawn = self.rng.integers(len(graph), size=BATCH)
+        users, positives = graph.users[drawn], graph.items[drawn]
+        negatives = self.rng.integers(graph.num_items, size=len(drawn))
+        taken = _in_graph(graph, users, negatives)  # drawn once more: few are taken twice
+        negatives[taken] = self.rng.integers(graph.num_items, size=int(taken.sum()))
+        nodes = torch.from_numpy(np.concatenate([users, graph.num_users + positives, graph.num_users + negatives]))
+        user, positive, negative = self.model.get_embedding(self.adjacency)[nodes].chunk(3)
+        loss = self.model.recommendation_loss(
+            (user * positive).sum(dim=1),
+            (user * negative).sum(dim=1),
+            node_id=nodes,
+            lambda_reg=REGULARISATION,
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def scorer(self) -> Factors:
+        """The smoothed embeddings of now."""
+        nodes: Tensor = self.model.get_embedding(self.adjacency)
+        users, items = nodes[: self.graph.num_users], nodes[self.graph.num_users :]
+        return Factors(users, items, torch.zeros(len(items)), self.roster, self.settings.profile)
+
+
+def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Layers, learning rate and steps, then profile and popularity."""
+    tuning = Tuning(split, "lightgcn", progress)
+    at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
+    profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
+
+    def trained(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
+        steps, factors, ndcg = tuning.stopped_early(
+            LightGCNTrainer(split.past, settings, seed),
+            at_most=at_most,
+            every=EVERY,
+            patience=PATIENCE,
+            shares=(share, share + 0.17),
+            variants=lambda factors: [factors.with_profile(profile) for profile in profiles],
+        )
+        return ndcg, replace(settings, steps=steps, profile=factors.profile), factors
+
+    runs = [trained(LightGCNSettings(layers=layers), 0.17 * place) for place, layers in enumerate(LAYERS)]
+    best = max(runs, key=lambda run: run[0])
+    faster = replace(best[1], learning_rate=LEARNING_RATES[1])
+    _, settings, fitted = max(best, trained(faster, 0.34), key=lambda run: run[0])
+    settings, model = tuning.greedy(
+        settings,
+        lambda candidate: fitted.with_profile(candidate.profile),
+        {"profile": PROFILES if split.timed else UNTIMED_PROFILES},
+        built=fitted,
+        shares=(0.5, 0.6),
+    )
+
+    def refit() -> tuple[Scorer, int]:
+        trainer = LightGCNTrainer(split.known, settings, seed)
+        for _ in range(settings.steps):
+            trainer.step()
+        known = trainer.scorer()
+        return known, known.num_parameters
+
+    return finished(split, tuning, model, refit, settings_of(settings))
+
+
+def _in_graph(graph: BipartiteGraph, users: IntArray, items: IntArray) -> npt.NDArray[np.bool_]:
+    """Which of the pairs (users[i], items[i]) are in the graph [n]."""
+    keys, wanted = graph.users * graph.num_items + graph.items, users * graph.num_items + items
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found: npt.NDArray[np.bool_] = keys[places] == wanted
+    return found
+
+
+def _normalised(graph: BipartiteGraph) -> Csr:
+    """D^(−1/2) A D^(−1/2) over the users and after them the items."""
+    num_nodes = graph.num_users + graph.num_items
+    items = graph.num_users + graph.items
+    degrees = np.bincount(np.concatenate([graph.users, items]), minlength=num_nodes)
+    values = (1.0 / np.sqrt(degrees[graph.users] * degrees[items])).astype(np.float32)
+    places = (np.concatenate([graph.users, items]), np.concatenate([items, graph.users]))
+    matrix = sparse.csr_array(sparse.coo_array((np.tile(values, 2), places), shape=(num_nodes, num_nodes)))
+    return Csr(
+        offsets=torch.from_numpy(matrix.indptr.astype(np.int64)),
+        columns=torch.from_numpy(matrix.indices.astype(np.int64)),
+        weights=torch.from_numpy(matrix.data),
+        num_columns=num_nodes,
+    )

@@ -1,0 +1,78 @@
+"""EASE: the closed-form linear item–item model, as a baseline.
+
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it. The model is
+`training.linear_filter`; here it is tuned harder than the term of the blend, and keeps all weights that fit in memory.
+"""
+
+from math import inf
+
+from graphstore.tables import HOUR_MS
+from training.baselines.gate import LinearItemModel
+from training.baselines.popularity import finished
+from training.baselines.profile import HALF_LIVES
+from training.baselines.tuning import FittedBaseline, Settings, Tuning, span_hours
+from training.candidate import Progress
+from training.evaluate import Scorer
+from training.linear_filter import FilterSettings, LinearFilter
+from training.splits import EvaluationSplit
+
+REGULARISATIONS = (2.0, 6.0, 20.0)
+BEYOND = {2.0: (0.5, 0.1), 20.0: (50.0, 150.0)}
+"""Tried where the best of the grid stands at its edge."""
+
+GRAM_SPAN_SHARES = (4.0, 16.0)
+
+KEPT_WEIGHTS = 10_000_000
+"""Weights of the item–item matrix that are kept, the strongest of each row."""
+
+
+def fit_ease(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Regularisation, profile, decay of the Gram matrix, regularisation once more, then popularity."""
+    tuning = Tuning(split, "ease", progress)
+    start = FilterSettings(
+        profile_half_life=inf,
+        profile_events=max(len(split.known), 1),
+        row_weights=max(KEPT_WEIGHTS // max(split.num_items, 1), 200),
+    )
+    fitted = LinearFilter.fit(split.past, start)
+    settings, model = tuning.greedy(
+        start,
+        lambda candidate: LinearItemModel(fitted.variant(regularisation=candidate.regularisation)),
+        {"regularisation": REGULARISATIONS},
+        shares=(0.0, 0.2),
+    )
+    if split.timed:
+        settings, model = tuning.greedy(
+            settings,
+            lambda candidate: LinearItemModel(model.filter.variant(profile_half_life=candidate.profile_half_life)),
+            {"profile_half_life": HALF_LIVES},
+            built=model,
+            shares=(0.2, 0.3),
+        )
+        lives = tuple(span_hours(split.past) * HOUR_MS / share for share in GRAM_SPAN_SHARES)
+        settings, model = tuning.greedy(
+            settings,
+            lambda candidate: LinearItemModel(LinearFilter.fit(split.past, candidate)),
+            {"gram_half_life_ms": lives},
+            built=model,
+            shares=(0.3, 0.5),
+        )
+    around = tuple(value for value in REGULARISATIONS if value != settings.regularisation)
+    settings, model = tuning.greedy(
+        settings,
+        lambda candidate: LinearItemModel(model.filter.variant(regularisation=candidate.regularisation)),
+        {"regularisation": BEYOND.get(settings.regularisation, ()) + (around if split.timed else ())},
+        built=model,
+        shares=(0.5, 0.6),
+    )
+
+    def refit() -> tuple[Scorer, int]:
+        known = LinearFilter.fit(split.known, settings)
+        return LinearItemModel(known), int(known.state()["weight_values"].numel())
+
+    chosen: Settings = {
+        "regularisation": settings.regularisation,
+        "profile_half_life": settings.profile_half_life,
+        "gram_half_life_hours": settings.gram_half_life_ms / HOUR_MS,
+    }
+    return finished(split, tuning, model, refit, chosen)

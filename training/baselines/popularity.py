@@ -1,0 +1,136 @@
+"""Popularity: alone as a baseline, plain and with decay, and as a term beside any other baseline.
+
+Arrives: an `EvaluationSplit`; for the term also a scorer fitted on its past. Leaves: a `FittedBaseline`. Next:
+`training.baselines.contenders` names them.
+
+On a catalogue that drifts a term of recent popularity lifts every model that learned from pairs alone, by more than
+the models differ among themselves; leaving it out would make them straw men.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.baselines.gate import METRIC, RecentPopularity
+from training.baselines.tuning import FittedBaseline, Settings, Tuning, span_hours
+from training.candidate import Progress
+from training.evaluate import Scorer, Window, evaluate
+from training.histories import Histories, Moment
+from training.splits import EvaluationSplit
+from training.trend import SPAN_SHARES, Trend
+
+FIRST_WEIGHTS = (0.2, 1.0)
+"""The half-life is chosen at these weights, then the weight at that half-life."""
+
+WEIGHTS = (-0.2, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0)
+
+
+class WithPopularity:
+    """z(model) + weight · z(log(1 + decayed count)), z over the items; popularity alone for whoever has no history."""
+
+    def __init__(self, model: Scorer, popularity: RecentPopularity, weight: float) -> None:
+        self.model = model
+        self.popularity = popularity
+        self.weight = weight
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items]."""
+        own = standardised(self.model(histories, as_of=as_of))
+        popular = standardised(self.popularity(histories, as_of=as_of))
+        return joined(own, popular, self.weight, histories)
+
+
+def joined(own: Tensor, popular: Tensor, weight: float, histories: Histories) -> Tensor:
+    """The sum of two standardised scores [B, num_items]; `popular` alone where there is nothing else to say."""
+    known = torch.from_numpy(np.diff(histories.offsets) > 0)[:, None]
+    return torch.where(known, own + weight * popular, popular)
+
+
+def standardised(scores: Tensor) -> Tensor:
+    """Each row with mean 0 and deviation 1; a constant row becomes zeros."""
+    centred = scores - scores.mean(dim=1, keepdim=True)
+    return centred / centred.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
+
+
+def finished(
+    split: EvaluationSplit,
+    tuning: Tuning,
+    past: Scorer,
+    refit: Callable[[], tuple[Scorer, int]],
+    settings: Settings,
+) -> FittedBaseline:
+    """Tune the popularity term beside `past`, which was fitted on the split's past, and put it beside the refit.
+
+    `refit` fits the chosen settings on what the split knows and says how many parameters it has.
+    """
+    tuning.report("popularity", 0.6)
+    half_life, weight = _chosen(split, tuning.window, past)
+    tuning.report("refit", 0.7)
+    model, num_parameters = refit()
+    tuning.report("fitted", 1.0)
+    term: Settings = {"popularity_weight": weight}
+    if weight:
+        term |= {"popularity_half_life_hours": half_life}
+        num_parameters += split.num_items
+    return FittedBaseline(
+        scorer=WithPopularity(model, RecentPopularity(Trend.fit(split.known, (half_life,))), weight),
+        num_parameters=num_parameters,
+        settings=settings | term,
+    )
+
+
+def half_lives(split: EvaluationSplit) -> tuple[float, ...]:
+    """Half-lives (hours) worth trying: shares of the time that the past spans; without an order in time none."""
+    if not split.timed:
+        return (inf,)
+    return (inf, *(max(span_hours(split.past) / share, 1.0) for share in SPAN_SHARES))
+
+
+@torch.no_grad()
+def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[float, float]:
+    """Half-life and weight; the model's own scores are computed once a block and not once a candidate."""
+    lives = half_lives(split)
+    trend = Trend.fit(split.past, lives)
+
+    def gains(places: list[int], weights: tuple[float, ...]) -> dict[tuple[int, float], float]:
+        sums: dict[tuple[int, float], float] = {}
+        for block, scores in zip(window.blocks(), own, strict=True):
+            features = trend.score(block.histories, as_of=block.moment)
+            for place in places:
+                popular = standardised(features[:, :, place])
+                for weight in weights:
+                    total = joined(scores, popular, weight, block.histories)
+                    measured = evaluate(lambda _, *, as_of, total=total: total, block, cutoffs=(20,))
+                    key = (place, weight)
+                    sums[key] = sums.get(key, 0.0) + float(measured.per_user[METRIC].sum())
+        return sums
+
+    own = [standardised(model(block.histories, as_of=block.moment)) for block in window.blocks()]
+    first = gains(list(range(len(lives))), FIRST_WEIGHTS)
+    place = max(first, key=lambda key: first[key])[0]
+    second = gains([place], (0.0, *WEIGHTS))
+    return lives[place], max(second, key=lambda key: second[key])[1]
+
+
+def fit_popular(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Every item by its count."""
+    progress("popular: fitted", 1.0)
+    scorer = RecentPopularity(Trend.fit(split.known, (inf,)))
+    return FittedBaseline(scorer=scorer, num_parameters=split.num_items, settings={})
+
+
+def fit_recent(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Every item by its decayed count, the half-life tuned; without an order in time plain popularity."""
+    tuning = Tuning(split, "recent", progress)
+    lives = half_lives(split)
+    measured = {life: tuning.ndcg(RecentPopularity(Trend.fit(split.past, (life,)))) for life in lives}
+    life = max(lives, key=lambda value: measured[value])
+    tuning.report("fitted", 1.0)
+    return FittedBaseline(
+        scorer=RecentPopularity(Trend.fit(split.known, (life,))),
+        num_parameters=split.num_items,
+        settings={"half_life_hours": life},
+    )

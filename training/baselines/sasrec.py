@@ -1,0 +1,220 @@
+"""SASRec: a small causal transformer that reads a shopper's last events and says what comes next.
+
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
+
+Kang & McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018), with cross entropy in place of its one sampled
+negative, which lifts it well above the published figures (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss", RecSys
+2023): over all items of a small catalogue, over a shared sample of a big one.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.baselines.popularity import finished
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of
+from training.candidate import Progress
+from training.evaluate import Scorer
+from training.histories import EventLog, Histories, IntArray, Moment
+from training.losses import NegativeSampler
+from training.splits import EvaluationSplit
+
+DIM, HEADS, BLOCKS = 64, 2, 2
+LAST_EVENTS = 50
+LAST_EVENTS_OF_BASKETS = 200
+TARGETS = 3_200
+"""Targets of a step: the batch is so many over the length of a window."""
+
+FULL_SOFTMAX_ITEMS = 4_000
+NEGATIVES = 1_024
+NEGATIVE_POWER = 0.75
+LEARNING_RATE = 4e-3
+AVERAGE = 0.98
+"""Decay of the moving average of the weights, which is what scores: one step more or less then matters little."""
+
+EVERY, PATIENCE = 25, 6
+PASSES = 25
+"""Over the log, at most; within these bounds of steps:"""
+MIN_STEPS, MAX_STEPS = 400, 2_000
+
+SCORED_USERS = 512
+
+
+@dataclass(frozen=True)
+class SasrecSettings:
+    last_events: int = LAST_EVENTS
+    dropout: float = 0.2
+    steps: int = 0
+
+
+class Block(nn.Module):
+    """Attention to what came before, then a feed-forward layer; both residual, normalised first."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(DIM), nn.LayerNorm(DIM)])
+        self.qkv = nn.Linear(DIM, 3 * DIM)
+        self.out = nn.Linear(DIM, DIM)
+        self.feed = nn.Sequential(nn.Linear(DIM, DIM), nn.ReLU(), nn.Dropout(dropout), nn.Linear(DIM, DIM))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, length, DIM]; padding stands at the end, where a causal mask hides it from all that counts."""
+        batch, length, _ = x.shape
+        heads = self.qkv(self.norms[0](x)).view(batch, length, 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
+        x = x + self.dropout(self.out(attended.transpose(1, 2).reshape(batch, length, DIM)))
+        fed: Tensor = x + self.dropout(self.feed(self.norms[1](x)))
+        return fed
+
+
+class Sasrec(nn.Module):
+    """Item embeddings, which are also the output weights, positions, and the blocks."""
+
+    def __init__(self, num_items: int, settings: SasrecSettings) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.last_events = settings.last_events
+        self.items = nn.Embedding(num_items + 1, DIM)  # the last row pads
+        self.positions = nn.Embedding(settings.last_events, DIM)
+        nn.init.normal_(self.items.weight, std=DIM**-0.5)
+        nn.init.normal_(self.positions.weight, std=DIM**-0.5)
+        self.blocks = nn.ModuleList([Block(settings.dropout) for _ in range(BLOCKS)])
+        self.norm = nn.LayerNorm(DIM)
+        self.dropout = nn.Dropout(settings.dropout)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(weight.numel() for weight in self.parameters())
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """What each event of `windows` [B, length] leads to: [B, length, DIM]."""
+        x = self.dropout(self.items(windows) + self.positions.weight[: windows.size(1)])
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+    def frozen(self) -> Self:
+        """A copy that scores."""
+        return copy.deepcopy(self).eval()
+
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items] after the last events; zeros for no history."""
+        parts = [torch.zeros(0, self.num_items)]
+        for start in range(0, len(histories), SCORED_USERS):
+            part = histories.block(start, min(start + SCORED_USERS, len(histories)))
+            ends = part.offsets[1:]
+            starts = np.maximum(part.offsets[:-1], ends - self.last_events)
+            windows = padded(part.items, starts, ends, padding=self.num_items)
+            lengths = torch.from_numpy(ends - starts)
+            last = self(windows)[torch.arange(len(part)), (lengths - 1).clamp_min(0)]
+            parts.append((last * (lengths > 0)[:, None]) @ self.items.weight[: self.num_items].T)
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class SasrecScorer:
+    """A frozen model as a `training.evaluate.Scorer`: a module's own call is taken."""
+
+    model: Sasrec
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """[B, num_items]."""
+        return self.model.score(histories, as_of=as_of)
+
+
+class SasrecTrainer:
+    """Windows that end at events drawn from a log; every event of a window is asked for what follows."""
+
+    def __init__(self, log: EventLog, settings: SasrecSettings, seed: int) -> None:
+        torch.manual_seed(seed)  # for the initial weights and the dropout, which take no generator
+        self.rng = np.random.default_rng(seed)
+        self.model = Sasrec(log.num_items, settings)
+        self.average = self.model.frozen()
+        self.steps = 0
+        order = np.argsort(log.users, kind="stable")
+        users = log.users[order]
+        self.items = log.items[order]
+        self.starts = np.searchsorted(users, users, side="left")  # [num_events] where the event's user begins
+        self.ends = np.flatnonzero(np.arange(len(users)) > self.starts)  # events that something came before
+        counts = np.bincount(log.items, minlength=log.num_items)
+        self.negatives = NegativeSampler.from_counts(counts, power=NEGATIVE_POWER, draws=NEGATIVES)
+        self.log_inclusion = self.negatives.log_inclusion()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
+
+    def step(self) -> None:
+        """One step on a batch of windows."""
+        if not len(self.ends):
+            return
+        length = self.model.last_events
+        ends = self.rng.choice(self.ends, max(TARGETS // length, 1))
+        starts = np.maximum(self.starts[ends], ends - length)
+        padding = self.model.num_items
+        hidden = self.model(padded(self.items, starts, ends, padding=padding))
+        targets = padded(self.items, starts + 1, ends + 1, padding=padding)
+        present = targets != padding
+        loss = self._loss(hidden[present], targets[present])
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self._take_average()
+
+    @torch.no_grad()
+    def _take_average(self) -> None:
+        # Early on the decay is smaller, else the average would keep the first random weights.
+        self.steps += 1
+        decay = min(AVERAGE, self.steps / (self.steps + 10))
+        for mean, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
+
+    def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        weights = self.model.items.weight
+        if self.model.num_items <= FULL_SOFTMAX_ITEMS:
+            return F.cross_entropy(hidden @ weights[: self.model.num_items].T, targets)
+        drawn = self.negatives.draw(self.rng)
+        against = hidden @ weights[drawn].T - self.log_inclusion[drawn]
+        against = against.masked_fill(targets[:, None] == drawn, -torch.inf)
+        own = (hidden * weights[targets]).sum(dim=1) - self.log_inclusion[targets]
+        return F.cross_entropy(torch.cat([own[:, None], against], dim=1), torch.zeros_like(targets))
+
+    def scorer(self) -> SasrecScorer:
+        """The average of now."""
+        return SasrecScorer(self.average.frozen())
+
+
+def padded(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -> Tensor:
+    """The spans items[starts[b]:ends[b]] as rows [B, longest], `padding` after their end."""
+    length = max(int((ends - starts).max(initial=0)), 1)
+    places = starts[:, None] + np.arange(length)
+    inside = places < ends[:, None]
+    rows = np.full(places.shape, padding, dtype=np.int64)
+    rows[inside] = items[places[inside]]
+    return torch.from_numpy(rows)
+
+
+def fit_sasrec(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+    """Steps, then popularity."""
+    tuning = Tuning(split, "sasrec", progress)
+    last_events = LAST_EVENTS_OF_BASKETS if split.validation.repeats else LAST_EVENTS
+    at_most = min(MAX_STEPS, max(MIN_STEPS, PASSES * len(split.past) // TARGETS))
+    settings = SasrecSettings(last_events=last_events)
+    steps, model, _ = tuning.stopped_early(
+        SasrecTrainer(split.past, settings, seed), at_most=at_most, every=EVERY, patience=PATIENCE, shares=(0.0, 0.6)
+    )
+    settings = replace(settings, steps=steps)
+
+    def refit() -> tuple[Scorer, int]:
+        trainer = SasrecTrainer(split.known, settings, seed)
+        for _ in range(settings.steps):
+            trainer.step()
+        known = trainer.scorer()
+        return known, known.model.num_parameters
+
+    return finished(split, tuning, model, refit, settings_of(settings))

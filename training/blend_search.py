@@ -1,0 +1,132 @@
+"""The blend search: which filters, which memories and how tight a blend, compared out of fold on a validation window.
+
+Arrives: an `EvaluationSplit`. Leaves: settings of the filter bank, blends of any terms. Next: `training.model_search`.
+
+A likelihood fitted on some users and judged on others cannot be bought by more weights, and a window of a hundred users
+carries few of them: so the memories of the bank and the penalty on the weights are chosen, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from training.blend import Blend, BlendSettings, fit_blend, max_users
+from training.candidate import Candidate
+from training.evaluate import Window, evaluate
+from training.filter_bank import HALF_LIVES, FilterBank
+from training.histories import EventLog
+from training.linear_filter import FilterSettings, LinearFilter
+from training.repeat import PersonalRepeat
+from training.splits import EvaluationSplit
+from training.terms import Term
+from training.trend import Trend
+
+METRIC = "ndcg@20"
+MAX_USERS = 1_000
+"""Users of the validation window that settings are compared on; the final blend is fitted on more."""
+
+REGULARISATIONS = (2.0, 6.0, 20.0, 60.0)
+MEMORIES = (HALF_LIVES, (5.0,), (50.0,), (inf,))
+"""Half-lives of the bank: all at once, or a single one where the window is too small for so many weights."""
+
+DRIFT_SPAN_SHARE = 8.0
+"""Half-life of a second filter's Gram matrix, as a divisor of the time that the past spans."""
+
+L2 = (0.1, 0.02, 0.005, 0.001)
+FIRST_L2 = 0.005
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """What makes a `FilterBank`."""
+
+    filters: tuple[FilterSettings, ...]
+    half_lives: tuple[float, ...]
+
+    def fit(self, log: EventLog) -> FilterBank:
+        return FilterBank([LinearFilter.fit(log, one) for one in self.filters], self.half_lives)
+
+
+@dataclass(frozen=True)
+class BlendSearch:
+    """What all comparisons share."""
+
+    split: EvaluationSplit
+    window: Window
+    others: list[Term]
+    """Every term but the filters and GraphSAGE, fitted on the past."""
+    memory_mb: int
+    seed: int
+
+    @classmethod
+    def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
+        others: list[Term] = [Trend.fit(split.past, None if split.timed else (inf,))]
+        if split.test.repeats:
+            others.append(PersonalRepeat.fit(split.past))
+        return cls(split, split.validation.sample(MAX_USERS, seed=seed), others, memory_mb, seed)
+
+    def best_bank(self) -> BankSettings:
+        """A regularisation, the memories, and a second filter that forgets: one after the other."""
+        base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
+        variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
+        memories = MEMORIES if self.split.timed else ((inf,),)
+        scores = [self._with_bank([one], memories[0]) for one in variants]
+        chosen = variants[int(np.argmax(scores))]
+        scores = [max(scores), *(self._with_bank([chosen], lives) for lives in memories[1:])]
+        half_lives = memories[int(np.argmax(scores))]
+        filters = [chosen.settings]
+        if self.split.timed:
+            span_ms = float(self.split.past.times[-1] - self.split.past.times[0])
+            drifting = FilterSettings(
+                regularisation=chosen.settings.regularisation, gram_half_life_ms=max(span_ms / DRIFT_SPAN_SHARE, 1.0)
+            )
+            if self._with_bank([chosen, LinearFilter.fit(self.split.past, drifting)], half_lives) > max(scores):
+                filters.append(drifting)
+        return BankSettings(tuple(filters), half_lives)
+
+    def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> float:
+        return float(self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2).mean())
+
+    def out_of_fold(self, terms: Sequence[Term], l2: float) -> npt.NDArray[np.float64]:
+        """NDCG@20 [U] of each user of the window under a blend that was fitted on the other half of the users."""
+        halves = np.random.default_rng(self.seed).permutation(len(self.window)) % 2
+        ndcg = np.zeros(len(self.window))
+        for half in (0, 1):
+            learnt, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+            if len(learnt) and len(judged):
+                blend = fit_blend(terms, self._part(learnt, terms), settings=BlendSettings(l2=l2, unknown_l2=l2))
+                ndcg[judged] = evaluate(Candidate(list(terms), blend), self.window.picked(judged)).per_user[METRIC]
+        return ndcg
+
+    def _part(self, places: npt.NDArray[np.int64], terms: Sequence[Term]) -> Window:
+        users = max_users(terms, self.window.num_items, memory_mb=self.memory_mb)
+        return self.window.picked(places).sample(users, seed=self.seed)
+
+    def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
+        """For shoppers with a past and for those without, each by its own users."""
+        stranger = self.window.lengths() == 0
+        found = {l2: self.out_of_fold(terms, l2) for l2 in L2}
+
+        def best(users: npt.NDArray[np.bool_]) -> float:
+            return max(L2, key=lambda l2: float(found[l2][users].mean())) if users.any() else FIRST_L2
+
+        return BlendSettings(l2=best(~stranger), unknown_l2=best(stranger))
+
+    def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
+        """Fitted on as many users of the validation window as the memory holds."""
+        users = max_users(terms, self.window.num_items, memory_mb=self.memory_mb)
+        return fit_blend(terms, self.split.validation.sample(users, seed=self.seed), settings=settings)
+
+    def others_again(self, log: EventLog) -> list[Term]:
+        """The closed-form terms beside the filters, their half-lives kept, on more events."""
+        again: list[Term] = []
+        for term in self.others:
+            if isinstance(term, Trend):
+                again.append(Trend.fit(log, term.half_lives_hours))
+            elif isinstance(term, PersonalRepeat):
+                again.append(PersonalRepeat.fit(log, term.half_lives_hours))
+        return again

@@ -1,0 +1,138 @@
+"""The model search: every setting of the sum of terms chosen on a validation window, then fitted on all that is known.
+
+Arrives: an `EvaluationSplit`, item features. Leaves: `FittedModel`, a scorer that knows what was chosen. Next:
+`training.benchmark` sets it beside the baselines.
+
+Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG at early
+stopping, everything that goes through the blend out of fold, because a likelihood fitted on some users and judged on
+others cannot be bought by more weights. The test window is never looked at.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.blend_search import MAX_USERS, METRIC, BlendSearch
+from training.candidate import Candidate
+from training.config import SageConfig, TrainingConfig
+from training.evaluate import Scorer, evaluate
+from training.filter_bank import FilterBank
+from training.histories import Histories, Moment
+from training.sage import SageTerm
+from training.splits import EvaluationSplit
+from training.terms import Term
+from training.train import fit_sage
+
+RATINGS = {"last_items": 20, "half_lives_ranks": (1.0, 6.0, 30.0), "learning_rate": 1e-2}
+BROWSING = {"last_items": 100, "half_lives_ranks": (1.0, 5.0, 20.0, 100.0), "learning_rate": 1e-2}
+BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 5e-3}
+WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
+"""What data without an order have: the whole history, all of it alike."""
+SAGE_SHAPES: tuple[dict[str, Any], ...] = (RATINGS, BROWSING, BASKETS)
+MAX_STEPS = 1_500
+"""More than the longest fit has taken before it stopped by itself."""
+
+Progress = Callable[[str, float], None]
+"""Called with a line to show and the share done so far."""
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """The whole sum; a `training.evaluate.Scorer`."""
+
+    candidate: Candidate
+    settings: dict[str, Any]
+    parts: Mapping[str, Scorer] = field(default_factory=dict)
+    """The sum without GraphSAGE, with a blend of its own."""
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        return self.candidate(histories, as_of=as_of)
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that were learned: weights of the blend, of GraphSAGE, kept weights of the filters."""
+        count = 2 * len(self.candidate.blend.feature_names)
+        for term in self.candidate.terms:
+            if isinstance(term, SageTerm):
+                count += sum(weights.numel() for weights in term.model.parameters())
+            elif isinstance(term, FilterBank):
+                count += sum(one.num_weights for one in term.filters)
+        return count
+
+
+def fit_best(
+    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
+) -> FittedModel:
+    """Search on the validation window, then fit what was chosen on everything before the test.
+
+    `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
+    """
+    width = torch.zeros(split.num_items, 0) if features is None else features
+    progress("choosing the filters", 0.0)
+    search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
+    bank = search.best_bank()
+    plain: list[Term] = [bank.fit(split.past), *search.others]
+    sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
+    progress("choosing the blend", 0.7)
+    whole = [*plain, sage]
+    held, held_plain = search.best_l2(whole), search.best_l2(plain)
+    blend, blend_plain = search.blend(whole, held), search.blend(plain, held_plain)
+    progress("fitting on all that is known", 0.75)
+    fitted = [bank.fit(split.known), *search.others_again(split.known)]
+    ratio = len(split.known) / max(len(split.past), 1)
+    sage = fit_sage(
+        split.known,
+        width,
+        config=sage.config.model_copy(update={"max_steps": max(1, round(sage.steps * ratio))}),
+        seed=seed,
+        progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
+    )
+    settings = {
+        "regularisation": bank.filters[0].regularisation,
+        "drifting_filter": len(bank.filters) > 1,
+        "profile_half_lives": bank.half_lives,
+        "sage": sage.config.model_dump(include={"last_items", "half_lives_ranks", "learning_rate", "max_steps"}),
+        "l2": held.l2,
+        "l2_of_strangers": held.unknown_l2,
+        "weights": dict(zip(blend.feature_names, blend.warm, strict=True)),
+    }
+    parts = {"without-graphsage": Candidate(fitted, blend_plain)}
+    return FittedModel(Candidate([*fitted, sage], blend), settings, parts)
+
+
+def _best_sage(
+    split: EvaluationSplit, features: Tensor, *, config: SageConfig, seed: int, progress: Progress
+) -> SageTerm:
+    """The shape that ranks the validation window best by itself."""
+    shapes = SAGE_SHAPES if split.timed else (WHOLE,)
+    best: SageTerm | None = None
+    best_ndcg = -1.0
+    for place, shape in enumerate(shapes):
+        first = 0.2 + 0.5 * place / len(shapes)
+        tried = config.model_copy(update={**shape, "repeats": split.test.repeats, "max_steps": MAX_STEPS})
+        term = fit_sage(
+            split.past,
+            features,
+            config=tried,
+            seed=seed,
+            validation=split.validation,
+            progress=lambda line, share, first=first: progress(  # type: ignore[misc]
+                f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
+            ),
+        )
+        ndcg = evaluate(_alone(term), split.validation.sample(MAX_USERS, seed=seed)).metrics()[METRIC]
+        if ndcg > best_ndcg:
+            best, best_ndcg = term, ndcg
+    assert best is not None
+    return best
+
+
+def _alone(term: Term) -> Scorer:
+    def score(histories: Histories, *, as_of: Moment) -> Tensor:
+        return term.score(histories, as_of=as_of)[:, :, 0]
+
+    return score
