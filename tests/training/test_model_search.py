@@ -1,4 +1,4 @@
-"""The model search: what is chosen on the validation window is the toy world's right answer, and the test is not read."""
+"""The model search: what validation chooses is the toy world's right answer, and the test is not read."""
 
 from dataclasses import replace
 
