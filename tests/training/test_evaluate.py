@@ -96,6 +96,18 @@ def test_an_empty_window_and_a_sample(log):
         assert ours.tolist() == whole.targets[whole.offsets[there] : whole.offsets[there + 1]].tolist()
 
 
+def test_picked_users_keep_their_own(log):
+    window = Window.cut(log, start=3, repeats=True)
+    chosen = np.arange(len(window))[::-1][:2]
+    part = window.picked(chosen)
+    assert part.users.tolist() == window.users[chosen].tolist()
+    for place, user in enumerate(chosen):
+        mine, theirs = (one.histories.block(at, at + 1) for one, at in ((part, place), (window, user)))
+        assert mine.items.tolist() == theirs.items.tolist()
+        targets = (one.targets[one.offsets[at] : one.offsets[at + 1]] for one, at in ((part, place), (window, user)))
+        assert next(targets).tolist() == next(targets).tolist()
+
+
 def test_top_k_pads():
     rows, values = top_k(torch.tensor([[1.0, -torch.inf, 3.0]]), 4)
     assert rows.tolist() == [[2, 0, -1, -1]]

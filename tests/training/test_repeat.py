@@ -2,6 +2,7 @@
 
 from math import inf, log
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,3 +47,14 @@ def test_half_lives_follow_the_span_and_the_state_keeps_them():
     again = PersonalRepeat.from_state(term.state())
     now = 21 * HOUR_MS
     assert torch.equal(again.score(TWICE_AND_ONCE, as_of=now), term.score(TWICE_AND_ONCE, as_of=now))
+
+
+def test_each_shopper_at_a_moment_of_their_own():
+    log = make_log([(0, 0, 0), (1, 1, HOUR_MS)], num_users=2, num_items=2)
+    term = PersonalRepeat.fit(log, (5.0,))
+    both = log.histories(np.arange(2))
+    moments = np.array([10 * HOUR_MS, 3 * HOUR_MS])
+    at_once = term.score(both, as_of=moments)
+    for user, moment in enumerate(moments):
+        torch.testing.assert_close(at_once[user], term.score(both, as_of=int(moment))[user])
+    assert not torch.equal(at_once[0], term.score(both, as_of=int(moments[1]))[0])

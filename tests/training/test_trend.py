@@ -63,3 +63,17 @@ def test_new_items_grow_it_and_the_state_brings_it_back():
     again = Trend.from_state(term.state())
     assert again.decayed(as_of=101 * HOUR_MS).shape == (5, 5)
     assert torch.equal(again.decayed(as_of=101 * HOUR_MS), term.decayed(as_of=101 * HOUR_MS))
+
+
+@settings(max_examples=40)
+@given(
+    events=st.lists(st.tuples(st.just(0), st.integers(0, 2), st.integers(0, 60 * HOUR_MS)), min_size=1, max_size=30),
+    moments=st.lists(st.integers(0, 90 * HOUR_MS), min_size=1, max_size=6),
+)
+def test_at_a_moment_of_ones_own_only_what_came_before_it_counts(events, moments):
+    log = make_log(events, num_users=1, num_items=3)
+    lives = (7.0, 40.0, inf)
+    at_once = Trend.fit(log, lives).score(Histories.from_rows([[]] * len(moments)), as_of=np.array(moments))
+    for moment, features in zip(moments, at_once, strict=True):
+        known = Trend.fit(log.between(end=moment // HOUR_MS * HOUR_MS), lives)
+        torch.testing.assert_close(features, known.decayed(as_of=moment), atol=1e-4, rtol=1e-4)
