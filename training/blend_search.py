@@ -7,13 +7,14 @@ carries few of them: so the memories of the bank and the penalty on the weights 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from graphstore.tables import HOUR_MS
 from training.blend import Blend, BlendSettings, fit_blend, max_users
 from training.candidate import Candidate
 from training.evaluate import Window, evaluate
@@ -35,6 +36,9 @@ MEMORIES = (HALF_LIVES, (5.0,), (50.0,), (inf,))
 
 DRIFT_SPAN_SHARE = 8.0
 """Half-life of a second filter's Gram matrix, as a divisor of the time that the past spans."""
+
+TREND_SPAN_SHARES = ((4.0, 16.0), (16.0,))
+"""Fewer half-lives than the trend's own, as divisors of the time that the past spans; infinity beside them."""
 
 L2 = (0.1, 0.02, 0.005, 0.001)
 FIRST_L2 = 0.005
@@ -58,7 +62,7 @@ class BlendSearch:
     split: EvaluationSplit
     window: Window
     others: list[Term]
-    """Every term but the filters and GraphSAGE, fitted on the past."""
+    """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
 
@@ -87,6 +91,18 @@ class BlendSearch:
             if self._with_bank([chosen, LinearFilter.fit(self.split.past, drifting)], half_lives) > max(scores):
                 filters.append(drifting)
         return BankSettings(tuple(filters), half_lives)
+
+    def with_best_trend(self, bank: BankSettings) -> Self:
+        """The same search with as many half-lives of the trend as the window can weigh."""
+        if not self.split.timed:
+            return self
+        fitted = bank.fit(self.split.past)
+        hours = max(float(self.split.past.times[-1] - self.split.past.times[0]) / HOUR_MS, 1.0)
+        fewer = [(*(hours / share for share in shares), inf) for shares in TREND_SPAN_SHARES]
+        variants = [self] + [
+            replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in fewer
+        ]
+        return max(variants, key=lambda one: float(one.out_of_fold([fitted, *one.others], FIRST_L2).mean()))
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> float:
         return float(self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2).mean())

@@ -75,6 +75,7 @@ def fit_best(
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
+    search = search.with_best_trend(bank)
     plain: list[Term] = [bank.fit(split.past), *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
