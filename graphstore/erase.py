@@ -63,6 +63,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
     ),
     ("impressions", "DELETE FROM impressions WHERE user_id IN :ids"),
     ("identities", "DELETE FROM identities WHERE anonymous_id IN :ids OR user_id IN :ids"),
+    ("stale people", "DELETE FROM stale_people WHERE user_id IN :ids"),
     ("users", "DELETE FROM users WHERE user_id IN :ids"),
 )
 """What is done for each few ids, in order: the place that is counted in the receipt, and the statement."""

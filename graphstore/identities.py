@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from graphstore.batch import execute_many, lock_writers
-from graphstore.state import people_changed
-from graphstore.tables import identities, users
+from graphstore.state import get_states, people_changed
+from graphstore.tables import PEOPLE_GENERATION, identities, stale_people, users
 from graphstore.upserts import erased_of
 
 
@@ -36,7 +36,15 @@ class Merged:
     persons: set[str]
     sessions: set[str]
     """Ids that belong to one of the persons."""
+    stale: set[str]
+    """Whom this or an earlier batch concerned without `settle` having followed: a worker may have been killed."""
+    generation: int
 
+
+_MARK = """
+INSERT INTO stale_people (user_id, generation) VALUES ({values})
+ON CONFLICT (user_id) DO UPDATE SET generation = excluded.generation
+"""
 
 _UPSERT = """
 INSERT INTO identities (anonymous_id, user_id, event_time) VALUES ({values})
@@ -54,15 +62,32 @@ def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Me
     gone = erased_of(connection, [user for row in rows for user in row[:2]])
     rows = [row for row in sorted(rows) if row.anonymous_id != row.user_id and gone.isdisjoint(row[:2])]
     if not rows:
-        return Merged(set(), set())
+        return _merged(connection, set(), set())
     ids = {user for row in rows for user in row[:2]}
     before = set(_persons_of(connection, ids).values())
     execute_many(connection, _UPSERT, rows)
     moved = _descendants(connection, {row.anonymous_id for row in rows})
     persons = resolve(_ancestors(connection, moved), moved)
+    concerned = before | set(persons.values())
     if _assign(connection, persons):
         people_changed(connection)
-    return Merged(persons=before | set(persons.values()), sessions=moved - set(persons.values()))
+        generation = _generation(connection)
+        execute_many(connection, _MARK, [(name, generation) for name in sorted(concerned | moved)])
+    return _merged(connection, concerned, moved - set(persons.values()))
+
+
+def settle(connection: Connection, merged: Merged) -> None:
+    """Redis has been told of all `stale` ones, if there is one; those that a later login concerned again stay."""
+    connection.execute(delete(stale_people).where(stale_people.c.generation <= merged.generation))
+
+
+def _merged(connection: Connection, persons: set[str], sessions: set[str]) -> Merged:
+    stale = set(connection.scalars(select(stale_people.c.user_id)))
+    return Merged(persons, sessions, stale, _generation(connection))
+
+
+def _generation(connection: Connection) -> int:
+    return get_states(connection).get(PEOPLE_GENERATION, 0)
 
 
 def resolve(parents: Mapping[str, str], ids: Iterable[str] | None = None) -> dict[str, str]:

@@ -188,6 +188,15 @@ stream_progress = Table(
     Column("updated_at", EpochMs, nullable=False),
 )
 
+stale_people = Table(
+    "stale_people",
+    metadata,
+    Column("user_id", String(ID_LENGTH), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+"""Whom a login concerned, until Redis has been told: the person that a session belonged to before is known nowhere
+else. `generation` is the state's `PEOPLE_GENERATION` of the last such login."""
+
 store_state = Table(
     "store_state",
     metadata,

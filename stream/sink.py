@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import Connection, Engine
 
 from graphstore import hot, ingest, queries
-from graphstore.identities import IdentityRow, ingest_identities
+from graphstore.identities import IdentityRow, ingest_identities, settle
 from graphstore.people import refresh_people
 from graphstore.session import read, write
 from graphstore.state import get_states
@@ -95,7 +95,10 @@ class Sink:
         with write(self._engine) as connection:
             merged = ingest_identities(connection, rows)
             _record_progress(connection, progress, now)
-        self._refresh(merged.persons | merged.sessions)
+        self._refresh(merged.persons | merged.sessions | merged.stale)
+        if merged.stale:
+            with write(self._engine) as connection:
+                settle(connection, merged)
         newest = max((row.event_time for row in rows), default=now)
         return dict.fromkeys(sorted(merged.persons), newest)
 

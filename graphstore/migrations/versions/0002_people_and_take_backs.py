@@ -40,6 +40,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_identities_user_id"), "identities", ["user_id"])
     op.create_table(
+        "stale_people",
+        sa.Column("user_id", sa.String(length=128), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_stale_people")),
+    )
+    op.create_table(
         "store_state",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -49,6 +55,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("store_state")
+    op.drop_table("stale_people")
     op.drop_table("identities")
     op.drop_index("ix_interactions_ingest_time_requested", "interactions")
     op.drop_index(op.f("ix_impressions_user_id"), "impressions")
