@@ -173,7 +173,7 @@ class Kills:
         """Ask a worker to leave; one that does not leave in order is told in `stubborn`."""
         was_up = worker.up
         code = worker.stop()
-        if code != 0 and (was_up or code != -signal.SIGTERM):
+        if code is None or (code != 0 and was_up):
             word = f"did not leave within {STOP_SECONDS:g} s" if code is None else f"left with {code}"
             self.stubborn.append(f"{worker.member} was asked to leave and {word}:\n{worker.tail()}")
         return worker

@@ -77,7 +77,7 @@ class Worker:
 
     @property
     def up(self) -> bool:
-        """Whether this life drains on SIGTERM: until it has come through its imports, the signal just ends it."""
+        """Whether this life has come to work: a start may end by a signal in its imports, or for want of a broker."""
         return self.log.exists() and UP.encode() in self.log.read_bytes()[self._log_begin :]
 
     @property

@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import aiokafka
-import faust  # noqa: F401 - imported once, in the server
-import psycopg  # noqa: F401
+import faust
+import psycopg  # noqa: F401 - imported once, in the server
 from redis import Redis
 from redis.client import Pipeline
 from sqlalchemy import Engine, event
 
 from sagestream import runners
 from sagestream.processes import die_with_parent
-from stream.shutdown import BoundedWorker
 from stream.sink import Sink
 from stream.worker import Worker
 from tests.kills.points import Fault, Point
 
-UP = "SIGTERM drains from here on"
-"""Written to the log by each life of a worker."""
+UP = "the worker has started"
+"""Written to the log by each life of a worker that came so far."""
 
 Reach = Callable[[Point], None]
 
@@ -44,17 +43,18 @@ def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None
     os.environ.update(environment)
     if fault is not None:
         arm(fault)
-    _replace(BoundedWorker, "install_signal_handlers", _telling)
+    _replace(faust.Worker, "on_startup_finished", _telling)
     runners.set_up_logging()
     runners.run_worker()
 
 
-def _telling(install: Callable[..., None]) -> Callable[..., None]:
-    def installed(worker: BoundedWorker) -> None:
-        install(worker)
+def _telling(finished: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(finished)
+    async def telling(worker: faust.Worker) -> None:
+        await finished(worker)
         os.write(1, f"{UP}\n".encode())
 
-    return installed
+    return telling
 
 
 def arm(fault: Fault) -> None:
