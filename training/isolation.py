@@ -56,6 +56,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
             elif kind == "failed":
                 raise ProcessFailed(values[0])
             else:
+                process.join(STOP_SECONDS)  # ended by itself it gives back what its libraries hold
                 return values[0], values[1]
     except (EOFError, BrokenPipeError):
         process.join(STOP_SECONDS)
