@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
@@ -14,6 +15,10 @@ from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
 from stream.config import StreamConfig
 from stream.topics import create_topics
 from tests.postgres import start_postgres
+
+# A slow machine is no failed law.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
 
