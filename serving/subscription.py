@@ -23,6 +23,9 @@ SESSION_MS = 6_000
 HEARTBEAT_MS = 1_000
 COMMIT_MS = 1_000
 BOOTSTRAP_MS = 10_000
+METADATA_MS = 5_000
+"""A group that is joined before the topic's metadata have come gives itself no partition, and looks again only when
+they are refreshed: by default after five minutes."""
 RECONNECT_SECONDS = 1.0
 
 
@@ -93,5 +96,6 @@ class Subscription:
             max_poll_records=self._max_records,
             fetch_max_wait_ms=int(self._config.worker_fetch_wait_seconds * 1000),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
+            metadata_max_age_ms=METADATA_MS,
             **connection_settings(self._config),
         )

@@ -1,5 +1,6 @@
 """SASL and TLS, through every client that Sagestream has, against an Apache Kafka that asks for them."""
 
+import contextlib
 import gc
 import os
 import re
@@ -114,10 +115,10 @@ def test_topics_producer_and_consumer_come_in(settings: dict[str, str]) -> None:
         producer.send(events.MODELS, viewed("u"), key=str(before))
     reader = Subscription(stream, events.MODELS, group=str(before), max_records=10, stop=threading.Event())
     keys: list[bytes] = []
-    while str(before).encode() not in keys:
-        assert time.time() < before + WAIT_SECONDS, reader.state
-        keys += [record.key for record in reader.poll(0.2)]
-    reader.close()
+    with contextlib.closing(reader):
+        while str(before).encode() not in keys:
+            assert time.time() < before + WAIT_SECONDS, reader.state
+            keys += [record.key for record in reader.poll(0.2)]
 
 
 def test_the_worker_comes_in(settings: dict[str, str], tmp_path: Path, redis: Redis, redis_url: str) -> None:
