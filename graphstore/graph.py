@@ -27,7 +27,8 @@ _RATING = EVENT_TYPES.index("rating")
 Stores = dict[Any, dict[str, Any]]
 """A graph as `HeteroData.to_dict` gives it: tensors and counts by node or edge type."""
 
-_WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
+TYPE_WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
+"""What an event weighs, by its type's place in `EVENT_TYPES`."""
 
 
 def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch.Tensor) -> tuple[Stores, IntArray]:
@@ -39,7 +40,7 @@ def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch
     kinds = events["type"].astype(np.int64)
     shares = standing(user_keys, events["item"], kinds, events["quantity"].astype(np.float64))
     stands = shares > 0
-    weights = (_WEIGHTS[kinds] * shares).astype(np.float32)[stands]
+    weights = (TYPE_WEIGHTS[kinds] * shares).astype(np.float32)[stands]
     kept = events[stands]
     nodes, users = np.unique(user_keys[stands], return_inverse=True)
     edge_time = torch.from_numpy(kept["time"].astype(np.int64))

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from graphstore.batch import execute_many, lock_writers
-from graphstore.state import get_states, people_changed
-from graphstore.tables import PEOPLE_GENERATION, identities, stale_people, users
+from graphstore.state import people_changed, people_generation
+from graphstore.tables import identities, stale_people, users
 from graphstore.upserts import erased_of
 
 
@@ -71,7 +71,7 @@ def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Me
     concerned = before | set(persons.values())
     if _assign(connection, persons):
         people_changed(connection)
-        generation = _generation(connection)
+        generation = people_generation(connection)
         execute_many(connection, _MARK, [(name, generation) for name in sorted(concerned | moved)])
     return _merged(connection, concerned, moved - set(persons.values()))
 
@@ -83,11 +83,7 @@ def settle(connection: Connection, merged: Merged) -> None:
 
 def _merged(connection: Connection, persons: set[str], sessions: set[str]) -> Merged:
     stale = set(connection.scalars(select(stale_people.c.user_id)))
-    return Merged(persons, sessions, stale, _generation(connection))
-
-
-def _generation(connection: Connection) -> int:
-    return get_states(connection).get(PEOPLE_GENERATION, 0)
+    return Merged(persons, sessions, stale, people_generation(connection))
 
 
 def resolve(parents: Mapping[str, str], ids: Iterable[str] | None = None) -> dict[str, str]:

@@ -23,8 +23,8 @@ from sqlalchemy import Connection, Engine, exists, func, or_, select
 from graphstore import hot, queries
 from graphstore.people import refresh_people
 from graphstore.session import read
-from graphstore.state import get_states
-from graphstore.tables import PEOPLE_GENERATION, edges, items, users
+from graphstore.state import people_generation
+from graphstore.tables import edges, items, users
 
 PAGE_PERSONS = 500
 REFRESHED_AT_ONCE = 100
@@ -116,7 +116,7 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
 
 def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Page:
     """What SQL has of the persons, sessions included; the times of those with at most `most` items."""
-    page = _Page(dict(persons), get_states(connection).get(PEOPLE_GENERATION, 0))
+    page = _Page(dict(persons), people_generation(connection))
     owners = dict(persons)
     for person, members in queries.sessions(connection, list(persons)).items():
         owners |= dict.fromkeys(members, persons[person])
@@ -157,7 +157,7 @@ def _restore(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
 def _changed(engine: Engine, page: _Page, most: int) -> set[str]:
     """Whoever of the page has lost something since it was read: forgotten, joined to somebody, left by a session."""
     with read(engine) as connection:
-        if get_states(connection).get(PEOPLE_GENERATION, 0) == page.generation:
+        if people_generation(connection) == page.generation:
             return set()
         still = select(users.c.user_key).where(users.c.user_key.in_(list(page.persons)), users.c.person_key.is_(None))
         persons = {key: page.persons[key] for key in connection.scalars(still)}

@@ -151,6 +151,14 @@ def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False))
 
 
+def newest_snapshot(directory: Path) -> Path:
+    """The snapshot of the latest `as_of`; raises `FileNotFoundError` where there is none."""
+    names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
+    if not names:
+        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
+    return directory / names[-1]
+
+
 def load_snapshot(path: Path) -> Snapshot:
     """The snapshot in the directory `path`; raises `FileNotFoundError` where there is none."""
     if not (path / "meta.json").exists():

@@ -23,6 +23,11 @@ def get_states(connection: Connection) -> dict[str, int]:
     return {row.name: row.value for row in connection.execute(select(store_state))}
 
 
+def people_generation(connection: Connection) -> int:
+    """How often the people changed so far, see `tables.PEOPLE_GENERATION`."""
+    return get_states(connection).get(PEOPLE_GENERATION, 0)
+
+
 def raise_to(connection: Connection, name: str, value: int) -> None:
     """Set a number, never lower than it is."""
     execute_many(connection, _SET, [(name, value)])

@@ -18,8 +18,7 @@ from graphstore import hot, ingest, queries
 from graphstore.identities import IdentityRow, ingest_identities, settle
 from graphstore.people import refresh_people
 from graphstore.session import read, write
-from graphstore.state import get_states
-from graphstore.tables import PEOPLE_GENERATION
+from graphstore.state import people_generation
 from graphstore.trending import refresh_trending
 from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
 from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, UserAttributes, milliseconds
@@ -79,7 +78,7 @@ class Sink:
 
     def _look_again(self, user_ids: set[str], generation: int) -> None:
         with read(self._engine) as connection:
-            changed = get_states(connection).get(PEOPLE_GENERATION, 0) != generation
+            changed = people_generation(connection) != generation
         if changed:
             self._refresh(user_ids)
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.candidate import Progress
 from training.comparison import ModelResult, Results, compared, measured
 from training.config import TrainingConfig
 from training.dataset import TooFewEvents
@@ -24,6 +23,7 @@ from training.histories import Histories, IntArray, Moment
 from training.isolation import Cost, ProcessFailed, isolated
 from training.measures import KnownItems, Slices
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
 """Fitted once: another seed would give the same lists."""

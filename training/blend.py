@@ -112,6 +112,11 @@ def max_users(terms: Sequence[Term], num_items: int, *, memory_mb: int) -> int:
     return max(1, memory_mb * 1_000_000 // per_user)
 
 
+def fitting_part(terms: Sequence[Term], window: Window, *, memory_mb: int, seed: int) -> Window:
+    """As many users of the window, drawn by `seed`, as a fit can hold in so much memory."""
+    return window.sample(max_users(terms, window.num_items, memory_mb=memory_mb), seed=seed)
+
+
 def fit_blend(
     terms: Sequence[Term], window: Window, *, settings: BlendSettings | None = None, anchor: Blend | None = None
 ) -> Blend:

@@ -1,6 +1,6 @@
 """The blend search: which filters, which memories and how tight a blend, compared out of fold on a validation window.
 
-Arrives: an `EvaluationSplit`. Leaves: settings of the filter bank, blends of any terms. Next: `training.model_search`.
+Arrives: an `EvaluationSplit`. Leaves: a filter bank, blends of any terms. Next: `training.model_search`.
 
 A likelihood fitted on some users and judged on others cannot be bought by more weights, and a window of a hundred users
 carries few of them: so the memories of the bank and the penalty on the weights are chosen, too.
@@ -15,20 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from graphstore.tables import HOUR_MS
-from training.blend import Blend, BlendSettings, fit_blend, max_users
+from training.blend import Blend, BlendSettings, fit_blend, fitting_part
 from training.candidate import Candidate
-from training.evaluate import Window, evaluate
+from training.evaluate import METRIC, Window, evaluate
 from training.filter_bank import HALF_LIVES, FilterBank
 from training.histories import EventLog
 from training.linear_filter import FilterSettings, LinearFilter
 from training.repeat import PersonalRepeat
-from training.splits import EvaluationSplit
+from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
 from training.trend import Trend
-
-METRIC = "ndcg@20"
-MAX_USERS = 1_000
-"""Users of the validation window that settings are compared on; the final blend is fitted on more."""
 
 REGULARISATIONS = (2.0, 6.0, 20.0, 60.0)
 MEMORIES = (HALF_LIVES, (5.0,), (50.0,), (inf,))
@@ -45,36 +41,25 @@ FIRST_L2 = 0.005
 
 
 @dataclass(frozen=True)
-class BankSettings:
-    """What makes a `FilterBank`."""
-
-    filters: tuple[FilterSettings, ...]
-    half_lives: tuple[float, ...]
-
-    def fit(self, log: EventLog) -> FilterBank:
-        return FilterBank([LinearFilter.fit(log, one) for one in self.filters], self.half_lives)
-
-
-@dataclass(frozen=True)
 class BlendSearch:
     """What all comparisons share."""
 
     split: EvaluationSplit
     window: Window
-    others: list[Term]
+    others: list[Trend | PersonalRepeat]
     """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
-        others: list[Term] = [Trend.fit(split.past, None if split.timed else (inf,))]
+        others: list[Trend | PersonalRepeat] = [Trend.fit(split.past, None if split.timed else (inf,))]
         if split.test.repeats:
             others.append(PersonalRepeat.fit(split.past))
-        return cls(split, split.validation.sample(MAX_USERS, seed=seed), others, memory_mb, seed)
+        return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
 
-    def best_bank(self) -> BankSettings:
-        """A regularisation, the memories, and a second filter that forgets: one after the other."""
+    def best_bank(self) -> FilterBank:
+        """A regularisation, the memories, and a second filter that forgets: one after the other; fitted on the past."""
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
         memories = MEMORIES if self.split.timed else ((inf,),)
@@ -82,27 +67,27 @@ class BlendSearch:
         chosen = variants[int(np.argmax(scores))]
         scores = [max(scores), *(self._with_bank([chosen], lives) for lives in memories[1:])]
         half_lives = memories[int(np.argmax(scores))]
-        filters = [chosen.settings]
+        filters = [chosen]
         if self.split.timed:
-            span_ms = float(self.split.past.times[-1] - self.split.past.times[0])
-            drifting = FilterSettings(
-                regularisation=chosen.settings.regularisation, gram_half_life_ms=max(span_ms / DRIFT_SPAN_SHARE, 1.0)
+            settings = FilterSettings(
+                regularisation=chosen.settings.regularisation,
+                gram_half_life_ms=self.split.past.span_hours * HOUR_MS / DRIFT_SPAN_SHARE,
             )
-            if self._with_bank([chosen, LinearFilter.fit(self.split.past, drifting)], half_lives) > max(scores):
+            drifting = LinearFilter.fit(self.split.past, settings)
+            if self._with_bank([chosen, drifting], half_lives) > max(scores):
                 filters.append(drifting)
-        return BankSettings(tuple(filters), half_lives)
+        return FilterBank(filters, half_lives)
 
-    def with_best_trend(self, bank: BankSettings) -> Self:
+    def with_best_trend(self, bank: FilterBank) -> Self:
         """The same search with as many half-lives of the trend as the window can weigh."""
         if not self.split.timed:
             return self
-        fitted = bank.fit(self.split.past)
-        hours = max(float(self.split.past.times[-1] - self.split.past.times[0]) / HOUR_MS, 1.0)
+        hours = self.split.past.span_hours
         fewer = [(*(hours / share for share in shares), inf) for shares in TREND_SPAN_SHARES]
         variants = [self] + [
             replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in fewer
         ]
-        return max(variants, key=lambda one: float(one.out_of_fold([fitted, *one.others], FIRST_L2).mean()))
+        return max(variants, key=lambda one: float(one.out_of_fold([bank, *one.others], FIRST_L2).mean()))
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> float:
         return float(self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2).mean())
@@ -114,13 +99,9 @@ class BlendSearch:
         for half in (0, 1):
             learnt, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
             if len(learnt) and len(judged):
-                blend = fit_blend(terms, self._part(learnt, terms), settings=BlendSettings(l2=l2, unknown_l2=l2))
+                blend = self._fitted(terms, self.window.picked(learnt), BlendSettings(l2=l2, unknown_l2=l2))
                 ndcg[judged] = evaluate(Candidate(list(terms), blend), self.window.picked(judged)).per_user[METRIC]
         return ndcg
-
-    def _part(self, places: npt.NDArray[np.int64], terms: Sequence[Term]) -> Window:
-        users = max_users(terms, self.window.num_items, memory_mb=self.memory_mb)
-        return self.window.picked(places).sample(users, seed=self.seed)
 
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
         """For shoppers with a past and for those without, each by its own users."""
@@ -134,15 +115,12 @@ class BlendSearch:
 
     def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
         """Fitted on as many users of the validation window as the memory holds."""
-        users = max_users(terms, self.window.num_items, memory_mb=self.memory_mb)
-        return fit_blend(terms, self.split.validation.sample(users, seed=self.seed), settings=settings)
+        return self._fitted(terms, self.split.validation, settings)
+
+    def _fitted(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
+        part = fitting_part(terms, window, memory_mb=self.memory_mb, seed=self.seed)
+        return fit_blend(terms, part, settings=settings)
 
     def others_again(self, log: EventLog) -> list[Term]:
         """The closed-form terms beside the filters, their half-lives kept, on more events."""
-        again: list[Term] = []
-        for term in self.others:
-            if isinstance(term, Trend):
-                again.append(Trend.fit(log, term.half_lives_hours))
-            elif isinstance(term, PersonalRepeat):
-                again.append(PersonalRepeat.fit(log, term.half_lives_hours))
-        return again
+        return [type(term).fit(log, term.half_lives_hours) for term in self.others]

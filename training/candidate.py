@@ -4,14 +4,13 @@ Arrives: a `Dataset` and its `Split`, or the champion's terms. Leaves: a scorer 
 everything. Next: `training.run` judges, publishes or drops it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from training.blend import Blend, fit_blend, max_users
+from training.blend import Blend, fit_blend, fitting_part
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split
 from training.evaluate import Window
@@ -21,11 +20,8 @@ from training.recommender import Recommender
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
 from training.terms import Term
-from training.train import fit_sage
+from training.train import Progress, fit_sage
 from training.trend import Trend
-
-Progress = Callable[[str, float], None]
-"""Called with a line to show and the share done so far."""
 
 
 @dataclass(frozen=True)
@@ -116,5 +112,5 @@ class Candidate:
 def _blend(
     terms: list[Term], window: Window, *, config: TrainingConfig, seed: int, anchor: Blend | None = None
 ) -> Blend:
-    users = max_users(terms, window.num_items, memory_mb=config.blend_memory_mb)
-    return fit_blend(terms, window.sample(users, seed=seed), anchor=anchor)
+    part = fitting_part(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
+    return fit_blend(terms, part, anchor=anchor)

@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluate import Window, accuracy
+from training.evaluate import METRIC, Window, accuracy
 from training.histories import IntArray
 from training.isolation import Cost
 from training.measures import FloatArray, KnownItems, Slices, list_measures
 
 OURS = "sagestream"
-
-METRIC = "ndcg@20"
-"""What the best baseline is chosen by, and the difference is taken of."""
 
 RATIOS = (METRIC, "recall@20")
 

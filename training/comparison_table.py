@@ -5,7 +5,8 @@ Arrives: `training.comparison.Results`. Leaves: text. Next: the command line pri
 
 from collections.abc import Sequence
 
-from training.comparison import METRIC, OURS, RATIOS, ModelResult, Results
+from training.comparison import OURS, RATIOS, ModelResult, Results
+from training.evaluate import METRIC
 
 SLICES = (("warm", "ndcg"), ("cold_users", "ndcg"), ("cold_items", "recall"))
 

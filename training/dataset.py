@@ -53,7 +53,7 @@ class Dataset:
             log=replace(log, items=to_ours[log.items], num_items=len(keys)),
             item_ids=[*first_ids, *(snapshot.item_ids[row] for row in new)],
             item_keys=keys,
-            catalogue=_picked(snapshot.catalogue, [theirs.get(int(key)) for key in keys]),
+            catalogue=snapshot.catalogue.picked([theirs.get(int(key)) for key in keys]),
         )
 
     @property
@@ -64,16 +64,6 @@ class Dataset:
     def as_of(self) -> int:
         """Epoch ms just after the newest event."""
         return int(self.log.times[-1]) + 1 if len(self.log) else 0
-
-
-def _picked(catalogue: Catalogue, rows: list[int | None]) -> Catalogue:
-    return Catalogue(
-        titles=["" if row is None else catalogue.titles[row] for row in rows],
-        categories=[[] if row is None else catalogue.categories[row] for row in rows],
-        brands=["" if row is None else catalogue.brands[row] for row in rows],
-        prices=np.array([np.nan if row is None else catalogue.prices[row] for row in rows], dtype=np.float32),
-        available=np.array([row is not None and bool(catalogue.available[row]) for row in rows], dtype=np.bool_),
-    )
 
 
 @dataclass(frozen=True)

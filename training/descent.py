@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.baskets import Baskets
 from training.config import SageConfig
@@ -69,7 +69,7 @@ class Descent:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.steps += 1
-        self._take_average()
+        take_average(self.average, self.model, decay=self.config.weight_average, steps=self.steps)
         return loss.item()
 
     def _loss(self, users: Tensor, items: Tensor, rows: Tensor, targets: Tensor, profiles: Profiles) -> Tensor:
@@ -99,9 +99,11 @@ class Descent:
         keep[graph.find(users, items)] = False
         return graph.only(keep)
 
-    @torch.no_grad()
-    def _take_average(self) -> None:
-        # Early on the decay is smaller, else the average would keep the first random weights.
-        decay = min(self.config.weight_average, self.steps / (self.steps + 10))
-        for mean, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
+
+@torch.no_grad()
+def take_average(average: nn.Module, model: nn.Module, *, decay: float, steps: int) -> None:
+    """Move the weights of `average` towards those of `model`, in place, after so many steps."""
+    # Early on the decay is smaller, else the average would keep the first random weights.
+    decay = min(decay, steps / (steps + 10))
+    for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(weight, 1 - decay)

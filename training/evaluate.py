@@ -16,12 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.histories import EventLog, Histories, IntArray, Moment
+from training.histories import EventLog, Histories, IntArray, Moment, gathered
 
 COLD_EVENTS = 2
 """A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
 
 CUTOFFS = (10, 20)
+
+METRIC = "ndcg@20"
+"""What settings are chosen by, and what models are compared by."""
 
 BLOCK_CELLS = 2_000_000
 """Users × items scored at a time: bounds the memory whatever the catalogue."""
@@ -57,12 +60,26 @@ class Window:
         seed: int = 0,
     ) -> Self:
         """The window start <= time < end (epoch ms) of a log; at most `max_users` of its users, drawn by `seed`."""
-        inside = log.between(start, end)
-        cells = np.unique(inside.users * log.num_items + inside.items)
+        past, inside = log.between(end=start), log.between(start, end)
+        return cls.after(past, inside, moment=start, repeats=repeats, max_users=max_users, seed=seed)
+
+    @classmethod
+    def after(
+        cls,
+        past: EventLog,
+        later: EventLog,
+        *,
+        moment: int,
+        repeats: bool,
+        max_users: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """What users who knew `past` took in `later`, with lists made at one `moment` (epoch ms)."""
+        num_items = past.num_items
+        cells = np.unique(later.cells)
         if not repeats:
-            before = log.between(end=start)
-            cells = np.setdiff1d(cells, before.users * log.num_items + before.items)
-        owners, targets = cells // max(log.num_items, 1), cells % max(log.num_items, 1)
+            cells = np.setdiff1d(cells, past.cells)
+        owners, targets = cells // max(num_items, 1), cells % max(num_items, 1)
         users = np.unique(owners)
         if max_users is not None and len(users) > max_users:  # before their histories are looked up
             users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
@@ -70,12 +87,12 @@ class Window:
             owners, targets = owners[kept], targets[kept]
         counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
         return cls(
-            moment=start,
+            moment=moment,
             users=users,
-            histories=log.histories(users, before=start),
+            histories=past.histories(users),
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             targets=targets,
-            num_items=log.num_items,
+            num_items=num_items,
             repeats=repeats,
         )
 
@@ -91,14 +108,13 @@ class Window:
 
     def picked(self, places: IntArray) -> "Window":
         """The users at these places, in this order."""
-        counts = np.diff(self.offsets)[places]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets, positions = gathered(self.offsets[places], np.diff(self.offsets)[places])
         return Window(
             moment=self.moment if isinstance(self.moment, int) else self.moment[places],
             users=self.users[places],
             histories=self.histories.picked(places),
             offsets=offsets,
-            targets=self.targets[np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], counts)],
+            targets=self.targets[positions],
             num_items=self.num_items,
             repeats=self.repeats,
         )

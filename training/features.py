@@ -21,6 +21,9 @@ from torch import Tensor
 from graphstore.catalogue import Catalogue
 from training.text import TextEncoder
 
+FEATURE_SEED = 0
+"""Item features belong to the data, not to a run: one seed for all."""
+
 MIN_PRICED_ITEMS = 5
 """A category with fewer prices takes the mean and spread of the whole catalogue."""
 

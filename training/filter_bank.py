@@ -32,6 +32,10 @@ class FilterBank:
         self.filters = tuple(filters)
         self.half_lives = tuple(half_lives)
 
+    def again(self, log: EventLog) -> Self:
+        """The same settings, fitted on every event of `log` alone."""
+        return type(self)([LinearFilter.fit(log, one.settings) for one in self.filters], self.half_lives)
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
+from graphstore.tables import HOUR_MS
+
 if TYPE_CHECKING:
     from graphstore.snapshot_files import Snapshot
 
@@ -18,6 +20,13 @@ IntArray = npt.NDArray[np.int64]
 
 Moment = int | IntArray
 """When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
+
+
+def gathered(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+    """(offsets [B + 1], positions [n]): the spans starts[b]:starts[b] + lengths[b], one after the other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    # Position p of the output stands at start[b] + (p - offset[b]) of the input.
+    return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
 @dataclass(frozen=True)
@@ -54,16 +63,29 @@ class EventLog:
         """Events with start <= time < end (epoch ms), None for no bound; views, not copies."""
         first = 0 if start is None else int(np.searchsorted(self.times, start, side="left"))
         last = len(self) if end is None else int(np.searchsorted(self.times, end, side="left"))
-        part = slice(first, max(first, last))
+        return self.picked(slice(first, max(first, last)))
+
+    def picked(self, rows: IntArray | slice) -> Self:
+        """The events at these rows, in this order; of a slice views, not copies."""
         return type(self)(
-            users=self.users[part],
-            items=self.items[part],
-            times=self.times[part],
-            types=self.types[part],
-            weights=self.weights[part],
+            users=self.users[rows],
+            items=self.items[rows],
+            times=self.times[rows],
+            types=self.types[rows],
+            weights=self.weights[rows],
             num_users=self.num_users,
             num_items=self.num_items,
         )
+
+    @property
+    def cells(self) -> IntArray:
+        """The pair of each event [num_events] as one number: user · num_items + item."""
+        return self.users * self.num_items + self.items
+
+    @property
+    def span_hours(self) -> float:
+        """The time from the first event to the last, at least an hour; a day for an empty log."""
+        return max(float(self.times[-1] - self.times[0]) / HOUR_MS, 1.0) if len(self) else 24.0
 
     def histories(self, users: IntArray, *, before: int | None = None, last: int | None = None) -> "Histories":
         """The histories of `users` [B] in that order: events before the time `before`, at most the `last` newest."""
@@ -73,10 +95,8 @@ class EventLog:
         ends = np.searchsorted(log.users[order], users, side="right")
         if last is not None:
             starts = np.maximum(starts, ends - last)
-        lengths = ends - starts
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        # Position p of the output stands at start[b] + (p - offset[b]) of the user-sorted log.
-        picked = order[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)]
+        offsets, places = gathered(starts, ends - starts)
+        picked = order[places]
         return Histories(offsets=offsets, items=log.items[picked], times=log.times[picked], types=log.types[picked])
 
 
@@ -115,9 +135,7 @@ class Histories:
 
     def picked(self, places: IntArray) -> Self:
         """The users at these places, in this order."""
-        counts = np.diff(self.offsets)[places]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        events = np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], counts)
+        offsets, events = gathered(self.offsets[places], np.diff(self.offsets)[places])
         return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
 
     def block(self, start: int, end: int) -> Self:

@@ -13,17 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from graphstore.catalogue import Catalogue
-from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
+from graphstore.graph import TYPE_WEIGHTS
+from graphstore.tables import EVENT_TYPES
 from graphstore.takebacks import standing
 from stream.events import MAX_ID_LENGTH, CatalogItem, EventType
 from stream.sources.files import UnreadableFile
 from stream.sources.table import EventTable, sample_users
-from training.features import ItemEncoder
+from training.features import FEATURE_SEED, ItemEncoder
 from training.histories import EventLog
-
-WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
-
-FEATURE_SEED = 0
 
 TAKEN_BACK = "returned, cancelled, or the return itself"
 
@@ -79,7 +76,7 @@ class Interactions:
             items=items_of[stands],
             times=events["event_time"].to_numpy(dtype=np.int64)[stands],
             types=types[stands],
-            weights=WEIGHTS[types[stands]] * shares[stands].astype(np.float32),
+            weights=TYPE_WEIGHTS[types[stands]] * shares[stands].astype(np.float32),
             num_users=len(user_ids),
             num_items=len(item_ids),
         )
@@ -134,7 +131,7 @@ def read_given(train: Path, test: Path) -> GivenLogs:
                 items=items[part],
                 times=np.arange(count),
                 types=np.full(count, PURCHASE, dtype=np.int8),
-                weights=np.full(count, WEIGHTS[PURCHASE], dtype=np.float32),
+                weights=np.full(count, TYPE_WEIGHTS[PURCHASE], dtype=np.float32),
                 num_users=len(user_ids),
                 num_items=len(item_ids),
             )
@@ -146,14 +143,7 @@ def read_given(train: Path, test: Path) -> GivenLogs:
 
 def item_features(catalogue: Catalogue, past: EventLog) -> npt.NDArray[np.float32]:
     """Features of every item [num_items, width] by an encoder that was fitted on the items of `past` alone."""
-    rows = np.unique(past.items)
-    fitted_on = Catalogue(
-        titles=[catalogue.titles[row] for row in rows],
-        categories=[catalogue.categories[row] for row in rows],
-        brands=[catalogue.brands[row] for row in rows],
-        prices=catalogue.prices[rows],
-        available=catalogue.available[rows],
-    )
+    fitted_on = catalogue.picked(np.unique(past.items).tolist())
     return ItemEncoder.fit(fitted_on, seed=FEATURE_SEED).transform(catalogue).numpy()
 
 

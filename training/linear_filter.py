@@ -20,13 +20,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
+from graphstore.graph import TYPE_WEIGHTS
 from training.histories import EventLog, Histories, IntArray
 
 logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
-_TYPE_VALUES = np.sqrt(np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32))
+_TYPE_VALUES = np.sqrt(TYPE_WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ stopping, everything that goes through the blend out of fold, because a likeliho
 others cannot be bought by more weights. The test window is never looked at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.blend_search import MAX_USERS, METRIC, BlendSearch
+from training.blend_search import BlendSearch
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
-from training.evaluate import Scorer, evaluate
+from training.evaluate import METRIC, Scorer, evaluate
 from training.filter_bank import FilterBank
 from training.histories import Histories, Moment
 from training.sage import SageTerm
-from training.splits import EvaluationSplit
+from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
-from training.train import fit_sage
+from training.train import Progress, fit_sage
 
 RATINGS = {"last_items": 20, "half_lives_ranks": (1.0, 6.0, 30.0), "learning_rate": 1e-2}
 BROWSING = {"last_items": 100, "half_lives_ranks": (1.0, 5.0, 20.0, 100.0), "learning_rate": 1e-2}
@@ -35,9 +35,6 @@ WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
 SAGE_SHAPES: tuple[dict[str, Any], ...] = (RATINGS, BROWSING, BASKETS)
 MAX_STEPS = 1_500
 """More than the longest fit has taken before it stopped by itself."""
-
-Progress = Callable[[str, float], None]
-"""Called with a line to show and the share done so far."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,14 @@ def fit_best(
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
     search = search.with_best_trend(bank)
-    plain: list[Term] = [bank.fit(split.past), *search.others]
+    plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
     whole = [*plain, sage]
     held, held_plain = search.best_l2(whole), search.best_l2(plain)
     blend, blend_plain = search.blend(whole, held), search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
-    fitted = [bank.fit(split.known), *search.others_again(split.known)]
+    fitted = [bank.again(split.known), *search.others_again(split.known)]
     ratio = len(split.known) / max(len(split.past), 1)
     sage = fit_sage(
         split.known,
@@ -93,7 +90,7 @@ def fit_best(
         progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
     )
     settings = {
-        "regularisation": bank.filters[0].regularisation,
+        "regularisation": bank.filters[0].settings.regularisation,
         "drifting_filter": len(bank.filters) > 1,
         "profile_half_lives": bank.half_lives,
         "sage": sage.config.model_dump(include={"last_items", "half_lives_ranks", "learning_rate", "max_steps"}),
@@ -125,7 +122,7 @@ def _best_sage(
                 f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
             ),
         )
-        ndcg = evaluate(_alone(term), split.validation.sample(MAX_USERS, seed=seed)).metrics()[METRIC]
+        ndcg = evaluate(_alone(term), split.validation.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
         if ndcg > best_ndcg:
             best, best_ndcg = term, ndcg
     assert best is not None

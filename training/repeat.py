@@ -39,8 +39,7 @@ class PersonalRepeat:
     def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
         """Only the half-lives come from the log, as shares of the time that it spans."""
         if half_lives_hours is None:
-            span = max(int(log.times[-1] - log.times[0]), HOUR_MS) / HOUR_MS if len(log) else 24.0
-            half_lives_hours = (*(span / share for share in SPAN_SHARES), inf)
+            half_lives_hours = (*(log.span_hours / share for share in SPAN_SHARES), inf)
         term = cls(half_lives_hours)
         term.update(log)
         return term

@@ -25,11 +25,11 @@ from graphstore.snapshot import build_snapshot
 from training import registry
 from training.baselines.gate import RECENT_POPULARITY
 from training.bundle import load_bundle, save_bundle
-from training.candidate import Progress
 from training.config import TrainingConfig
 from training.gate import GateRules, decide
 from training.recommender import Recommender
 from training.registry import Kind
+from training.train import Progress
 from training.trial import CHAMPION, Trial, featurize, full_trial, incremental_trial
 
 logger = logging.getLogger(__name__)

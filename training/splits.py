@@ -12,15 +12,17 @@ from typing import Literal
 
 import numpy as np
 
-from graphstore.graph import TEST_SHARE, VALIDATION_SHARE
-from training.dataset import TooFewEvents
+from training.dataset import TooFewEvents, full_split
 from training.evaluate import Window
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, gathered
 
 SplitName = Literal["temporal", "leave-last-out", "given"]
 
 MIN_EVENTS = 3
 """Leave-last-out: one event for the test, one for the validation, at least one as past."""
+
+SEARCH_USERS = 1_000
+"""Users of the validation window that settings are compared on, ours and the baselines' alike."""
 
 HELD_OUT_SHARE = 0.1
 """Of a given training set, what is held out for the validation."""
@@ -48,18 +50,13 @@ def temporal(log: EventLog, *, repeats: bool) -> EvaluationSplit:
 
     Profiles are frozen where a window begins. Raises `TooFewEvents` where the log cannot be cut in three.
     """
-    if not len(log):
-        raise TooFewEvents("no event")
-    test = int(log.times[int(len(log) * (1 - TEST_SHARE))])
-    validation = int(log.times[int(len(log) * (1 - TEST_SHARE - VALIDATION_SHARE))])
-    if not int(log.times[0]) < validation < test:
-        raise TooFewEvents(f"{len(log)} events between {log.times[0]} and {log.times[-1]} cannot be cut in three")
+    cuts = full_split(log, champion_as_of=None, min_users=0)
     return EvaluationSplit(
         name="temporal",
-        past=log.between(end=validation),
-        validation=Window.cut(log, start=validation, end=test, repeats=repeats),
-        known=log.between(end=test),
-        test=Window.cut(log, start=test, repeats=repeats),
+        past=log.between(end=cuts.validation),
+        validation=cuts.validation_window(log, repeats=repeats),
+        known=log.between(end=cuts.test),
+        test=Window.cut(log, start=cuts.test, repeats=repeats),
         timed=True,
     )
 
@@ -72,8 +69,7 @@ def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> Evaluation
     """
     log = _ties_at_random(log, seed)
     if not repeats:
-        cells = log.users * log.num_items + log.items
-        log = _kept(log, np.sort(np.unique(cells, return_index=True)[1]))
+        log = log.picked(np.sort(np.unique(log.cells, return_index=True)[1]))
     order = np.argsort(log.users, kind="stable")
     users = log.users[order]
     ends = np.flatnonzero(np.concatenate([users[1:] != users[:-1], [True]])) if len(users) else np.empty(0, np.int64)
@@ -101,7 +97,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     rng = np.random.default_rng(seed)
     moment = int(train.times.max()) + 1 if timed and len(train) else len(train)
     if not timed:
-        train = replace(_kept(train, rng.permutation(len(train))), times=np.arange(len(train)))
+        train = replace(train.picked(rng.permutation(len(train))), times=np.arange(len(train)))
     held = np.zeros(len(train), dtype=np.bool_)
     order = np.lexsort((rng.random(len(train)), train.users))
     lengths = np.bincount(train.users, minlength=train.num_users)
@@ -109,40 +105,23 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     # Rounded at random, else users of less than ten events would have no say; one event is always left.
     quota = np.minimum(np.floor(HELD_OUT_SHARE * lengths + rng.random(len(lengths))), lengths - 1)
     held[order] = places < quota[train.users[order]]
-    past, later = _kept(train, np.flatnonzero(~held)), _kept(train, np.flatnonzero(held))
+    past, later = train.picked(np.flatnonzero(~held)), train.picked(np.flatnonzero(held))
     if not len(later) or not len(test):
         raise TooFewEvents(f"{len(train)} events to train on and {len(test)} to test on")
     return EvaluationSplit(
         name="given",
         past=past,
-        validation=_targets(past, later, moment),
+        validation=Window.after(past, later, moment=moment, repeats=False),
         known=train,
-        test=_targets(train, test, moment),
+        test=Window.after(train, test, moment=moment, repeats=False),
         timed=timed,
-    )
-
-
-def _targets(known: EventLog, targets: EventLog, moment: int) -> Window:
-    cells = np.unique(targets.users * known.num_items + targets.items)
-    cells = np.setdiff1d(cells, known.users * known.num_items + known.items)
-    owners = cells // max(known.num_items, 1)
-    users, counts = np.unique(owners, return_counts=True)
-    return Window(
-        moment=moment,
-        users=users,
-        histories=known.histories(users),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        targets=cells % max(known.num_items, 1),
-        num_items=known.num_items,
-        repeats=False,
     )
 
 
 def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
     """The events order[ends] as targets, those from order[starts] up to them as histories."""
-    lengths = ends - starts
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    past = order[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)]
+    offsets, places = gathered(starts, ends - starts)
+    past = order[places]
     targets = order[ends]
     return Window(
         moment=log.times[targets],
@@ -156,20 +135,8 @@ def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *
 
 
 def _ties_at_random(log: EventLog, seed: int) -> EventLog:
-    return _kept(log, np.lexsort((np.random.default_rng(seed).random(len(log)), log.times)))
+    return log.picked(np.lexsort((np.random.default_rng(seed).random(len(log)), log.times)))
 
 
 def _without(log: EventLog, rows: IntArray) -> EventLog:
-    return _kept(log, np.setdiff1d(np.arange(len(log)), rows))
-
-
-def _kept(log: EventLog, rows: IntArray) -> EventLog:
-    """The events at these rows, in this order."""
-    return replace(
-        log,
-        users=log.users[rows],
-        items=log.items[rows],
-        times=log.times[rows],
-        types=log.types[rows],
-        weights=log.weights[rows],
-    )
+    return log.picked(np.setdiff1d(np.arange(len(log)), rows))

@@ -40,8 +40,7 @@ class Trend:
     def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
         """Counts of the whole log; without half-lives, shares of the time it spans."""
         if half_lives_hours is None:
-            span = max(int(log.times[-1] - log.times[0]), HOUR_MS) / HOUR_MS if len(log) else 24.0
-            half_lives_hours = (*(max(span / share, 1.0) for share in SPAN_SHARES), inf)
+            half_lives_hours = (*(max(log.span_hours / share, 1.0) for share in SPAN_SHARES), inf)
         empty = np.empty(0, dtype=np.int64)
         term = cls(empty, empty, empty, num_items=log.num_items, half_lives_hours=half_lives_hours)
         term.update(log)

@@ -21,18 +21,16 @@ from graphstore.snapshot_files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import Baseline, tuned_baselines
 from training.bundle import load_bundle
-from training.candidate import Candidate, Progress
+from training.candidate import Candidate
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split, full_split, incremental_split, repeats_are_usual
 from training.evaluate import Evaluation, Scorer, Window, evaluate
-from training.features import ItemEncoder
+from training.features import FEATURE_SEED, ItemEncoder
 from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.recommender import Recommender
 from training.sage import SageTerm
-
-FEATURE_SEED = 0
-"""Item features belong to a snapshot, not to a run: one seed for all."""
+from training.train import Progress
 
 CHAMPION = "champion"
 """The champion's name beside those of the baselines."""

@@ -115,13 +115,10 @@ def report(
 ) -> None:
     """Print what a snapshot holds: nodes, edges, degrees, times, masks, cold shares."""
     from graphstore.report import get_graph_report, print_graph_report
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
 
     directory = GraphstoreConfig().snapshots_dir
-    names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
-    if snapshot is None and not names:
-        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
-    found = load_snapshot(directory / (snapshot or names[-1]))
+    found = load_snapshot(directory / snapshot if snapshot else newest_snapshot(directory))
     if as_json:
         typer.echo(get_graph_report(found, render_as="json"))
     else:

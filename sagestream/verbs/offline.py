@@ -228,7 +228,7 @@ def evaluate(
 ) -> None:
     """Measure a registered model on the events of the newest snapshot that came after it."""
     from graphstore.session import open_engine, read
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
     from training import registry
     from training.bundle import load_bundle
     from training.config import TrainingConfig
@@ -241,11 +241,8 @@ def evaluate(
     engine.dispose()
     if row is None:
         raise LookupError("there is no champion: name a model of `sagestream models list`")
-    directory = graph.snapshots_dir
-    names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
-    if not names:
-        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
-    model, snapshot = load_bundle(Path(row.bundle)), load_snapshot(directory / names[-1])
+    snapshot = load_snapshot(newest_snapshot(graph.snapshots_dir))
+    model = load_bundle(Path(row.bundle))
     told = hindsight(model, snapshot, max_users=TrainingConfig().evaluation_users)
     if as_json:
         typer.echo(json.dumps(told, allow_nan=False))

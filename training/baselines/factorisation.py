@@ -20,10 +20,9 @@ from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors,
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles, interactions
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.candidate import Progress
-from training.evaluate import Scorer
 from training.histories import EventLog, Histories, Moment
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 BPR_DRAWS = 40_000_000
 """Bounds the passes of BPR over a big log."""
@@ -117,11 +116,7 @@ def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
             shares=(0.5, 0.6),
         )
 
-    def refit() -> tuple[Scorer, int]:
-        known = build(split.known, settings)
-        return known, known.num_parameters
-
-    return finished(split, tuning, model, refit, settings_of(settings))
+    return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
 def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
@@ -159,11 +154,7 @@ def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
         shares=(0.5, 0.6),
     )
 
-    def refit() -> tuple[Scorer, int]:
-        known = build(split.known, settings)
-        return known, known.num_parameters
-
-    return finished(split, tuning, model, refit, settings_of(settings))
+    return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
 def _fitted(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:

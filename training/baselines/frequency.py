@@ -9,11 +9,11 @@ from math import inf
 
 from training.baselines.gate import PersonalFrequency, RecentPopularity
 from training.baselines.popularity import half_lives
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of, span_hours
-from training.candidate import Progress
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.histories import EventLog
 from training.repeat import PersonalRepeat
 from training.splits import EvaluationSplit
+from training.train import Progress
 from training.trend import Trend
 
 SPAN_SHARES = (1.0, 4.0, 16.0, 64.0)
@@ -37,7 +37,7 @@ def fit_personal_frequency(split: EvaluationSplit, *, seed: int, progress: Progr
         return PersonalFrequency(repeat, popularity, settings.popularity_weight)
 
     popular = {life: RecentPopularity(Trend.fit(split.past, (life,))) for life in half_lives(split)}
-    own = (inf, *(span_hours(split.past) / share for share in SPAN_SHARES)) if split.timed else (inf,)
+    own = (inf, *(split.past.span_hours / share for share in SPAN_SHARES)) if split.timed else (inf,)
     settings, _ = tuning.greedy(
         FrequencySettings(),
         lambda candidate: build(split.past, candidate, popular[candidate.popularity_half_life_hours]),

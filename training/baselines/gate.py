@@ -13,8 +13,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from graphstore.tables import HOUR_MS
-from training.evaluate import Scorer, Window, evaluate
+from training.evaluate import METRIC, Scorer, Window, evaluate
 from training.histories import EventLog, Histories, Moment
 from training.linear_filter import LinearFilter
 from training.repeat import PersonalRepeat
@@ -23,9 +22,6 @@ from training.trend import Trend
 RECENT_POPULARITY = "recent_popularity"
 LINEAR_ITEM_MODEL = "linear_item_model"
 PERSONAL_FREQUENCY = "personal_frequency"
-
-METRIC = "ndcg@20"
-"""What is tuned for, and what the gate compares."""
 
 SPAN_SHARES = (4.0, 16.0, 64.0, 256.0)
 PROFILE_HALF_LIVES = (5.0, 20.0, 50.0, 100.0, inf)
@@ -66,6 +62,10 @@ class LinearItemModel:
     def __init__(self, linear_filter: LinearFilter) -> None:
         self.filter = linear_filter
 
+    @property
+    def num_parameters(self) -> int:
+        return self.filter.num_weights
+
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         return self.filter.response(histories)
 
@@ -95,8 +95,7 @@ def tuned_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline],
 
     One setting after the other is chosen, not their product: a window is small, and every look at it fits it a little.
     """
-    span_hours = max(float(log.times[-1] - log.times[0]) / HOUR_MS, 1.0) if len(log) else 24.0
-    lives = [span_hours / share for share in SPAN_SHARES]
+    lives = [log.span_hours / share for share in SPAN_SHARES]
     popularity = _best([RecentPopularity(Trend.fit(log, (life,))) for life in (*lives, inf)], window)
 
     fitted = LinearFilter.fit(log)
@@ -106,7 +105,7 @@ def tuned_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline],
     variants = [chosen, *(chosen.variant(regularisation=value) for value in others)]
     linear = _best([LinearItemModel(variant) for variant in variants], window)
 
-    repeats = [PersonalRepeat.fit(log, (span_hours / share,)) for share in FREQUENCY_SPAN_SHARES]
+    repeats = [PersonalRepeat.fit(log, (log.span_hours / share,)) for share in FREQUENCY_SPAN_SHARES]
     weights = POPULARITY_WEIGHTS
     frequency = _best([PersonalFrequency(repeat, popularity, weights[1]) for repeat in repeats], window)
     frequency = _best([PersonalFrequency(frequency.repeat, popularity, weight) for weight in weights], window)

@@ -19,12 +19,11 @@ from torch_geometric.nn import LightGCN
 
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.candidate import Progress
-from training.evaluate import Scorer
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
 from training.histories import EventLog, IntArray
 from training.propagation import BipartiteGraph, Csr
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 DIM = 64
 BATCH = 8_192
@@ -106,7 +105,7 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
     at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
     profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
 
-    def trained(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
+    def tried(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
         steps, factors, ndcg = tuning.stopped_early(
             LightGCNTrainer(split.past, settings, seed),
             at_most=at_most,
@@ -117,10 +116,10 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
         )
         return ndcg, replace(settings, steps=steps, profile=factors.profile), factors
 
-    runs = [trained(LightGCNSettings(layers=layers), 0.17 * place) for place, layers in enumerate(LAYERS)]
+    runs = [tried(LightGCNSettings(layers=layers), 0.17 * place) for place, layers in enumerate(LAYERS)]
     best = max(runs, key=lambda run: run[0])
     faster = replace(best[1], learning_rate=LEARNING_RATES[1])
-    _, settings, fitted = max(best, trained(faster, 0.34), key=lambda run: run[0])
+    _, settings, fitted = max(best, tried(faster, 0.34), key=lambda run: run[0])
     settings, model = tuning.greedy(
         settings,
         lambda candidate: fitted.with_profile(candidate.profile),
@@ -129,12 +128,8 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
         shares=(0.5, 0.6),
     )
 
-    def refit() -> tuple[Scorer, int]:
-        trainer = LightGCNTrainer(split.known, settings, seed)
-        for _ in range(settings.steps):
-            trainer.step()
-        known = trainer.scorer()
-        return known, known.num_parameters
+    def refit() -> Factors:
+        return trained(LightGCNTrainer(split.known, settings, seed), settings.steps)
 
     return finished(split, tuning, model, refit, settings_of(settings))
 

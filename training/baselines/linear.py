@@ -10,11 +10,10 @@ from graphstore.tables import HOUR_MS
 from training.baselines.gate import LinearItemModel
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES
-from training.baselines.tuning import FittedBaseline, Settings, Tuning, span_hours
-from training.candidate import Progress
-from training.evaluate import Scorer
+from training.baselines.tuning import FittedBaseline, Settings, Tuning
 from training.linear_filter import FilterSettings, LinearFilter
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 REGULARISATIONS = (2.0, 6.0, 20.0)
 BEYOND = {2.0: (0.5, 0.1), 20.0: (50.0, 150.0)}
@@ -49,7 +48,7 @@ def fit_ease(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fitted
             built=model,
             shares=(0.2, 0.3),
         )
-        lives = tuple(span_hours(split.past) * HOUR_MS / share for share in GRAM_SPAN_SHARES)
+        lives = tuple(split.past.span_hours * HOUR_MS / share for share in GRAM_SPAN_SHARES)
         settings, model = tuning.greedy(
             settings,
             lambda candidate: LinearItemModel(LinearFilter.fit(split.past, candidate)),
@@ -66,13 +65,9 @@ def fit_ease(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fitted
         shares=(0.5, 0.6),
     )
 
-    def refit() -> tuple[Scorer, int]:
-        known = LinearFilter.fit(split.known, settings)
-        return LinearItemModel(known), int(known.state()["weight_values"].numel())
-
     chosen: Settings = {
         "regularisation": settings.regularisation,
         "profile_half_life": settings.profile_half_life,
         "gram_half_life_hours": settings.gram_half_life_ms / HOUR_MS,
     }
-    return finished(split, tuning, model, refit, chosen)
+    return finished(split, tuning, model, lambda: LinearItemModel(LinearFilter.fit(split.known, settings)), chosen)

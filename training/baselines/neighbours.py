@@ -18,11 +18,10 @@ from torch import Tensor
 from graphstore.tables import HOUR_MS
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles, interactions
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of, span_hours
-from training.candidate import Progress
-from training.evaluate import Scorer
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.histories import EventLog, Histories, Moment
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 BLOCK_CELLS = 10_000_000
 NEIGHBOURS = (50, 200)
@@ -49,6 +48,10 @@ class ItemNeighbours:
         self.similarities = similarities  # [num_items, num_items]: column j holds the neighbours of item j
         self.profile_half_life = profile_half_life
 
+    @property
+    def num_parameters(self) -> int:
+        return int(self.similarities.nnz)
+
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """[B, num_items]."""
         num_items = self.similarities.shape[0]
@@ -71,7 +74,7 @@ def fit_itemknn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fit
             built=model,
             shares=(0.3, 0.4),
         )
-        lives = tuple(span_hours(split.past) / share for share in GRAM_SPAN_SHARES)
+        lives = tuple(split.past.span_hours / share for share in GRAM_SPAN_SHARES)
         settings, model = tuning.greedy(
             settings,
             lambda candidate: _fitted(split.past, candidate),
@@ -80,11 +83,7 @@ def fit_itemknn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fit
             shares=(0.4, 0.6),
         )
 
-    def refit() -> tuple[Scorer, int]:
-        known = _fitted(split.known, settings)
-        return known, int(known.similarities.nnz)
-
-    return finished(split, tuning, model, refit, settings_of(settings))
+    return finished(split, tuning, model, lambda: _fitted(split.known, settings), settings_of(settings))
 
 
 def _fitted(log: EventLog, settings: NeighbourSettings) -> ItemNeighbours:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.baselines.gate import METRIC, RecentPopularity
-from training.baselines.tuning import FittedBaseline, Settings, Tuning, span_hours
-from training.candidate import Progress
-from training.evaluate import Scorer, Window, evaluate
+from training.baselines.gate import RecentPopularity
+from training.baselines.tuning import Counted, FittedBaseline, Settings, Tuning
+from training.evaluate import METRIC, Scorer, Window, evaluate
 from training.histories import Histories, Moment
 from training.splits import EvaluationSplit
+from training.train import Progress
 from training.trend import SPAN_SHARES, Trend
 
 FIRST_WEIGHTS = (0.2, 1.0)
@@ -59,17 +59,18 @@ def finished(
     split: EvaluationSplit,
     tuning: Tuning,
     past: Scorer,
-    refit: Callable[[], tuple[Scorer, int]],
+    refit: Callable[[], Counted],
     settings: Settings,
 ) -> FittedBaseline:
     """Tune the popularity term beside `past`, which was fitted on the split's past, and put it beside the refit.
 
-    `refit` fits the chosen settings on what the split knows and says how many parameters it has.
+    `refit` fits the chosen settings on what the split knows.
     """
     tuning.report("popularity", 0.6)
     half_life, weight = _chosen(split, tuning.window, past)
     tuning.report("refit", 0.7)
-    model, num_parameters = refit()
+    model = refit()
+    num_parameters = model.num_parameters
     tuning.report("fitted", 1.0)
     term: Settings = {"popularity_weight": weight}
     if weight:
@@ -86,7 +87,7 @@ def half_lives(split: EvaluationSplit) -> tuple[float, ...]:
     """Half-lives (hours) worth trying: shares of the time that the past spans; without an order in time none."""
     if not split.timed:
         return (inf,)
-    return (inf, *(max(span_hours(split.past) / share, 1.0) for share in SPAN_SHARES))
+    return (inf, *(max(split.past.span_hours / share, 1.0) for share in SPAN_SHARES))
 
 
 @torch.no_grad()

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.baselines.popularity import finished
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.candidate import Progress
-from training.evaluate import Scorer
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
+from training.descent import take_average
 from training.histories import EventLog, Histories, IntArray, Moment
 from training.losses import NegativeSampler
 from training.splits import EvaluationSplit
+from training.train import Progress
 
 DIM, HEADS, BLOCKS = 64, 2, 2
 LAST_EVENTS = 50
@@ -124,6 +124,10 @@ class SasrecScorer:
 
     model: Sasrec
 
+    @property
+    def num_parameters(self) -> int:
+        return self.model.num_parameters
+
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """[B, num_items]."""
         return self.model.score(histories, as_of=as_of)
@@ -164,15 +168,8 @@ class SasrecTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        self._take_average()
-
-    @torch.no_grad()
-    def _take_average(self) -> None:
-        # Early on the decay is smaller, else the average would keep the first random weights.
         self.steps += 1
-        decay = min(AVERAGE, self.steps / (self.steps + 10))
-        for mean, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
+        take_average(self.average, self.model, decay=AVERAGE, steps=self.steps)
 
     def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         weights = self.model.items.weight
@@ -210,11 +207,7 @@ def fit_sasrec(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fitt
     )
     settings = replace(settings, steps=steps)
 
-    def refit() -> tuple[Scorer, int]:
-        trainer = SasrecTrainer(split.known, settings, seed)
-        for _ in range(settings.steps):
-            trainer.step()
-        known = trainer.scorer()
-        return known, known.model.num_parameters
+    def refit() -> SasrecScorer:
+        return trained(SasrecTrainer(split.known, settings, seed), settings.steps)
 
     return finished(split, tuning, model, refit, settings_of(settings))

@@ -14,18 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from graphstore.tables import HOUR_MS
-from training.baselines.gate import METRIC
-from training.candidate import Progress
-from training.evaluate import Scorer, evaluate
-from training.histories import EventLog, Histories, Moment
-from training.splits import EvaluationSplit
+from training.evaluate import METRIC, Scorer, evaluate
+from training.histories import Histories, Moment
+from training.splits import SEARCH_USERS, EvaluationSplit
+from training.train import Progress
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-MAX_USERS = 1_000
-"""Users of the validation window that settings are chosen on."""
 
 Settings = dict[str, float | str]
 
@@ -56,6 +51,15 @@ class Fit(Protocol):
     def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline: ...
 
 
+class Counted(Scorer, Protocol):
+    """A scorer that says how big it is."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that the data decided: factors, weights, counts."""
+        ...
+
+
 class Trainer(Protocol[M_co]):
     """A model that is learned step by step."""
 
@@ -70,7 +74,7 @@ class Tuning:
     """The validation window, and how far the search has come."""
 
     def __init__(self, split: EvaluationSplit, name: str, progress: Progress) -> None:
-        self.window = split.validation.sample(MAX_USERS, seed=0)
+        self.window = split.validation.sample(SEARCH_USERS, seed=0)
         self.timed = split.timed
         self._name = name
         self._progress = progress
@@ -143,11 +147,13 @@ class Tuning:
         return best
 
 
+def trained(trainer: Trainer[M], steps: int) -> M:
+    """The scorer after so many steps."""
+    for _ in range(steps):
+        trainer.step()
+    return trainer.scorer()
+
+
 def settings_of(settings: "DataclassInstance") -> Settings:
     """The fields by name, as the report shows them."""
     return {name: value if isinstance(value, str) else float(value) for name, value in asdict(settings).items()}
-
-
-def span_hours(log: EventLog) -> float:
-    """The time that a log spans, at least an hour."""
-    return max(float(log.times[-1] - log.times[0]) / HOUR_MS, 1.0) if len(log) else 24.0

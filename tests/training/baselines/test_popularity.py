@@ -17,11 +17,15 @@ from training.trend import Trend
 class Steps:
     """The same rising scores for everybody."""
 
+    num_parameters = 5
+
     def __call__(self, histories, *, as_of):
         return torch.arange(24.0).repeat(len(histories), 1)
 
 
 class Nothing:
+    num_parameters = 5
+
     def __call__(self, histories, *, as_of):
         return torch.zeros(len(histories), 24)
 
@@ -66,7 +70,7 @@ def test_the_sum_and_popularity_alone_without_history():
 
 
 def ended(split, model):
-    return finished(split, Tuning(split, "x", lambda line, share: None), model, lambda: (model, 5), {"colour": "red"})
+    return finished(split, Tuning(split, "x", lambda line, share: None), model, lambda: model, {"colour": "red"})
 
 
 def test_recent_popularity_helps_who_says_nothing(waves):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import checkerboard
-from training.baselines.tuning import Tuning, settings_of, span_hours
+from training.baselines.tuning import Tuning, settings_of
 from training.splits import leave_last_out
 
 
@@ -89,9 +89,3 @@ def test_training_without_a_step_is_an_error(tuning):
 
 def test_settings_are_numbers_and_names():
     assert settings_of(Knobs()) == {"colour": "none", "noise": 2.0}
-
-
-def test_span_of_a_log():
-    log = checkerboard()
-    assert span_hours(log) == pytest.approx(5 * 24, abs=0.1)
-    assert span_hours(log.between(end=0)) == 24.0
