@@ -6,7 +6,8 @@ Next: `serving.publisher` and `serving.nearline`.
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
@@ -26,6 +27,11 @@ BOOTSTRAP_MS = 10_000
 METADATA_MS = 5_000
 """A group that is joined before the topic's metadata have come gives itself no partition, and looks again only when
 they are refreshed: by default after five minutes."""
+REQUEST_MS = 10_000
+"""A fetch that a broker never answers is asked again after so long; by default after thirty seconds."""
+SETTLE_SECONDS = 12.0
+"""A member without a partition for so long joins anew, and then waits twice as long each time: where members outnumber
+partitions, some have none by right."""
 RECONNECT_SECONDS = 1.0
 
 
@@ -38,14 +44,25 @@ class Subscription:
     """
 
     def __init__(
-        self, config: StreamConfig, topic: str, *, group: str, max_records: int, stop: threading.Event
+        self,
+        config: StreamConfig,
+        topic: str,
+        *,
+        group: str,
+        max_records: int,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._topic = topic
         self._group = group
         self._max_records = max_records
         self._stop = stop
+        self._clock = clock
         self._consumer: KafkaConsumer | None = None
+        self._settle_seconds = SETTLE_SECONDS
+        self._idle_since = clock()
+        """When this member last had a partition, or began to wait for one."""
         self.error: str | None = None
         """What is wrong with the broker; None while it answers."""
         self.assigned = False
@@ -61,8 +78,10 @@ class Subscription:
         try:
             if self._consumer is None:
                 self._consumer = self._connect()
+                self._idle_since = self._clock()
             found = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
             self.assigned = bool(self._consumer.assignment())
+            self._join_anew_if_unsettled()
         except KafkaError as error:
             if self.error is None:
                 logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
@@ -83,6 +102,19 @@ class Subscription:
                 logger.warning("the group %s was not left in order: %s", self._group, error)
             self._consumer = None
 
+    def _join_anew_if_unsettled(self) -> None:
+        if self.assigned:
+            self._idle_since, self._settle_seconds = self._clock(), SETTLE_SECONDS
+        elif self._clock() - self._idle_since >= self._settle_seconds:
+            logger.warning(
+                "the group %s gave no partition of %s for %g s: joining anew",
+                self._group,
+                self._topic,
+                self._settle_seconds,
+            )
+            self._settle_seconds *= 2
+            self.close()
+
     def _connect(self) -> KafkaConsumer:
         check_reachable(self._config)
         return KafkaConsumer(
@@ -97,5 +129,6 @@ class Subscription:
             fetch_max_wait_ms=int(self._config.worker_fetch_wait_seconds * 1000),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             metadata_max_age_ms=METADATA_MS,
+            request_timeout_ms=REQUEST_MS,
             **connection_settings(self._config),
         )

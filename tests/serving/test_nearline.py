@@ -251,7 +251,7 @@ def test_the_loop_turns_a_message_into_a_list(
                 touch(shop.engine, user, "dates", T0)
                 producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id=user), key=user)
                 producer.flush()
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 while ListReader(shop.redis, 0).of_user("m1", user) is None:
                     assert time.monotonic() < deadline, f"no list for {user}"
                     time.sleep(0.02)

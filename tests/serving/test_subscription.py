@@ -2,7 +2,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from serving.subscription import Subscription
+import pytest
+
+from serving.subscription import SETTLE_SECONDS, Subscription
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, utc
 from stream.producer import EventProducer
@@ -52,4 +54,28 @@ def test_a_broker_that_is_away_is_an_error_to_look_at_and_not_a_crash(kafka_away
     reader._stop.set()  # no pause between tries
     assert reader.poll(0.1) == []
     assert reader.error is not None
+    reader.close()
+
+
+def test_a_member_that_is_given_nothing_joins_anew_and_waits_longer_each_time(
+    stream_config: StreamConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    moment = [0.0]
+    reader = Subscription(
+        stream_config, USERS_TOUCHED, group="unsettled", max_records=3, stop=threading.Event(), clock=lambda: moment[0]
+    )
+    for waited in (SETTLE_SECONDS, 2 * SETTLE_SECONDS):  # a poll of no time cannot join a group
+        reader.poll(0.0)
+        first = reader._consumer
+        moment[0] += waited - 1
+        reader.poll(0.0)
+        assert reader._consumer is first
+        moment[0] += 1
+        reader.poll(0.0)
+        assert reader._consumer is None
+        assert f"no partition of {USERS_TOUCHED} for {waited:g} s" in caplog.text
+    send(stream_config, "u0")
+    until(lambda: bool(reader.poll(0.2)))
+    assert reader.assigned
+    assert reader._settle_seconds == SETTLE_SECONDS
     reader.close()
