@@ -3,11 +3,12 @@
 Arrives: an `EventLog`. Leaves: `Baskets`, and batches of them with `Profiles` of the past. Next: `training.descent`.
 
 All events of one user at one time are one basket, so no target sees another of the same instant; a shop that stamps
-single clicks has baskets of one. The past is strictly earlier.
+single clicks has baskets of one. The past is strictly earlier. Where times are only days, one instant is no basket but a
+day of single choices: then its events are put in an order drawn at random, and each has those before it as past.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +32,20 @@ class Baskets:
     num_items: int
 
     @classmethod
-    def from_log(cls, log: EventLog, *, repeats: bool) -> Self:
-        """Targets are a basket's distinct items; without `repeats` only those that the user never had before."""
-        order = np.argsort(log.users, kind="stable").astype(np.int64)  # stable: each user's events stay in time order
+    def from_log(
+        cls, log: EventLog, *, repeats: bool, ties: Literal["basket", "random"] = "basket", seed: int = 0
+    ) -> Self:
+        """Targets are a basket's distinct items; without `repeats` only those that the user never had before.
+
+        With `ties` "random" every event is a basket of its own, and `seed` orders those of one instant.
+        """
+        # Each user's events stay in time order.
+        drawn = np.random.default_rng(seed).random(len(log)) if ties == "random" else np.arange(len(log))
+        order = np.lexsort((drawn, log.times, log.users)).astype(np.int64)
         users, items, times = log.users[order], log.items[order], log.times[order]
         first_of_user = np.concatenate([[True], users[1:] != users[:-1]])[: len(users)]
         first_of_basket = first_of_user.copy()
-        first_of_basket[1:] |= times[1:] != times[:-1]
+        first_of_basket[1:] |= (times[1:] != times[:-1]) | (ties == "random")
         basket_of = np.cumsum(first_of_basket) - 1  # [num_events]
         ends = np.flatnonzero(first_of_basket)
         starts = np.maximum.accumulate(np.where(first_of_user, np.arange(len(users)), 0))[ends]

@@ -22,6 +22,10 @@ class SageConfig(BaseModel):
         description="half-lives of a user vector in items; inf: none",
     )
     repeats: bool = Field(default=True, description="learn from repeats too; false: from first events only")
+    ties: Literal["basket", "random"] = Field(
+        default="basket",
+        description="events of one instant: bought together, or single choices in an order drawn at random",
+    )
     loss: Literal["softmax", "bce", "bpr"] = Field(default="softmax", description="sampled softmax or an alternative")
     negatives: int = Field(default=1024, ge=1, le=65_536, description="negatives a step, shared by its positives")
     negative_power: float = Field(default=0.75, ge=0, le=1, description="negatives are drawn by count to this power")

@@ -74,22 +74,22 @@ class Descent:
 
     def _loss(self, users: Tensor, items: Tensor, rows: Tensor, targets: Tensor, profiles: Profiles) -> Tensor:
         drawn = self.negatives.draw(self.rng)  # [K]
-        both, places = torch.unique(torch.cat([targets, drawn]), return_inverse=True)
-        scores = self.model.score(users, items[both], self.model.item_bias[both])  # [B, distinct]
-        excluded = torch.zeros(users.size(0), len(both), dtype=torch.bool)
-        excluded[rows, places[: len(rows)]] = True
-        at = places[len(rows) :]
-        if not self.config.repeats:  # what a shopper had is no candidate, so it is no negative either
-            column = torch.full((items.size(0),), -1)
-            column[both] = torch.arange(len(both))
-            columns = column[torch.from_numpy(profiles.items)]
-            excluded[torch.from_numpy(profiles.rows())[columns >= 0], columns[columns >= 0]] = True
+        positive = self.model.score_pairs(users[rows], items[targets], self.model.item_bias[targets])  # [n]
+        negative = self.model.score(users, items[drawn], self.model.item_bias[drawn])  # [B, K]
+        column = torch.full((items.size(0),), -1)
+        column[drawn] = torch.arange(len(drawn))
+        excluded = torch.zeros(negative.shape, dtype=torch.bool)
+        # Own positives are no negatives; nor is what a shopper had, where it is no candidate.
+        others = (targets, rows), (torch.from_numpy(profiles.items), torch.from_numpy(profiles.rows()))
+        for barred, owners in others[: 1 if self.config.repeats else 2]:
+            at = column[barred]
+            excluded[owners[at >= 0], at[at >= 0]] = True
         return loss_of_step(
             self.config.loss,
-            scores[rows, places[: len(rows)]],
+            positive,
             rows,
-            scores[:, at],
-            excluded[:, at],
+            negative,
+            excluded,
             log_q=(self.log_inclusion[targets], self.log_inclusion[drawn]),
         )
 

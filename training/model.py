@@ -87,3 +87,8 @@ class GraphSAGE(nn.Module):
         """Scores [B, n] of user vectors [B, dim] with n items: embeddings [n, dim] and bias [n]."""
         cosine = F.normalize(users, dim=1) @ F.normalize(items, dim=1).T
         return cosine * torch.exp(-self.log_temperature) + bias
+
+    def score_pairs(self, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
+        """Scores [n] of pairs: user vectors [n, dim], item embeddings [n, dim] and their bias [n]."""
+        cosine = (F.normalize(users, dim=1) * F.normalize(items, dim=1)).sum(dim=1)
+        return cosine * torch.exp(-self.log_temperature) + bias

@@ -107,7 +107,7 @@ class SageTerm:
         log, is_new = joined(log_before, events)
         features = _padded(features, log.num_items)
         self.model.extend(log.num_items)
-        baskets = Baskets.from_log(log, repeats=config.repeats)
+        baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
         new = np.flatnonzero(baskets.holding(is_new))
         old = np.setdiff1d(np.arange(len(baskets)), new)
         if len(new):

@@ -48,7 +48,7 @@ def fit_sage(
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
-    baskets = Baskets.from_log(log, repeats=config.repeats)
+    baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=seed)
     if not len(baskets):
         raise ValueError("no basket with a past: every user has events at one time only")
     rng = np.random.default_rng(seed)

@@ -49,3 +49,13 @@ def test_baskets_that_hold_marked_events():
 
 def test_an_empty_log_has_none():
     assert len(Baskets.from_log(make_log([], num_users=0, num_items=0), repeats=True)) == 0
+
+
+def test_ties_at_random_make_every_event_a_basket_with_those_before_it_as_past():
+    baskets = Baskets.from_log(LOG, repeats=True, ties="random", seed=1)
+    assert len(baskets) == len(LOG) - 3  # the first of each user has no past
+    assert [len(baskets.targets_of(np.array([place]))[1]) for place in range(len(baskets))] == [1] * len(baskets)
+    assert (baskets.ends - baskets.starts).tolist() == [1, 2, 3, 4, 5, 1]
+    orders = {tuple(Baskets.from_log(LOG, repeats=True, ties="random", seed=seed).items) for seed in range(20)}
+    assert len(orders) > 1
+    assert all(sorted(items[:2]) == [1, 2] and sorted(items[2:5]) == [1, 3, 3] and items[5] == 3 for items in orders)
