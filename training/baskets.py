@@ -3,8 +3,8 @@
 Arrives: an `EventLog`. Leaves: `Baskets`, and batches of them with `Profiles` of the past. Next: `training.descent`.
 
 All events of one user at one time are one basket, so no target sees another of the same instant; a shop that stamps
-single clicks has baskets of one. The past is strictly earlier. Where times are only days, one instant is no basket but a
-day of single choices: then its events are put in an order drawn at random, and each has those before it as past.
+single clicks has baskets of one. The past is strictly earlier. Where times are only days, one instant is no basket but
+a day of single choices: then its events are put in an order drawn at random, each with those before it as past.
 """
 
 from dataclasses import dataclass

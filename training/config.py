@@ -1,9 +1,9 @@
 """Settings of training, read from the environment once, in main."""
 
 from math import inf
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,6 +14,16 @@ class SageConfig(BaseModel):
 
     dim: int = Field(default=64, ge=1, le=1024, description="width of item embeddings and user vectors")
     layers: int = Field(default=2, ge=0, le=8, description="SAGE layers over item - user - item")
+    aggregation: Literal["mean", "max", "lstm"] = Field(
+        default="mean", description="what a node takes of its neighbours: mean, maximum, or an LSTM over a few"
+    )
+    decoder: Literal["cosine", "dot", "mlp"] = Field(
+        default="cosine", description="how two vectors become a score: cosine over a temperature, dot product, network"
+    )
+    neighbours: tuple[Annotated[int, Field(ge=-1)], ...] | None = Field(
+        default=None,
+        description="sampled neighbours a hop, two hops a layer, -1 for all; none: a step sees the sampled whole graph",
+    )
     last_items: int = Field(default=200, ge=1, le=10_000, description="newest distinct items that make a user vector")
     half_lives_ranks: tuple[float, ...] = Field(
         default=(20.0, 100.0, inf),
@@ -45,6 +55,15 @@ class SageConfig(BaseModel):
     replay_half_life_seconds: float = Field(
         default=180 * 86_400, gt=0, description="age at which an old basket is half as likely to be replayed"
     )
+
+    @model_validator(mode="after")
+    def _two_hops_a_layer(self) -> Self:
+        if self.neighbours is not None and len(self.neighbours) != 2 * self.layers:
+            raise ValueError(
+                f"neighbours names {len(self.neighbours)} hops, {self.layers} layers over item - user - item take "
+                f"{2 * self.layers}"
+            )
+        return self
 
 
 class TrainingConfig(BaseSettings):

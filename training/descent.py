@@ -2,10 +2,15 @@
 
 Arrives: a `GraphSAGE`, its graph and features, `Baskets`. Leaves: the averaged model. Next: `training.train` fits with
 it from nothing, `training.sage` goes on from a fitted model.
+
+Up to some ten million edges a step takes messages over a sample of the whole graph, `graph_edges` of its pairs; beyond,
+`neighbours` makes it sample the surroundings of the items it needs instead (`training.sampled`).
 """
 
 import copy
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +20,18 @@ from torch import Tensor, nn
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.histories import IntArray
-from training.losses import NegativeSampler, loss_of_step
+from training.losses import CORRECTED, LOSSES, NegativeSampler
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
+from training.sampled import Neighbourhoods
 
 
 class Descent:
     """AdamW (Loshchilov and Hutter, 2019) on `model`, in place; `average` is the model to keep.
 
-    Every step samples `graph_edges` pairs of the graph anew and takes the pairs of its own targets out: an embedding
-    must not have been told the answer.
+    Every step samples the graph anew and takes the pairs of its own targets out: an embedding must not have been told
+    the answer.
     """
 
     def __init__(
@@ -46,58 +52,114 @@ class Descent:
         self.config = config
         self.rng = rng
         self.steps = 0
+        self.waiting: IntArray = np.empty(0, dtype=np.int64)
+        """Baskets that the present pass of `next_batch` has not come to."""
+        # Kept between steps: fresh memory of the size of the graph costs a step more than the numbers in it.
+        self._uniform = np.empty(len(graph) if config.neighbours is None else 0)
+        self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=learning_rate, weight_decay=config.weight_decay, fused=True
+        )
 
     def batches(self, baskets: Baskets, chosen: IntArray) -> Iterator[IntArray]:
         """The `chosen` baskets [B] in random order, in batches of about `batch_size` targets."""
-        size = max(1, round(self.config.batch_size / baskets.targets_per_basket))
+        size = self._size(baskets)
         shuffled = self.rng.permutation(chosen)
         for start in range(0, len(shuffled), size):
             yield shuffled[start : start + size]
 
+    def next_batch(self, baskets: Baskets) -> IntArray:
+        """Baskets [B] of the present pass over all of them, or of a new one in another order."""
+        if not len(self.waiting):
+            self.waiting = self.rng.permutation(np.arange(len(baskets)))
+        size = self._size(baskets)
+        batch, self.waiting = self.waiting[:size], self.waiting[size:]
+        return batch
+
+    def _size(self, baskets: Baskets) -> int:
+        return max(1, round(self.config.batch_size / baskets.targets_per_basket))
+
     def step(self, baskets: Baskets, chosen: IntArray) -> float:
         """One step on the `chosen` baskets [B]; the loss before it."""
-        rows, targets = baskets.targets_of(chosen)  # [n], [n]
-        graph = self._sampled_graph(baskets.users[chosen][rows], targets)
-        items = self.model.encode_items(self.features, graph)  # [num_items, dim]
-        profiles = baskets.profiles(chosen, last=self.config.last_items)
-        users = self.model.encode_users(items, profiles)  # [B, dim]
-        loss = self._loss(users, items, torch.from_numpy(rows), torch.from_numpy(targets), profiles)
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(baskets, chosen)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.steps += 1
         take_average(self.average, self.model, decay=self.config.weight_average, steps=self.steps)
         return loss.item()
 
-    def _loss(self, users: Tensor, items: Tensor, rows: Tensor, targets: Tensor, profiles: Profiles) -> Tensor:
-        drawn = self.negatives.draw(self.rng)  # [K]
-        positive = self.model.score_pairs(users[rows], items[targets], self.model.item_bias[targets])  # [n]
-        negative = self.model.score(users, items[drawn], self.model.item_bias[drawn])  # [B, K]
-        column = torch.full((items.size(0),), -1)
-        column[drawn] = torch.arange(len(drawn))
-        excluded = torch.zeros(negative.shape, dtype=torch.bool)
-        # Own positives are no negatives; nor is what a shopper had, where it is no candidate.
-        others = (targets, rows), (torch.from_numpy(profiles.items), torch.from_numpy(profiles.rows()))
-        for barred, owners in others[: 1 if self.config.repeats else 2]:
-            at = column[barred]
-            excluded[owners[at >= 0], at[at >= 0]] = True
-        return loss_of_step(
-            self.config.loss,
-            positive,
-            rows,
-            negative,
-            excluded,
-            log_q=(self.log_inclusion[targets], self.log_inclusion[drawn]),
+    def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
+        """The loss of the `chosen` baskets [B] over a graph and negatives that are drawn for them."""
+        rows, targets = baskets.targets_of(chosen)  # [n], [n]
+        pairs = baskets.users[chosen][rows], targets
+        profiles = baskets.profiles(chosen, last=self.config.last_items)
+        if self.neighbourhoods is None:
+            graph = self._sampled_graph(*pairs)
+            drawn = self.negatives.draw(self.rng)  # [K]
+            items = self.model.encode_items(self.features, graph)  # [num_items, dim]
+            local_targets, local_drawn, local_profiles = targets, drawn, profiles
+        else:
+            drawn = self.negatives.draw(self.rng)  # [K]
+            wanted = np.unique(np.concatenate([targets, profiles.items, drawn]))
+            surroundings = self.neighbourhoods.around(wanted, without=pairs, rng=self.rng)
+            items = self.model.encode_items(self.features, surroundings)[: len(wanted)]
+            local_targets, local_drawn = np.searchsorted(wanted, targets), np.searchsorted(wanted, drawn)
+            local_profiles = Profiles(profiles.offsets, np.searchsorted(wanted, profiles.items), len(wanted))
+        users = self.model.encode_users(items, local_profiles)  # [B, dim]
+        positive = self.model.score_pairs(  # [n]
+            users.index_select(0, torch.from_numpy(rows)),
+            items.index_select(0, torch.from_numpy(local_targets)),
+            self._bias(targets),
         )
+        negative = self.model.score(users, items.index_select(0, torch.from_numpy(local_drawn)), self._bias(drawn))
+        excluded = torch.from_numpy(self._excluded(drawn, targets, rows, profiles))
+        return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
+
+    def _bias(self, items: IntArray) -> Tensor:
+        """Bias of `items` [n], less log Q where the loss is on corrected scores: one sum for a row of them all."""
+        places = torch.from_numpy(items)
+        bias = self.model.item_bias.index_select(0, places)
+        return bias - self.log_inclusion[places] if self.config.loss in CORRECTED else bias
+
+    def _excluded(self, drawn: IntArray, targets: IntArray, rows: IntArray, profiles: Profiles) -> IntArray:
+        """Places [2, m] of (basket, negative) that are no negatives: own targets, and what is no candidate."""
+        column = np.full(self.graph.num_items, -1)
+        column[drawn] = np.arange(len(drawn))
+        barred, owners = targets, rows
+        if not self.config.repeats:  # then what a shopper had is no candidate
+            barred, owners = np.concatenate([barred, profiles.items]), np.concatenate([owners, profiles.rows()])
+        at = column[barred]
+        return np.stack([owners[at >= 0], at[at >= 0]])
 
     def _sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
         graph = self.graph
-        keep = self.rng.random(len(graph)) * len(graph) < self.config.graph_edges
+        self.rng.random(out=self._uniform)
+        keep = self._uniform < self.config.graph_edges / max(len(graph), 1)
         keep[graph.find(users, items)] = False
         return graph.only(keep)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later steps depend on, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": json.dumps(self.rng.bit_generator.state),
+            "waiting": torch.from_numpy(self.waiting.copy()),  # a view would save the whole pass
+            "steps": self.steps,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` of the same settings: the same steps follow, bit for bit."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        self.waiting = state["waiting"].numpy()
+        self.steps = state["steps"]
 
 
 @torch.no_grad()

@@ -1,20 +1,23 @@
 """Losses over positives and shared negatives: sampled softmax, and two pairwise alternatives.
 
-Arrives: scores of a step's baskets. Leaves: a scalar. Next: `training.train` descends it.
+Arrives: scores of a step's baskets. Leaves: a scalar. Next: `training.descent` descends it.
 
 All negatives of a step are shared by its B baskets: K items drawn once, scored by one matrix product. A basket's
-positives are the n items bought at one moment; `rows` [n] says whose they are. `excluded` [B, K] masks negatives that
-are no negatives for a basket: accidental hits of its own positives.
+positives are the n items bought at one moment; `rows` [n] says whose they are. `excluded` [2, m] are the places
+(basket, negative) in [B, K] that are no negatives: accidental hits of the basket's own positives. They are few, so they
+are set one by one; a place may be named twice.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 EXCLUDED = -1e9
 """The score of an excluded negative: a basket may exclude all of them, and minus infinity has no gradient there."""
@@ -33,15 +36,44 @@ class NegativeSampler:
         mass = np.where(counts > 0, counts.astype(np.float64) ** power, 0.0)
         return cls(mass / mass.sum(), draws)
 
-    def draw(self, rng: np.random.Generator) -> Tensor:
-        """Distinct item rows [K], K <= draws."""
-        at = np.searchsorted(np.cumsum(self.probabilities), rng.random(self.draws), side="right")
-        return torch.from_numpy(np.unique(np.minimum(at, len(self.probabilities) - 1)))
+    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Distinct item rows [K], ascending, K <= draws."""
+        at = np.searchsorted(self._cumulative, rng.random(self.draws), side="right")
+        return np.unique(np.minimum(at, len(self.probabilities) - 1)).astype(np.int64)
+
+    @cached_property
+    def _cumulative(self) -> npt.NDArray[np.float64]:
+        return np.cumsum(self.probabilities)
 
     def log_inclusion(self) -> Tensor:
         """log of each item's probability [num_items] to be among the draws: 1 - (1 - p) ** draws."""
         with np.errstate(divide="ignore"):  # minus infinity for what is never drawn
             return torch.from_numpy(np.log(-np.expm1(self.draws * np.log1p(-self.probabilities)))).float()
+
+
+class _LogSumExp(torch.autograd.Function):
+    """log Σ exp over the columns, without the excluded places.
+
+    By hand, because autograd would keep three matrices [B, K] and take the exponentials twice: they are the gradient
+    already, up to a factor a row.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, excluded: Tensor) -> Tensor:
+        powers = scores.clone()
+        powers[excluded[0], excluded[1]] = EXCLUDED
+        top = powers.amax(dim=1, keepdim=True)  # [B, 1]
+        powers.sub_(top).exp_()
+        total = powers.sum(dim=1, keepdim=True)  # [B, 1], at least 1
+        ctx.save_for_backward(powers, total)
+        return (total.log() + top)[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        powers, total = ctx.saved_tensors
+        # In place: page faults of another [B, K] cost more than the product. A second backward is refused by autograd.
+        return powers.mul_(gradient[:, None] / total), None
 
 
 def sampled_softmax(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
@@ -50,7 +82,7 @@ def sampled_softmax(positive: Tensor, rows: Tensor, negative: Tensor, excluded: 
     `positive` [n] and `negative` [B, K] are scores minus log Q, Q the probability that sampling includes the item
     (Bengio and Senécal, "Adaptive importance sampling", 2008): then the loss tends to the full softmax.
     """
-    against = torch.logsumexp(negative.masked_fill(excluded, EXCLUDED), dim=1)  # [B]
+    against: Tensor = _LogSumExp.apply(negative, excluded)  # type: ignore[no-untyped-call]  # [B]
     return F.softplus(against[rows] - positive).mean()
 
 
@@ -59,29 +91,25 @@ def binary_cross_entropy(positive: Tensor, rows: Tensor, negative: Tensor, exclu
 
     Learns a probability of the event given the sampling; ranks worse than the softmax.
     """
-    off = F.softplus(negative).masked_fill(excluded, 0.0).sum() / (~excluded).sum().clamp(min=1)
+    barred = _mask(negative, excluded)
+    off = F.softplus(negative).masked_fill(barred, 0.0).sum() / (~barred).sum().clamp(min=1)
     return F.softplus(-positive).mean() + off
 
 
 def bayesian_personalised_ranking(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
     """Every positive above every negative of its basket (Rendle et al., "BPR", 2009); on plain scores."""
-    margins = F.softplus(negative[rows] - positive[:, None]).masked_fill(excluded[rows], 0.0)  # [n, K]
-    return margins.sum() / (~excluded[rows]).sum().clamp(min=1)
+    barred = _mask(negative, excluded)[rows]  # [n, K]
+    margins = F.softplus(negative[rows] - positive[:, None]).masked_fill(barred, 0.0)  # [n, K]
+    return margins.sum() / (~barred).sum().clamp(min=1)
+
+
+def _mask(negative: Tensor, excluded: Tensor) -> Tensor:
+    mask = torch.zeros(negative.shape, dtype=torch.bool)
+    mask[excluded[0], excluded[1]] = True
+    return mask
 
 
 LOSSES = {"softmax": sampled_softmax, "bce": binary_cross_entropy, "bpr": bayesian_personalised_ranking}
 
-
-def loss_of_step(
-    name: Literal["softmax", "bce", "bpr"],
-    positive: Tensor,
-    rows: Tensor,
-    negative: Tensor,
-    excluded: Tensor,
-    *,
-    log_q: tuple[Tensor, Tensor],
-) -> Tensor:
-    """The loss `name` on plain scores; `log_q` ([n], [K]) is taken off for the softmax alone."""
-    if name == "softmax":
-        positive, negative = positive - log_q[0], negative - log_q[1]
-    return LOSSES[name](positive, rows, negative, excluded)
+CORRECTED = ("softmax",)
+"""Losses on scores minus log Q; the others are on plain scores."""

@@ -7,13 +7,13 @@ The gradient of a product is the product with the transpose, so both orders are 
 autograd sort the indices in every step.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+import numba
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +29,12 @@ class Csr:
     columns: Tensor  # [n] int64
     weights: Tensor  # [n] float32
     num_columns: int
+    flip: "Flip | None" = field(default=None, repr=False, compare=False)
+    """How the places are turned over, where that is known; matrices of the same places share it."""
+
+    def __post_init__(self) -> None:
+        if self.flip is None:
+            object.__setattr__(self, "flip", Flip(self.offsets, self.columns, self.num_columns))
 
     @property
     def num_rows(self) -> int:
@@ -36,25 +42,67 @@ class Csr:
 
     @cached_property
     def transposed(self) -> Self:
-        """The transpose [num_columns, num_rows], made once (a counting sort)."""
-        matrix = sp.csr_array(
-            (self.weights.numpy(), self.columns.numpy(), self.offsets.numpy()), shape=(self.num_rows, self.num_columns)
-        ).tocsc()
-        return type(self)(
-            offsets=torch.from_numpy(matrix.indptr.astype(np.int64)),
-            columns=torch.from_numpy(matrix.indices.astype(np.int64)),
-            weights=torch.from_numpy(matrix.data),
-            num_columns=self.num_rows,
-        )
+        """The transpose [num_columns, num_rows], made once."""
+        assert self.flip is not None
+        offsets, rows, order = self.flip.turned
+        return type(self)(offsets, rows, self.weights[order], self.num_rows, self.flip.back)
 
     def with_weights(self, weights: Tensor) -> Self:
-        """The same places with other `weights` [n]."""
+        """The same places with other `weights` [n]; how they are transposed is found out once for both."""
         return replace(self, weights=weights)
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """The product with x [num_columns, width]: [num_rows, width], with a gradient for x alone."""
         product: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
         return product
+
+
+class Flip:
+    """Where the places of a sparse matrix stand in its transpose; found out when it is asked for first.
+
+    Weights are not in it: the matrices of a profile under several half-lives, and the means over both sides of a
+    graph, have the same places, and sorting them is what a transpose costs.
+    """
+
+    def __init__(self, offsets: Tensor, columns: Tensor, num_columns: int, back: "Flip | None" = None) -> None:
+        self._offsets, self._columns, self._num_columns, self._back = offsets, columns, num_columns, back
+
+    @cached_property
+    def turned(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(offsets [num_columns + 1], rows [n], order [n]): place p of the transpose is order[p] of the matrix."""
+        if self._back is not None:
+            order = self._back.turned[2]
+            inverse = torch.empty_like(order)
+            inverse[order] = torch.arange(order.numel())
+            return self._back._offsets, self._back._columns, inverse
+        starts, rows, places = _turned(self._offsets.numpy(), self._columns.numpy(), self._num_columns)
+        return torch.from_numpy(starts), torch.from_numpy(rows), torch.from_numpy(places)
+
+    @property
+    def back(self) -> "Flip":
+        """The flip of the transpose, which leads here again."""
+        offsets, rows, _ = self.turned
+        return Flip(offsets, rows, self._offsets.numel() - 1, back=self)
+
+
+@numba.njit(cache=True)
+def _turned(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[IntArray, IntArray, IntArray]:
+    """A counting sort by column, stable: the rows of each column ascend."""
+    starts = np.zeros(num_columns + 1, dtype=np.int64)
+    for column in columns:
+        starts[column + 1] += 1
+    for column in range(num_columns):
+        starts[column + 1] += starts[column]
+    free = starts[:-1].copy()
+    rows = np.empty(len(columns), dtype=np.int64)
+    order = np.empty(len(columns), dtype=np.int64)
+    for row in range(len(offsets) - 1):
+        for place in range(offsets[row], offsets[row + 1]):
+            at = free[columns[place]]
+            free[columns[place]] += 1
+            rows[at] = row
+            order[at] = place
+    return starts, rows, order
 
 
 class _Product(torch.autograd.Function):
@@ -81,6 +129,25 @@ def _bags(matrix: Csr, x: Tensor) -> Tensor:
     )
 
 
+class MessageGraph(Protocol):
+    """What a layer needs of a graph: who hears whom, and which items it is about."""
+
+    @property
+    def nodes(self) -> Tensor | None:
+        """The item [n] behind each item row of the matrices; None where they are all items in order."""
+        ...
+
+    @property
+    def items_of_users(self) -> Csr:
+        """Row u is the mean over the items that user u hears: [num_users, n]."""
+        ...
+
+    @property
+    def users_of_items(self) -> Csr:
+        """Row i is the mean over the users that item i hears: [n, num_users]."""
+        ...
+
+
 @dataclass(frozen=True)
 class BipartiteGraph:
     """The distinct (user, item) pairs of a log, as means over neighbours in both directions."""
@@ -101,30 +168,47 @@ class BipartiteGraph:
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
         """Places [n] of the pairs (users[i], items[i]); pairs that are not in the graph are left out."""
-        keys, wanted = self.users * self.num_items + self.items, users * self.num_items + items
-        places = np.searchsorted(keys, wanted)
-        found = places < len(keys)
-        found[found] = keys[places[found]] == wanted[found]
+        wanted = users * self.num_items + items
+        places = np.searchsorted(self._keys, wanted)
+        found = places < len(self)
+        found[found] = self._keys[places[found]] == wanted[found]
         return places[found].astype(np.int64)
+
+    @cached_property
+    def _keys(self) -> IntArray:
+        """The pairs [num_pairs] as ascending numbers: sought in every step."""
+        return self.users * self.num_items + self.items
+
+    @property
+    def nodes(self) -> None:
+        """All items, in their own order."""
+        return None
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Self:
         """The graph of the pairs where `keep` [num_pairs] is true."""
-        return replace(self, users=self.users[keep], items=self.items[keep])
+        places = np.flatnonzero(keep)  # far cheaper than two masks where few are kept
+        return replace(self, users=self.users[places], items=self.items[places])
 
     @cached_property
     def items_of_users(self) -> Csr:
         """Row u is the mean over the items of user u: [num_users, num_items]."""
         degrees = np.bincount(self.users, minlength=self.num_users)
-        return Csr(
-            offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64)),
-            columns=torch.from_numpy(self.items),
-            weights=torch.from_numpy((1.0 / degrees[self.users]).astype(np.float32)),
-            num_columns=self.num_items,
+        return means(
+            torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)])), torch.from_numpy(self.items), self.num_items
         )
 
     @cached_property
     def users_of_items(self) -> Csr:
         """Row i is the mean over the users of item i: [num_items, num_users]."""
         places = self.items_of_users.transposed
-        degrees = places.offsets.diff()
-        return places.with_weights(torch.repeat_interleave(1.0 / degrees, degrees))
+        return places.with_weights(_equal_shares(places.offsets))
+
+
+def means(offsets: Tensor, columns: Tensor, num_columns: int) -> Csr:
+    """The matrix that takes the mean over the columns [n] named in each row; zero for a row of none."""
+    return Csr(offsets, columns, _equal_shares(offsets), num_columns)
+
+
+def _equal_shares(offsets: Tensor) -> Tensor:
+    degrees = offsets.diff()
+    return torch.repeat_interleave(1.0 / degrees, degrees)  # a row of none has an infinite share, no times

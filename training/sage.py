@@ -80,14 +80,18 @@ class SageTerm:
 
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """cos(user, item) / temperature + bias: [B, num_items, 1]. Ranks decide, so `as_of` changes nothing."""
-        return torch.addmm(self.model.item_bias, self.user_vectors(histories), self._scaled_items)[:, :, None]
+        """The decoder's score, bias included: [B, num_items, 1]. Ranks decide, so `as_of` changes nothing."""
+        return self.model.decoder.score(self._users(histories), self._prepared, self.model.item_bias)[:, :, None]
 
     @torch.no_grad()
     def user_vectors(self, histories: Histories) -> Tensor:
         """Unit vectors [B, dim], zero for an empty history."""
+        return F.normalize(self._users(histories), dim=1)
+
+    def _users(self, histories: Histories) -> Tensor:
+        """User vectors [B, dim] as the decoder takes them."""
         profiles = Profiles.from_histories(histories, last=self.config.last_items, num_items=self.num_items)
-        return F.normalize(self.model.encode_users(self._embeddings, profiles), dim=1)
+        return self.model.encode_users(self._embeddings, profiles)
 
     def update(self, events: EventLog) -> None:
         """`update_with` on the remembered past; raises `RuntimeError` on a term that was loaded from its state."""
@@ -141,7 +145,7 @@ class SageTerm:
     def _set(self, embeddings: Tensor) -> None:
         self._embeddings = embeddings  # [num_items, dim]
         self._unit_items = F.normalize(embeddings, dim=1)
-        self._scaled_items = (self._unit_items * torch.exp(-self.model.log_temperature)).T.contiguous()
+        self._prepared = self.model.decoder.prepare(embeddings)  # [num_items, dim], once for all shoppers
 
     def state(self) -> dict[str, Tensor]:
         """Weights, embeddings, and the configuration as the bytes of its JSON."""
@@ -161,6 +165,8 @@ class SageTerm:
         settings = json.loads(state["settings"].numpy().tobytes())
         config = SageConfig.model_validate_json(settings["config"])
         weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+        if "log_temperature" in weights:  # before there were other decoders the model itself had it
+            weights["decoder.log_temperature"] = weights.pop("log_temperature")
         num_items = weights["item_id"].size(0)
         width = weights["project.weight"].size(1) if "project.weight" in weights else 0
         model = GraphSAGE(num_items, width, config)

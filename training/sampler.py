@@ -7,6 +7,9 @@ PyG's `NeighborSampler` needs pyg-lib or torch-sparse, which have no wheels on t
 extension point meant for this. Every seed has a subgraph of its own ("disjoint"), because every seed has a time of its
 own: only events strictly before it are sampled, so neither the target nor its basket can be seen. Without times the
 pair of a seed link is taken out of its subgraph instead.
+
+pyg-lib's temporal sampling takes events at the seed's own time too (at or before, not before), so it would have to be
+told another time; this sampler is used even where pyg-lib is installed, and is the same everywhere.
 """
 
 from collections.abc import Sequence
@@ -16,22 +19,27 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.sampler import (
     BaseSampler,
     EdgeSamplerInput,
     HeteroSamplerOutput,
     NegativeSampling,
     NodeSamplerInput,
+    SamplerOutput,
 )
 from torch_geometric.sampler.neighbor_sampler import edge_sample
 
 from graphstore.graph import INTERACTS
 from training.histories import IntArray
-
-INTERACTED_BY = ("item", "rev_interacts", "user")
+from training.sampled import INTERACTED_BY
 
 EdgeType = tuple[str, str, str]
+
+NODE = "node"
+"""The one node type of a homogeneous graph."""
+
+_LINKED = (NODE, "to", NODE)
 
 _NO_LIMIT = np.iinfo(np.int64).max
 
@@ -40,40 +48,57 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
     """Samples at most `num_neighbors[h]` events at hop h into every node of the frontier; -1 takes all.
 
     Args:
-        data: with `edge_index` and `edge_time` on both edge types, as `training.loaders.bipartite_data` makes it.
+        data: with `edge_index` and `edge_time` on both edge types, as `training.loaders.bipartite_data` makes it, or on
+            the one of a homogeneous graph, both directions in it (`training.loaders.homogeneous_data`).
         num_neighbors: one number a hop.
         mode: "uniform" without replacement (Floyd's algorithm), or "recent": the newest before the seed's time.
         seed: of the random choice; the same calls in the same order give the same subgraphs.
     """
 
     def __init__(
-        self, data: HeteroData, num_neighbors: Sequence[int], *, mode: Literal["uniform", "recent"], seed: int
+        self, data: HeteroData | Data, num_neighbors: Sequence[int], *, mode: Literal["uniform", "recent"], seed: int
     ) -> None:
         self.num_neighbors = tuple(num_neighbors)
         self.mode = mode
         self._rng = np.random.default_rng(seed)
-        self._num_nodes = {kind: int(data[kind].num_nodes) for kind in ("user", "item")}
-        self._incoming = {
-            edge_type: _Incoming(data[edge_type].edge_index, data[edge_type].edge_time, self._num_nodes[edge_type[2]])
-            for edge_type in (INTERACTS, INTERACTED_BY)
-        }
+        self._homogeneous = isinstance(data, Data)
+        if isinstance(data, Data):
+            self._num_nodes = {NODE: int(data.num_nodes)}
+            self._incoming = {_LINKED: _Incoming(data.edge_index, data.edge_time, self._num_nodes[NODE])}
+        else:
+            self._num_nodes = {kind: int(data[kind].num_nodes) for kind in ("user", "item")}
+            self._incoming = {
+                kind: _Incoming(data[kind].edge_index, data[kind].edge_time, self._num_nodes[kind[2]])
+                for kind in (INTERACTS, INTERACTED_BY)
+            }
 
-    def sample_from_nodes(self, index: NodeSamplerInput) -> HeteroSamplerOutput:
+    def sample_from_nodes(self, index: NodeSamplerInput) -> HeteroSamplerOutput | SamplerOutput:
         """Subgraphs around nodes of one type; `index.time` bounds each."""
-        times = None if index.time is None else {index.input_type: index.time}
-        output = self._sample({index.input_type: index.node}, times, pairs=None)
+        kind = NODE if self._homogeneous else index.input_type
+        times = None if index.time is None else {kind: index.time}
+        output = self._sample({kind: index.node}, times, pairs=None)
         output.metadata = (index.input_id, index.time)
-        return output
+        return _one_type(output) if self._homogeneous else output
 
     def sample_from_edges(
         self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
-    ) -> HeteroSamplerOutput:
-        """Subgraphs around both ends of links, and around negatives where the loader asks for them."""
+    ) -> HeteroSamplerOutput | SamplerOutput:
+        """Subgraphs around both ends of links, and around negatives where the loader asks for them.
+
+        Links of a homogeneous graph are (user, item), as everywhere.
+        """
         pairs = None if index.time is not None else (index.row.numpy(), index.col.numpy())
+
+        def of_one_type(seeds: Tensor, times: Tensor | None) -> SamplerOutput:
+            return _one_type(self._sample({NODE: seeds}, None if times is None else {NODE: times}, pairs))
+
+        def of_two_types(seeds: dict[str, Tensor], times: dict[str, Tensor] | None) -> HeteroSamplerOutput:
+            return self._sample(seeds, times, pairs)
+
         return edge_sample(
             index,
-            lambda seeds, times: self._sample(seeds, times, pairs),
-            self._num_nodes,
+            of_one_type if self._homogeneous else of_two_types,
+            self._num_nodes[NODE] if self._homogeneous else self._num_nodes,
             disjoint=True,
             neg_sampling=neg_sampling,
         )
@@ -81,7 +106,10 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
     def _sample(
         self, seeds: dict[str, Tensor], times: dict[str, Tensor] | None, pairs: tuple[IntArray, IntArray] | None
     ) -> HeteroSamplerOutput:
-        """One tree a seed; of the links `pairs` (users, items) each is forbidden in the trees of its own ends."""
+        """One tree a seed; of the links `pairs` (users, items) each is forbidden in the trees of its own ends.
+
+        Seeds of one type are those of a multiple of the links, in their order.
+        """
         place = np.concatenate([np.arange(len(nodes)) for nodes in seeds.values()])  # [trees] among its type's seeds
         before = np.full(len(place), _NO_LIMIT)
         if times is not None:
@@ -103,9 +131,12 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
                 trees, heads = known[target].span(frontier[target], ends[target])
                 forbidden = np.full(len(heads), -1)
                 if pairs is not None:
-                    ours, theirs = pairs if target == "user" else pairs[::-1]
-                    link = place[trees] % len(ours)
-                    forbidden = np.where(heads == ours[link], theirs[link], -1)
+                    link = place[trees] % len(pairs[0])
+                    users, items = pairs[0][link], pairs[1][link]
+                    if target != "item":  # in one numbering no user is an item, so both may be asked
+                        forbidden = np.where(heads == users, items, forbidden)
+                    if target != "user":
+                        forbidden = np.where(heads == items, users, forbidden)
                 events, at = incoming.hop(heads, before[trees], forbidden, limit, self.mode == "recent", self._rng)
                 rows[edge_type].append(known[source].add(trees[at], incoming.sources[events]))
                 columns[edge_type].append(frontier[target] + at)
@@ -184,6 +215,20 @@ class _Numbering:
     def span(self, start: int, end: int) -> tuple[IntArray, IntArray]:
         """Trees and nodes of the local numbers start:end."""
         return self._keys[start:end] // self._num_nodes, self._keys[start:end] % self._num_nodes
+
+
+def _one_type(output: HeteroSamplerOutput) -> SamplerOutput:
+    """The only node type and the only edge type of it."""
+    return SamplerOutput(
+        node=output.node[NODE],
+        row=output.row[_LINKED],
+        col=output.col[_LINKED],
+        edge=output.edge[_LINKED],
+        batch=output.batch[NODE],
+        num_sampled_nodes=output.num_sampled_nodes[NODE],
+        num_sampled_edges=output.num_sampled_edges[_LINKED],
+        metadata=output.metadata,
+    )
 
 
 def _flat(parts: list[IntArray]) -> Tensor:

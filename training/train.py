@@ -1,4 +1,4 @@
-"""Fits GraphSAGE on a log, with early stopping on the window after it.
+"""Fits GraphSAGE on a log, with early stopping on the window after it, and goes on where it was interrupted.
 
 Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend` fits its weight among the
 other terms.
@@ -6,17 +6,20 @@ other terms.
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.baskets import Baskets
+from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from training.config import SageConfig
 from training.descent import Descent
 from training.evaluate import Scorer, Window, evaluate
-from training.histories import EventLog, Histories, IntArray, Moment
+from training.histories import EventLog, Histories, Moment
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
@@ -39,19 +42,22 @@ def fit_sage(
     seed: int,
     validation: Window | None = None,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> SageTerm:
     """Fit on `log`; equal seeds give equal weights for one number of torch threads.
 
     With a `validation` window the averaged weights of the best look at it win and the fit stops after
-    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. Raises `ValueError` where no
-    basket has a past to learn from.
+    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
+    kept in that file every `evaluate_every` steps, a fit that finds the file goes on from it to the same weights as if
+    it had never stopped, and the finished fit removes it. Raises `ValueError` where no basket has a past to learn from,
+    and where the file is of another fit.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
     baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=seed)
     if not len(baskets):
         raise ValueError("no basket with a past: every user has events at one time only")
-    rng = np.random.default_rng(seed)
+    window = validation.sample(MAX_VALIDATION_USERS, seed=seed) if validation is not None and len(validation) else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GraphSAGE(log.num_items, features.size(1), config)
@@ -66,40 +72,78 @@ def fit_sage(
         counts,
         config=config,
         learning_rate=config.learning_rate,
-        rng=rng,
+        rng=np.random.default_rng(seed),
     )
-    window = validation.sample(MAX_VALIDATION_USERS, seed=seed) if validation is not None and len(validation) else None
-    best, best_ndcg, best_step, looks = copy.deepcopy(model), -1.0, 0, 0
-    losses: list[float] = []
-    for chosen in _endless(descent, baskets):
-        losses.append(descent.step(baskets, chosen))
-        done = descent.steps >= config.max_steps
-        if descent.steps % config.evaluate_every and not done:
-            continue
+    fit = _Fit(descent)
+    if checkpoint is not None:
+        mark = fingerprint(log, features, window, config=config, seed=seed)
+        found = load_checkpoint(checkpoint, fingerprint=mark)
+        if found is not None:
+            fit.restore(found)
+            logger.info("goes on from step %d of %s", descent.steps, checkpoint)
+    while not fit.done:
+        losses = [descent.step(baskets, descent.next_batch(baskets)) for _ in range(fit.steps_to_look)]
         line = f"step {descent.steps} loss {np.mean(losses):.3f}"
-        losses.clear()
         if window is not None:
             with torch.no_grad():
                 scorer = _scorer(descent.average, features, graph, config.last_items)
                 ndcg = evaluate(scorer, window, cutoffs=(TOP,)).metrics()[f"ndcg@{TOP}"]
             line += f" ndcg@{TOP} {ndcg:.4f}"
-            looks += 1
-            if ndcg > best_ndcg:
-                best, best_ndcg, best_step, looks = copy.deepcopy(descent.average), ndcg, descent.steps, 0
+            fit.look(ndcg)
         logger.info(line)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, fit.state(), fingerprint=mark)
         if progress is not None:
             progress(line, descent.steps / config.max_steps)
-        if done or looks >= config.patience:
-            break
-    if window is None:
-        best, best_step = descent.average, descent.steps
+    best, best_step = (descent.average, descent.steps) if window is None else (fit.best, fit.best_step)
     best.without_events(unsold)
-    return SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step)
+    term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return term
 
 
-def _endless(descent: Descent, baskets: Baskets) -> Iterator[IntArray]:
-    while True:
-        yield from descent.batches(baskets, np.arange(len(baskets)))
+class _Fit:
+    """Where a fit stands: the descent, and the best look so far."""
+
+    def __init__(self, descent: Descent) -> None:
+        self.descent = descent
+        self.best = copy.deepcopy(descent.model)
+        self.best_ndcg = -1.0
+        self.best_step = 0
+        self.looks = 0  # since the best
+
+    @property
+    def done(self) -> bool:
+        config = self.descent.config
+        return self.descent.steps >= config.max_steps or self.looks >= config.patience
+
+    @property
+    def steps_to_look(self) -> int:
+        """Looks are at the multiples of `evaluate_every`, and after the last step."""
+        config, steps = self.descent.config, self.descent.steps
+        return min(config.evaluate_every - steps % config.evaluate_every, config.max_steps - steps)
+
+    def look(self, ndcg: float) -> None:
+        self.looks += 1
+        if ndcg > self.best_ndcg:
+            self.best, self.best_ndcg = copy.deepcopy(self.descent.average), ndcg
+            self.best_step, self.looks = self.descent.steps, 0
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        return {
+            "descent": self.descent.state(),
+            "best": self.best.state_dict(),
+            "best_ndcg": float(self.best_ndcg),
+            "best_step": self.best_step,
+            "looks": self.looks,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.descent.restore(state["descent"])
+        self.best.load_state_dict(state["best"])
+        self.best_ndcg, self.best_step, self.looks = state["best_ndcg"], state["best_step"], state["looks"]
 
 
 def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int) -> Scorer:

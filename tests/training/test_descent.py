@@ -79,6 +79,25 @@ def test_what_the_shopper_had_is_a_negative_only_with_repeats(repeats):
     assert moved.all() if repeats else not moved.any()
 
 
+def test_only_the_softmax_takes_log_q_off():
+    """Items drawn in every step have log Q of zero, rarer ones less: the correction lifts these."""
+    for loss in ("softmax", "bce", "bpr"):
+        descent, _ = make_descent(loss=loss, negatives=4)
+        bias = descent._bias(np.arange(LOG.num_items)).detach()
+        if loss == "softmax":
+            assert torch.equal(bias, -descent.negatives.log_inclusion())
+            assert (bias > 0.1).all()
+        else:
+            assert not bias.any()
+
+
+def test_passes_hold_every_basket_once_and_differ():
+    descent, baskets = make_descent()
+    first, second = (np.concatenate([descent.next_batch(baskets) for _ in range(5)]) for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(len(baskets)))
+    assert first.tolist() != second.tolist()
+
+
 def test_the_average_follows_the_weights():
     descent, baskets = make_descent(weight_average=0.9)
     for chosen in descent.batches(baskets, np.arange(len(baskets))):

@@ -12,8 +12,8 @@ from graphstore.catalogue import Catalogue
 from graphstore.graph import INTERACTS, time_masks
 from graphstore.snapshot_files import Snapshot
 from tests.training.checkerboard import checkerboard
-from training.loaders import bipartite_data, get_data_loaders
-from training.sampler import INTERACTED_BY
+from training.loaders import bipartite_data, get_data_loaders, homogeneous_data
+from training.sampled import INTERACTED_BY
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def snapshot() -> Snapshot:
     edges = graph[INTERACTS]
     edges.edge_index = torch.from_numpy(np.stack([log.users, log.items]))
     edges.edge_time = torch.from_numpy(log.times)
+    edges.edge_weight = torch.from_numpy(log.weights)
     edges.y = torch.arange(len(log), dtype=torch.float32)
     edges.train_mask, edges.val_mask, edges.test_mask = time_masks(edges.edge_time)
     return Snapshot(
@@ -89,3 +90,52 @@ def test_binary_negatives_are_labelled_zero(snapshot):
 def test_features_follow_their_items(snapshot):
     batch = next(iter(get_data_loaders(snapshot, 16, [5, 5], False)[2]))
     assert torch.equal(batch["item"].x, snapshot.graph["item"].x[batch["item"].n_id])
+
+
+def test_the_homogeneous_view_has_users_first_and_both_directions(snapshot):
+    data = homogeneous_data(snapshot)
+    assert data.validate()
+    events, n = snapshot.events, snapshot.num_events
+    assert (data.num_nodes, data.num_users) == (snapshot.num_users + snapshot.num_items, snapshot.num_users)
+    assert torch.equal(data.edge_index[0, :n], events.edge_index[0])
+    assert torch.equal(data.edge_index[1, :n] - snapshot.num_users, events.edge_index[1])
+    assert torch.equal(data.edge_index[:, n:], data.edge_index[:, :n].flip(0))
+    for name in ("edge_time", "edge_weight"):
+        assert torch.equal(data[name], events[name].repeat(2))
+
+
+@pytest.mark.parametrize("mode", ["uniform", "recent"])
+def test_loaders_of_the_homogeneous_view_give_each_event_once_with_its_own_past(snapshot, mode):
+    events = snapshot.events
+    loaders = get_data_loaders(snapshot, 16, [5, 5], True, mode=mode, homogeneous=True)
+    for loader, mask in zip(loaders, (events.train_mask, events.val_mask, events.test_mask), strict=True):
+        labels, pairs = [], []
+        for batch in loader:
+            labels.append(batch.edge_label)
+            pairs.append(batch.n_id[batch.edge_label_index])
+            assert batch.edge_weight.shape == batch.edge_time.shape
+            tree = batch.batch[batch.edge_index[1]]
+            assert len(tree) or batch.edge_label_time.max() < 86_400_000
+            assert (batch.edge_time < batch.edge_label_time[tree]).all()
+        order = torch.cat(labels).argsort()
+        assert torch.cat(labels)[order].tolist() == events.y[mask].tolist()
+        found = torch.cat(pairs, dim=1)[:, order] - torch.tensor([[0], [snapshot.num_users]])
+        assert torch.equal(found, events.edge_index[:, mask])
+
+
+def test_half_a_negative_is_refused(snapshot):
+    with pytest.raises(ValueError, match="whole number"):
+        get_data_loaders(snapshot, 16, [5], False, negatives=NegativeSampling("binary", 1.5), homogeneous=True)
+
+
+@pytest.mark.parametrize("mode", ["binary", "triplet"])
+def test_negatives_of_the_homogeneous_view_join_users_with_items(snapshot, mode):
+    loader = get_data_loaders(snapshot, 16, [5], False, negatives=NegativeSampling(mode, 2), homogeneous=True)[0]
+    for batch in loader:
+        if mode == "binary":
+            first, second = batch.n_id[batch.edge_label_index]
+            assert len(first) == 3 * int(batch.edge_label.sum())
+        else:
+            first, second = batch.n_id[batch.src_index], batch.n_id[batch.dst_neg_index]
+        assert (first < snapshot.num_users).all()
+        assert (second >= snapshot.num_users).all()

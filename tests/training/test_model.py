@@ -66,7 +66,11 @@ def test_the_score_is_a_cosine_over_the_temperature(model):
     assert score.abs().max() <= 10.0001
 
 
-def test_every_weight_has_a_gradient(model):
+@pytest.mark.parametrize("aggregation", ["mean", "max", "lstm"])
+@pytest.mark.parametrize("decoder", ["cosine", "dot", "mlp"])
+def test_every_weight_has_a_gradient(aggregation, decoder):
+    torch.manual_seed(0)
+    model = GraphSAGE(12, 5, CONFIG.model_copy(update={"aggregation": aggregation, "decoder": decoder}))
     items = model.encode_items(FEATURES, GRAPH)
     users = model.encode_users(items, profiles([[(4, 10, 3), (7, 20, 3)]]))
     F.cross_entropy(model.score(users, items, model.item_bias), torch.tensor([3])).backward()

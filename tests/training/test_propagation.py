@@ -43,6 +43,15 @@ def test_the_gradient_is_the_product_with_the_transpose():
     assert torch.allclose(x.grad, full.T @ weight)
 
 
+def test_transposes_of_the_same_places_agree_with_dense_ones():
+    graph = BipartiteGraph.from_log(make_log(ROWS, num_users=3, num_items=4))
+    for matrix in (graph.items_of_users, graph.users_of_items):
+        other = matrix.with_weights(torch.arange(1.0, len(graph) + 1))
+        for one in (matrix, other, other.transposed.with_weights(torch.arange(5.0, len(graph) + 5))):
+            assert torch.equal(dense(one.transposed), dense(one).T)
+            assert torch.equal(dense(one.transposed.transposed), dense(one))
+
+
 def test_pairs_are_found_and_left_out():
     graph = BipartiteGraph.from_log(make_log(ROWS, num_users=3, num_items=4))
     found = graph.find(np.array([2, 1, 0, 2]), np.array([2, 0, 1, 3]))

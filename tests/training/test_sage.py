@@ -1,6 +1,7 @@
 """The term: scores, its state, and updates that warm-start."""
 
 import io
+import json
 import logging
 
 import numpy as np
@@ -12,6 +13,8 @@ from training.baskets import Baskets
 from training.config import SageConfig
 from training.descent import Descent
 from training.histories import EventLog, Histories, IntArray
+from training.profiles import Profiles
+from training.propagation import BipartiteGraph
 from training.sage import SageTerm, joined
 from training.terms import Term
 from training.train import fit_sage
@@ -63,7 +66,7 @@ def test_scores_of_a_batch_are_those_of_each_shopper(term):
 
 def test_scores_are_those_of_the_model(term):
     vectors = term.user_vectors(LOG.histories(np.arange(5)))
-    expected = vectors @ term.item_embeddings.T / term.model.log_temperature.exp() + term.model.item_bias
+    expected = vectors @ term.item_embeddings.T / term.model.decoder.log_temperature.exp() + term.model.item_bias
     assert torch.allclose(term.score(LOG.histories(np.arange(5)), as_of=NOW)[:, :, 0], expected, atol=1e-5)
 
 
@@ -95,6 +98,38 @@ def test_the_state_comes_back_without_pickle(term):
     histories = LOG.histories(np.arange(5))
     assert torch.equal(again.score(histories, as_of=NOW), term.score(histories, as_of=NOW))
     assert (again.config, again.seed, again.steps, again.updates) == (term.config, term.seed, term.steps, term.updates)
+
+
+def test_states_of_before_there_were_decoders_come_back(term):
+    state = term.state()
+    state["model.log_temperature"] = state.pop("model.decoder.log_temperature")
+    settings = json.loads(state["settings"].numpy().tobytes())
+    config = json.loads(settings["config"])
+    for name in ("aggregation", "decoder", "neighbours"):
+        del config[name]
+    settings["config"] = json.dumps(config)
+    state["settings"] = torch.frombuffer(bytearray(json.dumps(settings).encode()), dtype=torch.uint8)
+    again = SageTerm.from_state(state)
+    histories = LOG.histories(np.arange(5))
+    assert torch.equal(again.score(histories, as_of=NOW), term.score(histories, as_of=NOW))
+
+
+@pytest.mark.parametrize("settings", [{"decoder": "dot"}, {"decoder": "mlp", "aggregation": "max"}])
+def test_other_decoders_come_back_score_as_the_model_and_have_unit_embeddings(settings):
+    config = CONFIG.model_copy(update={"max_steps": 5, **settings})
+    term = fit_sage(LOG, FEATURES, config=config, seed=0)
+    again = SageTerm.from_state(term.state())
+    histories = LOG.histories(np.arange(5))
+    scores = term.score(histories, as_of=NOW)
+    assert torch.equal(again.score(histories, as_of=NOW), scores)
+    assert torch.allclose(term.item_embeddings.norm(dim=1), torch.ones(LOG.num_items), atol=1e-5)
+    with torch.no_grad():
+        items = term.model.encode_items(FEATURES, BipartiteGraph.from_log(LOG))
+        profiles = Profiles.from_histories(histories, last=config.last_items, num_items=LOG.num_items)
+        expected = term.model.score(term.model.encode_users(items, profiles), items, term.model.item_bias)
+    assert torch.allclose(scores[:, :, 0], expected, atol=1e-5)
+    term.update(later_events(24, num_items=25, colour=1))
+    assert term.score(histories, as_of=NOW).shape == (5, 25, 1)
 
 
 def test_a_loaded_term_says_what_an_update_needs(term):

@@ -11,7 +11,8 @@ from torch_geometric.nn import SAGEConv
 from torch_geometric.sampler import EdgeSamplerInput, NodeSamplerInput
 
 from graphstore.graph import INTERACTS
-from training.sampler import INTERACTED_BY, TemporalNeighborSampler
+from training.sampled import INTERACTED_BY
+from training.sampler import TemporalNeighborSampler
 
 NUM_USERS, NUM_ITEMS, NUM_EVENTS = 12, 15, 150
 

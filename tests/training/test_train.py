@@ -27,9 +27,21 @@ def share_of_own_colour(term: SageTerm, log: EventLog) -> float:
     return float(np.mean(scores.argmax(dim=1).numpy() % 2 == users % 2))
 
 
-@pytest.mark.parametrize("loss", ["softmax", "bce", "bpr"])
-def test_the_best_new_item_is_of_the_own_colour(loss):
-    config = CONFIG.model_copy(update={"repeats": False, "loss": loss})
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "softmax"},
+        {"loss": "bce"},
+        {"loss": "bpr"},
+        {"aggregation": "max"},
+        {"aggregation": "lstm"},
+        {"decoder": "dot"},
+        {"decoder": "mlp"},
+    ],
+    ids=lambda settings: next(iter(settings.values())),
+)
+def test_the_best_new_item_is_of_the_own_colour(settings):
+    config = CONFIG.model_copy(update={"repeats": False, **settings})
     assert share_of_own_colour(fit_sage(LOG, NO_FEATURES, config=config, seed=0), LOG) == 1.0
 
 

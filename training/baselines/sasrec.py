@@ -175,7 +175,7 @@ class SasrecTrainer:
         weights = self.model.items.weight
         if self.model.num_items <= FULL_SOFTMAX_ITEMS:
             return F.cross_entropy(hidden @ weights[: self.model.num_items].T, targets)
-        drawn = self.negatives.draw(self.rng)
+        drawn = torch.from_numpy(self.negatives.draw(self.rng))
         against = hidden @ weights[drawn].T - self.log_inclusion[drawn]
         against = against.masked_fill(targets[:, None] == drawn, -torch.inf)
         own = (hidden * weights[targets]).sum(dim=1) - self.log_inclusion[targets]

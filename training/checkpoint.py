@@ -1,0 +1,66 @@
+"""A fit that is interrupted goes on: its whole state in one file, and a fingerprint of what it is a fit of.
+
+Arrives: the state of a fit between two steps. Leaves: a file, and from it the state again. Next: `training.train`.
+
+The file is written to a temporary name and renamed, so whoever reads it reads a whole one, and it holds tensors and
+plain values only: `torch.load` with `weights_only=True`. It holds no events, but the order of baskets; still it is as
+short-lived as the fit: `training.train` removes it at the end.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.config import SageConfig
+from training.evaluate import Window
+from training.histories import EventLog
+
+FORMAT = 1
+"""Raised when the state has other parts: an older file is then refused instead of misread."""
+
+
+def fingerprint(log: EventLog, features: Tensor, window: Window | None, *, config: SageConfig, seed: int) -> str:
+    """SHA-256 of everything that decides what a fit becomes, but the number of threads."""
+    total = hashlib.sha256(f"{FORMAT} {seed} {config.model_dump_json()} {log.num_users} {log.num_items}".encode())
+    for array in _arrays(log, features, window):
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def _arrays(log: EventLog, features: Tensor, window: Window | None) -> Iterable[npt.NDArray[Any]]:
+    yield from (log.users, log.items, log.times, log.types, log.weights, features.numpy())
+    if window is not None:
+        past = window.histories
+        yield from (window.users, past.offsets, past.items, past.times, past.types, window.offsets, window.targets)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> None:
+    """Write `state` (tensors and plain values) in the place of an older one; the directory must exist."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save({"fingerprint": fingerprint, "state": state}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
+    """The state in the file, None where there is none; raises `ValueError` on that of another fit."""
+    if not path.exists():
+        return None
+    saved = torch.load(path, weights_only=True)
+    if saved["fingerprint"] != fingerprint:
+        raise ValueError(
+            f"{path} is of another fit: other events, features, settings, seed or validation window; "
+            "remove it to start anew"
+        )
+    state: dict[str, Any] = saved["state"]
+    return state
