@@ -17,6 +17,7 @@ from training.evaluate import BLOCK_CELLS, Scorer, top_k
 from training.features import ItemEncoder
 from training.filter_bank import FilterBank
 from training.histories import Histories, IntArray, Moment
+from training.retrieval import best_items
 from training.sage import SageTerm
 from training.terms import Term
 from training.trend import Trend
@@ -123,16 +124,24 @@ class Recommender:
     def similar(self, k: int) -> tuple[IntArray, FloatArray]:
         """The k items nearest to each item [num_items, k], by the cosine of GraphSAGE's embeddings if the model has
         it, else by the positive weights of the linear filter; −1 and −inf where there are fewer."""
+        sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
+        if sage is not None:
+            itself = np.arange(self.num_items + 1)
+            return best_items(
+                sage.item_embeddings,
+                sage.item_embeddings,
+                k=k,
+                bias=torch.where(torch.from_numpy(self.available), 0.0, -torch.inf),
+                seen_offsets=itself,
+                seen_items=itself[:-1],
+            )
+        linear = next((term for term in self.terms if isinstance(term, FilterBank)), None)
         step = max(1, BLOCK_CELLS // max(self.num_items, 1))
         missing = torch.from_numpy(~self.available)
-        sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
-        linear = next((term for term in self.terms if isinstance(term, FilterBank)), None)
         parts = []
         for first in range(0, self.num_items, step):
             last = min(first + step, self.num_items)
-            if sage is not None:
-                nearness = sage.item_embeddings[first:last] @ sage.item_embeddings.T
-            elif linear is not None:
+            if linear is not None:
                 nearness = linear.relations(first, last)
                 nearness = nearness.masked_fill(nearness <= 0, -torch.inf)
             else:

@@ -33,9 +33,9 @@ def test_it_is_the_regression_of_each_item_on_the_others():
 
 
 @pytest.mark.parametrize("half_life", [inf, 2.0 * DAY_MS])
-@pytest.mark.parametrize("max_items", [10_000, 8])
-def test_updates_come_to_the_same_as_one_fit(half_life, max_items):
-    settings = FilterSettings(gram_half_life_ms=half_life, max_items=max_items)
+@pytest.mark.parametrize(("max_items", "neighbours"), [(10_000, 100), (8, 100), (8, 3)])
+def test_updates_come_to_the_same_as_one_fit(half_life, max_items, neighbours):
+    settings = FilterSettings(gram_half_life_ms=half_life, max_items=max_items, neighbours=neighbours)
     whole = LinearFilter.fit(LOG, settings)
     term = LinearFilter.fit(LOG.between(end=2 * DAY_MS), settings)
     term.update(LOG.between(2 * DAY_MS, 4 * DAY_MS))
@@ -46,6 +46,25 @@ def test_updates_come_to_the_same_as_one_fit(half_life, max_items):
     loaded.remember(half)
     loaded.update(LOG.between(start=2 * DAY_MS))
     assert abs(dense(loaded) - dense(whole)).max() < 1e-4
+
+
+def test_beyond_the_dense_size_it_is_the_same_regression_where_all_are_neighbours():
+    beyond = dense(LinearFilter.fit(LOG, FilterSettings(max_items=8)))
+    torch.testing.assert_close(beyond, dense(LinearFilter.fit(LOG)), atol=1e-5, rtol=1e-4)
+    assert (beyond.diagonal() == 0).all()
+    rarest = int(np.bincount(LOG.items).argmin())
+    assert beyond[rarest].any()
+    assert beyond[:, rarest].any()
+
+
+def test_an_update_may_lead_beyond_the_dense_size():
+    settings = FilterSettings(max_items=LOG.num_items)
+    term = LinearFilter.fit(LOG.between(end=3 * DAY_MS), settings)
+    grown = replace(LOG.between(start=3 * DAY_MS), num_items=LOG.num_items + 1)
+    term.update(grown)
+    whole = LinearFilter.fit(replace(LOG, num_items=LOG.num_items + 1), settings)
+    assert term.num_items == LOG.num_items + 1
+    torch.testing.assert_close(dense(term), dense(whole))
 
 
 def test_new_items_come_last():
@@ -92,3 +111,12 @@ def test_the_state_brings_it_back():
     assert torch.equal(dense(again), dense(term))
     with pytest.raises(RuntimeError, match="remember"):
         again.update(LOG)
+
+
+def test_a_state_from_before_there_were_neighbourhoods_brings_it_back():
+    term = LinearFilter.fit(LOG, FilterSettings(row_weights=4, max_items=9))
+    state = term.state()
+    state["settings"] = state["settings"][:6]
+    again = LinearFilter.from_state(state)
+    assert again.settings == term.settings
+    assert torch.equal(dense(again), dense(term))
