@@ -3,7 +3,9 @@
 Arrives: an `EvaluationSplit`. Leaves: a filter bank, blends of any terms. Next: `training.model_search`.
 
 A likelihood fitted on some users and judged on others cannot be bought by more weights, and a window of a hundred users
-carries few of them: so the memories of the bank and the penalty on the weights are chosen, too.
+carries few of them: so the memories of the bank and the penalty on the weights are chosen, too. A second fit on each
+user's best hundred or three hundred items alone, nearer to what a list shows, ranked no better than the whole catalogue
+once GraphSAGE and content stood in the sum.
 """
 
 from collections.abc import Sequence
@@ -13,10 +15,12 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from graphstore.tables import HOUR_MS
 from training.blend import Blend, BlendSettings, fit_blend, fitting_part
 from training.candidate import Candidate
+from training.content import Content
 from training.evaluate import METRIC, Window, evaluate
 from training.filter_bank import HALF_LIVES, FilterBank
 from training.histories import EventLog
@@ -26,17 +30,24 @@ from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
 from training.trend import Trend
 
+FloatArray = npt.NDArray[np.float64]
+
 REGULARISATIONS = (2.0, 6.0, 20.0, 60.0)
-MEMORIES = (HALF_LIVES, (5.0,), (50.0,), (inf,))
-"""Half-lives of the bank: all at once, or a single one where the window is too small for so many weights."""
+MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
+"""Half-lives of the bank: a single one where the window is too small for the weights of all at once."""
 
 DRIFT_SPAN_SHARE = 8.0
 """Half-life of a second filter's Gram matrix, as a divisor of the time that the past spans."""
 
-TREND_SPAN_SHARES = ((4.0, 16.0), (16.0,))
+TREND_SPAN_SHARES = ((16.0,), (4.0, 16.0))
 """Fewer half-lives than the trend's own, as divisors of the time that the past spans; infinity beside them."""
 
+CONTENT_MEMORIES = ((20.0,), (5.0, inf))
+"""Half-lives of content's profile; or no content at all."""
+
 L2 = (0.1, 0.02, 0.005, 0.001)
+"""From the tightest blend to the loosest."""
+
 FIRST_L2 = 0.005
 
 
@@ -46,14 +57,14 @@ class BlendSearch:
 
     split: EvaluationSplit
     window: Window
-    others: list[Trend | PersonalRepeat]
+    others: list[Trend | PersonalRepeat | Content]
     """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
-        others: list[Trend | PersonalRepeat] = [Trend.fit(split.past, None if split.timed else (inf,))]
+        others: list[Trend | PersonalRepeat | Content] = [Trend.fit(split.past, None if split.timed else (inf,))]
         if split.test.repeats:
             others.append(PersonalRepeat.fit(split.past))
         return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
@@ -63,10 +74,9 @@ class BlendSearch:
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
         memories = MEMORIES if self.split.timed else ((inf,),)
-        scores = [self._with_bank([one], memories[0]) for one in variants]
-        chosen = variants[int(np.argmax(scores))]
-        scores = [max(scores), *(self._with_bank([chosen], lives) for lives in memories[1:])]
-        half_lives = memories[int(np.argmax(scores))]
+        chosen = variants[int(np.argmax([self._with_bank([one], memories[-1]).mean() for one in variants]))]
+        scores = [self._with_bank([chosen], lives) for lives in memories]
+        best = simplest(scores)
         filters = [chosen]
         if self.split.timed:
             settings = FilterSettings(
@@ -74,9 +84,9 @@ class BlendSearch:
                 gram_half_life_ms=self.split.past.span_hours * HOUR_MS / DRIFT_SPAN_SHARE,
             )
             drifting = LinearFilter.fit(self.split.past, settings)
-            if self._with_bank([chosen, drifting], half_lives) > max(scores):
+            if simplest([scores[best], self._with_bank([chosen, drifting], memories[best])]):
                 filters.append(drifting)
-        return FilterBank(filters, half_lives)
+        return FilterBank(filters, memories[best])
 
     def with_best_trend(self, bank: FilterBank) -> Self:
         """The same search with as many half-lives of the trend as the window can weigh."""
@@ -84,15 +94,24 @@ class BlendSearch:
             return self
         hours = self.split.past.span_hours
         fewer = [(*(hours / share for share in shares), inf) for shares in TREND_SPAN_SHARES]
-        variants = [self] + [
-            replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in fewer
-        ]
-        return max(variants, key=lambda one: float(one.out_of_fold([bank, *one.others], FIRST_L2).mean()))
+        variants = [replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in fewer]
+        return self._simplest_of([*variants, self], bank)
 
-    def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> float:
-        return float(self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2).mean())
+    def with_best_content(self, bank: FilterBank, features: Tensor) -> Self:
+        """The same search with content among the other terms, where it ranks better; `features` [num_items, width]."""
+        if Content.of(features).is_silent:
+            return self
+        memories = CONTENT_MEMORIES if self.split.timed else ((inf,),)
+        variants = [self] + [replace(self, others=[*self.others, Content.of(features, lives)]) for lives in memories]
+        return self._simplest_of(variants, bank)
 
-    def out_of_fold(self, terms: Sequence[Term], l2: float) -> npt.NDArray[np.float64]:
+    def _simplest_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
+        return variants[simplest([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
+
+    def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> FloatArray:
+        return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
+
+    def out_of_fold(self, terms: Sequence[Term], l2: float) -> FloatArray:
         """NDCG@20 [U] of each user of the window under a blend that was fitted on the other half of the users."""
         halves = np.random.default_rng(self.seed).permutation(len(self.window)) % 2
         ndcg = np.zeros(len(self.window))
@@ -106,10 +125,10 @@ class BlendSearch:
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
         """For shoppers with a past and for those without, each by its own users."""
         stranger = self.window.lengths() == 0
-        found = {l2: self.out_of_fold(terms, l2) for l2 in L2}
+        found = [self.out_of_fold(terms, l2) for l2 in L2]
 
         def best(users: npt.NDArray[np.bool_]) -> float:
-            return max(L2, key=lambda l2: float(found[l2][users].mean())) if users.any() else FIRST_L2
+            return L2[simplest([ndcg[users] for ndcg in found])] if users.any() else FIRST_L2
 
         return BlendSettings(l2=best(~stranger), unknown_l2=best(stranger))
 
@@ -123,4 +142,20 @@ class BlendSearch:
 
     def others_again(self, log: EventLog) -> list[Term]:
         """The closed-form terms beside the filters, their half-lives kept, on more events."""
-        return [type(term).fit(log, term.half_lives_hours) for term in self.others]
+        return [
+            term if isinstance(term, Content) else type(term).fit(log, term.half_lives_hours) for term in self.others
+        ]
+
+
+def simplest(scores: Sequence[FloatArray]) -> int:
+    """The place of the first of some variants, each with a score a user [U], that is as good as the best one.
+
+    As good: within one standard error of the users' differences (Breiman et al., "Classification and regression
+    trees", 1984, section 3.4.3). Variants stand from the simplest to the richest: a window of a hundred users would
+    else choose the richest by luck, and one of a thousand has errors so small that the best wins.
+    """
+    if not len(scores) or not len(scores[0]):
+        raise ValueError("no variant, or scores of nobody")
+    best = scores[int(np.argmax([score.mean() for score in scores]))]
+    behind = [best - score for score in scores]
+    return next(place for place, gap in enumerate(behind) if gap.mean() <= gap.std() / len(gap) ** 0.5)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from training.blend import Blend
+from training.content import Content
 from training.features import ItemEncoder
 from training.filter_bank import FilterBank
 from training.recommender import Recommender
@@ -26,7 +27,7 @@ from training.sage import SageTerm
 from training.terms import Term
 from training.trend import Trend
 
-TERMS: dict[str, type[Term]] = {term.name: term for term in (FilterBank, Trend, PersonalRepeat, SageTerm)}
+TERMS: dict[str, type[Term]] = {term.name: term for term in (FilterBank, Trend, PersonalRepeat, Content, SageTerm)}
 """Every term that a bundle may hold, by the name of its file."""
 
 CHECKSUMS = "checksums.json"

@@ -4,6 +4,7 @@ Arrives: a `Dataset` and its `Split`, or the champion's terms. Leaves: a scorer 
 everything. Next: `training.run` judges, publishes or drops it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from training.blend import Blend, fit_blend, fitting_part
 from training.config import TrainingConfig
+from training.content import Content
 from training.dataset import Dataset, Split
 from training.evaluate import Window
 from training.filter_bank import FilterBank
@@ -48,14 +50,18 @@ class Candidate:
         seed: int,
         progress: Progress,
     ) -> Self:
-        """Terms fitted on `past`, the blend on the validation `window` after it; with `features`, GraphSAGE among them.
+        """Terms fitted on `past`, the blend on the validation `window` after it.
 
-        `filters` were fitted on the same past while the baselines were tuned.
+        With `features` content and GraphSAGE are among them. `filters` were fitted on the same past while the
+        baselines were tuned.
         """
         terms: list[Term] = [filters, Trend.fit(past)]
         if repeats:
             terms.append(PersonalRepeat.fit(past))
         if features is not None:
+            content = Content.of(features)
+            if not content.is_silent:
+                terms.append(content)
             sage = fit_sage(
                 past,
                 features,
@@ -67,9 +73,9 @@ class Candidate:
             terms.append(sage)
         return cls(terms, _blend(terms, window, config=config, seed=seed))
 
-    def without_sage(self, window: Window, *, config: TrainingConfig, seed: int) -> Self:
-        """The closed-form terms of this candidate with a blend of their own, before either has moved forward."""
-        terms = [term for term in self.terms if not isinstance(term, SageTerm)]
+    def narrowed(self, names: Collection[str], window: Window, *, config: TrainingConfig, seed: int) -> Self:
+        """The terms of these names with a blend of their own, before either has moved forward."""
+        terms = [term for term in self.terms if term.name in names]
         return type(self)(terms, _blend(terms, window, config=config, seed=seed))
 
     @classmethod
@@ -107,6 +113,8 @@ class Candidate:
             if isinstance(term, FilterBank) and not term.remembers:
                 term.remember(past)
             term.update(events)
+            if isinstance(term, Content) and features is not None:
+                term.describe(features)
 
 
 def _blend(

@@ -31,6 +31,9 @@ MAX_PRICE_DEVIATION = 3.0
 
 WHOLE_CATALOGUE = ""
 
+NUMBER_COLUMNS = 5
+"""The last columns of a row: relative price, and a flag for each of four things that may be missing."""
+
 
 @dataclass(frozen=True)
 class ItemEncoder:
@@ -65,7 +68,7 @@ class ItemEncoder:
 
     @property
     def width(self) -> int:
-        return self.text.components.size(0) + self.category_dim + self.brand_dim + 5
+        return self.text.components.size(0) + self.category_dim + self.brand_dim + NUMBER_COLUMNS
 
     def transform(self, catalogue: Catalogue) -> Tensor:
         """Features [num_items, width] float32, a row depending on its item alone."""

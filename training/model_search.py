@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.blend_search import BlendSearch
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
+from training.content import Content
 from training.evaluate import METRIC, Scorer, evaluate
 from training.filter_bank import FilterBank
 from training.histories import Histories, Moment
@@ -27,14 +29,21 @@ from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
 from training.train import Progress, fit_sage
 
-RATINGS = {"last_items": 20, "half_lives_ranks": (1.0, 6.0, 30.0), "learning_rate": 1e-2}
-BROWSING = {"last_items": 100, "half_lives_ranks": (1.0, 5.0, 20.0, 100.0), "learning_rate": 1e-2}
-BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 5e-3}
+CHOICES = {
+    "last_items": 100,
+    "half_lives_ranks": (1.0, 6.0, 30.0, inf),
+    "learning_rate": 1e-2,
+    "weight_decay": 1e-2,
+    "ties": "random",
+}
+"""One item after the other; events of one instant are choices whose order the clock was too coarse for."""
+BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 3e-3}
+"""Many items at once, in long histories."""
 WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
 """What data without an order have: the whole history, all of it alike."""
-SAGE_SHAPES: tuple[dict[str, Any], ...] = (RATINGS, BROWSING, BASKETS)
-MAX_STEPS = 1_500
-"""More than the longest fit has taken before it stopped by itself."""
+SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS)
+PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
+"""The NDCG of a small window goes up and down on its way up."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def fit_best(
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
-    search = search.with_best_trend(bank)
+    search = search.with_best_trend(bank).with_best_content(bank, width)
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
@@ -93,7 +102,12 @@ def fit_best(
         "regularisation": bank.filters[0].settings.regularisation,
         "drifting_filter": len(bank.filters) > 1,
         "profile_half_lives": bank.half_lives,
-        "sage": sage.config.model_dump(include={"last_items", "half_lives_ranks", "learning_rate", "max_steps"}),
+        "terms": {
+            term.name: term.half_lives if isinstance(term, Content) else term.half_lives_hours for term in search.others
+        },
+        "sage": sage.config.model_dump(
+            include={"last_items", "half_lives_ranks", "learning_rate", "ties", "max_steps"}
+        ),
         "l2": held.l2,
         "l2_of_strangers": held.unknown_l2,
         "weights": dict(zip(blend.feature_names, blend.warm, strict=True)),
@@ -107,22 +121,24 @@ def _best_sage(
 ) -> SageTerm:
     """The shape that ranks the validation window best by itself."""
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
+    known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
+    window = split.validation.picked(known) if len(known) else split.validation
     best: SageTerm | None = None
     best_ndcg = -1.0
     for place, shape in enumerate(shapes):
         first = 0.2 + 0.5 * place / len(shapes)
-        tried = config.model_copy(update={**shape, "repeats": split.test.repeats, "max_steps": MAX_STEPS})
+        tried = config.model_copy(update={**shape, **PATIENT, "repeats": split.test.repeats})
         term = fit_sage(
             split.past,
             features,
             config=tried,
             seed=seed,
-            validation=split.validation,
+            validation=window,
             progress=lambda line, share, first=first: progress(  # type: ignore[misc]
                 f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
             ),
         )
-        ndcg = evaluate(_alone(term), split.validation.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
+        ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
         if ndcg > best_ndcg:
             best, best_ndcg = term, ndcg
     assert best is not None

@@ -106,7 +106,8 @@ def full_trial(
             notes.append("the champion has seen the test window: the comparison favours it")
         else:
             # It shares its terms with the candidate, which move forward once for both.
-            opponent = candidate.without_sage(validation, config=config, seed=seed)
+            names = {term.name for term in champion.terms}
+            opponent = candidate.narrowed(names, validation, config=config, seed=seed)
             notes.append("the champion was rebuilt without the test window")
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)

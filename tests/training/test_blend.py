@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import make_log
-from training.blend import Blend, BlendSettings, fit_blend, max_users
+from training.blend import KNOWN, Blend, BlendSettings, feature_names, fit_blend, max_users
 from training.evaluate import Window
 from training.histories import Histories
 from training.trend import Trend
@@ -100,6 +100,9 @@ def test_the_score_is_the_weighted_sum(world):
     blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))
     histories = log.histories(np.array([0, 1, 2]), before=100 * HOUR_MS)
     features = torch.cat([term.score(histories, as_of=5) for term in (oracle, trend)], dim=2)
+    known = torch.zeros(3, NUM_ITEMS, 1)
+    known[histories.rows(), histories.items] = 1
+    features = torch.cat([features, features[:, :, 2:] * known], dim=2)
     expected = torch.einsum("bnf,bf->bn", features, blend.weights(np.array([1, 20, 1])))
     torch.testing.assert_close(blend.score([oracle, trend], histories, as_of=5), expected)
     with pytest.raises(ValueError, match="fitted on"):
@@ -110,7 +113,7 @@ def test_an_anchor_holds_a_small_window(world):
     log, oracle, trend = world
     terms = [oracle, trend]
     window = Window.cut(log, start=100 * HOUR_MS, repeats=True)
-    old = replace(fit_blend(terms, window), warm=(9.0, 9.0, 9.0), activity=(0.0, 0.0, 0.0))
+    old = replace(fit_blend(terms, window), warm=(9.0,) * 4, activity=(0.0,) * 4)
     few = Window.cut(log, start=100 * HOUR_MS, repeats=True, max_users=5)
     held = fit_blend(terms, few, anchor=old, settings=BlendSettings(anchor_users=10_000))
     assert np.allclose(held.warm, 9.0, atol=0.5)
@@ -134,5 +137,25 @@ def test_json_keeps_every_digit(world):
 
 def test_memory_bounds_the_users(world):
     _, oracle, trend = world
-    assert max_users([oracle, trend], 1_000, memory_mb=12) == 1_000
-    assert max_users([oracle, trend], 10**9, memory_mb=12) == 1
+    assert max_users([oracle, trend], 1_000, known_apart=False, memory_mb=12) == 1_000
+    assert max_users([oracle, trend], 1_000, known_apart=True, memory_mb=12) == 750
+    assert max_users([oracle, trend], 10**9, known_apart=True, memory_mb=12) == 1
+
+
+def test_what_is_known_has_a_trend_of_its_own():
+    """Everybody takes again the known item that fewest others want, and of the rest the most wanted."""
+    rng = np.random.default_rng(0)
+    rows = [(user, item, 0) for user in range(400) for item in rng.choice(NUM_ITEMS, 6, replace=False).tolist()]
+    rows += [(400 + n, item, 1) for item in range(NUM_ITEMS) for n in range(item)]
+    past = make_log(rows, num_users=500, num_items=NUM_ITEMS)
+    trend = Trend.fit(past, (10.0,))
+    taken = [(u, min(item for user, item, _ in rows[:2400] if user == u), 9 * HOUR_MS) for u in range(400)]
+    log = make_log([*rows, *taken], num_users=500, num_items=NUM_ITEMS)
+    window = Window.cut(log, start=9 * HOUR_MS, repeats=True)
+    blend = fit_blend([trend], window)
+    assert blend.feature_names == ("trend_0", "trend_0" + KNOWN) == feature_names([trend], known_apart=True)
+    own, known = blend.weights(np.array([6]))[0].tolist()
+    assert own + known < 0
+    without = fit_blend([trend], replace(window, repeats=False), anchor=None)
+    assert without.feature_names == ("trend_0",)
+    assert fit_blend([trend], window, anchor=without).feature_names == ("trend_0",)  # an older model stays as it is

@@ -8,8 +8,10 @@ from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
+from training.content import Content
 from training.dataset import Dataset, Split
 from training.evaluate import Window, evaluate
+from training.features import NUMBER_COLUMNS
 from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.repeat import PersonalRepeat
@@ -46,9 +48,11 @@ def test_which_terms():
     assert [type(term) for term in fitted(repeats=True).terms] == [FilterBank, Trend, PersonalRepeat]
     whole = fitted(features=FEATURES)
     assert [type(term) for term in whole.terms] == [FilterBank, Trend, SageTerm]
-    rebuilt = whole.without_sage(SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
+    rebuilt = whole.narrowed({"filters", "trend"}, SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
     assert rebuilt.terms == whole.terms[:2]
     assert rebuilt.blend == fitted().blend
+    described = torch.eye(LOG.num_items, LOG.num_items + NUMBER_COLUMNS)
+    assert [type(term) for term in fitted(features=described).terms] == [FilterBank, Trend, Content, SageTerm]
 
 
 @pytest.mark.parametrize("features", [None, FEATURES])
