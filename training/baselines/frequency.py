@@ -33,7 +33,7 @@ def fit_personal_frequency(split: EvaluationSplit, *, seed: int, progress: Progr
     tuning = Tuning(split, "personal-frequency", progress)
 
     def build(log: EventLog, settings: FrequencySettings, popularity: RecentPopularity) -> PersonalFrequency:
-        repeat = PersonalRepeat.fit(log, (settings.half_life_hours,))
+        repeat = PersonalRepeat.counting(log, (settings.half_life_hours,))
         return PersonalFrequency(repeat, popularity, settings.popularity_weight)
 
     popular = {life: RecentPopularity(Trend.fit(split.past, (life,))) for life in half_lives(split)}

@@ -105,7 +105,7 @@ def tuned_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline],
     variants = [chosen, *(chosen.variant(regularisation=value) for value in others)]
     linear = _best([LinearItemModel(variant) for variant in variants], window)
 
-    repeats = [PersonalRepeat.fit(log, (log.span_hours / share,)) for share in FREQUENCY_SPAN_SHARES]
+    repeats = [PersonalRepeat.counting(log, (log.span_hours / share,)) for share in FREQUENCY_SPAN_SHARES]
     weights = POPULARITY_WEIGHTS
     frequency = _best([PersonalFrequency(repeat, popularity, weights[1]) for repeat in repeats], window)
     frequency = _best([PersonalFrequency(frequency.repeat, popularity, weight) for weight in weights], window)
