@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.orphans import exit_with_parent
+
 if TYPE_CHECKING:
     from training.train import Progress
 
@@ -74,6 +76,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
 def _call(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     import torch
 
+    exit_with_parent()
     torch.set_num_threads(1)
 
     def report(line: str, share: float) -> None:

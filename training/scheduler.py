@@ -11,7 +11,6 @@ everything, because two schedulers on one store would run every job twice. The c
 import json
 import logging
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from training import retrain
 from training.announcer import Announcer
 from training.config import TrainingConfig
 from training.leader import LeaderLock, leader_lock, wait_for_leadership
+from training.orphans import exit_after, exit_with_parent
 from training.registry import Kind
 
 logger = logging.getLogger(__name__)
@@ -236,19 +236,8 @@ def _enter_child(graph: str, training: str, give_up: ProcessEvent, log_level: in
     _settings.update(graph=graph, training=training)
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    for ending in (_parent_is_gone, give_up.wait):
-        threading.Thread(target=_exit_after, args=(ending,), daemon=True).start()
-
-
-def _parent_is_gone() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-
-
-def _exit_after(ending: Callable[[], object]) -> None:
-    ending()
-    os._exit(1)  # not sys.exit: that would end this thread alone
+    exit_with_parent()
+    exit_after(give_up.wait)
 
 
 def _dumped(config: GraphstoreConfig | TrainingConfig) -> str:

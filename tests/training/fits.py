@@ -89,3 +89,10 @@ def echo(number: int, progress: Progress) -> tuple[int, str | None]:
 def failing_call(progress: Progress) -> None:
     """Raises."""
     raise ValueError("singular matrix")
+
+
+def endless_call(progress: Progress) -> None:
+    """Says which process it is, and computes on."""
+    progress(str(os.getpid()), 0.0)
+    while True:
+        torch.ones(100, 100) @ torch.ones(100, 100)

@@ -27,7 +27,7 @@ from training.scheduler import run_scheduler
 CONFIG = TrainingConfig(
     scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100, retrain_attempts=5
 )
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 
 
 def eventually(condition: Callable[[], object]) -> None:
