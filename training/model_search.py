@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.blend import Blend, BlendSettings
 from training.blend_search import BlendSearch
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
@@ -45,6 +46,11 @@ SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS)
 PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
 """The NDCG of a small window goes up and down on its way up."""
 
+WITHOUT_SAGE = "without-graphsage"
+"""The part that is shown beside the whole sum."""
+
+LEFT_OUT = "left out: the sum ranks the validation better without"
+
 
 @dataclass(frozen=True)
 class FittedModel:
@@ -70,10 +76,17 @@ class FittedModel:
         return count
 
 
+def patient(config: TrainingConfig) -> TrainingConfig:
+    """The configuration for a comparison, which may take its time."""
+    return config.model_copy(update={"sage": config.sage.model_copy(update=PATIENT)})
+
+
 def fit_best(
     split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
 ) -> FittedModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
+
+    GraphSAGE is in the sum where that ranks the validation window, out of fold, no worse.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
     """
@@ -85,11 +98,23 @@ def fit_best(
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
-    whole = [*plain, sage]
-    held, held_plain = search.best_l2(whole), search.best_l2(plain)
-    blend, blend_plain = search.blend(whole, held), search.blend(plain, held_plain)
+    (held, reached), (held_plain, reached_plain) = search.best_l2([*plain, sage]), search.best_l2(plain)
+    blend, blend_plain = search.blend([*plain, sage], held), search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
+    without = Candidate(fitted, blend_plain)
+    settings: dict[str, Any] = {
+        "regularisation": bank.filters[0].settings.regularisation,
+        "drifting_filter": len(bank.filters) > 1,
+        "profile_half_lives": bank.half_lives,
+        "terms": {
+            term.name: term.half_lives if isinstance(term, Content) else term.half_lives_hours for term in search.others
+        },
+    }
+    if reached < reached_plain:
+        return FittedModel(
+            without, settings | {"sage": LEFT_OUT, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
+        )
     ratio = len(split.known) / max(len(split.past), 1)
     sage = fit_sage(
         split.known,
@@ -98,22 +123,14 @@ def fit_best(
         seed=seed,
         progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
     )
-    settings = {
-        "regularisation": bank.filters[0].settings.regularisation,
-        "drifting_filter": len(bank.filters) > 1,
-        "profile_half_lives": bank.half_lives,
-        "terms": {
-            term.name: term.half_lives if isinstance(term, Content) else term.half_lives_hours for term in search.others
-        },
-        "sage": sage.config.model_dump(
-            include={"last_items", "half_lives_ranks", "learning_rate", "ties", "max_steps"}
-        ),
-        "l2": held.l2,
-        "l2_of_strangers": held.unknown_l2,
-        "weights": dict(zip(blend.feature_names, blend.warm, strict=True)),
-    }
-    parts = {"without-graphsage": Candidate(fitted, blend_plain)}
-    return FittedModel(Candidate([*fitted, sage], blend), settings, parts)
+    shape = {"last_items", "half_lives_ranks", "learning_rate", "ties", "max_steps"}
+    settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
+    return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
+
+
+def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
+    weights = dict(zip(blend.feature_names, blend.warm, strict=True))
+    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "weights": weights}
 
 
 def _best_sage(
@@ -127,7 +144,7 @@ def _best_sage(
     best_ndcg = -1.0
     for place, shape in enumerate(shapes):
         first = 0.2 + 0.5 * place / len(shapes)
-        tried = config.model_copy(update={**shape, **PATIENT, "repeats": split.test.repeats})
+        tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
         term = fit_sage(
             split.past,
             features,

@@ -145,11 +145,11 @@ def _ours(split: "EvaluationSplit", catalogued: "Interactions") -> "dict[str, Fi
     from training.comparison import OURS
     from training.config import TrainingConfig
     from training.interactions import item_features
-    from training.model_search import fit_best
+    from training.model_search import fit_best, patient
 
     catalogue = catalogued.catalogue
     features = None if catalogue is None else item_features(catalogue, split.past)
-    return {OURS: WithFeatures(fit_best, features, TrainingConfig())}
+    return {OURS: WithFeatures(fit_best, features, patient(TrainingConfig()))}
 
 
 def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
+from training.blend import BlendSettings
+from training.blend_search import BlendSearch
 from training.config import SageConfig, TrainingConfig
 from training.evaluate import evaluate
 from training.histories import EventLog
-from training.model_search import FittedModel, fit_best
+from training.model_search import LEFT_OUT, FittedModel, fit_best, patient
+from training.sage import SageTerm
 from training.splits import EvaluationSplit, given, leave_last_out, temporal
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
@@ -54,3 +57,21 @@ def test_the_test_window_is_not_looked_at():
     one, other = fitted(split), fitted(poisoned)
     assert one.settings == other.settings
     assert one.candidate.blend == other.candidate.blend
+
+
+@pytest.mark.parametrize("gain", [0.01, -0.01])
+def test_graphsage_must_earn_its_place(gain, monkeypatch):
+    def judged(self, terms):
+        return BlendSettings(), 0.5 + gain * any(isinstance(term, SageTerm) for term in terms)
+
+    monkeypatch.setattr(BlendSearch, "best_l2", judged)
+    model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
+    assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
+    assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)
+    assert ("graphsage" in model.settings["weights"]) == (gain > 0)
+
+
+def test_a_comparison_is_more_patient_than_a_retrain_and_changes_nothing_else():
+    longer = patient(CONFIG).sage
+    assert longer.patience * longer.evaluate_every > CONFIG.sage.patience * CONFIG.sage.evaluate_every
+    assert longer.model_copy(update={"max_steps": 1}).dim == CONFIG.sage.dim
