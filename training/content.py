@@ -26,7 +26,7 @@ class Content:
     """Mean cosine of an item's description with those of the shopper's last items, decayed by rank.
 
     A mean of cosines is one product of two short vectors, so all items cost as little as one matrix product. A cosine
-    for each of words, categories and brand ranked no better than the one of all three.
+    for each of words, categories and brand makes three times as many features, for .7 % of NDCG@20 on two data sets.
     """
 
     name = "content"
