@@ -92,18 +92,18 @@ class Blend:
         names = feature_names(terms, known_apart=self.known_apart)
         if names != self.feature_names:
             raise ValueError(f"the blend was fitted on {self.feature_names}, not {names}")
-        if not terms:
-            raise ValueError("no terms")
         weights = self.weights(np.diff(histories.offsets))
         places = {name: place for place, name in enumerate(names)}
-        total = torch.zeros(())
+        total: Tensor | None = None
         for term in terms:
             features = term.score(histories, as_of=as_of)
-            part = weights[:, [places[name] for name in term.feature_names]]
-            total = total + _weighted(features, part)
+            score = _weighted(features, weights[:, [places[name] for name in term.feature_names]])
+            total = score if total is None else total.add_(score)
             if self.known_apart and isinstance(term, Trend):
-                part = weights[:, [places[name + KNOWN] for name in term.feature_names]]
-                total += _weighted(features, part) * known_items(histories, features.size(1))
+                score = _weighted(features, weights[:, [places[name + KNOWN] for name in term.feature_names]])
+                total.add_(score.mul_(known_items(histories, features.size(1))))
+        if total is None:
+            raise ValueError("no terms")
         return total
 
     def to_json(self) -> dict[str, Any]:

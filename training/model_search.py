@@ -99,7 +99,7 @@ def fit_best(
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
     (held, reached), (held_plain, reached_plain) = search.best_l2([*plain, sage]), search.best_l2(plain)
-    blend, blend_plain = search.blend([*plain, sage], held), search.blend(plain, held_plain)
+    blend_plain = search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
     without = Candidate(fitted, blend_plain)
@@ -115,6 +115,7 @@ def fit_best(
         return FittedModel(
             without, settings | {"sage": LEFT_OUT, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )
+    blend = search.blend([*plain, sage], held)
     ratio = len(split.known) / max(len(split.past), 1)
     sage = fit_sage(
         split.known,
