@@ -7,7 +7,8 @@ A conditional logit (McFadden, 1974): a shopper's choices are draws from a softm
 weighted sum of features. The likelihood is convex, has no grid to overfit, and its weights follow the season because
 they are fitted anew with every model. They grow or shrink with how much is known of a shopper: w(u) = w₀ + w₁ · a(u),
 with a(u) the standardised log(1 + events). Shoppers with one or two events have weights of their own where the window
-holds enough of them, else they share w(u); a shopper without events is scored by the trend alone, with its own weights.
+holds enough of them, else they share w(u). A shopper without events is scored by the trend alone, with weights fitted
+on everybody and, where the window holds enough such strangers, moved to what they took.
 
 Where items are taken again, the trend weighs differently for what a shopper knows (their habits decide) than for what
 they do not (everybody's do): each feature of the trend then stands there twice, the second time for known items alone.
@@ -53,7 +54,7 @@ class BlendSettings:
     anchor_users: int = 100
     """A fit that starts from an older blend behaves as if so many more users had voted for the old weights."""
     min_cold_users: int = 50
-    """Cold users of the window from which they get weights of their own."""
+    """Cold users of the window from which they get weights of their own; of users without events the same."""
 
 
 @dataclass(frozen=True)
@@ -198,9 +199,13 @@ def fit_blend(
     if known.any():
         design = np.stack([np.ones(len(lengths)), activity], axis=1)
         warm = fitted(known, design, old, everything, held=anchor is not None)
-    # What a stranger will take is what everybody takes: the trend's weights are fitted on all users of the window.
+    # What a stranger will take is first of all what everybody takes. Newcomers drawn to it come second: their own
+    # choices differ (in a gift shop's autumn by 8 % of NDCG@20), but there are few of them.
     everybody = np.ones(len(lengths), dtype=bool)
-    unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchor is not None, l2=settings.unknown_l2)
+    held_anchor = anchor is not None
+    unknown = fitted(everybody, flat, old_unknown, trend_only, held=held_anchor, l2=settings.unknown_l2)
+    if (~known).sum() >= settings.min_cold_users:
+        unknown = fitted(~known, flat, unknown, trend_only, held=True, l2=settings.unknown_l2)
     cold_users = known & (lengths <= COLD_EVENTS)
     cold = anchor.cold if anchor is not None else None
     if cold_users.sum() >= settings.min_cold_users:

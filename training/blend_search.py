@@ -3,11 +3,13 @@
 Arrives: an `EvaluationSplit`. Leaves: a filter bank, blends of any terms. Next: `training.model_search`.
 
 A likelihood fitted on some users and judged on others cannot be bought by more weights, and a window of a hundred users
-carries few of them: so the memories of the bank and the penalty on the weights are chosen, too.
+carries few of them: so the memories of the bank and the penalty on the weights are chosen, too. The first of the
+variants is the default, and a window of too few users chooses nothing: there the best of four is mostly the luckiest.
 
 Tried and left: a second fit on each user's best hundred or three hundred items alone, nearer to what a list shows, is
-no better than the whole catalogue once GraphSAGE and content stand in the sum; and the simplest variant within one
-standard error of the best (Breiman et al., 1984) costs up to 7 %, because one target a user makes the errors wide.
+no better than the whole catalogue once GraphSAGE and content stand in the sum; and the simplest variant, or the
+default, unless the best leads by a standard error (Breiman et al., 1984) costs up to 7 %, because one target a user
+makes the errors wide.
 """
 
 from collections.abc import Sequence
@@ -30,27 +32,31 @@ from training.linear_filter import FilterSettings, LinearFilter
 from training.repeat import PersonalRepeat
 from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
-from training.trend import Trend
+from training.trend import SPAN_SHARES, Trend
 
 FloatArray = npt.NDArray[np.float64]
 
-REGULARISATIONS = (2.0, 6.0, 20.0, 60.0)
+REGULARISATIONS = (6.0, 2.0, 20.0, 60.0)
 MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
 """Half-lives of the bank: a single one where the window is too small for the weights of all at once."""
 
 DRIFT_SPAN_SHARE = 8.0
 """Half-life of a second filter's Gram matrix, as a divisor of the time that the past spans."""
 
-TREND_SPAN_SHARES = ((16.0,), (4.0, 16.0))
-"""Fewer half-lives than the trend's own, as divisors of the time that the past spans; infinity beside them."""
+TREND_SPAN_SHARES = ((4.0, 16.0), (16.0,), SPAN_SHARES)
+"""Half-lives of the trend, as divisors of the time that the past spans; infinity beside them."""
 
 CONTENT_MEMORIES = ((20.0,), (5.0, inf))
 """Half-lives of content's profile; or no content at all."""
 
-L2 = (0.1, 0.02, 0.005, 0.001)
-"""From the tightest blend to the loosest."""
+L2 = (0.02, 0.1, 0.005, 0.001)
+"""Penalties on the weights of the blend."""
 
 FIRST_L2 = 0.005
+"""While terms are chosen: what more of them can say shows in a loose blend."""
+
+FEWEST_USERS = 200
+"""A window of fewer users does not tell the better of two variants: the defaults stand."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,9 @@ class BlendSearch:
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
         memories = MEMORIES if self.split.timed else ((inf,),)
-        chosen = variants[_best([self._with_bank([one], memories[-1]) for one in variants])]
+        chosen = variants[best([self._with_bank([one], memories[-1]) for one in variants])]
         scores = [self._with_bank([chosen], lives) for lives in memories]
-        best = _best(scores)
+        memory = best(scores)
         filters = [chosen]
         if self.split.timed:
             settings = FilterSettings(
@@ -86,29 +92,29 @@ class BlendSearch:
                 gram_half_life_ms=self.split.past.span_hours * HOUR_MS / DRIFT_SPAN_SHARE,
             )
             drifting = LinearFilter.fit(self.split.past, settings)
-            if _best([scores[best], self._with_bank([chosen, drifting], memories[best])]):
+            if best([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
                 filters.append(drifting)
-        return FilterBank(filters, memories[best])
+        return FilterBank(filters, memories[memory])
 
     def with_best_trend(self, bank: FilterBank) -> Self:
         """The same search with as many half-lives of the trend as the window can weigh."""
         if not self.split.timed:
             return self
         hours = self.split.past.span_hours
-        fewer = [(*(hours / share for share in shares), inf) for shares in TREND_SPAN_SHARES]
-        variants = [replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in fewer]
-        return self._best_of([*variants, self], bank)
+        memories = [(*(max(hours / share, 1.0) for share in shares), inf) for shares in TREND_SPAN_SHARES]
+        variants = [replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in memories]
+        return self._best_of(variants, bank)
 
     def with_best_content(self, bank: FilterBank, features: Tensor) -> Self:
         """The same search with content among the other terms, where it ranks better; `features` [num_items, width]."""
         if Content.of(features).is_silent:
             return self
         memories = CONTENT_MEMORIES if self.split.timed else ((inf,),)
-        variants = [self] + [replace(self, others=[*self.others, Content.of(features, lives)]) for lives in memories]
-        return self._best_of(variants, bank)
+        variants = [replace(self, others=[*self.others, Content.of(features, lives)]) for lives in memories]
+        return self._best_of([*variants, self], bank)
 
     def _best_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
-        return variants[_best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
+        return variants[best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> FloatArray:
         return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
@@ -124,17 +130,13 @@ class BlendSearch:
                 ndcg[judged] = evaluate(Candidate(list(terms), blend), self.window.picked(judged)).per_user[METRIC]
         return ndcg
 
-    def best_l2(self, terms: Sequence[Term]) -> tuple[BlendSettings, float]:
-        """For shoppers with a past and for those without, each by its own users; and the NDCG@20 that it reaches."""
+    def best_l2(self, terms: Sequence[Term]) -> tuple[BlendSettings, FloatArray]:
+        """For shoppers with a past and for those without, each by its own users; and the NDCG@20 [U] reached."""
         stranger = self.window.lengths() == 0
         found = [self.out_of_fold(terms, l2) for l2 in L2]
-
-        def best(users: npt.NDArray[np.bool_]) -> int:
-            return _best([ndcg[users] for ndcg in found]) if users.any() else L2.index(FIRST_L2)
-
-        known, unknown = best(~stranger), best(stranger)
+        known, unknown = (best([ndcg[users] for ndcg in found]) for users in (~stranger, stranger))
         reached = np.where(stranger, found[unknown], found[known])
-        return BlendSettings(l2=L2[known], unknown_l2=L2[unknown]), float(reached.mean())
+        return BlendSettings(l2=L2[known], unknown_l2=L2[unknown]), reached
 
     def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
         """Fitted on as many users of the validation window as the memory holds."""
@@ -151,6 +153,6 @@ class BlendSearch:
         ]
 
 
-def _best(scores: Sequence[FloatArray]) -> int:
-    """The place of the first of the variants with the largest mean score, each a score a user [U]."""
-    return int(np.argmax([score.mean() for score in scores]))
+def best(scores: Sequence[FloatArray]) -> int:
+    """The place of the variant with the largest mean score, each a score a user [U]; the first where users are few."""
+    return int(np.argmax([score.mean() for score in scores])) if len(scores[0]) >= FEWEST_USERS else 0

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from training.blend import Blend, BlendSettings
-from training.blend_search import BlendSearch
+from training.blend_search import BlendSearch, best
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.content import Content
@@ -86,7 +86,7 @@ def fit_best(
 ) -> FittedModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
 
-    GraphSAGE is in the sum where that ranks the validation window, out of fold, no worse.
+    GraphSAGE is in the sum unless that ranks the validation window, out of fold, worse.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
     """
@@ -111,7 +111,7 @@ def fit_best(
             term.name: term.half_lives if isinstance(term, Content) else term.half_lives_hours for term in search.others
         },
     }
-    if reached < reached_plain:
+    if best([reached, reached_plain]):
         return FittedModel(
             without, settings | {"sage": LEFT_OUT, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )
@@ -141,8 +141,8 @@ def _best_sage(
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
     window = split.validation.picked(known) if len(known) else split.validation
-    best: SageTerm | None = None
-    best_ndcg = -1.0
+    chosen: SageTerm | None = None
+    reached = -1.0
     for place, shape in enumerate(shapes):
         first = 0.2 + 0.5 * place / len(shapes)
         tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
@@ -157,10 +157,10 @@ def _best_sage(
             ),
         )
         ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
-        if ndcg > best_ndcg:
-            best, best_ndcg = term, ndcg
-    assert best is not None
-    return best
+        if ndcg > reached:
+            chosen, reached = term, ndcg
+    assert chosen is not None
+    return chosen
 
 
 def _alone(term: Term) -> Scorer:

@@ -95,6 +95,23 @@ def test_strangers_are_scored_by_the_trend_alone(world):
     torch.testing.assert_close(scores, expected)
 
 
+def test_many_strangers_are_heard_and_few_follow_everybody():
+    """Those who come back take what sells, newcomers take what does not."""
+    rows = [(user, item, item * HOUR_MS) for user in range(200) for item in range(10) if user < 20 * (item + 1)]
+    rows += [(user, 9 if user < 200 else 0, 100 * HOUR_MS) for user in range(20, 260)]
+    log = make_log(rows, num_users=260, num_items=10)
+    terms = [Trend.fit(log.between(end=100 * HOUR_MS), (1000.0,))]
+    window = Window.cut(log, start=100 * HOUR_MS, repeats=True)
+
+    def best(settings: BlendSettings) -> int:
+        score = fit_blend(terms, window, settings=settings).score(terms, Histories.from_rows([[]]), as_of=100 * HOUR_MS)
+        return int(score.argmax())
+
+    assert (window.lengths() == 0).sum() == 60
+    assert best(BlendSettings(min_cold_users=61)) == 9
+    assert best(BlendSettings(min_cold_users=60, anchor_users=1)) == 0
+
+
 def test_the_score_is_the_weighted_sum(world):
     log, oracle, trend = world
     blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))

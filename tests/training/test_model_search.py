@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.checkerboard import checkerboard
 from training.blend import BlendSettings
-from training.blend_search import BlendSearch
+from training.blend_search import FEWEST_USERS, BlendSearch
 from training.config import SageConfig, TrainingConfig
 from training.evaluate import evaluate
 from training.histories import EventLog
@@ -62,7 +62,8 @@ def test_the_test_window_is_not_looked_at():
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
     def judged(self, terms):
-        return BlendSettings(), 0.5 + gain * any(isinstance(term, SageTerm) for term in terms)
+        users = np.full(FEWEST_USERS, 0.5)
+        return BlendSettings(), users + gain * any(isinstance(term, SageTerm) for term in terms)
 
     monkeypatch.setattr(BlendSearch, "best_l2", judged)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
