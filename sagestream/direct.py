@@ -1,4 +1,4 @@
-"""The graph opened for writing without Kafka: the sink of the worker, on the configured database and Redis.
+"""The graph opened for writing without Kafka: the worker's sink on the configured database and, if wanted, Redis.
 
 Arrives: the configuration. Leaves: a sink. Next: `stream.replay` stores through it.
 """
@@ -14,14 +14,18 @@ from stream.sink import Sink
 
 
 @contextmanager
-def open_sink(graph: GraphstoreConfig) -> Iterator[Sink]:
-    """A sink on the newest schema; at the end, the trending lists follow what came. Raises as SQL and Redis do."""
+def open_sink(graph: GraphstoreConfig, *, redis_too: bool = True) -> Iterator[Sink]:
+    """A sink on the newest schema; at the end, the trending lists follow what came. Raises as SQL and Redis do.
+
+    Without `redis_too` Redis is neither needed nor written: `sagestream cache rebuild` fills it later.
+    """
     migrate(graph.sqlalchemy_url)
-    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
+    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url) if redis_too else None
     try:
         sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
         yield sink
         sink.refresh_trending(now=now_ms())
     finally:
-        redis.close()
+        if redis is not None:
+            redis.close()
         engine.dispose()

@@ -2,19 +2,43 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
-from sagestream.datasets import read_dataset
+from sagestream.datasets import SOURCES
+from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import open_source
 from sagestream.stages import Stages
+from sagestream.text_encoder import TextEncoder, with_text_encoder
+from sagestream.verbs.sources import (
+    SHOWN_REJECTED,
+    Columns,
+    Encoding,
+    ItemColumn,
+    Items,
+    NoRedis,
+    Paths,
+    QuantityColumn,
+    RejectedFile,
+    ShowRejected,
+    TimeColumn,
+    TypeColumn,
+    UserColumn,
+    ValueColumn,
+    chosen,
+    column_mapping,
+    end,
+    run_import,
+)
 from stream import events
 from stream.config import StreamConfig
 
+PICTURES = (".png", ".svg")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 graph_app = typer.Typer(help="Look at the graph.", no_args_is_help=True)
 
@@ -29,44 +53,50 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    source: Annotated[str, typer.Argument(help="complete-journey, or a CSV or TSV file.")],
-    sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
+    source: Annotated[str, typer.Argument(help=f"{', '.join(SOURCES)}; or a file, read as a table.")],
+    paths: Paths = None,
+    items: Items = None,
+    user_col: UserColumn = None,
+    item_col: ItemColumn = None,
+    time_col: TimeColumn = None,
+    value_col: ValueColumn = None,
+    type_col: TypeColumn = None,
+    quantity_col: QuantityColumn = None,
+    columns: Columns = None,
+    encoding: Encoding = None,
+    sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random, in memory; 0: all.")] = 0,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     direct: Annotated[bool, typer.Option("--direct", help="Straight into the graph, without Kafka.")] = False,
+    no_redis: NoRedis = False,
+    show_rejected: ShowRejected = SHOWN_REJECTED,
+    rejected: RejectedFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest."""
-    from itertools import chain
+    """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest.
 
-    from graphstore.session import now_ms
-    from sagestream.direct import open_sink
-    from stream import replay
-    from stream.producer import EventProducer
+    Files are read block by block, plain or packed by gzip, bz2 or xz. Rows that are no events are shown, counted and
+    left out. The same row of the same file is the same event: an import that was interrupted simply runs again.
+    """
+    from sagestream.importer import Sample
 
+    if no_redis and not direct:
+        raise typer.BadParameter("without Kafka only: give --direct, too", param_hint="--no-redis")
     stages = Stages(Console(stderr=True))
-    with stages.stage("read", f"Read {source}"):
-        table = read_dataset(source, sample=sample or None, min_item_users=min_item_users, seed=seed)
-    for reason, rows in table.rejected.items():
-        if rows:
-            stages.say(f"left out: {rows:,} rows, {reason}")
-    told: dict[str, Any] = {"read": len(table), "items": len(table.items), "rejected": table.rejected}
-    total = max(len(table) + len(table.items), 1)
-    history: chain[replay.Event] = chain(table.items, table.events())
-    with stages.stage("import", "Import") as show:
-
-        def count(done: replay.Replayed) -> None:
-            show(f"{done.read:,} of {total:,} events", done.read / total)
-
-        if direct:
-            with open_sink(GraphstoreConfig()) as sink:
-                done = replay.store(sink, history, now=now_ms, report=count)
-            told |= {"stored": done.stored, "duplicate": done.duplicate, "erased": done.erased, "late": done.late}
-        else:
-            with EventProducer(StreamConfig()) as producer:
-                done = replay.produce(producer, history, report=count)
-            told["produced"] = done.sent.get(events.INTERACTIONS, 0)
-    typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))
+    mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
+    done = run_import(
+        chosen(source, paths, items=items, mapping=mapping, columns=columns, encoding=encoding),
+        stages,
+        sample=Sample(sample or None, min_item_users, seed),
+        direct=direct,
+        redis_too=not no_redis,
+        shown=show_rejected,
+        rejected=rejected,
+    )
+    told = done.told | {"interrupted": done.interrupted}
+    shown = {name: value for name, value in told.items() if name != "forms"}  # those were told at the start
+    typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in shown.items()))
+    end(done)
 
 
 def produce(
@@ -92,33 +122,87 @@ def produce(
 
 
 def preprocess(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Import this into the graph first, as `import --direct` does.", show_default=False),
+    ] = None,
+    paths: Paths = None,
+    items: Items = None,
+    user_col: UserColumn = None,
+    item_col: ItemColumn = None,
+    time_col: TimeColumn = None,
+    value_col: ValueColumn = None,
+    type_col: TypeColumn = None,
+    quantity_col: QuantityColumn = None,
+    columns: Columns = None,
+    encoding: Encoding = None,
+    show_rejected: ShowRejected = SHOWN_REJECTED,
+    rejected: RejectedFile = None,
+    no_redis: NoRedis = False,
     as_of: Annotated[datetime | None, typer.Option(help="Events before this time (UTC); default: now.")] = None,
+    text_encoder: TextEncoder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a snapshot of the graph as of a time, with item features, and print where it is."""
+    """Take a snapshot of the graph as of a time, with item features, and print where it is.
+
+    With a SOURCE, that is imported into the graph first.
+    """
     from graphstore.session import now_ms, open_engine
     from graphstore.snapshot import build_snapshot
-    from training.trial import featurize
+    from training.config import TrainingConfig
+    from training.snapshot_features import check_features, featurizer
 
+    config = with_text_encoder(TrainingConfig(), text_encoder)
+    mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
+    imported = {}
+    if source is not None:
+        done = run_import(
+            chosen(source, paths, items=items, mapping=mapping, columns=columns, encoding=encoding),
+            Stages(Console(stderr=True)),
+            direct=True,
+            redis_too=not no_redis,
+            shown=show_rejected,
+            rejected=rejected,
+        )
+        end(done)
+        imported = {"imported": done.told}
+    elif items or columns or encoding or no_redis or any(mapping.values()):
+        raise typer.BadParameter("options of an import need a SOURCE")
     graph = GraphstoreConfig()
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
     engine = open_engine(graph.sqlalchemy_url)
-    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=moment, created_at=now_ms(), featurize=featurize)
+    snapshot = build_snapshot(
+        engine, graph.snapshots_dir, as_of=moment, created_at=now_ms(), featurize=featurizer(config)
+    )
     engine.dispose()
+    check_features(snapshot, config)
     told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
+    told |= imported
     typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))
 
 
 def report(
     snapshot: Annotated[str | None, typer.Argument(help="Name of a snapshot; default: the newest.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the degrees of shoppers and items into this PNG or SVG file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a snapshot holds: nodes, edges, degrees, times, masks, cold shares."""
-    from graphstore.report import get_graph_report, print_graph_report
+    if picture is not None and (picture.suffix not in PICTURES or not picture.resolve().parent.is_dir()):
+        raise typer.BadParameter(f"{picture} is no {' or '.join(PICTURES)} in a directory", param_hint="--picture")
+
+    from graphstore.report import degrees, get_graph_report, print_graph_report
     from graphstore.snapshot_files import load_snapshot, newest_snapshot
 
     directory = GraphstoreConfig().snapshots_dir
     found = load_snapshot(directory / snapshot if snapshot else newest_snapshot(directory))
+    if picture is not None:
+        require("matplotlib", extra="plots")
+        from training.plots import degree_distribution, save
+
+        named = {f"{kind}s": degree.numpy() for kind, degree in degrees(found).items()}
+        save(degree_distribution(named, title=f"Degrees in snapshot {found.snapshot_id}"), picture)
     if as_json:
         typer.echo(get_graph_report(found, render_as="json"))
     else:

@@ -1,13 +1,17 @@
 """What every source gives: interactions in time order and the catalogue, ready to become events."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from stream.events import CatalogItem, EventType, Interaction, utc
 
 COLUMNS = ("event_id", "event_type", "user_id", "item_id", "event_time", "value", "quantity")
+
+_TYPES = {kind.value: kind for kind in EventType}
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,24 @@ class EventTable:
 
     def events(self, start: int = 0, stop: int | None = None, *, shift_ms: int = 0) -> Iterator[Interaction]:
         """Rows start:stop as events, their times moved by `shift_ms`."""
-        rows = self.interactions.iloc[start:stop]
-        columns = [rows[name].tolist() for name in COLUMNS]
-        for event_id, event_type, user_id, item_id, time, value, quantity in zip(*columns, strict=True):
-            yield Interaction(
-                event_id=event_id,
-                event_type=EventType(event_type),
-                user_id=user_id,
-                item_id=item_id,
-                event_time=utc(time + shift_ms),
-                value=None if pd.isna(value) else value,
-                quantity=None if pd.isna(quantity) else int(quantity),
-            )
+        return interactions(self.interactions.iloc[start:stop], shift_ms=shift_ms)
+
+
+def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interaction]:
+    """Rows of `COLUMNS` as events, their times moved by `shift_ms`."""
+    names = [rows[name].tolist() for name in COLUMNS[:4]]
+    numbers = [rows[name].to_numpy(dtype=np.float64, na_value=np.nan).tolist() for name in COLUMNS[5:]]
+    columns = (*names, rows["event_time"].tolist(), *numbers)
+    for event_id, event_type, user_id, item_id, time, value, quantity in zip(*columns, strict=True):
+        yield Interaction(
+            event_id=event_id,
+            event_type=_TYPES[event_type],
+            user_id=user_id,
+            item_id=item_id,
+            event_time=utc(time + shift_ms),
+            value=None if math.isnan(value) else value,
+            quantity=None if math.isnan(quantity) else int(quantity),
+        )
 
 
 def sample_users(interactions: pd.DataFrame, users: int | None, *, min_item_users: int, seed: int) -> pd.DataFrame:

@@ -1,21 +1,23 @@
 """Any file with a user, an item and, if there is one, a time, a type, a rating or price and a quantity.
 
-Arrives: CSV, TSV, JSON lines or Parquet and, where the header does not say it, which column is what. Leaves: events;
-every row that cannot be one is counted by its reason.
+Arrives: CSV, TSV, JSON or Parquet and, where the header does not say it, which column is what. Leaves: events, block by
+block or as a table; every row that cannot be one is counted by its reason. Two rows that are alike are two events: many
+a shop writes a line for each piece. Next: `stream.sources.source`.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
-from stream.sources.files import LATEST_MS, UnreadableFile, listed, plain_name, read_columns, text
-from stream.sources.table import COLUMNS, EventTable, sample_users
+from stream.events import EARLIEST, EventType, milliseconds
+from stream.sources.columns import Block, Layout, open_columns, plain_name, text
+from stream.sources.files import UnreadableFile, content_mark, listed
+from stream.sources.rules import base_rules, kept, numbers, times
+from stream.sources.source import Part, Reading, Source
+from stream.sources.table import COLUMNS, EventTable
 
 KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "user": (
@@ -67,7 +69,7 @@ PRICES = ("price",)
 
 TYPE_NAMES = {"addtocart": "cart", "add_to_cart": "cart", "transaction": "purchase", "buy": "purchase"}
 
-MAX_QUANTITY = 1_000_000
+TABLE = "a table"
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,16 @@ class ColumnMapping:
     type: str | None = None
     quantity: str | None = None
 
+    @property
+    def columns(self) -> list[str]:
+        """Those that are read."""
+        return list(dict.fromkeys(name for name in astuple(self) if name is not None))
+
 
 def guess_columns(header: list[str], given: Mapping[str, str | None] | None = None) -> ColumnMapping:
     """The mapping that the header makes obvious, `given` names first; raises `UnreadableFile` without user or item."""
     found: dict[str, str] = {}
-    lower = {plain_name(name): name for name in header}
+    lower = {plain_name(name): name for name in reversed(header)}  # of equals the first
     for meaning, names in KNOWN_HEADERS.items():
         chosen = (given or {}).get(meaning)
         if chosen is not None:
@@ -102,6 +109,58 @@ def guess_columns(header: list[str], given: Mapping[str, str | None] | None = No
     return ColumnMapping(**found)
 
 
+def events_part(
+    path: Path,
+    *,
+    form: str = TABLE,
+    given: Mapping[str, str | None] | None = None,
+    layout: Layout | None = None,
+) -> Part:
+    """A file of interactions; `given` names columns by meaning. A file without times keeps its order, one second a row
+    from 1990 on."""
+
+    def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
+        with open_columns(path, reading.rejections, layout) as file:
+            mapping = guess_columns(file.header, given)
+            mark = content_mark(path, stop=reading.stop)
+            if mark is None:
+                return
+            for block in file.blocks(mapping.columns):
+                table = event_columns(block, mapping)
+                rules = base_rules(table, latest_ms=reading.latest_ms, valued=mapping.value is not None)
+                good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
+                reading.share = file.share
+                yield with_ids(good, mark, block)
+
+    return Part(path, form, blocks)
+
+
+def event_columns(block: Block, mapping: ColumnMapping) -> pd.DataFrame:
+    """The cells of a block by meaning, as the rules want them."""
+    raw = block.table
+    nothing = pd.Series(np.nan, index=raw.index)
+    order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
+    rated = mapping.value is not None and plain_name(mapping.value) not in PRICES
+    default = EventType.RATING.value if rated else EventType.PURCHASE.value
+    return pd.DataFrame(
+        {
+            "event_type": text(raw[mapping.type]).str.lower().replace(TYPE_NAMES) if mapping.type else default,
+            "user_id": text(raw[mapping.user]),
+            "item_id": text(raw[mapping.item]),
+            "event_time": times(raw[mapping.time]) if mapping.time else order,
+            "value": numbers(raw[mapping.value]) if mapping.value else nothing,
+            "quantity": numbers(raw[mapping.quantity]) if mapping.quantity else nothing,
+        }
+    )
+
+
+def with_ids(good: pd.DataFrame, mark: str, block: Block) -> pd.DataFrame:
+    """Rows of `COLUMNS`, named by the file's mark and their number in it; `good` are some rows of the block."""
+    numbers = block.numbers[good.index.to_numpy()].tolist()
+    ids = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
+    return good.assign(event_id=ids, event_time=good["event_time"].astype("int64"))[list(COLUMNS)]
+
+
 def read(
     path: Path,
     *,
@@ -111,59 +170,10 @@ def read(
     min_item_users: int = 1,
     seed: int = 0,
 ) -> EventTable:
-    """Every row that is an event. A file without times keeps its order, one second a row from 1990 on.
+    """Every row that is an event, in memory and sorted by time.
 
     `names` are the columns of a CSV or TSV file without a header. Raises `UnreadableFile` for a file that is no table,
-    has no such column, or is of another encoding than UTF-8.
+    or has no such column.
     """
-    raw, rejected = read_columns(path, names=names)
-    mapping = guess_columns([str(name) for name in raw.columns], columns)
-
-    table = pd.DataFrame({"user_id": text(raw[mapping.user]), "item_id": text(raw[mapping.item])})
-    table["event_time"] = _times(raw[mapping.time]) if mapping.time else milliseconds(EARLIEST) + raw.index * 1000
-    table["value"] = _number(raw[mapping.value]) if mapping.value else float("nan")
-    table["quantity"] = _number(raw[mapping.quantity]) if mapping.quantity else float("nan")
-    rated = mapping.value is not None and plain_name(mapping.value) not in PRICES
-    default = EventType.RATING.value if rated else EventType.PURCHASE.value
-    table["event_type"] = text(raw[mapping.type]).str.lower().replace(TYPE_NAMES) if mapping.type else default
-
-    reasons = {
-        "no user": table["user_id"].str.len() == 0,
-        "no item": table["item_id"].str.len() == 0,
-        "id too long": (table["user_id"].str.len() > MAX_ID_LENGTH) | (table["item_id"].str.len() > MAX_ID_LENGTH),
-        "no time": ~table["event_time"].between(milliseconds(EARLIEST), LATEST_MS),
-        "unknown type": ~table["event_type"].isin([kind.value for kind in EventType]),
-        "value is no number": ~np.isfinite(table["value"]) if mapping.value else pd.Series(False, index=table.index),
-        "quantity out of bounds": (table["quantity"] < 1) | (table["quantity"] > MAX_QUANTITY),
-    }
-    bad = pd.Series(False, index=table.index)
-    for reason, rows in reasons.items():
-        rows = rows.astype(bool) & ~bad
-        if rows.any():
-            rejected[reason] = int(rows.sum())
-        bad |= rows
-    good = table[~bad]
-    # The same row of the same file is the same event, however often and under whatever name the file is imported.
-    with path.open("rb") as file:
-        mark = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    good = good.assign(event_id=[f"{mark}-{row}" for row in good.index], event_time=good["event_time"].astype("int64"))
-    good = sample_users(good[list(COLUMNS)], users, min_item_users=min_item_users, seed=seed)
-    good = good.sort_values("event_time", kind="stable", ignore_index=True)
-    return EventTable(good, [], rejected)
-
-
-def _times(column: "pd.Series[Any]") -> "pd.Series[float]":
-    """Epoch milliseconds from seconds, milliseconds or dates, told apart by their size; NaN where it is none."""
-    if not isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) or column.dtype == object:
-        number = _number(column)
-        if number.notna().mean() > 0.5:
-            return number.where(number > 1e11, number * 1000)
-        column = pd.to_datetime(text(column), errors="coerce", utc=True, format="mixed")
-    elif not isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize("UTC")
-    return ((column - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(milliseconds=1)).round()
-
-
-def _number(column: "pd.Series[Any]") -> "pd.Series[float]":
-    """Floats, NaN where it is none."""
-    return pd.to_numeric(text(column), errors="coerce").astype("float64")
+    part = events_part(path, given=columns, layout=Layout(names=names))
+    return Source([part]).read(Reading(), users=users, min_item_users=min_item_users, seed=seed)

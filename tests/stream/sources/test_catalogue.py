@@ -86,7 +86,19 @@ def test_categories_of_every_form(cell: Any, names: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("written", "price"),
-    [("$1,299.50", 1299.5), ("0", 0.0), ("-1", None), ("inf", None), ("nan", None), ("1e300", None), ("from 3", None)],
+    [
+        ("$1,299.50", 1299.5),
+        ("0", 0.0),
+        ("-1", None),
+        ("inf", None),
+        ("nan", None),
+        ("1e300", None),
+        ("from 12.99", 12.99),
+        ("$3.50 - $7", 3.5),
+        ("12,99", 12.99),
+        ("None", None),
+        (".a-price{margin:0}", None),
+    ],
 )
 def test_prices(tmp_path: Path, written: str, price: float | None) -> None:
     assert only(write(tmp_path / "f.csv", f'item;price\n1;"{written}"\n')).price == price

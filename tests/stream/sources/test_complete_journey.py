@@ -1,7 +1,10 @@
 """The packaged data set: a small sample of the real thing."""
 
+import pandas as pd
+
 from stream.events import EventType
-from stream.sources.complete_journey import read
+from stream.sources.complete_journey import BLOCK_ROWS, open_files, read
+from stream.sources.source import Reading
 
 
 def test_a_sample_has_purchases_titles_prices_and_categories() -> None:
@@ -17,3 +20,11 @@ def test_a_sample_has_purchases_titles_prices_and_categories() -> None:
     assert table.rejected["no quantity"] > 0
     again = read(users=5, min_item_users=2, seed=3)
     assert again.interactions.equals(table.interactions)
+
+
+def test_it_flows_in_blocks_as_any_source() -> None:
+    source, reading = open_files([]), Reading()
+    first = next(source.blocks(reading))
+    assert isinstance(first, pd.DataFrame)
+    assert len(first) + reading.rejections.counts.total() == BLOCK_ROWS
+    assert 0 < source.share(reading) < 0.1

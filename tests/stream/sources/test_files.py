@@ -1,187 +1,101 @@
-"""One table in every format, and files that are none."""
+"""Bytes of files: bounded lines, damage told after the last good line, marks that follow the content."""
 
 import bz2
 import gzip
-import json
 import lzma
-from datetime import UTC, date, datetime
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 
-from stream.events import EventType
-from stream.sources.files import MAX_JSON_KEYS, MAX_JSON_LINE, UnreadableFile, read_columns
-from stream.sources.tabular import read
-
-ROWS = [
-    {"user_id": "12", "item_id": "a", "rating": 4.5, "timestamp": 1393545600},
-    {"user_id": "7", "item_id": "b", "rating": 1.0, "timestamp": 1393545601},
-]
-CSV = b"user_id,item_id,rating,timestamp\n12,a,4.5,1393545600\n7,b,1.0,1393545601\n"
-LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
-WITHOUT_HEADER = b"".join(line + b"\n" for line in CSV.splitlines()[1:])
+from stream.sources import files
+from stream.sources.files import UnreadableFile, content_mark, format_suffix, listed, named, opened
 
 
-def write(path: Path, content: bytes) -> Path:
+def lines(path: Path) -> tuple[list[bytes], list[int], str]:
+    """The lines, the numbers of the refused ones, and why it could not be read on."""
+    found: list[bytes] = []
+    refused: list[int] = []
+    with opened(path) as file:
+        try:
+            for _, line in file.lines(lambda _reason, number, _line: refused.append(number)):
+                found.append(line)
+        except UnreadableFile as error:
+            return found, refused, str(error)
+        assert file.share == 1.0
+        return found, refused, ""
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("f", bytes), ("f", gzip.compress), ("f.bz2", bz2.compress), ("f.xz", lzma.compress)]
+)
+def test_lines_of_a_file_that_is_packed_or_not(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / name
+    path.write_bytes(pack(b"a\nb\r\n\nc"))
+    assert lines(path) == ([b"a\n", b"b\r\n", b"\n", b"c"], [], "")
+
+
+@pytest.mark.parametrize("lost", [1, 9, 3000])
+def test_every_whole_line_before_a_cut_is_given(tmp_path: Path, lost: int) -> None:
+    content = [b"%d-%d\n" % (number, number * 7919 % 10007) for number in range(20_000)]
+    whole = gzip.compress(b"".join(content))
+    path = tmp_path / "f.gz"
+    path.write_bytes(whole[:-lost])
+    found, _, told = lines(path)
+    there = zlib.decompressobj(31).decompress(whole[:-lost])
+    assert b"".join(found) == there[: there.rindex(b"\n") + 1]
+    assert told.startswith(f"damaged after line {len(found)}: ")
+
+
+def test_a_line_over_the_bound_is_refused_and_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_LINE_BYTES", 10)
+    path = tmp_path / "f"
+    path.write_bytes(b"123456789\n" + b"x" * 35 + b"\nend\n" + b"y" * 10)
+    assert lines(path) == ([b"123456789\n", b"end\n"], [2, 4], "")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"PK\x03\x04", "zip archive or an Excel workbook"), (b"\xff\xfea\0", "UTF-16"), (b"\xfe\xff\0a", "UTF-16")],
+)
+def test_foreign_files_are_told_by_what_they_are(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "f"
     path.write_bytes(content)
-    return path
+    with pytest.raises(UnreadableFile, match=reason), opened(path):
+        pass
 
 
-def parquet(path: Path, columns: dict[str, Any]) -> Path:
-    pd.DataFrame(columns).to_parquet(path)
-    return path
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="no file"), opened(tmp_path / "nowhere"):
+        pass
+    with pytest.raises(UnreadableFile, match="no regular file"), opened(tmp_path):
+        pass
 
 
-def told(path: Path, **more: Any) -> list[tuple[str, str, float | None, datetime]]:
-    return [(event.user_id, event.item_id, event.value, event.event_time) for event in read(path, **more).events()]
+def test_a_path_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    with pytest.raises(UnreadableFile) as error, named(path), named(path):
+        raise UnreadableFile("why")
+    assert str(error.value) == f"{path}: why"
 
 
-EXPECTED = [
-    ("12", "a", 4.5, datetime(2014, 2, 28, tzinfo=UTC)),
-    ("7", "b", 1.0, datetime(2014, 2, 28, 0, 0, 1, tzinfo=UTC)),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("f.csv", CSV),
-        ("f.csv", b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n")),
-        ("f.csv.gz", gzip.compress(CSV)),
-        ("f.csv", gzip.compress(CSV)),
-        ("f.csv.bz2", bz2.compress(CSV)),
-        ("f.csv.xz", lzma.compress(CSV)),
-        ("f.tsv", CSV.replace(b",", b"\t")),
-        ("f.inter", CSV.replace(b",", b"\t")),
-        (
-            "f.inter",
-            b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + WITHOUT_HEADER.replace(b",", b"\t"),
-        ),
-        ("f.csv", CSV.replace(b",", b";")),
-        ("f.txt", CSV.replace(b",", b"|")),
-        ("u.data", WITHOUT_HEADER.replace(b",", b"\t")),
-        ("ratings.dat", WITHOUT_HEADER.replace(b",", b"::")),
-        ("ratings.csv", WITHOUT_HEADER),
-        ("f.jsonl", LINES),
-        ("f.json", LINES),
-        ("f.ndjson.gz", gzip.compress(LINES)),
-        ("f.jsonl", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n\r\n")),
-    ],
-)
-def test_the_same_table_in_every_form(tmp_path: Path, name: str, content: bytes) -> None:
-    assert told(write(tmp_path / name, content)) == EXPECTED
+def test_the_mark_follows_the_content_and_stops_when_asked(tmp_path: Path) -> None:
+    one, same, other = (tmp_path / name for name in "abc")
+    for path, content in ((one, b"x"), (same, b"x"), (other, b"y")):
+        path.write_bytes(content)
+    assert content_mark(one) == content_mark(same) == "2d711642b726"  # the first digits of its SHA-256
+    assert content_mark(other) != content_mark(one)
+    assert content_mark(one, stop=lambda: True) is None
 
 
 @pytest.mark.parametrize(
-    "times",
-    [
-        [1393545600, 1393545601],
-        [1393545600000.0, 1393545601000.0],
-        pd.to_datetime(["2014-02-28 00:00", "2014-02-28 00:00:01"], format="mixed"),
-        pd.to_datetime(["2014-02-28 01:00", "2014-02-28 01:00:01"], format="mixed").tz_localize("Europe/Paris"),
-        ["2014-02-28", "2014-02-28 00:00:01"],
-    ],
+    ("name", "suffix"), [("a.csv.gz", ".csv"), ("a.JSONL", ".jsonl"), ("a.gz", ""), ("a.b.parquet", ".parquet")]
 )
-@pytest.mark.parametrize("users", [["12", "7"], [12, 7], [12.0, 7.0]])
-def test_parquet_with_ids_and_times_of_every_type(tmp_path: Path, users: Any, times: Any) -> None:
-    columns = {"user_id": users, "item_id": pd.Categorical(["a", "b"]), "rating": [4.5, 1.0], "ts": times}
-    assert told(parquet(tmp_path / "f.parquet", columns)) == EXPECTED
+def test_the_suffix_of_the_format(name: str, suffix: str) -> None:
+    assert format_suffix(Path(name)) == suffix
 
 
-def test_gaps_in_a_parquet_file_are_counted_by_reason(tmp_path: Path) -> None:
-    columns = {
-        "Customer ID": [13085.0, None, 13085.0, 13078.0],
-        "StockCode": ["85048", "85048", "22041", None],
-        "InvoiceDate": pd.to_datetime(["2009-12-01 07:45", "2009-12-01 07:46", None, "2009-12-01 07:47"]),
-        "Quantity": [12, 1, 1, 1],
-        "Price": [6.95, 1.0, 1.0, 1.0],
-    }
-    table = read(parquet(tmp_path / "f.parquet", columns))
-    (event,) = table.events()
-    assert (event.user_id, event.event_type, event.value, event.quantity) == ("13085", EventType.PURCHASE, 6.95, 12)
-    assert event.event_time == datetime(2009, 12, 1, 7, 45, tzinfo=UTC)
-    assert table.rejected == {"no user": 1, "no item": 1, "no time": 1}
-
-
-def test_cancellations_of_online_retail_are_out_of_bounds(tmp_path: Path) -> None:
-    table = read(
-        write(
-            tmp_path / "f.csv",
-            b"Invoice,StockCode,Quantity,InvoiceDate,Price,Customer ID\n"
-            b"1,85048,12,2009-12-01 07:45:00,6.95,13085.0\nC2,85048,-12,2009-12-01 09:00:00,6.95,13085.0\n",
-        )
-    )
-    assert (len(table), table.rejected) == (1, {"quantity out of bounds": 1})
-
-
-def test_dates_without_a_time(tmp_path: Path) -> None:
-    table = read(parquet(tmp_path / "f.parquet", {"user": ["u"], "item": ["i"], "date": [date(2014, 2, 28)]}))
-    assert next(table.events()).event_time == datetime(2014, 2, 28, tzinfo=UTC)
-
-
-def test_names_for_a_file_without_header(tmp_path: Path) -> None:
-    file = write(tmp_path / "f.csv", b"x,12,a,1393545600,4.5\nx,7,b,1393545601,1.0\n")
-    assert told(file, names=["-", "user", "item", "time", "rating"]) == EXPECTED
-    with pytest.raises(UnreadableFile, match="more cells"):
-        read(file, names=["user", "item"])
-    with pytest.raises(UnreadableFile, match="two columns of one name"):
-        read(file, names=["user", "user", "item"])
-    short = read(file, names=["-", "user", "item", "time", "rating", "quantity"])
-    assert len(short) == 2  # an empty cell is no quantity
-
-
-def test_a_row_with_too_many_cells_is_counted(tmp_path: Path) -> None:
-    table = read(write(tmp_path / "f.csv", CSV + b"8,c,2,1393545602,1,2,3\n9,d,2,1393545603\n"))
-    assert ([event.user_id for event in table.events()], table.rejected) == (["12", "7", "9"], {"too many cells": 1})
-
-
-def test_lines_that_are_no_object_are_counted(tmp_path: Path) -> None:
-    bad = [
-        b"[1]",
-        b"{",
-        b'"x"',
-        b"\xff{}",
-        b'{"user_id": "\xff"}',
-        b'{"a":' * 5000 + b"1" + b"}" * 5000,
-        b'{"user_id": "' + b"x" * MAX_JSON_LINE + b'"}',
-    ]
-    table = read(
-        write(tmp_path / "f.jsonl", LINES + b"\n".join(bad) + b'\n{"item_id": "c", "rating": 1, "timestamp": 5}')
-    )
-    assert len(table) == 2
-    assert table.rejected == {"no JSON object": 6, "line too long": 1, "no user": 1}
-
-
-def test_keys_without_end_make_no_table_without_end(tmp_path: Path) -> None:
-    odd = b"".join(b'{"k%d": 1}\n' % number for number in range(2000))
-    columns, _ = read_columns(write(tmp_path / "f.jsonl", LINES + odd))
-    assert columns.shape == (2002, MAX_JSON_KEYS)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("f.parquet", b"PAR1 is not enough"),
-        ("f.parquet", b""),
-        ("f.jsonl", b""),
-        ("f.json", b"[\n1\n]\n"),
-        ("f.csv.gz", gzip.compress(CSV)[:-12]),
-        ("f.csv", b"\x1f\x8bnot gzip"),
-        ("f.csv", b"\x00\x01\x02"),
-        ("f.csv.bz2", b"BZ"),
-        ("f.csv.xz", b"no"),
-        ("f.csv", b"colour,size\nred,1\n"),
-    ],
-)
-def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    with pytest.raises(UnreadableFile):
-        read(write(tmp_path / name, content))
-
-
-def test_a_long_header_is_not_told_whole(tmp_path: Path) -> None:
-    header = ",".join(f"c{number}" for number in range(5000)).encode()
-    with pytest.raises(UnreadableFile, match="and 4980 more") as error:
-        read(write(tmp_path / "f.csv", header + b"\n"))
-    assert len(str(error.value)) < 500
+def test_long_lists_are_cut() -> None:
+    assert listed("ab") == "a, b"
+    assert listed(["a"] * 25).endswith("and 5 more")

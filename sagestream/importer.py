@@ -1,0 +1,166 @@
+"""The import: a source's events to Kafka or into the graph, with its rejected rows shown and counted.
+
+Arrives: an open `stream.sources.source.Source`. Leaves: events through `stream.replay`, and what became of them. Next:
+the command line tells it.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rich.markup import escape
+from rich.text import Text
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms
+from sagestream.direct import open_sink
+from sagestream.interruption import Interruption
+from sagestream.printable import printable
+from sagestream.stages import Stages
+from stream import replay
+from stream.config import StreamConfig
+from stream.events import INTERACTIONS, MAX_FUTURE
+from stream.producer import EventProducer
+from stream.sources import complete_journey
+from stream.sources.files import UnreadableFile
+from stream.sources.opening import COMPLETE_JOURNEY
+from stream.sources.rejections import Rejection, Rejections
+from stream.sources.source import Reading, Source
+from stream.sources.table import EventTable
+
+SHOWN_ROW = 120
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Shoppers drawn at random (None: all), and items that at least so many of them touched."""
+
+    users: int | None = None
+    min_item_users: int = 1
+    seed: int = 0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out, so that no row has to wait for the others."""
+        return self.users is None and self.min_item_users <= 1
+
+
+@dataclass
+class Imported:
+    """What became of an import; `failure` is why a file could not be read on: what came before it is stored."""
+
+    told: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+    failure: UnreadableFile | None = None
+
+
+@dataclass
+class Importer:
+    """One import. `shown` rejected rows of each reason are printed, all are written to `rejected_file`.
+
+    `redis_too` says whether Redis hears of what goes into the graph.
+    """
+
+    name: str
+    source: Source
+    stages: Stages
+    interruption: Interruption
+    sample: Sample = field(default_factory=Sample)
+    shown: int = 0
+    rejected_file: Path | None = None
+    redis_too: bool = True
+    _written: "IO[str] | None" = None
+    _printed: dict[str, int] = field(default_factory=dict)
+
+    def run(self, *, direct: bool) -> Imported:
+        """Everything, into the graph or to Kafka. Raises what the sink and the producer raise, and `OSError`."""
+        for part in self.source.parts:
+            self.stages.say(f"{escape(part.name)}: {part.form}")
+        for path in self.source.passed_over:
+            self.stages.say(f"[yellow]{escape(str(path))}: passed over, it is in no form of this source[/yellow]")
+        done = Imported()
+        rejections = Rejections(self._tell, self.shown if self.rejected_file is None else None)
+        reading = Reading(
+            rejections,
+            latest_ms=now_ms() + int(MAX_FUTURE.total_seconds() * 1000),
+            stop=lambda: self.interruption.asked,
+        )
+        with ExitStack() as stack:
+            if self.rejected_file is not None:
+                self._written = stack.enter_context(self.rejected_file.open("w", encoding="utf-8"))
+            events, share = self._events(reading, done)
+            with self.stages.stage("import", "Import") as show:
+
+                def report(through: replay.Replayed) -> None:
+                    show(
+                        f"{through.read:,} events, {reading.rejections.counts.total():,} rows rejected", share(through)
+                    )
+
+                sent = self._store(events, report) if direct else self._produce(events, report)
+        done.interrupted = self.interruption.asked
+        counts = dict(reading.rejections.counts)
+        for reason, rows in counts.items():
+            self.stages.say(f"left out: {rows:,} rows, {escape(reason)}")
+        read = sent.sent.get(INTERACTIONS, 0)
+        done.told = {"forms": {part.name: part.form for part in self.source.parts}}
+        done.told |= {"read": read, "items": sent.read - read, "rejected": counts}
+        if direct:
+            done.told |= {"stored": sent.stored, "duplicate": sent.duplicate, "erased": sent.erased, "late": sent.late}
+        else:
+            done.told["produced"] = read
+        return done
+
+    def _events(
+        self, reading: Reading, done: Imported
+    ) -> tuple[Iterator[replay.Event], Callable[[replay.Replayed], float]]:
+        if not self.sample.is_all:
+            with self.stages.stage("read", "Read"):
+                table = self._table(reading)
+            total = max(len(table) + len(table.items), 1)
+            return self._from_table(table), lambda through: through.read / total
+
+        def events() -> Iterator[replay.Event]:
+            try:
+                yield from replay.until(reading.stop, self.source.events(reading))
+            except UnreadableFile as error:
+                # The batch in hand goes through: what was read before the damage stays.
+                done.failure = error
+
+        return events(), lambda _: self.source.share(reading)
+
+    def _table(self, reading: Reading) -> EventTable:
+        users, least, seed = self.sample.users, self.sample.min_item_users, self.sample.seed
+        if self.name == COMPLETE_JOURNEY:
+            return complete_journey.read(users=users, min_item_users=least, seed=seed, reading=reading)
+        return self.source.read(reading, users=users, min_item_users=least, seed=seed)
+
+    def _from_table(self, table: EventTable) -> Iterator[replay.Event]:
+        yield from replay.until(lambda: self.interruption.asked, iter(table.items))
+        yield from replay.until(lambda: self.interruption.asked, table.events())
+
+    def _store(self, events: Iterator[replay.Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
+        with open_sink(GraphstoreConfig(), redis_too=self.redis_too) as sink:
+            return replay.store(sink, events, now=now_ms, report=report)
+
+    def _produce(self, events: Iterator[replay.Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
+        with EventProducer(StreamConfig()) as producer:
+            return replay.produce(producer, events, report=report)
+
+    def _tell(self, rejection: Rejection) -> None:
+        if self._written is not None:
+            told = {
+                "file": rejection.path,
+                rejection.unit: rejection.place,
+                "reason": rejection.reason,
+                "row": rejection.row,
+            }
+            self._written.write(json.dumps(told) + "\n")
+        if self._printed.get(rejection.reason, 0) < self.shown:
+            self._printed[rejection.reason] = self._printed.get(rejection.reason, 0) + 1
+            line = f"{rejection.unit} {rejection.place:,}: {rejection.reason}: {printable(rejection.row, SHOWN_ROW)}"
+            if len(self.source.parts) > 1:
+                line = f"{rejection.path}: {line}"
+            self.stages.console.print(Text(line), soft_wrap=True)

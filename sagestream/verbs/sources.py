@@ -1,0 +1,109 @@
+"""The words of the command line that name a source, and the import that they ask for.
+
+Arrives: arguments and options of `import` and `preprocess`. Leaves: what became of the import. Next: the verbs tell it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from sagestream.datasets import UnfitWords
+from sagestream.interruption import EXIT_CODE, Interruption
+from sagestream.stages import Stages
+
+if TYPE_CHECKING:
+    from sagestream.datasets import Chosen
+    from sagestream.importer import Imported, Sample
+
+SHOWN_REJECTED = 5
+
+Paths = Annotated[
+    list[Path] | None, typer.Argument(help="Its files, or folders of them; also its items.", show_default=False)
+]
+Items = Annotated[
+    list[Path] | None,
+    typer.Option("--items", help="A file of items: title, categories, brand, price.", show_default=False),
+]
+UserColumn = Annotated[str | None, typer.Option("--user-col", help="Column of the user.", show_default=False)]
+ItemColumn = Annotated[str | None, typer.Option("--item-col", help="Column of the item.", show_default=False)]
+TimeColumn = Annotated[str | None, typer.Option("--time-col", help="Column of the time.", show_default=False)]
+ValueColumn = Annotated[
+    str | None, typer.Option("--value-col", help="Column of the rating or price.", show_default=False)
+]
+TypeColumn = Annotated[str | None, typer.Option("--type-col", help="Column of the event's type.", show_default=False)]
+QuantityColumn = Annotated[
+    str | None, typer.Option("--quantity-col", help="Column of the quantity.", show_default=False)
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Of a table without header: user,item,rating,time (- for one to skip).",
+        show_default=False,
+    ),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of a table that is not UTF-8, as latin-1.", show_default=False)
+]
+ShowRejected = Annotated[int, typer.Option(min=0, help="Rejected rows that are shown, of each reason.")]
+RejectedFile = Annotated[
+    Path | None, typer.Option("--rejected", help="Write all rejected rows to this file, as JSON.", show_default=False)
+]
+NoRedis = Annotated[
+    bool, typer.Option("--no-redis", help="Into SQL alone: no service is needed, `cache rebuild` fills Redis later.")
+]
+
+
+def column_mapping(
+    user: str | None, item: str | None, time: str | None, value: str | None, type: str | None, quantity: str | None
+) -> dict[str, str | None]:
+    """The columns that were named, by meaning."""
+    return {"user": user, "item": item, "time": time, "value": value, "type": type, "quantity": quantity}
+
+
+def chosen(
+    source: str,
+    paths: list[Path] | None,
+    *,
+    items: list[Path] | None,
+    mapping: dict[str, str | None],
+    columns: str | None,
+    encoding: str | None,
+) -> "Chosen":
+    """The source that the words name; raises `typer.BadParameter` for words that do not fit together."""
+    from sagestream.datasets import choose
+
+    try:
+        return choose(source, paths or [], items=items or [], mapping=mapping, columns=columns, encoding=encoding)
+    except UnfitWords as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def run_import(
+    chosen: "Chosen",
+    stages: Stages,
+    *,
+    sample: "Sample | None" = None,
+    direct: bool,
+    redis_too: bool,
+    shown: int,
+    rejected: Path | None,
+) -> "Imported":
+    """The import, until it ends or is interrupted."""
+    from sagestream.importer import Importer, Sample
+
+    with Interruption() as interruption:
+        with stages.stage("open", f"Look at {escape(chosen.name)}"):
+            source = chosen.open()
+        importer = Importer(chosen.name, source, stages, interruption, sample or Sample(), shown, rejected, redis_too)
+        return importer.run(direct=direct)
+
+
+def end(done: "Imported") -> None:
+    """Raise what an import ended with, if it did not end by itself."""
+    if done.failure is not None:
+        raise done.failure
+    if done.interrupted:
+        raise typer.Exit(EXIT_CODE)

@@ -1,0 +1,77 @@
+"""Sources by name: the published data sets, and any table.
+
+Arrives: a name and paths. Leaves: a `Source`, each file in the form that its content shows. Next: the importer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from stream.sources import amazon, complete_journey, movielens, online_retail, retailrocket
+from stream.sources.catalogue import item_column, items_part
+from stream.sources.columns import Layout, header_of
+from stream.sources.files import UnreadableFile, named
+from stream.sources.source import Part, Source, UnknownForm, recognised
+from stream.sources.tabular import events_part, guess_columns
+
+TABLE = "table"
+COMPLETE_JOURNEY = "complete-journey"
+
+PUBLISHED: Mapping[str, Callable[[Sequence[Path]], Source]] = {
+    "amazon": amazon.open_files,
+    "movielens": movielens.open_files,
+    "retailrocket": retailrocket.open_files,
+    "online-retail": online_retail.open_files,
+    COMPLETE_JOURNEY: complete_journey.open_files,
+}
+"""The sources that know which columns they have."""
+
+NAMES = (*PUBLISHED, TABLE)
+
+
+def open_source(
+    name: str,
+    paths: Sequence[Path],
+    *,
+    items: Sequence[Path] = (),
+    columns: Mapping[str, str | None] | None = None,
+    layout: Layout | None = None,
+) -> Source:
+    """The source of that name (one of `NAMES`); `items` are files of items, whatever the source.
+
+    `columns` (by meaning) and `layout` are for a table alone. Of a table's paths the first holds interactions, and a
+    later one that has an item and no user holds items. Raises `UnreadableFile`.
+    """
+    if name in PUBLISHED:
+        source = PUBLISHED[name](paths)
+    else:
+        source = recognised(paths, _recognise_table(paths, columns, layout))
+    catalogues = [_items(name, path) for path in items]
+    return Source([*catalogues, *source.parts], source.passed_over)
+
+
+def _items(name: str, path: Path) -> Part:
+    """A file of items: in the source's own form where it has one for it."""
+    if name in PUBLISHED and name != COMPLETE_JOURNEY:
+        try:
+            return PUBLISHED[name]([path]).parts[0]
+        except UnknownForm:
+            return items_part(path)
+    return items_part(path)
+
+
+def _recognise_table(
+    paths: Sequence[Path], columns: Mapping[str, str | None] | None, layout: Layout | None
+) -> Callable[[Path], Part]:
+    def recognise(path: Path) -> Part:
+        header = header_of(path, layout)
+        try:
+            with named(path):
+                guess_columns(header, columns)
+        except UnreadableFile:
+            # The first file without a user is a mistake, and no file of items.
+            if path == paths[0] or item_column(header) is None:
+                raise
+            return items_part(path)
+        return events_part(path, given=columns, layout=layout)
+
+    return recognise

@@ -1,0 +1,100 @@
+"""Sources by name; of a table's files, which hold interactions and which items."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagestream.datasets import SOURCES
+from stream.events import decode, encode, utc
+from stream.sources.columns import Layout
+from stream.sources.files import UnreadableFile
+from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source
+from stream.sources.rules import LATEST_MS
+from tests.stream.sources.published import read, write
+
+
+def test_the_command_line_knows_the_same_names() -> None:
+    assert set(SOURCES) == set(NAMES)
+
+
+def test_a_later_file_without_users_holds_items(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "user,item\nu,i\n")
+    items = write(tmp_path / "items.csv", "item,title\ni,t\n")
+    found = read("table", log, items)
+    assert (len(found.events), [item.title for item in found.items]) == (1, ["t"])
+    assert read("table", log, items=[items]).items == found.items
+
+
+def test_a_first_file_without_users_is_a_mistake(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "buyer,item,price\nu,i,1\n")
+    with pytest.raises(UnreadableFile, match=r"log\.csv: no column for user: the file has buyer, item, price"):
+        open_source("table", [path])
+    source = open_source("table", [path], columns={"user": "buyer"}, layout=Layout())
+    assert [part.form for part in source.parts] == ["a table"]
+
+
+def test_items_in_the_source_s_own_form_or_in_any(tmp_path: Path) -> None:
+    log = write(tmp_path / "ratings.dat", "1::12::5::978300760\n")
+    own = write(tmp_path / "movies.dat", "12::Alien::Sci-Fi\n")
+    other = write(tmp_path / "more.csv", "sku,name\n12,Alien\n")
+    found = read("movielens", log, items=[own, other])
+    assert found.forms == ["MovieLens movies.dat", "items", "MovieLens ratings.dat"]
+    assert [item.title for item in found.items] == ["Alien", "Alien"]
+
+
+def test_the_package_takes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="takes no file"):
+        open_source("complete-journey", [tmp_path])
+
+
+SEEDS = (
+    b'user,item,timestamp,rating\nu,"i, ""x""",1393545600,5\nv,j,2014-02-28,NaN\n',
+    b"A3EBHHCZO6V2A4,5555991584,5.0,978480000\n" * 3,
+    b'{"user_id": "u", "parent_asin": "i", "rating": 5.0, "timestamp": 1588687728923, "title": "t"}\n' * 2,
+    b"{'asin': '1', 'title': 'x', 'categories': [['a', 'b']]}\n",
+    b'{"0": [1, 2, 3], "1": [4]}',
+    b"1::1193::5::978300760\n",
+    b"1|Toy|01-Jan-1995||http://x|" + b"|".join([b"1"] * 19) + b"\n",
+    b"Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID\nC1,85048,X,-1,2009-12-01,2.5,13085.0\n",
+    b"timestamp,itemid,property,value\n1435460400000,460429,categoryid,1016\n",
+    b"categoryid,parentid\n1,2\n",
+)
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> bytes:
+    """A published form with some bytes put in, taken out or written over."""
+    content = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(0, 4))):
+        begin = draw(st.integers(0, len(content)))
+        end = min(begin + draw(st.integers(0, 6)), len(content))
+        content[begin:end] = draw(
+            st.one_of(
+                st.binary(max_size=4),
+                st.sampled_from([b'"', b"\n", b"\r", b",", b"{", b"]", b"\0", b"\xff", b"'", b"::"]),
+            )
+        )
+    return gzip.compress(bytes(content))[: draw(st.integers(1, 400))] if draw(st.booleans()) else bytes(content)
+
+
+@given(
+    broken(),
+    st.sampled_from(sorted({*NAMES} - {COMPLETE_JOURNEY})),
+    st.sampled_from(["f.csv", "f.json", "u.item", "f.parquet"]),
+)
+@settings(max_examples=150)
+def test_whatever_the_bytes_are_there_are_events_or_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str, file: str
+) -> None:
+    path = tmp_path_factory.mktemp("broken") / file
+    path.write_bytes(content)
+    try:
+        found = read(name, path)
+    except UnreadableFile as error:
+        assert str(path) in str(error)
+        return
+    for event in [*found.events, *found.items]:
+        assert decode(encode(event), type(event), now=utc(LATEST_MS)) == event
