@@ -1,7 +1,7 @@
 """The graph of a set of events, in the form that PyTorch Geometric's `HeteroData` is made from.
 
-Arrives: events and sessions of `graphstore.eventlog`, the items' order and features. Leaves: nodes, edges, labels and
-masks. Next: `graphstore.snapshot` keeps it.
+Arrives: events and sessions of `graphstore.eventlog`, the items' order. Leaves: nodes, edges, labels and masks. Next:
+`graphstore.statistics` counts in it, `graphstore.snapshot` keeps it.
 
 PyTorch Geometric itself is not needed for it, and takes seconds to load.
 
@@ -31,10 +31,10 @@ TYPE_WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.
 """What an event weighs, by its type's place in `EVENT_TYPES`."""
 
 
-def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch.Tensor) -> tuple[Stores, IntArray]:
-    """The graph, and the user keys in the order of its user nodes.
+def make_graph(events: Events, sessions: IntArray, item_keys: IntArray) -> tuple[Stores, IntArray]:
+    """The graph without node features, and the user keys in the order of its user nodes.
 
-    `item_keys` [num_items], ascending, hold every item of the events; `x` [num_items, width] are their features.
+    `item_keys` [num_items], ascending, hold every item of the events.
     """
     user_keys = persons_of(events["user"], sessions)
     kinds = events["type"].astype(np.int64)
@@ -52,12 +52,27 @@ def make_graph(events: Events, sessions: IntArray, item_keys: IntArray, x: torch
         "edge_type_code": torch.from_numpy(kept["type"].astype(np.int8)),
         "edge_weight": torch.from_numpy(weights),
         "y": torch.from_numpy(np.where(rated, kept["value"], weights).astype(np.float32)),
+        "rated": torch.from_numpy(rated),
         "train_mask": train_mask,
         "val_mask": val_mask,
         "test_mask": test_mask,
     }
-    item = {"num_nodes": len(item_keys), "x": x.to(torch.float32)}
+    item = {"num_nodes": len(item_keys)}
     return {"_global_store": {}, "user": {"num_nodes": len(nodes)}, "item": item, INTERACTS: edges}, nodes
+
+
+def trained_items(stores: Stores) -> IntArray:
+    """The rows of the items with an event in the training window, ascending: what item features are fitted on."""
+    edges = stores[INTERACTS]
+    found: IntArray = edges["edge_index"][1][edges["train_mask"]].unique().numpy()
+    return found
+
+
+def features_of(stores: Stores) -> dict[str, torch.Tensor]:
+    """Every feature of every node [num_nodes, width]: `item.x`, and, but for graphs of an older form, `item.stats` and
+    `user.x`."""
+    names = (("item", "x"), ("item", "stats"), ("user", "x"))
+    return {f"{node}.{name}": stores[node][name] for node, name in names if name in stores[node]}
 
 
 def time_masks(

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,15 +32,17 @@ from graphstore.eventlog import (
     snapshot_id,
     snapshots_in,
 )
-from graphstore.graph import make_graph
+from graphstore.graph import INTERACTS, Stores, make_graph, trained_items
 from graphstore.session import read, write
 from graphstore.snapshot_erasure import rewriting
 from graphstore.snapshot_files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.state import get_states
+from graphstore.statistics import StatisticsEncoder, training_end
 from graphstore.tables import COMPACTION_HORIZON, erasures, items, snapshots, users
 
-Featurize = Callable[[Catalogue], torch.Tensor]
-"""Turns the catalogue into item features `[num_items, width]`; `training.features` has ours."""
+Featurize = Callable[[Catalogue, IntArray], tuple[torch.Tensor, dict[str, Any]]]
+"""Fits an encoder on the items at these rows of the catalogue, and gives the features of all of them
+`[num_items, width]` with the encoder's state; `training.snapshot_features` has ours."""
 
 
 class BeforeCompaction(ValueError):
@@ -56,9 +59,9 @@ def build_snapshot(
     """Read the graph as of `as_of` (epoch ms, exclusive) and keep it under `directory`.
 
     Where the same pair was built before, that directory is read instead. `featurize` makes `item.x`; without it the
-    features are empty. `created_at` (epoch ms) is written to the table `snapshots` only, so that files stay equal.
-    Writers are not kept waiting: everything is read in one read transaction, the row is entered in another. Raises
-    `BeforeCompaction`.
+    features are empty. `user.x` and `item.stats` are of `graphstore.statistics`. `created_at` (epoch ms) is written
+    to the table `snapshots` only, so that files stay equal. Writers are not kept waiting: everything is read in one
+    read transaction, the row is entered in another. Raises `BeforeCompaction`.
     """
     with write(engine) as connection:
         seen = Seen(as_of, last_key(connection, as_of))
@@ -101,8 +104,12 @@ def _read(
     events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]
     sessions = read_sessions(connection, seen.as_of)
     item_keys, item_ids, catalogue = _read_items(connection, np.unique(events["item"]), seen.as_of)
-    features = featurize(catalogue) if featurize else torch.zeros(len(item_keys), 0)
-    stores, user_keys = make_graph(events, sessions, item_keys, features)
+    stores, user_keys = make_graph(events, sessions, item_keys)
+    features, item_encoder = (
+        featurize(catalogue, trained_items(stores)) if featurize else (torch.zeros(len(item_keys), 0), {})
+    )
+    stores["item"]["x"] = features.to(torch.float32)
+    statistics = _add_statistics(stores, catalogue, seen.as_of)
     made = Snapshot(
         snapshot_id=snapshot_id(seen),
         path=directory / snapshot_id(seen),
@@ -116,8 +123,17 @@ def _read(
         item_keys=item_keys,
         catalogue=catalogue,
         known_users={names[int(key)]: int(key) for key in np.unique(events["user"])},
+        encoders={"item": item_encoder, "statistics": statistics},
     )
     return made, events, sessions
+
+
+def _add_statistics(stores: Stores, catalogue: Catalogue, as_of: int) -> dict[str, Any]:
+    """Put what the training window says of users and items into the graph; the state of the encoder that did."""
+    events, end = stores[INTERACTS]["train_mask"], training_end(stores, as_of=as_of)
+    encoder = StatisticsEncoder.fit(stores, events, as_of=end)
+    stores["user"]["x"], stores["item"]["stats"] = encoder.transform(stores, events, catalogue.categories, as_of=end)
+    return encoder.state()
 
 
 def _parent(directory: Path, seen: Seen, horizon: int) -> tuple[Seen | None, Events]:
@@ -160,7 +176,7 @@ def _without_erased(engine: Engine, snapshot: Snapshot) -> Snapshot:
 def erase_users(path: Path, user_ids: Iterable[str]) -> int:
     """Rewrite a snapshot without the events of these ids (a person's sessions are ids of their own); how many went.
 
-    Items stay. Raises `OlderForm`.
+    Items and their features stay, which hold nothing of anybody; what was counted is counted anew. Raises `OlderForm`.
     """
     with rewriting(path.parent):
         return _erase_users(path, set(user_ids))
@@ -179,7 +195,9 @@ def _erase_users(path: Path, gone: set[str]) -> int:
     keys = list(known.values())
     kept = events[~np.isin(events["user"], keys)]
     others = sessions[~np.isin(sessions, keys).any(axis=1)]
-    stores, user_keys = make_graph(kept, others, snapshot.item_keys, snapshot.stores["item"]["x"])
+    stores, user_keys = make_graph(kept, others, snapshot.item_keys)
+    stores["item"]["x"] = snapshot.stores["item"]["x"]
+    statistics = _add_statistics(stores, snapshot.catalogue, snapshot.as_of)
     names = {key: user for user, key in named.items()}  # a session may have had one of them for its person
     rewritten = replace(
         snapshot,
@@ -187,6 +205,7 @@ def _erase_users(path: Path, gone: set[str]) -> int:
         user_keys=user_keys,
         user_ids=[names[int(key)] for key in user_keys],
         known_users={user: key for user, key in snapshot.known_users.items() if user not in known},
+        encoders={**snapshot.encoders, "statistics": statistics},
     )
     place(save_snapshot(rewritten, kept, others), path, replace=True)
     return len(events) - len(kept)

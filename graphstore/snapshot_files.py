@@ -19,7 +19,7 @@ import torch
 
 from graphstore.catalogue import Catalogue
 from graphstore.eventlog import EVENT, Events, IntArray, Seen
-from graphstore.graph import INTERACTS, Stores
+from graphstore.graph import INTERACTS, Stores, features_of
 from graphstore.report import get_graph_report
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EVENTS_FILE = "events.npy"
 SESSIONS_FILE = "sessions.npy"
+FEATURES_FILE = "features.pt"
+ENCODERS_FILE = "encoders.pt"
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class Snapshot:
     """Epoch milliseconds: only events strictly before it are in the graph."""
     last_interaction_key: int
     stores: Stores
-    """What `graph` is made from: `user.num_nodes`; `item.x` [num_items, width]; on (user, interacts, item):
+    """What `graph` is made from: `user.x` [num_users, width]; `item.x` [num_items, width], which holds nothing of any
+    event, and `item.stats` [num_items, 6], which does (see `graphstore.statistics`); on (user, interacts, item):
     `edge_index` [2, num_events], `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in
-    EVENT_TYPES), `edge_weight` [num_events] float32, `y` [num_events] float32 (rating, else weight), `train_mask`,
-    `val_mask`, `test_mask`."""
+    EVENT_TYPES), `edge_weight` [num_events] float32, `y` [num_events] float32 (rating where `rated`, else weight),
+    `train_mask`, `val_mask`, `test_mask`. One of an older form has `item.x` alone, and no `rated`."""
     user_ids: list[str]
     item_ids: list[str]
     user_keys: npt.NDArray[np.int64]
@@ -53,6 +56,9 @@ class Snapshot:
     """Epoch milliseconds: of older interactions only the last of each kind were there any more; 0: all were."""
     known_users: dict[str, int] = field(default_factory=dict)
     """user_key by id of everybody whose events were read: sessions, too, and who took everything back."""
+    encoders: dict[str, Any] = field(default_factory=dict)
+    """The states of what made the features, for nodes that come later: `item`, empty without item features, and
+    `statistics`. None in one of an older form."""
 
     @property
     def num_users(self) -> int:
@@ -98,7 +104,8 @@ def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Pat
     np.save(temporary / SESSIONS_FILE, sessions, allow_pickle=False)
     torch.save(snapshot.stores, temporary / "processed_graph.pt")
     torch.save(edges["edge_index"], temporary / "edge_index.pt")
-    torch.save(snapshot.stores["item"]["x"], temporary / "features.pt")
+    torch.save(features_of(snapshot.stores), temporary / FEATURES_FILE)
+    torch.save(snapshot.encoders, temporary / ENCODERS_FILE)
     torch.save(edges["y"], temporary / "labels.pt")
     _dump(
         temporary / "mappings.json",
@@ -185,6 +192,7 @@ def load_snapshot(path: Path) -> Snapshot:
             available=np.array(catalogue["available"], dtype=np.bool_),
         ),
         known_users=mappings.get("known_users", {}),
+        encoders=torch.load(path / ENCODERS_FILE, weights_only=True) if (path / ENCODERS_FILE).exists() else {},
     )
 
 

@@ -6,6 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+TEXT_ENCODER = "tfidf"
+TEXT_ENCODERS = r"^(tfidf|sentence-transformers:\S.*)$"
+MAX_TEXT_ENCODER = 1024
+NAME_ENCODING: Literal["hashed", "one-hot"] = "hashed"
+
 
 class SageConfig(BaseModel):
     """The GraphSAGE term: the shape of the model and how it is fitted."""
@@ -69,14 +74,29 @@ class SageConfig(BaseModel):
 class TrainingConfig(BaseSettings):
     """How models are fitted, judged and kept."""
 
-    model_config = SettingsConfigDict(env_prefix="SAGESTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SAGESTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore", env_parse_none_str=""
+    )
 
     sage: SageConfig = Field(SageConfig(), description="the GraphSAGE term")
     recommend_repeats: Literal["auto", "yes", "no"] = Field(
         "auto", description="whether items a shopper knows are recommended again; auto: as shoppers do themselves"
     )
+    text_encoder: str = Field(
+        TEXT_ENCODER,
+        pattern=TEXT_ENCODERS,
+        max_length=MAX_TEXT_ENCODER,
+        description="what reads the words of items: tfidf, or sentence-transformers:<path or name> (extra text)",
+    )
+    name_encoding: Literal["hashed", "one-hot"] = Field(
+        NAME_ENCODING,
+        description="columns of categories and brands: hashed, or one-hot where there are no more names than columns",
+    )
     training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
     training_seed: int = Field(0, ge=0, description="seed of the scheduler's runs")
+    blend_l2: float | None = Field(
+        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; empty: the blend's own"
+    )
     blend_memory_mb: int = Field(512, ge=16, description="memory for the features that the blend is fitted on")
     evaluation_users: int = Field(5_000, ge=1, description="shoppers a model is measured on, at most")
     tuning_users: int = Field(1_000, ge=1, description="shoppers the baselines are tuned on, at most")

@@ -3,14 +3,12 @@
 Arrives: `graphstore.snapshot.Catalogue`. Leaves: one row of numbers for each item. Next: a snapshot's `item.x`, read
 by `training.model`.
 
-A fitted encoder is kept with the model and applied unchanged to items that come later, so a column means the same for
-all of them. Categories and brands are hashed (Weinberger et al., "Feature hashing", 2009): a name never seen before
-has its place at once.
+An encoder is fitted on the items of a training window alone. It is kept with the model and applied unchanged to items
+that come later, so a column means the same for all of them. What shoppers did is not in it: see
+`graphstore.statistics`.
 """
 
-import zlib
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +17,10 @@ import torch
 from torch import Tensor
 
 from graphstore.catalogue import Catalogue
-from training.text import TextEncoder
+from training.config import NAME_ENCODING, TEXT_ENCODER
+from training.histories import IntArray
+from training.names import Encoding, NameEncoder
+from training.text_encoder import TextEncoder, fit_text_encoder, text_encoder_from_state
 
 FEATURE_SEED = 0
 """Item features belong to the data, not to a run: one seed for all."""
@@ -37,28 +38,39 @@ NUMBER_COLUMNS = 5
 
 @dataclass(frozen=True)
 class ItemEncoder:
-    """Columns: text, hashed categories, hashed brand, relative price, and a flag for each thing that is missing."""
+    """Columns: text, categories, brand, relative price, and a flag for each thing that is missing."""
 
     text: TextEncoder
-    category_dim: int
-    brand_dim: int
+    categories: NameEncoder
+    brands: NameEncoder
     prices: dict[str, tuple[float, float]]
     """Mean and standard deviation of the log price in each category; "" for the whole catalogue."""
 
     @classmethod
     def fit(
-        cls, catalogue: Catalogue, *, text_dim: int = 32, category_dim: int = 64, brand_dim: int = 32, seed: int
+        cls,
+        catalogue: Catalogue,
+        *,
+        text_encoder: str = TEXT_ENCODER,
+        name_encoding: Encoding = NAME_ENCODING,
+        text_dim: int | None = None,
+        category_dim: int = 64,
+        brand_dim: int = 32,
+        seed: int,
     ) -> Self:
-        """Learn words, directions and price levels; equal catalogues and seeds give equal encoders."""
+        """Learn words, directions, names and price levels; equal catalogues and seeds give equal encoders.
+
+        Raises `training.sentence_encoder.TextModelError` where `text_encoder` names a model that is not there.
+        """
         by_category: dict[str, list[float]] = defaultdict(list)
         for categories, price in zip(catalogue.categories, catalogue.prices, strict=True):
             if price >= 0:  # false for NaN
                 for category in {WHOLE_CATALOGUE, *categories}:
                     by_category[category].append(float(np.log1p(price)))
         return cls(
-            text=TextEncoder.fit(_texts(catalogue), dim=text_dim, seed=seed),
-            category_dim=category_dim,
-            brand_dim=brand_dim,
+            text=fit_text_encoder(text_encoder, _texts(catalogue), dim=text_dim, seed=seed),
+            categories=NameEncoder.fit(catalogue.categories, dim=category_dim, encoding=name_encoding),
+            brands=NameEncoder.fit(_brands(catalogue), dim=brand_dim, encoding=name_encoding),
             prices={
                 category: (float(np.mean(logs)), float(np.std(logs)))
                 for category, logs in sorted(by_category.items())
@@ -68,7 +80,7 @@ class ItemEncoder:
 
     @property
     def width(self) -> int:
-        return self.text.components.size(0) + self.category_dim + self.brand_dim + NUMBER_COLUMNS
+        return self.text.dim + self.categories.dim + self.brands.dim + NUMBER_COLUMNS
 
     def transform(self, catalogue: Catalogue) -> Tensor:
         """Features [num_items, width] float32, a row depending on its item alone."""
@@ -86,8 +98,8 @@ class ItemEncoder:
         return torch.cat(
             [
                 self.text.transform(_texts(catalogue)),
-                hashed(catalogue.categories, self.category_dim),
-                hashed([[brand] if brand else [] for brand in catalogue.brands], self.brand_dim),
+                self.categories.transform(catalogue.categories),
+                self.brands.transform(_brands(catalogue)),
                 price,
                 missing.float(),
             ],
@@ -109,30 +121,40 @@ class ItemEncoder:
         """Tensors and JSON-able values: for `torch.save`, and `torch.load` with weights_only."""
         return {
             "text": self.text.state(),
-            "category_dim": self.category_dim,
-            "brand_dim": self.brand_dim,
+            "categories": self.categories.state(),
+            "brands": self.brands.state(),
             "prices": {category: list(level) for category, level in self.prices.items()},
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again."""
+        """The same encoder again; in a state of the time before one-hot columns, names are hashed."""
+        if "categories" not in state:
+            hashed = {"categories": state["category_dim"], "brands": state["brand_dim"]}
+            state = {**state, **{name: {"dim": dim, "vocabulary": None} for name, dim in hashed.items()}}
         return cls(
-            text=TextEncoder.from_state(state["text"]),
-            category_dim=int(state["category_dim"]),
-            brand_dim=int(state["brand_dim"]),
+            text=text_encoder_from_state(state["text"]),
+            categories=NameEncoder.from_state(state["categories"]),
+            brands=NameEncoder.from_state(state["brands"]),
             prices={category: (float(mean), float(spread)) for category, (mean, spread) in state["prices"].items()},
         )
 
 
-def hashed(names: Sequence[Sequence[str]], dim: int) -> Tensor:
-    """Each row's names added up with hashed signs at hashed places, at length one: [len(names), dim]."""
-    rows = torch.zeros(len(names), dim)
-    for row, group in enumerate(names):
-        for name in group:
-            code = zlib.crc32(name.encode())
-            rows[row, (code >> 1) % dim] += 1.0 if code & 1 else -1.0
-    return torch.nn.functional.normalize(rows, dim=1)
+def fitted_on(
+    catalogue: Catalogue,
+    rows: IntArray,
+    *,
+    text_encoder: str = TEXT_ENCODER,
+    name_encoding: Encoding = NAME_ENCODING,
+) -> ItemEncoder:
+    """An encoder of the items at these `rows` alone [n], in any order and as often as they come: those that a training
+    window has events of. What only a later window knows changes nothing."""
+    known = catalogue.picked(np.unique(rows).tolist())
+    return ItemEncoder.fit(known, text_encoder=text_encoder, name_encoding=name_encoding, seed=FEATURE_SEED)
+
+
+def _brands(catalogue: Catalogue) -> list[list[str]]:
+    return [[brand] if brand else [] for brand in catalogue.brands]
 
 
 def _texts(catalogue: Catalogue) -> list[str]:

@@ -19,8 +19,10 @@ from graphstore.takebacks import standing
 from stream.events import MAX_ID_LENGTH, CatalogItem, EventType
 from stream.sources.files import UnreadableFile
 from stream.sources.table import EventTable, sample_users
-from training.features import FEATURE_SEED, ItemEncoder
+from training.config import NAME_ENCODING, TEXT_ENCODER
+from training.features import fitted_on
 from training.histories import EventLog
+from training.names import Encoding
 
 TAKEN_BACK = "returned, cancelled, or the return itself"
 
@@ -141,10 +143,16 @@ def read_given(train: Path, test: Path) -> GivenLogs:
     return GivenLogs(logs[0], logs[1], user_ids, item_ids, found)
 
 
-def item_features(catalogue: Catalogue, past: EventLog) -> npt.NDArray[np.float32]:
+def item_features(
+    catalogue: Catalogue,
+    past: EventLog,
+    *,
+    text_encoder: str = TEXT_ENCODER,
+    name_encoding: Encoding = NAME_ENCODING,
+) -> npt.NDArray[np.float32]:
     """Features of every item [num_items, width] by an encoder that was fitted on the items of `past` alone."""
-    fitted_on = catalogue.picked(np.unique(past.items).tolist())
-    return ItemEncoder.fit(fitted_on, seed=FEATURE_SEED).transform(catalogue).numpy()
+    encoder = fitted_on(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
+    return encoder.transform(catalogue).numpy()
 
 
 def _user_lines(path: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:

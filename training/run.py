@@ -29,8 +29,9 @@ from training.config import TrainingConfig
 from training.gate import GateRules, decide
 from training.recommender import Recommender
 from training.registry import Kind
+from training.snapshot_features import featurizer
 from training.train import Progress
-from training.trial import CHAMPION, Trial, featurize, full_trial, incremental_trial
+from training.trial import CHAMPION, Trial, full_trial, incremental_trial
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _trained(
 ) -> RunResult:
     began = time.monotonic()
     progress("snapshot", 0.0)
-    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
+    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurizer(config))
     known = Path(champion.bundle) if champion else None
     if kind == "incremental":
         if known is None:

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from graphstore.catalogue import Catalogue
 from graphstore.snapshot_files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import Baseline, tuned_baselines
@@ -25,7 +24,7 @@ from training.candidate import Candidate
 from training.config import TrainingConfig
 from training.dataset import Dataset, Split, full_split, incremental_split, repeats_are_usual
 from training.evaluate import Evaluation, Scorer, Window, evaluate
-from training.features import FEATURE_SEED, ItemEncoder
+from training.features import ItemEncoder, fitted_on
 from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.recommender import Recommender
@@ -57,11 +56,6 @@ class Trial:
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
 
 
-def featurize(catalogue: Catalogue) -> Tensor:
-    """Item features of a snapshot [num_items, width]."""
-    return ItemEncoder.fit(catalogue, seed=FEATURE_SEED).transform(catalogue)
-
-
 def full_trial(
     snapshot: Snapshot,
     *,
@@ -80,12 +74,16 @@ def full_trial(
     split = full_split(
         dataset.log, champion_as_of=champion.as_of if champion else None, min_users=config.gate_min_users
     )
-    repeats = config.recommend_repeats == "yes" or (
-        config.recommend_repeats == "auto" and repeats_are_usual(dataset.log, start=split.validation, end=split.test)
-    )
+    repeats = repeats_wanted(dataset, split, config=config)
     progress("tuning the baselines", 0.1)
     baselines, linear_filter = _baselines(dataset, split, repeats=repeats, config=config, seed=seed)
-    encoder = ItemEncoder.fit(dataset.catalogue, seed=FEATURE_SEED) if kind == "graphsage" else None
+    encoder = None
+    if kind == "graphsage":
+        progress("item features", 0.15)
+        past = dataset.log.between(end=split.validation)
+        encoder = fitted_on(
+            dataset.catalogue, past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
+        )
     features = encoder.transform(dataset.catalogue) if encoder else None
     progress("fitting the terms", 0.2)
     validation = split.validation_window(dataset.log, repeats=repeats)
@@ -154,6 +152,13 @@ def incremental_trial(
         comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window),
         notes=[],
     )
+
+
+def repeats_wanted(dataset: Dataset, split: Split, *, config: TrainingConfig) -> bool:
+    """Whether a model of this split shall recommend items that a shopper knows."""
+    if config.recommend_repeats == "auto":
+        return repeats_are_usual(dataset.log, start=split.validation, end=split.test)
+    return config.recommend_repeats == "yes"
 
 
 def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:

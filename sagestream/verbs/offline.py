@@ -10,6 +10,7 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.stages import Stages
+from sagestream.text_encoder import TextEncoder, with_text_encoder
 
 if TYPE_CHECKING:
     from stream.sources.table import EventTable
@@ -58,6 +59,7 @@ def benchmark(
     time_col: Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)] = None,
     value_col: Annotated[str | None, typer.Option(help="Column of the rating or price.", show_default=False)] = None,
     type_col: Annotated[str | None, typer.Option(help="Column of the event's type.", show_default=False)] = None,
+    text_encoder: TextEncoder = None,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
     json_file: Annotated[
@@ -104,7 +106,7 @@ def benchmark(
         f"to learn from: {len(divided.known):,} events of {divided.known.num_users:,} shoppers and "
         f"{divided.num_items:,} items; to judge on: {len(divided.test):,} shoppers"
     )
-    ours = _ours(divided, catalogued)
+    ours = _ours(divided, catalogued, text_encoder)
     with stages.stage("benchmark", "Benchmark") as report:
 
         def show(line: str, share: float) -> None:
@@ -140,16 +142,21 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
     return {name: BASELINES[name] for name in asked}
 
 
-def _ours(split: "EvaluationSplit", catalogued: "Interactions") -> "dict[str, Fit]":
+def _ours(split: "EvaluationSplit", catalogued: "Interactions", text_encoder: str | None) -> "dict[str, Fit]":
     from training.benchmark import WithFeatures
     from training.comparison import OURS
     from training.config import TrainingConfig
     from training.interactions import item_features
     from training.model_search import fit_best, patient
 
+    config = with_text_encoder(TrainingConfig(), text_encoder)
     catalogue = catalogued.catalogue
-    features = None if catalogue is None else item_features(catalogue, split.past)
-    return {OURS: WithFeatures(fit_best, features, patient(TrainingConfig()))}
+    features = None
+    if catalogue is not None:
+        features = item_features(
+            catalogue, split.past, text_encoder=config.text_encoder, name_encoding=config.name_encoding
+        )
+    return {OURS: WithFeatures(fit_best, features, patient(config))}
 
 
 def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":

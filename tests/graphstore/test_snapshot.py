@@ -5,6 +5,7 @@ import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from sqlalchemy import Connection, Engine, insert, select
 
 from graphstore.catalogue import Catalogue
-from graphstore.eventlog import Events, Seen, read_events
-from graphstore.graph import time_masks
+from graphstore.erase import erase_person
+from graphstore.eventlog import Events, IntArray, Seen, read_events
+from graphstore.graph import INTERACTS, features_of, time_masks
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.report import get_graph_report, print_graph_report
@@ -21,6 +23,7 @@ from graphstore.session import open_engine, write
 from graphstore.snapshot import BeforeCompaction, build_snapshot, erase_users
 from graphstore.snapshot_files import Snapshot, digest, load_events, load_snapshot, place
 from graphstore.state import raise_to
+from graphstore.statistics import ITEM_COLUMNS, PROFILE_DIM, USER_COLUMNS, StatisticsEncoder, training_end
 from graphstore.tables import COMPACTION_HORIZON, erasures, snapshots
 from graphstore.upserts import ItemRow, upsert_items
 
@@ -40,8 +43,9 @@ def fill(engine: Engine, rows: list[InteractionRow] = ROWS) -> None:
 
 
 def build(engine: Engine, directory: Path, as_of: int, created_at: int = 1) -> Snapshot:
-    def featurize(catalogue: Catalogue) -> torch.Tensor:
-        return torch.tensor([float(len(title)) for title in catalogue.titles]).reshape(-1, 1)
+    def featurize(catalogue: Catalogue, trained: IntArray) -> tuple[torch.Tensor, dict[str, Any]]:
+        lengths = torch.tensor([float(len(title)) for title in catalogue.titles]).reshape(-1, 1)
+        return lengths, {"trained": trained.tolist()}
 
     return build_snapshot(engine, directory, as_of=as_of, created_at=created_at, featurize=featurize)
 
@@ -71,6 +75,32 @@ def test_the_catalogue_and_its_features_follow_the_item_order(engine: Engine, tm
     row = snapshot.item_ids.index("i2")
     assert (snapshot.catalogue.titles[row], snapshot.catalogue.categories[row]) == ("Tea", ["Drinks"])
     assert snapshot.graph["item"].x[row].tolist() == [3.0]
+
+
+def test_item_features_are_fitted_on_what_the_training_window_knows(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, [InteractionRow(f"e{place}", 3, "u1", f"i{place % 9}", 100 + place) for place in range(20)])
+    with write(engine) as connection:
+        ingest_interactions(connection, [InteractionRow("last", 3, "u1", "late", 900)], now=1)
+    snapshot = build(engine, tmp_path, as_of=1000)
+    known = {snapshot.item_ids[row] for row in snapshot.encoders["item"]["trained"]}
+    assert known == {f"i{place}" for place in range(9)}  # not "late", which only the test window has
+    assert "late" in snapshot.item_ids
+
+
+def test_the_statistics_are_those_of_the_training_window(engine: Engine, tmp_path: Path) -> None:
+    rows = [
+        InteractionRow(f"e{place}", place % 5, f"u{place % 4}", f"i{place % 3}", 100 + place) for place in range(40)
+    ]
+    fill(engine, rows)
+    snapshot = build(engine, tmp_path, as_of=1000)
+    user, item = snapshot.graph["user"].x, snapshot.graph["item"].stats
+    assert user.shape == (4, len(USER_COLUMNS) + PROFILE_DIM)
+    assert item.shape == (4, len(ITEM_COLUMNS))
+    encoder = StatisticsEncoder.from_state(snapshot.encoders["statistics"])
+    mask, end = snapshot.events.train_mask, training_end(snapshot.stores, as_of=1000)
+    told = encoder.transform(snapshot.stores, mask, snapshot.catalogue.categories, as_of=end)
+    assert torch.equal(told[0], user)
+    assert torch.equal(told[1], item)
     assert np.isnan(snapshot.catalogue.prices[snapshot.item_ids.index("i1")])
 
 
@@ -118,8 +148,33 @@ def test_what_is_saved_can_be_loaded(engine: Engine, tmp_path: Path) -> None:
         "mappings.json",
         "report.json",
     }
+    features = torch.load(made.path / "features.pt", weights_only=True)
+    graph = loaded.graph
+    for name, kept in {"item.x": graph["item"].x, "item.stats": graph["item"].stats, "user.x": graph["user"].x}.items():
+        assert torch.equal(features.pop(name), kept)
+    assert not features
     with pytest.raises(FileNotFoundError, match="no snapshot"):
         load_snapshot(tmp_path / "nothing")
+
+
+def test_a_snapshot_of_an_older_form_can_be_read_and_forgets(engine: Engine, tmp_path: Path) -> None:
+    """Before there were statistics: `item.x` alone, no `rated`, no encoders, features.pt a tensor."""
+    fill(engine)
+    path = build(engine, tmp_path, as_of=1000).path
+    (path / "encoders.pt").unlink()
+    stores = torch.load(path / "processed_graph.pt", weights_only=True)
+    del stores["user"]["x"], stores["item"]["stats"], stores[INTERACTS]["rated"]
+    torch.save(stores, path / "processed_graph.pt")
+    torch.save(stores["item"]["x"], path / "features.pt")
+    older = load_snapshot(path)
+    assert older.encoders == {}
+    assert older.graph["item"].x.tolist() == [[3.0], [12.0], [0.0], [0.0]]
+    assert get_graph_report(older)["feature_widths"] == {"item": 1}
+    erase_users(path, ["u1"])
+    left = load_snapshot(path)
+    assert left.user_ids == ["u2"]
+    assert left.graph["user"].x.size(0) == 1
+    assert torch.equal(left.graph["item"].x, older.graph["item"].x)
 
 
 def test_an_empty_graph_is_a_snapshot_too(engine: Engine, tmp_path: Path) -> None:
@@ -143,6 +198,8 @@ def test_the_report_counts_what_is_there(engine: Engine, tmp_path: Path, capsys:
     assert (report["users"], report["items"], report["interactions"], report["edges"]) == (2, 4, 5, 4)
     assert report["density"] == 0.5
     assert report["isolated"] == {"user": 0, "item": 1}
+    widths = {"item": 1, "item.stats": len(ITEM_COLUMNS), "user": len(USER_COLUMNS) + PROFILE_DIM}
+    assert report["feature_widths"] == widths
     assert report["time_range"] == [100, 450]
     assert sum(report["masks"].values()) == 5
     assert json.loads(get_graph_report(snapshot, render_as="json")) == report
@@ -239,6 +296,21 @@ def test_a_forgotten_user_leaves_the_snapshot_as_if_never_there(engine: Engine, 
     assert sessions is not None
     assert (len(events), len(sessions)) == (2, 0)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [left.path.name]
+
+
+def test_what_was_counted_of_a_forgotten_user_is_gone_too(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, [*ROWS, InteractionRow("e", 3, "u2", "i2", 500)])
+    snapshot = build(engine, tmp_path / "rewritten", as_of=1000)
+    erase_users(snapshot.path, ["u1"])
+    left = load_snapshot(snapshot.path)
+    erase_person(engine, "u1", now=1)
+    never = build(engine, tmp_path / "never", as_of=1000)
+    assert left.user_ids == never.user_ids == ["u2"]
+    for name, part in features_of(never.stores).items():
+        assert torch.equal(features_of(left.stores)[name], part), name
+    for name, part in never.encoders["statistics"].items():
+        assert torch.equal(left.encoders["statistics"][name], part), name
+    assert not torch.equal(features_of(snapshot.stores)["item.stats"], features_of(left.stores)["item.stats"])
 
 
 def test_who_is_forgotten_while_a_snapshot_is_read_is_not_in_it(

@@ -1,13 +1,15 @@
 """Item features: a row depends on its item alone, and means the same for items that come later."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
-from training.features import ItemEncoder, hashed
+from training.features import ItemEncoder, fitted_on
 
 ITEMS = [
     *[(f"pasta {i}", ["food", "pasta"], "Casa", 1.0 + i) for i in range(6)],
@@ -82,12 +84,6 @@ def test_new_brands_have_their_places_and_move_nothing_else(encoder):
     assert 1 <= (ours != theirs).sum() <= 2
 
 
-def test_hashing_gives_each_row_length_one():
-    rows = hashed([["a", "b"], [], ["a"]], 16)
-    assert rows.norm(dim=1).tolist() == pytest.approx([1, 0, 1])
-    assert torch.equal(hashed([["a"]], 16)[0], rows[2])
-
-
 def test_the_state_comes_back_without_pickle(encoder):
     file = io.BytesIO()
     torch.save(encoder.state(), file)
@@ -100,3 +96,43 @@ def test_an_empty_catalogue():
     encoder = ItemEncoder.fit(make_catalogue([]), seed=0)
     assert encoder.transform(make_catalogue([])).shape == (0, encoder.width)
     assert torch.isfinite(encoder.transform(make_catalogue(ITEMS))).all()
+
+
+def test_what_the_training_window_does_not_know_changes_nothing():
+    rows = np.array([3, 0, 1, 2, 3, 4])
+    ours = fitted_on(make_catalogue(ITEMS), rows)
+    theirs = fitted_on(make_catalogue([*ITEMS[:5], *[(f"balm {i}", ["x"], "y", 1e6) for i in range(7)]]), rows)
+    assert torch.equal(ours.transform(make_catalogue(ITEMS)), theirs.transform(make_catalogue(ITEMS)))
+    wider = fitted_on(make_catalogue(ITEMS), np.arange(12))
+    assert wider.text.words != ours.text.words
+    assert wider.prices != ours.prices
+
+
+def test_one_hot_columns_are_apart_and_a_later_name_has_none():
+    encoder = ItemEncoder.fit(make_catalogue(ITEMS), name_encoding="one-hot", text_dim=4, category_dim=4, seed=0)
+    assert encoder.categories.vocabulary == ["chairs", "food", "garden", "pasta"]
+    start = encoder.text.dim
+    known, new = encoder.transform(make_catalogue([ITEMS[0], ("lamp", ["light"], "Luce", 3.0)]))
+    assert (known[start : start + 4] > 0).tolist() == [False, True, False, True]
+    assert not new[start : start + 4 + encoder.brands.dim].any()
+    assert encoder.transform(make_catalogue(ITEMS)).shape == (len(ITEMS), encoder.width)
+
+
+def test_a_state_of_the_time_when_names_were_only_hashed(encoder):
+    state = {**encoder.state(), "category_dim": 64, "brand_dim": 32}
+    older = {name: value for name, value in state.items() if name not in {"categories", "brands"}}
+    again = ItemEncoder.from_state(older)
+    assert torch.equal(again.transform(make_catalogue(ITEMS)), encoder.transform(make_catalogue(ITEMS)))
+
+
+def test_loading_an_encoder_loads_no_dictionary_and_no_sentence_transformer(encoder, tmp_path):
+    """A process that only scores pays for neither."""
+    torch.save(encoder.state(), tmp_path / "encoder.pt")
+    program = f"""
+import sys, torch
+from training.features import ItemEncoder
+ItemEncoder.from_state(torch.load({str(tmp_path / "encoder.pt")!r}, weights_only=True))
+print(sorted({{"simplemma", "sklearn", "sentence_transformers", "transformers"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sqlalchemy import insert
 
 from graphstore.session import write
@@ -14,8 +15,10 @@ from tests.training import toy_shop
 from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY
 from training.bundle import load_bundle, save_bundle
 from training.config import SageConfig, TrainingConfig
+from training.features import ItemEncoder
 from training.recommender import Recommender
-from training.trial import CHAMPION, Trial, featurize, full_trial, incremental_trial
+from training.snapshot_features import featurize
+from training.trial import CHAMPION, Trial, full_trial, incremental_trial
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02), gate_min_users=5)
 
@@ -99,6 +102,38 @@ def test_a_sage_champion_that_has_seen_the_window_is_said_aloud(shop, tmp_path):
     champion = load_bundle(published(full(snapshot, kind="graphsage"), tmp_path, "m1"))
     trial = full(snapshot, champion=champion)
     assert trial.notes == ["the champion has seen the test window: the comparison favours it"]
+
+
+def test_items_of_the_later_windows_change_nothing_in_the_encoder(shop, sqlite_engine):
+    """New items that are sold on the last day alone: the encoder must not know their words."""
+    shop(10)
+    with write(sqlite_engine) as connection:
+        words = {"item_key": 100, "item_id": "new", "title": "novelty", "categories": '["gadgets"]', "updated_at": 1}
+        twin = {**words, "item_key": 101, "item_id": "twin"}  # a word of one text alone would be none
+        connection.execute(insert(items), [words, twin])
+        rows = [
+            {
+                "event_id": f"new-{item}-{user}",
+                "event_type": 3,
+                "user_key": user + 1,
+                "item_key": item,
+                "event_time": toy_shop.OPENING + 9 * toy_shop.DAY_MS + user * 60_000 + 1,
+                "ingest_time": 0,
+            }
+            for item in (100, 101)
+            for user in range(toy_shop.NUM_USERS)
+        ]
+        connection.execute(insert(interactions), rows)
+    snapshot = shop(10)
+    trial = full(snapshot, kind="graphsage")
+    assert {"new", "twin"} < set(trial.dataset.item_ids)
+    known = trial.dataset.log.between(end=trial.split.validation).items
+    assert trial.dataset.item_ids.index("new") not in known
+    assert trial.encoder is not None
+    assert trial.encoder.text.words == ["odd", "thing"]  # "even" is a stop word
+    kept = ItemEncoder.from_state(snapshot.encoders["item"])
+    assert kept.text.words == trial.encoder.text.words
+    assert torch.equal(kept.transform(snapshot.catalogue), snapshot.stores["item"]["x"])
 
 
 @pytest.mark.parametrize("kind", ["closed_form", "graphsage"])

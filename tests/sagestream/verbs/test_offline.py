@@ -18,7 +18,7 @@ from tests.training.toy_shop import closing_time, open_shop, trade
 from training.benchmark import run as offline_run
 from training.config import TrainingConfig
 from training.run import run_training
-from training.trial import featurize
+from training.snapshot_features import featurize
 
 
 @pytest.fixture(autouse=True)

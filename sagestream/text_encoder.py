@@ -1,0 +1,33 @@
+"""The option `--text-encoder` of the verbs that make item features; without it the setting counts."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
+
+
+def _checked(name: str | None) -> str | None:
+    from training.config import MAX_TEXT_ENCODER, TEXT_ENCODERS
+
+    if name is not None and (len(name) > MAX_TEXT_ENCODER or not re.fullmatch(TEXT_ENCODERS, name)):
+        raise typer.BadParameter(f"{name[:100]!r} is neither tfidf nor sentence-transformers:<path or name>")
+    return name
+
+
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(
+        "--text-encoder",
+        help="What reads the words of items: tfidf, or sentence-transformers:<path or name>; default: the setting.",
+        show_default=False,
+        callback=_checked,
+    ),
+]
+
+
+def with_text_encoder(config: "TrainingConfig", name: str | None) -> "TrainingConfig":
+    """The same settings with the encoder of the option, where one was given."""
+    return config if name is None else config.model_copy(update={"text_encoder": name})

