@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from training.blend import Blend, fit_blend, fitting_part
+from training.blend import Blend, BlendSettings, fit_blend, fitting_part
 from training.config import TrainingConfig
 from training.content import Content
 from training.dataset import Dataset, Split
@@ -55,13 +55,8 @@ class Candidate:
         With `features` content and GraphSAGE are among them. `filters` were fitted on the same past while the
         baselines were tuned.
         """
-        terms: list[Term] = [filters, Trend.fit(past)]
-        if repeats:
-            terms.append(PersonalRepeat.fit(past))
+        terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats)
         if features is not None:
-            content = Content.of(features)
-            if not content.is_silent:
-                terms.append(content)
             sage = fit_sage(
                 past,
                 features,
@@ -117,8 +112,24 @@ class Candidate:
                 term.describe(features)
 
 
+def closed_form_terms(past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool) -> list[Term]:
+    """Every term but GraphSAGE, fitted on `past`: the `filters` that were, trend, repeats, content of `features`."""
+    terms: list[Term] = [filters, Trend.fit(past)]
+    if repeats:
+        terms.append(PersonalRepeat.fit(past))
+    if features is not None and not (content := Content.of(features)).is_silent:
+        terms.append(content)
+    return terms
+
+
+def blend_settings(config: TrainingConfig) -> BlendSettings:
+    """With the configured penalty, for shoppers with a past and for strangers alike."""
+    l2 = config.blend_l2
+    return BlendSettings() if l2 is None else BlendSettings(l2=l2, unknown_l2=l2)
+
+
 def _blend(
     terms: list[Term], window: Window, *, config: TrainingConfig, seed: int, anchor: Blend | None = None
 ) -> Blend:
     part = fitting_part(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
-    return fit_blend(terms, part, anchor=anchor)
+    return fit_blend(terms, part, settings=blend_settings(config), anchor=anchor)

@@ -22,7 +22,7 @@ from training.config import SageConfig
 from training.evaluate import Window
 from training.histories import EventLog
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the state has other parts: an older file is then refused instead of misread."""
 
 

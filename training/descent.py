@@ -10,7 +10,7 @@ Up to some ten million edges a step takes messages over a sample of the whole gr
 import copy
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,16 @@ from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
 from training.sampled import Neighbourhoods
+
+
+class Look(NamedTuple):
+    """How a fit stands after so many steps."""
+
+    step: int
+    loss: float
+    """Mean over the steps since the look before."""
+    ndcg: float | None
+    """NDCG@20 of the averaged weights, by themselves, on the validation window; None without a window."""
 
 
 class Descent:
@@ -54,8 +64,6 @@ class Descent:
         self.steps = 0
         self.waiting: IntArray = np.empty(0, dtype=np.int64)
         """Baskets that the present pass of `next_batch` has not come to."""
-        # Kept between steps: fresh memory of the size of the graph costs a step more than the numbers in it.
-        self._uniform = np.empty(len(graph) if config.neighbours is None else 0)
         self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
@@ -86,26 +94,44 @@ class Descent:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(baskets, chosen)
         loss.backward()  # type: ignore[no-untyped-call]
+        told = self.agreed(loss.item())
         self.optimizer.step()
         self.steps += 1
         take_average(self.average, self.model, decay=self.config.weight_average, steps=self.steps)
-        return loss.item()
+        return told
+
+    def agreed(self, loss: float) -> float:
+        """The step's loss, the gradients being ready; where a step is shared (`training.distributed`), of all parts."""
+        return loss
+
+    def part_of(self, chosen: IntArray) -> IntArray:
+        """Which of the `chosen` baskets [B] this process learns from: all."""
+        return chosen
 
     def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
-        """The loss of the `chosen` baskets [B] over a graph and negatives that are drawn for them."""
+        """The loss of the `chosen` baskets [B] over a graph and negatives that are drawn for them.
+
+        Both are drawn for all of them, whatever `part_of` leaves: then every process that shares the step draws the
+        same.
+        """
         rows, targets = baskets.targets_of(chosen)  # [n], [n]
         pairs = baskets.users[chosen][rows], targets
         profiles = baskets.profiles(chosen, last=self.config.last_items)
         if self.neighbourhoods is None:
-            graph = self._sampled_graph(*pairs)
+            graph = self._sampled_graph(*pairs).compact()
             drawn = self.negatives.draw(self.rng)  # [K]
             items = self.model.encode_items(self.features, graph)  # [num_items, dim]
-            local_targets, local_drawn, local_profiles = targets, drawn, profiles
         else:
             drawn = self.negatives.draw(self.rng)  # [K]
             wanted = np.unique(np.concatenate([targets, profiles.items, drawn]))
             surroundings = self.neighbourhoods.around(wanted, without=pairs, rng=self.rng)
             items = self.model.encode_items(self.features, surroundings)[: len(wanted)]
+        own = self.part_of(chosen)
+        if own is not chosen:
+            rows, targets = baskets.targets_of(own)
+            profiles = baskets.profiles(own, last=self.config.last_items)
+        local_targets, local_drawn, local_profiles = targets, drawn, profiles
+        if self.neighbourhoods is not None:
             local_targets, local_drawn = np.searchsorted(wanted, targets), np.searchsorted(wanted, drawn)
             local_profiles = Profiles(profiles.offsets, np.searchsorted(wanted, profiles.items), len(wanted))
         users = self.model.encode_users(items, local_profiles)  # [B, dim]
@@ -135,11 +161,14 @@ class Descent:
         return np.stack([owners[at >= 0], at[at >= 0]])
 
     def _sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
+        """About `graph_edges` pairs of the graph, without the given ones; all others where there are not more."""
         graph = self.graph
-        self.rng.random(out=self._uniform)
-        keep = self._uniform < self.config.graph_edges / max(len(graph), 1)
-        keep[graph.find(users, items)] = False
-        return graph.only(keep)
+        places = drawn_places(len(graph), self.config.graph_edges / max(len(graph), 1), self.rng)
+        barred = graph.find(users, items)
+        at = np.searchsorted(places, barred)
+        hits = at[at < len(places)]
+        hits = hits[places[hits] == barred[at < len(places)]]
+        return graph.picked(np.delete(places, hits))
 
     def state(self) -> dict[str, Any]:
         """Everything that later steps depend on, as tensors and plain values."""
@@ -160,6 +189,26 @@ class Descent:
         self.rng.bit_generator.state = json.loads(state["rng"])
         self.waiting = state["waiting"].numpy()
         self.steps = state["steps"]
+
+
+def drawn_places(length: int, share: float, rng: np.random.Generator) -> IntArray:
+    """Ascending places in 0:length, each taken by itself with probability `share`.
+
+    By the gaps between them, which are geometric: a number for each place taken, where a number for each place would
+    cost a step of a million edges five milliseconds.
+    """
+    if share >= 1.0:
+        return np.arange(length)
+    scale = -1.0 / np.log1p(-share)  # a floor of exponential numbers is geometric, at a third of rng.geometric's cost
+    last, parts = -1, []
+    while last < length - 1:
+        expected = (length - last) * share
+        drawn = rng.standard_exponential(int(expected + 4 * expected**0.5) + 1)  # nearly always enough
+        gaps = 1 + np.minimum(drawn * scale, length).astype(np.int64)
+        parts.append(last + np.cumsum(gaps))
+        last = int(parts[-1][-1])
+    places: IntArray = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    return places[: np.searchsorted(places, length)]
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """How a registered model does on what came after it.
 
 Arrives: a model as it was published, a snapshot that is newer. Leaves: its `Evaluation` with measures of the lists and
-the slices. Next: `sagestream evaluate` shows them.
+the slices. Next: `sagestream evaluate` shows them, `training.curves` ranks the same window.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,27 @@ from typing import Any
 from graphstore.snapshot_files import Snapshot
 from training.dataset import Dataset, TooFewEvents
 from training.evaluate import CUTOFFS, Window, evaluate
+from training.histories import EventLog
 from training.measures import KnownItems, Slices, list_measures
 from training.recommender import Recommender
+
+
+def later_window(
+    model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0
+) -> tuple[Dataset, EventLog, Window]:
+    """The snapshot in the model's item order, its events that the model knows, and the window of those that came later.
+
+    Raises `TooFewEvents` where there are none.
+    """
+    dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
+    known = dataset.log.between(end=model.as_of)
+    window = Window.cut(dataset.log, start=model.as_of, repeats=model.repeats, max_users=max_users, seed=seed)
+    if not len(window):
+        raise TooFewEvents(
+            f"snapshot {snapshot.snapshot_id} holds nothing to judge {model.model_version} on: no event that is new "
+            f"to it. Take in newer events, then run `sagestream preprocess`."
+        )
+    return dataset, known, window
 
 
 def hindsight(
@@ -22,14 +41,7 @@ def hindsight(
     Histories end at its `as_of`; items that came later count as targets which it cannot list. Raises `TooFewEvents`
     where the snapshot holds nothing newer.
     """
-    dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
-    known = dataset.log.between(end=model.as_of)
-    window = Window.cut(dataset.log, start=model.as_of, repeats=model.repeats, max_users=max_users, seed=seed)
-    if not len(window):
-        raise TooFewEvents(
-            f"snapshot {snapshot.snapshot_id} holds nothing to judge {model.model_version} on: no event that is new "
-            f"to it. Take in newer events, then run `sagestream preprocess`."
-        )
+    dataset, known, window = later_window(model, snapshot, max_users=max_users, seed=seed)
     evaluation = evaluate(model.aligned(dataset.item_keys), window, cutoffs=cutoffs)
     if not evaluation.finite:
         raise ValueError(f"{model.model_version}: some scores are not finite")

@@ -10,6 +10,7 @@ bundles. An update needs the past for its graph and for replay, and takes it fro
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from training.baskets import Baskets
 from training.config import SageConfig
-from training.descent import Descent
+from training.descent import Descent, Look
 from training.histories import EventLog, Histories, Moment
 from training.model import GraphSAGE
 from training.profiles import Profiles
@@ -44,7 +45,15 @@ class SageTerm:
     name = "graphsage"
 
     def __init__(
-        self, model: GraphSAGE, embeddings: Tensor, *, config: SageConfig, seed: int, steps: int = 0, updates: int = 0
+        self,
+        model: GraphSAGE,
+        embeddings: Tensor,
+        *,
+        config: SageConfig,
+        seed: int,
+        steps: int = 0,
+        updates: int = 0,
+        looks: Sequence[Look] = (),
     ) -> None:
         """From the model's item `embeddings` [num_items, dim] over some graph; `over` computes them."""
         self.model = model.eval()
@@ -53,15 +62,25 @@ class SageTerm:
         self.steps = steps
         """Steps of descent behind the weights; for a refit on more events, a `max_steps` that needs no validation."""
         self.updates = updates
+        self.looks = tuple(looks)
+        """The story of the fit, oldest first, past the best look to where it stopped; updates add nothing to it."""
         self._memory: _Memory | None = None
         self._set(embeddings)
 
     @classmethod
     def over(
-        cls, model: GraphSAGE, log: EventLog, features: Tensor, *, config: SageConfig, seed: int, steps: int = 0
+        cls,
+        model: GraphSAGE,
+        log: EventLog,
+        features: Tensor,
+        *,
+        config: SageConfig,
+        seed: int,
+        steps: int = 0,
+        looks: Sequence[Look] = (),
     ) -> Self:
         """With embeddings over the graph of `log`, which the term remembers for its next update."""
-        term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps)
+        term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, looks=looks)
         term._refresh(log, features)
         return term
 
@@ -154,6 +173,7 @@ class SageTerm:
             "seed": self.seed,
             "updates": self.updates,
             "steps": self.steps,
+            "looks": self.looks,
         }
         weights = {f"model.{name}": weight.detach().clone() for name, weight in self.model.state_dict().items()}
         text = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
@@ -178,6 +198,7 @@ class SageTerm:
             seed=settings["seed"],
             steps=settings["steps"],
             updates=settings["updates"],
+            looks=[Look(*look) for look in settings.get("looks", [])],  # older bundles kept none
         )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from training.baskets import Baskets
 from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from training.config import SageConfig
-from training.descent import Descent
+from training.descent import Descent, Look
 from training.evaluate import Scorer, Window, evaluate
 from training.histories import EventLog, Histories, Moment
 from training.model import GraphSAGE
@@ -43,14 +43,17 @@ def fit_sage(
     validation: Window | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    on_look: Callable[[Look], None] | None = None,
+    descent_of: Callable[..., Descent] = Descent,
 ) -> SageTerm:
     """Fit on `log`; equal seeds give equal weights for one number of torch threads.
 
     With a `validation` window the averaged weights of the best look at it win and the fit stops after
     `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
     kept in that file every `evaluate_every` steps, a fit that finds the file goes on from it to the same weights as if
-    it had never stopped, and the finished fit removes it. Raises `ValueError` where no basket has a past to learn from,
-    and where the file is of another fit.
+    it had never stopped, and the finished fit removes it. `on_look` hears of every look, and ends the fit by what it
+    raises; the term keeps them all. `descent_of` makes the descent from the arguments of `Descent`. Raises
+    `ValueError` where no basket has a past to learn from, and where the file is of another fit.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
@@ -65,7 +68,7 @@ def fit_sage(
     unsold = torch.from_numpy(counts == 0)
     model.without_events(unsold)
     graph = BipartiteGraph.from_log(log)
-    descent = Descent(
+    descent = descent_of(
         model,
         features,
         graph,
@@ -84,39 +87,43 @@ def fit_sage(
     while not fit.done:
         losses = [descent.step(baskets, descent.next_batch(baskets)) for _ in range(fit.steps_to_look)]
         line = f"step {descent.steps} loss {np.mean(losses):.3f}"
+        ndcg: float | None = None
         if window is not None:
             with torch.no_grad():
                 scorer = _scorer(descent.average, features, graph, config.last_items)
                 ndcg = evaluate(scorer, window, cutoffs=(TOP,)).metrics()[f"ndcg@{TOP}"]
             line += f" ndcg@{TOP} {ndcg:.4f}"
-            fit.look(ndcg)
+        fit.look(Look(descent.steps, float(np.mean(losses)), ndcg))
         logger.info(line)
         if checkpoint is not None:
             save_checkpoint(checkpoint, fit.state(), fingerprint=mark)
         if progress is not None:
             progress(line, descent.steps / config.max_steps)
+        if on_look is not None:
+            on_look(fit.looks[-1])
     best, best_step = (descent.average, descent.steps) if window is None else (fit.best, fit.best_step)
     best.without_events(unsold)
-    term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step)
+    term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step, looks=fit.looks)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return term
 
 
 class _Fit:
-    """Where a fit stands: the descent, and the best look so far."""
+    """Where a fit stands: the descent, the looks, and the best of them."""
 
     def __init__(self, descent: Descent) -> None:
         self.descent = descent
         self.best = copy.deepcopy(descent.model)
         self.best_ndcg = -1.0
         self.best_step = 0
-        self.looks = 0  # since the best
+        self.looks: list[Look] = []
+        self.since_best = 0  # looks
 
     @property
     def done(self) -> bool:
         config = self.descent.config
-        return self.descent.steps >= config.max_steps or self.looks >= config.patience
+        return self.descent.steps >= config.max_steps or self.since_best >= config.patience
 
     @property
     def steps_to_look(self) -> int:
@@ -124,11 +131,14 @@ class _Fit:
         config, steps = self.descent.config, self.descent.steps
         return min(config.evaluate_every - steps % config.evaluate_every, config.max_steps - steps)
 
-    def look(self, ndcg: float) -> None:
-        self.looks += 1
-        if ndcg > self.best_ndcg:
-            self.best, self.best_ndcg = copy.deepcopy(self.descent.average), ndcg
-            self.best_step, self.looks = self.descent.steps, 0
+    def look(self, look: Look) -> None:
+        self.looks.append(look)
+        if look.ndcg is None:
+            return
+        self.since_best += 1
+        if look.ndcg > self.best_ndcg:
+            self.best, self.best_ndcg = copy.deepcopy(self.descent.average), look.ndcg
+            self.best_step, self.since_best = look.step, 0
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values."""
@@ -137,13 +147,15 @@ class _Fit:
             "best": self.best.state_dict(),
             "best_ndcg": float(self.best_ndcg),
             "best_step": self.best_step,
-            "looks": self.looks,
+            "looks": [list(look) for look in self.looks],
+            "since_best": self.since_best,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.descent.restore(state["descent"])
         self.best.load_state_dict(state["best"])
-        self.best_ndcg, self.best_step, self.looks = state["best_ndcg"], state["best_step"], state["looks"]
+        self.best_ndcg, self.best_step = state["best_ndcg"], state["best_step"]
+        self.looks, self.since_best = [Look(*look) for look in state["looks"]], state["since_best"]
 
 
 def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int) -> Scorer:

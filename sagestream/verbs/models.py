@@ -3,19 +3,24 @@
 import json
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.stages import Stages
+from sagestream.text_encoder import TextEncoder, with_text_encoder
 from stream.config import StreamConfig
 from stream.events import utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from training.registry import ModelRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
@@ -42,26 +47,35 @@ def train(
         Literal["closed_form", "graphsage", "incremental"], typer.Option(help="What to fit; the gate decides the rest.")
     ] = "graphsage",
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", help="JSON that names the settings it changes, as `tune` writes it."),
+    ] = None,
+    text_encoder: TextEncoder = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on a fresh snapshot, compare on the time split, and promote the model if it passes the gate."""
     from graphstore.session import now_ms, read
     from sagestream.outcome import comparison_table
-    from stream.producer import EventProducer
     from training.config import TrainingConfig
-    from training.registry import announce, champion
+    from training.config_file import load_config
+    from training.registry import champion
     from training.run import run_training
 
+    config = with_text_encoder(TrainingConfig() if config_file is None else load_config(config_file), text_encoder)
     console = Console(stderr=True)
     stages = Stages(console)
     engine = _engine()
+    with read(engine) as connection:
+        if kind == "incremental" and champion(connection) is None:
+            raise LookupError("there is no champion that an incremental run could go on from: train another kind")
     with stages.stage("train", f"Train {kind}") as report:
         result = run_training(
             engine,
             kind=kind,
             trigger="command line",
             graph=GraphstoreConfig(),
-            config=TrainingConfig(),
+            config=config,
             now=now_ms,
             seed=seed,
             progress=report,
@@ -69,13 +83,33 @@ def train(
     console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
     with read(engine) as connection:
         row = champion(connection)
-    if result.verdict == "promoted" and row is not None:
-        with EventProducer(StreamConfig()) as producer:
-            announce(producer, row, now=now_ms())
     engine.dispose()
     told = {name: value for name, value in asdict(result).items() if name != "comparison"}
     said = f"{result.model_version}: {result.verdict}, {'; '.join(result.reasons)}"
+    if result.verdict == "promoted" and row is not None:
+        told["announced"] = _announced(row, stages)
     typer.echo(json.dumps(told, default=str) if as_json else said)
+
+
+def _announced(row: "ModelRow", stages: Stages) -> bool:
+    """Whether Kafka took the announcement: the table is the truth, so a promotion stands without it."""
+    from kafka.errors import KafkaError
+
+    from graphstore.session import now_ms
+    from stream.producer import DeliveryError, EventProducer
+    from training.announcer import BOOTSTRAP_SECONDS
+    from training.registry import announce
+
+    try:
+        with EventProducer(StreamConfig(), bootstrap_seconds=BOOTSTRAP_SECONDS) as producer:
+            announce(producer, row, now=now_ms())
+    except (KafkaError, DeliveryError) as error:
+        stages.say(
+            f"[yellow]not announced, no Kafka[/yellow] ({escape(str(error))}): {row.model_version} is the champion all "
+            "the same; a publisher finds it in the registry by itself"
+        )
+        return False
+    return True
 
 
 def list_(as_json: AsJson = False) -> None:

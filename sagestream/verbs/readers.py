@@ -1,6 +1,7 @@
 """What readers see, from the command line: lists, similar items, reasons, the report, and the state of the house."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +9,15 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from graphstore import hot
 from graphstore.config import GraphstoreConfig
+from sagestream.printable import printable
 from serving import cache
+from serving import explain as explaining
 from serving.config import ServingConfig
-from serving.recommend import ListedItem, NothingPublished, Storefront, UnknownItem
+from serving.recommend import POPULAR, ListedItem, NothingPublished, Recommendation, Storefront, UnknownItem
 from serving.recommend import recommendations as serve_recommendations
 from serving.recommend import similar as serve_similar
 
@@ -21,8 +26,19 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Count = Annotated[int, typer.Option("--k", min=1, max=100, help="How many items.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Ask this model of the registry (champion: the one that serves) and SQL, not Redis.",
+        show_default=False,
+    ),
+]
 User = Annotated[str, typer.Argument(help="The shopper's id.")]
 ItemId = Annotated[str, typer.Argument(help="The item's id.")]
+LONGEST_LINE = 200
+HISTORY = "from your history"
+NO_EVIDENCE = "nothing in their history or in the trend speaks for it"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +53,15 @@ def _storefront() -> "tuple[Redis, Storefront]":
     return redis, Storefront.open(redis, pointer_seconds=config.pointer_seconds, item_seconds=config.item_seconds)
 
 
-def recommend(
-    user: Annotated[str, typer.Argument(help="The shopper's id.")], k: Count = 20, as_json: AsJson = False
-) -> None:
-    """A shopper's list, as the API serves it."""
+def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: AsJson = False) -> None:
+    """A shopper's list, as the API serves it; or made now by a model of the registry, without any service."""
+    if model_version is not None:
+        from sagestream.bundle_lists import recommended
+
+        listed = recommended(GraphstoreConfig(), model_version, user, k=k, history_limit=ServingConfig().history_limit)
+        told = {"user_id": user, "model_version": listed.model_version, "source": "bundle"}
+        _print(f"{user}: made now by {listed.model_version}", listed.items, told, as_json=as_json)
+        return
     redis, store = _storefront()
     try:
         served = serve_recommendations(store, user, k=k, explained=True, now=datetime.now(UTC))
@@ -48,14 +69,20 @@ def recommend(
         raise LookupError(str(error)) from error
     finally:
         redis.close()
-    title = f"{user}: {served.source} list of {served.model_version}, {served.as_of:%Y-%m-%d %H:%M:%S} UTC"
+    kind = "no list of their own, the popular list" if served.source == POPULAR else f"{served.source} list"
+    title = f"{user}: {kind} of {served.model_version}, {served.as_of:%Y-%m-%d %H:%M:%S} UTC"
     _print(title, served.items, msgspec.to_builtins(served), as_json=as_json)
 
 
-def similar(
-    item: Annotated[str, typer.Argument(help="The item's id.")], k: Count = 20, as_json: AsJson = False
-) -> None:
+def similar(item: ItemId, k: Count = 20, model_version: Model = None, as_json: AsJson = False) -> None:
     """The items closest to one."""
+    if model_version is not None:
+        from sagestream.bundle_lists import resembling
+
+        listed = resembling(GraphstoreConfig(), model_version, item, k=k)
+        told = {"item_id": item, "model_version": listed.model_version}
+        _print(f"similar to {item}, by {listed.model_version}", listed.items, told, as_json=as_json)
+        return
     redis, store = _storefront()
     try:
         found = serve_similar(store, item, k=k)
@@ -67,23 +94,39 @@ def similar(
 
 
 def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
-    """Why an item stands in a shopper's list, and where."""
+    """Why an item stands in a shopper's list, and where; or why it does not."""
     redis, store = _storefront()
     try:
         served = serve_recommendations(
             store, user, k=ServingConfig().list_length, explained=True, now=datetime.now(UTC)
         )
+        place = next((listed for listed in served.items if listed.item_id == item), None)
+        told = _absence(store, served, item) if place is None else msgspec.to_builtins(place)
     except NothingPublished as error:
         raise LookupError(str(error)) from error
     finally:
         redis.close()
-    place = next((listed for listed in served.items if listed.item_id == item), None)
-    if place is None:
-        raise LookupError(f"{item} is not among the {len(served.items)} items of {user}'s list")
+    told |= {"user_id": user, "model_version": served.model_version, "source": served.source}
     if as_json:
-        typer.echo(json.dumps(msgspec.to_builtins(place)))
-    else:
-        typer.echo(f"{place.title or item}: position {place.position}, score {place.score:.3f}, {place.reason}")
+        typer.echo(json.dumps(told))
+        return
+    where = "not in the list" if place is None else f"position {place.position}, score {place.score:.3f}"
+    typer.echo(printable(f"{told['title'] or item}: {where}, {told['reason']}", LONGEST_LINE))
+
+
+def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
+    """An item that the catalogue holds and the list does not, as far as Redis can say why. Raises `LookupError`."""
+    found = hot.get_items(store.redis, [item_id])[0]
+    if found is None:
+        raise LookupError(f"no item {item_id!r} in the catalogue")
+    evidence = explaining.reasons(
+        store.redis, store.lists, served.model_version, served.user_id, [found], otherwise=NO_EVIDENCE
+    )[0]
+    ranked = f"it ranks below the {len(served.items)} items of the list"
+    if evidence == HISTORY:
+        ranked += ", or this model lists nothing twice"
+    reason = f"{ranked}; {evidence}" if found.available else "it cannot be bought"
+    return {"item_id": item_id, "title": found.title, "position": None, "score": None, "reason": reason}
 
 
 def report(
@@ -133,12 +176,18 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _print(title: str, items: list[ListedItem], whole: Any, *, as_json: bool) -> None:
+def _print(title: str, items: Sequence[ListedItem], whole: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(whole, default=str))
+        typer.echo(json.dumps(whole | {"items": msgspec.to_builtins(items)}, default=str))
         return
-    table = Table("", "item", "title", "price", "score", "why", title=title)
+    table = Table("", "item", "title", "price", "score", "why", title=_text(title))
     for item in items:
         price = "" if item.price is None else f"{item.price:.2f}"
-        table.add_row(str(item.position), item.item_id, item.title, price, f"{item.score:.3f}", item.reason or "")
+        shown = _text(item.item_id), _text(item.title), price, f"{item.score:.3f}", _text(item.reason or "")
+        table.add_row(str(item.position), *shown)
     Console().print(table)
+
+
+def _text(words: str) -> Text:
+    """What a shop or a client wrote: no markup, and nothing that a terminal obeys."""
+    return Text(printable(words, LONGEST_LINE))

@@ -10,6 +10,7 @@ from graphstore.catalogue import Catalogue
 from tests.training.test_recommender import LOG, START, keyed, recommender
 from training.bundle import BundleError, load_bundle, save_bundle
 from training.features import ItemEncoder
+from training.sage import SageTerm
 
 
 def catalogue() -> Catalogue:
@@ -44,9 +45,21 @@ def test_the_same_lists_again(saved):
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
     assert (model.similar(4)[0] == again.similar(4)[0]).all()
     assert torch.equal(again.encoder.transform(catalogue()), model.encoder.transform(catalogue()))
+    ours_sage, again_sage = (m.terms[-1] for m in (model, again))
+    assert [look.step for look in ours_sage.looks] == [20]
+    assert again_sage.looks == ours_sage.looks
     config = json.loads((path / "config.json").read_text())
     assert (config["snapshot_id"], config["parent"], config["training"]) == ("s1", "m0", {"seed": 1})
     assert json.loads((path / "metrics.json").read_text()) == {"ndcg@20": 0.5}
+
+
+def test_a_term_of_the_time_before_looks_were_kept(saved):
+    _, path = saved
+    state = torch.load(path / "graphsage.pt", weights_only=True)
+    settings = json.loads(state["settings"].numpy().tobytes())
+    del settings["looks"]
+    state["settings"] = torch.from_numpy(np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy())
+    assert SageTerm.from_state(state).looks == ()
 
 
 def test_a_version_is_written_once(saved):

@@ -6,6 +6,7 @@ import torch
 
 from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard
+from training.blend import BlendSettings
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.content import Content
@@ -53,6 +54,19 @@ def test_which_terms():
     assert rebuilt.blend == fitted().blend
     described = torch.eye(LOG.num_items, LOG.num_items + NUMBER_COLUMNS)
     assert [type(term) for term in fitted(features=described).terms] == [FilterBank, Trend, Content, SageTerm]
+
+
+def test_a_configured_penalty_holds_the_weights_of_the_blend():
+    window = SPLIT.validation_window(LOG, repeats=False)
+    free = fitted()
+    sizes = []
+    for l2 in (None, BlendSettings().l2, 10.0):
+        config = CONFIG.model_copy(update={"blend_l2": l2})
+        blend = free.narrowed({"filters", "trend"}, window, config=config, seed=0).blend
+        sizes.append((np.square(blend.warm).sum(), np.square(blend.unknown).sum()))
+    assert sizes[0] == sizes[1]
+    assert sizes[2][0] < sizes[0][0] / 4
+    assert sizes[2][1] < sizes[0][1]
 
 
 @pytest.mark.parametrize("features", [None, FEATURES])

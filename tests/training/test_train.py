@@ -6,6 +6,7 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
+from training.descent import Look
 from training.evaluate import Window
 from training.histories import EventLog
 from training.sage import SageTerm
@@ -97,6 +98,39 @@ def test_a_validation_window_stops_the_fit_early_and_keeps_the_best():
     ndcgs = [float(line.split()[-1]) for line, _ in looks]
     assert ndcgs.index(max(ndcgs)) == term.steps // CONFIG.evaluate_every - 1
     assert [share for _, share in looks] == sorted(share for _, share in looks)
+
+
+def test_the_story_of_the_fit_is_kept_past_its_best_look():
+    cut = 5 * DAY_MS
+    settings = {"patience": 2, "max_steps": 45, "repeats": False}
+    heard: list[Look] = []
+    term = fit_sage(
+        LOG.between(end=cut),
+        NO_FEATURES,
+        config=CONFIG.model_copy(update=settings),
+        seed=0,
+        validation=Window.cut(LOG, start=cut, repeats=False),
+        on_look=heard.append,
+    )
+    assert list(term.looks) == heard
+    assert [look.step for look in heard] == [10, 20, 30, 40, 45][: len(heard)]
+    assert max(heard, key=lambda look: look.ndcg).step == term.steps
+    assert heard[-1].loss < heard[0].loss
+    assert SageTerm.from_state(term.state()).looks == term.looks
+    alone = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 12}), seed=0)
+    assert [(look.step, look.ndcg) for look in alone.looks] == [(10, None), (12, None)]
+
+
+def test_who_hears_of_a_look_may_end_the_fit():
+    class Enough(Exception):
+        pass
+
+    def hear(look: Look) -> None:
+        if look.step == 20:
+            raise Enough
+
+    with pytest.raises(Enough):
+        fit_sage(LOG, NO_FEATURES, config=CONFIG, seed=0, on_look=hear)
 
 
 def test_without_a_validation_window_all_steps_are_taken():

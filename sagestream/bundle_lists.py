@@ -1,0 +1,102 @@
+"""Lists made on the spot from a model's bundle and the graph in SQL, where no service runs.
+
+Arrives: a model of the registry, a shopper or an item. Leaves: items with titles, best first. Next: the verbs
+`recommend --model` and `similar --model` show them.
+
+As the publisher makes lists (the shopper's newest events, the trend brought up to now), but for one reader and without
+the reasons, which are evidence in Redis. The published list of the same model may be older.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphstore import queries
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine, read
+from serving.ranker import bring_up_to_date
+from serving.recommend import ListedItem
+from serving.source import ShopSource
+from training import registry
+from training.bundle import load_bundle
+from training.recommender import Recommender
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class ModelList:
+    """Items of one model, best first."""
+
+    model_version: str
+    items: list[ListedItem]
+
+
+def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int, history_limit: int) -> ModelList:
+    """The k best items for a shopper; raises `LookupError` for a shopper or a model that nobody knows."""
+    with _shop(graph, history_limit) as shop:
+        model = _model(shop, model_version)
+        history = shop.histories_of([user_id]).get(user_id)
+        if history is None:
+            raise LookupError(f"no shopper {user_id!r}")
+        bring_up_to_date(model, shop)
+        rows, scores = model.recommend(model.histories([history]), as_of=now_ms(), k=k)
+        return _listed(shop, model, rows[0].tolist(), scores[0].tolist())
+
+
+def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: int) -> ModelList:
+    """The k items closest to one; raises `LookupError` for an item or a model that nobody knows."""
+    with _shop(graph, 1) as shop:
+        model = _model(shop, model_version)
+        if item_id not in model.item_ids:
+            raise LookupError(f"{model.model_version} knows no item {item_id!r}")
+        row = model.item_ids.index(item_id)
+        rows, scores = model.similar(k)
+        return _listed(shop, model, rows[row].tolist(), scores[row].tolist())
+
+
+@contextmanager
+def _shop(graph: GraphstoreConfig, history_limit: int) -> Iterator[ShopSource]:
+    engine = open_engine(graph.sqlalchemy_url)
+    try:
+        yield ShopSource(engine, history_limit)
+    finally:
+        engine.dispose()
+
+
+def _model(shop: ShopSource, model_version: str) -> Recommender:
+    with read(shop.engine) as connection:
+        row = (
+            registry.champion(connection)
+            if model_version == CHAMPION
+            else registry.get_model(connection, model_version)
+        )
+    if row is None:
+        raise LookupError("there is no champion: name a model of `sagestream models list`")
+    return load_bundle(Path(row.bundle))
+
+
+def _listed(shop: ShopSource, model: Recommender, rows: Sequence[int], scores: Sequence[float]) -> ModelList:
+    chosen = [(model.item_ids[row], score) for row, score in zip(rows, scores, strict=True) if row >= 0]
+    with read(shop.engine) as connection:
+        found = queries.items_by_id(connection, [item_id for item_id, _ in chosen])
+    # Without those that left the shop after the model was made.
+    known = {item.item_id: item for item in found if item.available}
+    listed = [(known[item_id], score) for item_id, score in chosen if item_id in known]
+    return ModelList(
+        model.model_version,
+        [
+            ListedItem(
+                item_id=item.item_id,
+                position=position,
+                score=score,
+                title=item.title,
+                categories=item.categories,
+                brand=item.brand,
+                price=item.price,
+                reason=None,
+            )
+            for position, (item, score) in enumerate(listed)
+        ],
+    )

@@ -1,0 +1,193 @@
+"""Pictures of a model: how it ranks, how it learned, where its items lie; and of a benchmark."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from graphstore.config import GraphstoreConfig
+from sagestream.extras import require
+from sagestream.stages import Stages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from graphstore.snapshot_files import Snapshot
+    from training.recommender import Recommender
+
+PICTURES = "pictures"
+"""In the state directory."""
+
+What = Literal["curves", "learning", "embeddings", "all"]
+Method = Literal["tsne", "umap"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(visualize)
+
+
+@dataclass
+class _Album:
+    """Where the pictures go, and which there are."""
+
+    directory: Path
+    files: list[str] = field(default_factory=list)
+
+    def add(self, figure: "Figure", name: str) -> None:
+        from training.plots import FORMATS, save
+
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.files += [str(save(figure, self.directory / f"{name}{ending}")) for ending in FORMATS]
+
+
+def visualize(
+    model_version: Annotated[
+        str | None, typer.Argument(help="A model of the registry; default: the champion.", show_default=False)
+    ] = None,
+    what: Annotated[What, typer.Option(help="What to draw.")] = "all",
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the pictures; default: in the state directory.")
+    ] = None,
+    method: Annotated[Method, typer.Option(help="How embeddings are laid out on a plane.")] = "tsne",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of samples and of the layout.")] = 0,
+    json_results: Annotated[
+        Path | None, typer.Option(help="Draw what `benchmark --json` wrote, and no model.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw a model, as PNG and SVG: metric and precision-recall curves, learning curves, a map of its items."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is no directory", param_hint="--out")
+    if json_results is not None and model_version is not None:
+        raise typer.BadParameter("a benchmark's file or a model, not both", param_hint="--json-results")
+    require("matplotlib", extra="plots")
+    if method == "umap" and json_results is None and what in ("embeddings", "all"):
+        require("umap", extra="umap")
+
+    graph = GraphstoreConfig()
+    stages = Stages(Console(stderr=True))
+    directory = out or graph.state_dir / PICTURES
+    if json_results is not None:
+        album = _Album(directory)
+        told = _benchmark(json_results, album)
+    else:
+        model, snapshot = _model(model_version, graph)
+        album = _Album(out or directory / model.model_version)
+        told = _drawn(model, snapshot, what, album, method=method, seed=seed, stages=stages)
+    told["pictures"] = album.files
+    typer.echo(json.dumps(told, allow_nan=False) if as_json else "\n".join(album.files))
+
+
+def _benchmark(file: Path, album: _Album) -> dict[str, Any]:
+    from training.plots import benchmark_bars
+    from training.results_file import load_results
+
+    results = load_results(file)
+    album.add(benchmark_bars(results.models, title=f"{results.dataset}, {results.split} split"), "benchmark")
+    return {"dataset": results.dataset, "split": results.split}
+
+
+def _model(model_version: str | None, graph: GraphstoreConfig) -> "tuple[Recommender, Snapshot]":
+    from graphstore.session import open_engine, read
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from training import registry
+    from training.bundle import load_bundle
+
+    engine = open_engine(graph.sqlalchemy_url)
+    with read(engine) as connection:
+        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
+    engine.dispose()
+    if row is None:
+        raise LookupError("there is no champion: name a model of `sagestream models list`")
+    return load_bundle(Path(row.bundle)), load_snapshot(newest_snapshot(graph.snapshots_dir))
+
+
+def _drawn(
+    model: "Recommender", snapshot: "Snapshot", what: What, album: _Album, *, method: Method, seed: int, stages: Stages
+) -> dict[str, Any]:
+    """What was drawn, in numbers. Of `all`, what this model has not is left out and said, if anything else is there."""
+    from training.dataset import TooFewEvents
+    from training.embedding_map import NoMap
+
+    told: dict[str, Any] = {"model_version": model.model_version, "snapshot_id": snapshot.snapshot_id}
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "curves": lambda: _curves(model, snapshot, album, seed=seed),
+        "learning": lambda: _learning(model, album),
+        "embeddings": lambda: _embeddings(model, snapshot, album, method=method, seed=seed),
+    }
+    left_out: dict[str, str] = {}
+    last: Exception | None = None
+    for name, draw in parts.items():
+        if what not in (name, "all"):
+            continue
+        try:
+            with stages.stage(name, name.capitalize()):
+                told[name] = draw()
+        except (TooFewEvents, NoMap, LookupError) as error:
+            if what != "all":
+                raise
+            left_out[name], last = str(error), error
+            stages.say(f"[yellow]no {name}[/yellow]: {error}")
+    if last is not None and not album.files:
+        raise last
+    return {**told, "left_out": left_out}
+
+
+def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: int) -> dict[str, Any]:
+    from training.config import TrainingConfig
+    from training.curves import curves
+    from training.plots import metric_curves, precision_recall
+
+    found = curves(model, snapshot, max_users=TrainingConfig().evaluation_users, seed=seed)
+    title = f"{model.model_version} on what came after it, {found.users:,} shoppers"
+    album.add(metric_curves(found.models, title=title), "metric_curves")
+    album.add(precision_recall(found.models, title=title), "precision_recall")
+    return {
+        "users": found.users,
+        "since": found.since,
+        **{
+            name: {measure: [round(float(value), 6) for value in values] for measure, values in measures.items()}
+            for name, measures in found.models.items()
+        },
+    }
+
+
+def _learning(model: "Recommender", album: _Album) -> dict[str, Any]:
+    from training.plots import learning_curve
+    from training.sage import SageTerm
+
+    sage = next((term for term in model.terms if isinstance(term, SageTerm)), None)
+    if sage is None:
+        raise LookupError(f"{model.model_version} has no GraphSAGE: nothing was learned step by step")
+    if not sage.looks:
+        raise LookupError(f"the bundle of {model.model_version} is older than its learning curve: train a new model")
+    looks = sage.looks
+    kept = max(looks, key=lambda look: -1.0 if look.ndcg is None else look.ndcg).step
+    album.add(learning_curve(looks, kept_step=kept, title=f"{model.model_version}, how it learned"), "learning_curve")
+    return {"kept_step": kept, "looks": [look._asdict() for look in looks]}
+
+
+def _embeddings(
+    model: "Recommender", snapshot: "Snapshot", album: _Album, *, method: Method, seed: int
+) -> dict[str, Any]:
+    import torch
+
+    from training.dataset import Dataset
+    from training.embedding_map import item_vectors, laid_out, sampled_items, widest_groups
+    from training.plots import embedding_map
+
+    torch.set_num_threads(1)  # sums of several threads come in any order
+    source, rows, vectors = item_vectors(model, sampled_items(model, seed=seed), seed=seed)
+    dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
+    groups = widest_groups(dataset.catalogue.categories[: model.num_items])
+    points = laid_out(vectors, method=method, seed=seed)
+    name = {"tsne": "t-SNE", "umap": "UMAP"}[method]
+    title = f"{model.model_version}, {len(rows):,} items by {source}, {name}"
+    figure = embedding_map(points, [groups[row] for row in rows], title=title, legend="widest category (items)")
+    album.add(figure, f"embeddings_{method}")
+    return {"source": source, "items": len(rows), "method": method}

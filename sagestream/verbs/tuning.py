@@ -1,0 +1,139 @@
+"""Tuning: settings chosen on the validation window, in a file that `train` takes."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphstore.config import GraphstoreConfig
+from sagestream.extras import require
+from sagestream.interruption import EXIT_CODE, Interruption
+from sagestream.stages import Stages
+
+if TYPE_CHECKING:
+    from training.tune import Tuned
+
+STUDY = Path("tuning") / "study.db"
+"""In the state directory."""
+CONFIG = Path("tuning") / "tuned.json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(tune)
+
+
+def tune(
+    trials: Annotated[int, typer.Option(min=0, max=10_000, help="Trials that this call adds; 0: tell again.")] = 30,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds after which no new trial begins; 0: none.")] = 0.0,
+    snapshot: Annotated[str | None, typer.Option(help="Name of a snapshot; default: the newest.")] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="SQLite file of the study; default: in the state directory.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the configuration is written; default: in the state directory.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of the training.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes."""
+    require("optuna", extra="tune")
+    import math
+
+    import torch
+
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from training.config import TrainingConfig
+    from training.config_file import save_config
+    from training.objective import Objective
+    from training.tune import Interrupted, judged_on_test, open_study, outcome, run_trials
+
+    graph = GraphstoreConfig()
+    study_file, config_file = study or graph.state_dir / STUDY, out or graph.state_dir / CONFIG
+    for file, hint in ((study_file, "--study"), (config_file, "--out")):
+        if file.is_dir():
+            raise typer.BadParameter(f"{file} is a directory", param_hint=hint)
+        file.parent.mkdir(parents=True, exist_ok=True)
+    config = TrainingConfig()
+    torch.set_num_threads(config.training_threads)
+    stages = Stages(Console(stderr=True))
+    found = load_snapshot(graph.snapshots_dir / snapshot if snapshot else newest_snapshot(graph.snapshots_dir))
+    with stages.stage("closed_form", "Terms of closed form"):
+        objective = Objective.of(found, config=config, seed=seed)
+    with Interruption() as interruption, open_study(study_file, objective) as opened:
+        before = len(opened.trials)
+        stages.say(f"{study_file}: {f'goes on after {before} trials' if before else 'a new study'}")
+        try:
+            with stages.stage("trials", f"{trials} trials") as report:
+
+                def show(line: str, share: float) -> None:
+                    report(line, share)
+                    if not stages.console.is_terminal and " step " not in line:  # on a terminal the bar shows it
+                        stages.say(line)
+
+                run_trials(
+                    opened,
+                    objective,
+                    trials=trials,
+                    timeout_seconds=timeout or math.inf,
+                    progress=show,
+                    stopped=lambda: interruption.asked,
+                )
+            tuned = outcome(opened, objective)
+            with stages.stage("test", "The test window, once") as report:
+
+                def judge(line: str, share: float) -> None:
+                    if interruption.asked:
+                        raise Interrupted
+                    report(line, share)
+
+                on_test = judged_on_test(opened, objective, found, tuned, progress=judge)
+        except Interrupted:
+            stages.say("interrupted: the study keeps every trial that had ended; the same call goes on")
+            raise typer.Exit(EXIT_CODE) from None
+    save_config(config_file, tuned.changes)
+    told = {
+        "snapshot_id": found.snapshot_id,
+        "study": str(study_file),
+        **asdict(tuned),
+        "test": on_test,
+        "config": str(config_file),
+        "seconds": round(stages.elapsed, 1),
+    }
+    if as_json:
+        typer.echo(json.dumps(told, allow_nan=False))
+        return
+    console = Console()
+    _show(console, tuned, on_test)
+    typer.echo(f"{config_file}: {'sagestream train --config takes it' if tuned.changes else 'the default, no change'}")
+
+
+def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
+    table = Table(
+        "ndcg@20", "default", "best", "difference", title=f"{tuned.finished} finished, {tuned.pruned} ended early"
+    )
+    rows: list[tuple[str, dict[str, Any]]] = [("validation, out of fold", tuned.validation), ("test, once", on_test)]
+    for name, part in rows:
+        difference = f"{part['best'] - part['default']:+.4f}"
+        if "low" in part:
+            difference += f" (95 % {part['low']:+.4f} to {part['high']:+.4f}, {part['users']:.0f} shoppers)"
+        table.add_row(name, f"{part['default']:.4f}", f"{part['best']:.4f}", difference)
+    console.print(table)
+    if tuned.changes and on_test["low"] <= 0:
+        console.print("the test window cannot tell the best from the default")
+    if tuned.importances:
+        shares = Table(
+            "setting", "share of the variance", title=f"What mattered, over {tuned.finished} finished trials"
+        )
+        for name, share in tuned.importances.items():
+            shares.add_row(name.replace("_", " "), f"{share:.0%}")
+        console.print(shares)
+    else:
+        console.print("too few finished trials to say what mattered")
+    blend = {name: value for name, value in tuned.changes.items() if name != "sage"}
+    for name, value in (tuned.changes.get("sage", {}) | blend).items():
+        console.print(f"  {name} = {value}", highlight=False)

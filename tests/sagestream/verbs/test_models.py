@@ -1,0 +1,67 @@
+"""`train` without services: the configuration of a file, a promotion that nobody could announce, lists afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sagestream.embedded import LOOPBACK, free_port
+from tests.sagestream.verbs.commands import run
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """A state directory with a toy shop; neither Kafka nor Redis."""
+    from graphstore.session import migrate, open_engine, write
+    from tests.training import toy_shop
+
+    state = tmp_path / "state"
+    url = f"sqlite:///{state / 'graph.db'}"
+    state.mkdir()
+    migrate(url)
+    engine = open_engine(url)
+    with write(engine) as connection:
+        toy_shop.open_shop(connection, days=8)
+    engine.dispose()
+    away = f"{LOOPBACK}:{free_port()}"
+    return {"STATE_DIR": str(state), "KAFKA_BOOTSTRAP_SERVERS": away, "REDIS_URL": f"redis://{away}/0"}
+
+
+def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
+    done = run("train", "--kind", "closed_form", "--json", settings=alone)
+    assert (done.code, done.error) == (0, None)
+    assert (done.json["verdict"], done.json["announced"]) == ("promoted", False)
+    assert "not announced, no Kafka" in done.err
+    (listed,) = run("models", "list", "--json", settings=alone).json
+    assert (listed["status"], listed["model_version"]) == ("champion", done.json["model_version"])
+    told = run("recommend", "u3", "--model", "champion", "--k", "4", "--json", settings=alone).json
+    assert {item["title"] for item in told["items"]} == {"thing odd"}
+    assert "thing even" in run("similar", "i4", "--model", listed["model_version"], settings=alone).out
+    unknown = run("recommend", "nobody", "--model", "champion", settings=alone)
+    assert (unknown.code, str(unknown.error)) == (1, "no shopper 'nobody'")
+
+
+def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "tuned.json"
+    file.write_text(json.dumps({"sage": {"dim": 4, "max_steps": 2}, "blend_l2": 3.5}))
+    done = run("train", "--config", str(file), "--json", settings={**alone, "SAGE__LAYERS": "1"})
+    assert (done.code, done.error) == (0, None)
+    config = json.loads((Path(done.json["bundle"]) / "config.json").read_text())["training"]
+    assert (config["sage"]["dim"], config["sage"]["layers"], config["blend_l2"]) == (4, 1, 3.5)
+
+
+def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "tuned.json"
+    file.write_text('{"sage": {"width": 4}}')
+    done = run("train", "--config", str(file), settings=alone)
+    assert (done.code, type(done.error).__name__) == (1, "ConfigFileError")
+    assert "sage.width" in str(done.error)
+    missing = run("train", "--config", str(tmp_path / "none.json"), settings=alone)
+    assert (missing.code, type(missing.error).__name__) == (1, "FileNotFoundError")
+    assert run("history", "--json", settings=alone).json == []
+
+
+def test_nothing_to_go_on_from(alone: dict[str, str]) -> None:
+    done = run("train", "--kind", "incremental", settings=alone)
+    assert (done.code, type(done.error).__name__) == (1, "LookupError")
+    assert "no champion" in str(done.error)

@@ -1,0 +1,96 @@
+"""`tune` from the command line: a study that goes on, a file that `train` takes, signals."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import migrate, open_engine, write
+from graphstore.snapshot import build_snapshot
+from sagestream import state
+from sagestream.interruption import EXIT_CODE
+from tests.sagestream.verbs.commands import run, start
+from tests.training import toy_shop
+from training.config_file import load_config
+
+SMALL = {"SAGE__DIM": "4", "SAGE__MAX_STEPS": "2", "SAGE__EVALUATE_EVERY": "1", "SAGE__BATCH_SIZE": "64"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """A toy shop with a snapshot."""
+    graph = GraphstoreConfig(state_dir=tmp_path / "state")
+    graph.state_dir.mkdir()
+    migrate(graph.sqlalchemy_url)
+    engine = open_engine(graph.sqlalchemy_url)
+    with write(engine) as connection:
+        toy_shop.open_shop(connection, days=8)
+        now = toy_shop.closing_time(connection)
+    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now)
+    engine.dispose()
+    return {"STATE_DIR": str(graph.state_dir), **SMALL}
+
+
+def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "tuned.json"
+    first = run("tune", "--trials", "1", "--out", str(out), "--json", settings=settings)
+    assert (first.code, first.error) == (0, None)
+    assert "a new study" in first.err
+    assert (first.json["finished"], first.json["changes"]) == (1, {})
+    assert json.loads(out.read_text()) == {}
+    assert first.json["test"]["difference"] == 0
+    second = run("tune", "--trials", "2", "--out", str(out), settings=settings)
+    assert "goes on after 1 trials" in second.err
+    assert "3 finished, 0 ended early" in second.out
+    again = run("tune", "--trials", "0", "--out", str(out), "--json", settings=settings)
+    assert again.json["finished"] == 3
+    assert json.loads(out.read_text()) == again.json["changes"]
+    assert load_config(out).sage.dim == again.json["changes"].get("sage", {}).get("dim", 64)
+    assert again.json["validation"]["best"] >= again.json["validation"]["default"]
+    state.remove(Path(settings["STATE_DIR"]))  # what it left there is ours
+
+
+def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> None:
+    study = tmp_path / "study.db"
+    words = ["tune", "--trials", "1000", "--study", str(study), "--out", str(tmp_path / "tuned.json")]
+    process = start(*words, settings=settings)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if re.search(r"trial 1 \(choices\): begins", line):
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait(60) == EXIT_CODE, rest
+    assert "the study keeps every trial" in rest
+    assert not (tmp_path / "tuned.json").exists()
+    done = run("tune", "--trials", "0", "--study", str(study), "--json", settings=settings)
+    assert done.json["finished"] + done.json["pruned"] >= 1
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--trials", "-1"), 2, "--trials"),
+        (("--timeout", "-1"), 2, "--timeout"),
+        (("--trials", "0"), 1, "no trial has finished"),
+        (("--snapshot", "s1-1"), 1, "no snapshot"),
+        (("--study", "."), 2, "is a directory"),
+        (("--out", "."), 2, "is a directory"),
+    ],
+)
+def test_wrong_words(words: tuple[str, ...], code: int, said: str, settings: dict[str, str]) -> None:
+    done = run("tune", *words, settings=settings)
+    assert done.code == code
+    assert said in (done.err if code == 2 else str(done.error))
+
+
+def test_a_file_of_another_kind_is_left_alone(settings: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "thesis.txt"
+    file.write_text("years of work " * 100)
+    done = run("tune", "--study", str(file), settings=settings)
+    assert (done.code, type(done.error).__name__) == (1, "StudyError")
+    assert file.read_text() == "years of work " * 100
