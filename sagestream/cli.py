@@ -12,7 +12,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sagestream.verbs import data, dlq, log, models, offline, playground, processes, readers, store
+from sagestream.verbs import (
+    data,
+    dlq,
+    export,
+    log,
+    models,
+    offline,
+    pictures,
+    playground,
+    processes,
+    readers,
+    store,
+    tuning,
+)
 
 EXPECTED = frozenset(
     {
@@ -24,7 +37,9 @@ EXPECTED = frozenset(
         "builtins.OSError",
         "graphstore.rebuild.RebuildRunning",
         "graphstore.session.UnsupportedDatabase",
+        "graphstore.snapshot.BeforeCompaction",
         "pydantic_core._pydantic_core.ValidationError",
+        "pydantic_settings.exceptions.SettingsError",
         "sagestream.datasets.UnknownDataset",
         "sagestream.embedded.ServiceMissing",
         "sagestream.playground.PlaygroundFailed",
@@ -38,7 +53,15 @@ EXPECTED = frozenset(
         "stream.sources.lines.UnreadableLines",
         "training.benchmark.ModelFailed",
         "training.bundle.BundleError",
+        "training.config_file.ConfigFileError",
         "training.dataset.TooFewEvents",
+        "training.embedding_map.NoMap",
+        "training.export.ExportError",
+        "training.ranks.RanksError",
+        "training.results_file.ResultsFileError",
+        "training.sentence_encoder.TextModelError",
+        "training.snapshot_features.OtherFeatures",
+        "training.tune.StudyError",
     }
 )
 """Errors that a user can mend, by name: told in one line. Any other is a fault of ours and keeps its traceback."""
@@ -50,7 +73,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, log, dlq, models, offline, readers, store):
+for module in (playground, processes, data, log, dlq, models, offline, tuning, pictures, export, readers, store):
     module.register(app)
 
 

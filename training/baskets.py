@@ -80,7 +80,8 @@ class Baskets:
 
     def targets_of(self, chosen: IntArray) -> tuple[IntArray, IntArray]:
         """(rows [n], items [n]): the targets of the `chosen` baskets [B], rows being places in `chosen`."""
-        first, lengths = self.target_offsets[chosen], np.diff(self.target_offsets)[chosen]
+        first = self.target_offsets[chosen]
+        lengths = self.target_offsets[chosen + 1] - first  # of these alone: np.diff over all costs a step milliseconds
         rows = np.repeat(np.arange(len(chosen)), lengths)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return rows, self.items[self.targets[first[rows] + within]]

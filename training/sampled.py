@@ -141,19 +141,23 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
 
 
 @numba.njit(cache=True)
-def _draw(
-    offsets: IntArray, order: IntArray, nodes: IntArray, barred: npt.NDArray[np.bool_], limit: int, seed: int
-) -> tuple[IntArray, IntArray]:
-    np.random.seed(seed)
+def room_for(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
+    """(allowed, places, at): room for the neighbours of the widest node, and for `limit` of each of the nodes [f]."""
     room = 0
     widest = 0
     for node in nodes:
         degree = offsets[node + 1] - offsets[node]
         room += min(limit, degree)
         widest = max(widest, degree)
-    allowed = np.empty(widest, dtype=np.int64)
-    places = np.empty(room, dtype=np.int64)
-    at = np.empty(room, dtype=np.int64)
+    return np.empty(widest, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+
+
+@numba.njit(cache=True)
+def _draw(
+    offsets: IntArray, order: IntArray, nodes: IntArray, barred: npt.NDArray[np.bool_], limit: int, seed: int
+) -> tuple[IntArray, IntArray]:
+    np.random.seed(seed)
+    allowed, places, at = room_for(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
         count = 0

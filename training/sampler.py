@@ -32,7 +32,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample
 
 from graphstore.graph import INTERACTS
 from training.histories import IntArray
-from training.sampled import INTERACTED_BY
+from training.sampled import INTERACTED_BY, room_for
 
 EdgeType = tuple[str, str, str]
 
@@ -248,15 +248,7 @@ def _hop(
     seed: int,
 ) -> tuple[IntArray, IntArray]:
     np.random.seed(seed)
-    room = 0
-    widest = 0
-    for f in range(len(nodes)):
-        degree = offsets[nodes[f] + 1] - offsets[nodes[f]]
-        room += min(limit, degree)
-        widest = max(widest, degree)
-    allowed = np.empty(widest, dtype=np.int64)
-    places = np.empty(room, dtype=np.int64)
-    at = np.empty(room, dtype=np.int64)
+    allowed, places, at = room_for(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
         count = 0

@@ -1,20 +1,21 @@
-"""The benchmark of training runs, as it is called, and its log is one of a shop."""
+"""The benchmark of training, as it is called."""
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from benchmarks.training import BOUNDS, PARTS, Shop, as_json, as_markdown, main, slope, synthetic_log
+from benchmarks import training
+from benchmarks.training import BOUNDS, PARTS, as_json, as_markdown, main
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     *("--edges", "3000", "--users", "150", "--items", "300", "--retrieval-users", "40", "--retrieval-items", "3000"),
-    *("--large-items", "3000", "--large-edges", "20000", "--sizes", "2000", "--steps", "2"),
+    *("--large-items", "3000", "--large-edges", "20000", "--sizes", "2000", "--steps", "0"),
 )
 
 
@@ -29,7 +30,8 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())
     assert found.keys() == {*PARTS, "sizes", "bounds"}
     growth = found.pop("growth")
-    for part in (*(found[name] for name in PARTS if name != "growth"), *growth["sage"].values()):
+    grown = [one for name, by_size in growth.items() if name != "slope" for one in by_size.values()]
+    for part in (*(found[name] for name in PARTS if name != "growth"), *grown):
         assert part["cpu_seconds"] > 0
         assert part["wall_seconds"] > 0
         assert part["peak_rss_mb"] > 50
@@ -38,11 +40,13 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     assert found["retrieval"]["users_per_cpu_second"] > 0
     assert found["large_catalogue"]["weights"] > 3_000
     assert 0 < found["large_catalogue"]["items_scored"] <= 3_000
-    assert growth["sage"].keys() == growth["closed_form"].keys() == {"2000"}
-    assert growth["slope"] == {"sage": None, "closed_form": None}
+    assert growth.keys() == {"whole graph", "sampled", "closed form", "slope"}
+    assert len(grown) == 3
+    assert growth["sampled"]["2000"]["steps"] == 1
+    assert growth["slope"]["sampled"] == {"epoch_cpu_seconds": None, "peak_rss_mb": None}
     assert found["bounds"].keys() == BOUNDS.keys()
     assert "| retrieval.users_per_cpu_second |" in done.stdout
-    assert "| sage, 2,000 edges |" in done.stdout
+    assert "| sampled | 2,000 | 1 |" in done.stdout
 
 
 def test_what_was_not_run_is_null() -> None:
@@ -65,33 +69,29 @@ def test_a_part_that_fails_leaves_what_was_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text())["sage"] is None
 
 
-def test_the_log_is_one_of_a_shop() -> None:
-    shop = Shop(edges=20_000, users=1_000, items=2_000)
-    log, again, other = (synthetic_log(shop, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(log.cells, again.cells)
-    assert not np.array_equal(log.cells, other.cells)
-    assert len(np.unique(log.cells)) == len(log) == 20_000
-    assert (np.diff(log.times) >= 0).all()
-    counts = np.sort(np.bincount(log.items, minlength=2_000))[::-1]
-    assert counts[:200].sum() > 0.4 * len(log)
-    assert np.bincount(log.users, minlength=1_000).max() > 3 * 20
-    # Shoppers of one taste meet in the same items far more often than any two do.
-    taken = np.zeros((1_000, 2_000))
-    taken[log.users, log.items] = 1.0
-    common = taken @ taken.T
-    same = np.arange(1_000)[:, None] % 4 == np.arange(1_000) % 4
-    np.fill_diagonal(same, val=False)
-    assert common[same].mean() > 2 * common[~same & ~np.eye(1_000, dtype=np.bool_)].mean()
+def test_what_is_stopped_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(asked: argparse.Namespace, found: dict[str, Any]) -> None:
+        found["retrieval"] = {"cpu_seconds": 1.0, "wall_seconds": 1.0, "peak_rss_mb": 1.0, "users_per_cpu_second": 9}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "measured", stopped)
+    assert main(["--json", str(tmp_path / "out.json")]) == 1
+    assert json.loads((tmp_path / "out.json").read_text())["retrieval"]["users_per_cpu_second"] == 9
 
 
-@pytest.mark.parametrize(
-    ("sizes", "seconds", "expected"), [((10, 100, 1_000), (1.0, 10.0, 100.0), 1.0), ((10,), (1.0,), None)]
-)
-def test_the_slope(sizes: tuple[int, ...], seconds: tuple[float, ...], expected: float | None) -> None:
-    assert slope(sizes, seconds) == expected
+def test_growth_is_a_table_with_its_slopes() -> None:
+    one = {"steps": 50, "step_cpu_ms": 40.0, "epoch_cpu_seconds": 20.0, "cpu_seconds": 3.0, "peak_rss_mb": 700.0}
+    plain = {"cpu_seconds": 2.5, "peak_rss_mb": 500.0}
+    slopes = {"sampled": {"epoch_cpu_seconds": 1.02, "peak_rss_mb": 0.3}, "closed form": {"cpu": None, "rss": None}}
+    growth = {"sampled": {"1000000": one}, "closed form": {"1000000": plain}, "slope": slopes}
+    table = as_markdown(as_json({"growth": growth}, {})).splitlines()
+    assert "| sampled | 1,000,000 | 50 | 40.0 | 20 | 700 |" in table
+    assert "| closed form | 1,000,000 |  |  | 2.5 | 500 |" in table
+    assert "| sampled | slope | | | 1.02 | 0.3 |" in table
+    assert "| closed form | slope | | |  |  |" in table
 
 
-@pytest.mark.parametrize("arguments", [("--only", "nothing"), ("--edges", "0"), ("--sizes", "10,x"), ("--steps", "0")])
+@pytest.mark.parametrize("arguments", [("--only", "nothing"), ("--edges", "0"), ("--sizes", "10,x"), ("--steps", "-1")])
 def test_nonsense_is_refused(tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--json", str(tmp_path / "out.json"), *arguments])

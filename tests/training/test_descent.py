@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.checkerboard import checkerboard
 from training.baskets import Baskets
 from training.config import SageConfig
-from training.descent import Descent
+from training.descent import Descent, drawn_places
 from training.model import GraphSAGE
 from training.propagation import BipartiteGraph
 
 LOG = checkerboard()
+ITEMS = torch.randn(LOG.num_items, 3, generator=torch.Generator().manual_seed(0))
 
 
 def make_descent(**settings: object) -> tuple[Descent, Baskets]:
@@ -47,8 +50,13 @@ def test_target_pairs_are_out_of_the_graph_of_their_step(monkeypatch):
     chosen = np.arange(30)
     descent.step(baskets, chosen)
     rows, items = baskets.targets_of(chosen)
-    assert len(graphs[0].find(baskets.users[chosen][rows], items)) == 0
-    assert len(graphs[0]) == len(descent.graph) - 30
+    pairs = baskets.users[chosen][rows], items
+    without = descent._sampled_graph(*pairs)
+    assert len(without.find(*pairs)) == 0
+    assert len(graphs[0]) == len(without) == len(descent.graph) - 30
+    assert np.array_equal(graphs[0].items, without.items)
+    found, expected = ((graph.users_of_items @ (graph.items_of_users @ ITEMS)) for graph in (graphs[0], without))
+    assert torch.equal(found, expected)
 
 
 def test_a_step_samples_about_so_many_edges(monkeypatch):
@@ -116,3 +124,24 @@ def test_losses_fall():
             for chosen in descent.batches(baskets, np.arange(len(baskets)))
         ]
         assert np.mean(values[-5:]) < np.mean(values[:5])
+
+
+@given(length=st.integers(0, 400), share=st.floats(1e-6, 1.5), seed=st.integers(0, 2**32 - 1))
+def test_drawn_places_are_distinct_ascending_places(length, share, seed):
+    places = drawn_places(length, share, np.random.default_rng(seed))
+    assert places.dtype == np.int64
+    assert (np.diff(places) > 0).all()
+    assert not len(places) or (places[0] >= 0 and places[-1] < length)
+    assert share < 1 or len(places) == length
+
+
+def test_every_place_is_drawn_by_itself_with_its_probability():
+    """The first and the last like any other, and no place tells of its neighbour."""
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((4_000, 12))
+    for row in drawn:
+        row[drawn_places(12, 0.3, rng)] = 1.0
+    assert drawn.mean(axis=0) == pytest.approx(np.full(12, 0.3), abs=0.03)
+    covariance = np.cov(drawn.T)
+    assert np.abs(covariance - np.eye(12) * 0.21).max() < 0.02
+    assert drawn.sum(axis=1).var() == pytest.approx(12 * 0.21, rel=0.1)

@@ -61,6 +61,18 @@ def test_pairs_are_found_and_left_out():
     assert list(zip(graph.only(keep).users, graph.only(keep).items, strict=True)) == [(0, 2), (2, 0)]
 
 
+def test_users_without_a_pair_are_left_out_and_no_message_changes():
+    graph = BipartiteGraph.from_log(make_log(ROWS, num_users=3, num_items=4))  # user 1 has none
+    small = graph.compact()
+    assert (small.num_users, small.num_items) == (2, 4)
+    assert torch.equal(dense(small.items_of_users), dense(graph.items_of_users)[[0, 2]])
+    x = torch.arange(8.0).reshape(4, 2)
+    messages = [one.users_of_items @ (one.items_of_users @ x) for one in (small, graph)]
+    assert torch.equal(*messages)
+    none = graph.picked(np.empty(0, dtype=np.int64)).compact()
+    assert not (none.users_of_items @ (none.items_of_users @ x)).any()
+
+
 def test_an_empty_graph_gives_zeros():
     graph = BipartiteGraph.from_log(make_log([], num_users=3, num_items=4))
     assert not (graph.items_of_users @ torch.ones(4, 2)).any()

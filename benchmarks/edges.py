@@ -1,0 +1,128 @@
+"""What a fit costs at one number of edges, and how that grows with them.
+
+Arrives: sizes of shops. Leaves: CPU seconds and peak memory of each fit, and their slopes. Next: `benchmarks.training`
+tells them.
+
+An epoch of ten million edges takes minutes on the whole graph and an hour on sampled neighbours. So a fit may take
+fewer steps than an epoch has: its epoch is what it spent outside of steps, and so many times the mean step. Steps do
+not depend on where in an epoch they are: each draws its own graph and a batch of the same size.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.meters import Mark, Span, own_mark
+from benchmarks.shop_log import Shop, synthetic_log
+from graphstore.tables import HOUR_MS
+from training.config import SageConfig
+from training.filter_bank import FilterBank
+from training.isolation import peak_rss_mb
+from training.linear_filter import FilterSettings, LinearFilter
+from training.repeat import PersonalRepeat
+from training.train import fit_sage
+from training.trend import Trend
+
+if TYPE_CHECKING:
+    from training.train import Progress
+
+PATHS: dict[str, tuple[int, ...] | None] = {"whole graph": None, "sampled": (5, 5, 3, 3)}
+"""The two ways to take a step, by `SageConfig.neighbours`."""
+
+CLOSED_FORM = "closed form"
+
+FEATURES = 64
+DRIFT_SHARE = 4
+LOOK_STEPS = 5
+"""Steps between two readings of the clock; those before the first reading compile and are no part of the mean step."""
+
+Run = Callable[..., dict[str, Any]]
+"""Calls a function in a process of its own: (name, function, *arguments)."""
+
+
+def sage_fit(
+    shop: Shop, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
+) -> dict[str, Any]:
+    """A GraphSAGE fit of so many steps, None: as many as an epoch has; its graph and its last embeddings included."""
+    log = synthetic_log(shop, seed=seed)
+    made_mb = peak_rss_mb()
+    config = SageConfig()
+    epoch = math.ceil(len(log) / config.batch_size)
+    settings = {"max_steps": steps or epoch, "evaluate_every": LOOK_STEPS, "neighbours": neighbours}
+    config = SageConfig.model_validate({**config.model_dump(), **settings})
+    features = torch.randn(shop.items, FEATURES, generator=torch.Generator().manual_seed(seed))
+    marks: list[tuple[float, Mark]] = []
+
+    def look(line: str, share: float) -> None:
+        marks.append((share * config.max_steps, own_mark(0)))
+        progress(line, share)
+
+    begun = own_mark(0)
+    term = fit_sage(log, features, config=config, seed=seed, progress=look)
+    found = seconds_since(begun)
+    step = found["cpu_seconds"] / term.steps
+    if len(marks) > 1:
+        (first, started), (last, ended) = marks[0], marks[-1]
+        step = (ended.cpu_seconds - started.cpu_seconds) / (last - first)
+    return {
+        "steps": term.steps,
+        "steps_an_epoch": epoch,
+        "step_cpu_ms": round(1_000 * step, 2),
+        "epoch_cpu_seconds": round(found["cpu_seconds"] + (epoch - term.steps) * step, 3),
+        "log_peak_rss_mb": round(made_mb, 1),
+        **found,
+    }
+
+
+def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
+    """The terms that need no descent: a bank of a filter and one that forgets, the trend, the personal repeat."""
+    log = synthetic_log(shop, seed=seed)
+    forgets = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
+    fits: dict[str, Callable[[], Any]] = {
+        "filters": lambda: FilterBank([LinearFilter.fit(log), LinearFilter.fit(log, forgets)]),
+        "trend": lambda: Trend.fit(log),
+        "repeat": lambda: PersonalRepeat.fit(log),
+    }
+    found: dict[str, Any] = {}
+    first = own_mark(0)
+    for place, (name, fit) in enumerate(fits.items()):
+        progress(name, place / len(fits))
+        begun = own_mark(0)
+        fit()
+        found[f"{name}_cpu_seconds"] = seconds_since(begun)["cpu_seconds"]
+    return {**found, **seconds_since(first)}
+
+
+def measure_growth(
+    growth: dict[str, Any], run: Run, *, sizes: Sequence[int], edges_a_user: int, items: int, steps: int | None
+) -> None:
+    """Every fit at every size, smallest first; what is known so far stands in `growth`, with the slopes over it."""
+    growth.update({**{path: {} for path in PATHS}, CLOSED_FORM: {}, "slope": {}})
+
+    def measure(name: str, cost: str, edges: int, *call: Any) -> None:
+        growth[name][str(edges)] = run(f"{name}, {edges:,} edges", *call)
+        growth["slope"][name] = {key: slope(growth[name], key) for key in (cost, "peak_rss_mb")}
+
+    for edges in sorted(sizes):
+        shop = Shop(edges, max(edges // edges_a_user, 1), items)
+        for path, neighbours in PATHS.items():
+            measure(path, "epoch_cpu_seconds", edges, sage_fit, shop, neighbours, steps)
+        measure(CLOSED_FORM, "cpu_seconds", edges, closed_form_fit, shop)
+
+
+def slope(by_size: dict[str, dict[str, Any]], key: str) -> float | None:
+    """Of log cost over log edges by least squares: 1 is in proportion; None for fewer than two sizes."""
+    if len(by_size) < 2:
+        return None
+    costs: Iterable[float] = (one[key] for one in by_size.values())
+    sizes = np.log([float(size) for size in by_size])
+    return round(float(np.polyfit(sizes, np.log(np.maximum(list(costs), 1e-3)), 1)[0]), 2)
+
+
+def seconds_since(begun: Mark) -> dict[str, float]:
+    """CPU seconds and seconds by the clock of this process."""
+    span = Span.between(begun, own_mark(0))
+    return {"cpu_seconds": round(span.cpu_seconds, 3), "wall_seconds": round(span.wall_seconds, 3)}

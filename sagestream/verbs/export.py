@@ -1,0 +1,173 @@
+"""What leaves the house: an encoder for other runtimes, everybody's lists in a file, a model by several processes."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from graphstore.config import GraphstoreConfig
+from sagestream.stages import Stages
+
+if TYPE_CHECKING:
+    from training.recommender import Recommender
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModelVersion = Annotated[
+    str | None, typer.Argument(help="A model of the registry; default: the champion.", show_default=False)
+]
+Bundle = Annotated[
+    Path | None, typer.Option(help="A bundle's directory instead of a registered model.", show_default=False)
+]
+SnapshotDirectory = Annotated[
+    Path | None, typer.Option("--snapshot", help="A snapshot's directory; default: the newest.", show_default=False)
+]
+
+LAST_SEED = 2**31 - 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(export)
+    app.command()(score)
+    app.command("train-distributed")(train_distributed)
+
+
+def export(
+    model_version: ModelVersion = None,
+    out: Annotated[Path, typer.Option(help="The new directory.")] = Path("exported"),
+    format_: Annotated[
+        Literal["torchscript", "torch-export", "onnx", "all"], typer.Option("--format", help="Which files.")
+    ] = "all",
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model's GraphSAGE encoder for other runtimes, each file checked against the model."""
+    from training.export import FORMATS, export_encoder
+
+    model = _model(model_version, bundle)
+    formats = list(FORMATS) if format_ == "all" else [format_]
+    stages = Stages(Console(stderr=True))
+    with stages.stage("export", f"Export of {model.model_version}") as report:
+        files = export_encoder(model, out, formats=formats, progress=report)
+    if as_json:
+        told = {"model_version": model.model_version, "directory": str(out), "files": [asdict(file) for file in files]}
+        typer.echo(json.dumps(told, allow_nan=False))
+        return
+    for file in files:
+        typer.echo(f"{out / file.file}: {file.bytes:,} bytes, at most {file.largest_difference:.1e} from the model")
+
+
+def score(
+    out: Annotated[Path, typer.Option(help="The new file: .parquet or .jsonl.", show_default=False)],
+    model_version: ModelVersion = None,
+    bundle: Bundle = None,
+    snapshot: SnapshotDirectory = None,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="Items in each list.")] = 100,
+    block_users: Annotated[int, typer.Option(min=1, max=100_000, help="Shoppers scored at a time.")] = 1024,
+    as_json: AsJson = False,
+) -> None:
+    """Write the lists of every shopper of a snapshot to a Parquet or JSON lines file, block by block."""
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from serving.config import ServingConfig
+    from training.everybody import SUFFIXES, write_lists
+
+    if out.suffix not in SUFFIXES:
+        raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
+    model = _model(model_version, bundle)
+    stages = Stages(Console(stderr=True))
+    with stages.stage("score", f"Lists by {model.model_version}") as report:
+        found = load_snapshot(snapshot or newest_snapshot(GraphstoreConfig().snapshots_dir))
+        users = write_lists(
+            model,
+            found,
+            out,
+            k=k,
+            history_limit=ServingConfig().history_limit,
+            block_users=block_users,
+            progress=report,
+        )
+    told = {
+        "model_version": model.model_version,
+        "snapshot_id": found.snapshot_id,
+        "file": str(out),
+        "users": users,
+        "seconds": stages.seconds["score"],
+    }
+    typer.echo(json.dumps(told) if as_json else f"{out}: the lists of {users:,} shoppers of {found.snapshot_id}")
+
+
+def train_distributed(
+    out: Annotated[Path, typer.Option(help="The new bundle's directory; its name is the model's version.")],
+    snapshot: SnapshotDirectory = None,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the training.")] = 0,
+    timeout_seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="How long one process waits for another.")
+    ] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Fit GraphSAGE alone with several processes, to what one finds: `torchrun … -m sagestream train-distributed`.
+
+    The bundle is for `export` and `score`; the registry does not hear of it. As an example,
+
+    torchrun --standalone --nproc-per-node 2 -m sagestream train-distributed --out models/mine
+    """
+    import torch
+
+    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from training.bundle import save_bundle
+    from training.config import TrainingConfig
+    from training.ranks import joined_ranks
+    from training.sage_model import fit_sage_model
+
+    if out.exists():
+        raise FileExistsError(f"{out} exists: name a new directory")
+    config = TrainingConfig()
+    torch.set_num_threads(config.training_threads)
+    found = load_snapshot(snapshot or newest_snapshot(GraphstoreConfig().snapshots_dir))
+    with joined_ranks(timeout_seconds=timeout_seconds) as ranks:
+        stages = Stages(Console(stderr=True, quiet=ranks.number > 0))
+        with stages.stage("train", f"GraphSAGE by {ranks.size} processes") as report:
+            model, metrics = fit_sage_model(
+                found, model_version=out.name, config=config, seed=seed, ranks=ranks, progress=report
+            )
+    if ranks.number > 0:
+        return
+    save_bundle(
+        model,
+        out.parent,
+        snapshot_id=found.snapshot_id,
+        parent=None,
+        metrics=metrics,
+        config=json.loads(config.model_dump_json()),
+    )
+    told = {
+        "model_version": model.model_version,
+        "bundle": str(out),
+        "snapshot_id": found.snapshot_id,
+        "processes": ranks.size,
+        "seconds": stages.seconds["train"],
+        "metrics": metrics,
+    }
+    typer.echo(json.dumps(told) if as_json else f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} on the test window")
+
+
+def _model(model_version: str | None, bundle: Path | None) -> "Recommender":
+    """The model of a bundle's directory, of the registry, or the champion."""
+    from graphstore.session import open_engine, read
+    from training import registry
+    from training.bundle import load_bundle
+
+    if bundle is not None:
+        if model_version is not None:
+            raise typer.BadParameter("name a model or a bundle, not both", param_hint="--bundle")
+        return load_bundle(bundle)
+    engine = open_engine(GraphstoreConfig().sqlalchemy_url)
+    with read(engine) as connection:
+        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
+    engine.dispose()
+    if row is None:
+        raise LookupError("there is no champion: name a model of `sagestream models list`")
+    return load_bundle(Path(row.bundle))

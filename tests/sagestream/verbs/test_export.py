@@ -1,0 +1,113 @@
+"""`export`, `score` and `train-distributed` as they are called, on a shop of known favourites."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import migrate, open_engine, write
+from graphstore.snapshot import build_snapshot
+from tests.sagestream.verbs.commands import environment, run
+from tests.training.toy_shop import closing_time, favourites, open_shop
+from training.config import TrainingConfig
+from training.run import run_training
+from training.snapshot_features import featurize
+
+SMALL = {"SAGE__DIM": "8", "SAGE__MAX_STEPS": "40", "SAGE__EVALUATE_EVERY": "10", "SAGE__LEARNING_RATE": "0.02"}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> dict[str, str]:
+    """Settings of a shop with a snapshot and no model."""
+    graph = GraphstoreConfig(state_dir=tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    migrate(graph.sqlalchemy_url)
+    engine = open_engine(graph.sqlalchemy_url)
+    with write(engine) as connection:
+        open_shop(connection, days=12)
+        now = closing_time(connection)
+    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
+    engine.dispose()
+    return {"STATE_DIR": str(tmp_path / "state"), **SMALL}
+
+
+def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "sagestream", "train-distributed", "--out", str(tmp_path / "two"), "--json"]
+    done = subprocess.run(
+        [*launcher, *words],
+        env={**os.environ, **environment(shop), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert (told["model_version"], told["processes"]) == ("two", 2)
+    assert told["metrics"]["ndcg@20"] > 0.5
+    bundle = ("--bundle", str(tmp_path / "two"))
+
+    out = tmp_path / "encoder"
+    exported = run("export", "--format", "torchscript", "--out", str(out), "--json", *bundle, settings=shop)
+    assert (exported.code, exported.error) == (0, None)
+    (file,) = exported.json["files"]
+    assert file["largest_difference"] < 1e-5
+    assert (out / file["file"]).stat().st_size == file["bytes"]
+    again = run("export", "--out", str(out), *bundle, settings=shop)
+    assert (again.code, type(again.error).__name__) == (1, "FileExistsError")
+
+    lists = tmp_path / "lists.jsonl"
+    scored = run("score", "--out", str(lists), "--k", "4", "--block-users", "16", "--json", *bundle, settings=shop)
+    assert (scored.code, scored.error) == (0, None)
+    assert scored.json["users"] == 40
+    rows = [json.loads(line) for line in lists.read_text().splitlines()]
+    own = [row["item_ids"][0] in {f"i{item}" for item in favourites(int(row["user_id"][1:]))} for row in rows]
+    assert sum(own) > 30
+
+
+def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    for words, error in (
+        (("export", "--out", out), "LookupError"),  # no champion
+        (("export", "m0", "--out", out), "LookupError"),
+        (("export", "--out", out, "--bundle", str(tmp_path)), "BundleError"),
+        (("score", "--out", f"{out}.jsonl"), "LookupError"),
+        (("train-distributed", "--out", out), "RanksError"),
+        (("train-distributed", "--out", str(tmp_path)), "FileExistsError"),
+        (("train-distributed", "--out", out, "--snapshot", str(tmp_path)), "FileNotFoundError"),
+    ):
+        done = run(*words, settings=shop)
+        assert (done.code, type(done.error).__name__) == (1, error), words
+    for words in (
+        ("score", "--out", f"{out}.csv"),
+        ("score",),
+        ("score", "--out", f"{out}.jsonl", "--k", "0"),
+        ("export", "--format", "tflite"),
+        ("export", "m0", "--bundle", out),
+        ("train-distributed", "--out", out, "--timeout-seconds", "0"),
+    ):
+        assert run(*words, settings=shop).code == 2, words
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path: Path) -> None:
+    graph = GraphstoreConfig(state_dir=tmp_path / "state")
+    engine = open_engine(graph.sqlalchemy_url)
+    with write(engine) as connection:
+        now = closing_time(connection)
+    run_training(
+        engine, kind="closed_form", trigger="test", graph=graph, config=TrainingConfig(), now=lambda: now, seed=0
+    )
+    engine.dispose()
+    done = run("export", "--out", str(tmp_path / "out"), settings=shop)
+    assert (done.code, type(done.error).__name__) == (1, "ExportError")
+    assert "no GraphSAGE" in str(done.error)
+    assert not (tmp_path / "out").exists()
+    scored = run("score", "--out", str(tmp_path / "out.parquet"), settings=shop)
+    assert (scored.code, scored.error) == (0, None)
+    assert "40 shoppers" in scored.out

@@ -1,0 +1,133 @@
+"""Functions of a job called in processes of their own, as `torchrun` would start them, with bounded waits."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sagestream.embedded import LOOPBACK, free_port
+from tests.training.checkerboard import checkerboard
+from training.config import SageConfig
+from training.distributed import fit_shared
+from training.evaluate import Window
+from training.histories import EventLog
+from training.ranks import Ranks, RanksError, joined_ranks
+from training.shards import best_items_of_shards, shard_of
+
+WAIT_SECONDS = 120.0
+
+
+def run_together(function: Callable[..., Any], *arguments: Any, size: int, timeout_seconds: float = 60.0) -> list[Any]:
+    """What `function(ranks, *arguments)` returned in each of so many processes; its RanksError in the place of it,
+    None for a process that died."""
+    context = multiprocessing.get_context("spawn")
+    port = free_port()
+    found: list[Any] = []
+    with ExitStack() as cleanup:
+        receivers = []
+        for number in range(size):
+            receiver, sender = context.Pipe(duplex=False)
+            call = (sender, number, size, port, timeout_seconds, function, arguments)
+            process = context.Process(target=_call, args=call, daemon=True)
+            process.start()
+            sender.close()
+            cleanup.callback(process.join)
+            cleanup.callback(process.kill)
+            receivers.append(receiver)
+        for receiver in receivers:
+            if not receiver.poll(WAIT_SECONDS):
+                raise TimeoutError(f"no answer within {WAIT_SECONDS} s")
+            try:
+                found.append(receiver.recv())
+            except EOFError:
+                found.append(None)
+    return found
+
+
+def _call(
+    sender: Connection,
+    number: int,
+    size: int,
+    port: int,
+    timeout_seconds: float,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(number), WORLD_SIZE=str(size), MASTER_ADDR=LOOPBACK, MASTER_PORT=str(port))
+    try:
+        with joined_ranks(timeout_seconds=timeout_seconds) as ranks:
+            sender.send(function(ranks, *arguments))
+            ranks.agree(b"0" * 32, "end")  # nobody leaves while another one still reads
+    except RanksError as error:
+        sender.send(error)
+    sys.stdout.flush()
+    os._exit(0)  # a group whose other end is gone may wait for it
+
+
+LOG = checkerboard(num_users=60)
+FEATURES = torch.randn(LOG.num_items, 3, generator=torch.Generator().manual_seed(0))
+
+
+def fit(ranks: Ranks, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The state of a fit with looks at a window: batches of 50 baskets, at the end of a pass fewer."""
+    config = SageConfig.model_validate({"dim": 8, "batch_size": 50, "learning_rate": 0.01, **settings})
+    past, start = LOG.between(end=int(LOG.times[-60])), int(LOG.times[-60])
+    window = Window.cut(LOG, start=start, repeats=False)
+    term = fit_shared(past, FEATURES, config=config, seed=3, ranks=ranks, validation=window)
+    return {name: value.numpy() for name, value in term.state().items() if value.is_floating_point()}
+
+
+def fits(ranks: Ranks, *settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
+    """One after the other."""
+    return [fit(ranks, one) for one in settings]
+
+
+def fit_of_other_events(ranks: Ranks) -> None:
+    """Process 1 has an event less."""
+    log: EventLog = LOG.picked(slice(0, len(LOG) - ranks.number))
+    fit_shared(log, FEATURES, config=SageConfig(dim=8, max_steps=1), seed=0, ranks=ranks)
+
+
+def fit_until_one_dies(ranks: Ranks, marker: Path) -> None:
+    """Process 1 ends without a word in the middle."""
+
+    def progress(line: str, share: float) -> None:
+        if ranks.number == 1 and share > 0.2:
+            marker.touch()
+            os._exit(3)
+
+    config = SageConfig(dim=8, batch_size=50, max_steps=10_000, evaluate_every=5)
+    config = config.model_copy(update={"max_steps": 20})
+    fit_shared(LOG, FEATURES, config=config, seed=0, ranks=ranks, progress=progress)
+
+
+def wait_for_a_late_one(ranks: Ranks) -> None:
+    """Process 1 comes later than the timeout."""
+    if ranks.number == 1:
+        import time
+
+        time.sleep(4)
+    ranks.add_up(torch.ones(1))
+
+
+def retrieve(ranks: Ranks, users: Any, items: Any, bias: Any, offsets: Any, seen: Any, k: int) -> Any:
+    """Lists from shards of the items."""
+    first, last = shard_of(len(items), ranks)
+    return best_items_of_shards(
+        torch.from_numpy(users),
+        torch.from_numpy(items[first:last]),
+        first=first,
+        k=k,
+        ranks=ranks,
+        bias=torch.from_numpy(bias[first:last]),
+        seen_offsets=offsets,
+        seen_items=np.asarray(seen),
+    )

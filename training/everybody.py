@@ -1,0 +1,150 @@
+"""Lists for every shopper of a snapshot, block by block, into one file.
+
+Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with a row for each shopper. Next: whoever takes
+lists from files; `serving.publisher` writes the same lists into Redis from SQL.
+
+Scores of one block stand in memory at a time, [block, num_items] at most, and lists leave with their block: beside the
+snapshot itself memory does not grow with the number of shoppers. The file is written to a temporary name and renamed,
+so that a file of the final name is whole.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from graphstore.snapshot_files import Snapshot
+from graphstore.tables import HOUR_MS
+from training.histories import EventLog
+from training.recommender import Recommender
+from training.train import Progress
+
+SUFFIXES = (".parquet", ".jsonl")
+"""What a file of lists may end with."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The lists of a block of shoppers, best first."""
+
+    user_ids: list[str]
+    item_ids: list[list[str]]
+    scores: list[list[float]]
+
+
+class Writer(Protocol):
+    """Takes blocks."""
+
+    def write(self, lists: Lists) -> None: ...
+
+
+def lists_of_everybody(
+    model: Recommender, snapshot: Snapshot, *, k: int, history_limit: int, block_users: int
+) -> Iterator[Lists]:
+    """The `k` best items of every shopper of the snapshot at its time, from their newest `history_limit` events.
+
+    The model's trend learns of the snapshot's newer events, as near-line would tell it; events of items that it does
+    not know are left out. Raises `FloatingPointError` where it scores NaN.
+    """
+    log = _known(EventLog.from_snapshot(snapshot), model, snapshot)
+    newer = log.between(start=model.as_of // HOUR_MS * HOUR_MS)  # a refresh replaces whole hours
+    ones = np.ones(len(newer), dtype=np.int64)
+    model.refresh_trend(newer.times // HOUR_MS, model.item_keys[newer.items], ones)
+    everybody = log.histories(np.arange(snapshot.num_users), last=history_limit)
+    for start in range(0, snapshot.num_users, block_users):
+        end = min(start + block_users, snapshot.num_users)
+        rows, scores = model.recommend(everybody.block(start, end), as_of=snapshot.as_of, k=k)
+        yield Lists(
+            user_ids=snapshot.user_ids[start:end],
+            item_ids=[[model.item_ids[row] for row in user[user >= 0]] for user in rows],
+            scores=[own[user >= 0].tolist() for user, own in zip(rows, scores, strict=True)],
+        )
+
+
+def write_lists(
+    model: Recommender,
+    snapshot: Snapshot,
+    path: Path,
+    *,
+    k: int,
+    history_limit: int,
+    block_users: int,
+    progress: Progress | None = None,
+) -> int:
+    """Write everybody's lists to `path`, a new file that ends with one of `SUFFIXES`; how many shoppers there are.
+
+    Raises `FileExistsError`, `ValueError` for another ending, and what `lists_of_everybody` raises; then there is no
+    file.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists: name a new file")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    done = 0
+    try:
+        with _writer(temporary, path.suffix) as writer:
+            for lists in lists_of_everybody(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
+                writer.write(lists)
+                done += len(lists.user_ids)
+                if progress is not None:
+                    progress(f"{done:,} shoppers", done / snapshot.num_users)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return done
+
+
+def _known(log: EventLog, model: Recommender, snapshot: Snapshot) -> EventLog:
+    """The events of items that the model knows, in its rows."""
+    items = model.rows_of(snapshot.item_keys)[log.items]
+    known = np.flatnonzero(items >= 0)
+    kept: EventLog = replace(log, items=items, num_items=model.num_items).picked(known)
+    return kept
+
+
+@contextmanager
+def _writer(path: Path, suffix: str) -> Iterator[Writer]:
+    if suffix == ".parquet":
+        with _parquet(path) as parquet:
+            yield parquet
+    elif suffix == ".jsonl":
+        with path.open("w", encoding="utf-8") as file:
+            yield _JsonLines(file)
+    else:
+        raise ValueError(f"{suffix or 'no ending'} is no format: a file ends with {' or '.join(SUFFIXES)}")
+
+
+class _JsonLines:
+    """{"user_id", "item_ids", "scores"} a line."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, lists: Lists) -> None:
+        for user_id, item_ids, scores in zip(lists.user_ids, lists.item_ids, lists.scores, strict=True):
+            row = {"user_id": user_id, "item_ids": item_ids, "scores": scores}
+            self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Writer]:
+    """The same as columns, a row group a block."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [("user_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))]
+    )
+
+    class Parquet:
+        def write(self, lists: Lists) -> None:
+            columns = [lists.user_ids, lists.item_ids, lists.scores]
+            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+            file.write_batch(pa.record_batch(arrays, schema=schema))
+
+    with parquet.ParquetWriter(path, schema) as file:
+        yield Parquet()
