@@ -10,19 +10,16 @@ the reasons, which are evidence in Redis. The published list of the same model m
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine, read
+from sagestream.registered import registered_bundle
 from serving.ranker import bring_up_to_date
 from serving.recommend import ListedItem
 from serving.source import ShopSource
-from training import registry
 from training.bundle import load_bundle
 from training.recommender import Recommender
-
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class ModelList:
 def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int, history_limit: int) -> ModelList:
     """The k best items for a shopper; raises `LookupError` for a shopper or a model that nobody knows."""
     with _shop(graph, history_limit) as shop:
-        model = _model(shop, model_version)
+        model = load_bundle(registered_bundle(graph, model_version))
         history = shop.histories_of([user_id]).get(user_id)
         if history is None:
             raise LookupError(f"no shopper {user_id!r}")
@@ -48,7 +45,7 @@ def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k:
 def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: int) -> ModelList:
     """The k items closest to one; raises `LookupError` for an item or a model that nobody knows."""
     with _shop(graph, 1) as shop:
-        model = _model(shop, model_version)
+        model = load_bundle(registered_bundle(graph, model_version))
         if item_id not in model.item_ids:
             raise LookupError(f"{model.model_version} knows no item {item_id!r}")
         row = model.item_ids.index(item_id)
@@ -63,18 +60,6 @@ def _shop(graph: GraphstoreConfig, history_limit: int) -> Iterator[ShopSource]:
         yield ShopSource(engine, history_limit)
     finally:
         engine.dispose()
-
-
-def _model(shop: ShopSource, model_version: str) -> Recommender:
-    with read(shop.engine) as connection:
-        row = (
-            registry.champion(connection)
-            if model_version == CHAMPION
-            else registry.get_model(connection, model_version)
-        )
-    if row is None:
-        raise LookupError("there is no champion: name a model of `sagestream models list`")
-    return load_bundle(Path(row.bundle))
 
 
 def _listed(shop: ShopSource, model: Recommender, rows: Sequence[int], scores: Sequence[float]) -> ModelList:

@@ -57,6 +57,7 @@ EXPECTED = frozenset(
         "training.dataset.TooFewEvents",
         "training.embedding_map.NoMap",
         "training.export.ExportError",
+        "training.learned.NothingLearned",
         "training.ranks.RanksError",
         "training.results_file.ResultsFileError",
         "training.sentence_encoder.TextModelError",
@@ -65,6 +66,8 @@ EXPECTED = frozenset(
     }
 )
 """Errors that a user can mend, by name: told in one line. Any other is a fault of ours and keeps its traceback."""
+
+NO_GRAPH = "no graph here yet: `sagestream init`, or `sagestream import … --direct`"
 
 app = typer.Typer(
     name="sagestream",
@@ -84,11 +87,28 @@ def main() -> None:
     except Exception as error:
         if not expected(error):
             raise
-        shown = Text.assemble((f"sagestream: {type(error).__name__}: ", "red"), str(error))
+        words = (
+            ("sagestream: ", NO_GRAPH)
+            if without_tables(error)
+            else (f"sagestream: {type(error).__name__}: ", str(error))
+        )
+        shown = Text.assemble((words[0], "red"), words[1])
         Console(stderr=True).print(shown, highlight=False)
         sys.exit(1)
 
 
 def expected(error: Exception) -> bool:
     """Whether it is, or derives from, one of the errors that a user can mend."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" in EXPECTED for kind in type(error).__mro__)
+    return bool(_names(error) & EXPECTED)
+
+
+def without_tables(error: Exception) -> bool:
+    """Whether the database says that a table is missing: SQLite in words, PostgreSQL by the class of its error."""
+    reason = getattr(error, "orig", None)
+    return "sqlalchemy.exc.DBAPIError" in _names(error) and (
+        type(reason).__name__ == "UndefinedTable" or str(reason).startswith("no such table")
+    )
+
+
+def _names(error: Exception) -> set[str]:
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}

@@ -34,6 +34,7 @@ class Chosen:
     columns: Mapping[str, str | None] = field(default_factory=dict)
     names: Sequence[str] | None = None
     encoding: str | None = None
+    day_first: bool = False
 
     def open(self) -> "Source":
         """Its files, recognised. Raises `stream.sources.files.UnreadableFile`."""
@@ -43,7 +44,14 @@ class Chosen:
         layout = Layout(names=self.names)
         if self.encoding is not None:
             layout = Layout(names=self.names, encoding=self.encoding)
-        return open_source(self.name, self.paths, items=self.items, columns=self.columns, layout=layout)
+        return open_source(
+            self.name,
+            self.paths,
+            items=self.items,
+            columns=self.columns,
+            layout=layout,
+            day_first=self.day_first,
+        )
 
 
 def choose(
@@ -54,6 +62,7 @@ def choose(
     mapping: Mapping[str, str | None],
     columns: str | None = None,
     encoding: str | None = None,
+    day_first: bool = False,
 ) -> Chosen:
     """A name of `SOURCES` with its files, or a file, which is a table; `columns` are names parted by commas.
 
@@ -62,8 +71,8 @@ def choose(
     guessed = source not in SOURCES
     if guessed:
         source, paths = TABLE, [Path(source), *paths]
-    if source != TABLE and (columns is not None or encoding is not None or any(mapping.values())):
-        raise UnfitWords(f"{source} knows its columns: name columns and encodings for a table")
+    if source != TABLE and (columns is not None or encoding is not None or day_first or any(mapping.values())):
+        raise UnfitWords(f"{source} knows its columns: name columns, encodings and the order of dates for a table")
     if source == COMPLETE_JOURNEY and paths:
         raise UnfitWords(f"{source} comes as a package, and takes no file")
     if source != COMPLETE_JOURNEY and not paths:
@@ -75,7 +84,7 @@ def choose(
     if encoding is not None and not _has_ascii(encoding):
         raise UnfitWords(f"{encoding!r} is no encoding with ASCII in it, as utf-8, latin-1 or cp1252")
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    return Chosen(source, paths, items, mapping, names, encoding)
+    return Chosen(source, paths, items, mapping, names, encoding, day_first)
 
 
 def _has_ascii(encoding: str) -> bool:

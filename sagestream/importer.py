@@ -7,7 +7,7 @@ the command line tells it.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,10 +28,13 @@ from stream.sources import complete_journey
 from stream.sources.files import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY
 from stream.sources.rejections import Rejection, Rejections
+from stream.sources.rules import UNORDERED
 from stream.sources.source import Reading, Source
 from stream.sources.table import EventTable
 
 SHOWN_ROW = 120
+ADVICE = {UNORDERED: " (dates with - or / begin with the month; with --day-first they begin with the day)"}
+"""What helps against a reason."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Importer:
             self.stages.say(f"{escape(part.name)}: {part.form}")
         for path in self.source.passed_over:
             self.stages.say(f"[yellow]{escape(str(path))}: passed over, it is in no form of this source[/yellow]")
+        for path, reason in self.source.unreadable:
+            self.stages.say(f"[yellow]{escape(f'{path}: passed over, {reason}')}[/yellow]")
         done = Imported()
         rejections = Rejections(self._tell, self.shown if self.rejected_file is None else None)
         reading = Reading(
@@ -90,7 +95,7 @@ class Importer:
         )
         with ExitStack() as stack:
             if self.rejected_file is not None:
-                self._written = stack.enter_context(self.rejected_file.open("w", encoding="utf-8"))
+                self._written = stack.enter_context(self.rejected_file.open("x", encoding="utf-8"))
             events, share = self._events(reading, done)
             with self.stages.stage("import", "Import") as show:
 
@@ -103,7 +108,7 @@ class Importer:
         done.interrupted = self.interruption.asked
         counts = dict(reading.rejections.counts)
         for reason, rows in counts.items():
-            self.stages.say(f"left out: {rows:,} rows, {escape(reason)}")
+            self.stages.say(f"left out: {rows:,} rows, {escape(reason)}{ADVICE.get(reason, '')}")
         read = sent.sent.get(INTERACTIONS, 0)
         done.told = {"forms": {part.name: part.form for part in self.source.parts}}
         done.told |= {"read": read, "items": sent.read - read, "rejected": counts}
@@ -134,7 +139,10 @@ class Importer:
     def _table(self, reading: Reading) -> EventTable:
         users, least, seed = self.sample.users, self.sample.min_item_users, self.sample.seed
         if self.name == COMPLETE_JOURNEY:
-            return complete_journey.read(users=users, min_item_users=least, seed=seed, reading=reading)
+            files = [part for part in self.source.parts if part.path is not None]
+            items = Source(files).read(reading).items
+            table = complete_journey.read(users=users, min_item_users=least, seed=seed, reading=reading)
+            return replace(table, items=[*items, *table.items])
         return self.source.read(reading, users=users, min_item_users=least, seed=seed)
 
     def _from_table(self, table: EventTable) -> Iterator[replay.Event]:

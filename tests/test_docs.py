@@ -1,6 +1,7 @@
 """The prose is held to the code: verbs, settings, topics, commands, paths."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,26 @@ def test_every_path_that_the_readme_names_exists() -> None:
 def test_the_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)) <= targets
+
+
+def extras(names: str) -> set[str]:
+    """Everything that these extras bring, by the name of the distribution."""
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brought: set[str] = set()
+    for name in names.split(","):
+        for requirement in offered[name]:
+            more = re.fullmatch(r"sagestream\[(.+)\]", requirement)
+            brought |= extras(more[1]) if more else {re.split(r"[^\w-]", requirement)[0]}
+    return brought
+
+
+def test_what_the_readme_installs_exists_and_is_enough_without_services() -> None:
+    for names in re.findall(r'pip install "\.\[([\w,]+)\]"', README):
+        extras(names)
+    section = README.split("## Without any service")[1].split("\n## ")[0]
+    names = re.findall(r'pip install "\.\[([\w,]+)\]"', section)[0]
+    # Importers, Parquet, the graph, training, `tune`, `visualize`.
+    assert extras(names) >= {"pandas", "pyarrow", "sqlalchemy", "torch", "optuna", "matplotlib"}
 
 
 def test_continuous_integration_runs_the_command_of_the_readme() -> None:

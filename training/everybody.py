@@ -3,16 +3,17 @@
 Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with a row for each shopper. Next: whoever takes
 lists from files; `serving.publisher` writes the same lists into Redis from SQL.
 
-Scores of one block stand in memory at a time, [block, num_items] at most, and lists leave with their block: beside the
-snapshot itself memory does not grow with the number of shoppers. The file is written to a temporary name and renamed,
-so that a file of the final name is whole.
+Histories and scores of one block stand in memory at a time, [block, num_items] at most, and lists leave with their
+block: beside the snapshot, and a number for each of its events, memory does not grow with the number of shoppers. The
+file is written to a temporary name and renamed, so that a file of the final name is whole.
 """
 
+import copy
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from graphstore.snapshot_files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.histories import EventLog
+from training.histories import EventLog, Histories, IntArray, gathered
 from training.recommender import Recommender
 from training.train import Progress
 
@@ -49,16 +50,22 @@ def lists_of_everybody(
     """The `k` best items of every shopper of the snapshot at its time, from their newest `history_limit` events.
 
     The model's trend learns of the snapshot's newer events, as near-line would tell it; events of items that it does
-    not know are left out. Raises `FloatingPointError` where it scores NaN.
+    not know are left out, and so is from the lists what the snapshot knows to be not available. Raises
+    `FloatingPointError` where it scores NaN.
     """
-    log = _known(EventLog.from_snapshot(snapshot), model, snapshot)
+    model_rows = model.rows_of(snapshot.item_keys)
+    log = EventLog.from_snapshot(snapshot)
     newer = log.between(start=model.as_of // HOUR_MS * HOUR_MS)  # a refresh replaces whole hours
+    newer = newer.picked(np.flatnonzero(model_rows[newer.items] >= 0))
     ones = np.ones(len(newer), dtype=np.int64)
-    model.refresh_trend(newer.times // HOUR_MS, model.item_keys[newer.items], ones)
-    everybody = log.histories(np.arange(snapshot.num_users), last=history_limit)
-    for start in range(0, snapshot.num_users, block_users):
-        end = min(start + block_users, snapshot.num_users)
-        rows, scores = model.recommend(everybody.block(start, end), as_of=snapshot.as_of, k=k)
+    model.refresh_trend(newer.times // HOUR_MS, snapshot.item_keys[newer.items], ones)
+    shop = copy.copy(model)
+    shop.available = model.available.copy()
+    shop.available[model_rows[(model_rows >= 0) & ~snapshot.catalogue.available]] = False
+    histories = _histories(log, model_rows, last=history_limit, block_users=block_users)
+    for start, block in zip(range(0, snapshot.num_users, block_users), histories, strict=True):
+        end = start + len(block)
+        rows, scores = shop.recommend(block, as_of=snapshot.as_of, k=k)
         yield Lists(
             user_ids=snapshot.user_ids[start:end],
             item_ids=[[model.item_ids[row] for row in user[user >= 0]] for user in rows],
@@ -98,12 +105,19 @@ def write_lists(
     return done
 
 
-def _known(log: EventLog, model: Recommender, snapshot: Snapshot) -> EventLog:
-    """The events of items that the model knows, in its rows."""
-    items = model.rows_of(snapshot.item_keys)[log.items]
-    known = np.flatnonzero(items >= 0)
-    kept: EventLog = replace(log, items=items, num_items=model.num_items).picked(known)
-    return kept
+def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: int) -> Iterator[Histories]:
+    """Of all shoppers, a block at a time: the `last` newest events of items that have a row in the model."""
+    places = np.flatnonzero(model_rows[log.items] >= 0)
+    places = places[np.argsort(log.users[places], kind="stable")]  # stable: each user's events stay in time order
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(log.users[places], minlength=log.num_users))])
+    for start in range(0, log.num_users, block_users):
+        ends = bounds[start + 1 : start + 1 + block_users]
+        starts = np.maximum(bounds[start : start + len(ends)], ends - last)
+        offsets, chosen = gathered(starts, ends - starts)
+        picked = places[chosen]
+        yield Histories(
+            offsets=offsets, items=model_rows[log.items[picked]], times=log.times[picked], types=log.types[picked]
+        )
 
 
 @contextmanager

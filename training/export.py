@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +74,13 @@ def export_encoder(
     """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
 
     Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
-    more than `tolerance`; `FileExistsError` where the directory is taken; `ImportError` where ONNX is not installed.
+    more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`.
     """
     term = next((term for term in model.terms if isinstance(term, SageTerm)), None)
     if term is None:
         raise ExportError(f"model {model.model_version} holds no GraphSAGE term: there is no encoder to export")
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ExportError(f"no format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
-    if "onnx" in formats and (missing := [name for name in ("onnxscript", "onnxruntime") if find_spec(name) is None]):
-        raise ImportError(f"{' and '.join(missing)} not installed: pip install 'sagestream[export]'")
     if directory.exists():
         raise FileExistsError(f"{directory} exists: name a new directory")
     encoder = ServingEncoder(term).eval()

@@ -153,6 +153,13 @@ def fitted_on(
     return ItemEncoder.fit(known, text_encoder=text_encoder, name_encoding=name_encoding, seed=FEATURE_SEED)
 
 
+def one_hot_fits(encoder: ItemEncoder, catalogue: Catalogue, rows: IntArray) -> bool:
+    """Whether the categories or the brands of the items at these `rows` [n] are few enough for columns of their own."""
+    known = catalogue.picked(np.unique(rows).tolist())
+    groups = ((known.categories, encoder.categories.dim), (_brands(known), encoder.brands.dim))
+    return any(NameEncoder.fit(names, dim=dim, encoding="one-hot").vocabulary is not None for names, dim in groups)
+
+
 def _brands(catalogue: Catalogue) -> list[list[str]]:
     return [[brand] if brand else [] for brand in catalogue.brands]
 

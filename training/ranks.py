@@ -1,7 +1,7 @@
 """The processes that share one job: who is there, sums and collections over all, and an end where one of them dies.
 
-Arrives: the variables that `torchrun` gives each process. Leaves: `Ranks`. Next: `training.distributed` fits with them,
-`training.shards` scores with them.
+Arrives: the variables that `torchrun` gives each process. Leaves: `Ranks`. Next: `training.distributed` fits with them
+(`sagestream train-distributed`); `training.shards`, which no verb calls, ranks a catalogue too large for one process.
 
 On the gloo backend, which every build of torch has and which needs no accelerator. Every call waits for all processes:
 one that is gone, or later than the timeout, ends the call with `RanksError` instead of a wait without end.

@@ -1,7 +1,8 @@
 """Exact retrieval over items that several processes share: each holds and scores its own, the best are merged.
 
 Arrives: vectors of shoppers in every process, the item vectors of a shard in each. Leaves: in every process the same
-lists, those that `training.retrieval.best_items` makes of all items. Next: catalogues that one process cannot hold.
+lists, those that `training.retrieval.best_items` makes of all items. Next: a program of one's own under
+`torchrun`, for a catalogue that one process cannot hold; no verb calls it.
 
 A shard is whole tiles of the retrieval, so that every product is computed in the same shape as in one process and comes
 out the same to the bit: else two items of nearly equal scores could change places with the number of processes.

@@ -11,17 +11,18 @@ from typing import Any
 from torch import Tensor
 
 from graphstore.catalogue import Catalogue
+from graphstore.graph import trained_items
 from graphstore.snapshot import Featurize
 from graphstore.snapshot_files import Snapshot
 from training.config import NAME_ENCODING, TEXT_ENCODER, TrainingConfig
-from training.features import ItemEncoder, fitted_on
+from training.features import ItemEncoder, fitted_on, one_hot_fits
 from training.histories import IntArray
 from training.names import Encoding
 from training.text_encoder import full_name
 
 
 class OtherFeatures(ValueError):
-    """The snapshot was made before, with features of another text encoder."""
+    """The snapshot was made before, with features by other encoders."""
 
 
 def featurize(
@@ -42,15 +43,25 @@ def featurizer(config: TrainingConfig) -> Featurize:
 
 
 def check_features(snapshot: Snapshot, config: TrainingConfig) -> None:
-    """Raises `OtherFeatures` where the snapshot's texts were read by another encoder than the settings name.
+    """Raises `OtherFeatures` where the snapshot's texts or names were read by another encoder than the settings name.
 
     A snapshot is named by time and row and never changes, so asking for the same pair gives what was made first.
     """
     if not (state := snapshot.encoders.get("item")):
         return
-    made, wanted = ItemEncoder.from_state(state).text.name, full_name(config.text_encoder)
+    encoder = ItemEncoder.from_state(state)
+    made, wanted = encoder.text.name, full_name(config.text_encoder)
+    if made == wanted and (one_hot := config.name_encoding == "one-hot") != _is_one_hot(encoder, snapshot, one_hot):
+        made, wanted = ("hashed names", "one-hot names") if one_hot else ("one-hot names", "hashed names")
     if made != wanted:
         raise OtherFeatures(
             f"snapshot {snapshot.snapshot_id} was made before, with {made}, and a snapshot never changes: take one as "
             f"of another time for {wanted}, or delete {snapshot.path}"
         )
+
+
+def _is_one_hot(encoder: ItemEncoder, snapshot: Snapshot, wanted: bool) -> bool:
+    """Whether names have columns of their own; what is hashed since no names fit counts as what is `wanted`."""
+    if encoder.categories.vocabulary is not None or encoder.brands.vocabulary is not None:
+        return True
+    return wanted and not one_hot_fits(encoder, snapshot.catalogue, trained_items(snapshot.stores))

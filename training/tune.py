@@ -53,6 +53,9 @@ PRUNE_FROM_LOOKS = 4
 IMPORTANCE_TRIALS = 4
 """Finished trials below which nothing is said of what mattered."""
 
+NO_VARIANCE = "zero total variance"
+"""Of what fANOVA says where no setting parts the trials: their values are equal, or as good as equal."""
+
 
 class StudyError(RuntimeError):
     """The file is no study, is in use, or has no finished trial."""
@@ -76,7 +79,8 @@ class Tuned:
     validation: dict[str, float]
     """NDCG@20 of `default` and `best`."""
     importances: dict[str, float]
-    """Share of the variance over the finished trials (fANOVA, Hutter et al., 2014); empty where they are too few."""
+    """Share of the variance over the finished trials (fANOVA, Hutter et al., 2014); empty where they are too few
+    or all equal."""
 
 
 @contextmanager
@@ -190,9 +194,13 @@ def outcome(study: Study, objective: Objective) -> Tuned:
     if default is None:
         raise StudyError("no trial has finished yet: run more trials")
     best = max(complete, key=lambda trial: (_value(trial), -trial.number))
-    importances = {}
+    importances: dict[str, float] = {}
     if len(complete) >= IMPORTANCE_TRIALS:
-        importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=objective.seed))
+        try:
+            importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=objective.seed))
+        except RuntimeError as error:
+            if NO_VARIANCE not in str(error):
+                raise
     return Tuned(
         finished=len(complete),
         pruned=len(_ended(study)) - len(complete),

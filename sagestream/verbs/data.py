@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.sources import (
     SHOWN_REJECTED,
     Columns,
+    DayFirst,
     Encoding,
     ItemColumn,
     Items,
@@ -33,11 +34,13 @@ from sagestream.verbs.sources import (
     chosen,
     column_mapping,
     end,
+    in_words,
     run_import,
 )
 from stream import events
 from stream.config import StreamConfig
 
+MAX_SEED = 2**32 - 1
 PICTURES = (".png", ".svg")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 graph_app = typer.Typer(help="Look at the graph.", no_args_is_help=True)
@@ -64,9 +67,10 @@ def import_(
     quantity_col: QuantityColumn = None,
     columns: Columns = None,
     encoding: Encoding = None,
+    day_first: DayFirst = False,
     sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random, in memory; 0: all.")] = 0,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the sample.")] = 0,
     direct: Annotated[bool, typer.Option("--direct", help="Straight into the graph, without Kafka.")] = False,
     no_redis: NoRedis = False,
     show_rejected: ShowRejected = SHOWN_REJECTED,
@@ -76,7 +80,8 @@ def import_(
     """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest.
 
     Files are read block by block, plain or packed by gzip, bz2 or xz. Rows that are no events are shown, counted and
-    left out. The same row of the same file is the same event: an import that was interrupted simply runs again.
+    left out. The same row of an unchanged file is the same event: an import that was interrupted simply runs again. A
+    file that has changed or grown is another one, and all its rows are new events.
     """
     from sagestream.importer import Sample
 
@@ -85,7 +90,15 @@ def import_(
     stages = Stages(Console(stderr=True))
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     done = run_import(
-        chosen(source, paths, items=items, mapping=mapping, columns=columns, encoding=encoding),
+        chosen(
+            source,
+            paths,
+            items=items,
+            mapping=mapping,
+            columns=columns,
+            encoding=encoding,
+            day_first=day_first,
+        ),
         stages,
         sample=Sample(sample or None, min_item_users, seed),
         direct=direct,
@@ -94,8 +107,7 @@ def import_(
         rejected=rejected,
     )
     told = done.told | {"interrupted": done.interrupted}
-    shown = {name: value for name, value in told.items() if name != "forms"}  # those were told at the start
-    typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in shown.items()))
+    typer.echo(json.dumps(told) if as_json else in_words(told))
     end(done)
 
 
@@ -136,6 +148,7 @@ def preprocess(
     quantity_col: QuantityColumn = None,
     columns: Columns = None,
     encoding: Encoding = None,
+    day_first: DayFirst = False,
     show_rejected: ShowRejected = SHOWN_REJECTED,
     rejected: RejectedFile = None,
     no_redis: NoRedis = False,
@@ -154,10 +167,18 @@ def preprocess(
 
     config = with_text_encoder(TrainingConfig(), text_encoder)
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
-    imported = {}
+    imported: dict[str, dict[str, Any]] = {}
     if source is not None:
         done = run_import(
-            chosen(source, paths, items=items, mapping=mapping, columns=columns, encoding=encoding),
+            chosen(
+                source,
+                paths,
+                items=items,
+                mapping=mapping,
+                columns=columns,
+                encoding=encoding,
+                day_first=day_first,
+            ),
             Stages(Console(stderr=True)),
             direct=True,
             redis_too=not no_redis,
@@ -166,7 +187,7 @@ def preprocess(
         )
         end(done)
         imported = {"imported": done.told}
-    elif items or columns or encoding or no_redis or any(mapping.values()):
+    elif items or columns or encoding or day_first or no_redis or any(mapping.values()):
         raise typer.BadParameter("options of an import need a SOURCE")
     graph = GraphstoreConfig()
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
@@ -177,12 +198,15 @@ def preprocess(
     engine.dispose()
     check_features(snapshot, config)
     told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
-    told |= imported
-    typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))
+    shown = [f"{name}: {value}" for name, value in told.items()]
+    shown += [f"{name}: {in_words(done)}" for name, done in imported.items()]
+    typer.echo(json.dumps(told | imported) if as_json else " · ".join(shown))
 
 
 def report(
-    snapshot: Annotated[str | None, typer.Argument(help="Name of a snapshot; default: the newest.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Argument(help="Name or directory of a snapshot; default: the newest.")
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the degrees of shoppers and items into this PNG or SVG file.")
     ] = None,
@@ -193,10 +217,10 @@ def report(
         raise typer.BadParameter(f"{picture} is no {' or '.join(PICTURES)} in a directory", param_hint="--picture")
 
     from graphstore.report import degrees, get_graph_report, print_graph_report
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshot_files import load_snapshot
+    from sagestream.registered import snapshot_directory
 
-    directory = GraphstoreConfig().snapshots_dir
-    found = load_snapshot(directory / snapshot if snapshot else newest_snapshot(directory))
+    found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     if picture is not None:
         require("matplotlib", extra="plots")
         from training.plots import degree_distribution, save

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
+from sagestream.extras import require
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -21,8 +23,9 @@ ModelVersion = Annotated[
 Bundle = Annotated[
     Path | None, typer.Option(help="A bundle's directory instead of a registered model.", show_default=False)
 ]
-SnapshotDirectory = Annotated[
-    Path | None, typer.Option("--snapshot", help="A snapshot's directory; default: the newest.", show_default=False)
+SnapshotName = Annotated[
+    str | None,
+    typer.Option("--snapshot", help="Name or directory of a snapshot; default: the newest.", show_default=False),
 ]
 
 LAST_SEED = 2**31 - 1
@@ -47,10 +50,13 @@ def export(
     """Write a model's GraphSAGE encoder for other runtimes, each file checked against the model."""
     from training.export import FORMATS, export_encoder
 
-    model = _model(model_version, bundle)
     formats = list(FORMATS) if format_ == "all" else [format_]
+    if "onnx" in formats:
+        for module in ("onnxscript", "onnxruntime"):
+            require(module, extra="export")
+    model = _model(model_version, bundle)
     stages = Stages(Console(stderr=True))
-    with stages.stage("export", f"Export of {model.model_version}") as report:
+    with stages.stage("export", f"Export of {escape(model.model_version)}") as report:
         files = export_encoder(model, out, formats=formats, progress=report)
     if as_json:
         told = {"model_version": model.model_version, "directory": str(out), "files": [asdict(file) for file in files]}
@@ -64,29 +70,39 @@ def score(
     out: Annotated[Path, typer.Option(help="The new file: .parquet or .jsonl.", show_default=False)],
     model_version: ModelVersion = None,
     bundle: Bundle = None,
-    snapshot: SnapshotDirectory = None,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="Items in each list.")] = 100,
-    block_users: Annotated[int, typer.Option(min=1, max=100_000, help="Shoppers scored at a time.")] = 1024,
+    snapshot: SnapshotName = None,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Items in each list; default: as many as are published.", show_default=False
+        ),
+    ] = None,
+    block_users: Annotated[
+        int | None,
+        typer.Option(min=1, max=100_000, help="Shoppers scored at a time; default: the setting.", show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the lists of every shopper of a snapshot to a Parquet or JSON lines file, block by block."""
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshot_files import load_snapshot
+    from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
     from training.everybody import SUFFIXES, write_lists
 
     if out.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
     model = _model(model_version, bundle)
+    serving = ServingConfig()
     stages = Stages(Console(stderr=True))
-    with stages.stage("score", f"Lists by {model.model_version}") as report:
-        found = load_snapshot(snapshot or newest_snapshot(GraphstoreConfig().snapshots_dir))
+    with stages.stage("score", f"Lists by {escape(model.model_version)}") as report:
+        found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
         users = write_lists(
             model,
             found,
             out,
-            k=k,
-            history_limit=ServingConfig().history_limit,
-            block_users=block_users,
+            k=k or serving.list_length,
+            history_limit=serving.history_limit,
+            block_users=block_users or serving.publish_block_users,
             progress=report,
         )
     told = {
@@ -101,7 +117,7 @@ def score(
 
 def train_distributed(
     out: Annotated[Path, typer.Option(help="The new bundle's directory; its name is the model's version.")],
-    snapshot: SnapshotDirectory = None,
+    snapshot: SnapshotName = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the training.")] = 0,
     timeout_seconds: Annotated[
         float, typer.Option(min=1, max=86_400, help="How long one process waits for another.")
@@ -116,7 +132,8 @@ def train_distributed(
     """
     import torch
 
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshot_files import load_snapshot
+    from sagestream.registered import snapshot_directory
     from training.bundle import save_bundle
     from training.config import TrainingConfig
     from training.ranks import joined_ranks
@@ -126,7 +143,7 @@ def train_distributed(
         raise FileExistsError(f"{out} exists: name a new directory")
     config = TrainingConfig()
     torch.set_num_threads(config.training_threads)
-    found = load_snapshot(snapshot or newest_snapshot(GraphstoreConfig().snapshots_dir))
+    found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     with joined_ranks(timeout_seconds=timeout_seconds) as ranks:
         stages = Stages(Console(stderr=True, quiet=ranks.number > 0))
         with stages.stage("train", f"GraphSAGE by {ranks.size} processes") as report:
@@ -156,18 +173,11 @@ def train_distributed(
 
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":
     """The model of a bundle's directory, of the registry, or the champion."""
-    from graphstore.session import open_engine, read
-    from training import registry
+    from sagestream.registered import registered_bundle
     from training.bundle import load_bundle
 
     if bundle is not None:
         if model_version is not None:
             raise typer.BadParameter("name a model or a bundle, not both", param_hint="--bundle")
         return load_bundle(bundle)
-    engine = open_engine(GraphstoreConfig().sqlalchemy_url)
-    with read(engine) as connection:
-        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
-    engine.dispose()
-    if row is None:
-        raise LookupError("there is no champion: name a model of `sagestream models list`")
-    return load_bundle(Path(row.bundle))
+    return load_bundle(registered_bundle(GraphstoreConfig(), model_version))

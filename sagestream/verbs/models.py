@@ -46,7 +46,7 @@ def train(
     kind: Annotated[
         Literal["closed_form", "graphsage", "incremental"], typer.Option(help="What to fit; the gate decides the rest.")
     ] = "graphsage",
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the training.")] = 0,
     config_file: Annotated[
         Path | None,
         typer.Option("--config", help="JSON that names the settings it changes, as `tune` writes it."),

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.stages import Stages
 from sagestream.text_encoder import TextEncoder, with_text_encoder
+from sagestream.verbs.sources import Columns, ItemColumn, TimeColumn, TypeColumn, UserColumn, ValueColumn
 
 if TYPE_CHECKING:
     from stream.sources.table import EventTable
@@ -50,15 +52,12 @@ def benchmark(
     baselines: Annotated[
         str | None, typer.Option(help="Names, parted by commas; without it all.", show_default=False)
     ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Of a file without header: user,item,rating,time (- for one to skip).", show_default=False),
-    ] = None,
-    user_col: Annotated[str | None, typer.Option(help="Column of the user.", show_default=False)] = None,
-    item_col: Annotated[str | None, typer.Option(help="Column of the item.", show_default=False)] = None,
-    time_col: Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)] = None,
-    value_col: Annotated[str | None, typer.Option(help="Column of the rating or price.", show_default=False)] = None,
-    type_col: Annotated[str | None, typer.Option(help="Column of the event's type.", show_default=False)] = None,
+    columns: Columns = None,
+    user_col: UserColumn = None,
+    item_col: ItemColumn = None,
+    time_col: TimeColumn = None,
+    value_col: ValueColumn = None,
+    type_col: TypeColumn = None,
     text_encoder: TextEncoder = None,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
@@ -224,7 +223,8 @@ def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:
 
 def _tell_unknown(stages: Stages, items: Path | None, found: "Interactions") -> None:
     if items is not None and found.catalogue is None:
-        stages.say(f"[yellow]{items} holds none of the items that shoppers touched: there are no features[/yellow]")
+        said = f"{escape(str(items))} holds none of the items that shoppers touched: there are no features"
+        stages.say(f"[yellow]{said}[/yellow]")
 
 
 def evaluate(
@@ -234,22 +234,15 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a registered model on the events of the newest snapshot that came after it."""
-    from graphstore.session import open_engine, read
     from graphstore.snapshot_files import load_snapshot, newest_snapshot
-    from training import registry
+    from sagestream.registered import registered_bundle
     from training.bundle import load_bundle
     from training.config import TrainingConfig
     from training.hindsight import hindsight
 
     graph = GraphstoreConfig()
-    engine = open_engine(graph.sqlalchemy_url)
-    with read(engine) as connection:
-        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
-    engine.dispose()
-    if row is None:
-        raise LookupError("there is no champion: name a model of `sagestream models list`")
+    model = load_bundle(registered_bundle(graph, model_version))
     snapshot = load_snapshot(newest_snapshot(graph.snapshots_dir))
-    model = load_bundle(Path(row.bundle))
     told = hindsight(model, snapshot, max_users=TrainingConfig().evaluation_users)
     if as_json:
         typer.echo(json.dumps(told, allow_nan=False))

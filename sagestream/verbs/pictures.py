@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
 from sagestream.extras import require
@@ -93,18 +94,11 @@ def _benchmark(file: Path, album: _Album) -> dict[str, Any]:
 
 
 def _model(model_version: str | None, graph: GraphstoreConfig) -> "tuple[Recommender, Snapshot]":
-    from graphstore.session import open_engine, read
     from graphstore.snapshot_files import load_snapshot, newest_snapshot
-    from training import registry
+    from sagestream.registered import registered_bundle
     from training.bundle import load_bundle
 
-    engine = open_engine(graph.sqlalchemy_url)
-    with read(engine) as connection:
-        row = registry.champion(connection) if model_version is None else registry.get_model(connection, model_version)
-    engine.dispose()
-    if row is None:
-        raise LookupError("there is no champion: name a model of `sagestream models list`")
-    return load_bundle(Path(row.bundle)), load_snapshot(newest_snapshot(graph.snapshots_dir))
+    return load_bundle(registered_bundle(graph, model_version)), load_snapshot(newest_snapshot(graph.snapshots_dir))
 
 
 def _drawn(
@@ -113,6 +107,7 @@ def _drawn(
     """What was drawn, in numbers. Of `all`, what this model has not is left out and said, if anything else is there."""
     from training.dataset import TooFewEvents
     from training.embedding_map import NoMap
+    from training.learned import NothingLearned
 
     told: dict[str, Any] = {"model_version": model.model_version, "snapshot_id": snapshot.snapshot_id}
     parts: dict[str, Callable[[], dict[str, Any]]] = {
@@ -128,11 +123,11 @@ def _drawn(
         try:
             with stages.stage(name, name.capitalize()):
                 told[name] = draw()
-        except (TooFewEvents, NoMap, LookupError) as error:
+        except (TooFewEvents, NoMap, NothingLearned) as error:
             if what != "all":
                 raise
             left_out[name], last = str(error), error
-            stages.say(f"[yellow]no {name}[/yellow]: {error}")
+            stages.say(f"[yellow]no {name}[/yellow]: {escape(str(error))}")
     if last is not None and not album.files:
         raise last
     return {**told, "left_out": left_out}
@@ -158,16 +153,11 @@ def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: 
 
 
 def _learning(model: "Recommender", album: _Album) -> dict[str, Any]:
+    from training.learned import kept_step, looks_of
     from training.plots import learning_curve
-    from training.sage import SageTerm
 
-    sage = next((term for term in model.terms if isinstance(term, SageTerm)), None)
-    if sage is None:
-        raise LookupError(f"{model.model_version} has no GraphSAGE: nothing was learned step by step")
-    if not sage.looks:
-        raise LookupError(f"the bundle of {model.model_version} is older than its learning curve: train a new model")
-    looks = sage.looks
-    kept = max(looks, key=lambda look: -1.0 if look.ndcg is None else look.ndcg).step
+    looks = looks_of(model)
+    kept = kept_step(looks)
     album.add(learning_curve(looks, kept_step=kept, title=f"{model.model_version}, how it learned"), "learning_curve")
     return {"kept_step": kept, "looks": [look._asdict() for look in looks]}
 

@@ -3,8 +3,9 @@
 Arrives: arguments and options of `import` and `preprocess`. Leaves: what became of the import. Next: the verbs tell it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -47,9 +48,13 @@ Columns = Annotated[
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="Of a table that is not UTF-8, as latin-1.", show_default=False)
 ]
+DayFirst = Annotated[
+    bool, typer.Option("--day-first", help="Of a table: dates as 01/12/2010 or 01-12-2010 begin with the day.")
+]
 ShowRejected = Annotated[int, typer.Option(min=0, help="Rejected rows that are shown, of each reason.")]
 RejectedFile = Annotated[
-    Path | None, typer.Option("--rejected", help="Write all rejected rows to this file, as JSON.", show_default=False)
+    Path | None,
+    typer.Option("--rejected", help="Write all rejected rows to this new file, as JSON.", show_default=False),
 ]
 NoRedis = Annotated[
     bool, typer.Option("--no-redis", help="Into SQL alone: no service is needed, `cache rebuild` fills Redis later.")
@@ -71,12 +76,21 @@ def chosen(
     mapping: dict[str, str | None],
     columns: str | None,
     encoding: str | None,
+    day_first: bool,
 ) -> "Chosen":
     """The source that the words name; raises `typer.BadParameter` for words that do not fit together."""
     from sagestream.datasets import choose
 
     try:
-        return choose(source, paths or [], items=items or [], mapping=mapping, columns=columns, encoding=encoding)
+        return choose(
+            source,
+            paths or [],
+            items=items or [],
+            mapping=mapping,
+            columns=columns,
+            encoding=encoding,
+            day_first=day_first,
+        )
     except UnfitWords as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -91,7 +105,11 @@ def run_import(
     shown: int,
     rejected: Path | None,
 ) -> "Imported":
-    """The import, until it ends or is interrupted."""
+    """The import, until it ends or is interrupted. Raises `typer.BadParameter` where `rejected` is there already."""
+    if rejected is not None and rejected.exists():
+        raise typer.BadParameter(
+            f"{rejected} exists, and would be written over: name a new file", param_hint="--rejected"
+        )
     from sagestream.importer import Importer, Sample
 
     with Interruption() as interruption:
@@ -101,9 +119,28 @@ def run_import(
         return importer.run(direct=direct)
 
 
+def in_words(told: Mapping[str, Any]) -> str:
+    """What became of an import, for people; its forms were told at the start."""
+    words = []
+    for name, value in told.items():
+        if name == "rejected":
+            reasons = ", ".join(f"{rows:,} {reason}" for reason, rows in value.items())
+            words.append(f"rejected: {sum(value.values()):,}" + (f" ({reasons})" if reasons else ""))
+        elif name == "interrupted":
+            words.extend([name] if value else [])
+        elif name != "forms":
+            words.append(f"{name}: {value:,}")
+    return " · ".join(words)
+
+
 def end(done: "Imported") -> None:
-    """Raise what an import ended with, if it did not end by itself."""
+    """Raise what an import ended with, if it did not end by itself, or where no row of it was an event or an item."""
+    from stream.sources.files import UnreadableFile
+
     if done.failure is not None:
         raise done.failure
     if done.interrupted:
         raise typer.Exit(EXIT_CODE)
+    rejected = sum(done.told["rejected"].values())
+    if rejected and not done.told["read"] and not done.told["items"]:
+        raise UnreadableFile(f"nothing was imported: all {rejected:,} rows were rejected")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
@@ -30,14 +31,14 @@ def register(app: typer.Typer) -> None:
 def tune(
     trials: Annotated[int, typer.Option(min=0, max=10_000, help="Trials that this call adds; 0: tell again.")] = 30,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds after which no new trial begins; 0: none.")] = 0.0,
-    snapshot: Annotated[str | None, typer.Option(help="Name of a snapshot; default: the newest.")] = None,
+    snapshot: Annotated[str | None, typer.Option(help="Name or directory of a snapshot; default: the newest.")] = None,
     study: Annotated[
         Path | None, typer.Option(help="SQLite file of the study; default: in the state directory.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the configuration is written; default: in the state directory.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes."""
@@ -46,7 +47,8 @@ def tune(
 
     import torch
 
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshot_files import load_snapshot
+    from sagestream.registered import snapshot_directory
     from training.config import TrainingConfig
     from training.config_file import save_config
     from training.objective import Objective
@@ -61,12 +63,12 @@ def tune(
     config = TrainingConfig()
     torch.set_num_threads(config.training_threads)
     stages = Stages(Console(stderr=True))
-    found = load_snapshot(graph.snapshots_dir / snapshot if snapshot else newest_snapshot(graph.snapshots_dir))
+    found = load_snapshot(snapshot_directory(graph, snapshot))
     with stages.stage("closed_form", "Terms of closed form"):
         objective = Objective.of(found, config=config, seed=seed)
     with Interruption() as interruption, open_study(study_file, objective) as opened:
         before = len(opened.trials)
-        stages.say(f"{study_file}: {f'goes on after {before} trials' if before else 'a new study'}")
+        stages.say(f"{escape(str(study_file))}: {f'goes on after {before} trials' if before else 'a new study'}")
         try:
             with stages.stage("trials", f"{trials} trials") as report:
 
@@ -133,7 +135,7 @@ def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
             shares.add_row(name.replace("_", " "), f"{share:.0%}")
         console.print(shares)
     else:
-        console.print("too few finished trials to say what mattered")
+        console.print("too few finished trials, or too equal ones, to say what mattered")
     blend = {name: value for name, value in tuned.changes.items() if name != "sage"}
     for name, value in (tuned.changes.get("sage", {}) | blend).items():
-        console.print(f"  {name} = {value}", highlight=False)
+        console.print(escape(f"  {name} = {value}"), highlight=False)

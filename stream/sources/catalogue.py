@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ import msgspec
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_EVENT_BYTES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, CatalogItem, encode
-from stream.sources.columns import Block, Layout, open_columns, plain_name, text
-from stream.sources.files import UnreadableFile, listed
+from stream.sources.columns import Block, Layout, is_nested, open_columns, plain_name, text
+from stream.sources.files import UnreadableFile, changed_at, listed
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading
-from stream.sources.tabular import KNOWN_HEADERS
+from stream.sources.tabular import KNOWN_HEADERS, NO_TEXT
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "name", "item_name", "product_name", "movie_title", "description"),
@@ -55,8 +56,12 @@ MAX_PRICE = 1e9
 Reshape = Callable[[pd.DataFrame], pd.DataFrame]
 """Makes columns with known names of those that a published file has."""
 
-_PRICE = re.compile(r"(?:from\s+)?[$€£]?\s*(\d[\d,]*(?:\.\d+)?)(?:\s*-\s*[$€£]?\s*[\d,.]+)?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"\d+,\d{1,2}")
+_PRICE = re.compile(
+    r"(?:from\s+)?[$€£]?\s*(\d[\d.]*,\d{1,2}(?![\d,.])|\d[\d,]*(?:\.\d+)?)\s*€?(?:\s*-\s*[$€£]?\s*[\d,.]+\s*€?)?",
+    re.IGNORECASE,
+)
+_DECIMAL_COMMA = re.compile(r"\d[\d.]*,\d{1,2}")
+"""Where the last mark is a comma with one or two digits behind it, the dots part thousands."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -77,8 +82,9 @@ class Entry:
         self.price = other.price if self.price is None else self.price
         self.categories.update(other.categories)
 
-    def item(self, item_id: str) -> CatalogItem:
-        """As an event, with no more categories than one may hold."""
+    def item(self, item_id: str, moment: datetime = EARLIEST) -> CatalogItem:
+        """As an event of that moment, with no more categories than one may hold."""
+        moment = max(moment, EARLIEST)
         names = [name for name in self.categories if name][:MAX_CATEGORIES]
         while True:
             item = CatalogItem(
@@ -88,7 +94,7 @@ class Entry:
                 brand=self.brand,
                 price=self.price,
                 available=self.available,
-                event_time=EARLIEST,
+                event_time=moment,
             )
             if len(encode(item)) <= MAX_EVENT_BYTES:
                 return item
@@ -103,7 +109,11 @@ def items_part(
     layout: Layout | None = None,
     reshape: Reshape | None = None,
 ) -> Part:
-    """A file of items; rows of one item that follow one another are put together, of others the store takes one."""
+    """A file of items; rows of one item that follow one another are put together, of others the store takes one.
+
+    The items count from the time when the file was written: of two files the newer one wins.
+    """
+    moment = changed_at(path)
 
     def blocks(reading: Reading) -> Iterator[list[CatalogItem]]:
         pending: tuple[str, Entry] | None = None
@@ -114,11 +124,11 @@ def items_part(
                     pending[1].add(entry)
                     continue
                 if pending is not None:
-                    done.append(pending[1].item(pending[0]))
+                    done.append(pending[1].item(pending[0], moment))
                 pending = item_id, entry
             yield done
         if pending is not None:
-            yield [pending[1].item(pending[0])]
+            yield [pending[1].item(pending[0], moment)]
 
     return Part(path, form, blocks)
 
@@ -176,13 +186,14 @@ def _block_entries(
     table: pd.DataFrame, block: Block, item: str | None, rejections: Rejections, path: Path, unit: str
 ) -> list[tuple[str, Entry]]:
     plain = {plain_name(str(name)): str(name) for name in table.columns}
-    ids = text(table[item or item_column(map(str, table.columns))]).tolist()
+    column = table[item or item_column(map(str, table.columns))]
+    ids, nested = text(column).tolist(), is_nested(column).tolist()
     found = {what: next((plain[name] for name in names if name in plain), None) for what, names in ITEM_HEADERS.items()}
     titles, brands, prices = (_cells(table, found[what]) for what in ("title", "brand", "price"))
     shelves = [(plain[name], list(table[plain[name]])) for name in CATEGORY_HEADERS if name in plain]
     entries: list[tuple[str, Entry]] = []
     for row, item_id in enumerate(ids):
-        reason = refused_id(item_id)
+        reason = NO_TEXT if nested[row] else refused_id(item_id)
         if reason is not None:
             rejections.add(path, unit, int(block.places[row]), reason, block.shown(row))
             continue
@@ -232,7 +243,8 @@ def price_of(written: str) -> float | None:
     """The price in a cell, of a range the lowest; None where it is none, as `None` and what is left of a torn page."""
     found = _PRICE.fullmatch(written.strip())
     number = written.strip() if found is None else found[1]
-    number = number.replace(",", ".") if _DECIMAL_COMMA.fullmatch(number) else number.replace(",", "")
+    thousands, decimal = (".", ",") if _DECIMAL_COMMA.fullmatch(number) else (",", ".")
+    number = number.replace(thousands, "").replace(decimal, ".")
     try:
         price = float(number)
     except ValueError:

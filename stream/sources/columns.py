@@ -42,8 +42,8 @@ class Layout:
     """The columns of a file without a header."""
     separator: str | None = None
     """None: the one that the first line has most of."""
-    quoted: bool = True
-    """Whether `"` around a cell is no part of it."""
+    quoted: bool | None = None
+    """Whether `"` around a cell is no part of it; None: as the first lines show it, and yes where commas part cells."""
     encoding: str = "utf-8"
     """Any that has ASCII in it."""
 
@@ -135,6 +135,13 @@ def text(column: "pd.Series[Any]") -> "pd.Series[str]":
     if column.dtype == object:
         column = column.map(lambda cell: "" if cell is None else str(cell))
     return column.astype("string").fillna("").str.strip()
+
+
+def is_nested(column: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Which cells hold an object or a list, of which no text can be made that names anything."""
+    if column.dtype != object:
+        return pd.Series(False, index=column.index, dtype=bool)
+    return column.map(lambda cell: isinstance(cell, dict | list | tuple | np.ndarray)).astype(bool)
 
 
 class Gauge:

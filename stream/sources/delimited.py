@@ -4,7 +4,9 @@ Arrives: an open file. Leaves: blocks of text columns. Next: `stream.sources.col
 
 Python's csv module and not pandas: it says on which line a record stands, and one bad record does not end the file. A
 quote that never closes would swallow all that follows: such a record ends after `MAX_RECORD_LINES`, its first line is
-refused, and the others are read again by themselves.
+refused, and the others are read again by themselves. So it is where a stray quote closes at another one, and the lines
+between them are rows by themselves. Between tabs and `::` a quote is a letter, unless a cell of the first lines is
+quoted.
 """
 
 import csv
@@ -24,6 +26,9 @@ from stream.sources.rules import LATEST_MS
 
 SEPARATORS = ("\t", "::", ";", "|", ",")
 """Of those that the first line holds the most frequent one is taken, of equals the first."""
+
+UNQUOTED = ("\t", "::")
+"""Between these a quote is a letter like others, where no cell of the first lines is quoted."""
 
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
 """What many published files hold without saying so in a header."""
@@ -53,13 +58,16 @@ class Delimited(ColumnFile):
         self._rejections = rejections
         self._refused = 0
         self._lines = self._decoded()
+        begin = file.peek()
         first = next(self._lines, None)
         if self._refused:  # what is not text may have been the header
             raise UnreadableFile(f"line 1 is no {self._encoding} text: name the encoding, or convert the file to UTF-8")
         if first is None:
             raise UnreadableFile("an empty file")
         self._separator = layout.separator or _separator(first[1])
-        self._quoted = layout.quoted
+        quoted = self._separator not in UNQUOTED or _shows_quotes(begin, self._separator)
+        self._quoted = quoted if layout.quoted is None else layout.quoted
+        self.header = []
         self._pulled = 0
         self._waiting: deque[Line] = deque([first])
         names = layout.names
@@ -151,6 +159,8 @@ class Delimited(ColumnFile):
             pulled: list[Line] = []
             try:
                 for cells in csv.reader(self._feed(pulled), **self._dialect()):
+                    if len(pulled) > 1 and self._is_swallowed([line for _, line in pulled]):
+                        raise _OpenQuote
                     if cells:
                         yield pulled[0][0], cells
                     pulled.clear()
@@ -172,6 +182,34 @@ class Delimited(ColumnFile):
                 raise _OpenQuote
         if pulled:
             raise _OpenQuote
+
+    def _is_swallowed(self, lines: Sequence[str]) -> bool:
+        """Whether a record of these lines holds rows behind a stray quote.
+
+        The lines after the first are rows by themselves: a cell over several lines ends with a quote that has no
+        partner on its line. Or the last closes by a stray quote of its own; then all lines must have the cells of a
+        row, of which a text over several lines has one or two by chance, but hardly three on each.
+        """
+        width = len(self.header)
+        if width < 2:
+            return False
+        if all(self._is_row(line, width) for line in lines[1:]):
+            return True
+        ends = (lines[0], lines[-1])
+        return (
+            width > 2
+            and len(lines) > 2
+            and all(line.count(self._separator) == width - 1 and line.count('"') == 1 for line in ends)
+            and all(self._is_row(line, width) for line in lines[1:-1])
+        )
+
+    def _is_row(self, line: str, width: int) -> bool:
+        """Whether it has so many cells, each without quotes or quoted as a whole."""
+        if '"' not in line:
+            return line.count(self._separator) == width - 1
+        mark = re.escape(self._dialect()["delimiter"])
+        cell = f'(?:"[^"]*(?:""[^"]*)*"|[^"{mark}]*)'
+        return re.fullmatch(f"{cell}(?:{mark}{cell}){{{width - 1}}}", self._plain(line).rstrip("\r\n")) is not None
 
     def _plain(self, line: str) -> str:
         """The csv module takes separators of one character."""
@@ -201,6 +239,12 @@ class _Joined(Sequence[str]):
 
     def __getitem__(self, row: Any) -> Any:
         return self._join(self._rows[row])
+
+
+def _shows_quotes(begin: bytes, separator: str) -> bool:
+    """Whether a cell of the first lines begins and ends with a quote."""
+    cells = (cell for line in begin.splitlines() for cell in line.split(separator.encode()))
+    return any(len(cell) > 1 and cell.startswith(b'"') and cell.endswith(b'"') for cell in cells)
 
 
 def _separator(line: str) -> str:

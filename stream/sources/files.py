@@ -9,9 +9,11 @@ import gzip
 import hashlib
 import io
 import lzma
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
@@ -165,7 +167,8 @@ def format_suffix(path: Path) -> str:
 def content_mark(path: Path, *, stop: Callable[[], bool] = lambda: False) -> str | None:
     """The first digits of the SHA-256 of the content, for the ids of events; None once `stop` says so.
 
-    The same row of the same file is the same event, however often and under whatever name the file is imported.
+    The same row of an unchanged file is the same event, however often and under whatever name the file is imported. A
+    file that has changed, be it by one more row at its end, has another mark: all its rows are other events.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -174,6 +177,12 @@ def content_mark(path: Path, *, stop: Callable[[], bool] = lambda: False) -> str
             if stop():
                 return None
     return digest.hexdigest()[:MARK_DIGITS]
+
+
+def changed_at(*paths: Path) -> datetime:
+    """When the newest of the files was written, and never a time to come: what they say of items counts from then."""
+    newest = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+    return datetime.fromtimestamp(max(min(newest, time.time()), 0.0), UTC)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from stream.events import CatalogItem
 from stream.sources.catalogue import Entry, plain_text, refused_id
 from stream.sources.columns import Layout, open_columns, text
-from stream.sources.files import UnreadableFile
+from stream.sources.files import UnreadableFile, changed_at
 from stream.sources.source import Part, Reading
 from stream.sources.tabular import events_part
 
@@ -39,6 +39,8 @@ def parts(folder: Path) -> tuple[list[Part], list[Path]] | None:
 
 
 def _items_part(folder: Path, files: Sequence[Path]) -> Part:
+    moment = changed_at(*files)
+
     def blocks(reading: Reading) -> Iterator[list[CatalogItem]]:
         items: dict[str, Entry] = {}
         for place, path in enumerate(files):
@@ -60,6 +62,6 @@ def _items_part(folder: Path, files: Sequence[Path]) -> Part:
                         raise UnreadableFile(f"more than {MAX_ITEMS:,} items")
                     reading.share = (place + file.share) / len(files)
                     yield []  # somebody may want to stop
-        yield [entry.item(item_id) for item_id, entry in items.items()]
+        yield [entry.item(item_id, moment) for item_id, entry in items.items()]
 
     return Part(files[0], "brands and categories of a heterogeneous network", blocks)

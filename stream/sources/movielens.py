@@ -5,14 +5,17 @@ Arrives: `u.data` and `u.item` of 100K, `ratings.dat` and `movies.dat` of 1M and
 `stream.sources.source`.
 """
 
+import codecs
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from stream.sources.catalogue import items_part
 from stream.sources.columns import Layout, header_of, open_columns, plain_name
-from stream.sources.files import UnreadableFile, listed
+from stream.sources.delimited import is_rating
+from stream.sources.files import UnreadableFile, listed, opened
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
@@ -48,7 +51,8 @@ U_ITEM = Layout(
     names=("item", "title", "released", "video", "address", *GENRES), separator="|", quoted=False, encoding="latin-1"
 )
 RATINGS_DAT = Layout(names=RATING_NAMES, separator="::", quoted=False)
-MOVIES_DAT = Layout(names=("item", "title", "genres"), separator="::", quoted=False, encoding="latin-1")
+MOVIES_DAT = Layout(names=("item", "title", "genres"), separator="::", quoted=False)
+"""Of 10M in UTF-8, of 1M in latin-1: the first bytes tell."""
 
 
 def open_files(paths: Sequence[Path]) -> Source:
@@ -70,10 +74,10 @@ def _recognise(path: Path) -> Part:
     line = _first_cell(path, whole)
     if "::" in line:
         cells = line.split("::")
-        if len(cells) == len(RATING_NAMES):
+        if is_rating(cells):  # `tags.dat` of 10M has four cells, too
             return events_part(path, form="MovieLens ratings.dat", layout=RATINGS_DAT)
         if len(cells) == len(MOVIES_DAT.names or ()):
-            return items_part(path, form="MovieLens movies.dat", layout=MOVIES_DAT)
+            return items_part(path, form="MovieLens movies.dat", layout=replace(MOVIES_DAT, encoding=_encoding(path)))
     elif line.count("|") == len(U_ITEM.names or ()) - 1:
         return items_part(path, form="MovieLens u.item", layout=U_ITEM, reshape=_with_genres)
     header = [plain_name(name) for name in header_of(path)]
@@ -100,6 +104,17 @@ def _first_cell(path: Path, layout: Layout) -> str:
         return str(block.table.iloc[0, 0])
 
 
+def _encoding(path: Path) -> str:
+    """UTF-8 where the first bytes are that, latin-1 otherwise; a character may be cut at their end."""
+    with opened(path) as file:
+        begin = file.peek()
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
 def _with_genres(table: pd.DataFrame) -> pd.DataFrame:
     """The flags of `u.item` as one column of names."""
     flags = [(table[genre] == "1").to_numpy(dtype=bool) for genre in GENRES]
@@ -112,4 +127,5 @@ def _with_genres(table: pd.DataFrame) -> pd.DataFrame:
 
 def _without_none(table: pd.DataFrame) -> pd.DataFrame:
     """Movies without genres have a word for that."""
-    return table.assign(genres=table["genres"].replace(NO_GENRES, ""))
+    genres = next(name for name in table.columns if plain_name(name) == "genres")
+    return table.assign(**{genres: table[genres].replace(NO_GENRES, "")})

@@ -7,13 +7,16 @@ and items. Next: `stream.sources.source`.
 A line of an invoice that begins with `C` cancels: it takes a purchase back (`graphstore.takebacks`), with its quantity
 made positive. To count it as rejected was the other way; the shopper's edge would then keep what was never delivered.
 Lines without a customer, of postage, fees and other entries by hand, and without a price are rejected, each with its
-reason. A code has several descriptions, some of them notes of the warehouse: its title is the most frequent one among
-the lines that are events, its price likewise.
+reason. Dates with `/` begin with the month, as in the copies of the first edition that an American spreadsheet saved
+(`12/1/2010 8:26`). A British one writes `01/12/2010 08:26`. Which it is the first date of the file says: the invoices
+begin on the first of December. A date that does not fit is rejected. A code has several descriptions, some of them
+notes of the warehouse: its title is the most frequent one among the lines that are events, its price likewise.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +25,8 @@ import pandas as pd
 from stream.events import CatalogItem, EventType
 from stream.sources.catalogue import Entry, plain_text
 from stream.sources.columns import header_of, open_columns, plain_name, text
-from stream.sources.files import UnreadableFile, content_mark, listed
-from stream.sources.rules import base_rules, kept, numbers, times
+from stream.sources.files import UnreadableFile, changed_at, content_mark, listed
+from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import with_ids
 
@@ -40,6 +43,9 @@ HEADERS = {
 
 NO_PRODUCT = r"POST|DOT|C2|C3|M|D|S|B|ADJUST\d*|AMAZONFEE|BANK CHARGES|CRUK|GIFT.*|TEST\d*"
 """Codes (upper case) of postage, carriage, manual entries, discounts, samples, debts, fees, vouchers and tests."""
+
+DAY_FIRST = r"0?1[-/]12[-/]|(?:1[3-9]|[23]\d)[-/]"
+"""How the first date begins where the day comes first."""
 
 MAX_CODES = 1_000_000
 MAX_DESCRIPTIONS = 100
@@ -63,7 +69,8 @@ def _recognise(path: Path) -> Part:
 
 
 def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[Found]:
-    shelf = _Shelf()
+    shelf, moment = _Shelf(), changed_at(path)
+    day_first: bool | None = None
     with open_columns(path, reading.rejections) as file:
         mark = content_mark(path, stop=reading.stop)
         if mark is None:
@@ -73,24 +80,27 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
             quantity, price = numbers(cells["quantity"]), numbers(cells["price"])
             cancelled = text(cells["invoice"]).str.upper().str.startswith("C")
             codes = text(cells["code"]).str.upper()
+            if day_first is None:
+                day_first = bool(text(cells["time"]).head(1).str.match(DAY_FIRST).any())
             table = pd.DataFrame(
                 {
                     "event_type": np.where(cancelled, EventType.CANCEL.value, EventType.PURCHASE.value),
                     "user_id": text(cells["customer"]).str.replace(_WHOLE, "", regex=True),
                     "item_id": codes,
-                    "event_time": times(cells["time"]),
+                    "event_time": times(cells["time"], day_first=day_first),
                     "value": price,
                     "quantity": quantity.where(~cancelled, -quantity),
                 }
             )
-            rules = base_rules(table, latest_ms=reading.latest_ms, valued=True)
+            rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}
+            rules |= base_rules(table, latest_ms=reading.latest_ms, valued=True)
             rules["no product: postage, a fee or an entry by hand"] = codes.str.fullmatch(NO_PRODUCT)
             rules["no price: a gift, a sample or a correction"] = price <= 0
             good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
             shelf.add(good, text(cells["description"]))
             reading.share = file.share
             yield with_ids(good, mark, block)
-    yield shelf.items()
+    yield shelf.items(moment)
 
 
 class _Shelf:
@@ -113,12 +123,12 @@ class _Shelf:
         if len(self._titles) > MAX_CODES:
             raise UnreadableFile(f"more than {MAX_CODES:,} stock codes")
 
-    def items(self) -> list[CatalogItem]:
+    def items(self, moment: datetime) -> list[CatalogItem]:
         """The codes, each with what it is called most often; of equals the first in order."""
         return [
             Entry(
                 title=min(titles, key=lambda title: (-titles[title], title), default=""),
                 price=min(self._prices[code], key=lambda price: (-self._prices[code][price], price), default=None),
-            ).item(code)
+            ).item(code, moment)
             for code, titles in self._titles.items()
         ]

@@ -11,12 +11,16 @@ not say so, and it is left alone. The newest value of an item counts.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+
+import pandas as pd
 
 from stream.events import CatalogItem
 from stream.sources.catalogue import MAX_CATEGORIES, Entry, plain_text, refused_id
 from stream.sources.columns import header_of, open_columns, plain_name, text
-from stream.sources.files import UnreadableFile, listed
+from stream.sources.files import UnreadableFile, changed_at, listed
 from stream.sources.rules import times
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part, guess_columns
@@ -61,22 +65,36 @@ def open_files(paths: Sequence[Path]) -> Source:
         else part
         for part in found.parts
     ]
-    return Source(parts, found.passed_over)
+    return replace(found, parts=parts)
+
+
+def _by_plain_name(block: pd.DataFrame) -> pd.DataFrame:
+    """The columns by the names that they were recognised by, whatever their case and type."""
+    return block.rename(columns=plain_name)
+
+
+def _columns(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The columns as the file names them."""
+    plain = {plain_name(name): name for name in reversed(header)}
+    return [plain[name] for name in wanted]
 
 
 def _items(properties: Sequence[Path], trees: Sequence[Path], reading: Reading) -> Iterator[Found]:
+    moment = changed_at(*properties, *trees)
     parents: dict[str, str] = {}
     for path in trees:
         with open_columns(path, reading.rejections) as file:
-            for block in file.blocks(TREE_COLUMNS):
-                parents.update(zip(text(block.table["categoryid"]), text(block.table["parentid"]), strict=True))
+            for block in file.blocks(_columns(file.header, TREE_COLUMNS)):
+                table = _by_plain_name(block.table)
+                parents.update(zip(text(table["categoryid"]), text(table["parentid"]), strict=True))
                 if len(parents) > MAX_CATEGORY_IDS:
                     raise UnreadableFile(f"more than {MAX_CATEGORY_IDS:,} categories")
     newest: dict[tuple[str, str], tuple[float, str]] = {}
     for place, path in enumerate(properties):
         with open_columns(path, reading.rejections) as file:
-            for block in file.blocks(PROPERTY_COLUMNS):
-                table = block.table[block.table["property"].isin((CATEGORY, AVAILABLE))]
+            for block in file.blocks(_columns(file.header, PROPERTY_COLUMNS)):
+                table = _by_plain_name(block.table)
+                table = table[table["property"].isin((CATEGORY, AVAILABLE))]
                 moments = times(table["timestamp"])
                 cells = zip(
                     table.index, text(table["itemid"]), table["property"], text(table["value"]), moments, strict=True
@@ -92,14 +110,16 @@ def _items(properties: Sequence[Path], trees: Sequence[Path], reading: Reading) 
                     raise UnreadableFile(f"more than {MAX_ITEMS:,} items")
                 reading.share = (place + file.share) / len(properties)
                 yield []  # somebody may want to stop
-    yield [_item(item, newest, parents) for item in dict.fromkeys(item for item, _ in newest)]
+    yield [_item(item, newest, parents, moment) for item in dict.fromkeys(item for item, _ in newest)]
 
 
-def _item(item: str, newest: Mapping[tuple[str, str], tuple[float, str]], parents: Mapping[str, str]) -> CatalogItem:
+def _item(
+    item: str, newest: Mapping[tuple[str, str], tuple[float, str]], parents: Mapping[str, str], moment: datetime
+) -> CatalogItem:
     path: list[str] = []
     category = newest.get((item, CATEGORY), (0.0, ""))[1]
     while category and category not in path and len(path) < MAX_CATEGORIES:  # a ring would never end
         path.append(plain_text(category))
         category = parents.get(category, "")
     available = newest.get((item, AVAILABLE), (0.0, "1"))[1] != "0"
-    return Entry(categories=dict.fromkeys(reversed(path)), available=available).item(item)
+    return Entry(categories=dict.fromkeys(reversed(path)), available=available).item(item, moment)

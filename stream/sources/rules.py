@@ -5,6 +5,7 @@ Arrives: a block's cells as columns `user_id`, `item_id`, `event_type` (text), `
 breaks. Next: the sources make events of the rows.
 """
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,17 @@ LATEST_MS = 4_102_444_800_000
 MAX_QUANTITY = 1_000_000
 SMALLEST_MS = 1e11
 """A number below is a time in seconds, above one in milliseconds: they meet in 1973 and in the year 5138."""
+
+UNORDERED = "day or month first?"
+"""Why a date is refused that is none in the order which the file's dates have."""
+
+_YEAR = r"(?<![\d+.])(?<!\s-)(?:19|20|21)\d{2}(?!\d)|(?<!\d)(?:19|20|21)\d{6}(?!\d)"
+_THREE_PARTS = r"(?<![\d:.])\d{1,2}([-/.])\d{1,2}\1\d{2}"
+_DATED = re.compile(f"{_YEAR}|{_THREE_PARTS}")
+"""What carries a date: a clock alone, `today` and `5 March` would be of the day on which they are read."""
+
+_ORDERED = re.compile(r"^(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
+"""A date that begins with its day or its month."""
 
 _CONTROL = r"[\x00-\x1f\x7f]"
 """PostgreSQL cannot hold the first of them, and the others mean that a cell was torn."""
@@ -66,8 +78,12 @@ def kept(
     return table[~bad]
 
 
-def times(column: "pd.Series[Any]") -> "pd.Series[float]":
-    """Epoch milliseconds from seconds, milliseconds or dates, each cell for itself; NaN where it is none."""
+def times(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[float]":
+    """Epoch milliseconds from seconds, milliseconds or dates, each cell for itself; NaN where it is none.
+
+    `13.01.2011` begins with the day; `01/13/2011` and `01-13-2011` with the month, or with the day where `day_first` is
+    said. The order is never guessed from a cell: half of a file's days fit both.
+    """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _since_epoch(column)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
@@ -79,9 +95,36 @@ def times(column: "pd.Series[Any]") -> "pd.Series[float]":
     if dated.any():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of zones that have no name: such a cell is none
-            found = pd.to_datetime(written[dated], errors="coerce", utc=True, format="mixed")
+            dates = written[dated].map(lambda cell: _in_order(cell, day_first=day_first)).astype("string")
+            found = pd.to_datetime(dates, errors="coerce", utc=True, format="mixed")
         number = number.where(~dated, _since_epoch(found).reindex(number.index))
     return number
+
+
+def unordered(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[bool]":
+    """Which cells begin with a day and a month, but not in that order in which `times` reads them."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype) or getattr(column.dtype, "kind", "") == "M":
+        return pd.Series(False, index=column.index, dtype=bool)
+    written = text(column)
+    parts = written[pd.to_numeric(written, errors="coerce").isna()].str.extract(_ORDERED)
+    first, second = pd.to_numeric(parts[0]), pd.to_numeric(parts[2])
+    month = second.where((parts[1] == ".").fillna(False) | day_first, first)
+    wrong = ((month > 12) & (first + second - month <= 12)).fillna(False).astype(bool)
+    return wrong.reindex(column.index, fill_value=False)
+
+
+def _in_order(cell: str, *, day_first: bool) -> str | None:
+    """A date as ISO 8601 begins it; None where the cell carries none."""
+    if _DATED.search(cell) is None:
+        return None
+    found = _ORDERED.match(cell)
+    if found is None:
+        return cell
+    first, mark, second, year = found.groups()
+    month, day = (second, first) if day_first or mark == "." else (first, second)
+    if len(year) == 2:
+        year = f"{19 if int(year) >= 70 else 20}{year}"
+    return f"{year}-{month:>02}-{day:>02}{cell[found.end() :]}"
 
 
 def numbers(column: "pd.Series[Any]") -> "pd.Series[float]":

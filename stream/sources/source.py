@@ -62,6 +62,8 @@ class Source:
     parts: Sequence[Part]
     passed_over: Sequence[Path] = ()
     """Files of the directories that were named which are in no form that the source knows."""
+    unreadable: Sequence[tuple[Path, str]] = ()
+    """Files of these directories that could not be looked at, each with the reason."""
     _done: float = 0.0
     _current: float = 0.0
 
@@ -101,6 +103,8 @@ class Source:
         return EventTable(table, items, dict(reading.rejections.counts))
 
 
+MAX_TOLD = 5
+
 Together = Callable[[Path], tuple[list[Part], list[Path]] | None]
 
 
@@ -110,10 +114,12 @@ def recognised(
     """The source that these files, and the files in these folders, are.
 
     Raises `UnreadableFile` for a file that `recognise` refuses, and where there is none that it takes; of a folder,
-    what is in no known form is passed over. `together` takes a folder whose files only mean something side by side.
+    what is in no known form is passed over, and what cannot be read is kept with its reason. `together` takes a folder
+    whose files only mean something side by side.
     """
     parts: list[Part] = []
     passed_over: list[Path] = []
+    unreadable: list[tuple[Path, str]] = []
     for path in paths:
         if not path.is_dir():
             parts.append(recognise(path))
@@ -128,9 +134,12 @@ def recognised(
                 continue
             try:
                 parts.append(recognise(file))
-            except UnreadableFile:
+            except UnknownForm:
                 passed_over.append(file)
+            except UnreadableFile as error:
+                unreadable.append((file, str(error).removeprefix(f"{file}: ")))
     if not parts:
         names = listed([str(path) for path in paths])
-        raise UnreadableFile(f"{names or 'no file named'}: there is no file in a form that this source knows")
-    return Source(parts, passed_over)
+        reasons = "".join(f"; {file.name}: {reason}" for file, reason in unreadable[:MAX_TOLD])
+        raise UnreadableFile(f"{names or 'no file named'}: there is no file in a form that this source knows{reasons}")
+    return Source(parts, passed_over, unreadable)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, EventType, milliseconds
-from stream.sources.columns import Block, Layout, open_columns, plain_name, text
+from stream.sources.columns import Block, Layout, is_nested, open_columns, plain_name, text
 from stream.sources.files import UnreadableFile, content_mark, listed
-from stream.sources.rules import base_rules, kept, numbers, times
+from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, EventTable
 
@@ -70,6 +70,7 @@ PRICES = ("price",)
 TYPE_NAMES = {"addtocart": "cart", "add_to_cart": "cart", "transaction": "purchase", "buy": "purchase"}
 
 TABLE = "a table"
+NO_TEXT = "id is no text"
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def events_part(
     form: str = TABLE,
     given: Mapping[str, str | None] | None = None,
     layout: Layout | None = None,
+    day_first: bool = False,
 ) -> Part:
     """A file of interactions; `given` names columns by meaning. A file without times keeps its order, one second a row
-    from 1990 on."""
+    from 1990 on. `day_first`: dates with `/` or `-` begin with the day, not with the month."""
 
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
         with open_columns(path, reading.rejections, layout) as file:
@@ -126,8 +128,11 @@ def events_part(
             if mark is None:
                 return
             for block in file.blocks(mapping.columns):
-                table = event_columns(block, mapping)
-                rules = base_rules(table, latest_ms=reading.latest_ms, valued=mapping.value is not None)
+                table = event_columns(block, mapping, day_first=day_first)
+                rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}
+                if mapping.time is not None:
+                    rules[UNORDERED] = unordered(block.table[mapping.time], day_first=day_first)
+                rules |= base_rules(table, latest_ms=reading.latest_ms, valued=mapping.value is not None)
                 good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
                 reading.share = file.share
                 yield with_ids(good, mark, block)
@@ -135,7 +140,7 @@ def events_part(
     return Part(path, form, blocks)
 
 
-def event_columns(block: Block, mapping: ColumnMapping) -> pd.DataFrame:
+def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = False) -> pd.DataFrame:
     """The cells of a block by meaning, as the rules want them."""
     raw = block.table
     nothing = pd.Series(np.nan, index=raw.index)
@@ -147,7 +152,7 @@ def event_columns(block: Block, mapping: ColumnMapping) -> pd.DataFrame:
             "event_type": text(raw[mapping.type]).str.lower().replace(TYPE_NAMES) if mapping.type else default,
             "user_id": text(raw[mapping.user]),
             "item_id": text(raw[mapping.item]),
-            "event_time": times(raw[mapping.time]) if mapping.time else order,
+            "event_time": times(raw[mapping.time], day_first=day_first) if mapping.time else order,
             "value": numbers(raw[mapping.value]) if mapping.value else nothing,
             "quantity": numbers(raw[mapping.quantity]) if mapping.quantity else nothing,
         }

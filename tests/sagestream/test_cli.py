@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from psycopg.errors import UndefinedTable
 from redis import Redis
+from sqlalchemy.exc import ProgrammingError
 
 from graphstore.session import open_engine, read
+from sagestream import cli
 from sagestream.embedded import LOOPBACK, Broker, free_port
 
 
@@ -102,6 +105,37 @@ def test_a_service_that_is_away_is_one_line_not_a_traceback(settings: dict[str, 
         assert done.returncode == 1
         assert "ConnectionError" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recommend", "u", "--model", "champion"),
+        ("preprocess",),
+        ("visualize",),
+        ("export",),
+        ("score", "--out", "lists.jsonl"),
+        ("models", "list"),
+    ],
+)
+def test_a_fresh_state_directory_has_no_graph_yet(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAGESTREAM_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["sagestream", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1:] == [f"sagestream: {cli.NO_GRAPH}"]
+
+
+def test_postgresql_says_it_by_another_error() -> None:
+    missing = ProgrammingError("SELECT", {}, UndefinedTable('relation "models" does not exist'))
+    assert cli.without_tables(missing)
+    assert not cli.without_tables(ProgrammingError("SELEKT", {}, SyntaxError("at SELEKT")))
+    assert not cli.without_tables(LookupError("no such table"))
 
 
 @pytest.mark.parametrize(

@@ -34,3 +34,9 @@ def test_encodings_in_which_lines_cannot_be_told_apart(tmp_path: Path, encoding:
     with pytest.raises(UnfitWords, match="no encoding with ASCII in it"):
         choose("table", [tmp_path], mapping={}, encoding=encoding)
     assert choose("table", [tmp_path], mapping={}, encoding="cp1252").encoding == "cp1252"
+
+
+def test_the_order_of_dates_is_for_a_table(tmp_path: Path) -> None:
+    assert choose("table", [tmp_path], mapping={}, day_first=True).day_first
+    with pytest.raises(UnfitWords, match="the order of dates"):
+        choose("amazon", [tmp_path], mapping={}, day_first=True)

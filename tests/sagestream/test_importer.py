@@ -10,7 +10,10 @@ from rich.console import Console
 from sagestream.importer import Importer, Sample
 from sagestream.interruption import Interruption
 from sagestream.stages import Stages
+from stream.events import CatalogItem, utc
+from stream.sources import tabular
 from stream.sources.opening import open_source
+from stream.sources.table import EventTable
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +62,45 @@ def test_what_was_read_before_an_interruption_is_stored(tmp_path: Path) -> None:
     assert (rest.told["duplicate"], rest.told["stored"], rest.interrupted) == (30, 70, False)
 
 
-def test_a_sample_and_an_interruption(tmp_path: Path) -> None:
-    done = importer(shop(tmp_path / "f.csv", 70), Impatient(10_000), sample=Sample(users=2)).run(direct=True)
-    assert (done.told["read"], done.told["stored"]) == (20, 20)
+@pytest.mark.parametrize(
+    ("patience", "stored", "interrupted"),
+    [(10_000, 20, False), (12, 10, True), (2, 0, True), (0, 0, True)],
+)
+def test_a_sample_and_an_interruption(tmp_path: Path, patience: int, stored: int, interrupted: bool) -> None:
+    """Two looks go to the file: to its mark, and after its one block."""
+    done = importer(shop(tmp_path / "f.csv", 70), Impatient(patience), sample=Sample(users=2)).run(direct=True)
+    assert (done.told["read"], done.told["stored"], done.interrupted) == (stored, stored, interrupted)
+
+
+def test_a_sample_of_the_package_takes_the_files_of_items_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = CatalogItem(item_id="i", title="of the package", event_time=utc(1_400_000_000_000))
+    table = tabular.read(shop(tmp_path / "f.csv", 10))
+    monkeypatch.setattr("stream.sources.complete_journey.read", lambda **_: EventTable(table.interactions, [known], {}))
+    items = tmp_path / "items.csv"
+    items.write_text("item,title\nj,of the file\n")
+    source = open_source("complete-journey", [], items=[items])
+    stages = Stages(Console(stderr=True))
+    done = Importer("complete-journey", source, stages, Impatient(10_000), sample=Sample(users=2)).run(direct=True)
+    assert (done.told["read"], done.told["items"]) == (10, 2)
+
+
+def test_the_file_for_rejected_rows_is_a_new_one(tmp_path: Path) -> None:
+    path = shop(tmp_path / "f.csv", 3)
+    before = path.read_text()
+    with pytest.raises(FileExistsError):
+        importer(path, Impatient(10_000), rejected_file=path).run(direct=True)
+    assert path.read_text() == before
+
+
+def test_what_could_not_be_looked_at_and_what_helps_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("user,item,date\nu,i,13/01/2011\nu,i,01/13/2011\n")
+    (tmp_path / "b.csv").write_bytes(b"PK\x03\x04")
+    importer(tmp_path, Impatient(10_000)).run(direct=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "b.csv: passed over, a zip archive or an Excel workbook" in told
+    assert "left out: 1 rows, day or month first? (dates with - or / begin with the month; with --day-first" in told
 
 
 def test_a_failure_comes_after_what_was_read(tmp_path: Path) -> None:

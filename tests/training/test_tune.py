@@ -141,6 +141,20 @@ def test_what_mattered_comes_first(objective, tmp_path):
         assert next(iter(outcome(study, objective).importances)) == "learning_rate"
 
 
+@pytest.mark.parametrize("apart", [0.0, 1e-13])
+def test_nothing_mattered_where_all_trials_are_worth_the_same(objective, tmp_path, apart):
+    @dataclass(frozen=True)
+    class Flat(Scripted):
+        def ndcg(self, config, *, on_look):
+            return 0.5 + apart * config.sage.learning_rate
+
+    flat = Flat(**{name: getattr(objective, name) for name in objective.__dataclass_fields__})
+    run(tmp_path / "study.db", flat, 5)
+    with open_study(tmp_path / "study.db", objective) as study:
+        tuned = outcome(study, objective)
+    assert (tuned.finished, tuned.importances) == (5, {})
+
+
 def test_a_loss_that_is_no_number_ends_the_trial(objective, tmp_path):
     rows = run(tmp_path / "study.db", scripted(objective, nan=True), 2)
     assert [state for *_, state in rows] == [TrialState.PRUNED] * 2

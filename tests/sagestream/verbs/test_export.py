@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
 from graphstore.snapshot import build_snapshot
+from sagestream import extras
+from sagestream.registered import snapshot_directory
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
 from training.config import TrainingConfig
@@ -95,6 +99,32 @@ def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_onnx_needs_an_extra_that_is_named(
+    shop: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
+    done = run("export", "--out", str(tmp_path / "out"), settings=shop)
+    assert (done.code, type(done.error).__name__) == (1, "ImportError")
+    assert str(done.error) == 'onnxruntime is not installed: pip install ".[export]"'
+    without = run("export", "--format", "torchscript", "--out", str(tmp_path / "out"), settings=shop)
+    assert "no champion" in str(without.error)  # nothing to install is asked for
+
+
+def test_a_snapshot_is_a_name_or_a_directory(shop: dict[str, str], tmp_path: Path) -> None:
+    (kept,) = (tmp_path / "state" / "snapshots").iterdir()
+    graph = GraphstoreConfig(state_dir=tmp_path / "state")
+    assert snapshot_directory(graph, None) == snapshot_directory(graph, kept.name) == kept
+    elsewhere = tmp_path / "copy"
+    shutil.copytree(kept, elsewhere)
+    assert snapshot_directory(graph, str(elsewhere)) == elsewhere
+    for named in (kept.name, str(elsewhere)):
+        told = run("graph", "report", named, "--json", settings=shop)
+        assert (told.code, told.error) == (0, None)
+        assert told.json["users"] == 40
+    for words in (("graph", "report", "s1-1"), ("tune", "--snapshot", "s1-1")):
+        assert "no snapshot" in str(run(*words, settings=shop).error), words
+
+
 def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path: Path) -> None:
     graph = GraphstoreConfig(state_dir=tmp_path / "state")
     engine = open_engine(graph.sqlalchemy_url)
@@ -111,3 +141,9 @@ def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path
     scored = run("score", "--out", str(tmp_path / "out.parquet"), settings=shop)
     assert (scored.code, scored.error) == (0, None)
     assert "40 shoppers" in scored.out
+    (kept,) = (tmp_path / "state" / "snapshots").glob("s*")
+    words = ("score", "--out", str(tmp_path / "few.jsonl"), "--snapshot", kept.name)
+    few = run(*words, settings={**shop, "LIST_LENGTH": "3", "PUBLISH_BLOCK_USERS": "7"})
+    assert (few.code, few.error) == (0, None)
+    lists = [json.loads(line)["item_ids"] for line in (tmp_path / "few.jsonl").read_text().splitlines()]
+    assert {len(items) for items in lists} == {3}  # as many as are published

@@ -61,6 +61,13 @@ def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str],
     assert run("history", "--json", settings=alone).json == []
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_is_none_is_told_at_once(alone: dict[str, str], seed: str) -> None:
+    done = run("train", "--seed", seed, settings=alone)
+    assert done.code == 2
+    assert "--seed" in done.err
+
+
 def test_nothing_to_go_on_from(alone: dict[str, str]) -> None:
     done = run("train", "--kind", "incremental", settings=alone)
     assert (done.code, type(done.error).__name__) == (1, "LookupError")

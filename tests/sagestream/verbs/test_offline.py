@@ -6,10 +6,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer.main
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
 from graphstore.snapshot import build_snapshot
+from sagestream import cli
 from tests.sagestream.verbs.commands import Done, run
 from tests.training import fits
 from tests.training.checkerboard import checkerboard
@@ -113,6 +115,23 @@ def test_what_cannot_be_done_is_told_with_exit_1(tmp_path: Path, content: str, w
     file.write_text(content)
     done = benchmark("--interactions", str(file), "--baselines", "popular", *words)
     assert (done.code, type(done.error).__name__) == (1, error)
+
+
+def test_columns_are_named_as_for_an_import() -> None:
+    verbs = typer.main.get_command(cli.app).commands
+    ours, theirs = ({option.name: option.help for option in verbs[name].params} for name in ("benchmark", "import"))
+    for name in ("columns", "user_col", "item_col", "time_col", "value_col", "type_col"):
+        assert ours[name] == theirs[name], name
+
+
+def test_a_path_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f.csv").write_text("user,item\nu,i\n")
+    Path("x[").mkdir()
+    Path("x[", "y].csv").write_text("item,title\nother,Tea\n")
+    done = benchmark("--interactions", "f.csv", "--baselines", "popular", "--items", "x[/y].csv")
+    assert (done.code, type(done.error).__name__) == (1, "TooFewEvents")
+    assert "x[/y].csv holds none" in done.err
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from graphstore.session import migrate, open_engine, write
 from graphstore.snapshot import build_snapshot
 from tests.sagestream.verbs.commands import run
 from tests.training import toy_shop
+from training import curves
 from training.config import SageConfig, TrainingConfig
+from training.dataset import TooFewEvents
 from training.run import run_training
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=6, evaluate_every=2, batch_size=128, learning_rate=0.02))
@@ -66,9 +68,9 @@ def test_all_of_a_model(shop: Shop, tmp_path: Path) -> None:
     assert [look["step"] for look in done.json["learning"]["looks"]] == [2, 4, 6]
     assert done.json["embeddings"] == {"source": "GraphSAGE", "items": toy_shop.NUM_ITEMS, "method": "tsne"}
     measured = run("evaluate", shop.sage, "--json", settings=shop.settings).json
-    curves = done.json["curves"][shop.sage]
-    assert curves["ndcg"][19] == pytest.approx(measured["ndcg@20"], abs=1e-6)
-    assert curves["recall"][9] == pytest.approx(measured["recall@10"], abs=1e-6)
+    drawn_curves = done.json["curves"][shop.sage]
+    assert drawn_curves["ndcg"][19] == pytest.approx(measured["ndcg@20"], abs=1e-6)
+    assert drawn_curves["recall"][9] == pytest.approx(measured["recall@10"], abs=1e-6)
     again = run("visualize", shop.sage, "--out", str(tmp_path / "q"), settings=shop.settings)
     assert again.code == 0
     for name in drawn(tmp_path / "p"):
@@ -83,7 +85,26 @@ def test_what_a_model_has_not_is_left_out_and_said(shop: Shop) -> None:
     assert "no GraphSAGE" in done.json["left_out"]["learning"]
     assert done.json["embeddings"]["source"] == "linear filter"
     alone = run("visualize", "--what", "learning", settings=shop.settings)
-    assert (alone.code, type(alone.error).__name__) == (1, "LookupError")
+    assert (alone.code, type(alone.error).__name__) == (1, "NothingLearned")
+
+
+def test_a_fault_of_ours_is_not_left_out(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(curves, "curves", wrong)
+    done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), settings=shop.settings)
+    assert (done.code, type(done.error).__name__) == (1, "KeyError")
+
+
+def test_reasons_are_no_markup(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise TooFewEvents("in [/here]")
+
+    monkeypatch.setattr(curves, "curves", none)
+    done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), "--json", settings=shop.settings)
+    assert (done.code, done.error) == (0, None)
+    assert "in [/here]" in done.err
 
 
 def test_nothing_is_new_to_a_model(shop: Shop, tmp_path: Path) -> None:

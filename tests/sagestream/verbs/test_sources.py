@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from graphstore.session import open_engine, read
 from graphstore.tables import edges, interactions, items, users
 from sagestream.embedded import Broker
 from sagestream.interruption import EXIT_CODE
+from sagestream.verbs.sources import in_words
 from tests.sagestream.verbs.commands import Done, broker_settings, run, start
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -153,6 +155,46 @@ def test_rejected_rows_are_shown_up_to_a_bound_and_written_all(settings: dict[st
     assert (nowhere.code, type(nowhere.error)) == (1, FileNotFoundError)
 
 
+def test_a_file_that_is_there_is_not_written_over(settings: dict[str, str], tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", "user,item\n,i\nu,i\n")
+    done = direct(path, "--rejected", path, settings=settings)
+    assert (done.code, path.read_text()) == (2, "user,item\n,i\nu,i\n")
+    assert "name a new file" in " ".join(done.err.replace("│", " ").split())
+
+
+def test_where_every_row_is_rejected_nothing_was_imported(settings: dict[str, str], tmp_path: Path) -> None:
+    done = direct(write(tmp_path / "f.csv", "user,item\n,i\nu,\n"), settings=settings)
+    assert (done.code, str(done.error)) == (1, "nothing was imported: all 2 rows were rejected")
+    assert done.json["stored"] == 0
+
+
+def test_what_became_of_it_in_words(settings: dict[str, str], tmp_path: Path) -> None:
+    done = run("import", str(write(tmp_path / "f.csv", "user,item\n,i\nu,\nu,i\n")), "--direct", settings=settings)
+    assert done.out.strip() == (
+        "read: 1 · items: 0 · rejected: 2 (1 no user, 1 no item) · stored: 1 · duplicate: 0 · erased: 0 · late: 0"
+    )
+    told = {"forms": {"f": "a table"}, "read": 1234, "rejected": {}, "interrupted": True}
+    assert in_words(told) == "read: 1,234 · rejected: 0 · interrupted"
+
+
+def test_a_corrected_catalogue_takes_the_place_of_the_older_one(settings: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    log = write(tmp_path / "log.csv", "user,item\nu,i\n")
+    titles = []
+    for written, title in ((1_700_000_100, "Zea"), (1_700_000_200, "Tea"), (1_700_000_000, "Zzz")):
+        os.utime(write(path, f"item,title\ni,{title}\n"), (written, written))
+        assert direct(log, "--items", path, settings=settings).code == 0
+        with graph(settings) as connection:
+            titles.append(connection.scalar(select(items.c.title)))
+    assert titles == ["Zea", "Tea", "Tea"]
+
+
+def test_dates_that_begin_with_the_day(settings: dict[str, str], tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", "user,item,date\nu,i,28/02/2014\nu,j,01/03/2014\n")
+    assert direct(path, "--day-first", settings=settings).json["rejected"] == {}
+    assert [time for _, _, time, _ in stored(settings)] == [1393545600000, 1393632000000]
+
+
 def test_a_row_of_terminal_codes_is_shown_without_them(settings: dict[str, str], tmp_path: Path) -> None:
     done = direct(write(tmp_path / "f.csv", "user,item\n,\x1b[31m[red]" + "x" * 500 + "\n"), settings=settings)
     assert "\x1b" not in done.err
@@ -188,6 +230,7 @@ def test_what_is_no_table_is_told_in_one_line(
         (["complete-journey", "x.csv"], "takes no file"),
         (["amazon", "x.csv", "--user-col", "u"], "knows its columns"),
         (["table", "nowhere.csv"], "there is no file nowhere.csv"),
+        (["complete-journey", "--seed", "-1"], "greater than or equal to 0"),
     ],
 )
 def test_words_that_do_not_fit(settings: dict[str, str], words: list[str], reason: str) -> None:

@@ -76,13 +76,23 @@ def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> No
     [
         (("--trials", "-1"), 2, "--trials"),
         (("--timeout", "-1"), 2, "--timeout"),
+        (("--seed", str(2**32)), 2, "--seed"),
+        (("--trials", "0", "--study", "x[/y].db"), 1, "no trial has finished"),
         (("--trials", "0"), 1, "no trial has finished"),
         (("--snapshot", "s1-1"), 1, "no snapshot"),
         (("--study", "."), 2, "is a directory"),
         (("--out", "."), 2, "is a directory"),
     ],
 )
-def test_wrong_words(words: tuple[str, ...], code: int, said: str, settings: dict[str, str]) -> None:
+def test_wrong_words(
+    words: tuple[str, ...],
+    code: int,
+    said: str,
+    settings: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     done = run("tune", *words, settings=settings)
     assert done.code == code
     assert said in (done.err if code == 2 else str(done.error))

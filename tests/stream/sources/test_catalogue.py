@@ -1,15 +1,17 @@
 """Files of items: columns guessed, categories of every form, bounds of an event kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from stream.events import MAX_TEXT_LENGTH, CatalogItem, decode, encode, utc
-from stream.sources.catalogue import MAX_CATEGORIES, category_names, read_items
+from stream.events import EARLIEST, MAX_TEXT_LENGTH, CatalogItem, decode, encode, utc
+from stream.sources.catalogue import MAX_CATEGORIES, category_names, items_part, read_items
 from stream.sources.files import UnreadableFile
+from stream.sources.source import Reading, Source
 
 
 def write(path: Path, text: str) -> Path:
@@ -96,6 +98,11 @@ def test_categories_of_every_form(cell: Any, names: list[str]) -> None:
         ("from 12.99", 12.99),
         ("$3.50 - $7", 3.5),
         ("12,99", 12.99),
+        ("1.234,56", 1234.56),
+        ("1.234.567,5 €", 1234567.5),
+        ("1.234", 1.234),
+        ("1,234", 1234.0),
+        ("3,50 - 7,00", 3.5),
         ("None", None),
         (".a-price{margin:0}", None),
     ],
@@ -131,3 +138,19 @@ def test_a_file_without_items_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="no column 'sku'"):
         read_items(file, item="sku")
     assert [item.item_id for item in read_items(file, item="title")[0]] == ["x"]
+
+
+def test_items_count_from_the_time_at_which_their_file_was_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", "item,title\n1,a\n2,b\n")
+    moments = []
+    for written in (1_700_000_000, 1_700_000_100, 0, 9_999_999_999):
+        os.utime(path, (written, written))
+        moments.append({item.event_time for item in Source([items_part(path)]).read(Reading()).items})
+    assert moments[:3] == [{utc(1_700_000_000_000)}, {utc(1_700_000_100_000)}, {EARLIEST}]
+    assert max(moments[3]) < utc(9_999_999_999_000)  # a time to come is none
+    assert only(write(tmp_path / "one.csv", "item\n1\n")).event_time == EARLIEST
+
+
+def test_an_object_is_no_id(tmp_path: Path) -> None:
+    items, rejected = read_items(write(tmp_path / "f.jsonl", '{"item": {"x": 1}}\n{"item": [1]}\n{"item": 7}\n'))
+    assert ([item.item_id for item in items], rejected) == (["7"], {"id is no text": 2})

@@ -127,3 +127,29 @@ def test_a_row_keeps_its_number_whatever_is_refused_before_it(tmp_path: Path) ->
             (block,) = file.blocks(["user"])
             found.append(dict(zip(block.table["user"], block.numbers.tolist(), strict=True)))
     assert found == [{"v": 2}, {"u": 0, "v": 2}]
+
+
+def test_between_tabs_a_quote_is_a_letter_unless_a_cell_is_quoted(tmp_path: Path) -> None:
+    path = write(tmp_path, b'user\titem\nu1\t"Heroes\nu2\ti2\nu3\t"Casino\n')
+    assert read(path) == ([(2, "u1", '"Heroes'), (3, "u2", "i2"), (4, "u3", '"Casino')], [])
+    quoted = write(tmp_path, b'user\titem\n"u1"\t"a\tb"\nu2\t"c\nd"\n')
+    assert read(quoted) == ([(2, "u1", "a\tb"), (3, "u2", "c\nd")], [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept", "refused"),
+    [
+        (['u1,"i1', "u2,i2", 'u3,"i3"', "u4,i4"], ["u2", "u3", "u4"], [2]),
+        (['u1,"i1,1', "u2,i2,2", 'u3,i3",3', "u4,i4,4"], ["u2", "u3", "u4"], [2]),
+        (['"a', 'x","b"', "u4,i4"], ["a\nx", "u4"], []),
+        (['u1,"one', 'two"', "u4,i4"], ["u1", "u4"], []),
+        (['u1,"a', "b", 'c, d",1', "u4,i4,2"], ["u1", "u4"], []),
+    ],
+)
+def test_rows_behind_a_stray_quote_are_read_by_themselves(
+    tmp_path: Path, lines: list[str], kept: list[str], refused: list[int]
+) -> None:
+    header = "user,item,value" if any(line.count(",") > 1 for line in lines) else "user,item"
+    rows, left_out = read(write(tmp_path, "\n".join([header, *lines, ""]).encode()))
+    assert [user for _, user, _ in rows] == kept
+    assert [(place, reason) for place, reason, _ in left_out] == [(n, "a quote without an end") for n in refused]

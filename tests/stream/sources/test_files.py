@@ -3,14 +3,16 @@
 import bz2
 import gzip
 import lzma
+import os
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from stream.sources import files
-from stream.sources.files import UnreadableFile, content_mark, format_suffix, listed, named, opened
+from stream.sources.files import UnreadableFile, changed_at, content_mark, format_suffix, listed, named, opened
 
 
 def lines(path: Path) -> tuple[list[bytes], list[int], str]:
@@ -99,3 +101,13 @@ def test_the_suffix_of_the_format(name: str, suffix: str) -> None:
 def test_long_lists_are_cut() -> None:
     assert listed("ab") == "a, b"
     assert listed(["a"] * 25).endswith("and 5 more")
+
+
+def test_files_together_count_from_the_newest_and_from_no_time_to_come(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "nowhere"]
+    for path, written in zip(paths[:2], (1_700_000_100, 1_700_000_000), strict=True):
+        path.touch()
+        os.utime(path, (written, written))
+    assert changed_at(*paths) == datetime.fromtimestamp(1_700_000_100, UTC)
+    os.utime(paths[0], (9_999_999_999, 9_999_999_999))
+    assert changed_at(*paths) <= datetime.now(UTC)

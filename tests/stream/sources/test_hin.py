@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stream.sources.files import changed_at
 from tests.stream.sources.published import read, write
 
 
@@ -16,5 +17,7 @@ def test_ratings_brands_and_categories(tmp_path: Path) -> None:
         ("2645", "12", ["0", "1"]),
         ("7", "3", []),
     ]
+    written = changed_at(tmp_path / "item_brand.dat", tmp_path / "item_category.dat")
+    assert {item.event_time for item in found.items} == {written}
     assert found.reasons == [(3, "no item"), (4, "no name")]
     assert found.passed_over == ["item_view.dat"]

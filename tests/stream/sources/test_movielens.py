@@ -74,3 +74,18 @@ def test_recbole(tmp_path: Path) -> None:
 def test_another_file_is_none(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="no MovieLens file"):
         read("movielens", write(tmp_path / "f.csv", "a,b\n1,2\n"))
+
+
+def test_10m(tmp_path: Path) -> None:
+    write(tmp_path / "ratings.dat", "1::122::3.5::838985046\n")
+    write(tmp_path / "movies.dat", f"122::{TITLE}::Drama\n")
+    write(tmp_path / "tags.dat", "15::4973::excellent!::1215184630\n")
+    found = read("movielens", tmp_path)
+    assert found.told == [("1", "122", 3.5, 838985046)]
+    assert [item.title for item in found.items] == [TITLE]
+    assert (found.passed_over, found.rejected) == (["tags.dat"], [])
+
+
+def test_headers_in_another_case(tmp_path: Path) -> None:
+    movies = write(tmp_path / "movies.csv", "MovieId,Title,Genres\n11,A,Comedy|Drama\n12,X,(no genres listed)\n")
+    assert [item.categories for item in read("movielens", movies).items] == [["Comedy", "Drama"], []]

@@ -1,5 +1,6 @@
 """Online Retail: what is a purchase, what takes one back, and what is neither."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,8 @@ def test_the_first_edition_and_parquet(tmp_path: Path) -> None:
         }
     )
     table.to_parquet(tmp_path / "f.parquet")
+    for path in (first, tmp_path / "f.parquet"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
     one, two = read("online-retail", first), read("online-retail", tmp_path / "f.parquet")
     assert one.told == two.told == [("17850", "85123A", 2.55, seconds(2010, 12, 1, 8, 26))]
     assert one.items == two.items
@@ -71,3 +74,20 @@ def test_the_first_edition_and_parquet(tmp_path: Path) -> None:
 def test_a_file_without_its_columns_is_none(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="no column for invoice, description"):
         read("online-retail", write(tmp_path / "f.csv", "StockCode,Quantity,ts,price,customer_id\n"))
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected", "rejected"),
+    [
+        (["12/1/2010 8:26", "1/2/2011 8:26", "13/1/2011 8:26"], [(2010, 12, 1, 8, 26), (2011, 1, 2, 8, 26)], [4]),
+        (["01/12/2010 08:26", "02/01/2011 08:26", "13/01/2011 08:26"], [(2010, 12, 1, 8, 26), (2011, 1, 2, 8, 26)], []),
+        (["13/01/2011 08:26", "02/01/2011 08:26"], [(2011, 1, 13, 8, 26), (2011, 1, 2, 8, 26)], []),
+    ],
+)
+def test_the_first_date_says_whether_the_day_comes_first(
+    tmp_path: Path, dates: list[str], expected: list[tuple[int, ...]], rejected: list[int]
+) -> None:
+    rows = "".join(f"1,22076,RIBBONS,12,{date},2.5,16126,United Kingdom\n" for date in dates)
+    found = read("online-retail", write(tmp_path / "f.csv", HEADER + rows))
+    assert [time for *_, time in found.told][: len(expected)] == [seconds(*time) for time in expected]
+    assert found.reasons == [(place, "day or month first?") for place in rejected]

@@ -13,7 +13,8 @@ from stream.sources.columns import Layout
 from stream.sources.files import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source
 from stream.sources.rules import LATEST_MS
-from tests.stream.sources.published import read, write
+from stream.sources.source import Reading
+from tests.stream.sources.published import read, seconds, write
 
 
 def test_the_command_line_knows_the_same_names() -> None:
@@ -98,3 +99,34 @@ def test_whatever_the_bytes_are_there_are_events_or_a_reason(
         return
     for event in [*found.events, *found.items]:
         assert decode(encode(event), type(event), now=utc(LATEST_MS)) == event
+
+
+def test_items_are_read_by_the_named_column_and_encoding(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "user,code\nu,i\n")
+    items = write(tmp_path / "items.csv", "code,title\ni,caffè\n", "latin-1")
+    known = write(tmp_path / "known.csv", "sku,title\ni,tea\n")
+    options = {"columns": {"item": "code"}, "layout": Layout(encoding="latin-1")}
+    for source in (
+        open_source("table", [log, items], **options),  # type: ignore[arg-type]
+        open_source("table", [log], items=[items], **options),  # type: ignore[arg-type]
+    ):
+        assert [(item.item_id, item.title) for item in source.read(Reading()).items] == [("i", "caffè")]
+    assert open_source("table", [log], items=[known], **options).read(Reading()).items[0].title == "tea"  # type: ignore[arg-type]
+
+
+def test_the_names_of_columns_are_those_of_the_interactions(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "u,i\n")
+    items = write(tmp_path / "items.csv", "item,title\ni,tea\n")
+    source = open_source("table", [log], items=[items], layout=Layout(names=["user", "item"]))
+    table = source.read(Reading())
+    assert (len(table), [item.title for item in table.items]) == (1, ["tea"])
+
+
+def test_of_a_table_the_day_may_come_first(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "user,item,date\nu,i,01/12/2010\nu,i,13/12/2010\n")
+    assert read("table", log).reasons == [(3, "day or month first?")]
+    table = open_source("table", [log], day_first=True).read(Reading())
+    assert [time // 1000 for time in table.interactions["event_time"]] == [
+        seconds(2010, 12, 1),
+        seconds(2010, 12, 13),
+    ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream.events import EventType
-from stream.sources.files import UnreadableFile
+from stream.sources.files import UnreadableFile, changed_at
 from tests.stream.sources.published import read, write
 
 EVENTS = (
@@ -42,6 +42,7 @@ def test_events_and_items(tmp_path: Path) -> None:
         ("5", ["8", "7"], True),
         ("6", [], False),
     ]
+    assert {item.event_time for item in found.items} == {changed_at(*tmp_path.iterdir())}
     assert sorted(found.reasons) == [(5, "no time"), (5, "unknown type")]
 
 
@@ -53,3 +54,11 @@ def test_events_alone_with_the_columns_renamed(tmp_path: Path) -> None:
 def test_another_file_is_none(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="no RetailRocket file"):
         read("retailrocket", write(tmp_path / "f.csv", "user,item\nu,i\n"))
+
+
+def test_headers_in_another_case(tmp_path: Path) -> None:
+    properties = write(tmp_path / "p.csv", "Timestamp,ItemId,Property,Value\n1435460400000,460429,categoryid,1016\n")
+    tree = write(tmp_path / "t.csv", "CategoryId,ParentId\n1016,213\n")
+    assert [(item.item_id, item.categories) for item in read("retailrocket", properties, tree).items] == [
+        ("460429", ["213", "1016"])
+    ]

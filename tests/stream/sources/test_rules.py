@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream.events import EARLIEST, milliseconds, utc
 from stream.sources.columns import Block
 from stream.sources.rejections import Rejection, Rejections
-from stream.sources.rules import LATEST_MS, base_rules, kept, numbers, times
+from stream.sources.rules import LATEST_MS, base_rules, kept, numbers, times, unordered
 
 GOOD: dict[str, Any] = {
     "event_type": "view",
@@ -92,7 +92,24 @@ def test_a_time_is_the_same_in_every_form(seconds: int) -> None:
     assert [utc(int(epoch)) for epoch in found] == [instant] * len(written)
 
 
-@pytest.mark.parametrize("written", ["", "never", "NaN", "2014-13-45", "12:30 XYZ nonsense"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "never",
+        "NaN",
+        "2014-13-45",
+        "12:30 XYZ nonsense",
+        "00:30",
+        "00:30:15.25",
+        "00:30+0200",
+        "12:30 -2014",
+        "today",
+        "now",
+        "5 March",
+        "01/02",
+    ],
+)
 def test_what_is_no_time(written: str) -> None:
     assert times(pd.Series([written, "1393545600"], dtype="string")).isna().tolist() == [True, False]
 
@@ -101,3 +118,35 @@ def test_numbers() -> None:
     found = numbers(pd.Series(["1.5", " 2 ", "", "x", "inf"], dtype="string"))
     assert found.tolist()[:2] == [1.5, 2.0]
     assert found.isna().tolist() == [False, False, True, True, False]
+
+
+ORDERS = {
+    "01.02.2011": ("2011-02-01", "2011-02-01"),
+    "13.01.2011": ("2011-01-13", "2011-01-13"),
+    "01.13.2011": (None, None),
+    "01/02/2011 10:00": ("2011-01-02 10:00", "2011-02-01 10:00"),
+    "1-2-2011": ("2011-01-02", "2011-02-01"),
+    "13/01/2011": (None, "2011-01-13"),
+    "01/13/2011": ("2011-01-13", None),
+    "1/2/11 8:26": ("2011-01-02 08:26", "2011-02-01 08:26"),
+    "2011-01-13": ("2011-01-13", "2011-01-13"),
+    "1294876800": ("2011-01-13", "2011-01-13"),
+    "Jan 13, 2011": ("2011-01-13", "2011-01-13"),
+}
+"""What a date is, as it is read by itself and with the day first."""
+
+
+@pytest.mark.parametrize("day_first", [False, True])
+def test_day_and_month_keep_one_order(day_first: bool) -> None:
+    cells = pd.Series(list(ORDERS), dtype="string")
+    expected = [pair[day_first] for pair in ORDERS.values()]
+    found = times(cells, day_first=day_first)
+    assert found.isna().tolist() == [date is None for date in expected]
+    assert pd.to_datetime(found.dropna(), unit="ms").tolist() == [pd.Timestamp(date) for date in expected if date]
+    assert unordered(cells, day_first=day_first).tolist() == [date is None for date in expected]
+
+
+def test_times_of_parquet_have_an_order() -> None:
+    column = pd.Series(pd.to_datetime(["2011-01-13"]))
+    assert not unordered(column).any()
+    assert not unordered(column.dt.tz_localize("UTC")).any()

@@ -8,6 +8,7 @@ from stream.events import CatalogItem, Interaction
 from stream.sources.catalogue import items_part
 from stream.sources.columns import BLOCK_ROWS
 from stream.sources.files import UnreadableFile
+from stream.sources.opening import open_source
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part, read
@@ -88,3 +89,16 @@ def test_of_a_folder_what_is_unknown_is_passed_over_and_of_files_refused(tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnreadableFile, match="no file in a form"):
         recognised([tmp_path / "empty"], known)
+
+
+def test_of_a_folder_what_cannot_be_read_is_kept_with_its_reason(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "user,item\nu,i\n")
+    (tmp_path / "b.csv").write_bytes("user,item\n".encode("utf-16"))
+    (tmp_path / "c.xlsx").write_bytes(b"PK\x03\x04")
+    source = open_source("table", [tmp_path])
+    assert (len(source.parts), source.passed_over) == (1, [])
+    assert [path.name for path, _ in source.unreadable] == ["b.csv", "c.xlsx"]
+    assert source.unreadable[0][1] == "UTF-16: convert it to UTF-8 first"
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(UnreadableFile, match=r"b\.csv: UTF-16"):
+        open_source("table", [tmp_path])

@@ -130,3 +130,13 @@ def test_the_split_does_not_cut_a_basket(tmp_path: Path) -> None:
     assert stamps[row - 1] < stamps[row]
     shifted = next(table.events(row, shift_ms=1000))
     assert milliseconds(shifted.event_time) == stamps[row] + 1000
+
+
+def test_an_object_is_no_user_and_no_item(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(
+        '{"user": {"x": 1}, "item": "i"}\n{"user": "u", "item": ["i"]}\n{"user": 5, "item": "i"}\n{"user": "u"}\n'
+    )
+    table = read(path)
+    assert [(event.user_id, event.item_id) for event in table.events()] == [("5", "i")]
+    assert table.rejected == {"id is no text": 2, "no item": 1}
