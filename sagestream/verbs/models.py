@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.stages import Stages
@@ -124,7 +124,10 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
-    table = Table("model", "kind", "status", "parent", "ndcg@20", "recall@20", "made", "verdict")
+    # Whole even on a narrow screen: other verbs want the name.
+    name = Column("model", no_wrap=True, min_width=max((len(row.model_version) for row in rows), default=0))
+    others = ("kind", "status", "parent", "ndcg@20", "recall@20", "made", "verdict")
+    table = Table(name, *(Column(header, overflow="fold") for header in others))
     for row in rows:
         metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
         verdict = "; ".join(row.gate.get("reasons", []))
