@@ -15,8 +15,9 @@ from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine, read
 from sagestream.registered import registered_bundle
+from serving.coldstart import known
 from serving.ranker import bring_up_to_date
-from serving.recommend import ListedItem
+from serving.recommend import ListedItem, listed
 from serving.source import ShopSource
 from training.bundle import load_bundle
 from training.recommender import Recommender
@@ -65,23 +66,7 @@ def _shop(graph: GraphstoreConfig, history_limit: int) -> Iterator[ShopSource]:
 def _listed(shop: ShopSource, model: Recommender, rows: Sequence[int], scores: Sequence[float]) -> ModelList:
     chosen = [(model.item_ids[row], score) for row, score in zip(rows, scores, strict=True) if row >= 0]
     with read(shop.engine) as connection:
-        found = queries.items_by_id(connection, [item_id for item_id, _ in chosen])
+        found = {item.item_id: item for item in queries.items_by_id(connection, [item_id for item_id, _ in chosen])}
     # Without those that left the shop after the model was made.
-    known = {item.item_id: item for item in found if item.available}
-    listed = [(known[item_id], score) for item_id, score in chosen if item_id in known]
-    return ModelList(
-        model.model_version,
-        [
-            ListedItem(
-                item_id=item.item_id,
-                position=position,
-                score=score,
-                title=item.title,
-                categories=item.categories,
-                brand=item.brand,
-                price=item.price,
-                reason=None,
-            )
-            for position, (item, score) in enumerate(listed)
-        ],
-    )
+    left = known([found.get(item_id) for item_id, _ in chosen], [score for _, score in chosen])
+    return ModelList(model.model_version, listed(left))

@@ -124,7 +124,7 @@ def recommendations(
         variant=VARIANT,
         source=source,
         as_of=as_of,
-        items=_listed(chosen, reasons),
+        items=listed(chosen, reasons),
     )
 
 
@@ -135,13 +135,13 @@ def similar(store: Storefront, item_id: str, *, k: int) -> SimilarItems:
     if packed is None and hot.get_items(store.redis, [item_id]) == [None]:
         raise UnknownItem(f"no item {item_id!r}")
     chosen = [] if packed is None else _first(store, packed.item_keys.tolist(), packed.scores.tolist(), k)
-    return SimilarItems(item_id=item_id, model_version=version, items=_listed(chosen, [None] * len(chosen)))
+    return SimilarItems(item_id=item_id, model_version=version, items=listed(chosen))
 
 
 def trending(store: Storefront, window: str, *, k: int) -> list[ListedItem]:
     """What most shoppers touched in the window; the score is the number of events. Raises `ValueError`."""
     chosen = coldstart.trending(store.redis, window, 2 * k)[:k]  # twice: some cannot be bought
-    return _listed(chosen, [None] * len(chosen))
+    return listed(chosen)
 
 
 def _first(store: Storefront, item_keys: list[int], scores: list[float], k: int) -> list[Scored]:
@@ -156,7 +156,9 @@ def _first(store: Storefront, item_keys: list[int], scores: list[float], k: int)
     return chosen
 
 
-def _listed(chosen: Sequence[Scored], reasons: Sequence[str | None]) -> list[ListedItem]:
+def listed(chosen: Sequence[Scored], reasons: Sequence[str | None] | None = None) -> list[ListedItem]:
+    """The items in their order, each with its reason; None: without reasons."""
+    reasons = [None] * len(chosen) if reasons is None else reasons
     return [
         ListedItem(
             item_id=item.item_id,

@@ -80,8 +80,10 @@ class BlendSearch:
     def best_bank(self) -> FilterBank:
         """A regularisation, the memories, and a second filter that forgets: one after the other; fitted on the past."""
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
-        variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
         memories = MEMORIES if self.split.timed else ((inf,),)
+        if not self.chooses:
+            return FilterBank([base], memories[0])
+        variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
         chosen = variants[best([self._with_bank([one], memories[-1]) for one in variants])]
         scores = [self._with_bank([chosen], lives) for lives in memories]
         memory = best(scores)
@@ -113,7 +115,14 @@ class BlendSearch:
         variants = [replace(self, others=[*self.others, Content.of(features, lives)]) for lives in memories]
         return self._best_of([*variants, self], bank)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the window holds users enough to leave a default: if not, no variant need be fitted and ranked."""
+        return len(self.window) >= FEWEST_USERS
+
     def _best_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
+        if not self.chooses:
+            return variants[0]
         return variants[best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> FloatArray:

@@ -83,7 +83,7 @@ def save_bundle(
     )
     _dump(temporary / "blend.json", recommender.blend.to_json())
     _dump(temporary / "metrics.json", metrics)
-    _dump(temporary / CHECKSUMS, {file.name: _sha256(file) for file in sorted(temporary.iterdir())})
+    _dump(temporary / CHECKSUMS, {file.name: sha256_of(file) for file in sorted(temporary.iterdir())})
     temporary.rename(path)
     return path
 
@@ -97,7 +97,7 @@ def load_bundle(path: Path) -> Recommender:
     if found != expected.keys():
         raise BundleError(f"{path} holds {sorted(found)}, its checksums name {sorted(expected)}")
     for name, digest in expected.items():
-        if _sha256(path / name) != digest:
+        if sha256_of(path / name) != digest:
             raise BundleError(f"{path / name} is not what was saved")
     config = json.loads((path / "config.json").read_text())
     items = json.loads((path / "items.json").read_text())
@@ -128,6 +128,7 @@ def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from training.config import TrainingConfig
+from training.json_file import read_json
 
 MAX_BYTES = 1_000_000
 
@@ -26,14 +27,7 @@ def load_config(path: Path) -> TrainingConfig:
     An object of the fields of `TrainingConfig`; under `sage` those of `SageConfig`, of which it may name a part, too.
     Raises `ConfigFileError`, and `OSError` where the file cannot be read.
     """
-    with path.open("rb") as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ConfigFileError(f"{path} is larger than {MAX_BYTES:,} bytes")
-    try:
-        changes = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise ConfigFileError(f"{path} is no JSON: {error}") from error
+    changes = read_json(path, max_bytes=MAX_BYTES, error=ConfigFileError)
     if not isinstance(changes, dict):
         raise ConfigFileError(f"{path} holds no JSON object")
     # The settings class ignores what it does not know, because the environment is full of it: a file is not.

@@ -8,7 +8,6 @@ The directory is written to a temporary name and renamed only when every file ha
 made-up shoppers: what does not agree is an error, and nothing is left of it.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.bundle import sha256_of
 from training.histories import Histories
 from training.recommender import Recommender
 from training.sage import SageTerm
@@ -99,7 +99,7 @@ def export_encoder(
             if not difference <= tolerance:  # not so for NaN, too
                 raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
             path = temporary / file
-            files.append(ExportedFile(name, file, path.stat().st_size, _sha256(path), difference))
+            files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
         _dump(temporary / "items.json", {"item_ids": model.item_ids, "available": model.available.tolist()})
         _dump(temporary / "metadata.json", _metadata(model, term, files, tolerance=tolerance))
         temporary.rename(directory)
@@ -216,8 +216,3 @@ def _quiet() -> Iterator[None]:
 
 def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,13 +3,13 @@
 Arrives: what `sagestream benchmark --json` wrote. Leaves: means and deviations. Next: `training.plots` draws them.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.comparison import RATIOS
+from training.json_file import read_json
 
 MAX_BYTES = 16_000_000
 MOST_MODELS = 100
@@ -31,14 +31,7 @@ class BenchmarkResults:
 
 def load_results(path: Path) -> BenchmarkResults:
     """Raises `ResultsFileError`, and `OSError` where the file cannot be read."""
-    with path.open("rb") as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ResultsFileError(f"{path} is larger than {MAX_BYTES:,} bytes")
-    try:
-        told = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ResultsFileError(f"{path} is no JSON: {error}") from error
+    told = read_json(path, max_bytes=MAX_BYTES, error=ResultsFileError)
     rows = told.get("models") if isinstance(told, dict) else None
     if not isinstance(rows, dict) or not rows:
         raise ResultsFileError(f"{path} names no models: it is not what `sagestream benchmark --json` writes")

@@ -1,8 +1,26 @@
 """The blend search: enough users choose the best variant, too few leave the default."""
 
 import numpy as np
+import pytest
 
-from training.blend_search import FEWEST_USERS, best
+from tests.training.checkerboard import checkerboard
+from training import blend_search
+from training.blend_search import (
+    FEWEST_USERS,
+    FIRST_L2,
+    MEMORIES,
+    REGULARISATIONS,
+    TREND_SPAN_SHARES,
+    BlendSearch,
+    best,
+)
+from training.filter_bank import FilterBank
+from training.splits import leave_last_out
+
+
+@pytest.fixture(scope="module")
+def search() -> BlendSearch:
+    return BlendSearch.of(leave_last_out(checkerboard(bought=6), repeats=False), memory_mb=64, seed=0)
 
 
 def test_enough_users_choose_the_best_of_the_variants():
@@ -14,3 +32,26 @@ def test_enough_users_choose_the_best_of_the_variants():
 def test_too_few_leave_the_default():
     assert best([np.full(FEWEST_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
     assert best([np.empty(0), np.empty(0)]) == 0
+
+
+def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch):
+    def ranked(self, terms, l2):
+        raise AssertionError("no variant need be ranked")
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    assert len(search.window) < FEWEST_USERS
+    bank = search.best_bank()
+    assert bank.half_lives == MEMORIES[0]
+    assert [one.settings.regularisation for one in bank.filters] == [REGULARISATIONS[0]]
+    trend = search.with_best_trend(bank).others[0]
+    assert len(trend.half_lives_hours) == len(TREND_SPAN_SHARES[0]) + 1
+
+
+def test_a_large_window_takes_what_ranks_best(search, monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = search.best_bank()
+    reached = {
+        memory: search.out_of_fold([FilterBank(bank.filters[:1], memory), *search.others], FIRST_L2).mean()
+        for memory in MEMORIES
+    }
+    assert reached[bank.half_lives] == max(reached.values())
