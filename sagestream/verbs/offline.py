@@ -193,7 +193,7 @@ def _divided(
         _tell(stages, rejected, "rows of items")
     found = Interactions.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
-    _tell_unknown(stages, items, found)
+    _tell_featureless(stages, items, found)
     divide = splits.temporal if split == "temporal" else splits.leave_last_out
     return divide(found.log, repeats=repeats), found
 
@@ -211,7 +211,7 @@ def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tupl
         _tell(stages, rejected, "rows of items")
         catalogue = catalogue_of(logs.item_ids, known)
     found = Interactions(logs.train, logs.user_ids, logs.item_ids, catalogue)
-    _tell_unknown(stages, items, found)
+    _tell_featureless(stages, items, found)
     return splits.given(logs.train, logs.test, timed=False), found
 
 
@@ -221,8 +221,12 @@ def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:
             stages.say(f"left out: {count:,} {what}, {reason}")
 
 
-def _tell_unknown(stages: Stages, items: Path | None, found: "Interactions") -> None:
-    if items is not None and found.catalogue is None:
+def _tell_featureless(stages: Stages, items: Path | None, found: "Interactions") -> None:
+    if found.catalogue is not None:
+        return
+    if items is None:  # a table of events may hold titles as well, but only --items has them read
+        stages.say("no features of items: --items names a file of titles, categories, brands or prices")
+    else:
         said = f"{escape(str(items))} holds none of the items that shoppers touched: there are no features"
         stages.say(f"[yellow]{said}[/yellow]")
 

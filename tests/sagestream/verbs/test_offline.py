@@ -59,6 +59,14 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     assert told["ratio"]["ndcg@20"] > 1
     assert "| **sagestream**" in done.out
     assert "left out: 1 rows, no user" in done.err
+    assert "no features of items" not in done.err
+
+
+def test_a_table_without_a_file_of_items_is_told_of_it(shop: Path) -> None:
+    words = ["--interactions", str(shop), "--split", "leave-last-out", "--seeds", "1", "--baselines", "popular"]
+    done = benchmark(*words)
+    assert (done.code, done.error) == (0, None)
+    assert "no features of items: --items names a file" in done.err
 
 
 def test_two_given_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
