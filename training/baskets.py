@@ -72,6 +72,12 @@ class Baskets:
     def targets_per_basket(self) -> float:
         return len(self.targets) / max(len(self), 1)
 
+    def recency(self, half_life_spans: float) -> npt.NDArray[np.float64]:
+        """2^(-age / half-life) of each basket [M], ages being shares of the time from the first basket to the last."""
+        age = self.times.max() - self.times
+        result: npt.NDArray[np.float64] = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
+        return result
+
     def holding(self, events: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Whether each basket [M] has a target among the marked `events` [num_events] of the log."""
         marked = np.concatenate([[0], np.cumsum(events[self.order[self.targets]])])

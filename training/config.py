@@ -41,6 +41,11 @@ class SageConfig(BaseModel):
         default="basket",
         description="events of one instant: bought together, or single choices in an order drawn at random",
     )
+    target_half_life_spans: float | None = Field(
+        default=None,
+        gt=0,
+        description="age at which a basket is half as likely to be drawn, in time spans of the log; none: all alike",
+    )
     loss: Literal["softmax", "bce", "bpr"] = Field(default="softmax", description="sampled softmax or an alternative")
     negatives: int = Field(default=1024, ge=1, le=65_536, description="negatives a step, shared by its positives")
     negative_power: float = Field(default=0.75, ge=0, le=1, description="negatives are drawn by count to this power")

@@ -64,6 +64,8 @@ class Descent:
         self.steps = 0
         self.waiting: IntArray = np.empty(0, dtype=np.int64)
         """Baskets that the present pass of `next_batch` has not come to."""
+        self.cumulated: npt.NDArray[np.float64] | None = None
+        """Sums of the weights of the first, the first two, ... baskets, where `next_batch` draws by age."""
         self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
@@ -79,10 +81,20 @@ class Descent:
             yield shuffled[start : start + size]
 
     def next_batch(self, baskets: Baskets) -> IntArray:
-        """Baskets [B] of the present pass over all of them, or of a new one in another order."""
+        """Baskets [B] of the present pass over all of them, or of a new one in another order.
+
+        With `target_half_life_spans` there is no pass: they are drawn with replacement, recent ones more often. A shop
+        whose assortment changes then learns today's in a third of the steps. `baskets` are the same in every call.
+        """
+        size = self._size(baskets)
+        if self.config.target_half_life_spans is not None:
+            if self.cumulated is None:
+                self.cumulated = np.cumsum(baskets.recency(self.config.target_half_life_spans))
+            drawn = np.searchsorted(self.cumulated, self.rng.random(size) * self.cumulated[-1], side="right")
+            batch: IntArray = np.minimum(drawn, len(baskets) - 1)  # the product may round up to the whole sum
+            return batch
         if not len(self.waiting):
             self.waiting = self.rng.permutation(np.arange(len(baskets)))
-        size = self._size(baskets)
         batch, self.waiting = self.waiting[:size], self.waiting[size:]
         return batch
 

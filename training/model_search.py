@@ -43,9 +43,11 @@ CHOICES = {
 """One item after the other; events of one instant are choices whose order the clock was too coarse for."""
 BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 3e-3}
 """Many items at once, in long histories."""
+RECENT = BASKETS | {"target_half_life_spans": 0.1, "batch_size": 8_192}
+"""The same where the assortment changes; a step of 2,048 targets would be of a hundred baskets only."""
 WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
 """What data without an order have: the whole history, all of it alike."""
-SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS)
+SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS, RECENT)
 PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
 """The NDCG of a small window goes up and down on its way up."""
 
@@ -127,7 +129,7 @@ def fit_best(
         seed=seed,
         progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
     )
-    shape = {"last_items", "half_lives_ranks", "learning_rate", "ties", "max_steps"}
+    shape = {*CHOICES, *RECENT, "max_steps"}
     settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
     return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
 

@@ -21,6 +21,9 @@ from optuna.distributions import (
 
 from training.config import SageConfig, TrainingConfig
 
+TARGET_HALF_LIVES = (None, 0.3, 0.1)
+"""Spans. None for what shops sell all year, a tenth for an assortment that is another one next season."""
+
 HALF_LIVES = ((20.0, 100.0, inf), (1.0, 6.0, 30.0, inf), (5.0, inf), (inf,))
 """Ranks. From long histories to the last click, and none."""
 
@@ -42,6 +45,9 @@ class SearchSpace:
             "last_items": _whole(20, 1_000, sage.last_items, log=True),
             "half_lives_ranks": CategoricalDistribution(list(self._lives)),
             "ties": CategoricalDistribution(["basket", "random"]),
+            "target_half_life_spans": CategoricalDistribution(
+                list(dict.fromkeys((*TARGET_HALF_LIVES, sage.target_half_life_spans)))
+            ),
             "loss": CategoricalDistribution(["softmax", "bce", "bpr"]),
             "negatives": _whole(128, 4_096, sage.negatives, log=True),
             "negative_power": FloatDistribution(0.0, 1.0),

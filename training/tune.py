@@ -36,13 +36,13 @@ from training.config import TrainingConfig
 from training.descent import Look
 from training.evaluate import METRIC, Evaluation
 from training.leader import FileLock
-from training.model_search import BASKETS, CHOICES
+from training.model_search import BASKETS, CHOICES, RECENT
 from training.objective import Objective
 from training.train import Progress
 from training.trial import full_trial
 
-FIRST: dict[str, dict[str, Any]] = {"default": {}, "choices": CHOICES, "baskets": BASKETS}
-"""Trials before anything is drawn: where we stand, and the two shapes that the benchmark's search tries."""
+FIRST: dict[str, dict[str, Any]] = {"default": {}, "choices": CHOICES, "baskets": BASKETS, "recent": RECENT}
+"""Trials before anything is drawn: where we stand, and the shapes that the benchmark's search tries."""
 
 STARTUP_TRIALS = 6
 """Finished trials from which the draws follow what was found."""

@@ -1,6 +1,7 @@
 """Baskets: targets of one moment, and a past that is strictly earlier."""
 
 import numpy as np
+import pytest
 
 from tests.training.checkerboard import make_log
 from training.baskets import Baskets
@@ -38,6 +39,13 @@ def test_rows_are_places_among_the_chosen():
     assert rows.tolist() == [0, 1, 1]
     assert items[0] == 2
     assert sorted(items[1:].tolist()) == [1, 3]
+
+
+def test_recency_halves_with_every_half_life():
+    baskets = Baskets.from_log(LOG, repeats=True)  # at 20, 30 and 40
+    assert baskets.recency(0.5).tolist() == pytest.approx([0.25, 0.5, 1.0])
+    assert baskets.recency(1.0).tolist() == pytest.approx([0.5, 2**-0.5, 1.0])
+    assert Baskets.from_log(LOG, repeats=False).recency(0.1).tolist() == [1.0]  # one basket, no span
 
 
 def test_baskets_that_hold_marked_events():

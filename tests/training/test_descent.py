@@ -106,6 +106,24 @@ def test_passes_hold_every_basket_once_and_differ():
     assert first.tolist() != second.tolist()
 
 
+def test_with_a_half_life_baskets_are_drawn_by_their_age():
+    descent, baskets = make_descent(target_half_life_spans=0.2)
+    drawn = np.concatenate([descent.next_batch(baskets) for _ in range(1_000)])
+    assert drawn.dtype == np.int64
+    shares = np.bincount(drawn, minlength=len(baskets)) / len(drawn)
+    expected = baskets.recency(0.2) / baskets.recency(0.2).sum()
+    assert expected.max() > 5 * expected.min() > 0
+    assert np.abs(shares - expected).max() < 5 * np.sqrt(expected.max() / len(drawn))
+
+
+def test_a_descent_by_age_goes_on_from_its_state():
+    descent, baskets = make_descent(target_half_life_spans=0.2)
+    descent.step(baskets, descent.next_batch(baskets))
+    again, _ = make_descent(target_half_life_spans=0.2)
+    again.restore(descent.state())
+    assert all(np.array_equal(descent.next_batch(baskets), again.next_batch(baskets)) for _ in range(3))
+
+
 def test_the_average_follows_the_weights():
     descent, baskets = make_descent(weight_average=0.9)
     for chosen in descent.batches(baskets, np.arange(len(baskets))):

@@ -11,14 +11,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from training.config import SageConfig, TrainingConfig
 from training.config_file import load_config
-from training.model_search import BASKETS, CHOICES
+from training.model_search import BASKETS, CHOICES, RECENT
 from training.search_space import BLEND_L2, SearchSpace
 
 L2 = 0.02
 BASES = (
     TrainingConfig(),
     TrainingConfig(sage=SageConfig(dim=300, layers=0, half_lives_ranks=(7.0,), batch_size=1), blend_l2=5.0),
-    TrainingConfig(sage=SageConfig(layers=1, neighbours=(3, 3), last_items=1)),
+    TrainingConfig(sage=SageConfig(layers=1, neighbours=(3, 3), last_items=1, target_half_life_spans=0.7)),
 )
 
 
@@ -64,7 +64,7 @@ def test_the_base_lies_in_its_own_space_and_changes_nothing(base):
     assert space.config(point) == base
 
 
-@pytest.mark.parametrize("shape", [CHOICES, BASKETS])
+@pytest.mark.parametrize("shape", [CHOICES, BASKETS, RECENT])
 def test_known_shapes_lie_in_the_space(shape):
     space = SearchSpace(TrainingConfig(), default_l2=L2)
     sage = space.config(space.params(**shape)).sage

@@ -63,11 +63,11 @@ def run(path: Path, objective: Objective, trials: int, **settings) -> list[tuple
 
 
 def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, snapshot, tmp_path):
-    rows = run(tmp_path / "study.db", objective, 4)
-    assert [shape for shape, *_ in rows] == ["default", "choices", "baskets", None]
+    rows = run(tmp_path / "study.db", objective, 5)
+    assert [shape for shape, *_ in rows] == ["default", "choices", "baskets", "recent", None]
     with open_study(tmp_path / "study.db", objective) as study:
         tuned = outcome(study, objective)
-        assert (tuned.finished, tuned.pruned) == (4, 0)
+        assert (tuned.finished, tuned.pruned) == (5, 0)
         values = [value for _, _, value, _ in rows]
         assert tuned.validation == {"default": values[0], "best": max(values)}
         assert values[0] == objective.ndcg(objective.config, on_look=lambda _: None)
@@ -136,7 +136,7 @@ def test_what_mattered_comes_first(objective, tmp_path):
     run(tmp_path / "study.db", objective, 3)
     with open_study(tmp_path / "study.db", objective) as study:
         assert outcome(study, objective).importances == {}  # too few to say
-    run(tmp_path / "study.db", objective, 12)
+    run(tmp_path / "study.db", objective, 24)
     with open_study(tmp_path / "study.db", objective) as study:
         assert next(iter(outcome(study, objective).importances)) == "learning_rate"
 
