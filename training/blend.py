@@ -4,11 +4,12 @@ Arrives: fitted terms and a validation window that they were not fitted on. Leav
 features into one score. Next: `training.bundle` keeps it, `training.evaluate` measures it.
 
 A conditional logit (McFadden, 1974): a shopper's choices are draws from a softmax, over every candidate item, of a
-weighted sum of features. The likelihood is convex, has no grid to overfit, and its weights follow the season because
-they are fitted anew with every model. They grow or shrink with how much is known of a shopper: w(u) = w₀ + w₁ · a(u),
-with a(u) the standardised log(1 + events). Shoppers with one or two events have weights of their own where the window
-holds enough of them, else they share w(u). A shopper without events is scored by the trend alone, with weights fitted
-on everybody and, where the window holds enough such strangers, moved to what they took.
+weighted sum of features. The likelihood has no grid to overfit, and its weights follow the season because they are
+fitted anew with every model. Of a shopper's many targets a short list shows those that were likely anyhow:
+`BlendSettings.focus` says how much more these count. The weights grow or shrink with how much is known of a shopper:
+w(u) = w₀ + w₁ · a(u), with a(u) the standardised log(1 + events). Shoppers with one or two events have weights of their
+own where the window holds enough of them, else they share w(u). A shopper without events is scored by the trend alone,
+with weights fitted on everybody and, where the window holds enough such strangers, moved to what they took.
 
 Where items are taken again, the trend weighs differently for what a shopper knows (their habits decide) than for what
 they do not (everybody's do): each feature of the trend then stands there twice, the second time for known items alone.
@@ -55,6 +56,14 @@ class BlendSettings:
     """A fit that starts from an older blend behaves as if so many more users had voted for the old weights."""
     min_cold_users: int = 50
     """Cold users of the window from which they get weights of their own; of users without events the same."""
+    focus: float = 0.5
+    """How much a user's targets that the model finds likely count before the others.
+
+    A user's log likelihood is (1/f) log mean p^f over their targets. At 0 it is the mean of log p: the conditional
+    logit, convex, in which a target far down the list weighs like one at its top. At 1 it is the log of the chance that
+    one draw of the model is any of the targets, as in neighbourhood components analysis (Goldberger et al., 2004). With
+    one target a user all are the same.
+    """
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,9 @@ def fit_blend(
         counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool, l2: float = settings.l2
     ) -> Tensor:
         hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
-        return _maximise(blocks, counted, design, old, scale=scale, allowed=allowed, l2=l2, hold=hold)
+        return _maximise(
+            blocks, counted, design, old, scale=scale, allowed=allowed, l2=l2, hold=hold, focus=settings.focus
+        )
 
     everything = torch.ones(len(names))
     trends = {name for term in terms if isinstance(term, Trend) for name in term.feature_names}
@@ -236,7 +247,9 @@ class _Block:
     """Some users of the window with all that a step of the fit reads."""
 
     features: Tensor  # [B, num_features, num_items]: features first, so that a weighted sum runs along memory
-    choices: Tensor  # [B, num_items]: 1 / targets at each target, so that a user counts once
+    rows: Tensor  # [n] user of each target
+    targets: Tensor  # [n] its item
+    counts: Tensor  # [B] targets of each user
     barred: Tensor | None  # [B, num_items] bool, seen items where there are no repeats
 
     @classmethod
@@ -246,12 +259,26 @@ class _Block:
             known = known_items(window.histories, window.num_items)[:, :, None]
             parts += [part * known for term, part in zip(terms, parts, strict=True) if isinstance(term, Trend)]
         features = torch.cat(parts, dim=2)
-        hits = torch.from_numpy(window.hits()).float()
+        counts = np.diff(window.offsets)
         return cls(
             features=features.transpose(1, 2).contiguous(),
-            choices=hits / hits.sum(dim=1, keepdim=True),
+            rows=torch.from_numpy(np.repeat(np.arange(len(window)), counts)),
+            targets=torch.from_numpy(window.targets),
+            counts=torch.from_numpy(counts),
             barred=None if window.repeats else torch.from_numpy(window.seen()),
         )
+
+    def chosen(self, scores: Tensor, *, focus: float) -> tuple[Tensor, Tensor]:
+        """(1/f) log mean exp(f · score) over each user's targets [B], of `scores` [B, num_items]; its gradient [n]."""
+        hits = scores[self.rows, self.targets]  # [n]
+        nothing = torch.zeros(len(self.counts))
+        if not focus:
+            shares = 1.0 / self.counts[self.rows]
+            return nothing.index_add(0, self.rows, hits * shares), shares
+        top = nothing.scatter_reduce(0, self.rows, hits, "amax", include_self=False)
+        lifted = torch.exp(focus * (hits - top[self.rows]))
+        total = nothing.index_add(0, self.rows, lifted)
+        return top + torch.log(total / self.counts) / focus, lifted / total[self.rows]
 
 
 def _scale(blocks: Sequence[_Block]) -> Tensor:
@@ -275,11 +302,13 @@ def _maximise(
     allowed: Tensor,
     l2: float,
     hold: float,
+    focus: float,
 ) -> Tensor:
     """Weights [D, num_features] with a user's weights design[u] @ weights, over the users `counted`.
 
     Minimises the mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|². The gradient is written
-    out: the features times what was expected less what was chosen.
+    out: the features times what was expected less what was chosen. With a focus the maximum need not be the only one:
+    the search starts at the anchor, from zero at first, where all targets of a user count alike.
     """
     plan = torch.from_numpy(design.astype(np.float32))
     importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)
@@ -298,9 +327,11 @@ def _maximise(
             if block.barred is not None:
                 scores = scores.masked_fill(block.barred, -torch.inf)
             norm = scores.logsumexp(dim=1)
-            chosen = torch.where(block.choices > 0, scores * block.choices, 0.0).sum(dim=1)
+            chosen, shares = block.chosen(scores, focus=focus)
             total += float(((norm - chosen) * importance[users]).sum())
-            surprise = (torch.exp(scores - norm[:, None]) - block.choices) * importance[users][:, None]
+            surprise = torch.exp(scores - norm[:, None])
+            surprise[block.rows, block.targets] -= shares
+            surprise *= importance[users][:, None]
             slope = torch.bmm(block.features, surprise[:, :, None])[:, :, 0]  # [B, F]
             gradient += plan[users].T @ (slope * allowed / scale)
         weights.grad = gradient

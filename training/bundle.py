@@ -19,6 +19,7 @@ import torch
 
 from training.blend import Blend
 from training.content import Content
+from training.factorisation import Factorisation
 from training.features import ItemEncoder
 from training.filter_bank import FilterBank
 from training.recommender import Recommender
@@ -27,7 +28,9 @@ from training.sage import SageTerm
 from training.terms import Term
 from training.trend import Trend
 
-TERMS: dict[str, type[Term]] = {term.name: term for term in (FilterBank, Trend, PersonalRepeat, Content, SageTerm)}
+TERMS: dict[str, type[Term]] = {
+    term.name: term for term in (FilterBank, Trend, PersonalRepeat, Factorisation, Content, SageTerm)
+}
 """Every term that a bundle may hold, by the name of its file."""
 
 CHECKSUMS = "checksums.json"

@@ -16,6 +16,7 @@ from training.config import TrainingConfig
 from training.content import Content
 from training.dataset import Dataset, Split
 from training.evaluate import Window
+from training.factorisation import Factorisation
 from training.filter_bank import FilterBank
 from training.histories import EventLog, Histories, Moment
 from training.recommender import Recommender
@@ -55,7 +56,7 @@ class Candidate:
         With `features` content and GraphSAGE are among them. `filters` were fitted on the same past while the
         baselines were tuned.
         """
-        terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats)
+        terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)
         if features is not None:
             sage = fit_sage(
                 past,
@@ -105,18 +106,22 @@ class Candidate:
                     raise ValueError("GraphSAGE needs item features for an update")
                 term.update_with(past, events, features)
                 continue
-            if isinstance(term, FilterBank) and not term.remembers:
+            if isinstance(term, FilterBank | Factorisation) and not term.remembers:
                 term.remember(past)
             term.update(events)
             if isinstance(term, Content) and features is not None:
                 term.describe(features)
 
 
-def closed_form_terms(past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool) -> list[Term]:
-    """Every term but GraphSAGE, fitted on `past`: the `filters` that were, trend, repeats, content of `features`."""
+def closed_form_terms(
+    past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool, seed: int
+) -> list[Term]:
+    """Every term but GraphSAGE, fitted on `past`: the `filters` that were, trend, content of `features`.
+
+    And own repeats, or a factorisation where there are none (`BlendSearch.with_best_factorisation` says why).
+    """
     terms: list[Term] = [filters, Trend.fit(past)]
-    if repeats:
-        terms.append(PersonalRepeat.fit(past))
+    terms.append(PersonalRepeat.fit(past) if repeats else Factorisation.fit(past, seed=seed))
     if features is not None and not (content := Content.of(features)).is_silent:
         terms.append(content)
     return terms

@@ -139,12 +139,6 @@ class Window:
                 repeats=self.repeats,
             )
 
-    def hits(self) -> npt.NDArray[np.bool_]:
-        """Which items are targets [U, num_items]; for one block."""
-        matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
-        matrix[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self.targets] = True
-        return matrix
-
     def seen(self) -> npt.NDArray[np.bool_]:
         """Which items were touched before the window [U, num_items]; for one block."""
         matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)

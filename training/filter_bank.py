@@ -65,16 +65,13 @@ class FilterBank:
             one.update(events)
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, 2 · num_filters · num_half_lives]: for each, z over the items and log(.1 + z − min z).
-
-        The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.
-        """
-        parts = []
-        for one in self.filters:
-            for half_life in self.half_lives:
-                z = one.response(histories, half_life=half_life)
-                z = (z - z.mean(dim=1, keepdim=True)) / z.std(dim=1, keepdim=True, correction=0).clamp_min(1e-9)
-                parts += [z, torch.log(0.1 + z - z.amin(dim=1, keepdim=True))]
+        """[B, num_items, 2 · num_filters · num_half_lives]: the `two_forms` of each response."""
+        parts = [
+            form
+            for one in self.filters
+            for half_life in self.half_lives
+            for form in two_forms(one.response(histories, half_life=half_life))
+        ]
         return torch.stack(parts, dim=2)
 
     def relations(self, start: int, end: int) -> Tensor:
@@ -99,3 +96,14 @@ class FilterBank:
             for place in places
         ]
         return cls(filters, tuple(state["half_lives"].tolist()))
+
+
+def two_forms(response: Tensor) -> tuple[Tensor, Tensor]:
+    """z over the items and log(.1 + z − min z) of a `response` [B, num_items].
+
+    The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.
+    """
+    z = (response - response.mean(dim=1, keepdim=True)) / response.std(dim=1, keepdim=True, correction=0).clamp_min(
+        1e-9
+    )
+    return z, torch.log(0.1 + z - z.amin(dim=1, keepdim=True))

@@ -147,3 +147,19 @@ class Histories:
             times=self.times[first:last],
             types=self.types[first:last],
         )
+
+
+def joined(before: EventLog, events: EventLog) -> tuple[EventLog, npt.NDArray[np.bool_]]:
+    """Both logs as one in time order, and which of its events are of the second."""
+    times = np.concatenate([before.times, events.times])
+    order = np.argsort(times, kind="stable")
+    log = EventLog(
+        users=np.concatenate([before.users, events.users])[order],
+        items=np.concatenate([before.items, events.items])[order],
+        times=times[order],
+        types=np.concatenate([before.types, events.types])[order],
+        weights=np.concatenate([before.weights, events.weights])[order],
+        num_users=max(before.num_users, events.num_users),
+        num_items=max(before.num_items, events.num_items),
+    )
+    return log, order >= len(before)

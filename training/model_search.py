@@ -12,7 +12,7 @@ test nor on that of ML-100K.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
@@ -26,12 +26,15 @@ from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.content import Content
 from training.evaluate import METRIC, Scorer, evaluate
+from training.factorisation import Factorisation
 from training.filter_bank import FilterBank
 from training.histories import Histories, Moment
+from training.repeat import PersonalRepeat
 from training.sage import SageTerm
 from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
 from training.train import Progress, fit_sage
+from training.trend import Trend
 
 CHOICES = {
     "last_items": 100,
@@ -71,11 +74,13 @@ class FittedModel:
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that were learned: weights of the blend, of GraphSAGE, kept weights of the filters."""
+        """Numbers that were learned: weights of the blend, of GraphSAGE, factors, kept weights of the filters."""
         count = 2 * len(self.candidate.blend.feature_names)
         for term in self.candidate.terms:
             if isinstance(term, SageTerm):
                 count += sum(weights.numel() for weights in term.model.parameters())
+            elif isinstance(term, Factorisation):
+                count += term.num_items * term.settings.factors
             elif isinstance(term, FilterBank):
                 count += sum(one.num_weights for one in term.filters)
         return count
@@ -99,11 +104,11 @@ def fit_best(
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
-    search = search.with_best_trend(bank).with_best_content(bank, width)
+    search = search.with_best_trend(bank).with_best_content(bank, width).with_best_factorisation(bank)
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
-    (held, reached), (held_plain, reached_plain) = search.best_l2([*plain, sage]), search.best_l2(plain)
+    (held, reached), (held_plain, reached_plain) = search.best_settings([*plain, sage]), search.best_settings(plain)
     blend_plain = search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
@@ -112,9 +117,7 @@ def fit_best(
         "regularisation": bank.filters[0].settings.regularisation,
         "drifting_filter": len(bank.filters) > 1,
         "profile_half_lives": bank.half_lives,
-        "terms": {
-            term.name: term.half_lives if isinstance(term, Content) else term.half_lives_hours for term in search.others
-        },
+        "terms": {term.name: _told(term) for term in search.others},
     }
     if best([reached, reached_plain]):
         return FittedModel(
@@ -134,9 +137,20 @@ def fit_best(
     return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
 
 
+def _told(term: Trend | PersonalRepeat | Content | Factorisation) -> Any:
+    """What was chosen of a term."""
+    match term:
+        case Factorisation():
+            return asdict(term.settings)
+        case Content():
+            return term.half_lives
+        case _:
+            return term.half_lives_hours
+
+
 def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
     weights = dict(zip(blend.feature_names, blend.warm, strict=True))
-    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "weights": weights}
+    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "focus": held.focus, "weights": weights}
 
 
 def _best_sage(

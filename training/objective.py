@@ -73,7 +73,7 @@ class Objective:
         return cls(
             split=split,
             terms=closed_form_terms(
-                split.past, filters=FilterBank([linear_filter]), features=features, repeats=repeats
+                split.past, filters=FilterBank([linear_filter]), features=features, repeats=repeats, seed=seed
             ),
             features=features,
             config=config,
@@ -91,4 +91,4 @@ class Objective:
         search = BlendSearch(
             self.split, window.sample(SEARCH_USERS, seed=self.seed), [], config.blend_memory_mb, self.seed
         )
-        return float(search.out_of_fold([*self.terms, sage], blend_settings(config).l2).mean())
+        return float(search.out_of_fold([*self.terms, sage], blend_settings(config)).mean())

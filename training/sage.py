@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +22,7 @@ from torch import Tensor
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.descent import Descent, Look
-from training.histories import EventLog, Histories, Moment
+from training.histories import EventLog, Histories, Moment, joined
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
@@ -200,22 +199,6 @@ class SageTerm:
             updates=settings["updates"],
             looks=[Look(*look) for look in settings.get("looks", [])],  # older bundles kept none
         )
-
-
-def joined(before: EventLog, events: EventLog) -> tuple[EventLog, npt.NDArray[np.bool_]]:
-    """Both logs as one in time order, and which of its events are of the second."""
-    times = np.concatenate([before.times, events.times])
-    order = np.argsort(times, kind="stable")
-    log = EventLog(
-        users=np.concatenate([before.users, events.users])[order],
-        items=np.concatenate([before.items, events.items])[order],
-        times=times[order],
-        types=np.concatenate([before.types, events.types])[order],
-        weights=np.concatenate([before.weights, events.weights])[order],
-        num_users=max(before.num_users, events.num_users),
-        num_items=max(before.num_items, events.num_items),
-    )
-    return log, order >= len(before)
 
 
 def _padded(features: Tensor, num_items: int) -> Tensor:

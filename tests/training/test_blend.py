@@ -69,21 +69,48 @@ def test_it_recovers_the_weights(world):
     assert few.cold is None
 
 
-def test_it_is_the_maximum_of_the_likelihood(world):
-    """The written-out gradient against autograd, seen items barred."""
+@pytest.mark.parametrize("focus", [0.0, 0.5, 1.0])
+def test_it_is_the_maximum_of_the_likelihood(world, focus):
+    """The written-out gradient against autograd, seen items barred; three users make one of three targets."""
     log, oracle, trend = world
+    merged = np.where(log.times < 100 * HOUR_MS, log.users, log.users % 200)  # users 0 to 199 take three times
+    log = replace(log, users=merged)
     window = Window.cut(log, start=100 * HOUR_MS, repeats=False)
-    blend = fit_blend([oracle, trend], window, settings=BlendSettings(l2=1e-3, min_cold_users=10**6))
+    assert len(window.targets) > 2 * len(window)
+    settings = BlendSettings(l2=1e-3, min_cold_users=10**6, focus=focus)
+    blend = fit_blend([oracle, trend], window, settings=settings)
     design = torch.tensor([blend.warm, blend.activity], dtype=torch.float64, requires_grad=True)
     features = torch.cat([term.score(window.histories, as_of=window.moment) for term in (oracle, trend)], dim=2)
     level = (torch.from_numpy(np.log1p(window.lengths())) - blend.activity_mean) / blend.activity_sd
     weights = (design[0] + level[:, None] * design[1]) / torch.tensor(blend.scale)
     scores = torch.einsum("unf,uf->un", features.double(), weights)
     scores = scores.masked_fill(torch.from_numpy(window.seen()), -torch.inf).log_softmax(dim=1)
-    chosen = scores[torch.arange(len(window)), torch.from_numpy(window.targets)]
-    loss = -chosen.mean() + 1e-3 * design.square().sum()
+    parts = [
+        scores[user, window.targets[start:end]]
+        for user, (start, end) in enumerate(zip(window.offsets[:-1], window.offsets[1:], strict=True))
+    ]
+    chosen = [part.exp().pow(focus).mean().log() / focus if focus else part.mean() for part in parts]
+    loss = -torch.stack(chosen).mean() + 1e-3 * design.square().sum()
     (gradient,) = torch.autograd.grad(loss, design)
     assert gradient.abs().max() < 1e-3
+
+
+def test_focus_is_on_the_targets_that_were_likely_anyhow():
+    """Everybody takes item 0 and one of twenty that sell alike: the list is led by what is sure."""
+    rng = np.random.default_rng(0)
+    rows = [(user, int(item), user) for user in range(400) for item in rng.integers(1, 21, size=3)]
+    rows += [(user, item, 10_000) for user in range(400) for item in (0, int(rng.integers(1, 21)))]
+    log = make_log(rows, num_users=400, num_items=21)
+    sure = Oracle(torch.eye(21)[0], torch.from_numpy(rng.normal(size=21)).float())
+    window = Window.cut(log, start=10_000, repeats=True)
+
+    def weight(focus: float) -> float:
+        settings = BlendSettings(l2=1e-4, min_cold_users=10**6, focus=focus)
+        return float(
+            fit_blend([sure, Trend.fit(log, (1000.0,))], window, settings=settings).weights(np.array([3]))[0, 0]
+        )
+
+    assert weight(1.0) > weight(0.5) > weight(0.0) + 0.5
 
 
 def test_strangers_are_scored_by_the_trend_alone(world):
@@ -173,6 +200,8 @@ def test_what_is_known_has_a_trend_of_its_own():
     assert blend.feature_names == ("trend_0", "trend_0" + KNOWN) == feature_names([trend], known_apart=True)
     own, known = blend.weights(np.array([6]))[0].tolist()
     assert own + known < 0
-    without = fit_blend([trend], replace(window, repeats=False), anchor=None)
+    fresh = [(user, (item + 1) % NUM_ITEMS, time) for user, item, time in taken]
+    log = make_log([*rows, *fresh], num_users=500, num_items=NUM_ITEMS)
+    without = fit_blend([trend], Window.cut(log, start=9 * HOUR_MS, repeats=False))
     assert without.feature_names == ("trend_0",)
     assert fit_blend([trend], window, anchor=without).feature_names == ("trend_0",)  # an older model stays as it is

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.checkerboard import checkerboard
-from training.histories import gathered
+from tests.training.checkerboard import DAY_MS, checkerboard
+from training.histories import gathered, joined
 
 
 def test_span_of_a_log():
@@ -31,3 +31,10 @@ def test_picked_events_keep_all_their_columns():
     assert part.cells.tolist() == [log.users[row] * log.num_items + log.items[row] for row in rows]
     assert part.times.tolist() == log.times[rows].tolist()
     assert (part.num_users, part.num_items) == (log.num_users, log.num_items)
+
+
+def test_joined_logs_are_in_time_order():
+    log = checkerboard()
+    both, is_new = joined(log.between(start=2 * DAY_MS), log.between(end=2 * DAY_MS))
+    assert np.array_equal(both.times, log.times)
+    assert np.array_equal(is_new, log.times < 2 * DAY_MS)

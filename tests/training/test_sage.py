@@ -12,10 +12,10 @@ from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.descent import Descent
-from training.histories import EventLog, Histories, IntArray
+from training.histories import EventLog, Histories, IntArray, joined
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
-from training.sage import SageTerm, joined
+from training.sage import SageTerm
 from training.terms import Term
 from training.train import fit_sage
 
@@ -206,9 +206,3 @@ def test_an_update_without_events_changes_nothing_but_the_count(term):
     term.update_with(LOG, LOG.between(end=0), FEATURES)
     assert torch.allclose(term.score(histories, as_of=NOW), before, atol=1e-5)
     assert term.updates == 1
-
-
-def test_joined_logs_are_in_time_order():
-    log, is_new = joined(LOG.between(start=2 * DAY_MS), LOG.between(end=2 * DAY_MS))
-    assert np.array_equal(log.times, LOG.times)
-    assert np.array_equal(is_new, LOG.times < 2 * DAY_MS)
