@@ -56,7 +56,7 @@ L2 = (0.02, 0.1, 0.005, 0.001)
 FOCUSES = (BlendSettings().focus, 1.0, 0.0)
 """In a gift shop's discovery 1 ranks 6 % better than 0, in a grocer's next basket 0 ranks 1 % better than 1."""
 
-LOOSE = BlendSettings(l2=0.005, unknown_l2=0.005)
+FIRST_L2 = 0.005
 """While terms are chosen: what more of them can say shows in a loose blend."""
 
 FEWEST_USERS = 200
@@ -73,6 +73,7 @@ class BlendSearch:
     """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
+    focus: float = FOCUSES[0]
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
@@ -103,6 +104,12 @@ class BlendSearch:
             if best([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
                 filters.append(drifting)
         return FilterBank(filters, memories[memory])
+
+    def with_best_focus(self, bank: FilterBank) -> Self:
+        """The same search with the focus that ranks better, for all that follows."""
+        if len(self.window.targets) == len(self.window):  # one target a user: all are the same
+            return self
+        return self._best_of([replace(self, focus=focus) for focus in FOCUSES], bank)
 
     def with_best_trend(self, bank: FilterBank) -> Self:
         """The same search with as many half-lives of the trend as the window can weigh."""
@@ -140,38 +147,32 @@ class BlendSearch:
     def _best_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
         if not self.chooses:
             return variants[0]
-        return variants[best([one.out_of_fold([bank, *one.others], LOOSE) for one in variants])]
+        return variants[best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> FloatArray:
-        return self.out_of_fold([FilterBank(filters, half_lives), *self.others], LOOSE)
+        return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
 
-    def out_of_fold(self, terms: Sequence[Term], settings: BlendSettings) -> FloatArray:
+    def out_of_fold(self, terms: Sequence[Term], l2: float) -> FloatArray:
         """NDCG@20 [U] of each user of the window under a blend that was fitted on the other half of the users."""
         halves = np.random.default_rng(self.seed).permutation(len(self.window)) % 2
         ndcg = np.zeros(len(self.window))
         for half in (0, 1):
             learnt, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
             if len(learnt) and len(judged):
-                blend = self._fitted(terms, self.window.picked(learnt), settings)
+                blend = self._fitted(terms, self.window.picked(learnt), self._settings(l2, l2))
                 ndcg[judged] = evaluate(Candidate(list(terms), blend), self.window.picked(judged)).per_user[METRIC]
         return ndcg
 
-    def best_settings(self, terms: Sequence[Term]) -> tuple[BlendSettings, FloatArray]:
-        """A focus, then a penalty, and the NDCG@20 [U] reached.
-
-        The penalty for shoppers with a past and that for those without are each chosen by their own users.
-        """
-        focus = self._best_focus(terms)
+    def best_l2(self, terms: Sequence[Term]) -> tuple[BlendSettings, FloatArray]:
+        """For shoppers with a past and for those without, each by its own users; and the NDCG@20 [U] reached."""
         stranger = self.window.lengths() == 0
-        found = [self.out_of_fold(terms, replace(LOOSE, l2=l2, unknown_l2=l2, focus=focus)) for l2 in L2]
+        found = [self.out_of_fold(terms, l2) for l2 in L2]
         known, unknown = (best([ndcg[users] for ndcg in found]) for users in (~stranger, stranger))
         reached = np.where(stranger, found[unknown], found[known])
-        return BlendSettings(l2=L2[known], unknown_l2=L2[unknown], focus=focus), reached
+        return self._settings(L2[known], L2[unknown]), reached
 
-    def _best_focus(self, terms: Sequence[Term]) -> float:
-        if not self.chooses or len(self.window.targets) == len(self.window):  # one target a user: all are the same
-            return FOCUSES[0]
-        return FOCUSES[best([self.out_of_fold(terms, replace(LOOSE, focus=focus)) for focus in FOCUSES])]
+    def _settings(self, l2: float, unknown_l2: float) -> BlendSettings:
+        return BlendSettings(l2=l2, unknown_l2=unknown_l2, focus=self.focus)
 
     def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
         """Fitted on as many users of the validation window as the memory holds."""

@@ -104,11 +104,12 @@ def fit_best(
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
-    search = search.with_best_trend(bank).with_best_content(bank, width).with_best_factorisation(bank)
+    search = search.with_best_focus(bank).with_best_trend(bank)
+    search = search.with_best_content(bank, width).with_best_factorisation(bank)
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
-    (held, reached), (held_plain, reached_plain) = search.best_settings([*plain, sage]), search.best_settings(plain)
+    (held, reached), (held_plain, reached_plain) = search.best_l2([*plain, sage]), search.best_l2(plain)
     blend_plain = search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]

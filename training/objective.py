@@ -91,4 +91,4 @@ class Objective:
         search = BlendSearch(
             self.split, window.sample(SEARCH_USERS, seed=self.seed), [], config.blend_memory_mb, self.seed
         )
-        return float(search.out_of_fold([*self.terms, sage], blend_settings(config)).mean())
+        return float(search.out_of_fold([*self.terms, sage], blend_settings(config).l2).mean())

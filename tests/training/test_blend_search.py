@@ -9,15 +9,17 @@ from tests.training.checkerboard import DAY_MS, checkerboard
 from training import blend_search
 from training.blend_search import (
     FEWEST_USERS,
+    FIRST_L2,
     FOCUSES,
-    LOOSE,
     MEMORIES,
     REGULARISATIONS,
     TREND_SPAN_SHARES,
     BlendSearch,
     best,
 )
+from training.factorisation import Factorisation
 from training.filter_bank import FilterBank
+from training.linear_filter import LinearFilter
 from training.splits import leave_last_out, temporal
 
 
@@ -38,7 +40,7 @@ def test_too_few_leave_the_default():
 
 
 def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch):
-    def ranked(self, terms, settings):
+    def ranked(self, terms, l2):
         raise AssertionError("no variant need be ranked")
 
     monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
@@ -54,16 +56,16 @@ def test_a_large_window_takes_what_ranks_best(search, monkeypatch):
     monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
     bank = search.best_bank()
     reached = {
-        memory: search.out_of_fold([FilterBank(bank.filters[:1], memory), *search.others], LOOSE).mean()
+        memory: search.out_of_fold([FilterBank(bank.filters[:1], memory), *search.others], FIRST_L2).mean()
         for memory in MEMORIES
     }
     assert reached[bank.half_lives] == max(reached.values())
 
 
 def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search, monkeypatch):
-    def ranked(self, terms, settings):
-        asked.append(settings.focus)
-        return np.full(len(self.window), 0.5 + 0.1 * settings.focus)
+    def ranked(self, terms, l2):
+        asked.append(self.focus)
+        return np.full(len(self.window), 0.5 + 0.1 * self.focus)
 
     asked: list[float] = []
     monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
@@ -71,10 +73,29 @@ def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search
     in_pairs = replace(log, times=log.times // (2 * DAY_MS))
     many = BlendSearch.of(temporal(in_pairs, repeats=False), memory_mb=64, seed=0)
     assert len(many.window.targets) > len(many.window)
-    assert many.best_settings(many.others)[0].focus == FOCUSES[0]  # too few users
+    bank = many.best_bank()
+    assert many.with_best_focus(bank).focus == FOCUSES[0]  # too few users
     monkeypatch.setattr(blend_search, "FEWEST_USERS", min(len(search.window), len(many.window)))
-    assert many.best_settings(many.others)[0].focus == 1.0
+    focused = many.with_best_focus(bank)
+    assert focused.focus == focused.best_l2(focused.others)[0].focus == 1.0
     assert set(FOCUSES) == set(asked)
-    asked.clear()
-    assert search.best_settings(search.others)[0].focus == FOCUSES[0]  # one target a user: all are the same
-    assert set(asked) == {FOCUSES[0]}
+    assert search.with_best_focus(bank).focus == FOCUSES[0]  # one target a user: all are the same
+
+
+def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(search, monkeypatch):
+    def ranked(self, terms, l2):
+        return np.full(len(self.window), 0.5 + gain * any(isinstance(term, Factorisation) for term in terms))
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    for gain in (0.1, -0.1):
+        chosen = search.with_best_factorisation(bank)
+        assert any(isinstance(term, Factorisation) for term in chosen.others) == (gain > 0)
+        if gain > 0:
+            again = chosen.others_again(search.split.known)[-1]
+            assert isinstance(again, Factorisation)
+            assert again.settings == chosen.others[-1].settings
+    gain = 0.1
+    repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
+    assert repeated.with_best_factorisation(bank) is repeated

@@ -65,7 +65,7 @@ def test_graphsage_must_earn_its_place(gain, monkeypatch):
         users = np.full(FEWEST_USERS, 0.5)
         return BlendSettings(), users + gain * any(isinstance(term, SageTerm) for term in terms)
 
-    monkeypatch.setattr(BlendSearch, "best_settings", judged)
+    monkeypatch.setattr(BlendSearch, "best_l2", judged)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
     assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)
