@@ -19,6 +19,7 @@ from benchmarks.meters import Mark, Span, own_mark
 from benchmarks.shop_log import Shop, synthetic_log
 from graphstore.tables import HOUR_MS
 from training.config import SageConfig
+from training.factorisation import Factorisation
 from training.filter_bank import FilterBank
 from training.isolation import peak_rss_mb
 from training.linear_filter import FilterSettings, LinearFilter
@@ -78,12 +79,13 @@ def sage_fit(
 
 
 def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
-    """The terms that need no descent: a bank of a filter and one that forgets, the trend, the personal repeat."""
+    """The terms but GraphSAGE: a bank of a filter and one that forgets, trend, personal repeat, factorisation."""
     log = synthetic_log(shop, seed=seed)
     forgets = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
     fits: dict[str, Callable[[], Any]] = {
         "filters": lambda: FilterBank([LinearFilter.fit(log), LinearFilter.fit(log, forgets)]),
         "trend": lambda: Trend.fit(log),
+        "factorisation": lambda: Factorisation.fit(log),
         "repeat": lambda: PersonalRepeat.fit(log),
     }
     found: dict[str, Any] = {}

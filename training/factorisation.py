@@ -4,8 +4,8 @@ Arrives: an event log. Leaves: two features a shopper and item. Next: `training.
 
 Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), by conjugate gradients
 (Takács, Pilászy & Tikk, RecSys 2011). A linear filter knows pairs of items, factors know what the pairs have in common:
-beside filters they are worth 5 % of NDCG@20 in a grocer's discovery and 2 % on films, beside GraphSAGE as well. The
-leading singular vectors of the same matrix, which need no iteration, gave a third of that.
+beside the filters they are worth 5 % of NDCG@20 in a grocer's discovery, beside GraphSAGE 3 % on films. The leading
+singular vectors of the same matrix, which need no iteration, gave a third of that.
 
 A shopper's vector is solved for whenever a list is made, so a new purchase shows at once. Factors of items move with an
 update, which goes on from where they stand over all pairs, old and new.
