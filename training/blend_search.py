@@ -63,13 +63,17 @@ FEWEST_USERS = 200
 """A window of fewer users does not tell the better of two variants: the defaults stand."""
 
 
+Other = Trend | PersonalRepeat | Content | Factorisation
+"""A term of the search beside the filters and GraphSAGE."""
+
+
 @dataclass(frozen=True)
 class BlendSearch:
     """What all comparisons share."""
 
     split: EvaluationSplit
     window: Window
-    others: list[Trend | PersonalRepeat | Content | Factorisation]
+    others: list[Other]
     """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
@@ -77,9 +81,7 @@ class BlendSearch:
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
-        others: list[Trend | PersonalRepeat | Content | Factorisation] = [
-            Trend.fit(split.past, None if split.timed else (inf,))
-        ]
+        others: list[Other] = [Trend.fit(split.past, None if split.timed else (inf,))]
         if split.test.repeats:
             others.append(PersonalRepeat.fit(split.past))
         return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
@@ -186,7 +188,7 @@ class BlendSearch:
         """The terms beside the filters and GraphSAGE, their settings kept, on more events."""
         return [self._again(term, log) for term in self.others]
 
-    def _again(self, term: Term, log: EventLog) -> Term:
+    def _again(self, term: Other, log: EventLog) -> Term:
         match term:
             case Trend() | PersonalRepeat():
                 return type(term).fit(log, term.half_lives_hours)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.histories import IntArray
-from training.losses import CORRECTED, LOSSES, NegativeSampler
+from training.losses import CORRECTED, LOSSES, NegativeSampler, drawn_by_weight
 from training.model import GraphSAGE
 from training.profiles import Profiles
 from training.propagation import BipartiteGraph
@@ -64,8 +64,8 @@ class Descent:
         self.steps = 0
         self.waiting: IntArray = np.empty(0, dtype=np.int64)
         """Baskets that the present pass of `next_batch` has not come to."""
-        self.cumulated: npt.NDArray[np.float64] | None = None
-        """Sums of the weights of the first, the first two, ... baskets, where `next_batch` draws by age."""
+        self.cumulative: npt.NDArray[np.float64] | None = None
+        """Sums of the first baskets' probabilities, where `next_batch` draws by age."""
         self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
@@ -88,11 +88,10 @@ class Descent:
         """
         size = self._size(baskets)
         if self.config.target_half_life_spans is not None:
-            if self.cumulated is None:
-                self.cumulated = np.cumsum(baskets.recency(self.config.target_half_life_spans))
-            drawn = np.searchsorted(self.cumulated, self.rng.random(size) * self.cumulated[-1], side="right")
-            batch: IntArray = np.minimum(drawn, len(baskets) - 1)  # the product may round up to the whole sum
-            return batch
+            if self.cumulative is None:
+                recency = baskets.recency(self.config.target_half_life_spans)
+                self.cumulative = np.cumsum(recency / recency.sum())
+            return drawn_by_weight(self.cumulative, size, self.rng)
         if not len(self.waiting):
             self.waiting = self.rng.permutation(np.arange(len(baskets)))
         batch, self.waiting = self.waiting[:size], self.waiting[size:]

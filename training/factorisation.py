@@ -22,6 +22,7 @@ from scipy import sparse
 from torch import Tensor
 
 from training.filter_bank import two_forms
+from training.gram import interactions
 from training.histories import EventLog, Histories, IntArray, Moment, joined
 
 FloatArray = npt.NDArray[np.float32]
@@ -94,16 +95,16 @@ class Factorisation:
     def _iterate(self, iterations: int) -> None:
         """So many times shoppers from items, then items from shoppers."""
         assert self._past is not None
-        log, settings, items = self._past, self.settings, self._items
-        cells = np.unique(log.cells)
-        pairs = (cells // max(log.num_items, 1), cells % max(log.num_items, 1))
-        ones = np.ones(len(cells), dtype=np.float32)
-        taken = sparse.csr_array(sparse.coo_array((ones, pairs), shape=(log.num_users, log.num_items)))
+        settings, items = self.settings, self._items
+        taken = interactions(self._past)
         takers = sparse.csr_array(taken.T)
-        users = np.zeros((log.num_users, settings.factors), dtype=np.float32)
+        users = np.zeros((self._past.num_users, settings.factors), dtype=np.float32)
+        halves = [
+            (rows, columns, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
+            for rows, columns, matrix in ((users, items, taken), (items, users, takers))
+        ]
         for _ in range(iterations):
-            for rows, matrix, columns in ((users, taken, items), (items, takers, users)):
-                offsets, places = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+            for rows, columns, offsets, places in halves:
                 gram = _regularised(columns, settings)
                 _descend(offsets, places, columns, gram, settings.alpha, rows, STEPS)
         self._gram = _regularised(items, settings)

@@ -78,6 +78,15 @@ def _products(interactions: sparse.csr_array) -> FloatArray:
     return products
 
 
+def interactions(log: EventLog, values: npt.NDArray[np.float32] | None = None) -> sparse.csr_array:
+    """The distinct pairs of a log [num_users, num_items]: each one, or the largest of its events' `values`."""
+    data = np.ones(len(log), dtype=np.float32) if values is None else values
+    order = np.lexsort((-data, log.cells))  # in each cell the largest value first, and unique keeps the first
+    cells, first = np.unique(log.cells[order], return_index=True)
+    num_items = max(log.num_items, 1)
+    return csr(data[order][first], cells // num_items, cells % num_items, (log.num_users, log.num_items))
+
+
 def zeros(num_rows: int, num_columns: int) -> sparse.csr_array:
     """A matrix of nothing."""
     nothing = np.empty(0, dtype=np.int64)

@@ -38,8 +38,7 @@ class NegativeSampler:
 
     def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Distinct item rows [K], ascending, K <= draws."""
-        at = np.searchsorted(self._cumulative, rng.random(self.draws), side="right")
-        return np.unique(np.minimum(at, len(self.probabilities) - 1)).astype(np.int64)
+        return np.unique(drawn_by_weight(self._cumulative, self.draws, rng))
 
     @cached_property
     def _cumulative(self) -> npt.NDArray[np.float64]:
@@ -49,6 +48,15 @@ class NegativeSampler:
         """log of each item's probability [num_items] to be among the draws: 1 - (1 - p) ** draws."""
         with np.errstate(divide="ignore"):  # minus infinity for what is never drawn
             return torch.from_numpy(np.log(-np.expm1(self.draws * np.log1p(-self.probabilities)))).float()
+
+
+def drawn_by_weight(cumulative: npt.NDArray[np.float64], draws: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Places [draws], with replacement; `cumulative` are the sums of the first probabilities, the last being one.
+
+    `Generator.choice` would sum them up again in every call.
+    """
+    at = np.searchsorted(cumulative, rng.random(draws), side="right")
+    return np.minimum(at, len(cumulative) - 1).astype(np.int64)  # sums may end below one
 
 
 class _LogSumExp(torch.autograd.Function):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from training.blend import Blend, BlendSettings
-from training.blend_search import BlendSearch, best
+from training.blend_search import BlendSearch, Other, best
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.content import Content
@@ -29,12 +29,10 @@ from training.evaluate import METRIC, Scorer, evaluate
 from training.factorisation import Factorisation
 from training.filter_bank import FilterBank
 from training.histories import Histories, Moment
-from training.repeat import PersonalRepeat
 from training.sage import SageTerm
 from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
 from training.train import Progress, fit_sage
-from training.trend import Trend
 
 CHOICES = {
     "last_items": 100,
@@ -138,7 +136,7 @@ def fit_best(
     return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
 
 
-def _told(term: Trend | PersonalRepeat | Content | Factorisation) -> Any:
+def _told(term: Other) -> Any:
     """What was chosen of a term."""
     match term:
         case Factorisation():

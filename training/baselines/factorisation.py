@@ -18,8 +18,9 @@ from torch import Tensor
 
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
-from training.baselines.profile import HALF_LIVES, decayed_profiles, interactions
+from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
+from training.gram import interactions
 from training.histories import EventLog, Histories, Moment
 from training.splits import EvaluationSplit
 from training.train import Progress

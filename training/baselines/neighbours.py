@@ -17,8 +17,9 @@ from torch import Tensor
 
 from graphstore.tables import HOUR_MS
 from training.baselines.popularity import finished
-from training.baselines.profile import HALF_LIVES, decayed_profiles, interactions
+from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
+from training.gram import interactions
 from training.histories import EventLog, Histories, Moment
 from training.splits import EvaluationSplit
 from training.train import Progress

@@ -6,10 +6,9 @@ Arrives: `Histories`. Leaves: a matrix over items. Next: the item models and the
 from math import inf
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from training.histories import EventLog, Histories
+from training.histories import Histories
 from training.profiles import Profiles
 
 HALF_LIVES = (2.0, 5.0, 20.0, 50.0, inf)
@@ -25,14 +24,3 @@ def decayed_profiles(histories: Histories, half_life: float, *, num_items: int) 
     weights = np.exp2(-ranks / half_life).astype(np.float32)
     places = (profiles.rows(), profiles.items)
     return sparse.csr_array(sparse.coo_array((weights, places), shape=(len(histories), num_items)))
-
-
-def interactions(log: EventLog, values: npt.NDArray[np.float32] | None = None) -> sparse.csr_array:
-    """The distinct pairs of a log [num_users, num_items]: each one, or the largest of its events' `values`."""
-    cells = log.users * log.num_items + log.items
-    data = np.ones(len(log), dtype=np.float32) if values is None else values
-    order = np.lexsort((-data, cells))  # in each cell the largest value first, and unique keeps the first
-    cells, first = np.unique(cells[order], return_index=True)
-    places = (cells // max(log.num_items, 1), cells % max(log.num_items, 1))
-    shape = (log.num_users, log.num_items)
-    return sparse.csr_array(sparse.coo_array((data[order][first], places), shape=shape))

@@ -6,7 +6,8 @@ import pytest
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines import neighbours
 from training.baselines.neighbours import NeighbourSettings
-from training.baselines.profile import decayed_profiles, interactions
+from training.baselines.profile import decayed_profiles
+from training.gram import interactions
 
 
 @pytest.mark.parametrize("cells", [10_000_000, 60])
