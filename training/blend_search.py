@@ -22,7 +22,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from graphstore.tables import HOUR_MS
-from training.blend import Blend, BlendSettings, fit_blend, fitting_part
+from training.blend import Blend
+from training.blend_fit import BlendSettings, fit_blend, fitting_part
 from training.candidate import Candidate
 from training.content import Content
 from training.evaluate import METRIC, Window, evaluate

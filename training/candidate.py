@@ -11,7 +11,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from training.blend import Blend, BlendSettings, fit_blend, fitting_part
+from training.blend import Blend
+from training.blend_fit import BlendSettings, fit_blend, fitting_part
 from training.config import TrainingConfig
 from training.content import Content
 from training.dataset import Dataset, Split

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.blend import Blend, BlendSettings
+from training.blend import Blend
+from training.blend_fit import BlendSettings
 from training.blend_search import BlendSearch, Other, best
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphstore.snapshot_files import Snapshot
 from training.baselines.gate import tuned_baselines
-from training.blend import BlendSettings
+from training.blend_fit import BlendSettings
 from training.blend_search import BlendSearch
 from training.candidate import blend_settings, closed_form_terms
 from training.checkpoint import fingerprint

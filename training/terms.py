@@ -1,7 +1,7 @@
 """What a term of the score is: something fitted on events that scores shoppers against every item.
 
 The score is a weighted sum of features, and each term gives one or a few of them: GraphSAGE (`training.model`), the
-linear graph filter, the trend, the personal repeat, content, a factorisation. `training.blend` fits the weights; a
+linear graph filter, the trend, the personal repeat, content, a factorisation. `training.blend_fit` finds the weights; a
 model may hold any subset.
 """
 

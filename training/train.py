@@ -1,7 +1,7 @@
 """Fits GraphSAGE on a log, with early stopping on the window after it, and goes on where it was interrupted.
 
-Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend` fits its weight among the
-other terms.
+Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend_fit` finds its weight among
+the other terms.
 """
 
 import copy

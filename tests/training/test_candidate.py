@@ -6,7 +6,7 @@ import torch
 
 from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.blend import BlendSettings
+from training.blend_fit import BlendSettings
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
 from training.content import Content

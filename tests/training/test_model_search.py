@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
-from training.blend import BlendSettings
+from training.blend_fit import BlendSettings
 from training.blend_search import FEWEST_USERS, BlendSearch
 from training.config import SageConfig, TrainingConfig
 from training.evaluate import evaluate

@@ -6,7 +6,7 @@ import torch
 
 from graphstore.tables import HOUR_MS
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.blend import fit_blend
+from training.blend_fit import fit_blend
 from training.config import SageConfig
 from training.evaluate import Window
 from training.filter_bank import FilterBank
