@@ -5,7 +5,7 @@ everything. Next: `training.run` judges, publishes or drops it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -129,9 +129,11 @@ def closed_form_terms(
 
 
 def blend_settings(config: TrainingConfig) -> BlendSettings:
-    """With the configured penalty, for shoppers with a past and for strangers alike."""
-    l2 = config.blend_l2
-    return BlendSettings() if l2 is None else BlendSettings(l2=l2, unknown_l2=l2)
+    """With the configured penalty, for shoppers with a past and for strangers alike, and the configured focus."""
+    settings, l2, focus = BlendSettings(), config.blend_l2, config.blend_focus
+    if l2 is not None:
+        settings = replace(settings, l2=l2, unknown_l2=l2)
+    return settings if focus is None else replace(settings, focus=focus)
 
 
 def _blend(

@@ -102,6 +102,9 @@ class TrainingConfig(BaseSettings):
     blend_l2: float | None = Field(
         None, gt=0, le=1_000, description="penalty on the squared weights of the blend; empty: the blend's own"
     )
+    blend_focus: float | None = Field(
+        None, ge=0, le=4, description="how much likely targets count before others, 0: alike; empty: the blend's own"
+    )
     blend_memory_mb: int = Field(512, ge=16, description="memory for the features that the blend is fitted on")
     evaluation_users: int = Field(5_000, ge=1, description="shoppers a model is measured on, at most")
     tuning_users: int = Field(1_000, ge=1, description="shoppers the baselines are tuned on, at most")

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from graphstore.snapshot_files import Snapshot
 from training.baselines.gate import tuned_baselines
-from training.blend_fit import BlendSettings
 from training.blend_search import BlendSearch
 from training.candidate import blend_settings, closed_form_terms
 from training.checkpoint import fingerprint
@@ -63,11 +62,12 @@ class Objective:
         features = encoder.transform(dataset.catalogue)
         _, linear_filter = tuned_baselines(split.past, split.validation.sample(config.tuning_users, seed=seed))
         config = config.model_copy(update={"sage": config.sage.model_copy(update={"repeats": repeats})})
-        space = SearchSpace(config, default_l2=BlendSettings().l2)
+        space = SearchSpace(config)
         total = hashlib.sha256(
             fingerprint(dataset.log, features, split.validation, config=config.sage, seed=seed).encode()
         )
-        shared = [blend_settings(config).l2, config.blend_memory_mb, config.tuning_users, config.evaluation_users]
+        blend = blend_settings(config)
+        shared = [blend.l2, blend.focus, config.blend_memory_mb, config.tuning_users, config.evaluation_users]
         points = {name: distribution_to_json(one) for name, one in space.distributions.items()}
         total.update(json.dumps([shared, points]).encode())
         return cls(
@@ -88,7 +88,6 @@ class Objective:
         sage = fit_sage(
             self.split.past, self.features, config=config.sage, seed=self.seed, validation=window, on_look=on_look
         )
-        search = BlendSearch(
-            self.split, window.sample(SEARCH_USERS, seed=self.seed), [], config.blend_memory_mb, self.seed
-        )
-        return float(search.out_of_fold([*self.terms, sage], blend_settings(config).l2).mean())
+        blend, users = blend_settings(config), window.sample(SEARCH_USERS, seed=self.seed)
+        search = BlendSearch(self.split, users, [], config.blend_memory_mb, self.seed, blend.focus)
+        return float(search.out_of_fold([*self.terms, sage], blend.l2).mean())

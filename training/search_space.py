@@ -19,6 +19,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from training.blend_search import FOCUSES
+from training.candidate import blend_settings
 from training.config import SageConfig, TrainingConfig
 
 TARGET_HALF_LIVES = (None, 0.3, 0.1)
@@ -27,17 +29,18 @@ TARGET_HALF_LIVES = (None, 0.3, 0.1)
 HALF_LIVES = ((20.0, 100.0, inf), (1.0, 6.0, 30.0, inf), (5.0, inf), (inf,))
 """Ranks. From long histories to the last click, and none."""
 
-BLEND_L2 = "blend_l2"
+BLEND_L2, BLEND_FOCUS = BLEND = ("blend_l2", "blend_focus")
+"""Fields of `TrainingConfig` itself; all others are of `SageConfig`."""
 
 
 class SearchSpace:
     """The space around one configuration, which it always holds."""
 
-    def __init__(self, base: TrainingConfig, *, default_l2: float) -> None:
-        """`default_l2` is the penalty that `base` means where it names none."""
-        sage = base.sage
+    def __init__(self, base: TrainingConfig) -> None:
+        sage, blend = base.sage, blend_settings(base)
         self._base = base
-        self._l2 = default_l2 if base.blend_l2 is None else base.blend_l2
+        self._blend = {BLEND_L2: blend.l2, BLEND_FOCUS: blend.focus}
+        """What `base` means, also where it names nothing."""
         self._lives = {_named(lives): lives for lives in (*HALF_LIVES, sage.half_lives_ranks)}
         self.distributions: dict[str, BaseDistribution] = {
             "dim": _whole(16, 128, sage.dim, log=True),
@@ -54,14 +57,15 @@ class SearchSpace:
             "learning_rate": _real(1e-3, 3e-2, sage.learning_rate),
             "weight_decay": _real(1e-6, 1e-1, sage.weight_decay),
             "batch_size": _whole(512, 8_192, sage.batch_size, log=True),
-            BLEND_L2: _real(1e-4, 1.0, self._l2),
+            BLEND_L2: _real(1e-4, 1.0, blend.l2),
+            BLEND_FOCUS: CategoricalDistribution(list(dict.fromkeys((*FOCUSES, blend.focus)))),
         }
         if sage.neighbours is not None:  # they name the hops of so many layers
             del self.distributions["layers"]
 
     def params(self, **shape: Any) -> dict[str, Any]:
         """The point of the base configuration, with a `shape` of fields of `SageConfig` in its place."""
-        fields = self._base.sage.model_copy(update=shape).model_dump() | {BLEND_L2: self._l2}
+        fields = self._base.sage.model_copy(update=shape).model_dump() | self._blend
         fields["half_lives_ranks"] = _named(fields["half_lives_ranks"])
         point: dict[str, Any] = {}
         for name, distribution in self.distributions.items():
@@ -74,16 +78,14 @@ class SearchSpace:
 
     def changes(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A draw as `training.config_file` writes it: only what differs from the base; checked by `SageConfig`."""
-        given = {name: value for name, value in params.items() if name != BLEND_L2}
+        given = {name: value for name, value in params.items() if name not in BLEND}
         given["half_lives_ranks"] = self._lives[given["half_lives_ranks"]]
         SageConfig.model_validate({**self._base.sage.model_dump(), **given})
         differing = {name: value for name, value in given.items() if value != getattr(self._base.sage, name)}
         if "half_lives_ranks" in differing:  # JSON has no infinity
             differing["half_lives_ranks"] = [str(life) if life == inf else life for life in given["half_lives_ranks"]]
         told: dict[str, Any] = {"sage": differing} if differing else {}
-        if params[BLEND_L2] != self._l2:
-            told[BLEND_L2] = params[BLEND_L2]
-        return told
+        return told | {name: params[name] for name in BLEND if params[name] != self._blend[name]}
 
     def config(self, params: Mapping[str, Any]) -> TrainingConfig:
         """The base with those changes."""

@@ -72,6 +72,18 @@ def test_a_configured_penalty_holds_the_weights_of_the_blend():
     assert sizes[2][1] < sizes[0][1]
 
 
+def test_a_configured_focus_is_that_of_the_fit():
+    window = SPLIT.validation_window(LOG, repeats=False)
+    free = fitted()
+    assert (np.diff(window.offsets) > 1).any()  # with one target a user all are the same
+    blends = []
+    for focus in (None, BlendSettings().focus, 0.0):
+        config = CONFIG.model_copy(update={"blend_focus": focus})
+        blends.append(free.narrowed({"filters", "trend"}, window, config=config, seed=0).blend)
+    assert blends[0] == blends[1]
+    assert blends[0].warm != blends[2].warm
+
+
 @pytest.mark.parametrize("features", [None, FEATURES])
 def test_the_toy_world_is_learned(features):
     candidate = fitted(features=features)

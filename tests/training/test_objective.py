@@ -49,6 +49,7 @@ def test_favourites_are_worth_more_than_a_blend_that_may_not_weigh(objective):
     assert [look.step for look in looks] == [2, 4]
     assert free > 0.7  # two of four favourites a day: the four come first, and which of them nobody can know
     assert objective.ndcg(CONFIG.model_copy(update={"blend_l2": 1_000.0}), on_look=lambda _: None) < free
+    assert objective.ndcg(CONFIG.model_copy(update={"blend_focus": 0.0}), on_look=lambda _: None) != free
 
 
 def test_what_happens_in_the_test_window_changes_no_trial(shop, objective, tmp_path):
