@@ -9,6 +9,7 @@ from typing import Self
 
 import numba
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from training.histories import Histories, IntArray
@@ -48,17 +49,27 @@ class Profiles:
 
         The item of rank r (0: newest) weighs 0.5 ** (r / half_life); a shopper without items has an empty row.
         """
-        lengths = np.diff(self.offsets)
-        ranks = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], lengths)
-        longest = int(lengths.max(initial=0))
+        longest = int(np.diff(self.offsets).max(initial=0))
         offsets, columns = torch.from_numpy(self.offsets), torch.from_numpy(self.items)
         matrices = []
         for half_life in half_lives:
             curve = 0.5 ** (np.arange(longest) / half_life)
-            totals = np.concatenate([[1.0], np.cumsum(curve)])[lengths]
-            weights = (curve[ranks] / np.repeat(totals, lengths)).astype(np.float32)
+            weights = _shares(self.offsets, curve, np.cumsum(curve))
             matrices.append(Csr(offsets, columns, torch.from_numpy(weights), self.num_items))
         return matrices
+
+
+@numba.njit(cache=True)
+def _shares(
+    offsets: IntArray, curve: npt.NDArray[np.float64], totals: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """The first values of `curve` in each row, over their sum, which stands in `totals`."""
+    shares = np.empty(offsets[-1], dtype=np.float32)
+    for b in range(len(offsets) - 1):
+        start, end = offsets[b], offsets[b + 1]
+        for place in range(start, end):
+            shares[place] = curve[place - start] / totals[end - start - 1]
+    return shares
 
 
 @numba.njit(cache=True)
