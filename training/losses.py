@@ -63,12 +63,12 @@ class _LogSumExp(torch.autograd.Function):
     """log Σ exp over the columns, without the excluded places.
 
     By hand, because autograd would keep three matrices [B, K] and take the exponentials twice: they are the gradient
-    already, up to a factor a row. `scores` are used up: a copy of them costs a step as much as their matrix product.
+    already, up to a factor a row.
     """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, excluded: Tensor) -> Tensor:
-        powers = scores.detach()  # the same memory
+        powers = scores.clone()
         powers[excluded[0], excluded[1]] = EXCLUDED
         top = powers.amax(dim=1, keepdim=True)  # [B, 1]
         powers.sub_(top).exp_()
