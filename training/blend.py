@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -50,8 +51,8 @@ class Blend:
 
     def weights(self, lengths: IntArray) -> Tensor:
         """What multiplies the raw features [B, num_features] for users with so many events."""
-        activity = ((np.log1p(lengths) - self.activity_mean) / self.activity_sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
-        weights = np.array(self.warm) + activity[:, None] * np.array(self.activity)
+        level = activity_of(lengths, mean=self.activity_mean, sd=self.activity_sd)
+        weights = np.array(self.warm) + level[:, None] * np.array(self.activity)
         if self.cold is not None:
             weights[lengths <= COLD_EVENTS] = self.cold
         weights[lengths == 0] = self.unknown
@@ -88,6 +89,12 @@ class Blend:
     def from_json(cls, value: dict[str, Any]) -> Self:
         values: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
         return cls(**values)
+
+
+def activity_of(lengths: IntArray, *, mean: float, sd: float) -> npt.NDArray[np.float64]:
+    """a(u) [U] of users with so many events, by the mean and deviation of log(1 + events) that a fit found."""
+    activity: npt.NDArray[np.float64] = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
+    return activity
 
 
 def feature_names(terms: Sequence[Term], *, known_apart: bool) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.blend import MAX_ACTIVITY, Blend, feature_names, known_items
+from training.blend import Blend, activity_of, feature_names, known_items
 from training.evaluate import COLD_EVENTS, Window
 from training.terms import Term
 from training.trend import Trend
@@ -96,7 +96,7 @@ def fit_blend(
         scale = _scale(blocks)
         levels = np.log1p(lengths[known]) if known.any() else np.zeros(1)
         mean, sd = float(levels.mean()), max(float(levels.std()), 0.1)
-    activity = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
+    activity = activity_of(lengths, mean=mean, sd=sd)
 
     def fitted(
         counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool, l2: float = settings.l2
@@ -116,15 +116,14 @@ def fit_blend(
     if anchor is not None:
         old = torch.tensor([anchor.warm, anchor.activity])
         old_unknown = torch.tensor([anchor.unknown])
-    warm = old
+    warm, anchored = old, anchor is not None
     if known.any():
         design = np.stack([np.ones(len(lengths)), activity], axis=1)
-        warm = fitted(known, design, old, everything, held=anchor is not None)
+        warm = fitted(known, design, old, everything, held=anchored)
     # What a stranger will take is first of all what everybody takes. Newcomers drawn to it come second: their own
     # choices differ (in a gift shop's autumn by 8 % of NDCG@20), but there are few of them.
     everybody = np.ones(len(lengths), dtype=bool)
-    held_anchor = anchor is not None
-    unknown = fitted(everybody, flat, old_unknown, trend_only, held=held_anchor, l2=settings.unknown_l2)
+    unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchored, l2=settings.unknown_l2)
     if (~known).sum() >= settings.min_cold_users:
         unknown = fitted(~known, flat, unknown, trend_only, held=True, l2=settings.unknown_l2)
     cold_users = known & (lengths <= COLD_EVENTS)

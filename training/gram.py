@@ -49,10 +49,7 @@ class Past:
         rows = np.concatenate([before.coords[0], events.users])
         columns = np.concatenate([before.coords[1], events.items])
         data = np.concatenate([before.data, np.sqrt(events.weights) * np.exp2(age)])
-        cells = rows.astype(np.int64) * shape[1] + columns
-        order = np.lexsort((-data, cells))  # in each cell the largest value first, and unique keeps the first
-        cells, first = np.unique(cells[order], return_index=True)
-        after = csr(data[order][first], cells // max(shape[1], 1), cells % max(shape[1], 1), shape)
+        after = _largest(data, rows.astype(np.int64) * shape[1] + columns, shape)
         gram: FloatArray | None = None
         if shape[1] <= max_items:
             gram = self._grown(before, after, np.unique(events.users))
@@ -81,10 +78,15 @@ def _products(interactions: sparse.csr_array) -> FloatArray:
 def interactions(log: EventLog, values: npt.NDArray[np.float32] | None = None) -> sparse.csr_array:
     """The distinct pairs of a log [num_users, num_items]: each one, or the largest of its events' `values`."""
     data = np.ones(len(log), dtype=np.float32) if values is None else values
-    order = np.lexsort((-data, log.cells))  # in each cell the largest value first, and unique keeps the first
-    cells, first = np.unique(log.cells[order], return_index=True)
-    num_items = max(log.num_items, 1)
-    return csr(data[order][first], cells // num_items, cells % num_items, (log.num_users, log.num_items))
+    return _largest(data, log.cells, (log.num_users, log.num_items))
+
+
+def _largest(values: npt.NDArray[Any], cells: npt.NDArray[np.int64], shape: tuple[int, int]) -> sparse.csr_array:
+    """A sparse matrix by rows, cells being row · num_columns + column; of one cell the largest value counts."""
+    order = np.lexsort((-values, cells))  # in each cell the largest value first, and unique keeps the first
+    cells, first = np.unique(cells[order], return_index=True)
+    num_columns = max(shape[1], 1)
+    return csr(values[order][first], cells // num_columns, cells % num_columns, shape)
 
 
 def zeros(num_rows: int, num_columns: int) -> sparse.csr_array:

@@ -169,7 +169,7 @@ class BipartiteGraph:
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
         """Places [n], ascending, of the pairs (users[i], items[i]); pairs that are not in the graph are left out."""
-        wanted = np.sort(users * self.num_items + items)  # one after the other they are found in a third of the time
+        wanted = np.sort(users * self.num_items + items)  # in their order they are found in half the time
         places = np.searchsorted(self._keys, wanted)
         found = places < len(self)
         found[found] = self._keys[places[found]] == wanted[found]

@@ -7,7 +7,6 @@ from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines import neighbours
 from training.baselines.neighbours import NeighbourSettings
 from training.baselines.profile import decayed_profiles
-from training.gram import interactions
 
 
 @pytest.mark.parametrize("cells", [10_000_000, 60])
@@ -45,10 +44,3 @@ def test_profiles_forget_by_rank_of_distinct_items():
     log = make_log([(0, 3, 1), (0, 5, 2), (0, 3, 3), (1, 5, 1)], num_users=3, num_items=6)
     profiles = decayed_profiles(log.histories(np.arange(3)), 1.0, num_items=6).toarray()
     assert profiles.tolist() == [[0, 0, 0, 1, 0, 0.5], [0, 0, 0, 0, 0, 1], [0] * 6]
-
-
-def test_interactions_are_distinct_pairs():
-    log = make_log([(0, 1, 1), (0, 1, 2), (2, 0, 3)], num_users=3, num_items=2)
-    assert interactions(log).toarray().tolist() == [[0, 1], [0, 0], [1, 0]]
-    largest = interactions(log, np.array([2.0, 5.0, 1.0], dtype=np.float32))
-    assert largest.toarray().tolist() == [[0, 5], [0, 0], [1, 0]]
