@@ -95,7 +95,7 @@ def fit_best(
 ) -> FittedModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
 
-    GraphSAGE is in the sum unless that ranks the validation window, out of fold, worse.
+    GraphSAGE is in the sum unless that ranks all users of the validation, out of fold, worse.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
     """
@@ -108,7 +108,8 @@ def fit_best(
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
-    (held, reached), (held_plain, reached_plain) = search.best_l2([*plain, sage]), search.best_l2(plain)
+    held, held_plain = search.best_l2([*plain, sage]), search.best_l2(plain)
+    earned = best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]) == 0
     blend_plain = search.blend(plain, held_plain)
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
@@ -119,7 +120,7 @@ def fit_best(
         "profile_half_lives": bank.half_lives,
         "terms": {term.name: _told(term) for term in search.others},
     }
-    if best([reached, reached_plain]):
+    if not earned:
         return FittedModel(
             without, settings | {"sage": LEFT_OUT, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )

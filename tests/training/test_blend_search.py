@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training import blend_search
+from training.blend_fit import BlendSettings
 from training.blend_search import (
     FEWEST_USERS,
     FIRST_L2,
@@ -77,7 +78,7 @@ def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search
     assert many.with_best_focus(bank).focus == FOCUSES[0]  # too few users
     monkeypatch.setattr(blend_search, "FEWEST_USERS", min(len(search.window), len(many.window)))
     focused = many.with_best_focus(bank)
-    assert focused.focus == focused.best_l2(focused.others)[0].focus == 1.0
+    assert focused.focus == focused.best_l2(focused.others).focus == 1.0
     assert set(FOCUSES) == set(asked)
     assert search.with_best_focus(bank).focus == FOCUSES[0]  # one target a user: all are the same
 
@@ -99,3 +100,15 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
     gain = 0.1
     repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
     assert repeated.with_best_factorisation(bank) is repeated
+
+
+def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):
+    few = replace(search, window=search.window.picked(np.arange(4)))
+    terms = [FilterBank([LinearFilter.fit(search.split.past)]), *search.others]
+    whole = search.on_all(terms, search.best_l2(terms))
+    assert len(few.out_of_fold(terms, FIRST_L2)) == 4
+    assert np.array_equal(few.on_all(terms, search.best_l2(terms)), whole)
+    assert len(whole) == len(search.split.validation)
+    monkeypatch.setattr(blend_search, "HALVINGS", 1)
+    settings = BlendSettings(l2=FIRST_L2, unknown_l2=FIRST_L2)
+    assert np.array_equal(search.on_all(terms, settings), search.out_of_fold(terms, FIRST_L2))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
-from training.blend_fit import BlendSettings
 from training.blend_search import FEWEST_USERS, BlendSearch
 from training.config import SageConfig, TrainingConfig
 from training.evaluate import evaluate
@@ -61,11 +60,10 @@ def test_the_test_window_is_not_looked_at():
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
-    def judged(self, terms):
-        users = np.full(FEWEST_USERS, 0.5)
-        return BlendSettings(), users + gain * any(isinstance(term, SageTerm) for term in terms)
+    def judged(self, terms, settings):
+        return np.full(FEWEST_USERS, 0.5) + gain * any(isinstance(term, SageTerm) for term in terms)
 
-    monkeypatch.setattr(BlendSearch, "best_l2", judged)
+    monkeypatch.setattr(BlendSearch, "on_all", judged)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
     assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)
