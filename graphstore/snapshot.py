@@ -20,6 +20,7 @@ import torch
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from graphstore.catalogue import Catalogue
+from graphstore.distinct import distinct
 from graphstore.eventlog import (
     EVENT,
     Events,
@@ -103,7 +104,7 @@ def _read(
     # The parent may still hold somebody who was forgotten a moment ago.
     events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]
     sessions = read_sessions(connection, seen.as_of)
-    item_keys, item_ids, catalogue = _read_items(connection, np.unique(events["item"]), seen.as_of)
+    item_keys, item_ids, catalogue = _read_items(connection, distinct(events["item"]), seen.as_of)
     stores, user_keys = make_graph(events, sessions, item_keys)
     features, item_encoder = (
         featurize(catalogue, trained_items(stores)) if featurize else (torch.zeros(len(item_keys), 0), {})
@@ -122,7 +123,7 @@ def _read(
         user_keys=user_keys,
         item_keys=item_keys,
         catalogue=catalogue,
-        known_users={names[int(key)]: int(key) for key in np.unique(events["user"])},
+        known_users={names[int(key)]: int(key) for key in distinct(events["user"])},
         encoders={"item": item_encoder, "statistics": statistics},
     )
     return made, events, sessions

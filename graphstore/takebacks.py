@@ -34,7 +34,7 @@ def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Floa
     pairs = np.stack([users, items], axis=1)
     concerned = np.flatnonzero((types == PURCHASE) | taking)
     _, pair = np.unique(pairs[concerned], axis=0, return_inverse=True)
-    wanted = np.isin(pair, np.unique(pair[taking[concerned]]))
+    wanted = np.isin(pair, pair[taking[concerned]])
     order = concerned[wanted][np.argsort(pair[wanted], kind="stable")]
     bought = np.where(np.isnan(quantities), 1.0, quantities)
     left: dict[int, float] = {}

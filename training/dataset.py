@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphstore.catalogue import Catalogue
+from graphstore.distinct import distinct
 from graphstore.graph import TEST_SHARE, VALIDATION_SHARE
 from graphstore.snapshot_files import Snapshot
 from training.evaluate import Window
@@ -90,7 +91,7 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
     validation = int(log.times[int(len(log) * (1 - TEST_SHARE - VALIDATION_SHARE))])
     if champion_as_of is not None and champion_as_of > test:
         later = log.between(start=champion_as_of)
-        if len(np.unique(later.users)) >= min_users:
+        if len(distinct(later.users)) >= min_users:
             test = int(later.times[0])
             before = len(log) - len(later)
             validation = int(log.times[max(0, before - int(before * VALIDATION_SHARE))])
@@ -114,8 +115,8 @@ def incremental_split(log: EventLog, *, since: int) -> Split:
 def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
     """Whether shoppers come back to items that they know: among those with a past, the window start <= time < end."""
     past, window = log.between(end=start), log.between(start, end)
-    window_cells = np.unique(window.users * log.num_items + window.items)
-    window_cells = window_cells[np.isin(window_cells // max(log.num_items, 1), np.unique(past.users))]
+    window_cells = distinct(window.cells)
+    window_cells = window_cells[np.isin(window_cells // max(log.num_items, 1), distinct(past.users))]
     if not len(window_cells):
         return False
     return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from graphstore.distinct import distinct
 from training.baskets import Baskets
 from training.config import SageConfig
 from training.histories import IntArray
@@ -134,7 +135,7 @@ class Descent:
             items = self.model.encode_items(self.features, graph)  # [num_items, dim]
         else:
             drawn = self.negatives.draw(self.rng)  # [K]
-            wanted = np.unique(np.concatenate([targets, profiles.items, drawn]))
+            wanted = distinct(np.concatenate([targets, profiles.items, drawn]))
             surroundings = self.neighbourhoods.around(wanted, without=pairs, rng=self.rng)
             items = self.model.encode_items(self.features, surroundings)[: len(wanted)]
         own = self.part_of(chosen)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.distinct import difference, distinct
 from training.histories import EventLog, Histories, IntArray, Moment, gathered
 
 COLD_EVENTS = 2
@@ -76,11 +77,11 @@ class Window:
     ) -> Self:
         """What users who knew `past` took in `later`, with lists made at one `moment` (epoch ms)."""
         num_items = past.num_items
-        cells = np.unique(later.cells)
+        cells = distinct(later.cells)
         if not repeats:
-            cells = np.setdiff1d(cells, past.cells)
+            cells = difference(cells, past.cells)
         owners, targets = cells // max(num_items, 1), cells % max(num_items, 1)
-        users = np.unique(owners)
+        users = distinct(owners)
         if max_users is not None and len(users) > max_users:  # before their histories are looked up
             users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
             kept = np.isin(owners, users)
@@ -181,7 +182,7 @@ def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS
 
 def evaluation(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finite: bool = True) -> Evaluation:
     """The measures of lists [U, K] made for the window."""
-    listed = np.unique(lists[lists >= 0])
+    listed = distinct(lists[lists >= 0])
     return Evaluation(
         users=window.users,
         cold=window.lengths() <= COLD_EVENTS,

@@ -21,6 +21,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphstore.distinct import distinct
 from training.filter_bank import two_forms
 from training.gram import interactions
 from training.histories import EventLog, Histories, IntArray, Moment, joined
@@ -116,7 +117,7 @@ class Factorisation:
 
     def user_vectors(self, histories: Histories) -> FloatArray:
         """(YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over what each shopper took: x [B, factors], zero for strangers."""
-        cells = np.unique(histories.rows() * self.num_items + histories.items)
+        cells = distinct(histories.rows() * self.num_items + histories.items)
         rows, items = cells // max(self.num_items, 1), cells % max(self.num_items, 1)
         offsets = np.searchsorted(rows, np.arange(len(histories) + 1))
         vectors = np.zeros((len(histories), self._items.shape[1]), dtype=np.float32)

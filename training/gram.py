@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from graphstore.distinct import distinct, run_starts
 from training.histories import EventLog
 
 FloatArray = npt.NDArray[np.float32]
@@ -52,7 +53,7 @@ class Past:
         after = _largest(data, rows.astype(np.int64) * shape[1] + columns, shape)
         gram: FloatArray | None = None
         if shape[1] <= max_items:
-            gram = self._grown(before, after, np.unique(events.users))
+            gram = self._grown(before, after, distinct(events.users))
         return replace(self, interactions=after, gram=gram)
 
     def _grown(self, before: sparse.coo_array, after: sparse.csr_array, touched: npt.NDArray[np.int64]) -> FloatArray:
@@ -83,10 +84,11 @@ def interactions(log: EventLog, values: npt.NDArray[np.float32] | None = None) -
 
 def _largest(values: npt.NDArray[Any], cells: npt.NDArray[np.int64], shape: tuple[int, int]) -> sparse.csr_array:
     """A sparse matrix by rows, cells being row · num_columns + column; of one cell the largest value counts."""
-    order = np.lexsort((-values, cells))  # in each cell the largest value first, and unique keeps the first
-    cells, first = np.unique(cells[order], return_index=True)
+    order = np.lexsort((-values, cells))  # in each cell the largest value first
+    first = order[run_starts(cells[order])]
+    cells = cells[first]
     num_columns = max(shape[1], 1)
-    return csr(values[order][first], cells // num_columns, cells % num_columns, shape)
+    return csr(values[first], cells // num_columns, cells % num_columns, shape)
 
 
 def zeros(num_rows: int, num_columns: int) -> sparse.csr_array:

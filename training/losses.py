@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from graphstore.distinct import distinct
+
 EXCLUDED = -1e9
 """The score of an excluded negative: a basket may exclude all of them, and minus infinity has no gradient there."""
 
@@ -38,7 +40,7 @@ class NegativeSampler:
 
     def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Distinct item rows [K], ascending, K <= draws."""
-        return np.unique(drawn_by_weight(self._cumulative, self.draws, rng))
+        return distinct(drawn_by_weight(self._cumulative, self.draws, rng))
 
     @cached_property
     def _cumulative(self) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
 
+from graphstore.distinct import distinct
 from training.evaluate import COLD_EVENTS, Window, accuracy
 from training.histories import EventLog, IntArray
 
@@ -39,11 +40,11 @@ class KnownItems:
     @classmethod
     def of(cls, log: EventLog) -> "KnownItems":
         """From every event of the log, each user counted once an item."""
-        cells = np.unique(log.items * max(log.num_users, 1) + log.users)
+        cells = distinct(log.items * max(log.num_users, 1) + log.users)
         items, users = cells // max(log.num_users, 1), cells % max(log.num_users, 1)
         counts = np.bincount(items, minlength=log.num_items)
         values = 1.0 / np.sqrt(counts[items])
-        num_users = max(len(np.unique(users)), 1)
+        num_users = max(len(distinct(users)), 1)
         return cls(
             takers=sparse.csr_array((values, (items, users)), shape=(log.num_items, max(log.num_users, 1))),
             information=np.log2(num_users / np.maximum(counts, 1)),
@@ -84,7 +85,7 @@ def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs
         bias = percentiles / np.maximum(filled.sum(axis=1), 1) - before
         bias = bias[~np.isnan(bias) & filled.any(axis=1)]
         measured |= {
-            f"coverage@{k}": len(np.unique(listed)) / max(window.num_items, 1),
+            f"coverage@{k}": len(distinct(listed)) / max(window.num_items, 1),
             f"novelty@{k}": float(known.information[listed].mean()) if len(listed) else 0.0,
             f"diversity@{k}": _diversity(part[places], known),
             f"popularity_bias@{k}": float(bias.mean()) if len(bias) else 0.0,

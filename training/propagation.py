@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphstore.distinct import distinct
 from training.histories import EventLog, IntArray
 
 
@@ -161,7 +162,7 @@ class BipartiteGraph:
     @classmethod
     def from_log(cls, log: EventLog) -> Self:
         """One pair for all events of a user with an item, whatever their types and times."""
-        keys = np.unique(log.users * log.num_items + log.items)
+        keys = distinct(log.cells)
         return cls(keys // log.num_items, keys % log.num_items, log.num_users, log.num_items)
 
     def __len__(self) -> int:

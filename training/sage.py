@@ -131,7 +131,7 @@ class SageTerm:
         self.model.extend(log.num_items)
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
         new = np.flatnonzero(baskets.holding(is_new))
-        old = np.setdiff1d(np.arange(len(baskets)), new)
+        old = np.delete(np.arange(len(baskets)), new)
         if len(new):
             descent = Descent(
                 self.model,

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.distinct import difference, distinct
 from graphstore.graph import INTERACTS
 from training.histories import IntArray
 from training.propagation import BipartiteGraph, Csr, means
@@ -84,10 +85,10 @@ class Neighbourhoods:
         heard_by_users: list[tuple[IntArray, IntArray]] = []
         for of_item, of_user in zip(self._neighbours[::2], self._neighbours[1::2], strict=True):
             heard_by_items.append(self._of_items.draw(new_items, self._barred, of_item, rng))
-            new_users = np.setdiff1d(heard_by_items[-1][1], users)
+            new_users = difference(heard_by_items[-1][1], users)
             users = np.concatenate([users, new_users])
             heard_by_users.append(self._of_users.draw(new_users, self._barred, of_user, rng))
-            new_items = np.setdiff1d(heard_by_users[-1][1], items)
+            new_items = difference(heard_by_users[-1][1], items)
             items = np.concatenate([items, new_items])
         item_rows, user_rows = _Places(items), _Places(users)
         hearers, authors = _joined(heard_by_items)
@@ -134,7 +135,7 @@ def _joined(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]
 
 def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns: int) -> Csr:
     """Row r takes the mean over the distinct columns that it has a pair with."""
-    keys = np.unique(rows * num_columns + columns)
+    keys = distinct(rows * num_columns + columns)
     degrees = np.bincount(keys // max(num_columns, 1), minlength=num_rows)
     offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64))
     return means(offsets, torch.from_numpy(keys % max(num_columns, 1)), num_columns)

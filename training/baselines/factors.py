@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.distinct import distinct
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.histories import EventLog, Histories, IntArray, Moment
 
@@ -30,7 +31,7 @@ class Roster:
     """The users of a log by a fingerprint of their history: the sum of a 64-bit mix of each event."""
 
     def __init__(self, log: EventLog) -> None:
-        users = np.unique(log.users)
+        users = distinct(log.users)
         prints = _fingerprints(log.histories(users))
         order = np.argsort(prints, kind="stable")
         self._prints, self._users = prints[order], users[order]
