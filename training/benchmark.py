@@ -148,7 +148,7 @@ def _rows(
 ) -> dict[str, ModelResult]:
     known, slices = KnownItems.of(split.known), Slices.of(split.test, split.known)
 
-    def row(lists: list[IntArray], num_parameters: int | None, settings: Any, costs: list[Cost]) -> ModelResult:
+    def row(lists: list[IntArray], num_parameters: int | None, settings: list[Any], costs: list[Cost]) -> ModelResult:
         return measured(
             lists,
             split.test,
@@ -162,10 +162,14 @@ def _rows(
 
     rows = {}
     for name, fitted in runs.items():
-        first = fitted[0][0]
-        lists = [found.lists for found, _ in fitted]
-        rows[name] = row(lists, first.num_parameters, first.settings, [cost for _, cost in fitted])
-        for part, (_, num_parameters, settings) in first.parts.items():
-            theirs = [found.parts[part][0] for found, _ in fitted if part in found.parts]
-            rows[f"{name}-{part}"] = row(theirs, num_parameters, settings, [])
+        found = [one for one, _ in fitted]
+        rows[name] = row(
+            [one.lists for one in found],
+            found[0].num_parameters,
+            [one.settings for one in found],
+            [cost for _, cost in fitted],
+        )
+        for part, (_, num_parameters, _) in found[0].parts.items():
+            theirs = [one.parts[part] for one in found if part in one.parts]
+            rows[f"{name}-{part}"] = row([one[0] for one in theirs], num_parameters, [one[2] for one in theirs], [])
     return rows

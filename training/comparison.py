@@ -37,8 +37,8 @@ class ModelResult:
     per_user: dict[str, FloatArray]
     """[U], mean over the seeds."""
     num_parameters: int | None
-    settings: Any
-    """Those of the first seed."""
+    settings: tuple[Any, ...]
+    """What was chosen with each seed."""
     cpu_seconds: float | None
     """Tuning, fitting and scoring once: mean over the seeds. None for a part, which is not fitted by itself."""
     peak_rss_mb: float | None
@@ -78,7 +78,7 @@ def measured(
     *,
     cutoffs: Sequence[int],
     num_parameters: int | None,
-    settings: Any,
+    settings: Sequence[Any],
     costs: Sequence[Cost],
 ) -> ModelResult:
     """One model from its lists [U, K] of each seed, made for the window."""
@@ -97,7 +97,7 @@ def measured(
         },
         per_user={name: np.mean([seed[name] for seed in per_seed], axis=0) for name in per_seed[0]},
         num_parameters=num_parameters,
-        settings=settings,
+        settings=tuple(settings),
         cpu_seconds=float(np.mean([cost.cpu_seconds for cost in costs])) if costs else None,
         peak_rss_mb=max(cost.peak_rss_mb for cost in costs) if costs else None,
     )

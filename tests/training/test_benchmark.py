@@ -108,7 +108,7 @@ def test_the_json_has_the_agreed_form() -> None:
         assert all("users" in row[name] for name in slices)
     ease = told["models"]["ease"]
     assert (ease["params"], ease["cpu_seconds"], ease["peak_rss_mb"]) == (3, 1.5, 100.0)
-    assert ease["settings"] == {"half_life": "inf"}
+    assert ease["settings"] == [{"half_life": "inf"}]  # ease is fitted with one seed
     assert told["models"]["sagestream-without-parity"]["cpu_seconds"] is None
     assert ease["warm"]["users"] == 40
     assert ease["cold_users"]["ndcg@20"] is None
@@ -140,7 +140,7 @@ def test_without_anybody_to_judge_on_there_is_no_benchmark() -> None:
 def test_features_reach_the_fit_as_a_tensor() -> None:
     features = np.ones((24, 7), dtype=np.float32)
     found = results(sagestream=WithFeatures(fits.fit_best, features, TrainingConfig()))
-    assert found.models["sagestream"].settings["width"] == 7
+    assert [one["width"] for one in found.models["sagestream"].settings] == [7] * 3
 
 
 def test_the_bootstrap_of_a_constant_is_that_constant_and_of_noise_wide() -> None:

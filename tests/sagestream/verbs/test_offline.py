@@ -55,7 +55,7 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     told = json.loads(out.read_text())
     assert (told["dataset"], told["split"], told["best_baseline"]) == ("shop.csv", "leave-last-out", "popular")
     assert set(told["models"]) == {"sagestream", "sagestream-without-parity", "popular"}
-    assert told["models"]["sagestream"]["settings"]["width"] > 0  # features came along
+    assert told["models"]["sagestream"]["settings"][0]["width"] > 0  # features came along
     assert told["ratio"]["ndcg@20"] > 1
     assert "| **sagestream**" in done.out
     assert "left out: 1 rows, no user" in done.err
@@ -82,7 +82,7 @@ def test_two_given_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     told = json.loads(out.read_text())
     assert (told["split"], told["best_baseline"]) == ("given", None)
     assert told["models"]["sagestream"]["recall@10"]["mean"] == 1
-    assert told["models"]["sagestream"]["settings"]["width"] == 0
+    assert told["models"]["sagestream"]["settings"][0]["width"] == 0
 
 
 @pytest.mark.parametrize(
