@@ -126,6 +126,8 @@ def fit_blend(
     unknown = fitted(everybody, flat, old_unknown, trend_only, held=anchored, l2=settings.unknown_l2)
     if (~known).sum() >= settings.min_cold_users:
         unknown = fitted(~known, flat, unknown, trend_only, held=True, l2=settings.unknown_l2)
+    if anchor is None and not known.any():  # nobody to learn from: what strangers take is better than any order
+        warm = torch.cat([unknown, torch.zeros_like(unknown)])
     cold_users = known & (lengths <= COLD_EVENTS)
     cold = anchor.cold if anchor is not None else None
     if cold_users.sum() >= settings.min_cold_users:

@@ -4,6 +4,7 @@ Arrives: a `Dataset` and its `Split`, or the champion's terms. Leaves: a scorer 
 everything. Next: `training.run` judges, publishes or drops it.
 """
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self
@@ -24,8 +25,10 @@ from training.recommender import Recommender
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
 from training.terms import Term
-from training.train import Progress, fit_sage
+from training.train import NothingToLearn, Progress, fit_sage
 from training.trend import Trend
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,18 @@ class Candidate:
         """
         terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)
         if features is not None:
-            sage = fit_sage(
-                past,
-                features,
-                config=config.sage.model_copy(update={"repeats": repeats}),
-                seed=seed,
-                validation=window,
-                progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
-            )
-            terms.append(sage)
+            try:
+                sage = fit_sage(
+                    past,
+                    features,
+                    config=config.sage.model_copy(update={"repeats": repeats}),
+                    seed=seed,
+                    validation=window,
+                    progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
+                )
+                terms.append(sage)
+            except NothingToLearn as error:
+                logger.warning("the model is without GraphSAGE: %s", error)
         return cls(terms, _blend(terms, window, config=config, seed=seed))
 
     def narrowed(self, names: Collection[str], window: Window, *, config: TrainingConfig, seed: int) -> Self:

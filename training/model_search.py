@@ -3,7 +3,7 @@
 Arrives: an `EvaluationSplit`, item features. Leaves: `FittedModel`, a scorer that knows what was chosen. Next:
 `training.benchmark` sets it beside the baselines.
 
-Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG at early
+Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG after early
 stopping, everything that goes through the blend out of fold, because a likelihood fitted on some users and judged on
 others cannot be bought by more weights. The test window is never looked at.
 
@@ -33,7 +33,7 @@ from training.histories import Histories, Moment
 from training.sage import SageTerm
 from training.splits import SEARCH_USERS, EvaluationSplit
 from training.terms import Term
-from training.train import Progress, fit_sage
+from training.train import NothingToLearn, Progress, fit_sage
 
 CHOICES = {
     "last_items": 100,
@@ -57,6 +57,7 @@ WITHOUT_SAGE = "without-graphsage"
 """The part that is shown beside the whole sum."""
 
 LEFT_OUT = "left out: the sum ranks the validation better without"
+NO_PAST = "left out: no event has a past to learn from"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def fit_best(
 ) -> FittedModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
 
-    GraphSAGE is in the sum unless that ranks all users of the validation, out of fold, worse.
+    GraphSAGE is in the sum unless that ranks all users of the validation worse, under a blend fitted on the others; the
+    same users have told it when to stop.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
     """
@@ -108,9 +110,13 @@ def fit_best(
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
     progress("choosing the blend", 0.7)
-    held, held_plain = search.best_l2([*plain, sage]), search.best_l2(plain)
-    earned = best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]) == 0
+    held_plain = search.best_l2(plain)
     blend_plain = search.blend(plain, held_plain)
+    reason: str | None = NO_PAST
+    if sage is not None:
+        held = search.best_l2([*plain, sage])
+        earned = best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]) == 0
+        reason = None if earned else LEFT_OUT
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
     without = Candidate(fitted, blend_plain)
@@ -120,9 +126,9 @@ def fit_best(
         "profile_half_lives": bank.half_lives,
         "terms": {term.name: _told(term) for term in search.others},
     }
-    if not earned:
+    if sage is None or reason is not None:
         return FittedModel(
-            without, settings | {"sage": LEFT_OUT, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
+            without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )
     blend = search.blend([*plain, sage], held)
     ratio = len(split.known) / max(len(split.past), 1)
@@ -156,8 +162,11 @@ def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
 
 def _best_sage(
     split: EvaluationSplit, features: Tensor, *, config: SageConfig, seed: int, progress: Progress
-) -> SageTerm:
-    """The shape that ranks the validation window best by itself."""
+) -> SageTerm | None:
+    """The shape that ranks the validation window best by itself; None where there is no event with a past.
+
+    Shapes whose baskets are of an instant may have nothing to learn from where others have.
+    """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
     window = split.validation.picked(known) if len(known) else split.validation
@@ -166,20 +175,23 @@ def _best_sage(
     for place, shape in enumerate(shapes):
         first = 0.2 + 0.5 * place / len(shapes)
         tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
-        term = fit_sage(
-            split.past,
-            features,
-            config=tried,
-            seed=seed,
-            validation=window,
-            progress=lambda line, share, first=first: progress(  # type: ignore[misc]
-                f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
-            ),
-        )
+        try:
+            term = fit_sage(
+                split.past,
+                features,
+                config=tried,
+                seed=seed,
+                validation=window,
+                progress=lambda line, share, first=first: progress(  # type: ignore[misc]
+                    f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
+                ),
+            )
+        except NothingToLearn as error:
+            progress(f"GraphSAGE: {error}", first)
+            continue
         ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
         if ndcg > reached:
             chosen, reached = term, ndcg
-    assert chosen is not None
     return chosen
 
 

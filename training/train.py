@@ -34,6 +34,10 @@ Progress = Callable[[str, float], None]
 """Called with a line to show and the share done so far."""
 
 
+class NothingToLearn(ValueError):
+    """GraphSAGE learns what follows upon a past, and the log holds no event with one."""
+
+
 def fit_sage(
     log: EventLog,
     features: Tensor,
@@ -53,13 +57,13 @@ def fit_sage(
     kept in that file every `evaluate_every` steps, a fit that finds the file goes on from it to the same weights as if
     it had never stopped, and the finished fit removes it. `on_look` hears of every look, and ends the fit by what it
     raises; the term keeps them all. `descent_of` makes the descent from the arguments of `Descent`. Raises
-    `ValueError` where no basket has a past to learn from, and where the file is of another fit.
+    `NothingToLearn` where no basket has a past, and `ValueError` where the file is of another fit.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
     baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=seed)
     if not len(baskets):
-        raise ValueError("no basket with a past: every user has events at one time only")
+        raise NothingToLearn("no basket with a past: every user has events at one time only")
     window = validation.sample(MAX_VALIDATION_USERS, seed=seed) if validation is not None and len(validation) else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -94,6 +94,17 @@ def test_many_strangers_are_heard_and_few_follow_everybody():
     assert best(BlendSettings(min_cold_users=60, anchor_users=1)) == 0
 
 
+def test_from_strangers_alone_known_shoppers_get_what_strangers_get(world):
+    log, oracle, trend = world
+    new = make_log([(user, user % 3, 100 * HOUR_MS) for user in range(60)], num_users=60, num_items=NUM_ITEMS)
+    window = Window.after(log.between(end=0), new, moment=100 * HOUR_MS, repeats=False)
+    assert not window.lengths().any()
+    blend = fit_blend([oracle, trend], window)
+    known, stranger = blend.score([oracle, trend], Histories.from_rows([[(4, 1, 3)], []]), as_of=100 * HOUR_MS)
+    assert stranger.std() > 0
+    assert torch.allclose(known, stranger)
+
+
 def test_an_anchor_holds_a_small_window(world):
     log, oracle, trend = world
     terms = [oracle, trend]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training import blend_search
@@ -12,13 +13,17 @@ from training.blend_search import (
     FEWEST_USERS,
     FIRST_L2,
     FOCUSES,
+    L2,
     MEMORIES,
     REGULARISATIONS,
     TREND_SPAN_SHARES,
     BlendSearch,
     best,
 )
+from training.content import Content
+from training.evaluate import Window
 from training.factorisation import Factorisation
+from training.features import NUMBER_COLUMNS
 from training.filter_bank import FilterBank
 from training.linear_filter import LinearFilter
 from training.splits import leave_last_out, temporal
@@ -109,6 +114,36 @@ def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, m
     assert len(few.out_of_fold(terms, FIRST_L2)) == 4
     assert np.array_equal(few.on_all(terms, search.best_l2(terms)), whole)
     assert len(whole) == len(search.split.validation)
-    monkeypatch.setattr(blend_search, "HALVINGS", 1)
     settings = BlendSettings(l2=FIRST_L2, unknown_l2=FIRST_L2)
+    several = search.on_all(terms, settings)
+    monkeypatch.setattr(blend_search, "HALVINGS", 1)
     assert np.array_equal(search.on_all(terms, settings), search.out_of_fold(terms, FIRST_L2))
+    assert not np.array_equal(search.on_all(terms, settings), several)  # each division is another
+
+
+def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch):
+    def ranked(self, terms, l2):
+        return np.where(self.window.lengths() == 0, l2, -l2)
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)
+    log = checkerboard(bought=6)
+    rows = np.flatnonzero((log.users % 3 > 0) | (log.times > 4 * DAY_MS))  # a third comes late
+    mixed = Window.cut(log.picked(rows), start=4 * DAY_MS, repeats=False)
+    assert 0 < (mixed.lengths() == 0).sum() < len(mixed)
+    chosen = replace(search, window=mixed).best_l2(search.others)
+    assert (chosen.l2, chosen.unknown_l2) == (min(L2), max(L2))
+
+
+def test_content_joins_where_it_ranks_better(search, monkeypatch):
+    def ranked(self, terms, l2):
+        return np.full(len(self.window), 0.5 + gain * any(isinstance(term, Content) for term in terms))
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    described = torch.eye(search.split.num_items, search.split.num_items + NUMBER_COLUMNS)
+    for gain in (0.1, -0.1):
+        chosen = search.with_best_content(bank, described)
+        assert any(isinstance(term, Content) for term in chosen.others) == (gain > 0)
+    assert search.with_best_content(bank, torch.zeros(search.split.num_items, 0)) is search

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
-from tests.training.checkerboard import DAY_MS, checkerboard
+from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.blend_fit import BlendSettings
 from training.candidate import Candidate
 from training.config import SageConfig, TrainingConfig
@@ -15,6 +15,7 @@ from training.evaluate import Window, evaluate
 from training.factorisation import Factorisation
 from training.features import NUMBER_COLUMNS
 from training.filter_bank import FilterBank
+from training.histories import Histories
 from training.linear_filter import LinearFilter
 from training.repeat import PersonalRepeat
 from training.sage import SageTerm
@@ -43,6 +44,27 @@ def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Ca
         seed=0,
         progress=lambda _line, _share: None,
     )
+
+
+def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage(caplog):
+    rows = [(user, item, user * DAY_MS) for user in range(10) for item in (0, 1)]
+    log = make_log(rows, num_users=10, num_items=LOG.num_items)
+    past = log.between(end=8 * DAY_MS)
+    made = Candidate.fitted(
+        past,
+        Window.cut(log, start=8 * DAY_MS, repeats=False),
+        filters=FilterBank([LinearFilter.fit(past)]),
+        features=FEATURES,
+        repeats=False,
+        config=CONFIG,
+        seed=0,
+        progress=lambda _line, _share: None,
+    )
+    assert not any(isinstance(term, SageTerm) for term in made.terms)
+    assert "without GraphSAGE: no basket with a past" in caplog.text
+    list_of_one, list_of_none = made(Histories.from_rows([[(0, 0, 3)], []]), as_of=9 * DAY_MS)
+    assert list_of_one.argmax() in (0, 1)
+    assert torch.equal(list_of_one.argsort(), list_of_none.argsort())  # all that is known is what strangers take
 
 
 def test_which_terms():

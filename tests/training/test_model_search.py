@@ -1,16 +1,19 @@
 """The model search: what validation chooses is the toy world's right answer, and the test is not read."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
+from training import blend_search
 from training.blend_search import FEWEST_USERS, BlendSearch
 from training.config import SageConfig, TrainingConfig
-from training.evaluate import evaluate
+from training.evaluate import Window, evaluate
 from training.histories import EventLog
-from training.model_search import LEFT_OUT, FittedModel, fit_best, patient
+from training.model_search import LEFT_OUT, NO_PAST, FittedModel, fit_best, patient
 from training.sage import SageTerm
 from training.splits import EvaluationSplit, given, leave_last_out, temporal
 
@@ -50,12 +53,29 @@ def test_the_own_colour_is_recommended(split):
     assert model.settings["l2"] in (0.1, 0.02, 0.005, 0.001)
 
 
-def test_the_test_window_is_not_looked_at():
+def test_the_test_window_cannot_be_looked_at(monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)  # everything is chosen, nothing left as it is
     split = leave_last_out(checkerboard(bought=6), repeats=False)
-    poisoned = replace(split, test=replace(split.test, targets=split.test.targets[::-1].copy()))
-    one, other = fitted(split), fitted(poisoned)
+    unreadable = cast(Window, SimpleNamespace(repeats=False))
+    one, other = fitted(split), fitted(replace(split, test=unreadable))
     assert one.settings == other.settings
     assert one.candidate.blend == other.candidate.blend
+
+
+def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
+    split = leave_last_out(checkerboard(bought=6), repeats=False)
+    model = fitted(split)
+    term = next(term for term in model.candidate.terms if isinstance(term, SageTerm))
+    ratio = len(split.known) / len(split.past)
+    assert term.steps == model.settings["sage"]["max_steps"]
+    assert term.steps in {round(looks * CONFIG.sage.evaluate_every * ratio) for looks in range(1, 400)}
+    assert term.steps > 1
+
+
+def test_without_an_event_that_has_a_past_there_is_no_graphsage():
+    model = fitted(leave_last_out(checkerboard(bought=3), repeats=False))
+    assert model.settings["sage"] == NO_PAST
+    assert not any(isinstance(term, SageTerm) for term in model.candidate.terms)
 
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
