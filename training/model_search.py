@@ -131,11 +131,10 @@ def fit_best(
             without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )
     blend = search.blend([*plain, sage], held)
-    ratio = len(split.known) / max(len(split.past), 1)
     sage = fit_sage(
         split.known,
         width,
-        config=sage.config.model_copy(update={"max_steps": max(1, round(sage.steps * ratio))}),
+        config=sage.config.model_copy(update={"max_steps": split.steps_again(sage.steps)}),
         seed=seed,
         progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
     )

@@ -22,7 +22,11 @@ MIN_EVENTS = 3
 """Leave-last-out: one event for the test, one for the validation, at least one as past."""
 
 SEARCH_USERS = 1_000
-"""Users of the validation window that settings are compared on, ours and the baselines' alike."""
+"""Users of the validation window that settings are compared on, ours and the baselines' alike.
+
+Ours takes more of them where this is too few: all for the weights of the sum and for GraphSAGE's place in it, up to
+2,000 to stop GraphSAGE early.
+"""
 
 HELD_OUT_SHARE = 0.1
 """Of a given training set, what is held out for the validation."""
@@ -43,6 +47,10 @@ class EvaluationSplit:
     @property
     def num_items(self) -> int:
         return self.known.num_items
+
+    def steps_again(self, steps: int) -> int:
+        """Steps of a fit on all that is known, as many passes as so many `steps` are on the past."""
+        return max(1, round(steps * (len(self.known) / max(len(self.past), 1))))
 
 
 def temporal(log: EventLog, *, repeats: bool) -> EvaluationSplit:

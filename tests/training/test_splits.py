@@ -82,6 +82,14 @@ def test_a_temporal_split_cuts_between_times() -> None:
     assert rows(split.past) == rows(log.between(end=validation))
 
 
+def test_a_fit_on_all_that_is_known_takes_as_many_passes() -> None:
+    split = temporal(checkerboard(bought=8), repeats=False)
+    steps = split.steps_again(1000)
+    assert steps / len(split.known) == pytest.approx(1000 / len(split.past), rel=1e-3)
+    assert steps > 1000
+    assert split.steps_again(0) == 1
+
+
 @pytest.mark.parametrize("found", [[], [(0, 0, 5)] * 20, [(0, 0, 1), (1, 1, 1), (2, 2, 2)]])
 def test_a_log_that_cannot_be_cut_by_time_is_refused(found: list[tuple[int, int, int]]) -> None:
     with pytest.raises(TooFewEvents):

@@ -26,7 +26,8 @@ from training.splits import EvaluationSplit
 from training.train import Progress
 
 BPR_DRAWS = 40_000_000
-"""Bounds the passes of BPR over a big log."""
+"""Bounds the passes of BPR over a big log: a pass draws each distinct pair once."""
+BPR_PASSES = (30, 100, 300)
 
 SYSTEM_CELLS = 8_000_000
 """Shoppers × dim² solved for at a time."""
@@ -123,6 +124,9 @@ def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
 def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
     """Passes, regularisation, learning rate, dimension, then profile and popularity."""
     tuning = Tuning(split, "bpr", progress)
+    most = max(BPR_DRAWS // max(interactions(split.past).nnz, 1), 1)
+    passes = tuple(dict.fromkeys(min(count, most) for count in BPR_PASSES))
+    start = BprSettings(iterations=min(BprSettings.iterations, most))
 
     def build(log: EventLog, settings: BprSettings) -> Factors:
         users, items = _fitted(
@@ -132,21 +136,19 @@ def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
             factors=settings.factors,
             learning_rate=settings.learning_rate,
             regularization=settings.regularisation,
-            iterations=min(settings.iterations, max(BPR_DRAWS // max(len(log), 1), 1)),
+            iterations=settings.iterations,
             random_state=seed,
         )
         # The library keeps an item's bias as the last factor.
         return Factors(users[:, :-1], items[:, :-1], items[:, -1], Roster(log), settings.profile)
 
     grid = {
-        "iterations": (30, 100, 300),
+        "iterations": passes,
         "regularisation": (0.001, 0.01, 0.05),
         "learning_rate": (0.01, 0.05, 0.1),
         "factors": (64, 128),
     }
-    settings, model = tuning.greedy(
-        BprSettings(), lambda candidate: build(split.past, candidate), grid, shares=(0.0, 0.5)
-    )
+    settings, model = tuning.greedy(start, lambda candidate: build(split.past, candidate), grid, shares=(0.0, 0.5))
     settings, model = tuning.greedy(
         settings,
         lambda candidate: model.with_profile(candidate.profile),

@@ -129,7 +129,7 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
     )
 
     def refit() -> Factors:
-        return trained(LightGCNTrainer(split.known, settings, seed), settings.steps)
+        return trained(LightGCNTrainer(split.known, settings, seed), split.steps_again(settings.steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))
 

@@ -208,6 +208,6 @@ def fit_sasrec(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fitt
     settings = replace(settings, steps=steps)
 
     def refit() -> SasrecScorer:
-        return trained(SasrecTrainer(split.known, settings, seed), settings.steps)
+        return trained(SasrecTrainer(split.known, settings, seed), split.steps_again(steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))

@@ -43,3 +43,18 @@ def test_a_missing_library_is_named(monkeypatch, name):
     split = leave_last_out(checkerboard(), repeats=False)
     with pytest.raises(ImportError, match=r"sagestream\[benchmark\]"):
         BASELINES[name](split, seed=0, progress=lambda line, share: None)
+
+
+def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
+    def spied(*arguments, iterations, **settings):
+        asked.append(iterations)
+        return fitted(*arguments, iterations=iterations, **settings)
+
+    asked: list[int] = []
+    fitted = factorisation._fitted
+    monkeypatch.setattr(factorisation, "_fitted", spied)
+    split = leave_last_out(checkerboard(), repeats=False)
+    monkeypatch.setattr(factorisation, "BPR_DRAWS", 40 * len(split.past))  # 40 passes are the most
+    model = BASELINES["bpr"](split, seed=0, progress=lambda line, share: None)
+    assert set(asked) == {30, 40}
+    assert model.settings["iterations"] == asked[-1]  # the last fit is on all that is known
