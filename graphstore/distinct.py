@@ -8,6 +8,7 @@ log in 0.75 s instead of 0.01 s, and the second calls it twice.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from graphstore.eventlog import IntArray
 
@@ -20,11 +21,19 @@ def distinct(numbers: IntArray) -> IntArray:
 
 def difference(numbers: IntArray, others: IntArray) -> IntArray:
     """The distinct numbers [m], ascending, that are not among the others."""
-    ascending, barred = distinct(numbers), distinct(others)
-    at = np.searchsorted(barred, ascending)
-    known = at < len(barred)
-    known[known] = barred[at[known]] == ascending[known]
-    return ascending[~known]
+    ascending = distinct(numbers)
+    return ascending[~sought(ascending, distinct(others))[1]]
+
+
+def sought(numbers: IntArray, ascending: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """(places [n], found [n]) of the numbers in an ascending array; the place says nothing where one is not found.
+
+    Ascending numbers are found in half the time.
+    """
+    places = np.searchsorted(ascending, numbers)
+    found = places < len(ascending)
+    found[found] = ascending[places[found]] == numbers[found]
+    return places.astype(np.int64), found
 
 
 def run_starts(ordered: IntArray) -> IntArray:

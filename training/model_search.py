@@ -112,11 +112,11 @@ def fit_best(
     progress("choosing the blend", 0.7)
     held_plain = search.best_l2(plain)
     blend_plain = search.blend(plain, held_plain)
-    reason: str | None = NO_PAST
+    reason = NO_PAST
     if sage is not None:
         held = search.best_l2([*plain, sage])
-        earned = best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]) == 0
-        reason = None if earned else LEFT_OUT
+        if search.chooses and best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]):
+            sage, reason = None, LEFT_OUT
     progress("fitting on all that is known", 0.75)
     fitted = [bank.again(split.known), *search.others_again(split.known)]
     without = Candidate(fitted, blend_plain)
@@ -126,7 +126,7 @@ def fit_best(
         "profile_half_lives": bank.half_lives,
         "terms": {term.name: _told(term) for term in search.others},
     }
-    if sage is None or reason is not None:
+    if sage is None:
         return FittedModel(
             without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphstore.distinct import distinct
+from graphstore.distinct import distinct, sought
 from training.histories import EventLog, IntArray
 
 
@@ -170,11 +170,12 @@ class BipartiteGraph:
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
         """Places [n], ascending, of the pairs (users[i], items[i]); pairs that are not in the graph are left out."""
-        wanted = np.sort(users * self.num_items + items)  # in their order they are found in half the time
-        places = np.searchsorted(self._keys, wanted)
-        found = places < len(self)
-        found[found] = self._keys[places[found]] == wanted[found]
-        return places[found].astype(np.int64)
+        places, found = sought(np.sort(users * self.num_items + items), self._keys)
+        return places[found]
+
+    def holds(self, users: IntArray, items: IntArray) -> npt.NDArray[np.bool_]:
+        """Which of the pairs (users[i], items[i]) are in the graph [n]."""
+        return sought(users * self.num_items + items, self._keys)[1]
 
     @cached_property
     def _keys(self) -> IntArray:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from graphstore.distinct import run_starts
 from training.dataset import TooFewEvents, full_split
 from training.evaluate import Window
 from training.histories import EventLog, Histories, IntArray, gathered
@@ -80,8 +81,8 @@ def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> Evaluation
         log = log.picked(np.sort(np.unique(log.cells, return_index=True)[1]))
     order = np.argsort(log.users, kind="stable")
     users = log.users[order]
-    ends = np.flatnonzero(np.concatenate([users[1:] != users[:-1], [True]])) if len(users) else np.empty(0, np.int64)
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)[: len(ends)]
+    starts = run_starts(users)
+    ends = np.append(starts, len(users))[1:] - 1
     long = ends - starts + 1 >= MIN_EVENTS
     starts, ends = starts[long], ends[long]
     if not len(ends):

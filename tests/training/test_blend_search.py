@@ -34,6 +34,11 @@ def search() -> BlendSearch:
     return BlendSearch.of(leave_last_out(checkerboard(bought=6), repeats=False), memory_mb=64, seed=0)
 
 
+def better_by(gain, kind):
+    """Ranks that rise by so much where a term of that kind is in the sum."""
+    return lambda self, terms, l2: np.full(len(self.window), 0.5 + gain * any(isinstance(term, kind) for term in terms))
+
+
 def test_enough_users_choose_the_best_of_the_variants():
     scores = [np.full(FEWEST_USERS, mean) for mean in (0.1, 0.3, 0.2)]
     assert best(scores) == 1
@@ -89,20 +94,17 @@ def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search
 
 
 def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(search, monkeypatch):
-    def ranked(self, terms, l2):
-        return np.full(len(self.window), 0.5 + gain * any(isinstance(term, Factorisation) for term in terms))
-
-    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
     monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
     bank = FilterBank([LinearFilter.fit(search.split.past)])
     for gain in (0.1, -0.1):
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Factorisation))
         chosen = search.with_best_factorisation(bank)
         assert any(isinstance(term, Factorisation) for term in chosen.others) == (gain > 0)
         if gain > 0:
             again = chosen.others_again(search.split.known)[-1]
             assert isinstance(again, Factorisation)
             assert again.settings == chosen.others[-1].settings
-    gain = 0.1
+    monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, Factorisation))
     repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
     assert repeated.with_best_factorisation(bank) is repeated
 
@@ -136,14 +138,11 @@ def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch)
 
 
 def test_content_joins_where_it_ranks_better(search, monkeypatch):
-    def ranked(self, terms, l2):
-        return np.full(len(self.window), 0.5 + gain * any(isinstance(term, Content) for term in terms))
-
-    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
     monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
     bank = FilterBank([LinearFilter.fit(search.split.past)])
     described = torch.eye(search.split.num_items, search.split.num_items + NUMBER_COLUMNS)
     for gain in (0.1, -0.1):
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Content))
         chosen = search.with_best_content(bank, described)
         assert any(isinstance(term, Content) for term in chosen.others) == (gain > 0)
     assert search.with_best_content(bank, torch.zeros(search.split.num_items, 0)) is search

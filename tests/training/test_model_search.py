@@ -84,6 +84,7 @@ def test_graphsage_must_earn_its_place(gain, monkeypatch):
         return np.full(FEWEST_USERS, 0.5) + gain * any(isinstance(term, SageTerm) for term in terms)
 
     monkeypatch.setattr(BlendSearch, "on_all", judged)
+    monkeypatch.setattr(BlendSearch, "chooses", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
     assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)

@@ -3,9 +3,9 @@
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`, tuned on the split's validation and fitted on what it knows.
 Next: `training.benchmark` runs each over every split.
 
-Each is tuned in the settings that move it most (of SASRec and LightGCN steps, layers and rate; their width stands), and
-in two more that matter on data with an order in time: a profile that forgets by rank, and a term of recent popularity;
-both are used where the validation likes them better. Own counts are in `personal-frequency` alone.
+Each is tuned in the settings that move it most (of SASRec the steps, of LightGCN steps, layers and rate; their width
+stands), and in two more that matter on data with an order in time: a profile that forgets by rank, and a term of recent
+popularity; both are used where the validation likes them better. Own counts are in `personal-frequency` alone.
 """
 
 from collections.abc import Mapping

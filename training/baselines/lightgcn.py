@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -20,7 +19,7 @@ from torch_geometric.nn import LightGCN
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
-from training.histories import EventLog, IntArray
+from training.histories import EventLog
 from training.propagation import BipartiteGraph, Csr
 from training.splits import EvaluationSplit
 from training.train import Progress
@@ -77,7 +76,7 @@ class LightGCNTrainer:
         drawn = self.rng.integers(len(graph), size=BATCH)
         users, positives = graph.users[drawn], graph.items[drawn]
         negatives = self.rng.integers(graph.num_items, size=len(drawn))
-        taken = _in_graph(graph, users, negatives)  # drawn once more: few are taken twice
+        taken = graph.holds(users, negatives)  # drawn once more: few are taken twice
         negatives[taken] = self.rng.integers(graph.num_items, size=int(taken.sum()))
         nodes = torch.from_numpy(np.concatenate([users, graph.num_users + positives, graph.num_users + negatives]))
         user, positive, negative = self.model.get_embedding(self.adjacency)[nodes].chunk(3)
@@ -132,14 +131,6 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
         return trained(LightGCNTrainer(split.known, settings, seed), split.steps_again(settings.steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))
-
-
-def _in_graph(graph: BipartiteGraph, users: IntArray, items: IntArray) -> npt.NDArray[np.bool_]:
-    """Which of the pairs (users[i], items[i]) are in the graph [n]."""
-    keys, wanted = graph.users * graph.num_items + graph.items, users * graph.num_items + items
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found: npt.NDArray[np.bool_] = keys[places] == wanted
-    return found
 
 
 def _normalised(graph: BipartiteGraph) -> Csr:

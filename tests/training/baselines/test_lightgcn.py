@@ -5,7 +5,7 @@ import torch
 from torch_geometric.nn import LightGCN
 
 from tests.training.checkerboard import checkerboard
-from training.baselines.lightgcn import DIM, LightGCNSettings, LightGCNTrainer, _in_graph
+from training.baselines.lightgcn import DIM, LightGCNSettings, LightGCNTrainer
 
 
 def test_smoothing_equals_the_library():
@@ -25,8 +25,8 @@ def test_smoothing_equals_the_library():
 def test_pairs_of_the_graph():
     log = checkerboard()
     graph = LightGCNTrainer(log, LightGCNSettings(), seed=0).graph
-    assert _in_graph(graph, log.users, log.items).all()
-    assert not _in_graph(graph, log.users, (log.items + 1) % 24).any()
+    assert graph.holds(log.users, log.items).all()
+    assert not graph.holds(log.users, (log.items + 1) % 24).any()
 
 
 def test_what_was_scored_does_not_move_with_later_steps():
