@@ -23,9 +23,9 @@ MIN_EVENTS = 3
 """Leave-last-out: one event for the test, one for the validation, at least one as past."""
 
 SEARCH_USERS = 1_000
-"""Users of the validation window that settings are compared on, ours and the baselines' alike.
+"""Users of the validation window that most settings of ours are compared on; a baseline asks all, for every setting.
 
-Ours takes more of them where this is too few: all for the weights of the sum and for GraphSAGE's place in it, up to
+Ours asks more of them where this is too few: all for the weights of the sum and for GraphSAGE's place in it, up to
 2,000 to stop GraphSAGE early.
 """
 

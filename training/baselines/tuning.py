@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.evaluate import METRIC, Scorer, evaluate
 from training.histories import Histories, Moment
-from training.splits import SEARCH_USERS, EvaluationSplit
+from training.splits import EvaluationSplit
 from training.train import Progress
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Tuning:
     """The validation window, and how far the search has come."""
 
     def __init__(self, split: EvaluationSplit, name: str, progress: Progress) -> None:
-        self.window = split.validation.sample(SEARCH_USERS, seed=0)
+        self.window = split.validation
         self.timed = split.timed
         self._name = name
         self._progress = progress

@@ -45,6 +45,18 @@ def test_greedy_keeps_the_first_of_equals(tuning):
     assert tuning.greedy(Knobs(noise=0.0), Painter, {"noise": (0.0, -0.0)})[0] == Knobs(noise=0.0)
 
 
+def test_every_user_of_the_validation_is_asked():
+    asked = []
+
+    def spy(histories, *, as_of):
+        asked.append(len(histories))
+        return Painter(Knobs("own"))(histories, as_of=as_of)
+
+    split = leave_last_out(checkerboard(num_users=1_200), repeats=False)
+    Tuning(split, "spy", lambda line, share: None).ndcg(spy)
+    assert sum(asked) == 1_200
+
+
 def test_it_reports_what_it_does_in_order():
     seen: list[tuple[str, float]] = []
     split = leave_last_out(checkerboard(), repeats=False)
