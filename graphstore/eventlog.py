@@ -7,6 +7,7 @@ A snapshot reads only what its parent has not: later rows, and earlier rows of a
 rows are kept, also those that a return took back: a later event may change which ones stand.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -59,12 +60,17 @@ def snapshot_id(seen: Seen) -> str:
     return f"s{seen.as_of:013d}-{seen.last_key}"
 
 
+def seen_by(name: str) -> Seen | None:
+    """What the snapshot of this name saw; None for what is no name of one."""
+    found = re.fullmatch("s([0-9]+)-([0-9]+)", name)
+    return Seen(int(found[1]), int(found[2])) if found else None
+
+
 def snapshots_in(directory: Path) -> Iterator[tuple[Seen, Path]]:
     """Every whole snapshot of a directory with what it saw, oldest first."""
-    for path in sorted(directory.glob("s*-*")) if directory.exists() else []:
-        as_of, _, last_key = path.name.removeprefix("s").partition("-")
-        if as_of.isdecimal() and last_key.isdecimal():
-            yield Seen(int(as_of), int(last_key)), path
+    for path in sorted(directory.glob("s*-*")):
+        if (seen := seen_by(path.name)) is not None:
+            yield seen, path
 
 
 def last_key(connection: Connection, as_of: int) -> int:

@@ -71,7 +71,7 @@ def build_snapshot(
         with read(engine) as connection:
             made, events, sessions = _read(connection, directory, seen, featurize)
         place(save_snapshot(made, events, sessions), path)
-    snapshot = _without_erased(engine, load_snapshot(path))
+    snapshot = open_snapshot(engine, path)
     with write(engine) as connection:
         known = connection.scalar(select(func.count()).where(snapshots.c.snapshot_id == snapshot.snapshot_id))
         if not known:
@@ -165,8 +165,9 @@ def _read_items(connection: Connection, active: IntArray, as_of: int) -> tuple[I
     return np.array([row.item_key for row in rows], dtype=np.int64), [row.item_id for row in rows], catalogue
 
 
-def _without_erased(engine: Engine, snapshot: Snapshot) -> Snapshot:
-    """Somebody may have been forgotten while the snapshot was read: their events go, too."""
+def open_snapshot(engine: Engine, path: Path) -> Snapshot:
+    """One that was built before. Somebody may have been forgotten since it was read from SQL: their events go, too."""
+    snapshot = load_snapshot(path)
     with read(engine) as connection:
         gone = set(connection.scalars(select(erasures.c.user_id))).intersection(snapshot.named_users)
     if gone:

@@ -38,7 +38,8 @@ from stream.sources.table import EventTable
 from training.config import TrainingConfig
 from training.leader import FileLock
 from training.registry import champion
-from training.run import RunResult, run_training
+from training.run import run_training
+from training.run_result import RunResult
 from training.trial import CHAMPION
 
 FUTURE_SHARE = 0.1

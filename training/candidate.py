@@ -7,6 +7,7 @@ everything. Next: `training.run` judges, publishes or drops it.
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -54,11 +55,12 @@ class Candidate:
         config: TrainingConfig,
         seed: int,
         progress: Progress,
+        checkpoint: Path | None = None,
     ) -> Self:
         """Terms fitted on `past`, the blend on the validation `window` after it.
 
-        With `features` content and GraphSAGE are among them. `filters` were fitted on the same past while the
-        baselines were tuned.
+        With `features` content and GraphSAGE are among them; the fit of GraphSAGE keeps its state in `checkpoint`.
+        `filters` were fitted on the same past while the baselines were tuned.
         """
         terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)
         if features is not None:
@@ -70,6 +72,7 @@ class Candidate:
                     seed=seed,
                     validation=window,
                     progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
+                    checkpoint=checkpoint,
                 )
                 terms.append(sage)
             except NothingToLearn as error:

@@ -1,6 +1,7 @@
 """A fit that is interrupted goes on: its whole state in one file, and a fingerprint of what it is a fit of.
 
-Arrives: the state of a fit between two steps. Leaves: a file, and from it the state again. Next: `training.train`.
+Arrives: the state of a fit between two steps. Leaves: a file, and from it the state again. Next: `training.train` goes
+on from it, in the file that `training.unfinished` names after the fit's snapshot.
 
 The file is written to a temporary name and renamed, so whoever reads it reads a whole one, and it holds tensors and
 plain values only: `torch.load` with `weights_only=True`. It holds no events, but the order of baskets; still it is as
@@ -8,7 +9,9 @@ short-lived as the fit: `training.train` removes it at the end.
 """
 
 import hashlib
+import logging
 import os
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,10 @@ from training.config import SageConfig
 from training.evaluate import Window
 from training.histories import EventLog
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 2
-"""Raised when the state has other parts: an older file is then refused instead of misread."""
+"""Raised when the state has other parts: an older file is then put aside instead of misread."""
 
 
 def fingerprint(log: EventLog, features: Tensor, window: Window | None, *, config: SageConfig, seed: int) -> str:
@@ -53,14 +58,19 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
 
 
 def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
-    """The state in the file, None where there is none; raises `ValueError` on that of another fit."""
+    """The state in the file; None where there is none, and aloud where it is of another fit or was cut short."""
     if not path.exists():
         return None
-    saved = torch.load(path, weights_only=True)
+    try:
+        saved = torch.load(path, weights_only=True)
+    except (EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:  # the machine went down while it was new
+        logger.warning("%s cannot be read (%s): the fit starts anew", path, error)
+        return None
     if saved["fingerprint"] != fingerprint:
-        raise ValueError(
-            f"{path} is of another fit: other events, features, settings, seed or validation window; "
-            "remove it to start anew"
+        logger.warning(
+            "%s is of another fit (other events, features, settings, seed or validation window): this one starts anew",
+            path,
         )
+        return None
     state: dict[str, Any] = saved["state"]
     return state

@@ -4,7 +4,8 @@ Arrives: the SQL graph and a kind of run. Leaves: a bundle, a row in `models`, p
 `training.scheduler` calls it again and again; `serving.publisher` publishes what it promotes.
 
 Only a model that passed the gate learns the events that it was judged on, and so is published fresh. A run has a name,
-entered once: one that was declared dead while it ran may finish its work, and nothing of it counts.
+entered once: one that was declared dead while it ran may finish its work, and nothing of it counts. One that was killed
+while GraphSAGE learned is gone on with by the next of its kind.
 """
 
 import json
@@ -12,16 +13,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import write
-from graphstore.snapshot import build_snapshot
+from graphstore.session import read, write
+from graphstore.snapshot import build_snapshot, open_snapshot
+from graphstore.snapshot_files import Snapshot
 from training import registry
 from training.baselines.gate import RECENT_POPULARITY
 from training.bundle import load_bundle, save_bundle
@@ -29,39 +30,13 @@ from training.config import TrainingConfig
 from training.gate import GateRules, decide
 from training.recommender import Recommender
 from training.registry import Kind
+from training.run_result import RunFenced, RunResult, recalled, recorded
 from training.snapshot_features import featurizer
 from training.train import Progress
 from training.trial import CHAMPION, Trial, full_trial, incremental_trial
+from training.unfinished import UnfinishedFits
 
 logger = logging.getLogger(__name__)
-
-
-class RunFenced(RuntimeError):
-    """Somebody has declared this run dead: nothing of it may count."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run came to."""
-
-    run_id: str
-    model_version: str
-    kind: str
-    verdict: str
-    """promoted or kept"""
-    reasons: list[str]
-    parent: str | None
-    """The champion at the start of the run."""
-    metrics: dict[str, float]
-    """`ndcg@20` and so on; those of warm and cold shoppers under `warm_` and `cold_`."""
-    comparison: dict[str, dict[str, float]]
-    """The same of baselines and champion on the same window."""
-    seconds: float
-    bundle: str
-    snapshot_id: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def run_training(
@@ -85,7 +60,7 @@ def run_training(
         run_id = run_id or registry.next_run_id(connection, now=now())
         run = registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now())
         if run.model_version is not None:
-            return _recalled(connection, run)
+            return recalled(connection, run)
         if run.status != registry.RUNNING:
             raise RunFenced(f"run {run_id} is {run.status}")
         champion = registry.champion(connection)
@@ -122,16 +97,9 @@ def _trained(
     progress: Progress,
 ) -> RunResult:
     began = time.monotonic()
-    progress("snapshot", 0.0)
-    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurizer(config))
-    known = Path(champion.bundle) if champion else None
-    if kind == "incremental":
-        if known is None:
-            raise ValueError("an incremental run needs a champion to start from")
-        trial = incremental_trial(snapshot, champion_bundle=known, config=config, seed=seed, progress=progress)
-    else:
-        reigning = load_bundle(known) if known else None
-        trial = full_trial(snapshot, kind=kind, champion=reigning, config=config, seed=seed, progress=progress)
+    snapshot, trial = _tried(
+        engine, kind=kind, champion=champion, graph=graph, config=config, now=now, seed=seed, progress=progress
+    )
     decision = decide(
         trial.evaluation,
         trial.comparison.get(CHAMPION),
@@ -171,10 +139,55 @@ def _trained(
         snapshot_id=snapshot.snapshot_id,
     )
     with write(engine) as connection:
-        result = _recorded(connection, result, now=now())
+        result = recorded(connection, result, now=now())
     progress(result.verdict, 1.0)
     logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
     return result
+
+
+def _tried(
+    engine: Engine,
+    *,
+    kind: Kind,
+    champion: registry.ModelRow | None,
+    graph: GraphstoreConfig,
+    config: TrainingConfig,
+    now: Callable[[], int],
+    seed: int,
+    progress: Progress,
+) -> tuple[Snapshot, Trial]:
+    """A candidate on a fresh snapshot, or on that of the run before, where that was killed while GraphSAGE learned."""
+
+    def fresh() -> Snapshot:
+        featurize = featurizer(config)
+        return build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
+
+    progress("snapshot", 0.0)
+    settings: dict[str, Any] = {"config": config, "seed": seed, "progress": progress}
+    known = Path(champion.bundle) if champion else None
+    if kind == "incremental":
+        if known is None:
+            raise ValueError("an incremental run needs a champion to start from")
+        snapshot = fresh()
+        return snapshot, incremental_trial(snapshot, champion_bundle=known, **settings)
+    reigning = load_bundle(known) if known else None
+    if kind == "closed_form":
+        snapshot = fresh()
+        return snapshot, full_trial(snapshot, kind=kind, champion=reigning, **settings)
+    with UnfinishedFits(graph.state_dir.resolve() / "checkpoints") as unfinished:
+        with read(engine) as connection:
+            models = registry.list_models(connection)
+        # A model made since has seen more, and the comparison with it would be another.
+        since = max([now() - int(config.retrain_full_seconds * 1000), *(model.created_at for model in models)])
+        interrupted = unfinished.snapshot_id(since=since)
+        path = graph.snapshots_dir / interrupted if interrupted else None
+        if path is not None and path.exists():
+            logger.info("a run was killed while GraphSAGE learned: this one takes its snapshot, %s", interrupted)
+            snapshot = open_snapshot(engine, path)
+        else:
+            snapshot = fresh()
+        checkpoint = unfinished.checkpoint(snapshot.snapshot_id)
+        return snapshot, full_trial(snapshot, kind=kind, champion=reigning, checkpoint=checkpoint, **settings)
 
 
 def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
@@ -190,62 +203,6 @@ def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -
         terms=trial.candidate.terms,
         blend=trial.candidate.blend,
         encoder=trial.encoder,
-    )
-
-
-def _recorded(connection: Connection, result: RunResult, *, now: int) -> RunResult:
-    """Enter the model, promote or keep it, close the run: all or nothing. Raises `RunFenced`."""
-    champion = registry.champion(connection)
-    if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
-        reason = "another model became champion during the run"
-        result = replace(result, verdict=registry.KEPT, reasons=[reason, *result.reasons])
-    if not registry.finish_run(
-        connection,
-        result.run_id,
-        status=result.verdict,
-        now=now,
-        snapshot_id=result.snapshot_id,
-        model_version=result.model_version,
-    ):
-        raise RunFenced(f"run {result.run_id} was declared dead while it ran")
-    gate = {"verdict": result.verdict, "reasons": result.reasons, "comparison": result.comparison}
-    registry.register(
-        connection,
-        registry.ModelRow(
-            model_version=result.model_version,
-            kind=result.kind,
-            status=registry.CANDIDATE,
-            parent=result.parent,
-            snapshot_id=result.snapshot_id,
-            bundle=result.bundle,
-            metrics=result.metrics,
-            gate=gate,
-            seconds=result.seconds,
-            created_at=now,
-        ),
-    )
-    if result.verdict == registry.PROMOTED:
-        registry.promote(connection, result.model_version, now=now)
-    else:
-        registry.keep(connection, result.model_version)
-    return result
-
-
-def _recalled(connection: Connection, run: registry.RunRow) -> RunResult:
-    """The result of a run that has finished."""
-    model = registry.get_model(connection, str(run.model_version))
-    return RunResult(
-        run_id=run.run_id,
-        model_version=model.model_version,
-        kind=model.kind,
-        verdict=model.gate["verdict"],
-        reasons=model.gate["reasons"],
-        parent=model.parent,
-        metrics=model.metrics,
-        comparison=model.gate["comparison"],
-        seconds=model.seconds,
-        bundle=model.bundle,
-        snapshot_id=model.snapshot_id,
     )
 
 

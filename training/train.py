@@ -54,10 +54,10 @@ def fit_sage(
 
     With a `validation` window the averaged weights of the best look at it win and the fit stops after
     `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
-    kept in that file every `evaluate_every` steps, a fit that finds the file goes on from it to the same weights as if
-    it had never stopped, and the finished fit removes it. `on_look` hears of every look, and ends the fit by what it
-    raises; the term keeps them all. `descent_of` makes the descent from the arguments of `Descent`. Raises
-    `NothingToLearn` where no basket has a past, and `ValueError` where the file is of another fit.
+    kept in that file every `evaluate_every` steps, the same fit that finds the file goes on from it to the same weights
+    as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look` hears of
+    every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent from the
+    arguments of `Descent`. Raises `NothingToLearn` where no basket has a past.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")

@@ -64,8 +64,11 @@ def full_trial(
     config: TrainingConfig,
     seed: int,
     progress: Progress,
+    checkpoint: Path | None = None,
 ) -> Trial:
-    """A model from nothing. Raises `TooFewEvents` for a snapshot that cannot be cut in three.
+    """A model from nothing; the fit of GraphSAGE keeps its state in `checkpoint`, and goes on from it.
+
+    Raises `TooFewEvents` for a snapshot that cannot be cut in three.
 
     A champion that ends before the test window is compared as it is. One that has seen it and holds closed-form terms
     only is rebuilt without it, from the terms of this run; one with GraphSAGE is compared as it is, to its advantage.
@@ -96,6 +99,7 @@ def full_trial(
         config=config,
         seed=seed,
         progress=progress,
+        checkpoint=checkpoint,
     )
     opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
     notes = []

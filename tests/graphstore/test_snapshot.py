@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from graphstore.catalogue import Catalogue
 from graphstore.erase import erase_person
-from graphstore.eventlog import Events, IntArray, Seen, read_events
+from graphstore.eventlog import Events, IntArray, Seen, read_events, seen_by
 from graphstore.graph import INTERACTS, features_of, time_masks
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.report import get_graph_report, print_graph_report
 from graphstore.session import open_engine, write
-from graphstore.snapshot import BeforeCompaction, build_snapshot, erase_users
+from graphstore.snapshot import BeforeCompaction, build_snapshot, erase_users, open_snapshot
 from graphstore.snapshot_files import Snapshot, digest, load_events, load_snapshot, place
 from graphstore.state import raise_to
 from graphstore.statistics import ITEM_COLUMNS, PROFILE_DIM, USER_COLUMNS, StatisticsEncoder, training_end
@@ -326,6 +326,23 @@ def test_who_is_forgotten_while_a_snapshot_is_read_is_not_in_it(
 
     monkeypatch.setattr("graphstore.snapshot.place", late)
     assert build(engine, tmp_path, as_of=1000).user_ids == ["u2"]
+
+
+def test_who_was_forgotten_since_is_not_in_a_snapshot_that_is_opened_again(engine: Engine, tmp_path: Path) -> None:
+    fill(engine)
+    path = build(engine, tmp_path, as_of=1000).path
+    assert open_snapshot(engine, path).user_ids == ["u1", "u2"]
+    with write(engine) as connection:  # killed before it came to the directory
+        connection.execute(insert(erasures).values(user_id="u1", requested_at=1))
+    assert open_snapshot(engine, path).user_ids == load_snapshot(path).user_ids == ["u2"]
+
+
+def test_a_name_says_what_was_seen(engine: Engine, tmp_path: Path) -> None:
+    fill(engine)
+    snapshot = build(engine, tmp_path, as_of=300)
+    assert seen_by(snapshot.snapshot_id) == Seen(300, snapshot.last_interaction_key)
+    for other in ("s300", "s300-", "-s300-2", "s300-2.new", "t300-2", "s３-2"):
+        assert seen_by(other) is None
 
 
 def test_a_row_that_commits_late_is_waited_for(database_url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A fit that was killed and goes on ends where one ends that was not; a file of another fit is refused."""
+"""A fit that was killed and goes on ends where one ends that was not; a file of another fit is of no use to it."""
 
 from pathlib import Path
 
@@ -100,14 +100,27 @@ def test_killed_at_the_last_look_there_is_nothing_left_to_do(tmp_path):
     ],
     ids=["settings", "seed", "window", "log", "features"],
 )
-def test_a_checkpoint_of_another_fit_is_refused_and_left(tmp_path, other):
+def test_another_fit_starts_anew_aloud(tmp_path, caplog, other):
+    path = tmp_path / "fit.pt"
+    unhindered = other(tmp_path / "other.pt")
+    with pytest.raises(Killed):
+        run(checkpoint=path, progress=killing(1)[0])
+    found = other(path)
+    assert "of another fit" in caplog.text
+    assert found.looks == unhindered.looks
+    assert torch.equal(found.state()["embeddings"], unhindered.state()["embeddings"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["empty", "half"])
+def test_a_file_that_was_cut_short_is_of_no_use_and_said_so(tmp_path, caplog, share):
     path = tmp_path / "fit.pt"
     with pytest.raises(Killed):
         run(checkpoint=path, progress=killing(1)[0])
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="of another fit"):
-        other(path)
-    assert path.read_bytes() == before
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert run(checkpoint=path).looks == run().looks
+    assert "cannot be read" in caplog.text
 
 
 def test_a_write_that_fails_leaves_the_older_file_whole(tmp_path, monkeypatch):

@@ -1,17 +1,20 @@
 """Runs end to end on the toy shop, in SQL."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete, func, select
 
+from graphstore import tables
 from graphstore.config import GraphstoreConfig
 from graphstore.session import read, write
 from tests.training import toy_shop
 from training import registry
 from training.bundle import load_bundle
 from training.config import SageConfig, TrainingConfig
-from training.run import RunFenced, RunResult, run_training
+from training.run import run_training
+from training.run_result import RunFenced, RunResult
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02))
 
@@ -109,6 +112,58 @@ def test_a_failure_is_recorded_and_raised(shop, engine: Engine):
     assert run.error == "ValueError: an incremental run needs a champion to start from"
     with pytest.raises(RunFenced):
         shop("closed_form", run_id="r1")
+
+
+class Killed(BaseException):
+    """Like a kill: nothing of the run is written any more."""
+
+
+def killed_at_its_second_look(line: str, _share: float) -> None:
+    if line.startswith("GraphSAGE: step 10 "):
+        raise Killed
+
+
+PATIENT = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update={"evaluate_every": 5})})
+
+
+def test_a_run_that_was_killed_while_graphsage_learned_is_gone_on_with(shop, engine: Engine, tmp_path: Path):
+    whole = shop("graphsage", config=PATIENT, graph=GraphstoreConfig(state_dir=tmp_path / "whole"))
+    with write(engine) as connection:
+        connection.execute(delete(tables.models))
+    with pytest.raises(Killed):
+        shop("graphsage", config=PATIENT, progress=killed_at_its_second_look)
+    with write(engine) as connection:  # the shop stays open meanwhile
+        toy_shop.trade(connection, first_day=10, days=1)
+    seen: list[str] = []
+    resumed = shop("graphsage", config=PATIENT, progress=lambda line, _share: seen.append(line))
+    assert [line.split()[2] for line in seen if line.startswith("GraphSAGE: step")] == ["15"]
+    assert resumed.snapshot_id == whole.snapshot_id
+    assert resumed.metrics == whole.metrics
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["lock"]
+    with read(engine) as connection:  # what came since is not taken for known
+        newest = connection.scalar(select(func.max(tables.interactions.c.interaction_key)))
+        assert registry.last_seen_interaction(connection) < newest
+
+
+@pytest.mark.parametrize("cause", ["another model since", "too long ago", "snapshot gone"])
+def test_an_unfinished_fit_is_left_where_it_no_longer_counts(shop, engine: Engine, tmp_path: Path, cause):
+    with pytest.raises(Killed):
+        shop("graphsage", config=PATIENT, progress=killed_at_its_second_look)
+    (old,) = (path.stem for path in (tmp_path / "checkpoints").glob("*.pt"))
+    with write(engine) as connection:
+        toy_shop.trade(connection, first_day=10, days=1)
+    config = PATIENT
+    if cause == "another model since":
+        shop("closed_form")
+    elif cause == "too long ago":
+        config = PATIENT.model_copy(update={"retrain_full_seconds": 3600.0})
+    else:
+        shutil.rmtree(tmp_path / "snapshots" / old)
+    seen: list[str] = []
+    result = shop("graphsage", config=config, progress=lambda line, _share: seen.append(line))
+    assert [line.split()[2] for line in seen if line.startswith("GraphSAGE: step")] == ["5", "10", "15"]
+    assert result.snapshot_id > old
+    assert list((tmp_path / "checkpoints").glob("*.pt")) == []
 
 
 def test_a_run_that_was_declared_dead_counts_for_nothing(shop, engine: Engine):

@@ -155,6 +155,30 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     assert second.trigger == "test: opening"
 
 
+def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, tmp_path):
+    program = tmp_path / "leader.py"
+    program.write_text(LEADER)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    sage = {"max_steps": 300, "patience": 1_000, "evaluate_every": 5, "dim": 8, "batch_size": 64}
+    config = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update=sage)})
+    with write(shop) as connection:
+        registry.register(connection, _veteran(shop, graph))
+        registry.promote(connection, "m0", now=2)
+    checkpoints = graph.state_dir / "checkpoints"
+    command = [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()]
+    with subprocess.Popen(command, env=environment) as leader:
+        eventually(lambda: list(checkpoints.glob("s*.pt")))
+        leader.send_signal(signal.SIGKILL)
+        leader.wait()
+    (unfinished,) = (path.stem for path in checkpoints.glob("s*.pt"))
+    with scheduling(graph, UNREACHABLE, config):
+        eventually(lambda: runs(shop)[0].status in {"promoted", "kept"})
+    second, first = runs(shop)
+    assert first.status == "failed"
+    assert second.snapshot_id == unfinished
+    assert not list(checkpoints.glob("*.pt"))
+
+
 def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
     """A champion from before this scheduler, so that GraphSAGE is due."""
     from training.run import run_training
