@@ -67,7 +67,7 @@ def save(directory: Path, state: PlaygroundState) -> None:
 
 KNOWN_ENTRIES = frozenset(
     [FILE, TEMPORARY, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
-    + ["tuning", "pictures"]
+    + ["checkpoints", "tuning", "pictures"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
 """What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""

@@ -4,8 +4,9 @@ Arrives: the state of a fit between two steps. Leaves: a file, and from it the s
 on from it, in the file that `training.unfinished` names after the fit's snapshot.
 
 The file is written to a temporary name and renamed, so whoever reads it reads a whole one, and it holds tensors and
-plain values only: `torch.load` with `weights_only=True`. It holds no events, but the order of baskets; still it is as
-short-lived as the fit: `training.train` removes it at the end.
+plain values only: `torch.load` with `weights_only=True`. It holds no events and no user's row, but the order of
+baskets: that of a finished fit is removed by `training.train`, that of a fit which nobody goes on with by
+`training.unfinished`.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -57,14 +59,23 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> N
         temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
-    """The state in the file; None where there is none, and aloud where it is of another fit or was cut short."""
+def take_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
+    """The state in the file; None where there is none, and aloud where it is of another fit or damaged.
+
+    The file is gone afterwards, so that a state which breaks the fit breaks it once.
+    """
     if not path.exists():
         return None
     try:
-        saved = torch.load(path, weights_only=True)
-    except (EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:  # the machine went down while it was new
-        logger.warning("%s cannot be read (%s): the fit starts anew", path, error)
+        with ZipFile(path) as archive:  # `torch.load` does not look at the checksums
+            damaged = archive.testzip()
+        saved = {} if damaged else torch.load(path, weights_only=True)
+    except (BadZipFile, EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        damaged = str(error) or type(error).__name__
+    finally:
+        path.unlink()
+    if damaged:  # the machine went down while the file was new
+        logger.warning("%s is damaged (%s): the fit starts anew", path, damaged)
         return None
     if saved["fingerprint"] != fingerprint:
         logger.warning(

@@ -4,8 +4,7 @@ Arrives: the SQL graph and a kind of run. Leaves: a bundle, a row in `models`, p
 `training.scheduler` calls it again and again; `serving.publisher` publishes what it promotes.
 
 Only a model that passed the gate learns the events that it was judged on, and so is published fresh. A run has a name,
-entered once: one that was declared dead while it ran may finish its work, and nothing of it counts. One that was killed
-while GraphSAGE learned is gone on with by the next of its kind.
+entered once: one that was declared dead while it ran may finish its work, and nothing of it counts.
 """
 
 import json
@@ -34,7 +33,7 @@ from training.run_result import RunFenced, RunResult, recalled, recorded
 from training.snapshot_features import featurizer
 from training.train import Progress
 from training.trial import CHAMPION, Trial, full_trial, incremental_trial
-from training.unfinished import UnfinishedFits
+from training.unfinished import UnfinishedFits, outdated_before
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +49,14 @@ def run_training(
     seed: int,
     progress: Progress | None = None,
     run_id: str | None = None,
+    resume: bool = False,
 ) -> RunResult:
     """Train one model and put it through the gate.
 
-    `run_id` names a run that was entered before, by the scheduler; a run that has finished is not run again, its
-    result is returned. A failure is recorded in `training_runs` and raised; `RunFenced` where the run is dead.
+    With `resume` a graphsage run goes on with one that was killed while GraphSAGE learned, on its snapshot, unless that
+    is out of date (`training.unfinished`). `run_id` names a run that was entered before, by the scheduler; a run that
+    has finished is not run again, its result is returned. A failure is recorded in `training_runs` and raised;
+    `RunFenced` where the run is dead.
     """
     with write(engine) as connection:
         run_id = run_id or registry.next_run_id(connection, now=now())
@@ -76,6 +78,7 @@ def run_training(
                 now=now,
                 seed=seed,
                 progress=progress or _silent,
+                resume=resume,
             )
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
@@ -95,10 +98,19 @@ def _trained(
     now: Callable[[], int],
     seed: int,
     progress: Progress,
+    resume: bool,
 ) -> RunResult:
     began = time.monotonic()
     snapshot, trial = _tried(
-        engine, kind=kind, champion=champion, graph=graph, config=config, now=now, seed=seed, progress=progress
+        engine,
+        kind=kind,
+        champion=champion,
+        graph=graph,
+        config=config,
+        now=now,
+        seed=seed,
+        progress=progress,
+        resume=resume,
     )
     decision = decide(
         trial.evaluation,
@@ -155,8 +167,9 @@ def _tried(
     now: Callable[[], int],
     seed: int,
     progress: Progress,
+    resume: bool,
 ) -> tuple[Snapshot, Trial]:
-    """A candidate on a fresh snapshot, or on that of the run before, where that was killed while GraphSAGE learned."""
+    """A candidate on a fresh snapshot, or with `resume` on that of a run that was killed while GraphSAGE learned."""
 
     def fresh() -> Snapshot:
         featurize = featurizer(config)
@@ -174,14 +187,12 @@ def _tried(
     if kind == "closed_form":
         snapshot = fresh()
         return snapshot, full_trial(snapshot, kind=kind, champion=reigning, **settings)
-    with UnfinishedFits(graph.state_dir.resolve() / "checkpoints") as unfinished:
+    decisive = f"{seed} {champion.model_version if champion else None} {config.model_dump_json()}"
+    with UnfinishedFits(graph.state_dir.resolve() / "checkpoints", settings=decisive) as unfinished:
         with read(engine) as connection:
-            models = registry.list_models(connection)
-        # A model made since has seen more, and the comparison with it would be another.
-        since = max([now() - int(config.retrain_full_seconds * 1000), *(model.created_at for model in models)])
-        interrupted = unfinished.snapshot_id(since=since)
-        path = graph.snapshots_dir / interrupted if interrupted else None
-        if path is not None and path.exists():
+            since = outdated_before(connection, now=now(), max_age_seconds=config.retrain_full_seconds)
+        interrupted = unfinished.snapshot_id(since=since) if resume else None
+        if interrupted is not None and (path := graph.snapshots_dir / interrupted).exists():
             logger.info("a run was killed while GraphSAGE learned: this one takes its snapshot, %s", interrupted)
             snapshot = open_snapshot(engine, path)
         else:

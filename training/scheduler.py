@@ -4,8 +4,9 @@ Arrives: pending requests and new interactions in SQL. Leaves: trained models, a
 (`training.announcer`). Next: `serving.publisher` follows the announcement.
 
 APScheduler gives the ticks and the pool of one spawned process. What must survive lives in our own rows
-(`training.retrain`), not in its job store: a job that is killed half-way is gone from there. A leader lock surrounds
-everything, because two schedulers on one store would run every job twice. The child ends when its parent does.
+(`training.retrain`), not in its job store: a job that is killed half-way is gone from there; the run that takes its
+place goes on with GraphSAGE where it stood. A leader lock surrounds everything, because two schedulers on one store
+would run every job twice. The child ends when its parent does.
 """
 
 import json
@@ -226,6 +227,7 @@ def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
             now=now_ms,
             seed=config.training_seed,
             run_id=run_id,
+            resume=True,
         ).to_json()
     finally:
         engine.dispose()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training.baskets import Baskets
-from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from training.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.config import SageConfig
 from training.descent import Descent, Look
 from training.evaluate import Scorer, Window, evaluate
@@ -54,10 +54,10 @@ def fit_sage(
 
     With a `validation` window the averaged weights of the best look at it win and the fit stops after
     `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
-    kept in that file every `evaluate_every` steps, the same fit that finds the file goes on from it to the same weights
-    as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look` hears of
-    every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent from the
-    arguments of `Descent`. Raises `NothingToLearn` where no basket has a past.
+    kept in that file every `evaluate_every` steps, the same fit that finds the file takes it and goes on to the same
+    weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look`
+    hears of every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent
+    from the arguments of `Descent`. Raises `NothingToLearn` where no basket has a past.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
@@ -84,7 +84,7 @@ def fit_sage(
     fit = _Fit(descent)
     if checkpoint is not None:
         mark = fingerprint(log, features, window, config=config, seed=seed)
-        found = load_checkpoint(checkpoint, fingerprint=mark)
+        found = take_checkpoint(checkpoint, fingerprint=mark)
         if found is not None:
             fit.restore(found)
             logger.info("goes on from step %d of %s", descent.steps, checkpoint)

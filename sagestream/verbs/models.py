@@ -52,6 +52,10 @@ def train(
         typer.Option("--config", help="JSON that names the settings it changes, as `tune` writes it."),
     ] = None,
     text_encoder: TextEncoder = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a graphsage run that was killed, on its snapshot, if one may."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on a fresh snapshot, compare on the time split, and promote the model if it passes the gate."""
@@ -79,6 +83,7 @@ def train(
             now=now_ms,
             seed=seed,
             progress=report,
+            resume=resume,
         )
     console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
     with read(engine) as connection:

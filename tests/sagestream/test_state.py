@@ -45,7 +45,8 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
 def test_starting_over_deletes_only_what_is_ours(tmp_path: Path) -> None:
     ours = tmp_path / "ours"
-    (ours / "snapshots").mkdir(parents=True)
+    for directory in ("snapshots", "checkpoints"):
+        (ours / directory).mkdir(parents=True)
     state.save(ours, STATE)
     (ours / state.TEMPORARY).touch()  # of a save that was killed
     state.remove(ours)

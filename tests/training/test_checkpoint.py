@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from training.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.config import SageConfig
 from training.evaluate import Window
 from training.train import fit_sage
@@ -112,15 +112,36 @@ def test_another_fit_starts_anew_aloud(tmp_path, caplog, other):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5], ids=["empty", "half"])
-def test_a_file_that_was_cut_short_is_of_no_use_and_said_so(tmp_path, caplog, share):
+def hole(whole: bytes) -> bytes:
+    """Zeros in the middle of a tensor, as of a page that never came to the disk."""
+    place = whole.index(torch.arange(SAVED, dtype=torch.float32).numpy().tobytes())
+    return whole[: place + 400] + bytes(800) + whole[place + 1200 :]
+
+
+SAVED = 1000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: bytes(len(whole)), hole],
+    ids=["empty", "half", "zeros", "hole"],
+)
+def test_a_damaged_file_is_of_no_use_and_said_so(tmp_path, caplog, damage):
     path = tmp_path / "fit.pt"
-    with pytest.raises(Killed):
-        run(checkpoint=path, progress=killing(1)[0])
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
+    save_checkpoint(path, {"weights": torch.arange(SAVED, dtype=torch.float32)}, fingerprint="a")
+    path.write_bytes(damage(path.read_bytes()))
+    assert take_checkpoint(path, fingerprint="a") is None
+    assert "is damaged" in caplog.text
+    assert not path.exists()
+
+
+def test_a_state_that_breaks_the_fit_breaks_it_once(tmp_path):
+    path = tmp_path / "fit.pt"
+    mark = fingerprint(LOG, FEATURES, WINDOW, config=CONFIG, seed=0)
+    save_checkpoint(path, {"descent": "of an older form"}, fingerprint=mark)
+    with pytest.raises(TypeError):
+        run(checkpoint=path)
     assert run(checkpoint=path).looks == run().looks
-    assert "cannot be read" in caplog.text
 
 
 def test_a_write_that_fails_leaves_the_older_file_whole(tmp_path, monkeypatch):
@@ -135,9 +156,9 @@ def test_a_write_that_fails_leaves_the_older_file_whole(tmp_path, monkeypatch):
         patch.setattr(torch, "save", failing)
         with pytest.raises(OSError, match="disk full"):
             save_checkpoint(path, {"steps": 2}, fingerprint="a")
-    assert load_checkpoint(path, fingerprint="a") == {"steps": 1}
     assert list(tmp_path.iterdir()) == [path]
-    assert load_checkpoint(tmp_path / "none.pt", fingerprint="a") is None
+    assert take_checkpoint(path, fingerprint="a") == {"steps": 1}
+    assert take_checkpoint(tmp_path / "none.pt", fingerprint="a") is None
 
 
 def test_equal_fits_have_equal_fingerprints():

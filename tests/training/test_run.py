@@ -4,17 +4,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, func, select
+import torch
+from sqlalchemy import Engine, delete, func, insert, select
 
 from graphstore import tables
 from graphstore.config import GraphstoreConfig
 from graphstore.session import read, write
+from graphstore.snapshot_files import load_snapshot
 from tests.training import toy_shop
 from training import registry
 from training.bundle import load_bundle
 from training.config import SageConfig, TrainingConfig
 from training.run import run_training
 from training.run_result import RunFenced, RunResult
+from training.sage import SageTerm
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02))
 
@@ -126,6 +129,19 @@ def killed_at_its_second_look(line: str, _share: float) -> None:
 PATIENT = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update={"evaluate_every": 5})})
 
 
+def sage_of(result: RunResult) -> SageTerm:
+    (term,) = (term for term in load_bundle(Path(result.bundle)).terms if isinstance(term, SageTerm))
+    return term
+
+
+def steps_in(lines: list[str]) -> list[str]:
+    return [line.split()[2] for line in lines if line.startswith("GraphSAGE: step")]
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    return list((directory / "checkpoints").glob("*.pt"))
+
+
 def test_a_run_that_was_killed_while_graphsage_learned_is_gone_on_with(shop, engine: Engine, tmp_path: Path):
     whole = shop("graphsage", config=PATIENT, graph=GraphstoreConfig(state_dir=tmp_path / "whole"))
     with write(engine) as connection:
@@ -135,35 +151,66 @@ def test_a_run_that_was_killed_while_graphsage_learned_is_gone_on_with(shop, eng
     with write(engine) as connection:  # the shop stays open meanwhile
         toy_shop.trade(connection, first_day=10, days=1)
     seen: list[str] = []
-    resumed = shop("graphsage", config=PATIENT, progress=lambda line, _share: seen.append(line))
-    assert [line.split()[2] for line in seen if line.startswith("GraphSAGE: step")] == ["15"]
+    resumed = shop("graphsage", config=PATIENT, resume=True, progress=lambda line, _share: seen.append(line))
+    assert steps_in(seen) == ["15"]
     assert resumed.snapshot_id == whole.snapshot_id
     assert resumed.metrics == whole.metrics
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["lock"]
+    ours, theirs = sage_of(resumed).state(), sage_of(whole).state()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert checkpoints(tmp_path) == []
     with read(engine) as connection:  # what came since is not taken for known
         newest = connection.scalar(select(func.max(tables.interactions.c.interaction_key)))
         assert registry.last_seen_interaction(connection) < newest
 
 
-@pytest.mark.parametrize("cause", ["another model since", "too long ago", "snapshot gone"])
-def test_an_unfinished_fit_is_left_where_it_no_longer_counts(shop, engine: Engine, tmp_path: Path, cause):
+@pytest.mark.parametrize(
+    "cause",
+    ["not asked", "another model", "too late", "a request", "other settings", "another seed", "no snapshot"],
+)
+def test_an_unfinished_fit_is_left_where_it_is_out_of_date(shop, engine: Engine, tmp_path: Path, cause):
     with pytest.raises(Killed):
         shop("graphsage", config=PATIENT, progress=killed_at_its_second_look)
-    (old,) = (path.stem for path in (tmp_path / "checkpoints").glob("*.pt"))
+    (file,) = checkpoints(tmp_path)
+    old = file.name.partition(".")[0]
     with write(engine) as connection:
         toy_shop.trade(connection, first_day=10, days=1)
-    config = PATIENT
-    if cause == "another model since":
-        shop("closed_form")
-    elif cause == "too long ago":
-        config = PATIENT.model_copy(update={"retrain_full_seconds": 3600.0})
-    else:
-        shutil.rmtree(tmp_path / "snapshots" / old)
+        closing = toy_shop.closing_time(connection)
+        if cause == "a request":
+            registry.request_retrain(connection, reason="drift", requested_by="monitor", now=closing)
+    settings = {"config": PATIENT, "resume": True}
+    match cause:
+        case "not asked":
+            settings["resume"] = False
+        case "another model":
+            shop("closed_form", resume=True)
+            assert checkpoints(tmp_path) == [file]  # no affair of that kind of run
+        case "too late":
+            settings["config"] = PATIENT.model_copy(update={"retrain_full_seconds": 3600.0})
+        case "other settings":
+            settings["config"] = PATIENT.model_copy(update={"blend_l2": 0.5})
+        case "another seed":
+            settings["seed"] = 1
+        case "no snapshot":
+            shutil.rmtree(tmp_path / "snapshots" / old)
     seen: list[str] = []
-    result = shop("graphsage", config=config, progress=lambda line, _share: seen.append(line))
-    assert [line.split()[2] for line in seen if line.startswith("GraphSAGE: step")] == ["5", "10", "15"]
+    result = shop("graphsage", progress=lambda line, _share: seen.append(line), **settings)
+    assert steps_in(seen) == ["5", "10", "15"]
     assert result.snapshot_id > old
-    assert list((tmp_path / "checkpoints").glob("*.pt")) == []
+    assert checkpoints(tmp_path) == []
+
+
+def test_who_was_forgotten_since_is_not_learned_from(shop, engine: Engine, tmp_path: Path):
+    with write(engine) as connection:
+        closing = toy_shop.closing_time(connection)
+    with pytest.raises(Killed):
+        shop("graphsage", config=PATIENT, progress=killed_at_its_second_look)
+    (snapshot,) = (tmp_path / "snapshots").glob("s*")
+    with write(engine) as connection:  # killed before it came to the snapshots
+        connection.execute(insert(tables.erasures).values(user_id="u3", requested_at=closing))
+    seen: list[str] = []
+    shop("graphsage", config=PATIENT, resume=True, progress=lambda line, _share: seen.append(line))
+    assert steps_in(seen) == ["5", "10", "15"]
+    assert "u3" not in load_snapshot(snapshot).user_ids
 
 
 def test_a_run_that_was_declared_dead_counts_for_nothing(shop, engine: Engine):

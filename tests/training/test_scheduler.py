@@ -155,7 +155,8 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     assert second.trigger == "test: opening"
 
 
-def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, tmp_path):
+def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, tmp_path, caplog, capfd):
+    caplog.set_level("INFO")  # the child takes the level over
     program = tmp_path / "leader.py"
     program.write_text(LEADER)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -170,12 +171,13 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, tmp_path):
         eventually(lambda: list(checkpoints.glob("s*.pt")))
         leader.send_signal(signal.SIGKILL)
         leader.wait()
-    (unfinished,) = (path.stem for path in checkpoints.glob("s*.pt"))
+    (unfinished,) = (path.name.partition(".")[0] for path in checkpoints.glob("s*.pt"))
     with scheduling(graph, UNREACHABLE, config):
         eventually(lambda: runs(shop)[0].status in {"promoted", "kept"})
     second, first = runs(shop)
     assert first.status == "failed"
     assert second.snapshot_id == unfinished
+    assert "goes on from step" in capfd.readouterr().err
     assert not list(checkpoints.glob("*.pt"))
 
 

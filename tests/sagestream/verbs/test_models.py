@@ -1,12 +1,17 @@
 """`train` without services: the configuration of a file, a promotion that nobody could announce, lists afterwards."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from sagestream import state
 from sagestream.embedded import LOOPBACK, free_port
-from tests.sagestream.verbs.commands import run
+from tests.sagestream.verbs.commands import environment, run
 
 
 @pytest.fixture
@@ -15,16 +20,16 @@ def alone(tmp_path: Path) -> dict[str, str]:
     from graphstore.session import migrate, open_engine, write
     from tests.training import toy_shop
 
-    state = tmp_path / "state"
-    url = f"sqlite:///{state / 'graph.db'}"
-    state.mkdir()
+    directory = tmp_path / "state"
+    url = f"sqlite:///{directory / 'graph.db'}"
+    directory.mkdir()
     migrate(url)
     engine = open_engine(url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)
     engine.dispose()
     away = f"{LOOPBACK}:{free_port()}"
-    return {"STATE_DIR": str(state), "KAFKA_BOOTSTRAP_SERVERS": away, "REDIS_URL": f"redis://{away}/0"}
+    return {"STATE_DIR": str(directory), "KAFKA_BOOTSTRAP_SERVERS": away, "REDIS_URL": f"redis://{away}/0"}
 
 
 def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
@@ -48,6 +53,28 @@ def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> N
     assert (done.code, done.error) == (0, None)
     config = json.loads((Path(done.json["bundle"]) / "config.json").read_text())["training"]
     assert (config["sage"]["dim"], config["sage"]["layers"], config["blend_l2"]) == (4, 1, 3.5)
+
+
+def test_a_killed_training_is_gone_on_with_where_asked_for(alone: dict[str, str], tmp_path: Path) -> None:
+    file, directory = tmp_path / "patient.json", Path(alone["STATE_DIR"])
+    sage = {"dim": 4, "batch_size": 64, "max_steps": 300, "evaluate_every": 5, "patience": 100}
+    file.write_text(json.dumps({"sage": sage}))
+    command = [sys.executable, "-m", "sagestream", "train", "--config", str(file)]
+    with subprocess.Popen(command, env=os.environ | environment(alone)) as training:
+        end = time.monotonic() + 180
+        while not (left := list(directory.glob("checkpoints/s*.pt"))):
+            assert training.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        training.kill()
+    done = run("train", "--resume", "--config", str(file), "--json", settings=alone)
+    assert (done.code, done.error) == (0, None)
+    assert done.json["snapshot_id"] == left[0].name.partition(".")[0]
+    again = run("train", "--resume", "--config", str(file), "--json", settings=alone)
+    assert again.json["snapshot_id"] > done.json["snapshot_id"]
+    assert not list(directory.glob("checkpoints/s*.pt"))
+    state.remove(directory)  # knows everything that a training leaves
+    assert not directory.exists()
 
 
 def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str], tmp_path: Path) -> None:
