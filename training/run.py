@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ from training.trial import CHAMPION, Trial, full_trial, incremental_trial
 from training.unfinished import UnfinishedFits, outdated_before
 
 logger = logging.getLogger(__name__)
+
+TAKEN_OVER = "taken over from a run that was killed, on its snapshot"
+"""Among the reasons of a run that goes on with another."""
 
 
 def run_training(
@@ -192,13 +196,11 @@ def _tried(
         with read(engine) as connection:
             since = outdated_before(connection, now=now(), max_age_seconds=config.retrain_full_seconds)
         interrupted = unfinished.snapshot_id(since=since) if resume else None
-        if interrupted is not None and (path := graph.snapshots_dir / interrupted).exists():
-            logger.info("a run was killed while GraphSAGE learned: this one takes its snapshot, %s", interrupted)
-            snapshot = open_snapshot(engine, path)
-        else:
-            snapshot = fresh()
+        takes_over = interrupted is not None and (graph.snapshots_dir / interrupted).exists()
+        snapshot = open_snapshot(engine, graph.snapshots_dir / str(interrupted)) if takes_over else fresh()
         checkpoint = unfinished.checkpoint(snapshot.snapshot_id)
-        return snapshot, full_trial(snapshot, kind=kind, champion=reigning, checkpoint=checkpoint, **settings)
+        trial = full_trial(snapshot, kind=kind, champion=reigning, checkpoint=checkpoint, **settings)
+        return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if takes_over else trial
 
 
 def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:

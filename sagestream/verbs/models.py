@@ -64,8 +64,10 @@ def train(
     from training.config import TrainingConfig
     from training.config_file import load_config
     from training.registry import champion
-    from training.run import run_training
+    from training.run import TAKEN_OVER, run_training
 
+    if resume and kind != "graphsage":
+        raise typer.BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
     config = with_text_encoder(TrainingConfig() if config_file is None else load_config(config_file), text_encoder)
     console = Console(stderr=True)
     stages = Stages(console)
@@ -85,6 +87,8 @@ def train(
             progress=report,
             resume=resume,
         )
+    if resume and TAKEN_OVER not in result.reasons:
+        stages.say("[yellow]no killed run to go on with[/yellow], or too much happened since: trained from the start")
     console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
     with read(engine) as connection:
         row = champion(connection)

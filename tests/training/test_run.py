@@ -15,7 +15,7 @@ from tests.training import toy_shop
 from training import registry
 from training.bundle import load_bundle
 from training.config import SageConfig, TrainingConfig
-from training.run import run_training
+from training.run import TAKEN_OVER, run_training
 from training.run_result import RunFenced, RunResult
 from training.sage import SageTerm
 
@@ -155,6 +155,7 @@ def test_a_run_that_was_killed_while_graphsage_learned_is_gone_on_with(shop, eng
     assert steps_in(seen) == ["15"]
     assert resumed.snapshot_id == whole.snapshot_id
     assert resumed.metrics == whole.metrics
+    assert TAKEN_OVER in resumed.reasons
     ours, theirs = sage_of(resumed).state(), sage_of(whole).state()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert checkpoints(tmp_path) == []

@@ -12,6 +12,7 @@ import pytest
 from sagestream import state
 from sagestream.embedded import LOOPBACK, free_port
 from tests.sagestream.verbs.commands import environment, run
+from training.run import TAKEN_OVER
 
 
 @pytest.fixture
@@ -70,11 +71,22 @@ def test_a_killed_training_is_gone_on_with_where_asked_for(alone: dict[str, str]
     done = run("train", "--resume", "--config", str(file), "--json", settings=alone)
     assert (done.code, done.error) == (0, None)
     assert done.json["snapshot_id"] == left[0].name.partition(".")[0]
+    assert TAKEN_OVER in done.json["reasons"]
+    assert "no killed run" not in done.err
     again = run("train", "--resume", "--config", str(file), "--json", settings=alone)
     assert again.json["snapshot_id"] > done.json["snapshot_id"]
+    assert TAKEN_OVER not in again.json["reasons"]
+    assert "no killed run to go on with" in again.err
     assert not list(directory.glob("checkpoints/s*.pt"))
     state.remove(directory)  # knows everything that a training leaves
     assert not directory.exists()
+
+
+def test_only_graphsage_can_be_gone_on_with(alone: dict[str, str]) -> None:
+    done = run("train", "--kind", "closed_form", "--resume", settings=alone)
+    assert done.code == 2
+    assert "--resume" in done.err
+    assert run("history", "--json", settings=alone).json == []
 
 
 def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str], tmp_path: Path) -> None:
