@@ -12,9 +12,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from sqlalchemy import Engine
@@ -72,18 +71,7 @@ def run_training(
         champion = registry.champion(connection)
     try:
         with _threads(config.training_threads):
-            return _trained(
-                engine,
-                run_id,
-                kind=kind,
-                champion=champion,
-                graph=graph,
-                config=config,
-                now=now,
-                seed=seed,
-                progress=progress or _silent,
-                resume=resume,
-            )
+            return _Run(engine, run_id, kind, champion, graph, config, now, seed, progress or _silent, resume).result()
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
         with write(engine) as connection:
@@ -91,116 +79,130 @@ def run_training(
         raise
 
 
-def _trained(
-    engine: Engine,
-    run_id: str,
-    *,
-    kind: Kind,
-    champion: registry.ModelRow | None,
-    graph: GraphstoreConfig,
-    config: TrainingConfig,
-    now: Callable[[], int],
-    seed: int,
-    progress: Progress,
-    resume: bool,
-) -> RunResult:
-    began = time.monotonic()
-    snapshot, trial = _tried(
-        engine,
-        kind=kind,
-        champion=champion,
-        graph=graph,
-        config=config,
-        now=now,
-        seed=seed,
-        progress=progress,
-        resume=resume,
-    )
-    decision = decide(
-        trial.evaluation,
-        trial.comparison.get(CHAMPION),
-        popularity=trial.comparison[RECENT_POPULARITY],
-        rules=GateRules(
-            min_users=config.gate_min_users,
-            confidence=config.gate_confidence,
-            min_coverage_ratio=config.gate_min_coverage,
-        ),
-        seed=seed,
-    )
-    if decision.verdict == registry.PROMOTED:
-        progress("learning the newest events", 0.85)
-        trial.learn_the_rest()
-    progress("bundle", 0.95)
-    recommender = _recommender(trial, f"m{run_id.removeprefix('r')}", kind, fresh=decision.verdict == registry.PROMOTED)
-    metrics = trial.evaluation.metrics()
-    bundle = save_bundle(
-        recommender,
-        graph.state_dir.resolve() / "models",
-        snapshot_id=snapshot.snapshot_id,
-        parent=champion.model_version if champion else None,
-        metrics=metrics,
-        config=json.loads(config.model_dump_json()),
-    )
-    result = RunResult(
-        run_id=run_id,
-        model_version=recommender.model_version,
-        kind=kind,
-        verdict=decision.verdict,
-        reasons=[*decision.reasons, *trial.notes],
-        parent=champion.model_version if champion else None,
-        metrics=metrics,
-        comparison={name: evaluation.metrics() for name, evaluation in trial.comparison.items()},
-        seconds=time.monotonic() - began,
-        bundle=str(bundle),
-        snapshot_id=snapshot.snapshot_id,
-    )
-    with write(engine) as connection:
-        result = recorded(connection, result, now=now())
-    progress(result.verdict, 1.0)
-    logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
-    return result
+@dataclass(frozen=True)
+class _Run:
+    """A run that has been entered; its arguments are those of `run_training`."""
 
+    engine: Engine
+    run_id: str
+    kind: Kind
+    champion: registry.ModelRow | None
+    graph: GraphstoreConfig
+    config: TrainingConfig
+    now: Callable[[], int]
+    seed: int
+    progress: Progress
+    resume: bool
 
-def _tried(
-    engine: Engine,
-    *,
-    kind: Kind,
-    champion: registry.ModelRow | None,
-    graph: GraphstoreConfig,
-    config: TrainingConfig,
-    now: Callable[[], int],
-    seed: int,
-    progress: Progress,
-    resume: bool,
-) -> tuple[Snapshot, Trial]:
-    """A candidate on a fresh snapshot, or with `resume` on that of a run that was killed while GraphSAGE learned."""
+    def result(self) -> RunResult:
+        """Trial, gate, bundle, registry."""
+        began = time.monotonic()
+        self.progress("snapshot", 0.0)
+        snapshot, trial = self._tried()
+        config = self.config
+        decision = decide(
+            trial.evaluation,
+            trial.comparison.get(CHAMPION),
+            popularity=trial.comparison[RECENT_POPULARITY],
+            rules=GateRules(
+                min_users=config.gate_min_users,
+                confidence=config.gate_confidence,
+                min_coverage_ratio=config.gate_min_coverage,
+            ),
+            seed=self.seed,
+        )
+        promoted = decision.verdict == registry.PROMOTED
+        if promoted:
+            self.progress("learning the newest events", 0.85)
+            trial.learn_the_rest()
+        self.progress("bundle", 0.95)
+        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", self.kind, fresh=promoted)
+        metrics = trial.evaluation.metrics()
+        bundle = save_bundle(
+            recommender,
+            self.graph.state_dir.resolve() / "models",
+            snapshot_id=snapshot.snapshot_id,
+            parent=self._parent,
+            metrics=metrics,
+            config=json.loads(config.model_dump_json()),
+        )
+        result = RunResult(
+            run_id=self.run_id,
+            model_version=recommender.model_version,
+            kind=self.kind,
+            verdict=decision.verdict,
+            reasons=[*decision.reasons, *trial.notes],
+            parent=self._parent,
+            metrics=metrics,
+            comparison={name: evaluation.metrics() for name, evaluation in trial.comparison.items()},
+            seconds=time.monotonic() - began,
+            bundle=str(bundle),
+            snapshot_id=snapshot.snapshot_id,
+        )
+        with write(self.engine) as connection:
+            result = recorded(connection, result, now=self.now())
+        self.progress(result.verdict, 1.0)
+        logger.info("%s %s %s: %s", self.kind, result.model_version, result.verdict, "; ".join(result.reasons))
+        return result
 
-    def fresh() -> Snapshot:
-        featurize = featurizer(config)
-        return build_snapshot(engine, graph.snapshots_dir, as_of=now(), created_at=now(), featurize=featurize)
-
-    progress("snapshot", 0.0)
-    settings: dict[str, Any] = {"config": config, "seed": seed, "progress": progress}
-    known = Path(champion.bundle) if champion else None
-    if kind == "incremental":
-        if known is None:
+    def _tried(self) -> tuple[Snapshot, Trial]:
+        """A candidate on a fresh snapshot, or with `resume` on that of a run killed while GraphSAGE learned."""
+        if self.kind == "graphsage":
+            with UnfinishedFits(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
+                interrupted = self._interrupted(unfinished) if self.resume else None
+                snapshot = open_snapshot(self.engine, interrupted) if interrupted else self._fresh_snapshot()
+                trial = self._full_trial(snapshot, checkpoint=unfinished.checkpoint(snapshot.snapshot_id))
+            return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if interrupted else trial
+        snapshot = self._fresh_snapshot()
+        if self.kind == "closed_form":
+            return snapshot, self._full_trial(snapshot)
+        if self.champion is None:
             raise ValueError("an incremental run needs a champion to start from")
-        snapshot = fresh()
-        return snapshot, incremental_trial(snapshot, champion_bundle=known, **settings)
-    reigning = load_bundle(known) if known else None
-    if kind == "closed_form":
-        snapshot = fresh()
-        return snapshot, full_trial(snapshot, kind=kind, champion=reigning, **settings)
-    decisive = f"{seed} {champion.model_version if champion else None} {config.model_dump_json()}"
-    with UnfinishedFits(graph.state_dir.resolve() / "checkpoints", settings=decisive) as unfinished:
-        with read(engine) as connection:
-            since = outdated_before(connection, now=now(), max_age_seconds=config.retrain_full_seconds)
-        interrupted = unfinished.snapshot_id(since=since) if resume else None
-        takes_over = interrupted is not None and (graph.snapshots_dir / interrupted).exists()
-        snapshot = open_snapshot(engine, graph.snapshots_dir / str(interrupted)) if takes_over else fresh()
-        checkpoint = unfinished.checkpoint(snapshot.snapshot_id)
-        trial = full_trial(snapshot, kind=kind, champion=reigning, checkpoint=checkpoint, **settings)
-        return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if takes_over else trial
+        return snapshot, incremental_trial(
+            snapshot,
+            champion_bundle=Path(self.champion.bundle),
+            config=self.config,
+            seed=self.seed,
+            progress=self.progress,
+        )
+
+    @property
+    def _parent(self) -> str | None:
+        return self.champion.model_version if self.champion else None
+
+    @property
+    def _decisive(self) -> str:
+        """What beside the snapshot decides the outcome of a fit."""
+        return f"{self.seed} {self._parent} {self.config.model_dump_json()}"
+
+    def _interrupted(self, unfinished: UnfinishedFits) -> Path | None:
+        """The snapshot of a fit to go on with."""
+        with read(self.engine) as connection:
+            since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
+        name = unfinished.snapshot_id(since=since)
+        path = self.graph.snapshots_dir / name if name else None
+        return path if path is not None and path.exists() else None
+
+    def _fresh_snapshot(self) -> Snapshot:
+        return build_snapshot(
+            self.engine,
+            self.graph.snapshots_dir,
+            as_of=self.now(),
+            created_at=self.now(),
+            featurize=featurizer(self.config),
+        )
+
+    def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> Trial:
+        assert self.kind != "incremental"
+        return full_trial(
+            snapshot,
+            kind=self.kind,
+            champion=load_bundle(Path(self.champion.bundle)) if self.champion else None,
+            config=self.config,
+            seed=self.seed,
+            progress=self.progress,
+            checkpoint=checkpoint,
+        )
 
 
 def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:

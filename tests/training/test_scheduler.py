@@ -121,19 +121,25 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop, tmp_path):
-    program = tmp_path / "leader.py"
+def leading(graph: GraphstoreConfig, shop: Engine, config: TrainingConfig) -> "subprocess.Popen[bytes]":
+    """A scheduler in a process of its own, for which GraphSAGE is due."""
+    with write(shop) as connection:
+        registry.register(connection, _veteran(shop, graph))
+        registry.promote(connection, "m0", now=2)
+    program = graph.state_dir / "leader.py"
     program.write_text(LEADER)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()], env=environment
+    )
+
+
+def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop):
     # A training that cannot end by itself before it is killed: GraphSAGE with steps without end.
     endless = CONFIG.model_copy(
         update={"sage": CONFIG.sage.model_copy(update={"max_steps": 1_000_000, "patience": 1_000})}
     )
-    with write(shop) as connection:
-        registry.register(connection, _veteran(shop, graph))
-        registry.promote(connection, "m0", now=2)
-    command = [sys.executable, str(program), str(graph.state_dir), endless.model_dump_json()]
-    with subprocess.Popen(command, env=environment) as leader:
+    with leading(graph, shop, endless) as leader:
         eventually(lambda: [run.status for run in runs(shop)] == ["running"])
         family = psutil.Process(leader.pid)
         eventually(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in family.children()))
@@ -155,19 +161,12 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     assert second.trigger == "test: opening"
 
 
-def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, tmp_path, caplog, capfd):
+def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, caplog, capfd):
     caplog.set_level("INFO")  # the child takes the level over
-    program = tmp_path / "leader.py"
-    program.write_text(LEADER)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     sage = {"max_steps": 300, "patience": 1_000, "evaluate_every": 5, "dim": 8, "batch_size": 64}
     config = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update=sage)})
-    with write(shop) as connection:
-        registry.register(connection, _veteran(shop, graph))
-        registry.promote(connection, "m0", now=2)
     checkpoints = graph.state_dir / "checkpoints"
-    command = [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()]
-    with subprocess.Popen(command, env=environment) as leader:
+    with leading(graph, shop, config) as leader:
         eventually(lambda: list(checkpoints.glob("s*.pt")))
         leader.send_signal(signal.SIGKILL)
         leader.wait()
