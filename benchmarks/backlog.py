@@ -10,7 +10,7 @@ from benchmarks.meters import Mark, Span, own_mark
 from benchmarks.workload import Workload
 from stream import events
 from stream.config import StreamConfig
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 
 CHUNK = 20_000
 

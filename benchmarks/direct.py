@@ -27,7 +27,7 @@ from benchmarks.workload import Workload
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine
 from stream import events, replay
-from stream.sink import Sink
+from stream.worker.sink import Sink
 
 CHUNK = 20_000
 """Events in memory at a time, a multiple of the path's own batches."""

@@ -21,8 +21,8 @@ from sqlalchemy import Engine, text
 from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
 from benchmarks.meters import Mark, PeakMemory, Span, cpu_seconds, resident_mb
 from graphstore.session import open_engine, read
-from sagestream.embedded import free_port, sagestream_command
-from sagestream.processes import Child
+from sagestream.playground.embedded import free_port, sagestream_command
+from sagestream.playground.processes import Child
 from stream import events
 
 SKIP = 0.1

@@ -18,17 +18,17 @@ import torch
 from benchmarks.meters import Mark, Span, own_mark
 from benchmarks.shop_log import Shop, synthetic_log
 from graphstore.tables import HOUR_MS
+from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
-from training.factorisation import Factorisation
-from training.filter_bank import FilterBank
-from training.isolation import peak_rss_mb
-from training.linear_filter import FilterSettings, LinearFilter
-from training.repeat import PersonalRepeat
-from training.train import fit_sage
-from training.trend import Trend
+from training.sage.fit import fit_sage
+from training.terms.als import Factorisation
+from training.terms.filter_bank import FilterBank
+from training.terms.linear_filter import FilterSettings, LinearFilter
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
 
 if TYPE_CHECKING:
-    from training.train import Progress
+    from training.sage.fit import Progress
 
 PATHS: dict[str, tuple[int, ...] | None] = {"whole graph": None, "sampled": (5, 5, 3, 3)}
 """The two ways to take a step, by `SageConfig.neighbours`."""

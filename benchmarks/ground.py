@@ -19,12 +19,12 @@ from redis import Redis
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 
 from graphstore.config import GraphstoreConfig
-from graphstore.rebuild import rebuild
+from graphstore.redis.rebuild import rebuild
 from graphstore.session import migrate, now_ms, open_engine
-from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
-from sagestream.processes import Child
+from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
+from sagestream.playground.processes import Child
 from stream.config import StreamConfig
-from stream.topics import create_topics
+from stream.kafka.topics import create_topics
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,7 +23,7 @@ if __package__ in (None, ""):  # run as a file: our packages are beside this dir
 from benchmarks.ground import BrokerKind, open_ground
 from benchmarks.parts import PARTS, Report, Sizes, run_parts
 from benchmarks.table import as_json, as_markdown
-from sagestream.embedded import find_kafka
+from sagestream.playground.embedded import find_kafka
 from sagestream.runners import set_up_logging
 
 ROWS_SMALL = 100_000

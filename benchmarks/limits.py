@@ -28,7 +28,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine
 from stream import events
 from stream.config import StreamConfig
-from stream.sink import Sink
+from stream.worker.sink import Sink
 
 KINDS = ("faust_empty", "aiokafka_empty", "aiokafka_sqlite")
 

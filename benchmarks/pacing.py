@@ -20,7 +20,7 @@ from benchmarks.meters import write_json
 from benchmarks.workload import Workload
 from stream import events
 from stream.config import StreamConfig
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 
 
 def send_evenly(config: StreamConfig, rate: float, count: int, prefix: str) -> dict[str, float]:

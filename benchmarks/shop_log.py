@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphstore.tables import HOUR_MS
-from training.histories import EventLog
+from training.data.event_log import EventLog
 
 SPAN_MS = 365 * 24 * HOUR_MS
 ITEMS_A_TASTE = 500

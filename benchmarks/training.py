@@ -25,13 +25,13 @@ import torch
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
 from benchmarks.shop_log import Shop, synthetic_log
-from training.histories import Histories
-from training.isolation import ProcessFailed, isolated
-from training.linear_filter import FilterSettings, LinearFilter
-from training.retrieval import best_items
+from training.benchmark.isolated import ProcessFailed, isolated
+from training.data.event_log import Histories
+from training.models.topk import best_items
+from training.terms.linear_filter import FilterSettings, LinearFilter
 
 if TYPE_CHECKING:
-    from training.train import Progress
+    from training.sage.fit import Progress
 
 PARTS = ("sage", "closed_form", "retrieval", "large_catalogue", "growth")
 """In the order in which they run."""

@@ -22,7 +22,7 @@ from redis.client import PubSub
 from benchmarks.drain import POLL_SECONDS, START_SECONDS, run_workers
 from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
 from benchmarks.meters import Span, cpu_seconds
-from graphstore import hot
+from graphstore.redis import hot
 
 DROPPED_SECONDS = 5.0
 ARRIVE_SECONDS = 30.0

@@ -26,5 +26,5 @@ class GraphstoreConfig(BaseSettings):
 
     @property
     def snapshots_dir(self) -> Path:
-        """Where `graphstore.snapshot` keeps its immutable directories."""
+        """Where `graphstore.snapshots.snapshot` keeps its immutable directories."""
         return self.state_dir / "snapshots"

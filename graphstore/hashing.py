@@ -1,7 +1,7 @@
 """Names as columns without a vocabulary (Weinberger et al., "Feature hashing", 2009).
 
 Arrives: groups of names, as an item's categories. Leaves: one row of unit length for each group. Next:
-`graphstore.statistics` makes users' profiles of it, `training.names` item features.
+`graphstore.snapshots.statistics` makes users' profiles of it, `training.features.category_encoder` item features.
 """
 
 import zlib

@@ -1,7 +1,7 @@
 """Logins: an anonymous session turns out to be somebody, and all that it did, before and after, becomes theirs.
 
 Arrives: rows of the topic `identities`. Leaves: `identities`, and `users.person_key` of every session concerned. Next:
-`graphstore.queries` and `graphstore.snapshot` read a person's sessions together.
+`graphstore.queries` and `graphstore.snapshots.snapshot` read a person's sessions together.
 
 The earliest login of a session holds (ties by user_id), so each id has at most one parent and a late row can only
 bring an earlier one: a minimum, which no order of arrival changes. A person is the end of the chain of parents; ids

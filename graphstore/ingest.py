@@ -1,8 +1,8 @@
 """Ingest: a batch of events becomes rows, edges and counters in one transaction, each event exactly once.
 
-Arrives: valid events (from Kafka by `stream.app`, from files and history by `stream.replay`). Leaves: the rows of
-`interactions`, `edges`, `item_buckets`. Next: `graphstore.hot` and the topic `users.touched`. Nodes and served lists
-come in by `graphstore.upserts`, logins by `graphstore.identities`.
+Arrives: valid events (from Kafka by `stream.worker.app`, from files and history by `stream.replay`). Leaves: the rows
+of `interactions`, `edges`, `item_buckets`. Next: `graphstore.redis.hot` and the topic `users.touched`. Nodes and served
+lists come in by `graphstore.upserts`, logins by `graphstore.identities`.
 
 Every way in goes through these functions: live, backfill, replay and tests. A batch is staged in a temporary table
 (COPY on PostgreSQL, executemany on SQLite), and the same set-based SQL runs on both. Only events whose id was not

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from graphstore.hot import Item
+from graphstore.redis.hot import Item
 from graphstore.tables import (
     COUNT_COLUMNS,
     EVENT_TYPES,

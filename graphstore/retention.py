@@ -1,7 +1,7 @@
 """Retention: old interactions are compacted into their edges, old lists and snapshots are deleted.
 
-Arrives: a horizon in time. Leaves: for every older (user, item, type) its newest interaction, as Kafka compacts a
-topic by key; `edges` and `item_buckets` as they were, since they count. Next: `training.scheduler` runs it daily.
+Arrives: a horizon in time. Leaves: for every older (user, item, type) its newest interaction, as Kafka compacts a topic
+by key; `edges` and `item_buckets` as they were, since they count. Next: `training.lifecycle.scheduler` runs it daily.
 
 An older event that arrives from then on cannot be told from its duplicate and is refused (`Ingested.late`); a snapshot
 of an earlier time cannot be made any more. Pairs with a return or a cancellation keep all their rows: which purchase
@@ -18,8 +18,8 @@ from pathlib import Path
 from sqlalchemy import Engine, TextClause, func, select, text
 
 from graphstore.batch import lock_writers
-from graphstore.eventlog import snapshots_in
 from graphstore.session import read, write
+from graphstore.snapshots.eventlog import snapshots_in
 from graphstore.state import get_states, raise_to
 from graphstore.tables import COMPACTION_HORIZON, TAKE_BACKS, users
 

@@ -2,7 +2,8 @@
 
 Users and items carry a stable integer key beside the shop's own id: keys make edges, packed lists and tensors small.
 Counts are integers and times are minima and maxima, so that no order, batching or repetition of events can change a
-row. A weight is computed when it is read (`graphstore.snapshot`), never stored: stored floats would depend on order.
+row. A weight is computed when it is read (`graphstore.snapshots.snapshot`), never stored: stored floats would depend on
+order.
 
 `interactions` and `edges` are facts and never move: they carry the user key of the id that the shop sent. Whom an
 anonymous session belongs to is said once, in `users.person_key`; readers of a person read all its keys.

@@ -1,7 +1,7 @@
 """Returns and cancellations: which purchases stand, and with how much of their weight.
 
 Arrives: one person's or everybody's events as columns. Leaves: the events that stand, each with the share that is
-left of it. Next: `graphstore.snapshot` and `graphstore.queries`.
+left of it. Next: `graphstore.snapshots.snapshot` and `graphstore.queries`.
 
 A return or cancellation takes back the person's newest earlier purchase of that item which still stands, quantity by
 quantity; without quantities it takes back the whole purchase. What finds no purchase takes nothing back. The take-backs

@@ -1,7 +1,7 @@
 """Nodes and served lists: items, users' attributes, impressions; each statement idempotent, the newest word wins.
 
 Arrives: rows of the topics `catalog`, `users` and `impressions`. Leaves: rows of `items`, `users`, `impressions`.
-Next: `graphstore.hot` for what readers need of an item.
+Next: `graphstore.redis.hot` for what readers need of an item.
 
 Of two words with the same time the greater content wins (for an item: gone before available), so that no order of
 arrival changes a row.

@@ -1,7 +1,7 @@
 """The monitor: measures the loop again and again, and closes it by asking for a retrain.
 
 Arrives: what the worker stored. Leaves: `attributions`, `metric_windows`, drift reports, `retrain_requests`, gauges.
-Next: `training.scheduler` trains; the dashboard shows.
+Next: `training.lifecycle.scheduler` trains; the dashboard shows.
 
 One monitor is enough; a second one does the same work again and changes nothing, since every write is idempotent and
 a retrain request observes the cooldown.

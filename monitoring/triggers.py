@@ -1,7 +1,8 @@
 """Triggers: when what was measured asks for a new model.
 
-Arrives: a drift verdict, the CTR windows. Leaves: at most one row in `retrain_requests`. Next: `training.scheduler`
-takes it; a new model still has to pass the gate, so a false alarm costs a training and nothing else.
+Arrives: a drift verdict, the CTR windows. Leaves: at most one row in `retrain_requests`. Next:
+`training.lifecycle.scheduler` takes it; a new model still has to pass the gate, so a false alarm costs a training and
+nothing else.
 """
 
 import logging
@@ -13,7 +14,7 @@ from graphstore.tables import retrain_requests
 from monitoring import ctr
 from monitoring.verdict import DriftResult
 from monitoring.windows import read_figures
-from training.registry import request_retrain
+from training.lifecycle.registry import request_retrain
 
 logger = logging.getLogger(__name__)
 

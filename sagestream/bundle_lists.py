@@ -19,8 +19,8 @@ from serving.coldstart import known
 from serving.ranker import bring_up_to_date
 from serving.recommend import ListedItem, listed
 from serving.source import ShopSource
-from training.bundle import load_bundle
-from training.recommender import Recommender
+from training.models.bundle import load_bundle
+from training.models.recommender import Recommender
 
 
 @dataclass(frozen=True)

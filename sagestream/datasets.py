@@ -37,8 +37,8 @@ class Chosen:
     day_first: bool = False
 
     def open(self) -> "Source":
-        """Its files, recognised. Raises `stream.sources.files.UnreadableFile`."""
-        from stream.sources.columns import Layout
+        """Its files, recognised. Raises `stream.sources.files.compressed.UnreadableFile`."""
+        from stream.sources.formats.columns import Layout
         from stream.sources.opening import open_source
 
         layout = Layout(names=self.names)
@@ -99,11 +99,11 @@ def _has_ascii(encoding: str) -> bool:
 def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
     """`complete-journey`, or the path of a file that is a table; `sample` shoppers of it, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.files.UnreadableFile`, and `ImportError` where the package with the data
-    is not installed.
+    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ImportError` where the package with
+    the data is not installed.
     """
     if name == COMPLETE_JOURNEY:
-        from stream.sources import complete_journey
+        from stream.sources.datasets import complete_journey
 
         return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
     path = Path(name)

@@ -10,7 +10,7 @@ from redis import Redis
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, now_ms, open_engine
-from stream.sink import Sink
+from stream.worker.sink import Sink
 
 
 @contextmanager

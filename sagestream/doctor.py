@@ -20,9 +20,9 @@ from monitoring.config import MonitoringConfig
 from serving import cache
 from serving.config import ServingConfig
 from stream.config import StreamConfig
-from stream.lag import PartitionLag, measure
+from stream.kafka.lag import PartitionLag, measure
 from stream.probe import OK
-from stream.worker import TOPICS
+from stream.worker.worker import TOPICS
 from training.config import TrainingConfig
 
 TIMEOUT_SECONDS = 3.0

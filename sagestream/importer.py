@@ -23,9 +23,9 @@ from sagestream.stages import Stages
 from stream import replay
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, MAX_FUTURE
-from stream.producer import EventProducer
-from stream.sources import complete_journey
-from stream.sources.files import UnreadableFile
+from stream.kafka.producer import EventProducer
+from stream.sources.datasets import complete_journey
+from stream.sources.files.compressed import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY
 from stream.sources.rejections import Rejection, Rejections
 from stream.sources.rules import UNORDERED

@@ -12,7 +12,7 @@ import typer
 from sagestream.interruption import Interruption
 from sagestream.printable import printable
 from stream.events import Interaction
-from stream.sources.lines import Lines, interactions, open_lines
+from stream.sources.files.event_lines import Lines, interactions, open_lines
 
 SHOWN_REASON = 300
 
@@ -32,7 +32,7 @@ class LineSource:
         return self._lines.share
 
     def interactions(self) -> Iterator[Interaction]:
-        """The events among the lines. Raises `stream.sources.lines.UnreadableLines`."""
+        """The events among the lines. Raises `stream.sources.files.event_lines.UnreadableLines`."""
         lines = self._interruption.waiting(self._lines)
         yield from interactions(lines, now=lambda: datetime.now(UTC), refuse=self._refuse)
 

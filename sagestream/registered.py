@@ -7,8 +7,8 @@ from pathlib import Path
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import open_engine, read
-from graphstore.snapshot_files import newest_snapshot
-from training import registry
+from graphstore.snapshots.files import newest_snapshot
+from training.lifecycle import registry
 
 CHAMPION = "champion"
 """Names the model that serves; so does None."""

@@ -43,14 +43,14 @@ def run_worker() -> None:
     from redis import Redis
 
     from graphstore.session import now_ms, open_engine
-    from stream.app import create_app, health
-    from stream.collector import collect_seldom
-    from stream.lag import LagWatch
+    from stream.kafka.lag import LagWatch
     from stream.probe import start_probe
-    from stream.rebuild_watch import RebuildWatch
-    from stream.shutdown import BoundedWorker
-    from stream.sink import Sink
-    from stream.worker import TOPICS
+    from stream.worker.app import create_app, health
+    from stream.worker.gc_tuning import collect_seldom
+    from stream.worker.rebuild_watch import RebuildWatch
+    from stream.worker.shutdown import BoundedWorker
+    from stream.worker.sink import Sink
+    from stream.worker.worker import TOPICS
 
     # kafka-python only measures the lag here, which tells its own errors.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -85,7 +85,7 @@ def run_scheduler() -> None:
     """Retraining."""
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
-    from training.scheduler import run_scheduler as run
+    from training.lifecycle.scheduler import run_scheduler as run
 
     config, stop = TrainingConfig(), stop_on_signal()
     probe = start_probe(config.scheduler_port, lambda: {"scheduler": "stopping" if stop.is_set() else OK})

@@ -25,8 +25,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from graphstore import hot
-from graphstore.hot import Item
+from graphstore.redis import hot
+from graphstore.redis.hot import Item
 
 FORMAT = 1
 CHAMPION = "recs:champion"

@@ -17,17 +17,17 @@ from kafka.errors import KafkaError
 from redis import Redis
 from sqlalchemy import Engine, select
 
-from graphstore import hot
 from graphstore.erase import Erasure, add_to_receipt, erase_person
+from graphstore.redis import hot
 from graphstore.session import read
-from graphstore.snapshot_erasure import erase_from_snapshots
+from graphstore.snapshots.erasure import erase_from_snapshots
 from graphstore.tables import models
 from serving import cache
-from serving.broker import check_reachable
 from stream.config import StreamConfig
 from stream.erasure import FOREVER, TOPICS_OF_USERS, retention_ms, withdraw_attributes
 from stream.events import utc
-from stream.producer import DeliveryError
+from stream.kafka.broker import check_reachable
+from stream.kafka.producer import DeliveryError
 
 KEYS_AT_ONCE = 1000
 BUNDLES = "none hold user rows"

@@ -30,9 +30,9 @@ from serving.config import ServingConfig
 from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.source import ShopSource
-from serving.subscription import Subscription
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
+from stream.kafka.subscription import Subscription
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)

@@ -21,19 +21,19 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphstore import hot
 from graphstore.config import GraphstoreConfig
-from graphstore.hot import Item
 from graphstore.queries import HistoryRow
+from graphstore.redis import hot
+from graphstore.redis.hot import Item
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
 from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.source import ShopSource
-from serving.subscription import Subscription
 from stream.config import StreamConfig
 from stream.events import MODELS
+from stream.kafka.subscription import Subscription
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What publishing and near-line need of a model, and how they get one.
 
-Arrives: a bundle's directory. Leaves: a `Ranker`, in fact a `training.bundle.Recommender`.
+Arrives: a bundle's directory. Leaves: a `Ranker`, in fact a `training.models.bundle.Recommender`.
 Next: `serving.publisher` scores everybody with it, `serving.nearline` the shoppers who were touched.
 """
 
@@ -15,7 +15,7 @@ from graphstore.queries import HistoryRow
 from serving import cache
 
 if TYPE_CHECKING:
-    from training.histories import Histories
+    from training.data.event_log import Histories
 
 IntArray = npt.NDArray[np.int64]
 
@@ -68,7 +68,7 @@ def load_ranker(bundle: Path) -> Ranker:
     """The model in a bundle; raises `UnusableModel`."""
     import torch  # here: who brings another ranker does not pay for it
 
-    from training.bundle import BundleError, load_bundle
+    from training.models.bundle import BundleError, load_bundle
 
     # One shopper's list is milliseconds of small products: beside other processes, more threads wait for each other
     # (measured: 24 ms instead of 2).

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sqlalchemy import Engine, select
 
 from graphstore import queries
-from graphstore.hot import Item
 from graphstore.queries import HistoryRow
+from graphstore.redis.hot import Item
 from graphstore.session import read
 from graphstore.tables import erasures, models
 from graphstore.upserts import erased_of

@@ -14,8 +14,8 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from stream import events
 from stream.config import StreamConfig
-from stream.producer import EventProducer
-from stream.topics import connection_settings
+from stream.kafka.producer import EventProducer
+from stream.kafka.topics import connection_settings
 
 TOPICS_OF_USERS = (
     events.INTERACTIONS,
@@ -33,7 +33,7 @@ RETENTION = "retention.ms"
 def withdraw_attributes(config: StreamConfig, user_ids: Iterable[str]) -> int:
     """Send a null for each id to the topic of attributes, and wait for the acknowledgement; how many.
 
-    Raises `stream.producer.DeliveryError` and `kafka.errors.KafkaError`.
+    Raises `stream.kafka.producer.DeliveryError` and `kafka.errors.KafkaError`.
     """
     with EventProducer(config) as producer:
         for user_id in user_ids:

@@ -2,7 +2,7 @@
 
 Arrives: bytes from a topic, or values from an adapter that wants to produce them.
 Leaves: a frozen struct, or `InvalidEvent` with a reason fit for the dead letter queue.
-Next: `stream.app` hands interactions to `graphstore.ingest`; `stream.producer` writes them.
+Next: `stream.worker.app` hands interactions to `graphstore.ingest`; `stream.kafka.producer` writes them.
 
 Decoding is strict: an unknown field, a missing field or a wrong type is an error, never a guess. Only msgspec and the
 standard library are imported, so that a shop may copy this one module as its client.

@@ -1,8 +1,8 @@
 """Replay: history through the functions of live events, straight into the graph or onto Kafka.
 
-Arrives: the SQL log (`graphstore.history`), lines of a file (`stream.sources.lines`) or a data set's events. Leaves:
-rows and hot keys through `stream.sink`, or messages on their topics, with the ids and times that they had. Next: the
-graph, the same as the one that the live events made.
+Arrives: the SQL log (`graphstore.history`), lines of a file (`stream.sources.files.event_lines`) or a data set's
+events. Leaves: rows and hot keys through `stream.worker.sink`, or messages on their topics, with the ids and times that
+they had. Next: the graph, the same as the one that the live events made.
 
 Every event is idempotent, so a replay that was killed or interrupted simply runs again.
 """
@@ -23,8 +23,8 @@ from graphstore.ingest import InteractionRow
 from graphstore.upserts import ImpressionRow, ItemRow, UserRow
 from stream import events
 from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, UserAttributes
-from stream.producer import EventProducer
-from stream.sink import Sink, Stored
+from stream.kafka.producer import EventProducer
+from stream.worker.sink import Sink, Stored
 
 BATCH_EVENTS = 2_000
 """Events of one transaction: large enough to be cheap, small enough for a worker beside it to get its turn."""
@@ -160,7 +160,7 @@ def produce(
 ) -> Replayed:
     """Onto their topics, each event handed over as it comes; what `report` and the result count is acknowledged.
 
-    Raises `stream.producer.DeliveryError`.
+    Raises `stream.kafka.producer.DeliveryError`.
     """
     pace = pace or Pace(0)
     done = Replayed()

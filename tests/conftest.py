@@ -11,9 +11,9 @@ from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from graphstore.session import migrate, open_engine
-from sagestream.embedded import Broker, find_kafka, start_broker, start_redis
+from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
 from stream.config import StreamConfig
-from stream.topics import create_topics
+from stream.kafka.topics import create_topics
 from tests.postgres import start_postgres
 
 # A slow machine is no failed law.

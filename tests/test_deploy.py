@@ -10,7 +10,7 @@ import typer
 import yaml
 from pydantic_settings import BaseSettings
 
-from sagestream.services import PORT_SETTINGS
+from sagestream.playground.services import PORT_SETTINGS
 
 ROOT = Path(__file__).parents[1]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()

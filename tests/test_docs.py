@@ -16,7 +16,7 @@ from monitoring.config import MonitoringConfig
 from sagestream.cli import app
 from serving.config import ServingConfig
 from stream.config import StreamConfig
-from stream.topics import TOPICS
+from stream.kafka.topics import TOPICS
 from training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]

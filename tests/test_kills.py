@@ -17,14 +17,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, delete, insert, select, update
 
-from graphstore import hot
+from graphstore.redis import hot
 from graphstore.session import now_ms, read, write
 from graphstore.tables import edges, identities, interactions, item_buckets, items, stream_progress, users
-from sagestream.embedded import find_kafka
-from stream import announce, events
-from stream.sink import Sink
-from stream.standing import Standing
-from stream.worker import TOPICS, Worker
+from sagestream.playground.embedded import find_kafka
+from stream import events
+from stream.kafka import batch_producer
+from stream.worker.sink import Sink
+from stream.worker.topic_status import Standing
+from stream.worker.worker import TOPICS, Worker
 from tests.conftest import NO_KAFKA
 from tests.kills.broker_log import Record
 from tests.kills.campaign import Campaign
@@ -99,7 +100,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
         offset = ends[topic, partition] = ends.get((topic, partition), -1) + 1
         return Record(topic, partition, offset, time + len(made.log), key, value)
 
-    async def deliver(messages: Sequence[announce.Message]) -> None:
+    async def deliver(messages: Sequence[batch_producer.Message]) -> None:
         made.sent += [record(*message) for message in messages]
 
     sink = Sink(sqlite_engine, redis, recent_items=RECENT_ITEMS, trending_items=5)

@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from graphstore.session import open_engine, read
 from graphstore.tables import attributions, impressions, models
-from sagestream.embedded import find_kafka
-from sagestream.playground import Options, Playground
+from sagestream.playground.embedded import find_kafka
+from sagestream.playground.run import Options, Playground
 from sagestream.stages import Stages
 
 SHOPPERS = 60

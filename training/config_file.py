@@ -1,6 +1,6 @@
 """A configuration as a file: JSON that names only what it changes.
 
-Arrives: what `training.tune` found, or what somebody wrote by hand. Leaves: `TrainingConfig`, the environment's
+Arrives: what `training.search.tune` found, or what somebody wrote by hand. Leaves: `TrainingConfig`, the environment's
 settings with those of the file over them. Next: `sagestream train --config` runs with it.
 """
 

@@ -1,6 +1,7 @@
 """A JSON file that somebody else wrote: bounded, and an error instead of a traceback.
 
-Arrives: a path. Leaves: what the JSON says. Next: `training.config_file` and `training.results_file` make sense of it.
+Arrives: a path. Leaves: what the JSON says. Next: `training.config_file` and `training.benchmark.results_file` make
+sense of it.
 """
 
 import json

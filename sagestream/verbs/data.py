@@ -118,7 +118,7 @@ def produce(
 ) -> None:
     """Send interactions from a file or standard input to Kafka. A line that is no event is counted and shown."""
     from stream import replay
-    from stream.producer import EventProducer
+    from stream.kafka.producer import EventProducer
 
     with Interruption() as interruption, open_source(file, interruption) as source:
         with EventProducer(StreamConfig()) as producer:
@@ -161,9 +161,9 @@ def preprocess(
     With a SOURCE, that is imported into the graph first.
     """
     from graphstore.session import now_ms, open_engine
-    from graphstore.snapshot import build_snapshot
+    from graphstore.snapshots.snapshot import build_snapshot
     from training.config import TrainingConfig
-    from training.snapshot_features import check_features, featurizer
+    from training.features.snapshot_features import check_features, featurizer
 
     config = with_text_encoder(TrainingConfig(), text_encoder)
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
@@ -216,14 +216,14 @@ def report(
     if picture is not None and (picture.suffix not in PICTURES or not picture.resolve().parent.is_dir()):
         raise typer.BadParameter(f"{picture} is no {' or '.join(PICTURES)} in a directory", param_hint="--picture")
 
-    from graphstore.report import degrees, get_graph_report, print_graph_report
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshots.files import load_snapshot
+    from graphstore.snapshots.report import degrees, get_graph_report, print_graph_report
     from sagestream.registered import snapshot_directory
 
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     if picture is not None:
         require("matplotlib", extra="plots")
-        from training.plots import degree_distribution, save
+        from training.inspection.plots import degree_distribution, save
 
         named = {f"{kind}s": degree.numpy() for kind, degree in degrees(found).items()}
         save(degree_distribution(named, title=f"Degrees in snapshot {found.snapshot_id}"), picture)

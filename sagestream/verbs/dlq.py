@@ -16,7 +16,7 @@ from sagestream.printable import printable
 from stream.config import StreamConfig
 
 if TYPE_CHECKING:
-    from stream.dlq import QueuedLetter
+    from stream.dlq.queue import QueuedLetter
 
 RAW_BYTES = 400
 RAW_CHARACTERS = 80
@@ -47,7 +47,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """What is in the dead letter queue: counts by reason and topic, and the newest letters."""
-    from stream.dlq import Filter, Queue, summarise
+    from stream.dlq.queue import Filter, Queue, summarise
 
     with Queue(StreamConfig()) as queue:
         mark = queue.mark()
@@ -120,15 +120,15 @@ def replay_letters(
     Those that are still invalid stay, and are told. What has been taken is remembered: the next replay begins behind
     it, or, where --topic or --reason left letters out, before the first of those.
     """
-    from stream import resend
-    from stream.dlq import Filter, Queue
-    from stream.producer import EventProducer
+    from stream.dlq import replay
+    from stream.dlq.queue import Filter, Queue
+    from stream.kafka.producer import EventProducer
 
     stream = StreamConfig()
     with Interruption() as interruption, ExitStack() as stack:
         queue = stack.enter_context(Queue(stream))
         producer = None if dry_run else stack.enter_context(EventProducer(stream))
-        done = resend.replay(
+        done = replay.replay(
             queue,
             producer,
             now=datetime.now(UTC),
@@ -137,7 +137,7 @@ def replay_letters(
             stop=lambda: interruption.asked,
         )
         interrupted = interruption.asked
-    told: dict[str, Any] = {verdict.value: done.verdicts[verdict] for verdict in resend.Verdict}
+    told: dict[str, Any] = {verdict.value: done.verdicts[verdict] for verdict in replay.Verdict}
     told |= {"left_out": done.left_out, "dry_run": dry_run, "interrupted": interrupted}
     reasons = [
         {"verdict": verdict, "reason": printable(why, REASON_CHARACTERS), "letters": count}

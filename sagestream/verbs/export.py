@@ -14,7 +14,7 @@ from sagestream.extras import require
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
-    from training.recommender import Recommender
+    from training.models.recommender import Recommender
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelVersion = Annotated[
@@ -48,7 +48,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a model's GraphSAGE encoder for other runtimes, each file checked against the model."""
-    from training.export import FORMATS, export_encoder
+    from training.export.encoder import FORMATS, export_encoder
 
     formats = list(FORMATS) if format_ == "all" else [format_]
     if "onnx" in formats:
@@ -84,10 +84,10 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Write the lists of every shopper of a snapshot to a Parquet or JSON lines file, block by block."""
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
-    from training.everybody import SUFFIXES, write_lists
+    from training.export.batch_lists import SUFFIXES, write_lists
 
     if out.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
@@ -132,12 +132,12 @@ def train_distributed(
     """
     import torch
 
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
-    from training.bundle import save_bundle
     from training.config import TrainingConfig
-    from training.ranks import joined_ranks
-    from training.sage_model import fit_sage_model
+    from training.models.bundle import save_bundle
+    from training.models.sage_only import fit_sage_model
+    from training.sage.process_group import joined_ranks
 
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new directory")
@@ -174,7 +174,7 @@ def train_distributed(
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":
     """The model of a bundle's directory, of the registry, or the champion."""
     from sagestream.registered import registered_bundle
-    from training.bundle import load_bundle
+    from training.models.bundle import load_bundle
 
     if bundle is not None:
         if model_version is not None:

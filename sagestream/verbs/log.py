@@ -82,7 +82,7 @@ def replay(
                 sink = stack.enter_context(open_sink(graph))
                 done = store(sink, source, now=now_ms, report=report, pace=pace)
             else:
-                from stream.producer import EventProducer
+                from stream.kafka.producer import EventProducer
 
                 producer = stack.enter_context(EventProducer(StreamConfig()))
                 done = produce(producer, source, report=report, pace=pace)

@@ -20,7 +20,7 @@ from stream.events import utc
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from training.registry import ModelRow
+    from training.lifecycle.registry import ModelRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
@@ -60,11 +60,11 @@ def train(
 ) -> None:
     """Train on a fresh snapshot, compare on the time split, and promote the model if it passes the gate."""
     from graphstore.session import now_ms, read
-    from sagestream.outcome import comparison_table
+    from sagestream.playground.outcome import comparison_table
     from training.config import TrainingConfig
     from training.config_file import load_config
-    from training.registry import champion
-    from training.run import TAKEN_OVER, run_training
+    from training.lifecycle.registry import champion
+    from training.lifecycle.run import TAKEN_OVER, run_training
 
     if resume and kind != "graphsage":
         raise typer.BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
@@ -105,9 +105,9 @@ def _announced(row: "ModelRow", stages: Stages) -> bool:
     from kafka.errors import KafkaError
 
     from graphstore.session import now_ms
-    from stream.producer import DeliveryError, EventProducer
-    from training.announcer import BOOTSTRAP_SECONDS
-    from training.registry import announce
+    from stream.kafka.producer import DeliveryError, EventProducer
+    from training.lifecycle.announcer import BOOTSTRAP_SECONDS
+    from training.lifecycle.registry import announce
 
     try:
         with EventProducer(StreamConfig(), bootstrap_seconds=BOOTSTRAP_SECONDS) as producer:
@@ -124,7 +124,7 @@ def _announced(row: "ModelRow", stages: Stages) -> bool:
 def list_(as_json: AsJson = False) -> None:
     """Every model with its verdict, oldest first."""
     from graphstore.session import read
-    from training.registry import list_models
+    from training.lifecycle.registry import list_models
 
     engine = _engine()
     with read(engine) as connection:
@@ -158,8 +158,8 @@ def rollback() -> None:
 
 def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
     from graphstore.session import now_ms, write
-    from stream.producer import EventProducer
-    from training import registry
+    from stream.kafka.producer import EventProducer
+    from training.lifecycle import registry
 
     engine = _engine()
     with write(engine) as connection:
@@ -181,7 +181,7 @@ def history(
 ) -> None:
     """The loop's story: each training run, what asked for it and how it ended, newest first."""
     from graphstore.session import read
-    from training.registry import list_runs
+    from training.lifecycle.registry import list_runs
 
     engine = _engine()
     with read(engine) as connection:

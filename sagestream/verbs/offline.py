@@ -16,9 +16,9 @@ from sagestream.verbs.sources import Columns, ItemColumn, TimeColumn, TypeColumn
 
 if TYPE_CHECKING:
     from stream.sources.table import EventTable
-    from training.benchmark import Fit
-    from training.interactions import Interactions
-    from training.splits import EvaluationSplit
+    from training.benchmark.run import Fit
+    from training.data.offline import Interactions
+    from training.data.splits import EvaluationSplit
 
 Split = Literal["temporal", "leave-last-out", "given"]
 
@@ -82,8 +82,8 @@ def benchmark(
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise typer.BadParameter(f"no directory {json_file.parent}", param_hint="--json")
 
-    from training.benchmark import BEGINS, run
-    from training.comparison_table import markdown
+    from training.benchmark.report import markdown
+    from training.benchmark.run import BEGINS, run
 
     fits = _baselines(baselines)
     stages = Stages(Console(stderr=True))
@@ -142,11 +142,11 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
 
 
 def _ours(split: "EvaluationSplit", catalogued: "Interactions", text_encoder: str | None) -> "dict[str, Fit]":
-    from training.benchmark import WithFeatures
-    from training.comparison import OURS
+    from training.benchmark.comparison import OURS
+    from training.benchmark.run import WithFeatures
     from training.config import TrainingConfig
-    from training.interactions import item_features
-    from training.model_search import fit_best, patient
+    from training.data.offline import item_features
+    from training.search.model_search import fit_best, patient
 
     config = with_text_encoder(TrainingConfig(), text_encoder)
     catalogue = catalogued.catalogue
@@ -183,8 +183,8 @@ def _divided(
     stages: Stages,
 ) -> "tuple[EvaluationSplit, Interactions]":
     from stream.sources.catalogue import read_items
-    from training import splits
-    from training.interactions import Interactions
+    from training.data import splits
+    from training.data.offline import Interactions
 
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
@@ -200,8 +200,8 @@ def _divided(
 
 def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, Interactions]":
     from stream.sources.catalogue import read_items
-    from training import splits
-    from training.interactions import Interactions, catalogue_of, read_given
+    from training.data import splits
+    from training.data.offline import Interactions, catalogue_of, read_given
 
     logs = read_given(train, test)
     _tell(stages, logs.left_out, "lines")
@@ -238,11 +238,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a registered model on the events of the newest snapshot that came after it."""
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshots.files import load_snapshot, newest_snapshot
     from sagestream.registered import registered_bundle
-    from training.bundle import load_bundle
     from training.config import TrainingConfig
-    from training.hindsight import hindsight
+    from training.inspection.later_evaluation import hindsight
+    from training.models.bundle import load_bundle
 
     graph = GraphstoreConfig()
     model = load_bundle(registered_bundle(graph, model_version))

@@ -17,8 +17,8 @@ from sagestream.stages import Stages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from graphstore.snapshot_files import Snapshot
-    from training.recommender import Recommender
+    from graphstore.snapshots.files import Snapshot
+    from training.models.recommender import Recommender
 
 PICTURES = "pictures"
 """In the state directory."""
@@ -40,7 +40,7 @@ class _Album:
     files: list[str] = field(default_factory=list)
 
     def add(self, figure: "Figure", name: str) -> None:
-        from training.plots import FORMATS, save
+        from training.inspection.plots import FORMATS, save
 
         self.directory.mkdir(parents=True, exist_ok=True)
         self.files += [str(save(figure, self.directory / f"{name}{ending}")) for ending in FORMATS]
@@ -85,8 +85,8 @@ def visualize(
 
 
 def _benchmark(file: Path, album: _Album) -> dict[str, Any]:
-    from training.plots import benchmark_bars
-    from training.results_file import load_results
+    from training.benchmark.results_file import load_results
+    from training.inspection.plots import benchmark_bars
 
     results = load_results(file)
     album.add(benchmark_bars(results.models, title=f"{results.dataset}, {results.split} split"), "benchmark")
@@ -94,9 +94,9 @@ def _benchmark(file: Path, album: _Album) -> dict[str, Any]:
 
 
 def _model(model_version: str | None, graph: GraphstoreConfig) -> "tuple[Recommender, Snapshot]":
-    from graphstore.snapshot_files import load_snapshot, newest_snapshot
+    from graphstore.snapshots.files import load_snapshot, newest_snapshot
     from sagestream.registered import registered_bundle
-    from training.bundle import load_bundle
+    from training.models.bundle import load_bundle
 
     return load_bundle(registered_bundle(graph, model_version)), load_snapshot(newest_snapshot(graph.snapshots_dir))
 
@@ -105,9 +105,9 @@ def _drawn(
     model: "Recommender", snapshot: "Snapshot", what: What, album: _Album, *, method: Method, seed: int, stages: Stages
 ) -> dict[str, Any]:
     """What was drawn, in numbers. Of `all`, what this model has not is left out and said, if anything else is there."""
-    from training.dataset import TooFewEvents
-    from training.embedding_map import NoMap
-    from training.learned import NothingLearned
+    from training.data.dataset import TooFewEvents
+    from training.inspection.item_map import NoMap
+    from training.inspection.learning_curve import NothingLearned
 
     told: dict[str, Any] = {"model_version": model.model_version, "snapshot_id": snapshot.snapshot_id}
     parts: dict[str, Callable[[], dict[str, Any]]] = {
@@ -135,8 +135,8 @@ def _drawn(
 
 def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: int) -> dict[str, Any]:
     from training.config import TrainingConfig
-    from training.curves import curves
-    from training.plots import metric_curves, precision_recall
+    from training.inspection.plots import metric_curves, precision_recall
+    from training.inspection.ranking_curves import curves
 
     found = curves(model, snapshot, max_users=TrainingConfig().evaluation_users, seed=seed)
     title = f"{model.model_version} on what came after it, {found.users:,} shoppers"
@@ -153,8 +153,8 @@ def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: 
 
 
 def _learning(model: "Recommender", album: _Album) -> dict[str, Any]:
-    from training.learned import kept_step, looks_of
-    from training.plots import learning_curve
+    from training.inspection.learning_curve import kept_step, looks_of
+    from training.inspection.plots import learning_curve
 
     looks = looks_of(model)
     kept = kept_step(looks)
@@ -167,9 +167,9 @@ def _embeddings(
 ) -> dict[str, Any]:
     import torch
 
-    from training.dataset import Dataset
-    from training.embedding_map import item_vectors, laid_out, sampled_items, widest_groups
-    from training.plots import embedding_map
+    from training.data.dataset import Dataset
+    from training.inspection.item_map import item_vectors, laid_out, sampled_items, widest_groups
+    from training.inspection.plots import embedding_map
 
     torch.set_num_threads(1)  # sums of several threads come in any order
     source, rows, vectors = item_vectors(model, sampled_items(model, seed=seed), seed=seed)

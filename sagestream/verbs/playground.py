@@ -13,7 +13,7 @@ from sagestream.datasets import COMPLETE_JOURNEY
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
-    from sagestream.playground import Playground
+    from sagestream.playground.run import Playground
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +43,8 @@ def playground(
     Nothing needs to be installed or running: the broker is Apache Kafka where KAFKA_HOME names one, else embedded;
     Redis is embedded, the graph is SQLite. Ctrl-C stops everything; the next start goes on from the state directory.
     """
-    from sagestream.playground import Options, Playground
-    from sagestream.services import Given
+    from sagestream.playground.run import Options, Playground
+    from sagestream.playground.services import Given
 
     options = Options(
         state_dir=state_dir,

@@ -16,7 +16,7 @@ def init() -> None:
     from graphstore.config import GraphstoreConfig
     from graphstore.session import migrate
     from stream.config import StreamConfig
-    from stream.topics import create_topics
+    from stream.kafka.topics import create_topics
 
     migrate(GraphstoreConfig().sqlalchemy_url)
     created = create_topics(StreamConfig())

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graphstore import hot
 from graphstore.config import GraphstoreConfig
+from graphstore.redis import hot
 from sagestream.printable import printable
 from serving import cache
 from serving import explain as explaining
@@ -136,7 +136,7 @@ def report(
     """Click-through of the last hours, by model, slot and position, and the newest drift report."""
     from graphstore.session import now_ms, open_engine, read
     from monitoring.ctr import ctr_by_segment
-    from sagestream.outcome import newest_drift
+    from sagestream.playground.outcome import newest_drift
 
     engine = open_engine(GraphstoreConfig().sqlalchemy_url)
     now = now_ms()

@@ -135,7 +135,7 @@ def in_words(told: Mapping[str, Any]) -> str:
 
 def end(done: "Imported") -> None:
     """Raise what an import ended with, if it did not end by itself, or where no row of it was an event or an item."""
-    from stream.sources.files import UnreadableFile
+    from stream.sources.files.compressed import UnreadableFile
 
     if done.failure is not None:
         raise done.failure

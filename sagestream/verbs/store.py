@@ -139,7 +139,7 @@ def rebuild(as_json: AsJson = False) -> None:
     """Write Redis anew from SQL, beside running processes if need be; what SQL does not know is removed."""
     from redis import Redis
 
-    from graphstore import rebuild as rebuilding
+    from graphstore.redis import rebuild as rebuilding
     from graphstore.session import now_ms, open_engine
 
     graph = GraphstoreConfig()

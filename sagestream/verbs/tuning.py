@@ -16,7 +16,7 @@ from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
-    from training.tune import Tuned
+    from training.search.tune import Tuned
 
 STUDY = Path("tuning") / "study.db"
 """In the state directory."""
@@ -47,12 +47,12 @@ def tune(
 
     import torch
 
-    from graphstore.snapshot_files import load_snapshot
+    from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from training.config import TrainingConfig
     from training.config_file import save_config
-    from training.objective import Objective
-    from training.tune import Interrupted, judged_on_test, open_study, outcome, run_trials
+    from training.search.objective import Objective
+    from training.search.tune import Interrupted, judged_on_test, open_study, outcome, run_trials
 
     graph = GraphstoreConfig()
     study_file, config_file = study or graph.state_dir / STUDY, out or graph.state_dir / CONFIG

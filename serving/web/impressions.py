@@ -1,7 +1,7 @@
 """Served lists as impressions: what clicks are measured against.
 
 Arrives: a `Recommendation` that was shown in a slot. Leaves: an event on `impressions`, through the outbox.
-Next: `stream.app` stores it, `monitoring` joins clicks to it by request_id.
+Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_id.
 """
 
 from datetime import datetime

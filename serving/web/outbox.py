@@ -1,7 +1,7 @@
 """Events on their way to Kafka, off the request's path: a bounded queue and one sending thread a process.
 
 Arrives: impressions that nobody waits for, and posted events whose sender waits for the acknowledgement.
-Leaves: messages on Kafka. Next: `stream.app`.
+Leaves: messages on Kafka. Next: `stream.worker.app`.
 
 kafka-python's `send` inside a request nearly doubles its cost, and its `flush` waits for everybody's messages. One
 thread sends what has gathered, flushes once, and tells each waiting sender how it went: a group commit. What nobody
@@ -22,7 +22,7 @@ from kafka.errors import KafkaError
 from msgspec import Struct
 from prometheus_client import Counter
 
-from stream.producer import DeliveryError, EventProducer
+from stream.kafka.producer import DeliveryError, EventProducer
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ import threading
 
 from django.conf import settings
 
-from serving.broker import check_reachable
 from serving.cache import connect
 from serving.recommend import Storefront
 from serving.web.outbox import Outbox
-from stream.producer import EventProducer
+from stream.kafka.broker import check_reachable
+from stream.kafka.producer import EventProducer
 
 _lock = threading.RLock()
 _storefront: Storefront | None = None

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
-from stream.sources.columns import Block, text
+from stream.sources.formats.columns import Block, text
 from stream.sources.rejections import Rejections
 
 LATEST_MS = 4_102_444_800_000

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from stream.events import CatalogItem, Interaction
-from stream.sources.files import UnreadableFile, listed
+from stream.sources.files.compressed import UnreadableFile, listed
 from stream.sources.rejections import Rejections
 from stream.sources.rules import LATEST_MS
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.edges import measure_growth, sage_fit, slope
 from benchmarks.shop_log import Shop
-from training.isolation import ProcessFailed
+from training.benchmark.isolated import ProcessFailed
 
 
 def test_an_epoch_is_what_its_steps_cost_and_what_is_around_them() -> None:

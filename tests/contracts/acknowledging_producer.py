@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from stream.config import StreamConfig
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 
 
 def told(number: int, metadata: Any) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from sagestream.embedded import Broker, find_kafka, start_broker
+from sagestream.playground.embedded import Broker, find_kafka, start_broker
 from stream.config import StreamConfig
-from stream.topics import connection_settings
+from stream.kafka.topics import connection_settings
 from tests.conftest import NO_KAFKA
 from tests.kills.shop import create_prefixed_topics
 

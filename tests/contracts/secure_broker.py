@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagestream.embedded import LOOPBACK, Broker, accepts, free_port, start_broker
+from sagestream.playground.embedded import LOOPBACK, Broker, accepts, free_port, start_broker
 
 USER, PASSWORD = "shop", "open sesame"
 START_SECONDS = 60.0

@@ -18,10 +18,10 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from sagestream.embedded import accepts
+from sagestream.playground.embedded import accepts
 from stream import events
-from stream.producer import EventProducer
-from stream.topics import TOPICS, connection_settings
+from stream.kafka.producer import EventProducer
+from stream.kafka.topics import TOPICS, connection_settings
 from tests.contracts.conftest import Target
 from tests.kills.broker_log import BrokerLog, Record
 from tests.kills.campaign import Campaign

@@ -18,14 +18,14 @@ import pytest
 from kafka.errors import KafkaTimeoutError
 from redis import Redis
 
-from graphstore import hot
+from graphstore.redis import hot
 from graphstore.session import migrate
-from sagestream.embedded import find_kafka
-from serving.subscription import Subscription
+from sagestream.playground.embedded import find_kafka
 from stream import events
 from stream.config import StreamConfig
-from stream.producer import EventProducer
-from stream.topics import create_topics
+from stream.kafka.producer import EventProducer
+from stream.kafka.subscription import Subscription
+from stream.kafka.topics import create_topics
 from tests.conftest import NO_KAFKA
 from tests.contracts.secure_broker import SecureBroker, secure_broker
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from redis import Redis
 from sqlalchemy import Engine, delete
 
-from graphstore import hot
 from graphstore.history import Selection
+from graphstore.redis import hot
 from graphstore.session import migrate, open_engine, write
 from graphstore.tables import metadata
 from stream import events
 from stream.events import CatalogItem, Identity, Impression, Interaction, InvalidEvent, UserAttributes, milliseconds
 from stream.replay import Event, history_events
-from stream.sink import Sink
+from stream.worker.sink import Sink
 from tests.fuzz.messages import nearly_valid
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

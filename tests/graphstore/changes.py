@@ -5,11 +5,12 @@ from collections.abc import Callable
 from redis import Redis
 from sqlalchemy import Engine
 
-from graphstore import hot, queries, rebuild_people
+from graphstore import queries
 from graphstore.erase import erase_person
+from graphstore.redis import hot, rebuild_people
 from graphstore.session import read
 from stream.events import EventType, Identity, Interaction, utc
-from stream.sink import Sink
+from stream.worker.sink import Sink
 
 T0 = 1_700_000_000_000
 KEEP = 3

@@ -32,7 +32,7 @@ from graphstore.tables import (
 )
 from graphstore.upserts import ImpressionRow, UserRow, insert_impressions, upsert_users
 from monitoring.attribution import attribute
-from stream.sink import Sink
+from stream.worker.sink import Sink
 from tests.stream.worlds import live, random_events
 
 DAY = 24 * HOUR_MS

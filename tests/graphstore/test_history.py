@@ -14,7 +14,7 @@ from graphstore.session import open_engine, write
 from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON
 from stream.events import EventType, Interaction
-from stream.sink import Sink
+from stream.worker.sink import Sink
 from tests.stream.worlds import NOW, TIME, live, random_events
 
 ALL = Selection()

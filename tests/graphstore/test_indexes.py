@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event, insert, inspect, select
 
 from graphstore import queries
-from graphstore.eventlog import Seen, read_events
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.retention import _DELETE_LISTS
 from graphstore.session import read, write
+from graphstore.snapshots.eventlog import Seen, read_events
 from graphstore.tables import impressions, metadata, users
 from monitoring.attribution import attribute
 from monitoring.ctr import ctr

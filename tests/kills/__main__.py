@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sagestream.embedded import find_kafka
+from sagestream.playground.embedded import find_kafka
 from tests.kills.campaign import WORKERS, Campaign, Outcome
 from tests.kills.shop import Database
 

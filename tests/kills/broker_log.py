@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.config import StreamConfig
-from stream.topics import connection_settings
+from stream.kafka.topics import connection_settings
 
 QUIET_SECONDS = 1.0
 READ_SECONDS = 120.0

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from stream import events
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 from tests.kills.broker_log import BrokerLog, Record
 from tests.kills.comparison import Differences, compare, compare_log
 from tests.kills.expected import RULES, expect

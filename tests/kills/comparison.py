@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import Engine, select
 
-from graphstore import hot
+from graphstore.redis import hot
 from graphstore.session import read
 from graphstore.tables import (
     COUNT_COLUMNS,

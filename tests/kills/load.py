@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar, NamedTuple
 
 from stream import events
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 
 BAD = b"bad-"
 """The beginning of the key of every message that must become a dead letter."""

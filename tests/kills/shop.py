@@ -22,10 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.session import migrate, open_engine, read
 from graphstore.tables import stream_progress
-from sagestream.embedded import Broker, accepts, start_broker, start_redis
-from sagestream.processes import Child
-from stream import topics
+from sagestream.playground.embedded import Broker, accepts, start_broker, start_redis
+from sagestream.playground.processes import Child
 from stream.config import StreamConfig
+from stream.kafka import topics
 from tests.kills import prefixed
 from tests.kills.points import Fault
 from tests.kills.worker import UP, main

@@ -21,9 +21,9 @@ from redis.client import Pipeline
 from sqlalchemy import Engine, event
 
 from sagestream import runners
-from sagestream.processes import die_with_parent
-from stream.sink import Sink
-from stream.worker import Worker
+from sagestream.playground.processes import die_with_parent
+from stream.worker.sink import Sink
+from stream.worker.worker import Worker
 from tests.kills.points import Fault, Point
 
 UP = "the worker has started"

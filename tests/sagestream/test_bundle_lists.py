@@ -11,8 +11,8 @@ from graphstore.tables import items, users
 from sagestream.bundle_lists import recommended, resembling
 from tests.training import toy_shop
 from training.config import TrainingConfig
-from training.run import run_training
-from training.run_result import RunResult
+from training.lifecycle.run import run_training
+from training.lifecycle.run_result import RunResult
 
 
 @pytest.fixture(scope="module")

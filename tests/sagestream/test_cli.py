@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from graphstore.session import open_engine, read
 from sagestream import cli
-from sagestream.embedded import LOOPBACK, Broker, free_port
+from sagestream.playground.embedded import LOOPBACK, Broker, free_port
 
 
 def sagestream(*words: str, settings: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -183,8 +183,11 @@ HEAVY = {"torch", "torch_geometric", "faust", "sqlalchemy", "pandas", "evidently
     [
         ("import sagestream.cli", HEAVY | {"kafka", "django", "sklearn"}),
         ("import sagestream.cli, serving.web.wsgi, serving.web.views", HEAVY),
-        ("import sagestream.cli, stream.app, stream.sink", {"torch", "pandas", "evidently"}),
-        ("import sagestream.cli, serving.publisher, serving.nearline, training.bundle", {"torch_geometric", "sklearn"}),
+        ("import sagestream.cli, stream.worker.app, stream.worker.sink", {"torch", "pandas", "evidently"}),
+        (
+            "import sagestream.cli, serving.publisher, serving.nearline, training.models.bundle",
+            {"torch_geometric", "sklearn"},
+        ),
     ],
 )
 def test_each_process_loads_only_its_own(code: str, forbidden: set[str]) -> None:

@@ -10,10 +10,10 @@ from kafka.structs import OffsetAndMetadata
 from graphstore.ingest import record_progress
 from graphstore.session import migrate, open_engine, write
 from sagestream.doctor import Check, examine
-from sagestream.embedded import LOOPBACK, Broker, free_port
+from sagestream.playground.embedded import LOOPBACK, Broker, free_port
 from stream import events
+from stream.kafka.producer import EventProducer
 from stream.probe import OK, Probe, start_probe
-from stream.producer import EventProducer
 from tests.conftest import stream_config_of
 
 PORTS = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")

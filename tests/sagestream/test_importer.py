@@ -77,7 +77,9 @@ def test_a_sample_of_the_package_takes_the_files_of_items_along(
 ) -> None:
     known = CatalogItem(item_id="i", title="of the package", event_time=utc(1_400_000_000_000))
     table = tabular.read(shop(tmp_path / "f.csv", 10))
-    monkeypatch.setattr("stream.sources.complete_journey.read", lambda **_: EventTable(table.interactions, [known], {}))
+    monkeypatch.setattr(
+        "stream.sources.datasets.complete_journey.read", lambda **_: EventTable(table.interactions, [known], {})
+    )
     items = tmp_path / "items.csv"
     items.write_text("item,title\nj,of the file\n")
     source = open_source("complete-journey", [], items=[items])

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sagestream.memory import PeakMemory, family_mb
+from sagestream.playground.memory import PeakMemory, family_mb
 from sagestream.stages import Stages
 
 

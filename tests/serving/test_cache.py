@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from graphstore import hot
+from graphstore.redis import hot
 from serving import cache
 from serving.cache import ItemReader, ListReader, MalformedList, pack, unpack
 from tests.serving.toy import ITEMS, KEYS

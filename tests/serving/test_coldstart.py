@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from graphstore import hot
+from graphstore.redis import hot
 from serving import cache, coldstart
 from serving.recommend import Storefront
 from stream.events import utc

@@ -1,6 +1,6 @@
 from redis import Redis
 
-from graphstore import hot
+from graphstore.redis import hot
 from serving import explain
 from serving.cache import ListReader
 from tests.serving.toy import ITEMS, MODEL, fill_redis

@@ -9,21 +9,22 @@ from redis import Redis
 from sqlalchemy import Engine, text
 from torch import load
 
-from graphstore import erase, hot
+from graphstore import erase
 from graphstore.config import GraphstoreConfig
 from graphstore.identities import IdentityRow, ingest_identities
+from graphstore.redis import hot
 from graphstore.session import write
-from graphstore.snapshot import build_snapshot
-from graphstore.snapshot_files import load_snapshot
+from graphstore.snapshots.files import load_snapshot
+from graphstore.snapshots.snapshot import build_snapshot
 from serving import cache, forget
 from serving.source import ShopSource
 from stream import events
 from stream.config import StreamConfig
-from stream.topics import connection_settings
+from stream.kafka.topics import connection_settings
 from tests.serving.toy import KEYS, register, touch
 from tests.training.toy_shop import NUM_USERS, closing_time, open_shop
 from training.config import SageConfig, TrainingConfig
-from training.run import run_training
+from training.lifecycle.run import run_training
 
 T0 = 1_700_000_000_000
 NOW = T0 + 1_000

@@ -22,7 +22,7 @@ from serving.ranker import UnusableModel
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 from tests.serving.toy import NAMES, ToyRanker, register, touch, toy_load
 
 T0 = 1_700_000_000_000

@@ -10,11 +10,11 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, update
 
-from graphstore import hot
 from graphstore.config import GraphstoreConfig
 from graphstore.erase import erase_person
 from graphstore.queries import HistoryRow
-from graphstore.rebuild import rebuild
+from graphstore.redis import hot
+from graphstore.redis.rebuild import rebuild
 from graphstore.session import write
 from graphstore.tables import models
 from serving import cache
@@ -25,7 +25,7 @@ from serving.ranker import UnusableModel
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import MODELS, ModelAnnouncement, utc
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load
 
 LATELY = 1_700_000_000_000

@@ -15,14 +15,14 @@ from serving.nearline import NearLine, Touch
 from serving.publisher import Publisher
 from serving.source import ShopSource
 from tests.serving.toy import NAMES, register, touch
-from training.blend import Blend
-from training.bundle import save_bundle
-from training.filter_bank import FilterBank
-from training.histories import EventLog
-from training.linear_filter import LinearFilter
-from training.recommender import Recommender
-from training.repeat import PersonalRepeat
-from training.trend import Trend
+from training.blend.blend import Blend
+from training.data.event_log import EventLog
+from training.models.bundle import save_bundle
+from training.models.recommender import Recommender
+from training.terms.filter_bank import FilterBank
+from training.terms.linear_filter import LinearFilter
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
 
 HOUR_MS = 3_600_000
 T0 = 1_700_000_000_000

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from graphstore import hot
+from graphstore.redis import hot
 from serving import cache, recommend
 from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
 from stream.events import utc

@@ -11,8 +11,9 @@ import numpy as np
 from redis import Redis
 from sqlalchemy import Engine, insert
 
-from graphstore import hot, ingest
-from graphstore.hot import Item
+from graphstore import ingest
+from graphstore.redis import hot
+from graphstore.redis.hot import Item
 from graphstore.session import write
 from graphstore.tables import models
 from serving import cache

@@ -9,14 +9,14 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from stream import events
-from stream.announce import Message
 from stream.config import StreamConfig
 from stream.events import milliseconds
-from stream.producer import EventProducer
-from stream.sink import Sink
-from stream.standing import Standing
-from stream.topics import connection_settings
-from stream.worker import TOPICS, Worker
+from stream.kafka.batch_producer import Message
+from stream.kafka.producer import EventProducer
+from stream.kafka.topics import connection_settings
+from stream.worker.sink import Sink
+from stream.worker.topic_status import Standing
+from stream.worker.worker import TOPICS, Worker
 
 
 class Pump:

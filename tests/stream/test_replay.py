@@ -12,15 +12,16 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from graphstore import history, hot, queries
+from graphstore import history, queries
 from graphstore.history import Selection
+from graphstore.redis import hot
 from graphstore.session import migrate, open_engine, read, write
 from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON
 from stream import events, replay
 from stream.events import EventType, Identity, Impression, ImpressionItem, Interaction, milliseconds
 from stream.replay import Event, Pace, Replayed, batches, fitting, history_events, store, until
-from stream.sink import Sink
+from stream.worker.sink import Sink
 from tests.stream.worlds import NOW, TIME, hot_content, live, random_events, tables
 
 ALL = Selection()

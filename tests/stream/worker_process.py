@@ -18,11 +18,11 @@ from sqlalchemy import Engine, func, select
 
 from graphstore.session import open_engine, read
 from graphstore.tables import interactions
-from sagestream.embedded import LOOPBACK, Broker, free_port
+from sagestream.playground.embedded import LOOPBACK, Broker, free_port
 
 SLOW = """
 import sys, time
-from stream.sink import Sink
+from stream.worker.sink import Sink
 def slow(store):
     def stored(*args, **named):
         time.sleep(0.5)

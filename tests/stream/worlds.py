@@ -31,7 +31,7 @@ from stream.events import (
     milliseconds,
 )
 from stream.replay import Event
-from stream.sink import Sink
+from stream.worker.sink import Sink
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOW = milliseconds(TIME + timedelta(days=40))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.histories import EventLog
+from training.data.event_log import EventLog
 
 DAY_MS = 86_400_000
 

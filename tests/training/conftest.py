@@ -1,4 +1,4 @@
-"""Baselines are fitted on one thread, as `training.isolation` does: with more, sums come in any order."""
+"""Baselines are fitted on one thread, as `training.benchmark.isolated` does: with more, sums come in any order."""
 
 from collections.abc import Iterator
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.candidate import Progress
 from training.config import TrainingConfig
-from training.evaluate import Scorer
-from training.histories import Histories, Moment
-from training.splits import EvaluationSplit
+from training.data.event_log import Histories, Moment
+from training.data.splits import EvaluationSplit
+from training.evaluation.ranking import Scorer
+from training.models.candidate import Progress
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from tests.training.checkerboard import make_log
-from training.histories import EventLog
-from training.trend import Trend
+from training.data.event_log import EventLog
+from training.terms.trend import Trend
 
 NUM_ITEMS = 30
 HOUR_MS = 3_600_000

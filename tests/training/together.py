@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sagestream.embedded import LOOPBACK, free_port
+from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.training.checkerboard import checkerboard
 from training.config import SageConfig
-from training.distributed import fit_shared
-from training.evaluate import Window
-from training.histories import EventLog
-from training.ranks import Ranks, RanksError, joined_ranks
-from training.shards import best_items_of_shards, shard_of
+from training.data.event_log import EventLog
+from training.evaluation.ranking import Window
+from training.models.sharded_topk import best_items_of_shards, shard_of
+from training.sage.data_parallel import fit_shared
+from training.sage.process_group import Ranks, RanksError, joined_ranks
 
 WAIT_SECONDS = 120.0
 

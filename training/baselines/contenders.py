@@ -1,7 +1,7 @@
 """The baselines of the offline benchmark by name.
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`, tuned on the split's validation and fitted on what it knows.
-Next: `training.benchmark` runs each over every split.
+Next: `training.benchmark.run` runs each over every split.
 
 Each is tuned in the settings that move it most (of SASRec the steps, of LightGCN steps, layers and rate; their width
 stands), and in two more that matter on data with an order in time: a profile that forgets by rank, and a term of recent

@@ -20,10 +20,10 @@ from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors,
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.gram import interactions
-from training.histories import EventLog, Histories, Moment
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.event_log import EventLog, Histories, Moment
+from training.data.splits import EvaluationSplit
+from training.sage.fit import Progress
+from training.terms.gram import interactions
 
 BPR_DRAWS = 40_000_000
 """Bounds the passes of BPR over a big log: a pass draws each distinct pair once."""

@@ -10,11 +10,11 @@ from math import inf
 from training.baselines.gate import PersonalFrequency, RecentPopularity
 from training.baselines.popularity import half_lives
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.histories import EventLog
-from training.repeat import PersonalRepeat
-from training.splits import EvaluationSplit
-from training.train import Progress
-from training.trend import Trend
+from training.data.event_log import EventLog
+from training.data.splits import EvaluationSplit
+from training.sage.fit import Progress
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
 
 SPAN_SHARES = (1.0, 4.0, 16.0, 64.0)
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)

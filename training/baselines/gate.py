@@ -1,7 +1,7 @@
 """Baselines that a model must beat: recent popularity, a linear item model, personal frequency with popularity.
 
 Arrives: a log to fit on and a validation window to tune on. Leaves: scorers of the same shape as a model. Next:
-`training.evaluate` measures them beside the model on one window.
+`training.evaluation.ranking` measures them beside the model on one window.
 
 None is a straw man: each forgets with time, and each has its few settings chosen by NDCG@20 on the validation window
 that the blend is fitted on. Recency alone lifts a linear model by a quarter and more on data with an order in time.
@@ -13,11 +13,11 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from training.evaluate import METRIC, Scorer, Window, evaluate
-from training.histories import EventLog, Histories, Moment
-from training.linear_filter import LinearFilter
-from training.repeat import PersonalRepeat
-from training.trend import Trend
+from training.data.event_log import EventLog, Histories, Moment
+from training.evaluation.ranking import METRIC, Scorer, Window, evaluate
+from training.terms.linear_filter import LinearFilter
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
 
 RECENT_POPULARITY = "recent_popularity"
 LINEAR_ITEM_MODEL = "linear_item_model"

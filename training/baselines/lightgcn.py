@@ -4,7 +4,7 @@ Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.basel
 
 He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation" (SIGIR 2020), in PyTorch
 Geometric's implementation with its BPR loss. The normalised adjacency is symmetric, so the product of
-`training.propagation` serves it forward and backward, at a fraction of the cost of messages edge by edge.
+`training.graph.bipartite` serves it forward and backward, at a fraction of the cost of messages edge by edge.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from torch_geometric.nn import LightGCN
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
-from training.histories import EventLog
-from training.propagation import BipartiteGraph, Csr
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.event_log import EventLog
+from training.data.splits import EvaluationSplit
+from training.graph.bipartite import BipartiteGraph, Csr
+from training.sage.fit import Progress
 
 DIM = 64
 BATCH = 8_192

@@ -1,7 +1,8 @@
 """EASE: the closed-form linear item–item model, as a baseline.
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it. The model is
-`training.linear_filter`; here it is tuned harder than the term of the blend, and keeps all weights that fit in memory.
+`training.terms.linear_filter`; here it is tuned harder than the term of the blend, and keeps all weights that fit in
+memory.
 """
 
 from math import inf
@@ -11,9 +12,9 @@ from training.baselines.gate import LinearItemModel
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES
 from training.baselines.tuning import FittedBaseline, Settings, Tuning
-from training.linear_filter import FilterSettings, LinearFilter
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.splits import EvaluationSplit
+from training.sage.fit import Progress
+from training.terms.linear_filter import FilterSettings, LinearFilter
 
 REGULARISATIONS = (2.0, 6.0, 20.0)
 BEYOND = {2.0: (0.5, 0.1), 20.0: (50.0, 150.0)}

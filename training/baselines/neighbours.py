@@ -19,10 +19,10 @@ from graphstore.tables import HOUR_MS
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.gram import interactions
-from training.histories import EventLog, Histories, Moment
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.event_log import EventLog, Histories, Moment
+from training.data.splits import EvaluationSplit
+from training.sage.fit import Progress
+from training.terms.gram import interactions
 
 BLOCK_CELLS = 10_000_000
 NEIGHBOURS = (50, 200)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from training.baselines.gate import RecentPopularity
 from training.baselines.tuning import Counted, FittedBaseline, Settings, Tuning
-from training.evaluate import METRIC, Scorer, Window, evaluate
-from training.histories import Histories, Moment
-from training.splits import EvaluationSplit
-from training.train import Progress
-from training.trend import SPAN_SHARES, Trend
+from training.data.event_log import Histories, Moment
+from training.data.splits import EvaluationSplit
+from training.evaluation.ranking import METRIC, Scorer, Window, evaluate
+from training.sage.fit import Progress
+from training.terms.trend import SPAN_SHARES, Trend
 
 FIRST_WEIGHTS = (0.2, 1.0)
 """The half-life is chosen at these weights, then the weight at that half-life."""

@@ -8,8 +8,8 @@ from math import inf
 import numpy as np
 from scipy import sparse
 
-from training.histories import Histories
-from training.profiles import Profiles
+from training.data.event_log import Histories
+from training.graph.profiles import Profiles
 
 HALF_LIVES = (2.0, 5.0, 20.0, 50.0, inf)
 """Items after which one counts half, in ranks from the newest; the profile is tuned over these."""

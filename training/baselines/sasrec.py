@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
-from training.descent import take_average
-from training.histories import EventLog, Histories, IntArray, Moment
-from training.losses import NegativeSampler
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.event_log import EventLog, Histories, IntArray, Moment
+from training.data.splits import EvaluationSplit
+from training.sage.fit import Progress
+from training.sage.losses import NegativeSampler
+from training.sage.trainer import take_average
 
 DIM, HEADS, BLOCKS = 64, 2, 2
 LAST_EVENTS = 50
@@ -120,7 +120,7 @@ class Sasrec(nn.Module):
 
 @dataclass(frozen=True)
 class SasrecScorer:
-    """A frozen model as a `training.evaluate.Scorer`: a module's own call is taken."""
+    """A frozen model as a `training.evaluation.ranking.Scorer`: a module's own call is taken."""
 
     model: Sasrec
 

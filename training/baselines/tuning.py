@@ -1,7 +1,7 @@
 """Tuning by one setting after the other, on the validation window of a split.
 
 Arrives: an `EvaluationSplit`, a function that builds a scorer from settings. Leaves: the settings that rank best, as
-part of a `FittedBaseline`. Next: `training.benchmark` measures it on the test window, which nothing here looks at.
+part of a `FittedBaseline`. Next: `training.benchmark.run` measures it on the test window, which nothing here looks at.
 
 One setting is chosen, then the next beside it, not their product: that is cheap, and a window that is looked at less
 often is fitted less.
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from training.evaluate import METRIC, Scorer, evaluate
-from training.histories import Histories, Moment
-from training.splits import EvaluationSplit
-from training.train import Progress
+from training.data.event_log import Histories, Moment
+from training.data.splits import EvaluationSplit
+from training.evaluation.ranking import METRIC, Scorer, evaluate
+from training.sage.fit import Progress
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,7 +31,7 @@ M_co = TypeVar("M_co", bound=Scorer, covariant=True)
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A baseline fitted on everything that the split lets it know; a `training.evaluate.Scorer`."""
+    """A baseline fitted on everything that the split lets it know; a `training.evaluation.ranking.Scorer`."""
 
     scorer: Scorer
     num_parameters: int

@@ -11,7 +11,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from sagestream import cli
-from sagestream.embedded import Broker
+from sagestream.playground.embedded import Broker
 
 
 @dataclass(frozen=True)

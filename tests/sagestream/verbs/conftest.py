@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sagestream.embedded import LOOPBACK, free_port
+from sagestream.playground.embedded import LOOPBACK, free_port
 
 
 @pytest.fixture

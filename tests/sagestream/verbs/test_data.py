@@ -8,10 +8,10 @@ from pathlib import Path
 
 from kafka import KafkaConsumer
 
-from sagestream.embedded import Broker
 from sagestream.interruption import EXIT_CODE
+from sagestream.playground.embedded import Broker
 from stream import events
-from stream.topics import connection_settings
+from stream.kafka.topics import connection_settings
 from tests.conftest import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, run, start
 

@@ -3,10 +3,10 @@
 import json
 from datetime import UTC, datetime
 
-from sagestream.embedded import Broker
+from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import DeadLetter
-from stream.producer import EventProducer
+from stream.kafka.producer import EventProducer
 from tests.conftest import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, run
 

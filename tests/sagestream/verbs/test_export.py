@@ -12,14 +12,14 @@ import pytest
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
-from graphstore.snapshot import build_snapshot
+from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import extras
 from sagestream.registered import snapshot_directory
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
 from training.config import TrainingConfig
-from training.run import run_training
-from training.snapshot_features import featurize
+from training.features.snapshot_features import featurize
+from training.lifecycle.run import run_training
 
 SMALL = {"SAGE__DIM": "8", "SAGE__MAX_STEPS": "40", "SAGE__EVALUATE_EVERY": "10", "SAGE__LEARNING_RATE": "0.02"}
 

@@ -13,11 +13,11 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from graphstore.session import migrate, open_engine
-from sagestream.embedded import Broker
+from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import EventType, Interaction
 from stream.replay import ROUTES
-from stream.sink import Sink
+from stream.worker.sink import Sink
 from tests.conftest import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, pipe, run, start
 from tests.stream.pump import Pump

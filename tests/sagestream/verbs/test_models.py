@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sagestream import state
-from sagestream.embedded import LOOPBACK, free_port
+from sagestream.playground import state
+from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.sagestream.verbs.commands import environment, run
-from training.run import TAKEN_OVER
+from training.lifecycle.run import TAKEN_OVER
 
 
 @pytest.fixture

@@ -10,26 +10,26 @@ import typer.main
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
-from graphstore.snapshot import build_snapshot
+from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import cli
 from tests.sagestream.verbs.commands import Done, run
 from tests.training import fits
+from tests.training.benchmark.test_run import here
 from tests.training.checkerboard import checkerboard
-from tests.training.test_benchmark import here
 from tests.training.toy_shop import closing_time, open_shop, trade
-from training.benchmark import run as offline_run
+from training.benchmark.run import run as offline_run
 from training.config import TrainingConfig
-from training.run import run_training
-from training.snapshot_features import featurize
+from training.features.snapshot_features import featurize
+from training.lifecycle.run import run_training
 
 
 @pytest.fixture(autouse=True)
 def our_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of a known quality in the place of ours: what is tested here is the way to it and from it."""
-    module = ModuleType("training.model_search")
+    module = ModuleType("training.search.model_search")
     module.fit_best = fits.fit_best  # type: ignore[attr-defined]
     module.patient = lambda config: config  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "training.model_search", module)
+    monkeypatch.setitem(sys.modules, "training.search.model_search", module)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
-from graphstore.snapshot import build_snapshot
+from graphstore.snapshots.snapshot import build_snapshot
 from tests.sagestream.verbs.commands import run
 from tests.training import toy_shop
-from training import curves
 from training.config import SageConfig, TrainingConfig
-from training.dataset import TooFewEvents
-from training.run import run_training
+from training.data.dataset import TooFewEvents
+from training.inspection import ranking_curves
+from training.lifecycle.run import run_training
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=6, evaluate_every=2, batch_size=128, learning_rate=0.02))
 
@@ -92,7 +92,7 @@ def test_a_fault_of_ours_is_not_left_out(shop: Shop, tmp_path: Path, monkeypatch
     def wrong(*_: object, **__: object) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr(curves, "curves", wrong)
+    monkeypatch.setattr(ranking_curves, "curves", wrong)
     done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), settings=shop.settings)
     assert (done.code, type(done.error).__name__) == (1, "KeyError")
 
@@ -101,7 +101,7 @@ def test_reasons_are_no_markup(shop: Shop, tmp_path: Path, monkeypatch: pytest.M
     def none(*_: object, **__: object) -> None:
         raise TooFewEvents("in [/here]")
 
-    monkeypatch.setattr(curves, "curves", none)
+    monkeypatch.setattr(ranking_curves, "curves", none)
     done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), "--json", settings=shop.settings)
     assert (done.code, done.error) == (0, None)
     assert "in [/here]" in done.err

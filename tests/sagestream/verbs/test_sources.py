@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select
 
 from graphstore.session import open_engine, read
 from graphstore.tables import edges, interactions, items, users
-from sagestream.embedded import Broker
 from sagestream.interruption import EXIT_CODE
+from sagestream.playground.embedded import Broker
 from sagestream.verbs.sources import in_words
 from tests.sagestream.verbs.commands import Done, broker_settings, run, start
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from graphstore.rebuild import LOCK
-from sagestream.embedded import LOOPBACK, free_port
+from graphstore.redis.rebuild import LOCK
+from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.sagestream.test_cli import sagestream
 
 

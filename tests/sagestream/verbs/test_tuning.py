@@ -9,9 +9,9 @@ import pytest
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrate, open_engine, write
-from graphstore.snapshot import build_snapshot
-from sagestream import state
+from graphstore.snapshots.snapshot import build_snapshot
 from sagestream.interruption import EXIT_CODE
+from sagestream.playground import state
 from tests.sagestream.verbs.commands import run, start
 from tests.training import toy_shop
 from training.config_file import load_config

@@ -12,8 +12,8 @@ from serving.web import outbox as outbox_module
 from serving.web.outbox import Letter, NotDelivered, Outbox
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, EventType, Interaction, utc
-from stream.producer import DeliveryError, EventProducer
-from stream.topics import connection_settings
+from stream.kafka.producer import DeliveryError, EventProducer
+from stream.kafka.topics import connection_settings
 
 WAIT_SECONDS = 30
 

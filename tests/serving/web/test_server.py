@@ -20,7 +20,7 @@ from redis import Redis
 from serving.web.server import PortTaken, check_port
 from stream.config import StreamConfig
 from stream.events import IMPRESSIONS
-from stream.topics import connection_settings
+from stream.kafka.topics import connection_settings
 from tests.serving.toy import fill_redis
 
 WAIT_SECONDS = 30

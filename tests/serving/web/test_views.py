@@ -8,8 +8,8 @@ from django.test import Client
 from pydantic import SecretStr
 from redis import Redis
 
-from graphstore import hot
 from graphstore.config import GraphstoreConfig
+from graphstore.redis import hot
 from serving import cache
 from serving.config import ServingConfig
 from serving.web import intake, services

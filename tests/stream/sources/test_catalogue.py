@@ -10,7 +10,7 @@ import pytest
 
 from stream.events import EARLIEST, MAX_TEXT_LENGTH, CatalogItem, decode, encode, utc
 from stream.sources.catalogue import MAX_CATEGORIES, category_names, items_part, read_items
-from stream.sources.files import UnreadableFile
+from stream.sources.files.compressed import UnreadableFile
 from stream.sources.source import Reading, Source
 
 

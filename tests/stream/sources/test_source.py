@@ -6,8 +6,8 @@ import pytest
 
 from stream.events import CatalogItem, Interaction
 from stream.sources.catalogue import items_part
-from stream.sources.columns import BLOCK_ROWS
-from stream.sources.files import UnreadableFile
+from stream.sources.files.compressed import UnreadableFile
+from stream.sources.formats.columns import BLOCK_ROWS
 from stream.sources.opening import open_source
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading, Source, UnknownForm, recognised

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream.events import EventType, milliseconds
-from stream.sources.files import UnreadableFile
+from stream.sources.files.compressed import UnreadableFile
 from stream.sources.tabular import guess_columns, read
 
 

@@ -14,8 +14,8 @@ from training.baselines import lightgcn, sasrec
 from training.baselines.contenders import BASELINES
 from training.baselines.factors import OWN
 from training.baselines.tuning import FittedBaseline
-from training.evaluate import evaluate
-from training.splits import EvaluationSplit, given, leave_last_out, temporal
+from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
+from training.evaluation.ranking import evaluate
 
 WITHOUT_PROFILE = ("popular", "recent", "personal-frequency")
 PERSONAL = tuple(name for name in BASELINES if name not in WITHOUT_PROFILE)

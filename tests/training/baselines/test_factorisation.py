@@ -11,7 +11,7 @@ from tests.training.checkerboard import DAY_MS, checkerboard
 from training.baselines import factorisation
 from training.baselines.contenders import BASELINES
 from training.baselines.factorisation import Als, AlsSettings
-from training.splits import leave_last_out
+from training.data.splits import leave_last_out
 
 
 def test_als_solves_for_a_shopper(monkeypatch):

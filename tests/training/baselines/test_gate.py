@@ -6,7 +6,7 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tuned_baselines
-from training.evaluate import Window, evaluate
+from training.evaluation.ranking import Window, evaluate
 
 
 def ndcg(scorer, window: Window) -> float:

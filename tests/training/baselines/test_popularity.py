@@ -10,8 +10,8 @@ from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines.gate import RecentPopularity
 from training.baselines.popularity import WithPopularity, finished, half_lives, standardised
 from training.baselines.tuning import Tuning
-from training.splits import leave_last_out, temporal
-from training.trend import Trend
+from training.data.splits import leave_last_out, temporal
+from training.terms.trend import Trend
 
 
 class Steps:

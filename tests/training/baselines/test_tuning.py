@@ -7,7 +7,7 @@ import torch
 
 from tests.training.checkerboard import checkerboard
 from training.baselines.tuning import Tuning, settings_of
-from training.splits import leave_last_out
+from training.data.splits import leave_last_out
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""Hot keys of single people, made anew from SQL: after a login joined a session to somebody, after an erasure.
+
+Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as SQL has them, nothing under the ids that are
+sessions of somebody or were forgotten. `graphstore.redis.hot` adds to these keys; here they are replaced.
+"""
+
+from collections.abc import Iterable
+
+from redis import Redis
+from sqlalchemy import Engine, select
+
+from graphstore import queries
+from graphstore.redis import hot
+from graphstore.session import read
+from graphstore.tables import users
+from graphstore.upserts import erased_of
+
+
+def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int) -> None:
+    """Make the hot keys of these ids right, whoever they are by now; `keep` items stay in `recent:`.
+
+    Who is whom may change while keys are written: then it is done again.
+    """
+    known = _who_is_whom(engine, user_ids)
+    while True:
+        hot.forget(redis, [user_id for user_id, person in known.items() if person != user_id])
+        for person in [user_id for user_id, person in known.items() if person == user_id]:
+            hot.replace(redis, person, lambda person=person: _item_times(engine, person), keep=keep)  # type: ignore[misc]
+        before, known = known, _who_is_whom(engine, known)
+        if known == before:
+            return
+
+
+def _who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
+    """The person of each id and of each such person, sorted; None for a forgotten id."""
+    ids = sorted(set(user_ids))
+    with read(engine) as connection:
+        gone = erased_of(connection, ids)
+        person = users.alias()
+        query = (
+            select(users.c.user_id, person.c.user_id)
+            .join(person, person.c.user_key == users.c.person_key)
+            .where(users.c.user_id.in_(ids))
+        )
+        persons = {row[0]: row[1] for row in connection.execute(query)}
+    known = {user_id: None if user_id in gone else persons.get(user_id, user_id) for user_id in ids}
+    return dict(sorted({**{person: person for person in persons.values()}, **known}.items()))
+
+
+def _item_times(engine: Engine, user_id: str) -> dict[str, int]:
+    with read(engine) as connection:
+        return queries.item_times(connection, user_id)

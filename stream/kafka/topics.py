@@ -1,0 +1,84 @@
+"""The topics: partitions, compaction, and their creation before anybody reads or writes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from stream import events
+from stream.config import StreamConfig
+from stream.kafka.connection_errors import reason_of_failure
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of the contract. `partitions` None means the configured number."""
+
+    name: str
+    key: str
+    holds: str
+    partitions: int | None = None
+    compacted: bool = False
+
+
+TOPICS = (
+    Topic(events.INTERACTIONS, "user_id", "what shoppers did"),
+    Topic(events.IMPRESSIONS, "user_id", "lists that were served"),
+    Topic(events.CATALOG, "item_id", "items, upserted; a null value deletes", compacted=True),
+    Topic(events.USERS, "user_id", "users' attributes, upserted; a null value deletes", compacted=True),
+    Topic(events.IDENTITIES, "anonymous_id", "sessions that logged in"),
+    Topic(events.USERS_TOUCHED, "user_id", "shoppers whose graph changed, after it is durable"),
+    Topic(events.MODELS, "model_version", "what the registry decided", partitions=1, compacted=True),
+    Topic(events.DEAD_LETTERS, "as it came", "messages that could not be read, with the reason", partitions=1),
+)
+
+
+def connection_settings(config: StreamConfig) -> dict[str, Any]:
+    """kafka-python's connection settings, the same for producer, consumer and admin.
+
+    `reconnect_backoff_max_ms`: the library's default waits up to 30 s after a broker restart.
+    """
+    settings: dict[str, Any] = {
+        "bootstrap_servers": config.kafka_bootstrap_servers.split(","),
+        "security_protocol": config.kafka_security_protocol,
+        "reconnect_backoff_max_ms": 1000,
+    }
+    if config.kafka_sasl_mechanism:
+        password = config.kafka_sasl_password
+        settings |= {
+            "sasl_mechanism": config.kafka_sasl_mechanism,
+            "sasl_plain_username": config.kafka_sasl_username,
+            "sasl_plain_password": password.get_secret_value() if password else None,
+        }
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if file := getattr(config, f"kafka_{name}"):
+            settings[name] = file
+    return settings
+
+
+def create_topics(config: StreamConfig) -> list[str]:
+    """Create the topics that do not exist yet; the names of those created. Existing ones are left as they are."""
+    with reason_of_failure():
+        admin = KafkaAdminClient(**connection_settings(config))
+    created = []
+    try:
+        existing = set(admin.list_topics())
+        for topic in TOPICS:
+            if topic.name in existing:
+                continue
+            settings = {"cleanup.policy": "compact"} if topic.compacted else {}
+            new = NewTopic(
+                topic.name,
+                num_partitions=topic.partitions or config.kafka_partitions,
+                replication_factor=config.kafka_replication,
+                topic_configs=settings,
+            )
+            try:
+                admin.create_topics([new])
+                created.append(topic.name)
+            except TopicAlreadyExistsError:
+                continue  # another process created it between the look and the call
+    finally:
+        admin.close()
+    return created

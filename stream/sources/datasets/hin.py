@@ -1,0 +1,67 @@
+"""A heterogeneous information network in text files, as HERec (Shi et al. 2018) publishes Amazon, Yelp and Douban.
+
+Arrives: a folder with `user_item.dat` (user, item, rating, time) and pairs of ids beside it: `item_brand.dat`,
+`item_category.dat`. Leaves: one rating a row, and items with the ids of their brand and categories as names. Next:
+`stream.sources.source`.
+
+Other pairs (`item_view.dat`, `user_user.dat`) are edges that the graph has no table for: they are passed over.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stream.events import CatalogItem
+from stream.sources.catalogue import Entry, plain_text, refused_id
+from stream.sources.files.compressed import UnreadableFile, changed_at
+from stream.sources.formats.columns import Layout, open_columns, text
+from stream.sources.source import Part, Reading
+from stream.sources.tabular import events_part
+
+RATINGS = "user_item.dat"
+BRANDS = "item_brand.dat"
+CATEGORIES = "item_category.dat"
+
+MAX_ITEMS = 10_000_000
+"""What is known of an item stands in two files, and is held until both are read."""
+
+
+def parts(folder: Path) -> tuple[list[Part], list[Path]] | None:
+    """The parts of such a folder and what is passed over in it; None where it is none."""
+    if not (folder / RATINGS).is_file():
+        return None
+    files = [folder / name for name in (BRANDS, CATEGORIES) if (folder / name).is_file()]
+    found = [events_part(folder / RATINGS, form="ratings of a heterogeneous network")]
+    if files:
+        found.append(_items_part(folder, files))
+    known = {RATINGS, BRANDS, CATEGORIES}
+    others = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in known)
+    return found, others
+
+
+def _items_part(folder: Path, files: Sequence[Path]) -> Part:
+    moment = changed_at(*files)
+
+    def blocks(reading: Reading) -> Iterator[list[CatalogItem]]:
+        items: dict[str, Entry] = {}
+        for place, path in enumerate(files):
+            with open_columns(path, reading.rejections, Layout(names=("item", "name"))) as file:
+                for block in file.blocks(("item", "name")):
+                    pairs = zip(text(block.table["item"]), map(plain_text, text(block.table["name"])), strict=True)
+                    for row, (item_id, name) in enumerate(pairs):
+                        reason = refused_id(item_id) or (None if name else "no name")
+                        if reason is not None:
+                            line = int(block.places[row])
+                            reading.rejections.add(path, file.unit, line, reason, block.shown(row))
+                            continue
+                        entry = items.setdefault(item_id, Entry())
+                        if path.name == BRANDS:
+                            entry.brand = entry.brand or name
+                        else:
+                            entry.categories[name] = None
+                    if len(items) > MAX_ITEMS:
+                        raise UnreadableFile(f"more than {MAX_ITEMS:,} items")
+                    reading.share = (place + file.share) / len(files)
+                    yield []  # somebody may want to stop
+        yield [entry.item(item_id, moment) for item_id, entry in items.items()]
+
+    return Part(files[0], "brands and categories of a heterogeneous network", blocks)

@@ -1,0 +1,134 @@
+"""UCI Online Retail and Online Retail II: two years of invoices of a British shop for gifts.
+
+Arrives: the sheets as CSV or Parquet, one row an invoice's line (`Invoice,StockCode,Description,Quantity,InvoiceDate,
+Price,Customer ID,Country`, or as the first edition names them). Leaves: purchases and cancellations of known customers,
+and items. Next: `stream.sources.source`.
+
+A line of an invoice that begins with `C` cancels: it takes a purchase back (`graphstore.takebacks`), with its quantity
+made positive. To count it as rejected was the other way; the shopper's edge would then keep what was never delivered.
+Lines without a customer, of postage, fees and other entries by hand, and without a price are rejected, each with its
+reason. Dates with `/` begin with the month, as in the copies of the first edition that an American spreadsheet saved
+(`12/1/2010 8:26`). A British one writes `01/12/2010 08:26`. Which it is the first date of the file says: the invoices
+begin on the first of December. A date that does not fit is rejected. A code has several descriptions, some of them
+notes of the warehouse: its title is the most frequent one among the lines that are events, its price likewise.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stream.events import CatalogItem, EventType
+from stream.sources.catalogue import Entry, plain_text
+from stream.sources.files.compressed import UnreadableFile, changed_at, content_mark, listed
+from stream.sources.formats.columns import header_of, open_columns, plain_name, text
+from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
+from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
+from stream.sources.tabular import with_ids
+
+HEADERS = {
+    "invoice": ("invoice", "invoiceno"),
+    "code": ("stockcode", "stock_code"),
+    "description": ("description",),
+    "quantity": ("quantity",),
+    "time": ("invoicedate", "invoice_date", "ts"),
+    "price": ("price", "unitprice"),
+    "customer": ("customer id", "customerid", "customer_id"),
+}
+"""Header names (lower case) of both editions, by meaning."""
+
+NO_PRODUCT = r"POST|DOT|C2|C3|M|D|S|B|ADJUST\d*|AMAZONFEE|BANK CHARGES|CRUK|GIFT.*|TEST\d*"
+"""Codes (upper case) of postage, carriage, manual entries, discounts, samples, debts, fees, vouchers and tests."""
+
+DAY_FIRST = r"0?1[-/]12[-/]|(?:1[3-9]|[23]\d)[-/]"
+"""How the first date begins where the day comes first."""
+
+MAX_CODES = 1_000_000
+MAX_DESCRIPTIONS = 100
+"""Of one code: what comes after so many different ones is not counted."""
+
+_WHOLE = re.compile(r"\.0+$")
+
+
+def open_files(paths: Sequence[Path]) -> Source:
+    """The source that these files and folders are. Raises `UnreadableFile`."""
+    return recognised(paths, _recognise)
+
+
+def _recognise(path: Path) -> Part:
+    header = header_of(path)
+    plain = {plain_name(name): name for name in reversed(header)}
+    columns = {what: next((plain[name] for name in names if name in plain), "") for what, names in HEADERS.items()}
+    if missing := [what for what, name in columns.items() if not name]:
+        raise UnknownForm(f"{path}: no Online Retail file: no column for {', '.join(missing)}: it has {listed(header)}")
+    return Part(path, "UCI Online Retail", lambda reading: _blocks(path, columns, reading))
+
+
+def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[Found]:
+    shelf, moment = _Shelf(), changed_at(path)
+    day_first: bool | None = None
+    with open_columns(path, reading.rejections) as file:
+        mark = content_mark(path, stop=reading.stop)
+        if mark is None:
+            return
+        for block in file.blocks(list(columns.values())):
+            cells = {what: block.table[name] for what, name in columns.items()}
+            quantity, price = numbers(cells["quantity"]), numbers(cells["price"])
+            cancelled = text(cells["invoice"]).str.upper().str.startswith("C")
+            codes = text(cells["code"]).str.upper()
+            if day_first is None:
+                day_first = bool(text(cells["time"]).head(1).str.match(DAY_FIRST).any())
+            table = pd.DataFrame(
+                {
+                    "event_type": np.where(cancelled, EventType.CANCEL.value, EventType.PURCHASE.value),
+                    "user_id": text(cells["customer"]).str.replace(_WHOLE, "", regex=True),
+                    "item_id": codes,
+                    "event_time": times(cells["time"], day_first=day_first),
+                    "value": price,
+                    "quantity": quantity.where(~cancelled, -quantity),
+                }
+            )
+            rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}
+            rules |= base_rules(table, latest_ms=reading.latest_ms, valued=True)
+            rules["no product: postage, a fee or an entry by hand"] = codes.str.fullmatch(NO_PRODUCT)
+            rules["no price: a gift, a sample or a correction"] = price <= 0
+            good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
+            shelf.add(good, text(cells["description"]))
+            reading.share = file.share
+            yield with_ids(good, mark, block)
+    yield shelf.items(moment)
+
+
+class _Shelf:
+    """What the lines say of each code, counted."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, Counter[str]] = {}
+        self._prices: dict[str, Counter[float]] = {}
+
+    def add(self, good: pd.DataFrame, descriptions: "pd.Series[str]") -> None:
+        """Count the lines of a block."""
+        cells = zip(good["item_id"], map(plain_text, descriptions[good.index]), good["value"], strict=True)
+        for (code, title, price), count in Counter(cells).items():
+            titles = self._titles.setdefault(code, Counter())
+            prices = self._prices.setdefault(code, Counter())
+            if title and (title in titles or len(titles) < MAX_DESCRIPTIONS):
+                titles[title] += count
+            if price in prices or len(prices) < MAX_DESCRIPTIONS:
+                prices[price] += count
+        if len(self._titles) > MAX_CODES:
+            raise UnreadableFile(f"more than {MAX_CODES:,} stock codes")
+
+    def items(self, moment: datetime) -> list[CatalogItem]:
+        """The codes, each with what it is called most often; of equals the first in order."""
+        return [
+            Entry(
+                title=min(titles, key=lambda title: (-titles[title], title), default=""),
+                price=min(self._prices[code], key=lambda price: (-self._prices[code][price], price), default=None),
+            ).item(code, moment)
+            for code, titles in self._titles.items()
+        ]

@@ -1,0 +1,294 @@
+"""JSON as rows: an object a line, a list of objects, or one object whose members are rows.
+
+Arrives: an open file. Leaves: blocks of columns, one for each key. Next: `stream.sources.formats.columns` hands them
+on.
+
+One object holds either users with their items in order, `{"user": ["item", …]}`, or items with what is known of them,
+`{"item": {"title": …}}`, as published sequence data sets do; it is read member by member. Lines that are no JSON but
+Python literals, as the first Amazon metadata of 2014, are read by `ast.literal_eval` within bounds, never by `eval`.
+"""
+
+import ast
+import codecs
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from stream.sources.files.compressed import OpenFile, UnreadableFile
+from stream.sources.formats.columns import Block, ColumnFile, Gauge
+from stream.sources.rejections import Rejections
+
+LINE, MEMBER = "line", "member"
+
+MAX_KEYS = 256
+KEY_ROWS = 1000
+"""The columns are the keys of so many rows, so that odd rows cannot make a table without end."""
+
+MAX_MEMBER_CHARACTERS = 16 * 1024 * 1024
+MAX_LITERAL_BYTES = 256 * 1024
+MAX_LITERAL_DEPTH = 32
+"""Of a Python literal: its parser is written for programs, and takes memory by the depth of what it reads."""
+
+_CHUNK_BYTES = 1 << 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_KEYED = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')
+_BETWEEN = " \t\r\n,"
+
+Row = tuple[int, dict[str, Any]]
+Refuse = Callable[[str, int, str], None]
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class NoRow(ValueError):
+    """What was read is no row; the message is the reason."""
+
+
+class JsonRows(ColumnFile):
+    """Rows that were objects."""
+
+    def __init__(self, file: OpenFile, rows: Iterator[Row], unit: str) -> None:
+        """Reads the rows that say which columns there are. Raises `UnreadableFile` where there is none."""
+        self.unit = unit
+        self._file = file
+        self._gauge = Gauge(file)
+        begin: list[Row] = []
+        failure: UnreadableFile | None = None
+        try:
+            for row in rows:
+                begin.append(row)
+                if len(begin) == KEY_ROWS or self._gauge.full(len(begin)):
+                    break
+        except UnreadableFile as error:
+            failure = error
+        if not begin:
+            raise failure or UnreadableFile("no JSON object in it")
+        keys: dict[str, None] = {}
+        for _, found in begin:
+            keys.update(dict.fromkeys(list(found)[: MAX_KEYS - len(keys)]))
+        self.header = list(keys)
+        self._rows: Iterable[Row] = chain(begin, rows if failure is None else _failing(failure))
+
+    @property
+    def share(self) -> float:
+        """How much of the file (0..1) is read."""
+        return self._file.share
+
+    def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
+        """As `ColumnFile.blocks`."""
+        first = 0
+        rows: list[dict[str, Any]] = []
+        places: list[int] = []
+        try:
+            for place, row in self._rows:
+                rows.append({key: row[key] for key in wanted if key in row})  # the rest would only take memory
+                places.append(place)
+                if self._gauge.full(len(rows)):
+                    yield _block(rows, places, wanted, first, self.unit)
+                    first, rows, places = first + len(rows), [], []
+        except UnreadableFile:
+            if rows:
+                yield _block(rows, places, wanted, first, self.unit)
+            raise
+        if rows:
+            yield _block(rows, places, wanted, first, self.unit)
+
+
+def _failing(failure: UnreadableFile) -> Iterator[Row]:
+    raise failure
+    yield
+
+
+def _block(rows: list[dict[str, Any]], places: list[int], wanted: Sequence[str], first: int, unit: str) -> Block:
+    table = pd.DataFrame({key: _column([row.get(key) for row in rows]) for key in wanted})
+    where = np.array(places, dtype=np.int64)
+    # Several rows may come of one member.
+    numbers = where - 1 if unit == LINE else np.arange(first, first + len(rows), dtype=np.int64)
+    return Block(table, numbers, where, rows)
+
+
+def _column(values: list[Any]) -> "pd.Series[Any]":
+    if any(isinstance(value, list | dict) for value in values):
+        return pd.Series(values, dtype="object")
+    return pd.Series(["" if value is None else str(value) for value in values], dtype="string")
+
+
+def open_json(file: OpenFile, rejections: Rejections) -> JsonRows:
+    """The rows of a file, of whichever of the three forms it is. Raises `UnreadableFile`."""
+
+    def refuse(reason: str, place: int, row: str) -> None:
+        rejections.add(file.path, unit, place, reason, row.rstrip("\r\n"))
+
+    unit = LINE
+    begins = file.peek()
+    start = begins.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if start.startswith(b"[") or (_KEYED.match(start) and not _is_row(begins)):
+        unit = MEMBER
+        rows = _member_rows(_members(file), refuse)
+    else:
+        rows = _line_rows(file, refuse, literals=_is_literal(start.split(b"\n", 1)[0]))
+    return JsonRows(file, rows, unit)
+
+
+def _is_row(begins: bytes) -> bool:
+    """Whether the first line is a whole object, and either not the only line or one with a plain value in it."""
+    line, end, rest = begins.removeprefix(_BYTE_ORDER_MARK).lstrip().partition(b"\n")
+    try:
+        row = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(end and rest.strip()) or not all(isinstance(value, list | dict) for value in row.values())
+
+
+def _is_literal(line: bytes) -> bool:
+    try:
+        _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            literal(line)
+        except NoRow:
+            return False
+        return True
+    return False
+
+
+def _line_rows(file: OpenFile, refuse: Refuse, *, literals: bool) -> Iterator[Row]:
+    for number, raw in file.lines(refuse):
+        line = (raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw).strip()
+        if not line:
+            continue
+        try:
+            yield number, _decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            try:
+                if not literals:
+                    raise NoRow("no JSON object")
+                yield number, literal(line)
+            except NoRow as error:
+                refuse(str(error), number, line.decode("utf-8", errors="backslashreplace"))
+
+
+def literal(line: bytes) -> dict[str, Any]:
+    """The object that a line of Python writes, as JSON would have it; raises `NoRow`."""
+    if len(line) > MAX_LITERAL_BYTES:
+        raise NoRow("a literal too long")
+    depth = deepest = 0
+    for mark in re.findall(rb"[\[\](){}]", line):  # those within texts count, too: that only makes the bound tighter
+        depth += 1 if mark in b"[({" else -1
+        deepest = max(deepest, abs(depth))
+    if deepest > MAX_LITERAL_DEPTH:
+        raise NoRow("a literal too deep")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            found = ast.literal_eval(line.decode("utf-8"))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise NoRow("neither JSON nor a literal") from error
+    return _as_json(found)
+
+
+def _as_json(found: Any) -> dict[str, Any]:
+    """What another parser read, by way of JSON: nothing comes out that JSON lines could not hold."""
+    try:
+        return _decode(msgspec.json.encode(found))
+    except (msgspec.MsgspecError, UnicodeError, TypeError, OverflowError, RecursionError) as error:
+        raise NoRow("no JSON object") from error
+
+
+def _member_rows(members: Iterator[tuple[int, str | None, Any]], refuse: Refuse) -> Iterator[Row]:
+    for number, key, value in members:
+        try:
+            if key is None:
+                yield number, _as_json(value)
+            elif isinstance(value, dict):
+                yield number, {"item": key, **_as_json(value)}
+            elif isinstance(value, list):
+                for item in value:
+                    yield number, _as_json({"user": key, **(item if isinstance(item, dict) else {"item": item})})
+            else:
+                raise NoRow("no list of items and no object")
+        except NoRow as error:
+            refuse(str(error), number, f"{key}: {value}")
+
+
+def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:
+    """(number, key, value) of each member of the object, or of the list, that the file is."""
+    window = _Window(file)
+    keyed = window.take("{[") == "{"
+    number = 0
+    while window.next() not in ("}" if keyed else "]"):
+        number += 1
+        key = None
+        if keyed:
+            key = window.value(number)
+            if not isinstance(key, str) or window.next() != ":":
+                raise UnreadableFile(f"no JSON in member {number}")
+            window.take(":")
+        yield number, key, window.value(number)
+
+
+class _Window:
+    """The part of a JSON text that is in memory; it grows to one member and no further."""
+
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")()
+        self._parse = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._at = 0
+        self._ended = False
+
+    def next(self) -> str:
+        """The next character that is neither space nor a comma, which stays; raises `UnreadableFile` at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _BETWEEN:
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                raise UnreadableFile("it ends in the middle of the JSON")
+
+    def take(self, expected: str) -> str:
+        """The next character, which is one of these."""
+        found = self.next()
+        if found not in expected:
+            raise UnreadableFile(f"no JSON: {found!r} in the place of {expected!r}")
+        self._at += 1
+        return found
+
+    def value(self, number: int) -> Any:
+        """The next value."""
+        self.next()
+        while True:
+            try:
+                value, end = self._parse(self._text, self._at)
+                # A number at the edge of the window may go on behind it.
+                if end < len(self._text) or not self._more():
+                    self._at = end
+                    return value
+            except json.JSONDecodeError as error:
+                if not self._more():
+                    raise UnreadableFile(f"no JSON in member {number}: {error.msg}") from error
+            except (RecursionError, ValueError) as error:  # of numbers without end
+                raise UnreadableFile(f"member {number} is nested too deep, or holds too long a number") from error
+
+    def _more(self) -> bool:
+        """Read on; whether there was more."""
+        if self._ended:
+            return False
+        if len(self._text) - self._at > MAX_MEMBER_CHARACTERS:
+            raise UnreadableFile(f"a member of more than {MAX_MEMBER_CHARACTERS:,} characters")
+        data = self._file.read(_CHUNK_BYTES)
+        self._ended = not data
+        try:
+            self._text = self._text[self._at :] + self._decode.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(f"no utf-8 text: {error.reason} before byte {self._file.bytes_read:,}") from error
+        self._at = 0
+        return not self._ended

@@ -1,0 +1,239 @@
+"""What the worker does with a batch, free of Faust: read, store, tell; the same steps for every topic.
+
+Arrives: lists of Kafka records. Leaves: rows and hot keys through `stream.worker.sink`, bad messages on the dead letter
+queue, shoppers on `users.touched`. Next: `serving.nearline` re-ranks those shoppers.
+
+The order is the guarantee: the batch is acknowledged by its return, after all that follows from it is durable. A
+service that is away is waited for, the batch in hand. A single event that the store can never take becomes a dead
+letter. Where more is bad than may be, the topic stops: of the batch that says so, nothing reaches the dead letter queue
+and nothing is acknowledged, and a restart reads it again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from aiokafka.structs import ConsumerRecord
+from prometheus_client import Counter, Gauge
+
+from stream import events
+from stream.dlq import dead_letters
+from stream.dlq.dead_letters import Bad, Read, Tombstone
+from stream.kafka.batch_producer import Message
+from stream.worker.bisect import store_by_halves
+from stream.worker.dlq_limit import Bound, Excess
+from stream.worker.retry import first_line, patiently, service_of
+from stream.worker.sink import Progress, Sink, Stored
+from stream.worker.topic_status import Standing
+
+logger = logging.getLogger(__name__)
+
+EVENTS = Counter("sagestream_events_total", "Messages handled by the worker", ["topic", "outcome"])
+LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the worker last made a batch durable")
+
+TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES)
+
+STOPPED_LOG_SECONDS = 60.0
+LATE = "older than the retention horizon"
+
+Clock = Callable[[], int]
+Deliver = Callable[[Sequence[Message]], Awaitable[None]]
+Store = Callable[[Sequence[Any], Progress | None], Stored]
+
+
+class Worker:
+    """One handler a topic. `deliver` returns when the broker has the messages; `now` is epoch ms."""
+
+    def __init__(
+        self, sink: Sink, deliver: Deliver, now: Clock, *, standing: Standing, dead_share: float, dead_window: int
+    ) -> None:
+        self._sink = sink
+        self._deliver = deliver
+        self._now = now
+        self._standing = standing
+        self._bounds = {topic: Bound(share=dead_share, window=dead_window) for topic in TOPICS}
+
+    async def on_interactions(self, records: Sequence[ConsumerRecord]) -> None:
+        """Store, and announce whose graph changed."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            return self._sink.store_interactions(part, now=now, progress=progress)
+
+        await self._work(events.INTERACTIONS, records, dead_letters.read(records, events.Interaction, now=now), store)
+
+    async def on_impressions(self, records: Sequence[ConsumerRecord]) -> None:
+        """Keep served lists."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            self._sink.store_impressions(part, now=now, progress=progress)
+            return Stored(len(part))
+
+        await self._work(events.IMPRESSIONS, records, dead_letters.read(records, events.Impression, now=now), store)
+
+    async def on_catalog(self, records: Sequence[ConsumerRecord]) -> None:
+        """Upsert items; a null value is a delete at the record's time."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            upserts, deletes = _by_kind(part)
+            self._sink.store_items(upserts, deletes, now=now, progress=progress)
+            return Stored(len(part))
+
+        read = dead_letters.read(records, events.CatalogItem, now=now, deletes=True)
+        await self._work(events.CATALOG, records, read, store)
+
+    async def on_users(self, records: Sequence[ConsumerRecord]) -> None:
+        """Upsert users' attributes; a null value takes them away."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            upserts, deletes = _by_kind(part)
+            self._sink.store_attributes(upserts, deletes, now=now, progress=progress)
+            return Stored(len(part))
+
+        read = dead_letters.read(records, events.UserAttributes, now=now, deletes=True)
+        await self._work(events.USERS, records, read, store)
+
+    async def on_identities(self, records: Sequence[ConsumerRecord]) -> None:
+        """Join sessions to who logged in, and announce those."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            return Stored(len(part), touched=self._sink.store_identities(part, now=now, progress=progress))
+
+        await self._work(events.IDENTITIES, records, dead_letters.read(records, events.Identity, now=now), store)
+
+    def refresh_trending(self) -> None:
+        """Rebuild the trending lists; a service that is away is met again at the next tick."""
+        try:
+            self._sink.refresh_trending(now=self._now())
+        except Exception as error:
+            if service_of(error) is None:
+                raise
+            logger.warning("trending lists not refreshed: %s", first_line(error))
+
+    async def _work(self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store) -> None:
+        with self._in_hand(topic):
+            bound = self._bounds[topic]
+            bad = read.bad
+            await self._halt_if(bound.excess(len(records), _places(bad)), topic, records, bad)
+            parts, refused = await self._store(topic, records, read, store)
+            if late := frozenset[str]().union(*(part.late for part in parts)):
+                refused += _late(read, late)
+            if refused:
+                bad = sorted([*bad, *refused])
+                await self._halt_if(bound.excess(len(records), _places(bad)), topic, records, bad)
+            bound.add(len(records), _places(bad))
+            now = self._now()
+            messages = dead_letters.letters(bad, now=now) + _announcements(parts)
+            await patiently(lambda: self._deliver(messages), doing="announcing", topic=topic, standing=self._standing)
+            dead_letters.count(bad)
+            for outcome, number in (
+                ("stored", sum(part.stored for part in parts)),
+                ("duplicate", sum(part.duplicate for part in parts)),
+                ("erased", sum(part.erased for part in parts)),
+                ("dead", len(bad)),
+            ):
+                EVENTS.labels(topic, outcome).inc(number)
+            LAST_BATCH.set(now / 1000)
+
+    async def _store(
+        self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store
+    ) -> tuple[list[Stored], list[Bad]]:
+        """All in one transaction with the offsets, else without what the store refuses."""
+        progress = next_offsets(records)
+
+        async def patient(part: Sequence[Any], progress: Progress | None) -> Stored:
+            async def step() -> Stored:
+                # Inline, not in an executor: measured faster, and the consumer's heartbeat has a thread of its own.
+                return store(part, progress)
+
+            return await patiently(step, doing="storing", topic=topic, standing=self._standing)
+
+        def bad(refused: Sequence[tuple[int, str]]) -> list[Bad]:
+            return [Bad(*read.sources[place], "refused", reason) for place, reason in refused]
+
+        def too_many(refused: Sequence[tuple[int, str]]) -> bool:
+            both = sorted(_places(read.bad) + _places(bad(refused)))
+            return bool(refused) and self._bounds[topic].excess(len(records), both) is not None
+
+        parts, refused = await store_by_halves(
+            read.good, lambda part, whole: patient(part, progress if whole else None), too_many=too_many
+        )
+        if refused and not too_many(refused):
+            await patient([], progress)
+        return parts, bad(refused)
+
+    async def _halt_if(
+        self, excess: Excess | None, topic: str, records: Sequence[ConsumerRecord], bad: Sequence[Bad]
+    ) -> None:
+        if excess is not None:
+            at = records[excess.at]
+            last = max((one for one in bad if one.place <= excess.at), default=None)
+            await self._halt(
+                topic,
+                f"{100 * excess.share:.3g} % of the last {excess.seen:,} messages are bad, stopped at partition "
+                f"{at.partition} offset {at.offset}: {last.reason if last else 'as before'}",
+            )
+
+    async def _halt(self, topic: str, reason: str) -> NoReturn:
+        """Stand still, batch in hand, until the process ends; other topics go on."""
+        self._standing.stop(topic, reason)
+        while True:
+            logger.error("%s is not consumed: %s", topic, reason)
+            await asyncio.sleep(STOPPED_LOG_SECONDS)
+
+    @contextmanager
+    def _in_hand(self, topic: str) -> Iterator[None]:
+        self._standing.begin(topic)
+        yield
+        self._standing.end(topic)
+
+
+def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]:
+    """By topic and partition, the offset behind the last of the records."""
+    found: dict[str, dict[int, int]] = {}
+    for record in records:
+        partitions = found.setdefault(record.topic, {})
+        partitions[record.partition] = max(record.offset + 1, partitions.get(record.partition, 0))
+    return found
+
+
+def _places(bad: Sequence[Bad]) -> list[int]:
+    return [one.place for one in bad]
+
+
+def _by_kind(part: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
+    """Upserts, and what tombstones delete: the id by the time of its newest one (epoch ms)."""
+    deletes: dict[str, int] = {}
+    for event in part:
+        if isinstance(event, Tombstone):
+            deletes[event.key] = max(event.time, deletes.get(event.key, event.time))
+    return [event for event in part if not isinstance(event, Tombstone)], deletes
+
+
+def _late(read: Read, late: frozenset[str]) -> list[Bad]:
+    return [
+        Bad(*source, "late", LATE)
+        for event, source in zip(read.good, read.sources, strict=True)
+        if getattr(event, "event_id", None) in late
+    ]
+
+
+def _announcements(parts: Sequence[Stored]) -> list[Message]:
+    newest: dict[str, int] = {}
+    for part in parts:
+        for user_id, time in part.touched.items():
+            newest[user_id] = max(time, newest.get(user_id, time))
+    return [
+        Message(
+            events.USERS_TOUCHED,
+            user_id.encode(),
+            events.encode(events.UserTouched(user_id=user_id, event_time=events.utc(time))),
+        )
+        for user_id, time in newest.items()
+    ]

@@ -1,0 +1,37 @@
+"""Topics and the settings that reach a broker. On real brokers: `tests/contracts`."""
+
+from stream import events
+from stream.config import StreamConfig
+from stream.kafka.topics import TOPICS, connection_settings
+
+
+def test_every_topic_of_the_contract_is_created() -> None:
+    named = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
+    assert {topic.name for topic in TOPICS} == named
+
+
+def test_sasl_and_tls_reach_the_client() -> None:
+    config = StreamConfig.model_validate(
+        {
+            "kafka_bootstrap_servers": "a:1,b:2",
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_mechanism": "SCRAM-SHA-512",
+            "kafka_sasl_username": "shop",
+            "kafka_sasl_password": "secret",
+            "kafka_ssl_cafile": "/ca.pem",
+            "kafka_ssl_certfile": "/shop.pem",
+            "kafka_ssl_keyfile": "/shop.key",
+        }
+    )
+    assert connection_settings(config) == {
+        "bootstrap_servers": ["a:1", "b:2"],
+        "security_protocol": "SASL_SSL",
+        "reconnect_backoff_max_ms": 1000,
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "shop",
+        "sasl_plain_password": "secret",
+        "ssl_cafile": "/ca.pem",
+        "ssl_certfile": "/shop.pem",
+        "ssl_keyfile": "/shop.key",
+    }
+    assert "secret" not in repr(config)

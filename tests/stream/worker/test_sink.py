@@ -1,0 +1,142 @@
+"""The sink: SQL first, then Redis, and the same batch again heals whatever came between."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, select
+
+from graphstore import queries
+from graphstore.erase import erase_person
+from graphstore.redis import hot
+from graphstore.session import read
+from graphstore.tables import HOUR_MS, impressions, stream_progress
+from stream import events
+from stream.events import milliseconds
+from stream.worker.sink import EVENT_TYPE_CODES, Sink
+
+TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
+NOW = milliseconds(TIME)
+
+
+def bought(number: int, user: str = "u", item: str = "i") -> events.Interaction:
+    return events.Interaction(
+        event_id=f"e{number}", event_type=events.EventType.PURCHASE, user_id=user, item_id=item, event_time=TIME
+    )
+
+
+@pytest.fixture
+def sink(engine: Engine, redis: Redis) -> Sink:
+    return Sink(engine, redis, recent_items=5, trending_items=5)
+
+
+def test_a_batch_reaches_sql_redis_and_the_progress(sink: Sink, engine: Engine, redis: Redis) -> None:
+    stored = sink.store_interactions([bought(1), bought(2, "v"), bought(1)], now=NOW, progress={"interactions": {0: 3}})
+    assert (stored.stored, stored.duplicate, stored.touched) == (2, 1, {"u": NOW, "v": NOW})
+    assert hot.recent(redis, "u", 5) == [("i", NOW)]
+    with read(engine) as connection:
+        (row,) = connection.execute(select(stream_progress)).all()
+    assert (row.topic, row.partition, row.next_offset) == ("interactions", 0, 3)
+
+
+def test_a_batch_that_comes_again_heals_redis(sink: Sink, redis: Redis) -> None:
+    sink.store_interactions([bought(1)], now=NOW)
+    redis.flushall()  # as if the worker had been killed between SQL and Redis
+    again = sink.store_interactions([bought(1)], now=NOW)
+    assert (again.stored, again.duplicate, again.touched) == (0, 1, {"u": NOW})
+    assert hot.seen(redis, "u") == {"i"}
+
+
+def test_an_older_catalogue_row_shows_the_newer_one(sink: Sink, redis: Redis) -> None:
+    new = events.CatalogItem(item_id="i", title="New", event_time=TIME)
+    old = events.CatalogItem(item_id="i", title="Old", event_time=datetime(2020, 1, 1, tzinfo=UTC))
+    for batch in ([new], [old]):
+        sink.store_items(batch, now=NOW)
+        (item,) = hot.get_items(redis, ["i"])
+        assert item is not None
+        assert item.title == "New"
+    sink.store_items([], {"i": NOW + 1}, now=NOW)
+    (gone,) = hot.get_items(redis, ["i"])
+    assert gone is not None
+    assert not gone.available
+
+
+def test_impressions_keep_every_place(sink: Sink, engine: Engine) -> None:
+    items = [
+        events.ImpressionItem(item_id=f"i{place}", position=place, score=0.5, propensity=1.0, source="batch")
+        for place in range(3)
+    ]
+    shown = events.Impression(
+        request_id="r",
+        user_id="u",
+        slot="home",
+        event_time=TIME,
+        model_version="m",
+        variant="champion",
+        items=items,
+    )
+    sink.store_impressions([shown, shown], now=NOW)
+    with read(engine) as connection:
+        rows = connection.execute(select(impressions).order_by(impressions.c.position)).all()
+    assert [(row.position, row.item_id, row.event_time) for row in rows] == [(n, f"i{n}", NOW) for n in range(3)]
+
+
+def test_trending_follows_the_hours(sink: Sink, redis: Redis) -> None:
+    sink.store_interactions([bought(1, item="a"), bought(2, item="a"), bought(3, item="b")], now=NOW)
+    sink.refresh_trending(now=NOW)
+    assert hot.trending(redis, "1h", 5) == [("a", 2.0), ("b", 1.0)]
+    sink.refresh_trending(now=NOW + 2 * HOUR_MS)
+    assert hot.trending(redis, "1h", 5) == []
+    assert hot.trending(redis, "24h", 5) == [("a", 2.0), ("b", 1.0)]
+
+
+def test_without_redis_only_sql_is_written(engine: Engine) -> None:
+    sink = Sink(engine, None, recent_items=5, trending_items=5)
+    sink.store_interactions([bought(1)], now=NOW)
+    sink.refresh_trending(now=NOW)
+    with read(engine) as connection:
+        assert queries.counts(connection)["interactions"] == 1
+
+
+def test_every_event_type_has_its_code() -> None:
+    assert sorted(EVENT_TYPE_CODES.values()) == list(range(len(events.EventType)))
+
+
+def login(session: str, user: str) -> events.Identity:
+    return events.Identity(anonymous_id=session, user_id=user, event_time=TIME)
+
+
+@pytest.mark.parametrize("change", ["erasure", "login"])
+def test_who_is_forgotten_or_logs_in_between_sql_and_redis_leaves_no_keys(
+    sink: Sink, engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    record = hot.record
+
+    def late(*arguments: Any, **settings: Any) -> None:
+        if change == "erasure":
+            hot.forget(redis, erase_person(engine, "u", now=NOW).ids)
+        else:
+            sink.store_identities([login("u", "v")], now=NOW)
+        record(*arguments, **settings)
+
+    monkeypatch.setattr(hot, "record", late)
+    sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    assert not redis.exists(hot.recent_key("u"), hot.seen_key("u"))
+    assert hot.seen(redis, "v") == ({"j"} if change == "erasure" else {"i", "j"})
+
+
+@pytest.mark.parametrize("change", ["erasure", "login"])
+def test_what_a_killed_worker_left_of_them_goes_when_the_batch_comes_again(
+    sink: Sink, engine: Engine, redis: Redis, change: str
+) -> None:
+    sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    if change == "erasure":
+        erase_person(engine, "u", now=NOW)
+    else:
+        sink.store_identities([login("u", "v")], now=NOW)
+    hot.record(redis, [("u", "i", NOW)], keep=5)  # the worker wrote it, and was killed before it looked again
+    again = sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
+    assert set(again.touched) == {"v"}
+    assert not redis.exists(hot.recent_key("u"), hot.seen_key("u"))
+    assert hot.seen(redis, "v") == ({"j"} if change == "erasure" else {"i", "j"})

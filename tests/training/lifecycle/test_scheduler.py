@@ -1,0 +1,234 @@
+"""The scheduler with its real parts: a spawned child that trains, a killed leader, a broker that hears of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from kafka import KafkaConsumer
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import migrate, open_engine, read, write
+from stream.config import StreamConfig
+from stream.events import MODELS
+from tests.training import toy_shop
+from training.config import TrainingConfig
+from training.lifecycle import registry
+from training.lifecycle.scheduler import run_scheduler
+
+CONFIG = TrainingConfig(
+    scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100, retrain_attempts=5
+)
+DEADLINE_SECONDS = 180.0
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until it holds; the deadline only bounds a broken run."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> GraphstoreConfig:
+    return GraphstoreConfig(state_dir=tmp_path)
+
+
+@pytest.fixture
+def shop(graph: GraphstoreConfig) -> Iterator[Engine]:
+    migrate(graph.sqlalchemy_url)
+    engine = open_engine(graph.sqlalchemy_url)
+    with write(engine) as connection:
+        toy_shop.open_shop(connection, days=10)
+        registry.request_retrain(connection, reason="opening", requested_by="test", now=1)
+    yield engine
+    engine.dispose()
+
+
+def runs(engine: Engine) -> list[registry.RunRow]:
+    with read(engine) as connection:
+        return registry.list_runs(connection, newest=10)
+
+
+@contextmanager
+def scheduling(graph: GraphstoreConfig, stream: StreamConfig, config: TrainingConfig = CONFIG) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=run_scheduler, args=(graph, config, stream, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def children() -> set[int]:
+    """Spawned processes of this one; Python keeps a resource tracker beside them."""
+    family = psutil.Process().children(recursive=True)
+    return {child.pid for child in family if "spawn_main" in " ".join(child.cmdline())}
+
+
+def test_a_request_becomes_a_champion_and_an_announcement(graph, shop, stream_config):
+    with scheduling(graph, stream_config):
+        eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
+        consumer = KafkaConsumer(
+            MODELS, bootstrap_servers=stream_config.kafka_bootstrap_servers, auto_offset_reset="earliest"
+        )
+        heard: list[bytes] = []
+
+        def announced() -> bool:
+            for records in consumer.poll(200).values():
+                heard.extend(record.value for record in records)
+            return any(b'"champion"' in value for value in heard)
+
+        eventually(announced)
+        consumer.close()
+        with read(shop) as connection:
+            champion = registry.champion(connection)
+            assert registry.pending_requests(connection) == []
+        assert champion is not None
+        assert any(champion.model_version.encode() in value for value in heard)
+    assert runs(shop)[0].trigger == "test: opening"
+    assert not children()
+
+
+UNREACHABLE = StreamConfig(kafka_bootstrap_servers="127.0.0.1:9")
+
+LEADER = """
+import sys, threading
+from pathlib import Path
+from graphstore.config import GraphstoreConfig
+from stream.config import StreamConfig
+from training.config import TrainingConfig
+from training.lifecycle.scheduler import run_scheduler
+
+if __name__ == "__main__":
+    run_scheduler(
+        GraphstoreConfig(state_dir=Path(sys.argv[1])),
+        TrainingConfig.model_validate_json(sys.argv[2]),
+        StreamConfig(kafka_bootstrap_servers="127.0.0.1:9"),
+        threading.Event(),
+    )
+"""
+
+
+def leading(graph: GraphstoreConfig, shop: Engine, config: TrainingConfig) -> "subprocess.Popen[bytes]":
+    """A scheduler in a process of its own, for which GraphSAGE is due."""
+    with write(shop) as connection:
+        registry.register(connection, _veteran(shop, graph))
+        registry.promote(connection, "m0", now=2)
+    program = graph.state_dir / "leader.py"
+    program.write_text(LEADER)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()], env=environment
+    )
+
+
+def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop):
+    # A training that cannot end by itself before it is killed: GraphSAGE with steps without end.
+    endless = CONFIG.model_copy(
+        update={"sage": CONFIG.sage.model_copy(update={"max_steps": 1_000_000, "patience": 1_000})}
+    )
+    with leading(graph, shop, endless) as leader:
+        eventually(lambda: [run.status for run in runs(shop)] == ["running"])
+        family = psutil.Process(leader.pid)
+        eventually(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in family.children()))
+        orphans = family.children(recursive=True)
+        leader.send_signal(signal.SIGKILL)
+        leader.wait()
+    psutil.wait_procs(orphans, timeout=DEADLINE_SECONDS)
+    assert not any(orphan.is_running() for orphan in orphans)
+    with read(shop) as connection:
+        assert registry.pending_requests(connection) == []  # still with the dead run
+    quick = CONFIG.model_copy(
+        update={"sage": CONFIG.sage.model_copy(update={"max_steps": 10, "dim": 8, "batch_size": 64})}
+    )
+    with scheduling(graph, UNREACHABLE, quick):
+        eventually(lambda: [run.status for run in runs(shop)][1:] == ["failed"] and runs(shop)[0].status != "running")
+    second, first = runs(shop)
+    assert first.error == "the process ended before the run did"
+    assert second.status in {"promoted", "kept"}
+    assert second.trigger == "test: opening"
+
+
+def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, caplog, capfd):
+    caplog.set_level("INFO")  # the child takes the level over
+    sage = {"max_steps": 300, "patience": 1_000, "evaluate_every": 5, "dim": 8, "batch_size": 64}
+    config = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update=sage)})
+    checkpoints = graph.state_dir / "checkpoints"
+    with leading(graph, shop, config) as leader:
+        eventually(lambda: list(checkpoints.glob("s*.pt")))
+        leader.send_signal(signal.SIGKILL)
+        leader.wait()
+    (unfinished,) = (path.name.partition(".")[0] for path in checkpoints.glob("s*.pt"))
+    with scheduling(graph, UNREACHABLE, config):
+        eventually(lambda: runs(shop)[0].status in {"promoted", "kept"})
+    second, first = runs(shop)
+    assert first.status == "failed"
+    assert second.snapshot_id == unfinished
+    assert "goes on from step" in capfd.readouterr().err
+    assert not list(checkpoints.glob("*.pt"))
+
+
+def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
+    """A champion from before this scheduler, so that GraphSAGE is due."""
+    from training.lifecycle.run import run_training
+
+    with read(engine) as connection:
+        closing = toy_shop.closing_time(connection)
+    other = graph.state_dir / "elsewhere"
+    migrate(f"sqlite:///{other / 'graph.db'}")
+    twin = open_engine(f"sqlite:///{other / 'graph.db'}")
+    with write(twin) as connection:
+        toy_shop.open_shop(connection, days=8)
+    result = run_training(
+        twin,
+        kind="closed_form",
+        trigger="test",
+        graph=GraphstoreConfig(state_dir=other),
+        config=CONFIG,
+        now=lambda: closing,
+        seed=0,
+    )
+    with read(twin) as connection:
+        row = registry.get_model(connection, result.model_version)
+    twin.dispose()
+    return registry.ModelRow(**{**vars(row), "model_version": "m0", "status": registry.CANDIDATE})
+
+
+def test_a_stop_gives_up_a_running_training(graph, shop):
+    """It ends at once, the run is closed and its request waits for the next leader."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run_scheduler, args=(graph, CONFIG, UNREACHABLE, stop))
+    thread.start()
+    eventually(lambda: [run.status for run in runs(shop)] == ["running"])
+    eventually(children)
+    stop.set()
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+    assert not children()
+    (run,) = runs(shop)
+    if run.status == "failed":  # unless it was faster than the stop
+        with read(shop) as connection:
+            assert len(registry.pending_requests(connection)) == 1
+
+
+def test_a_second_scheduler_waits(graph, shop, caplog):
+    caplog.set_level("INFO", "training.lifecycle.leader")
+    with scheduling(graph, UNREACHABLE):
+        eventually(lambda: (graph.state_dir / "scheduler.lock").exists())
+        eventually(lambda: runs(shop))
+        with scheduling(graph, UNREACHABLE):
+            eventually(lambda: "another scheduler leads" in caplog.text)
+        eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
+    assert len(runs(shop)) == 1

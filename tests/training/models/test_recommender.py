@@ -1,0 +1,159 @@
+"""The recommender: keys in, rows and scores out."""
+
+import numpy as np
+import pytest
+import torch
+
+from graphstore.tables import HOUR_MS
+from tests.training.checkerboard import DAY_MS, checkerboard
+from training.blend.fit import fit_blend
+from training.config import SageConfig
+from training.evaluation.ranking import Window
+from training.models.recommender import LARGEST_SCORE, Recommender
+from training.sage.fit import fit_sage
+from training.terms.filter_bank import FilterBank
+from training.terms.linear_filter import LinearFilter
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
+
+LOG = checkerboard()
+START = 5 * DAY_MS
+KEYS = np.random.default_rng(1).permutation(np.arange(100, 100 + LOG.num_items))
+
+
+def recommender(*, repeats: bool = False, sage: bool = False, **changes) -> Recommender:
+    past = LOG.between(end=START)
+    terms = [FilterBank([LinearFilter.fit(past)]), Trend.fit(past)]
+    if repeats:
+        terms.append(PersonalRepeat.fit(past))
+    if sage:
+        config = SageConfig(dim=8, max_steps=20, batch_size=64, learning_rate=0.02)
+        terms.append(fit_sage(past, torch.ones(LOG.num_items, 1), config=config, seed=0))
+    window = Window.cut(LOG, start=START, repeats=repeats)
+    settings = {
+        "model_version": "m1",
+        "kind": "closed_form",
+        "as_of": START,
+        "repeats": repeats,
+        "item_ids": [f"i{key}" for key in KEYS],
+        "item_keys": KEYS,
+        "available": np.ones(LOG.num_items, dtype=np.bool_),
+        "terms": terms,
+        "blend": fit_blend(terms, window),
+    }
+    return Recommender(**(settings | changes))
+
+
+def keyed(*rows: int, time: int = DAY_MS) -> list[tuple[int, int, int]]:
+    return [(int(KEYS[row]), time + place, 3) for place, row in enumerate(rows)]
+
+
+def test_histories_are_sorted_and_know_only_known_items():
+    model = recommender()
+    per_user = [[(int(KEYS[4]), 30, 3), (7, 20, 0), (int(KEYS[2]), 10, 1)], [], keyed(5)]
+    histories = model.histories(per_user)
+    assert histories.offsets.tolist() == [0, 2, 2, 3]
+    assert histories.items.tolist() == [2, 4, 5]
+    assert histories.times.tolist() == [10, 30, DAY_MS]
+    assert histories.types.tolist() == [1, 3, 3]
+    assert len(model.histories([])) == 0
+
+
+def test_each_half_gets_its_own():
+    model = recommender()
+    rows, scores = model.recommend(model.histories([keyed(0, 2, 4), keyed(1, 3)]), as_of=START, k=8)
+    assert (rows[0] % 2 == 0).all()
+    assert (rows[1] % 2 == 1).all()
+    assert not set(rows[0]) & {0, 2, 4}
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert np.isfinite(scores.astype(np.float16)).all()
+
+
+def test_repeats_allow_the_known():
+    model = recommender(repeats=True)
+    rows, _ = model.recommend(model.histories([keyed(0, 2)]), as_of=START, k=LOG.num_items)
+    assert set(rows[0]) == set(range(LOG.num_items))
+
+
+def test_unavailable_items_are_left_out_and_short_lists_padded():
+    available = np.zeros(LOG.num_items, dtype=np.bool_)
+    available[[0, 2, 6]] = True
+    model = recommender(available=available)
+    rows, scores = model.recommend(model.histories([keyed(0)]), as_of=START, k=4)
+    assert set(rows[0, :2]) == {2, 6}
+    assert rows[0, 2:].tolist() == [-1, -1]
+    assert scores[0, 2:].tolist() == [-np.inf, -np.inf]
+    similar, _ = model.similar(5)
+    assert set(similar[similar >= 0]) <= {0, 2, 6}
+
+
+def test_a_stranger_gets_the_trend():
+    model = recommender()
+    rows, scores = model.recommend(model.histories([[]]), as_of=START, k=3)
+    trend = next(term for term in model.terms if isinstance(term, Trend))
+    weights = model.blend.weights(np.array([0]))[0, len(model.terms[0].feature_names) :]
+    expected = trend.decayed(as_of=START) @ weights
+    assert scores[0].tolist() == pytest.approx(expected.sort(descending=True).values[:3].tolist(), abs=1e-5)
+    assert (rows >= 0).all()
+
+
+def test_scores_fit_half_precision_and_nan_is_an_error():
+    huge = recommender()
+    huge.blend = fit_blend(huge.terms, Window.cut(LOG, start=START, repeats=False))
+    object.__setattr__(huge.blend, "warm", tuple(1e9 * weight for weight in huge.blend.warm))
+    _, scores = huge.recommend(huge.histories([keyed(0, 2, 4)]), as_of=START, k=3)
+    assert abs(scores).max() <= LARGEST_SCORE
+    object.__setattr__(huge.blend, "warm", tuple(np.nan for _ in huge.blend.warm))
+    with pytest.raises(FloatingPointError, match="m1"):
+        huge.recommend(huge.histories([keyed(0, 2, 4)]), as_of=START, k=3)
+
+
+@pytest.mark.parametrize("sage", [True, False])
+def test_similar_items_are_of_the_same_half(sage):
+    model = recommender(sage=sage)
+    rows, scores = model.similar(3)
+    assert rows.shape == scores.shape == (LOG.num_items, 3)
+    own = np.arange(LOG.num_items)[:, None]
+    assert (rows != own).all()
+    known = rows >= 0
+    assert np.mean((rows % 2 == own % 2)[known]) > 0.95
+
+
+def test_the_refreshed_trend_moves_the_list_and_the_clock():
+    model = recommender()
+    stranger = model.histories([[]])
+    late = START + 30 * DAY_MS
+    before, _ = model.recommend(stranger, as_of=late, k=LOG.num_items)
+    sold = int(KEYS[before[0, LOG.num_items // 2]])
+    hours = np.array([START // HOUR_MS, START // HOUR_MS])
+    model.refresh_trend(hours, np.array([sold, 7]), np.array([1_000, 5]))
+    after, _ = model.recommend(stranger, as_of=late, k=LOG.num_items)
+    trend = next(term for term in model.terms if isinstance(term, Trend))
+    assert trend.decayed(as_of=START)[before[0, LOG.num_items // 2], -1] == pytest.approx(np.log1p(1_000 + 3), abs=0.5)
+    assert before.tolist() != after.tolist()
+
+
+def test_a_closed_shop_forgets_nothing():
+    model = recommender(repeats=True)
+    histories = model.histories([keyed(0, 2, 4)])
+    rows, scores = model.recommend(histories, as_of=START, k=5)
+    later_rows, later_scores = model.recommend(histories, as_of=START + 3_000 * DAY_MS, k=5)
+    assert (rows == later_rows).all()
+    assert (scores == later_scores).all()
+
+
+def test_in_another_item_order():
+    model = recommender()
+    theirs = np.concatenate([[7], np.sort(KEYS)[::-1], [8]])
+    histories = LOG.histories(np.arange(6), before=START)
+    rows = {int(key): row for row, key in enumerate(theirs)}
+    translated = type(histories)(
+        offsets=histories.offsets,
+        items=np.array([rows[int(KEYS[item])] for item in histories.items]),
+        times=histories.times,
+        types=histories.types,
+    )
+    scores = model.aligned(theirs)(translated, as_of=START)
+    own = model.score(histories, as_of=START)
+    torch.testing.assert_close(scores[:, [rows[int(key)] for key in KEYS]], own)
+    assert torch.isneginf(scores[:, [0, -1]]).all()

@@ -1,0 +1,38 @@
+"""Processes that come together, and those that do not."""
+
+import pytest
+import torch
+
+from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.training import together
+from tests.training.together import run_together
+from training.sage.process_group import Ranks, RanksError, joined_ranks
+
+
+def test_a_process_by_itself_sums_itself() -> None:
+    values = torch.tensor([1.0, 2.0])
+    Ranks().add_up(values)
+    assert values.tolist() == [1.0, 2.0]
+    assert [part.tolist() for part in Ranks().collect(values)] == [[1.0, 2.0]]
+    Ranks().agree(b"a" * 32, "mark")
+
+
+def test_without_the_launcher_it_says_how_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(RanksError, match=r"RANK.*torchrun"), joined_ranks(timeout_seconds=1.0):
+        pass
+
+
+def test_who_is_not_met_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process 1 of 2, and nobody is process 0."""
+    settings = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(free_port())}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RanksError, match="did not come together"), joined_ranks(timeout_seconds=1.0):
+        pass
+
+
+def test_a_process_that_is_late_ends_the_wait() -> None:
+    first, _ = run_together(together.wait_for_a_late_one, size=2, timeout_seconds=2.0)
+    assert isinstance(first, RanksError)
+    assert "process 0 of 2 waited in vain" in str(first)

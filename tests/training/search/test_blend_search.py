@@ -1,0 +1,148 @@
+"""The blend search: enough users choose the best variant, too few leave the default."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.checkerboard import DAY_MS, checkerboard
+from training.blend.fit import BlendSettings
+from training.data.splits import leave_last_out, temporal
+from training.evaluation.ranking import Window
+from training.features.items import NUMBER_COLUMNS
+from training.search import blend_search
+from training.search.blend_search import (
+    FEWEST_USERS,
+    FIRST_L2,
+    FOCUSES,
+    L2,
+    MEMORIES,
+    REGULARISATIONS,
+    TREND_SPAN_SHARES,
+    BlendSearch,
+    best,
+)
+from training.terms.als import Factorisation
+from training.terms.content import Content
+from training.terms.filter_bank import FilterBank
+from training.terms.linear_filter import LinearFilter
+
+
+@pytest.fixture(scope="module")
+def search() -> BlendSearch:
+    return BlendSearch.of(leave_last_out(checkerboard(bought=6), repeats=False), memory_mb=64, seed=0)
+
+
+def better_by(gain, kind):
+    """Ranks that rise by so much where a term of that kind is in the sum."""
+    return lambda self, terms, l2: np.full(len(self.window), 0.5 + gain * any(isinstance(term, kind) for term in terms))
+
+
+def test_enough_users_choose_the_best_of_the_variants():
+    scores = [np.full(FEWEST_USERS, mean) for mean in (0.1, 0.3, 0.2)]
+    assert best(scores) == 1
+    assert best([scores[1], scores[1]]) == 0
+
+
+def test_too_few_leave_the_default():
+    assert best([np.full(FEWEST_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
+    assert best([np.empty(0), np.empty(0)]) == 0
+
+
+def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch):
+    def ranked(self, terms, l2):
+        raise AssertionError("no variant need be ranked")
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    assert len(search.window) < FEWEST_USERS
+    bank = search.best_bank()
+    assert bank.half_lives == MEMORIES[0]
+    assert [one.settings.regularisation for one in bank.filters] == [REGULARISATIONS[0]]
+    trend = search.with_best_trend(bank).others[0]
+    assert len(trend.half_lives_hours) == len(TREND_SPAN_SHARES[0]) + 1
+
+
+def test_a_large_window_takes_what_ranks_best(search, monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = search.best_bank()
+    reached = {
+        memory: search.out_of_fold([FilterBank(bank.filters[:1], memory), *search.others], FIRST_L2).mean()
+        for memory in MEMORIES
+    }
+    assert reached[bank.half_lives] == max(reached.values())
+
+
+def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search, monkeypatch):
+    def ranked(self, terms, l2):
+        asked.append(self.focus)
+        return np.full(len(self.window), 0.5 + 0.1 * self.focus)
+
+    asked: list[float] = []
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    log = checkerboard(bought=12)
+    in_pairs = replace(log, times=log.times // (2 * DAY_MS))
+    many = BlendSearch.of(temporal(in_pairs, repeats=False), memory_mb=64, seed=0)
+    assert len(many.window.targets) > len(many.window)
+    bank = many.best_bank()
+    assert many.with_best_focus(bank).focus == FOCUSES[0]  # too few users
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", min(len(search.window), len(many.window)))
+    focused = many.with_best_focus(bank)
+    assert focused.focus == focused.best_l2(focused.others).focus == 1.0
+    assert set(FOCUSES) == set(asked)
+    assert search.with_best_focus(bank).focus == FOCUSES[0]  # one target a user: all are the same
+
+
+def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(search, monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    for gain in (0.1, -0.1):
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Factorisation))
+        chosen = search.with_best_factorisation(bank)
+        assert any(isinstance(term, Factorisation) for term in chosen.others) == (gain > 0)
+        if gain > 0:
+            again = chosen.others_again(search.split.known)[-1]
+            assert isinstance(again, Factorisation)
+            assert again.settings == chosen.others[-1].settings
+    monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, Factorisation))
+    repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
+    assert repeated.with_best_factorisation(bank) is repeated
+
+
+def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):
+    few = replace(search, window=search.window.picked(np.arange(4)))
+    terms = [FilterBank([LinearFilter.fit(search.split.past)]), *search.others]
+    whole = search.on_all(terms, search.best_l2(terms))
+    assert len(few.out_of_fold(terms, FIRST_L2)) == 4
+    assert np.array_equal(few.on_all(terms, search.best_l2(terms)), whole)
+    assert len(whole) == len(search.split.validation)
+    settings = BlendSettings(l2=FIRST_L2, unknown_l2=FIRST_L2)
+    several = search.on_all(terms, settings)
+    monkeypatch.setattr(blend_search, "HALVINGS", 1)
+    assert np.array_equal(search.on_all(terms, settings), search.out_of_fold(terms, FIRST_L2))
+    assert not np.array_equal(search.on_all(terms, settings), several)  # each division is another
+
+
+def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch):
+    def ranked(self, terms, l2):
+        return np.where(self.window.lengths() == 0, l2, -l2)
+
+    monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)
+    log = checkerboard(bought=6)
+    rows = np.flatnonzero((log.users % 3 > 0) | (log.times > 4 * DAY_MS))  # a third comes late
+    mixed = Window.cut(log.picked(rows), start=4 * DAY_MS, repeats=False)
+    assert 0 < (mixed.lengths() == 0).sum() < len(mixed)
+    chosen = replace(search, window=mixed).best_l2(search.others)
+    assert (chosen.l2, chosen.unknown_l2) == (min(L2), max(L2))
+
+
+def test_content_joins_where_it_ranks_better(search, monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    described = torch.eye(search.split.num_items, search.split.num_items + NUMBER_COLUMNS)
+    for gain in (0.1, -0.1):
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Content))
+        chosen = search.with_best_content(bank, described)
+        assert any(isinstance(term, Content) for term in chosen.others) == (gain > 0)
+    assert search.with_best_content(bank, torch.zeros(search.split.num_items, 0)) is search

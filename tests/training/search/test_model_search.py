@@ -1,0 +1,97 @@
+"""The model search: what validation chooses is the toy world's right answer, and the test is not read."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from tests.training.checkerboard import checkerboard
+from training.config import SageConfig, TrainingConfig
+from training.data.event_log import EventLog
+from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
+from training.evaluation.ranking import Window, evaluate
+from training.sage.term import SageTerm
+from training.search import blend_search
+from training.search.blend_search import FEWEST_USERS, BlendSearch
+from training.search.model_search import LEFT_OUT, NO_PAST, FittedModel, fit_best, patient
+
+CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
+
+
+def fitted(split: EvaluationSplit) -> FittedModel:
+    return fit_best(split, None, config=CONFIG, seed=0, progress=lambda _line, _share: None)
+
+
+def untimed(log: EventLog) -> EvaluationSplit:
+    late = np.arange(len(log)) >= 0.8 * len(log)
+    train, test = (log.picked(np.flatnonzero(part)) for part in (~late, late))
+    return given(train, test, timed=False)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        temporal(checkerboard(bought=8), repeats=False),
+        temporal(checkerboard(bought=8), repeats=True),
+        leave_last_out(checkerboard(bought=8), repeats=False),
+        untimed(checkerboard(bought=10)),
+    ],
+    ids=["temporal", "next basket", "leave-last-out", "given"],
+)
+def test_the_own_colour_is_recommended(split):
+    model = fitted(split)
+    hits = evaluate(model, split.test).metrics()
+    parts = evaluate(model.parts["without-graphsage"], split.test).metrics()
+    # Twelve items are of the own colour, and without repeats those that are left fit into a list of ten.
+    if not split.test.repeats:
+        assert hits["recall@10"] > 0.9
+        assert parts["recall@10"] > 0.9
+    assert hits["recall@20"] > 0.95
+    assert model.num_parameters > 24 * 8
+    assert model.settings["l2"] in (0.1, 0.02, 0.005, 0.001)
+
+
+def test_the_test_window_cannot_be_looked_at(monkeypatch):
+    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)  # everything is chosen, nothing left as it is
+    split = leave_last_out(checkerboard(bought=6), repeats=False)
+    unreadable = cast(Window, SimpleNamespace(repeats=False))
+    one, other = fitted(split), fitted(replace(split, test=unreadable))
+    assert one.settings == other.settings
+    assert one.candidate.blend == other.candidate.blend
+
+
+def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
+    split = leave_last_out(checkerboard(bought=6), repeats=False)
+    model = fitted(split)
+    term = next(term for term in model.candidate.terms if isinstance(term, SageTerm))
+    ratio = len(split.known) / len(split.past)
+    assert term.steps == model.settings["sage"]["max_steps"]
+    assert term.steps in {round(looks * CONFIG.sage.evaluate_every * ratio) for looks in range(1, 400)}
+    assert term.steps > 1
+
+
+def test_without_an_event_that_has_a_past_there_is_no_graphsage():
+    model = fitted(leave_last_out(checkerboard(bought=3), repeats=False))
+    assert model.settings["sage"] == NO_PAST
+    assert not any(isinstance(term, SageTerm) for term in model.candidate.terms)
+
+
+@pytest.mark.parametrize("gain", [0.01, -0.01])
+def test_graphsage_must_earn_its_place(gain, monkeypatch):
+    def judged(self, terms, settings):
+        return np.full(FEWEST_USERS, 0.5) + gain * any(isinstance(term, SageTerm) for term in terms)
+
+    monkeypatch.setattr(BlendSearch, "on_all", judged)
+    monkeypatch.setattr(BlendSearch, "chooses", True)
+    model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
+    assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
+    assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)
+    assert ("graphsage" in model.settings["weights"]) == (gain > 0)
+
+
+def test_a_comparison_is_more_patient_than_a_retrain_and_changes_nothing_else():
+    longer = patient(CONFIG).sage
+    assert longer.patience * longer.evaluate_every > CONFIG.sage.patience * CONFIG.sage.evaluate_every
+    assert longer.model_copy(update={"max_steps": 1}).dim == CONFIG.sage.dim

@@ -1,0 +1,121 @@
+"""A benchmark's results for people, as Markdown.
+
+Arrives: `training.benchmark.comparison.Results`. Leaves: text. Next: the command line prints it; a README may hold it.
+"""
+
+from collections.abc import Sequence
+
+from training.benchmark.comparison import OURS, RATIOS, ModelResult, Results
+from training.evaluation.ranking import METRIC
+
+SLICES = (("warm", "ndcg"), ("cold_users", "ndcg"), ("cold_items", "recall"))
+
+
+def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
+    """Models from best to worst at the deepest of `cutoffs`, slices, and a sentence on ours and the best baseline."""
+    deepest = max(cutoffs)
+    order = sorted(results.models, key=lambda name: -results.models[name].measures[f"ndcg@{deepest}"][0])
+    accuracy = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall")]
+    more = [
+        f"{measure}@{deepest}"
+        for measure in ("precision", "map", "mrr", "hit_rate", "coverage", "novelty", "diversity", "popularity_bias")
+    ]
+    rows = {name: results.models[name] for name in order}
+    seeded = f" ± deviation over {results.seeds} seeds" if results.seeds > 1 else ""
+    return "\n\n".join(
+        [
+            f"Mean over users{seeded}:",
+            _table(
+                ["model", *(title(name) for name in accuracy), "CPU s", "MB"],
+                [
+                    [_shown(name), *(_measure(result, measure) for measure in accuracy), *_costs(result)]
+                    for name, result in rows.items()
+                ],
+            ),
+            _table(
+                ["model", *(title(name) for name in more)],
+                [
+                    [_shown(name), *(f"{result.measures[measure][0]:.4f}" for measure in more)]
+                    for name, result in rows.items()
+                ],
+            ),
+            _slices(rows, deepest),
+            sentence(results),
+        ]
+    )
+
+
+def sentence(results: Results) -> str:
+    """Ours against the best baseline in one line."""
+    if results.best_baseline is None:
+        return "No baseline was asked for."
+    best = f"`{results.best_baseline}`, the best baseline on the test window itself (the choice that is hardest on us)"
+    if not results.difference:
+        return f"Best: {best}."
+    ratios = ", ".join(
+        f"{title(name)} × {'—' if results.ratio[name] is None else f'{results.ratio[name]:.3f}'}" for name in RATIOS
+    )
+    bounds = results.difference[METRIC]
+    return (
+        f"`{OURS}` against {best}: {ratios}; difference in {title(METRIC)} {bounds['mean']:+.4f}, 95 % of resampled "
+        f"users between {bounds['low']:+.4f} and {bounds['high']:+.4f}."
+    )
+
+
+def title(measure: str) -> str:
+    """`ndcg@20` as a heading."""
+    name, _, cutoff = measure.partition("@")
+    shown = name.upper() if name in ("ndcg", "map", "mrr") else name.replace("_", " ").capitalize()
+    return f"{shown}@{cutoff}" if cutoff else shown
+
+
+def _slices(rows: dict[str, ModelResult], deepest: int) -> str:
+    first = next(iter(rows.values()))
+    present = [(part, measure) for part, measure in SLICES if first.slices[part]["users"]]
+    headings = [
+        f"{part.replace('_', ' ')} ({first.slices[part]['users']} users): {title(f'{measure}@{deepest}')}"
+        for part, measure in present
+    ]
+    return _table(
+        ["model", *headings],
+        [
+            [_shown(name), *(_number(result.slices[part][f"{measure}@{deepest}"]) for part, measure in present)]
+            for name, result in rows.items()
+        ],
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded, so that it reads well in a terminal too."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    shown = [
+        "| "
+        + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in cells)
+        + " |"
+        for cells in (list(enumerate(zip(line, widths, strict=True))) for line in lines)
+    ]
+    rule = (
+        "|"
+        + "|".join("-" * (width + 2) if place == 0 else "-" * (width + 1) + ":" for place, width in enumerate(widths))
+        + "|"
+    )
+    return "\n".join([shown[0], rule, *shown[1:]])
+
+
+def _shown(name: str) -> str:
+    return f"**{name}**" if name == OURS else name
+
+
+def _measure(result: ModelResult, measure: str) -> str:
+    mean, deviation = result.measures[measure]
+    return f"{mean:.4f} ± {deviation:.4f}" if deviation else f"{mean:.4f}"
+
+
+def _costs(result: ModelResult) -> tuple[str, str]:
+    seconds, memory = result.cpu_seconds, result.peak_rss_mb
+    return "" if seconds is None else f"{seconds:.1f}", "" if memory is None else f"{memory:.0f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

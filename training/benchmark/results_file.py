@@ -1,0 +1,51 @@
+"""The file of a benchmark, read back: each model's measures over its seeds.
+
+Arrives: what `sagestream benchmark --json` wrote. Leaves: means and deviations. Next: `training.inspection.plots` draws
+them.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.benchmark.comparison import RATIOS
+from training.json_file import read_json
+
+MAX_BYTES = 16_000_000
+MOST_MODELS = 100
+
+
+class ResultsFileError(ValueError):
+    """The file is not what a benchmark writes; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class BenchmarkResults:
+    """What is drawn of a benchmark."""
+
+    dataset: str
+    split: str
+    models: dict[str, dict[str, tuple[float, float]]]
+    """By model NDCG@20 and recall@20, each a mean over shoppers and its standard deviation over seeds."""
+
+
+def load_results(path: Path) -> BenchmarkResults:
+    """Raises `ResultsFileError`, and `OSError` where the file cannot be read."""
+    told = read_json(path, max_bytes=MAX_BYTES, error=ResultsFileError)
+    rows = told.get("models") if isinstance(told, dict) else None
+    if not isinstance(rows, dict) or not rows:
+        raise ResultsFileError(f"{path} names no models: it is not what `sagestream benchmark --json` writes")
+    if len(rows) > MOST_MODELS:
+        raise ResultsFileError(f"{path} names {len(rows)} models, at most {MOST_MODELS} are drawn")
+    models = {name: {measure: _figure(path, name, row, measure) for measure in RATIOS} for name, row in rows.items()}
+    return BenchmarkResults(str(told.get("dataset", path.name)), str(told.get("split", "")), models)
+
+
+def _figure(path: Path, model: str, row: Any, measure: str) -> tuple[float, float]:
+    found = row.get(measure) if isinstance(row, dict) else None
+    values = (found.get("mean"), found.get("std")) if isinstance(found, dict) else (None, None)
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise ResultsFileError(f"{path}: {model} has no mean and deviation of {measure}")
+    mean, deviation = values
+    return float(mean), float(deviation)  # type: ignore[arg-type]

@@ -1,0 +1,175 @@
+"""Our model and the baselines over one split, each in a process of its own.
+
+Arrives: an `EvaluationSplit` and a function for each model that tunes and fits it. Leaves:
+`training.benchmark.comparison`'s `Results`. Next: the command line writes them as JSON and as a table.
+
+A model gives lists for the test window and nothing else; measures are taken here, the same way for all.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.benchmark.comparison import ModelResult, Results, compared, measured
+from training.benchmark.isolated import Cost, ProcessFailed, isolated
+from training.config import TrainingConfig
+from training.data.dataset import TooFewEvents
+from training.data.event_log import Histories, IntArray, Moment
+from training.data.splits import EvaluationSplit
+from training.evaluation.beyond_accuracy import KnownItems, Slices
+from training.evaluation.ranking import Scorer, Window, recommend
+from training.sage.fit import Progress
+
+DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
+"""Fitted once: another seed would give the same lists."""
+
+CUTOFF = 20
+
+BEGINS = "tuning and fit"
+"""Ends the first line of progress of each fit."""
+
+
+class ModelFailed(RuntimeError):
+    """A model could not be fitted or scored; the message names it."""
+
+
+class FittedModel(Protocol):
+    """A scorer that says how big it is and what was chosen for it. It may hold `parts`: scorers shown beside it."""
+
+    @property
+    def num_parameters(self) -> int: ...
+
+    @property
+    def settings(self) -> Any: ...
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
+
+
+class Fit(Protocol):
+    """Tunes on the validation of a split, fits on what the split knows. Can be sent to another process."""
+
+    def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedModel: ...
+
+
+@dataclass(frozen=True)
+class WithFeatures:
+    """A fit that also takes item features [num_items, width] (None: there are none) and the configuration."""
+
+    fit: Callable[..., FittedModel]
+    features: npt.NDArray[np.float32] | None
+    config: TrainingConfig
+
+    def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedModel:
+        features = None if self.features is None else torch.from_numpy(self.features)
+        return self.fit(split, features, config=self.config, seed=seed, progress=progress)
+
+
+@dataclass(frozen=True)
+class FittedLists:
+    """What one model recommends to the users of the test window, with one seed."""
+
+    lists: IntArray  # [U, K]
+    parts: dict[str, tuple[IntArray, int | None, Any]]
+    """Of each part its lists, number of parameters and settings, where it knows them."""
+    num_parameters: int
+    settings: Any
+
+
+Launch = Callable[..., tuple[Any, Cost]]
+
+
+def run(
+    split: EvaluationSplit,
+    fits: Mapping[str, Fit],
+    *,
+    seeds: int,
+    cutoffs: Sequence[int],
+    progress: Progress,
+    launch: Launch = isolated,
+) -> Results:
+    """Fit every model (ours is `OURS`) with seeds 0 … seeds − 1, measure its lists on the test window, compare.
+
+    NDCG and recall at 20 are among the measures whatever the cutoffs. Raises `ModelFailed`: a benchmark without one of
+    its baselines might flatter us. Raises `TooFewEvents` where a window has no user.
+    """
+    if not fits or seeds < 1:
+        raise ValueError(f"{len(fits)} models and {seeds} seeds")
+    if not len(split.validation) or not len(split.test):
+        raise TooFewEvents(f"{len(split.validation)} users to choose settings on and {len(split.test)} to judge on")
+    cutoffs = tuple(sorted({*cutoffs, CUTOFF}))
+    jobs = [(name, seed) for name in fits for seed in range(1 if name in DETERMINISTIC else seeds)]
+    runs: dict[str, list[tuple[FittedLists, Cost]]] = {name: [] for name in fits}
+    for done, (name, seed) in enumerate(jobs):
+
+        def report(line: str, share: float, name: str = name, seed: int = seed, done: int = done) -> None:
+            shown = line if line.startswith(name) else f"{name}, seed {seed}: {line}"
+            progress(shown, (done + share) / len(jobs))
+
+        report(BEGINS, 0.0)
+        try:
+            runs[name].append(launch(fitted_lists, fits[name], split, seed, max(cutoffs), progress=report))
+        except ProcessFailed as error:
+            raise ModelFailed(f"{name}, seed {seed}: {error}") from error
+    progress("measures", 1.0)
+    return compared(_rows(split, runs, cutoffs), split=split.name, seeds=seeds, cutoffs=cutoffs)
+
+
+@torch.no_grad()
+def _lists(scorer: Scorer, window: Window, k: int) -> IntArray:
+    lists, finite = recommend(scorer, window, k=k)
+    if not finite:
+        raise ValueError("some scores are not finite")
+    return lists
+
+
+def fitted_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: Progress) -> FittedLists:
+    """Fit a model and make its lists; runs in the process of the model."""
+    model = fit(split, seed=seed, progress=progress)
+    progress("lists", 0.99)
+    parts: Mapping[str, Scorer] = getattr(model, "parts", {})
+    return FittedLists(
+        lists=_lists(model, split.test, k),
+        parts={
+            name: (_lists(part, split.test, k), getattr(part, "num_parameters", None), getattr(part, "settings", {}))
+            for name, part in parts.items()
+        },
+        num_parameters=model.num_parameters,
+        settings=model.settings,
+    )
+
+
+def _rows(
+    split: EvaluationSplit, runs: Mapping[str, list[tuple[FittedLists, Cost]]], cutoffs: Sequence[int]
+) -> dict[str, ModelResult]:
+    known, slices = KnownItems.of(split.known), Slices.of(split.test, split.known)
+
+    def row(lists: list[IntArray], num_parameters: int | None, settings: list[Any], costs: list[Cost]) -> ModelResult:
+        return measured(
+            lists,
+            split.test,
+            known,
+            slices,
+            cutoffs=cutoffs,
+            num_parameters=num_parameters,
+            settings=settings,
+            costs=costs,
+        )
+
+    rows = {}
+    for name, fitted in runs.items():
+        found = [one for one, _ in fitted]
+        rows[name] = row(
+            [one.lists for one in found],
+            found[0].num_parameters,
+            [one.settings for one in found],
+            [cost for _, cost in fitted],
+        )
+        for part, (_, num_parameters, _) in found[0].parts.items():
+            theirs = [one.parts[part] for one in found if part in one.parts]
+            rows[f"{name}-{part}"] = row([one[0] for one in theirs], num_parameters, [one[2] for one in theirs], [])
+    return rows

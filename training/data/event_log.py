@@ -1,0 +1,165 @@
+"""Events as columns, and shoppers as ragged histories: the two shapes that every term of the score reads.
+
+Arrives: a snapshot (training, publishing) or a few rows of SQL (near-line). Leaves: `EventLog` to fit on, `Histories`
+to score. Items are rows of one item order: the snapshot's while fitting, the bundle's while serving.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from graphstore.tables import HOUR_MS
+
+if TYPE_CHECKING:
+    from graphstore.snapshots.files import Snapshot
+
+IntArray = npt.NDArray[np.int64]
+
+Moment = int | IntArray
+"""When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
+
+
+def gathered(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+    """(offsets [B + 1], positions [n]): the spans starts[b]:starts[b] + lengths[b], one after the other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    # Position p of the output stands at start[b] + (p - offset[b]) of the input.
+    return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Interactions as columns, sorted by time: a time window is a slice."""
+
+    users: IntArray  # [num_events] row of the user
+    items: IntArray  # [num_events] row of the item
+    times: IntArray  # [num_events] epoch ms, ascending
+    types: npt.NDArray[np.int8]  # [num_events] place in graphstore.tables.EVENT_TYPES
+    weights: npt.NDArray[np.float32]  # [num_events] what an event of its type weighs
+    num_users: int
+    num_items: int
+
+    @classmethod
+    def from_snapshot(cls, snapshot: "Snapshot") -> Self:
+        """Every event of the snapshot."""
+        edges = snapshot.events
+        users, items = edges.edge_index.numpy()
+        return cls(
+            users=users,
+            items=items,
+            times=edges.edge_time.numpy(),
+            types=edges.edge_type_code.numpy(),
+            weights=edges.edge_weight.numpy(),
+            num_users=snapshot.num_users,
+            num_items=snapshot.num_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, start: int | None = None, end: int | None = None) -> Self:
+        """Events with start <= time < end (epoch ms), None for no bound; views, not copies."""
+        first = 0 if start is None else int(np.searchsorted(self.times, start, side="left"))
+        last = len(self) if end is None else int(np.searchsorted(self.times, end, side="left"))
+        return self.picked(slice(first, max(first, last)))
+
+    def picked(self, rows: IntArray | slice) -> Self:
+        """The events at these rows, in this order; of a slice views, not copies."""
+        return type(self)(
+            users=self.users[rows],
+            items=self.items[rows],
+            times=self.times[rows],
+            types=self.types[rows],
+            weights=self.weights[rows],
+            num_users=self.num_users,
+            num_items=self.num_items,
+        )
+
+    @property
+    def cells(self) -> IntArray:
+        """The pair of each event [num_events] as one number: user · num_items + item."""
+        return self.users * self.num_items + self.items
+
+    @property
+    def span_hours(self) -> float:
+        """The time from the first event to the last, at least an hour; a day for an empty log."""
+        return max(float(self.times[-1] - self.times[0]) / HOUR_MS, 1.0) if len(self) else 24.0
+
+    def histories(self, users: IntArray, *, before: int | None = None, last: int | None = None) -> "Histories":
+        """The histories of `users` [B] in that order: events before the time `before`, at most the `last` newest."""
+        log = self if before is None else self.between(end=before)
+        order = np.argsort(log.users, kind="stable")  # stable: each user's events stay in time order
+        starts = np.searchsorted(log.users[order], users, side="left")
+        ends = np.searchsorted(log.users[order], users, side="right")
+        if last is not None:
+            starts = np.maximum(starts, ends - last)
+        offsets, places = gathered(starts, ends - starts)
+        picked = order[places]
+        return Histories(offsets=offsets, items=log.items[picked], times=log.times[picked], types=log.types[picked])
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Ragged histories: user b's events stand at offsets[b]:offsets[b + 1], oldest first."""
+
+    offsets: IntArray  # [B + 1]
+    items: IntArray  # [n] row of the item
+    times: IntArray  # [n] epoch ms
+    types: npt.NDArray[np.int8]  # [n]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[tuple[int, int, int]]]) -> Self:
+        """From each user's (item row, time, type), in any order; ties in time keep theirs."""
+        ordered = [sorted(user, key=lambda row: row[1]) for user in rows]
+        flat = np.array([row for user in ordered for row in user], dtype=np.int64).reshape(-1, 3)
+        return cls(
+            offsets=np.concatenate([[0], np.cumsum([len(user) for user in ordered])]).astype(np.int64),
+            items=flat[:, 0],
+            times=flat[:, 1],
+            types=flat[:, 2].astype(np.int8),
+        )
+
+    def __len__(self) -> int:
+        """The number of users."""
+        return len(self.offsets) - 1
+
+    def rows(self) -> IntArray:
+        """The user's place [n] in the batch of each event."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def ranks(self) -> IntArray:
+        """How many events of the same user are newer [n]: 0 for the newest."""
+        return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
+
+    def picked(self, places: IntArray) -> Self:
+        """The users at these places, in this order."""
+        offsets, events = gathered(self.offsets[places], np.diff(self.offsets)[places])
+        return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
+
+    def block(self, start: int, end: int) -> Self:
+        """Users start:end of the batch."""
+        first, last = self.offsets[start], self.offsets[end]
+        return type(self)(
+            offsets=self.offsets[start : end + 1] - first,
+            items=self.items[first:last],
+            times=self.times[first:last],
+            types=self.types[first:last],
+        )
+
+
+def joined(before: EventLog, events: EventLog) -> tuple[EventLog, npt.NDArray[np.bool_]]:
+    """Both logs as one in time order, and which of its events are of the second."""
+    times = np.concatenate([before.times, events.times])
+    order = np.argsort(times, kind="stable")
+    log = EventLog(
+        users=np.concatenate([before.users, events.users])[order],
+        items=np.concatenate([before.items, events.items])[order],
+        times=times[order],
+        types=np.concatenate([before.types, events.types])[order],
+        weights=np.concatenate([before.weights, events.weights])[order],
+        num_users=max(before.num_users, events.num_users),
+        num_items=max(before.num_items, events.num_items),
+    )
+    return log, order >= len(before)

@@ -1,0 +1,164 @@
+"""Lists for every shopper of a snapshot, block by block, into one file.
+
+Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with a row for each shopper. Next: whoever takes
+lists from files; `serving.publisher` writes the same lists into Redis from SQL.
+
+Histories and scores of one block stand in memory at a time, [block, num_items] at most, and lists leave with their
+block: beside the snapshot, and a number for each of its events, memory does not grow with the number of shoppers. The
+file is written to a temporary name and renamed, so that a file of the final name is whole.
+"""
+
+import copy
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from graphstore.snapshots.files import Snapshot
+from graphstore.tables import HOUR_MS
+from training.data.event_log import EventLog, Histories, IntArray, gathered
+from training.models.recommender import Recommender
+from training.sage.fit import Progress
+
+SUFFIXES = (".parquet", ".jsonl")
+"""What a file of lists may end with."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The lists of a block of shoppers, best first."""
+
+    user_ids: list[str]
+    item_ids: list[list[str]]
+    scores: list[list[float]]
+
+
+class Writer(Protocol):
+    """Takes blocks."""
+
+    def write(self, lists: Lists) -> None: ...
+
+
+def lists_of_everybody(
+    model: Recommender, snapshot: Snapshot, *, k: int, history_limit: int, block_users: int
+) -> Iterator[Lists]:
+    """The `k` best items of every shopper of the snapshot at its time, from their newest `history_limit` events.
+
+    The model's trend learns of the snapshot's newer events, as near-line would tell it; events of items that it does
+    not know are left out, and so is from the lists what the snapshot knows to be not available. Raises
+    `FloatingPointError` where it scores NaN.
+    """
+    model_rows = model.rows_of(snapshot.item_keys)
+    log = EventLog.from_snapshot(snapshot)
+    newer = log.between(start=model.as_of // HOUR_MS * HOUR_MS)  # a refresh replaces whole hours
+    newer = newer.picked(np.flatnonzero(model_rows[newer.items] >= 0))
+    ones = np.ones(len(newer), dtype=np.int64)
+    model.refresh_trend(newer.times // HOUR_MS, snapshot.item_keys[newer.items], ones)
+    shop = copy.copy(model)
+    shop.available = model.available.copy()
+    shop.available[model_rows[(model_rows >= 0) & ~snapshot.catalogue.available]] = False
+    histories = _histories(log, model_rows, last=history_limit, block_users=block_users)
+    for start, block in zip(range(0, snapshot.num_users, block_users), histories, strict=True):
+        end = start + len(block)
+        rows, scores = shop.recommend(block, as_of=snapshot.as_of, k=k)
+        yield Lists(
+            user_ids=snapshot.user_ids[start:end],
+            item_ids=[[model.item_ids[row] for row in user[user >= 0]] for user in rows],
+            scores=[own[user >= 0].tolist() for user, own in zip(rows, scores, strict=True)],
+        )
+
+
+def write_lists(
+    model: Recommender,
+    snapshot: Snapshot,
+    path: Path,
+    *,
+    k: int,
+    history_limit: int,
+    block_users: int,
+    progress: Progress | None = None,
+) -> int:
+    """Write everybody's lists to `path`, a new file that ends with one of `SUFFIXES`; how many shoppers there are.
+
+    Raises `FileExistsError`, `ValueError` for another ending, and what `lists_of_everybody` raises; then there is no
+    file.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists: name a new file")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    done = 0
+    try:
+        with _writer(temporary, path.suffix) as writer:
+            for lists in lists_of_everybody(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
+                writer.write(lists)
+                done += len(lists.user_ids)
+                if progress is not None:
+                    progress(f"{done:,} shoppers", done / snapshot.num_users)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return done
+
+
+def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: int) -> Iterator[Histories]:
+    """Of all shoppers, a block at a time: the `last` newest events of items that have a row in the model."""
+    places = np.flatnonzero(model_rows[log.items] >= 0)
+    places = places[np.argsort(log.users[places], kind="stable")]  # stable: each user's events stay in time order
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(log.users[places], minlength=log.num_users))])
+    for start in range(0, log.num_users, block_users):
+        ends = bounds[start + 1 : start + 1 + block_users]
+        starts = np.maximum(bounds[start : start + len(ends)], ends - last)
+        offsets, chosen = gathered(starts, ends - starts)
+        picked = places[chosen]
+        yield Histories(
+            offsets=offsets, items=model_rows[log.items[picked]], times=log.times[picked], types=log.types[picked]
+        )
+
+
+@contextmanager
+def _writer(path: Path, suffix: str) -> Iterator[Writer]:
+    if suffix == ".parquet":
+        with _parquet(path) as parquet:
+            yield parquet
+    elif suffix == ".jsonl":
+        with path.open("w", encoding="utf-8") as file:
+            yield _JsonLines(file)
+    else:
+        raise ValueError(f"{suffix or 'no ending'} is no format: a file ends with {' or '.join(SUFFIXES)}")
+
+
+class _JsonLines:
+    """{"user_id", "item_ids", "scores"} a line."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, lists: Lists) -> None:
+        for user_id, item_ids, scores in zip(lists.user_ids, lists.item_ids, lists.scores, strict=True):
+            row = {"user_id": user_id, "item_ids": item_ids, "scores": scores}
+            self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Writer]:
+    """The same as columns, a row group a block."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [("user_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))]
+    )
+
+    class Parquet:
+        def write(self, lists: Lists) -> None:
+            columns = [lists.user_ids, lists.item_ids, lists.scores]
+            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+            file.write_batch(pa.record_batch(arrays, schema=schema))
+
+    with parquet.ParquetWriter(path, schema) as file:
+        yield Parquet()

@@ -1,0 +1,218 @@
+"""A model's GraphSAGE encoder written for other runtimes, each file read again and held against the model itself.
+
+Arrives: a `Recommender`. Leaves: a directory with `encoder.ts` (TorchScript), `encoder.pt2` (torch.export) and
+`encoder.onnx`, those that were asked for, `items.json` with the item ids in the order of the rows, and `metadata.json`,
+which says what goes in and what comes out. Next: whoever serves without this code.
+
+The directory is written to a temporary name and renamed only when every file has given the scores of the model on
+made-up shoppers: what does not agree is an error, and nothing is left of it.
+"""
+
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.data.event_log import Histories
+from training.export.serving_encoder import ServingEncoder
+from training.models.bundle import sha256_of
+from training.models.recommender import Recommender
+from training.sage.fit import Progress
+from training.sage.term import SageTerm
+
+TOLERANCE = 1e-4
+"""Largest difference of a score or of a coordinate: float32 sums in another order stay far below."""
+
+SHAPES = ((1, 1), (3, 17), (8, 300))
+"""Batches that each file is held against the model on: shoppers × events."""
+
+INPUT = "items"
+OUTPUTS = ("vectors", "scores")
+DIMENSIONS = ("shoppers", "events")
+
+LARGEST_PROTOBUF = 1_500_000_000
+"""Bytes of weights above which ONNX keeps them in a file beside the graph: a protobuf ends at two gigabytes."""
+
+Run = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class ExportError(ValueError):
+    """The model cannot be exported, or an exported file does not give its scores."""
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file and how far it is from the model."""
+
+    format: str
+    file: str
+    bytes: int
+    sha256: str
+    largest_difference: float
+    """Of any score or coordinate of a vector, over all test batches."""
+
+
+def export_encoder(
+    model: Recommender,
+    directory: Path,
+    *,
+    formats: Sequence[str],
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[ExportedFile]:
+    """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
+
+    Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
+    more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`.
+    """
+    term = next((term for term in model.terms if isinstance(term, SageTerm)), None)
+    if term is None:
+        raise ExportError(f"model {model.model_version} holds no GraphSAGE term: there is no encoder to export")
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ExportError(f"no format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists: name a new directory")
+    encoder = ServingEncoder(term).eval()
+    batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        files = []
+        for place, name in enumerate(formats):
+            if progress is not None:
+                progress(name, place / len(formats))
+            file, write = FORMATS[name]
+            with _quiet():
+                run = write(encoder, temporary / file)
+                difference = max(_difference(run, term, batch) for batch in batches)
+            if not difference <= tolerance:  # not so for NaN, too
+                raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
+            path = temporary / file
+            files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
+        _dump(temporary / "items.json", {"item_ids": model.item_ids, "available": model.available.tolist()})
+        _dump(temporary / "metadata.json", _metadata(model, term, files, tolerance=tolerance))
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return files
+
+
+def _torchscript(encoder: ServingEncoder, path: Path) -> Run:
+    torch.jit.script(encoder).save(str(path))  # type: ignore[no-untyped-call]
+    loaded: Run = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    return loaded
+
+
+def _torch_export(encoder: ServingEncoder, path: Path) -> Run:
+    program = _program(encoder)
+    program.example_inputs = None  # they would be pickled into the file
+    torch.export.save(program, path)
+    loaded: Run = torch.export.load(path).module()
+    return loaded
+
+
+def _onnx(encoder: ServingEncoder, path: Path) -> Run:
+    import onnxruntime
+
+    made = torch.onnx.export(_program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False)
+    assert made is not None
+    weights = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
+    made.save(path, external_data=weights > LARGEST_PROTOBUF)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(items: Tensor) -> tuple[Tensor, Tensor]:
+        vectors, scores = session.run(list(OUTPUTS), {INPUT: items.numpy()})
+        return torch.from_numpy(vectors), torch.from_numpy(scores)
+
+    return run
+
+
+FORMATS: dict[str, tuple[str, Callable[[ServingEncoder, Path], Run]]] = {
+    "torchscript": ("encoder.ts", _torchscript),
+    "torch-export": ("encoder.pt2", _torch_export),
+    "onnx": ("encoder.onnx", _onnx),
+}
+"""By name: the file, and what writes it and reads it again."""
+
+
+def _program(encoder: ServingEncoder) -> torch.export.ExportedProgram:
+    """The graph of the encoder, for any number of shoppers and events."""
+    dimensions = {place: torch.export.Dim(name) for place, name in enumerate(DIMENSIONS)}
+    example = torch.zeros(2, 3, dtype=torch.int64)
+    return torch.export.export(encoder, (example,), dynamic_shapes={INPUT: dimensions})
+
+
+def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
+    """Item rows [B, N], newest first: repeats, some −1 in between, one shopper without any."""
+    rng = np.random.default_rng([seed, *shape])
+    rows = rng.integers(0, num_items, shape)
+    rows[rng.random(shape) < 0.1] = -1
+    if shape[0] > 1:
+        rows[0] = -1
+    return torch.from_numpy(rows)
+
+
+@torch.no_grad()
+def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
+    """The largest difference from the term itself, which sees the same events as histories."""
+    rows = [[(item, -place, 0) for place, item in enumerate(row) if item >= 0] for row in items.tolist()]
+    histories = Histories.from_rows(rows)
+    expected = (term.user_vectors(histories), term.score(histories, as_of=0)[:, :, 0])
+    return max(float((one - other).abs().max()) for one, other in zip(run(items), expected, strict=True))
+
+
+def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, tolerance: float) -> dict[str, Any]:
+    config = term.config
+    shoppers, events = DIMENSIONS
+    return {
+        "model_version": model.model_version,
+        "as_of": model.as_of,
+        "what": "the GraphSAGE term of the model, not the whole blend; nothing is left out of the scores",
+        "inputs": {
+            INPUT: {
+                "type": "int64",
+                "shape": [shoppers, events],
+                "holds": "rows of items.json, each shopper's newest event first, -1 for none and for unknown items",
+            }
+        },
+        "outputs": {
+            "vectors": {"type": "float32", "shape": [shoppers, config.dim], "holds": "unit vectors, zero for nobody"},
+            "scores": {"type": "float32", "shape": [shoppers, term.num_items], "holds": "a score for each item row"},
+        },
+        "last_items": config.last_items,
+        "half_lives_ranks": [str(half_life) for half_life in config.half_lives_ranks],
+        "decoder": config.decoder,
+        "tolerance": tolerance,
+        "torch": torch.__version__,
+        "files": [asdict(file) for file in files],
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch says of itself: that TorchScript is old, that torchvision is missing, a call of its own."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".torch\.jit\.", DeprecationWarning)
+        warnings.filterwarnings("ignore", r".*LeafSpec", FutureWarning)
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")

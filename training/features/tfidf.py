@@ -1,0 +1,138 @@
+"""Words to vectors: cleaning, TF-IDF and truncated SVD (latent semantic analysis, Deerwester et al., 1990).
+
+Arrives: one text for each item. Leaves: `TfidfEncoder`, which encodes texts it never saw with the words it knows.
+Next: `training.features.text_encoder` offers it beside a sentence transformer.
+
+Words are English: stop words and the dictionary of lemmas are, and words of other languages stay nearly as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+MAX_WORDS = 20_000
+MAX_TEXT_CHARACTERS = 2_000
+MAX_LEMMAS = 100_000
+"""Words whose lemma is remembered, the last ones looked for."""
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def clean(text: str, *, lemmas: bool) -> list[str]:
+    """Words in lower case, without punctuation, English stop words and single characters; long texts are cut.
+
+    With `lemmas` a word stands for all its forms: "boxes" is "box".
+    """
+    words = [word for word in _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower()) if _tells(word)]
+    return [lemma for lemma in map(_lemma, words) if _tells(lemma)] if lemmas else words
+
+
+def _tells(word: str) -> bool:
+    return len(word) > 1 and word not in _stop_words()
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    # Imported here, as below: a second that a process which only scores does not pay.
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)
+
+
+@lru_cache(maxsize=MAX_LEMMAS)
+def _lemma(word: str) -> str:
+    # Imported here for the same reason: .3 s, dictionary and all. A stemmer needs no dictionary, but makes words of no
+    # language, and keeps "mice" apart from "mouse".
+    from simplemma import lemmatize
+
+    lemma = str(lemmatize(word, lang="en")).lower()
+    return lemma if len(lemma) > 1 else word  # "ss", stainless steel, would become "s"
+
+
+@dataclass(frozen=True)
+class TfidfEncoder:
+    """Fitted words and directions; a text becomes its projected TF-IDF row."""
+
+    kind: ClassVar[str] = "tfidf"
+
+    words: list[str]
+    """Sorted: the column of a word."""
+    idf: Tensor  # [num_words] float32
+    components: Tensor  # [dim, num_words] float32
+    lemmas: bool
+    """Whether words were lemmatised: as it was fitted, so it cleans."""
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, dim: int, seed: int, lemmas: bool = True) -> Self:
+        """Words of at least two texts, the 20,000 most frequent; at most `dim` directions, fewer for few words."""
+        documents = [set(clean(text, lemmas=lemmas)) for text in texts]
+        frequencies = Counter(word for document in documents for word in document)
+        # Ties are broken by the word, so that the order of the texts changes nothing.
+        frequent = sorted((-count, word) for word, count in frequencies.items() if count > 1)[:MAX_WORDS]
+        words = sorted(word for _, word in frequent)
+        counts = np.array([frequencies[word] for word in words])
+        idf = torch.from_numpy(np.log((1 + len(texts)) / (1 + counts)) + 1).float()
+        encoder = cls(words, idf, torch.zeros(0, len(words)), lemmas)
+        dim = min(dim, len(words))
+        if not dim:
+            return encoder
+        if dim == len(words):
+            return cls(words, idf, torch.eye(dim), lemmas)
+        from sklearn.decomposition import TruncatedSVD
+
+        with np.errstate(invalid="ignore"):  # its share of the variance, which nobody reads, where all texts are equal
+            svd = TruncatedSVD(dim, random_state=seed).fit(encoder._rows(texts))
+        return cls(words, idf, torch.from_numpy(svd.components_).float().contiguous(), lemmas)
+
+    @property
+    def name(self) -> str:
+        return self.kind
+
+    @property
+    def dim(self) -> int:
+        return self.components.size(0)
+
+    def transform(self, texts: Sequence[str]) -> Tensor:
+        """[len(texts), dim]; zeros for a text without a known word."""
+        return torch.from_numpy(self._rows(texts) @ self.components.numpy().T).float()
+
+    def _rows(self, texts: Sequence[str]) -> "sp.csr_array[Any]":
+        """TF-IDF [len(texts), num_words], rows of length one."""
+        column = {word: i for i, word in enumerate(self.words)}
+        found = [Counter(column[word] for word in clean(text, lemmas=self.lemmas) if word in column) for text in texts]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in found])]).astype(np.int64)
+        columns = np.array([i for row in found for i in row], dtype=np.int64)
+        counts = np.array([count for row in found for count in row.values()], dtype=np.float32)
+        weights = (1 + np.log(counts)) * self.idf.numpy()[columns]
+        row_of = np.repeat(np.arange(len(found)), np.diff(offsets))
+        lengths = np.sqrt(np.bincount(row_of, weights**2, minlength=len(found)))
+        values = (weights / lengths[row_of]).astype(np.float32)
+        return sp.csr_array((values, columns, offsets), shape=(len(found), len(self.words)))
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, a list of words and a flag."""
+        return {
+            "kind": self.kind,
+            "words": self.words,
+            "idf": self.idf,
+            "components": self.components,
+            "lemmas": self.lemmas,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The same encoder again; a state without the flag is of the time before words were lemmatised."""
+        return cls(
+            words=list(state["words"]),
+            idf=state["idf"],
+            components=state["components"],
+            lemmas=bool(state.get("lemmas", False)),
+        )

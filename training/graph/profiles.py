@@ -1,0 +1,100 @@
+"""What a shopper's vector is made of: the newest distinct items before a moment, newest first.
+
+Arrives: `Histories`, or the sorted log while fitting. Leaves: `Profiles`. Next: `training.sage.model` turns them to
+vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.data.event_log import Histories, IntArray
+from training.graph.bipartite import Csr
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Ragged profiles: shopper b's items stand at offsets[b]:offsets[b + 1], newest first, each once."""
+
+    offsets: IntArray  # [B + 1]
+    items: IntArray  # [n]
+    num_items: int
+
+    @classmethod
+    def from_spans(cls, items: IntArray, starts: IntArray, ends: IntArray, *, last: int, num_items: int) -> Self:
+        """Of the events items[starts[b]:ends[b]], oldest first, the `last` newest distinct items."""
+        offsets, picked = _newest_distinct(items, starts, ends, last, num_items)
+        return cls(offsets, picked, num_items)
+
+    @classmethod
+    def from_histories(cls, histories: Histories, *, last: int, num_items: int) -> Self:
+        """The `last` newest distinct items of each shopper."""
+        offsets = histories.offsets
+        return cls.from_spans(histories.items, offsets[:-1], offsets[1:], last=last, num_items=num_items)
+
+    def __len__(self) -> int:
+        """The number of shoppers."""
+        return len(self.offsets) - 1
+
+    def rows(self) -> IntArray:
+        """The shopper's place [n] in the batch of each item."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def decayed(self, half_lives: Sequence[float]) -> list[Csr]:
+        """For each half-life (ranks; inf: no decay) the rows of weights [B, num_items], each summing to one.
+
+        The item of rank r (0: newest) weighs 0.5 ** (r / half_life); a shopper without items has an empty row.
+        """
+        longest = int(np.diff(self.offsets).max(initial=0))
+        offsets, columns = torch.from_numpy(self.offsets), torch.from_numpy(self.items)
+        matrices = []
+        for half_life in half_lives:
+            curve = 0.5 ** (np.arange(longest) / half_life)
+            weights = _shares(self.offsets, curve, np.cumsum(curve))
+            matrices.append(Csr(offsets, columns, torch.from_numpy(weights), self.num_items))
+        return matrices
+
+
+@numba.njit(cache=True)
+def _shares(
+    offsets: IntArray, curve: npt.NDArray[np.float64], totals: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """The first values of `curve` in each row, over their sum, which stands in `totals`."""
+    shares = np.empty(offsets[-1], dtype=np.float32)
+    for b in range(len(offsets) - 1):
+        start, end = offsets[b], offsets[b + 1]
+        for place in range(start, end):
+            shares[place] = curve[place - start] / totals[end - start - 1]
+    return shares
+
+
+@numba.njit(cache=True)
+def _newest_distinct(
+    items: IntArray, starts: IntArray, ends: IntArray, last: int, num_items: int
+) -> tuple[IntArray, IntArray]:
+    """Walk back from each end until `last` distinct items are found or the span is over."""
+    rows = len(starts)
+    offsets = np.zeros(rows + 1, dtype=np.int64)
+    room = 0
+    for b in range(rows):
+        room += min(last, ends[b] - starts[b])
+    picked = np.empty(room, dtype=np.int64)
+    seen_by = np.full(num_items, -1, dtype=np.int64)  # the row that met the item last: nothing to reset between rows
+    n = 0
+    for b in range(rows):
+        limit = n + last
+        for event in range(ends[b] - 1, starts[b] - 1, -1):
+            if n == limit:
+                break
+            item = items[event]
+            if seen_by[item] != b:
+                seen_by[item] = b
+                picked[n] = item
+                n += 1
+        offsets[b + 1] = n
+    return offsets, picked[:n]

@@ -1,0 +1,278 @@
+"""A neighbour sampler for PyTorch Geometric's own loaders: time aware, on numba, without compiled extensions.
+
+Arrives: the bipartite graph of a snapshot, seeds from a `NodeLoader` or `LinkLoader`. Leaves: subgraphs. Next:
+`training.graph.pyg_loaders` joins them to PyG's loaders.
+
+PyG's `NeighborSampler` needs pyg-lib or torch-sparse, which have no wheels on the package index; `BaseSampler` is the
+extension point meant for this. Every seed has a subgraph of its own ("disjoint"), because every seed has a time of its
+own: only events strictly before it are sampled, so neither the target nor its basket can be seen. Without times the
+pair of a seed link is taken out of its subgraph instead.
+
+pyg-lib's temporal sampling takes events at the seed's own time too (at or before, not before), so it would have to be
+told another time; this sampler is used even where pyg-lib is installed, and is the same everywhere.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.sampler import (
+    BaseSampler,
+    EdgeSamplerInput,
+    HeteroSamplerOutput,
+    NegativeSampling,
+    NodeSamplerInput,
+    SamplerOutput,
+)
+from torch_geometric.sampler.neighbor_sampler import edge_sample
+
+from graphstore.snapshots.graph import INTERACTS
+from training.data.event_log import IntArray
+from training.graph.neighbor_sampling import INTERACTED_BY, room_for
+
+EdgeType = tuple[str, str, str]
+
+NODE = "node"
+"""The one node type of a homogeneous graph."""
+
+_LINKED = (NODE, "to", NODE)
+
+_NO_LIMIT = np.iinfo(np.int64).max
+
+
+class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
+    """Samples at most `num_neighbors[h]` events at hop h into every node of the frontier; -1 takes all.
+
+    Args:
+        data: with `edge_index` and `edge_time` on both edge types, as `training.graph.pyg_loaders.bipartite_data` makes
+        it, or on
+            the one of a homogeneous graph, both directions in it (`training.graph.pyg_loaders.homogeneous_data`).
+        num_neighbors: one number a hop.
+        mode: "uniform" without replacement (Floyd's algorithm), or "recent": the newest before the seed's time.
+        seed: of the random choice; the same calls in the same order give the same subgraphs.
+    """
+
+    def __init__(
+        self, data: HeteroData | Data, num_neighbors: Sequence[int], *, mode: Literal["uniform", "recent"], seed: int
+    ) -> None:
+        self.num_neighbors = tuple(num_neighbors)
+        self.mode = mode
+        self._rng = np.random.default_rng(seed)
+        self._homogeneous = isinstance(data, Data)
+        if isinstance(data, Data):
+            self._num_nodes = {NODE: int(data.num_nodes)}
+            self._incoming = {_LINKED: _Incoming(data.edge_index, data.edge_time, self._num_nodes[NODE])}
+        else:
+            self._num_nodes = {kind: int(data[kind].num_nodes) for kind in ("user", "item")}
+            self._incoming = {
+                kind: _Incoming(data[kind].edge_index, data[kind].edge_time, self._num_nodes[kind[2]])
+                for kind in (INTERACTS, INTERACTED_BY)
+            }
+
+    def sample_from_nodes(self, index: NodeSamplerInput) -> HeteroSamplerOutput | SamplerOutput:
+        """Subgraphs around nodes of one type; `index.time` bounds each."""
+        kind = NODE if self._homogeneous else index.input_type
+        times = None if index.time is None else {kind: index.time}
+        output = self._sample({kind: index.node}, times, pairs=None)
+        output.metadata = (index.input_id, index.time)
+        return _one_type(output) if self._homogeneous else output
+
+    def sample_from_edges(
+        self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
+    ) -> HeteroSamplerOutput | SamplerOutput:
+        """Subgraphs around both ends of links, and around negatives where the loader asks for them.
+
+        Links of a homogeneous graph are (user, item), as everywhere.
+        """
+        pairs = None if index.time is not None else (index.row.numpy(), index.col.numpy())
+
+        def of_one_type(seeds: Tensor, times: Tensor | None) -> SamplerOutput:
+            return _one_type(self._sample({NODE: seeds}, None if times is None else {NODE: times}, pairs))
+
+        def of_two_types(seeds: dict[str, Tensor], times: dict[str, Tensor] | None) -> HeteroSamplerOutput:
+            return self._sample(seeds, times, pairs)
+
+        return edge_sample(
+            index,
+            of_one_type if self._homogeneous else of_two_types,
+            self._num_nodes[NODE] if self._homogeneous else self._num_nodes,
+            disjoint=True,
+            neg_sampling=neg_sampling,
+        )
+
+    def _sample(
+        self, seeds: dict[str, Tensor], times: dict[str, Tensor] | None, pairs: tuple[IntArray, IntArray] | None
+    ) -> HeteroSamplerOutput:
+        """One tree a seed; of the links `pairs` (users, items) each is forbidden in the trees of its own ends.
+
+        Seeds of one type are those of a multiple of the links, in their order.
+        """
+        place = np.concatenate([np.arange(len(nodes)) for nodes in seeds.values()])  # [trees] among its type's seeds
+        before = np.full(len(place), _NO_LIMIT)
+        if times is not None:
+            before = np.concatenate([times[kind].numpy() for kind in seeds])
+        known = {kind: _Numbering(count) for kind, count in self._num_nodes.items()}
+        first_tree = 0
+        for kind, nodes in seeds.items():
+            known[kind].add(np.arange(first_tree, first_tree + len(nodes)), nodes.numpy())
+            first_tree += len(nodes)
+        rows: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
+        columns: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
+        edges: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
+        frontier = dict.fromkeys(known, 0)  # first local number of the nodes that the last hop added
+        num_nodes = {kind: [len(numbering)] for kind, numbering in known.items()}
+        for limit in self.num_neighbors:
+            ends = {kind: len(numbering) for kind, numbering in known.items()}
+            for edge_type, incoming in self._incoming.items():
+                source, _, target = edge_type
+                trees, heads = known[target].span(frontier[target], ends[target])
+                forbidden = np.full(len(heads), -1)
+                if pairs is not None:
+                    link = place[trees] % len(pairs[0])
+                    users, items = pairs[0][link], pairs[1][link]
+                    if target != "item":  # in one numbering no user is an item, so both may be asked
+                        forbidden = np.where(heads == users, items, forbidden)
+                    if target != "user":
+                        forbidden = np.where(heads == items, users, forbidden)
+                events, at = incoming.hop(heads, before[trees], forbidden, limit, self.mode == "recent", self._rng)
+                rows[edge_type].append(known[source].add(trees[at], incoming.sources[events]))
+                columns[edge_type].append(frontier[target] + at)
+                edges[edge_type].append(incoming.edges[events])
+            frontier = ends
+            for kind, numbering in known.items():
+                num_nodes[kind].append(len(numbering) - ends[kind])
+        spans = {kind: numbering.span(0, len(numbering)) for kind, numbering in known.items()}
+        return HeteroSamplerOutput(
+            node={kind: torch.from_numpy(nodes) for kind, (_, nodes) in spans.items()},
+            row={edge_type: _flat(parts) for edge_type, parts in rows.items()},
+            col={edge_type: _flat(parts) for edge_type, parts in columns.items()},
+            edge={edge_type: _flat(parts) for edge_type, parts in edges.items()},
+            batch={kind: torch.from_numpy(place[trees]) for kind, (trees, _) in spans.items()},
+            num_sampled_nodes=num_nodes,
+            num_sampled_edges={edge_type: [len(part) for part in parts] for edge_type, parts in edges.items()},
+        )
+
+
+class _Incoming:
+    """The edges into each node of one type, oldest first."""
+
+    def __init__(self, edge_index: Tensor, edge_time: Tensor, num_targets: int) -> None:
+        sources, targets = edge_index.numpy()
+        self.edges: IntArray = np.lexsort((edge_time.numpy(), targets)).astype(np.int64)  # place in the original graph
+        self.sources: IntArray = sources[self.edges]
+        self.times: IntArray = edge_time.numpy()[self.edges]
+        self.offsets: IntArray = np.searchsorted(targets[self.edges], np.arange(num_targets + 1)).astype(np.int64)
+
+    def hop(
+        self,
+        nodes: IntArray,
+        before: IntArray,
+        forbidden: IntArray,
+        limit: int,
+        recent: bool,
+        rng: np.random.Generator,
+    ) -> tuple[IntArray, IntArray]:
+        """Sampled places [n] in `sources`, and for each its place [n] in `nodes`."""
+        seed = int(rng.integers(2**32))
+        places, at = _hop(
+            self.offsets,
+            self.sources,
+            self.times,
+            nodes,
+            before,
+            forbidden,
+            limit if limit >= 0 else _NO_LIMIT,
+            recent,
+            seed,
+        )
+        return places, at
+
+
+class _Numbering:
+    """Local numbers of (tree, node), in the order of their first coming."""
+
+    def __init__(self, num_nodes: int) -> None:
+        self._num_nodes = num_nodes
+        self._keys: IntArray = np.empty(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, trees: IntArray, nodes: IntArray) -> IntArray:
+        """The local numbers [n], new ones where the tree did not have the node."""
+        keys = np.concatenate([self._keys, trees * self._num_nodes + nodes])
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        coming = np.argsort(first)
+        number = np.empty(len(first), dtype=np.int64)
+        number[coming] = np.arange(len(first))
+        local: IntArray = number[inverse][len(self._keys) :]
+        self._keys = keys[first[coming]]
+        return local
+
+    def span(self, start: int, end: int) -> tuple[IntArray, IntArray]:
+        """Trees and nodes of the local numbers start:end."""
+        return self._keys[start:end] // self._num_nodes, self._keys[start:end] % self._num_nodes
+
+
+def _one_type(output: HeteroSamplerOutput) -> SamplerOutput:
+    """The only node type and the only edge type of it."""
+    return SamplerOutput(
+        node=output.node[NODE],
+        row=output.row[_LINKED],
+        col=output.col[_LINKED],
+        edge=output.edge[_LINKED],
+        batch=output.batch[NODE],
+        num_sampled_nodes=output.num_sampled_nodes[NODE],
+        num_sampled_edges=output.num_sampled_edges[_LINKED],
+        metadata=output.metadata,
+    )
+
+
+def _flat(parts: list[IntArray]) -> Tensor:
+    return torch.from_numpy(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
+
+
+@numba.njit(cache=True)
+def _hop(
+    offsets: IntArray,
+    sources: IntArray,
+    times: IntArray,
+    nodes: IntArray,
+    before: IntArray,
+    forbidden: IntArray,
+    limit: int,
+    recent: bool,
+    seed: int,
+) -> tuple[IntArray, IntArray]:
+    np.random.seed(seed)
+    allowed, places, at = room_for(offsets, nodes, limit)
+    n = 0
+    for f in range(len(nodes)):
+        count = 0
+        for place in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
+            if times[place] >= before[f]:
+                break
+            if sources[place] != forbidden[f]:
+                allowed[count] = place
+                count += 1
+        start = n
+        if count <= limit or recent:
+            for i in range(max(0, count - limit), count):
+                places[n] = allowed[i]
+                n += 1
+        else:
+            # Floyd: for each i of the last `limit` places draw among the first i + 1; where taken, take i itself.
+            for i in range(count - limit, count):
+                drawn = allowed[np.random.randint(0, i + 1)]
+                for earlier in range(start, n):
+                    if places[earlier] == drawn:
+                        drawn = allowed[i]
+                        break
+                places[n] = drawn
+                n += 1
+        at[start:n] = f
+    return places[:n], at[:n]

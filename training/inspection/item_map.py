@@ -1,0 +1,112 @@
+"""A map of the items: where their vectors lie, on a plane, and what shelf each is from.
+
+Arrives: a model, categories in its item order. Leaves: points and groups. Next: `training.inspection.plots` draws them.
+
+t-SNE (van der Maaten & Hinton, 2008) keeps neighbours together; UMAP (McInnes et al., 2018) is quicker on many items
+and says a little more about what is far apart. Of neither do distances between clusters mean anything.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.data.event_log import IntArray
+from training.evaluation.ranking import BLOCK_CELLS
+from training.models.recommender import Recommender
+from training.sage.term import SageTerm
+from training.terms.filter_bank import FilterBank
+
+Method = Literal["tsne", "umap"]
+
+MOST_ITEMS = 5_000
+FEWEST_ITEMS = 5
+GROUPS = 10
+FILTER_WIDTH = 50
+"""Dimensions that the rows of the linear filter are reduced to before they are laid out."""
+
+
+class NoMap(ValueError):
+    """The model has no vectors, or too few, to lay out."""
+
+
+def sampled_items(model: Recommender, *, seed: int) -> IntArray:
+    """Rows of at most `MOST_ITEMS` of the items, drawn by `seed`, ascending."""
+    if model.num_items <= MOST_ITEMS:
+        return np.arange(model.num_items)
+    return np.sort(np.random.default_rng(seed).choice(model.num_items, MOST_ITEMS, replace=False))
+
+
+def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str, IntArray, Tensor]:
+    """Whose vectors they are, the rows [m] that have one, and those as unit vectors [m, dim].
+
+    GraphSAGE's embeddings; of a model without it the weights between the items in its linear filter, reduced to their
+    first singular vectors. An item without a weight has no place. Raises `NoMap`.
+    """
+    sage = next((term for term in model.terms if isinstance(term, SageTerm)), None)
+    linear = next((term for term in model.terms if isinstance(term, FilterBank)), None)
+    if sage is not None:
+        source, vectors = "GraphSAGE", sage.item_embeddings[torch.from_numpy(rows)]
+    elif linear is not None:
+        source, vectors = "linear filter", _reduced(_weights(linear, rows), seed=seed)
+    else:
+        raise NoMap(f"{model.model_version} has neither GraphSAGE nor a linear filter: its items have no vectors")
+    placed = torch.linalg.vector_norm(vectors, dim=1) > 0
+    if int(placed.sum()) < FEWEST_ITEMS:
+        raise NoMap(f"{model.model_version} has vectors of {int(placed.sum())} items: too few for a map")
+    return source, rows[placed.numpy()], F.normalize(vectors[placed], dim=1)
+
+
+def laid_out(vectors: Tensor, *, method: Method, seed: int) -> npt.NDArray[np.float64]:
+    """Unit vectors [m, dim] as points [m, 2]; the same for the same seed on one thread."""
+    values = vectors.numpy().astype(np.float32)
+    if method == "umap":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImportWarning)  # of a part that needs Tensorflow
+            import umap
+
+        neighbours = min(15, len(values) - 1)
+        init = "spectral" if len(values) > 50 else "random"  # spectral needs more points than its solver has vectors
+        layout = umap.UMAP(n_neighbors=neighbours, metric="cosine", init=init, random_state=seed, n_jobs=1)
+    else:
+        from sklearn.manifold import TSNE
+
+        layout = TSNE(perplexity=min(30.0, (len(values) - 1) / 3), init="pca", random_state=seed)
+    return np.asarray(layout.fit_transform(values), dtype=np.float64)
+
+
+def widest_groups(categories: Sequence[Sequence[str]]) -> list[str | None]:
+    """Each item's widest category, the one of its own that most of the items have; None beyond the `GROUPS` widest."""
+    sizes = Counter(name for names in categories for name in set(names))
+    widest = [max(names, key=lambda name: (sizes[name], name), default=None) for names in categories]
+    shown = {name for name, _ in sorted(Counter(filter(None, widest)).items(), key=lambda at: (-at[1], at[0]))[:GROUPS]}
+    return [name if name in shown else None for name in widest]
+
+
+def _weights(linear: FilterBank, rows: IntArray) -> Tensor:
+    """The positive weights among the items at ascending `rows` [m, m]."""
+    step = max(1, BLOCK_CELLS // max(linear.num_items, 1))
+    columns = torch.from_numpy(rows)
+    parts = []
+    for first in range(0, linear.num_items, step):
+        last = min(first + step, linear.num_items)
+        chosen = rows[(rows >= first) & (rows < last)] - first
+        if len(chosen):
+            parts.append(linear.relations(first, last)[torch.from_numpy(chosen)][:, columns].clamp_min(0))
+    return torch.cat(parts) if parts else torch.zeros(0, 0)
+
+
+def _reduced(weights: Tensor, *, seed: int) -> Tensor:
+    """Rows at length one [m, m] as their first singular vectors [m, FILTER_WIDTH]; a row of zeros stays zero."""
+    if len(weights) <= FILTER_WIDTH:
+        return weights
+    from sklearn.decomposition import TruncatedSVD
+
+    reduced = TruncatedSVD(FILTER_WIDTH, random_state=seed).fit_transform(F.normalize(weights, dim=1).numpy())
+    return torch.from_numpy(reduced.astype(np.float32)) * (weights.sum(dim=1, keepdim=True) > 0)

@@ -1,0 +1,284 @@
+"""The registry: which models exist, which one is the champion, which runs made them, who asks for a retrain.
+
+Arrives: bundles and gate decisions from `training.lifecycle.run`, requests from `monitoring`. Leaves: rows of `models`,
+`training_runs` and `retrain_requests`, and announcements on the topic `models`. Next: `serving.publisher` follows them.
+
+Every function takes a connection inside a transaction (`graphstore.session.write`, `read`), so that a caller joins
+several into one. A unique index allows one champion, whatever two processes try at once. An announcement may be lost
+or repeated: the table is the truth.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from graphstore.tables import models, retrain_requests, snapshots, training_runs
+from stream.events import MODELS, Event, ModelAnnouncement, utc
+
+Kind = Literal["closed_form", "graphsage", "incremental"]
+"""What a run does: from nothing without or with GraphSAGE, or on from the champion."""
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+KEPT = "kept"
+RETIRED = "retired"
+
+RUNNING = "running"
+PROMOTED = "promoted"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A row of `models`; times are epoch ms."""
+
+    model_version: str
+    kind: str
+    status: str
+    parent: str | None
+    snapshot_id: str
+    bundle: str
+    metrics: dict[str, float]
+    gate: dict[str, Any]
+    """Verdict, reasons, and what the model was compared with."""
+    seconds: float
+    created_at: int
+    promoted_at: int | None = None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A row of `training_runs`."""
+
+    run_id: str
+    kind: str
+    trigger: str
+    status: str
+    snapshot_id: str | None
+    model_version: str | None
+    started_at: int
+    finished_at: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RetrainRequest:
+    """Somebody asks for a retrain."""
+
+    request_key: int
+    reason: str
+    requested_by: str
+    requested_at: int
+    run_id: str | None = None
+
+
+class Sender(Protocol):
+    """What announcing needs of `stream.kafka.producer.EventProducer`."""
+
+    def send(self, topic: str, event: Event, *, key: str) -> None: ...
+
+    def flush(self, timeout_seconds: float = 30.0) -> None: ...
+
+
+def register(connection: Connection, model: ModelRow) -> None:
+    """Enter a model, as it is given; raises `IntegrityError` for a version that exists."""
+    connection.execute(
+        insert(models).values(
+            model_version=model.model_version,
+            kind=model.kind,
+            status=model.status,
+            parent_version=model.parent,
+            snapshot_id=model.snapshot_id,
+            bundle=model.bundle,
+            metrics=json.dumps(model.metrics),
+            gate=json.dumps(model.gate),
+            seconds=model.seconds,
+            created_at=model.created_at,
+            promoted_at=model.promoted_at,
+        )
+    )
+
+
+def champion(connection: Connection) -> ModelRow | None:
+    """The model that serves, or None before the first."""
+    row = connection.execute(select(models).where(models.c.status == CHAMPION)).one_or_none()
+    return None if row is None else _model(row)
+
+
+def get_model(connection: Connection, model_version: str) -> ModelRow:
+    """Raises `LookupError` for a version that does not exist."""
+    row = connection.execute(select(models).where(models.c.model_version == model_version)).one_or_none()
+    if row is None:
+        raise LookupError(f"no model {model_version}")
+    return _model(row)
+
+
+def list_models(connection: Connection) -> list[ModelRow]:
+    """All models, oldest first."""
+    rows = connection.execute(select(models).order_by(models.c.created_at, models.c.model_version))
+    return [_model(row) for row in rows]
+
+
+def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow:
+    """Make it the champion and retire the old one, in the caller's transaction; its row afterwards.
+
+    The champion itself is left as it is. Raises `LookupError` for a version that does not exist.
+    """
+    model = get_model(connection, model_version)
+    if model.status == CHAMPION:
+        return model
+    connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
+    connection.execute(
+        update(models).where(models.c.model_version == model_version).values(status=CHAMPION, promoted_at=now)
+    )
+    return get_model(connection, model_version)
+
+
+def keep(connection: Connection, model_version: str) -> ModelRow:
+    """Note that the challenger did not pass the gate; raises `LookupError`, or `ValueError` for the champion."""
+    if get_model(connection, model_version).status == CHAMPION:
+        raise ValueError(f"{model_version} is the champion")
+    connection.execute(update(models).where(models.c.model_version == model_version).values(status=KEPT))
+    return get_model(connection, model_version)
+
+
+def rollback(connection: Connection, *, now: int) -> ModelRow:
+    """Make the champion's parent the champion again (without one, the champion before it); its row.
+
+    Raises `LookupError` where there is nothing to go back to.
+    """
+    current = champion(connection)
+    if current is None:
+        raise LookupError("there is no champion")
+    previous = current.parent
+    if previous is None:
+        earlier = select(models.c.model_version).where(models.c.status == RETIRED).order_by(models.c.promoted_at.desc())
+        previous = connection.scalar(earlier.limit(1))
+    if previous is None:
+        raise LookupError(f"{current.model_version} is the first champion: nothing to go back to")
+    return promote(connection, previous, now=now)
+
+
+def next_run_id(connection: Connection, *, now: int) -> str:
+    """A run's name: readable, sortable by time, unique by the number of runs before it."""
+    return f"r{now:013d}-{connection.scalar(select(func.count()).select_from(training_runs)) or 0}"
+
+
+def start_run(connection: Connection, run_id: str, *, kind: str, trigger: str, now: int) -> RunRow:
+    """Enter a run as running, or return the one that has this name already: a run is entered once."""
+    known = get_run(connection, run_id)
+    if known is not None:
+        return known
+    connection.execute(
+        insert(training_runs).values(run_id=run_id, kind=kind, trigger=trigger, status=RUNNING, started_at=now)
+    )
+    return RunRow(run_id, kind, trigger, RUNNING, None, None, now)
+
+
+def get_run(connection: Connection, run_id: str) -> RunRow | None:
+    row = connection.execute(select(training_runs).where(training_runs.c.run_id == run_id)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def list_runs(connection: Connection, *, newest: int) -> list[RunRow]:
+    """The newest runs, newest first."""
+    query = select(training_runs).order_by(training_runs.c.started_at.desc(), training_runs.c.run_id.desc())
+    return [_run(row) for row in connection.execute(query.limit(newest))]
+
+
+def finish_run(
+    connection: Connection,
+    run_id: str,
+    *,
+    status: str,
+    now: int,
+    snapshot_id: str | None = None,
+    model_version: str | None = None,
+    error: str | None = None,
+) -> bool:
+    """Close a run that is running: False where it is not (somebody declared it dead), then nothing of it may count."""
+    values = {"snapshot_id": snapshot_id, "model_version": model_version, "error": error}
+    done = connection.execute(
+        update(training_runs)
+        .where(training_runs.c.run_id == run_id, training_runs.c.status == RUNNING)
+        .values(status=status, finished_at=now, **{name: value for name, value in values.items() if value is not None})
+    )
+    return done.rowcount == 1
+
+
+def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = None) -> list[str]:
+    """Declare running runs dead (all of them, or one): for whoever holds the leader lock. Their names."""
+    query = select(training_runs.c.run_id).where(training_runs.c.status == RUNNING)
+    if run_id is not None:
+        query = query.where(training_runs.c.run_id == run_id)
+    abandoned = [str(name) for name in connection.scalars(query)]
+    for name in abandoned:
+        finish_run(connection, name, status=FAILED, now=now, error="the process ended before the run did")
+    return abandoned
+
+
+def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int) -> None:
+    """Ask for a retrain; the scheduler sees it at its next tick."""
+    connection.execute(insert(retrain_requests).values(reason=reason, requested_by=requested_by, requested_at=now))
+
+
+def pending_requests(connection: Connection) -> list[RetrainRequest]:
+    """Requests that no run has taken, oldest first."""
+    pending = select(retrain_requests).where(retrain_requests.c.run_id.is_(None))
+    rows = connection.execute(pending.order_by(retrain_requests.c.request_key))
+    return [RetrainRequest(**row._asdict()) for row in rows]
+
+
+def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
+    """Give all pending requests to a run: one retrain answers them together."""
+    taken = pending_requests(connection)
+    keys = [request.request_key for request in taken]
+    connection.execute(update(retrain_requests).where(retrain_requests.c.request_key.in_(keys)).values(run_id=run_id))
+    return taken
+
+
+def offer_again(connection: Connection, run_id: str) -> int:
+    """Put the requests of a run that failed back; how many."""
+    done = connection.execute(update(retrain_requests).where(retrain_requests.c.run_id == run_id).values(run_id=None))
+    return int(done.rowcount)
+
+
+def last_seen_interaction(connection: Connection) -> int:
+    """The last ingested row that a finished run has looked at; 0 before the first."""
+    query = (
+        select(func.max(snapshots.c.last_interaction_key))
+        .join(training_runs, training_runs.c.snapshot_id == snapshots.c.snapshot_id)
+        .where(training_runs.c.status.in_((PROMOTED, KEPT)))
+    )
+    return int(connection.scalar(query) or 0)
+
+
+def announce(producer: Sender, model: ModelRow, *, now: int) -> None:
+    """Tell the topic `models` of a model's status; raises what the producer raises where it does not arrive."""
+    announcement = ModelAnnouncement(
+        model_version=model.model_version, status=model.status, bundle=model.bundle, event_time=utc(now)
+    )
+    producer.send(MODELS, announcement, key=model.model_version)
+    producer.flush()
+
+
+def _model(row: Row[Any]) -> ModelRow:
+    return ModelRow(
+        model_version=row.model_version,
+        kind=row.kind,
+        status=row.status,
+        parent=row.parent_version,
+        snapshot_id=row.snapshot_id,
+        bundle=row.bundle,
+        metrics=json.loads(row.metrics),
+        gate=json.loads(row.gate),
+        seconds=row.seconds,
+        created_at=row.created_at,
+        promoted_at=row.promoted_at,
+    )
+
+
+def _run(row: Row[Any]) -> RunRow:
+    return RunRow(**row._asdict())

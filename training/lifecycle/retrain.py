@@ -1,0 +1,87 @@
+"""When to train, and what: the scheduler's decisions, as functions of the database.
+
+Arrives: pending requests, the number of new interactions, the runs so far. Leaves: a run that is entered and has taken
+the requests, or nothing. Next: `training.lifecycle.scheduler` starts it.
+
+The truth is in rows, never in a scheduler's memory: a run that a killed process left behind is declared dead at the
+next start, and its requests are offered again.
+"""
+
+import logging
+from itertools import takewhile
+
+from sqlalchemy import Connection, func, select
+
+from graphstore.tables import interactions
+from training.config import TrainingConfig
+from training.lifecycle import registry
+from training.lifecycle.registry import Kind
+
+logger = logging.getLogger(__name__)
+
+MAX_BACKOFF_SECONDS = 3_600.0
+LOOK_BACK_RUNS = 100
+MAX_TRIGGER_LENGTH = 500
+
+
+def due(connection: Connection, config: TrainingConfig, *, now: int) -> tuple[Kind, str] | None:
+    """The kind of run that is due and what triggers it, or None.
+
+    A request makes one due as soon as there is any new interaction, without one it takes `retrain_min_events`. After
+    failures in a row the wait doubles from a tick to an hour. The first model is closed_form; GraphSAGE is trained from
+    scratch when the last time is `retrain_full_seconds` ago; everything between is incremental.
+    """
+    runs = registry.list_runs(connection, newest=LOOK_BACK_RUNS)
+    failures = failures_in_a_row(runs)
+    if failures:
+        wait_seconds = min(config.scheduler_tick_seconds * 2.0**failures, MAX_BACKOFF_SECONDS)
+        if now < (runs[0].finished_at or runs[0].started_at) + wait_seconds * 1000:
+            return None
+    seen = registry.last_seen_interaction(connection)
+    new = int(connection.scalar(select(func.count()).where(interactions.c.interaction_key > seen)) or 0)
+    requests = registry.pending_requests(connection)
+    if requests and new:
+        trigger = "; ".join(f"{request.requested_by}: {request.reason}" for request in requests)
+    elif new >= config.retrain_min_events:
+        trigger = f"{new} new events"
+    else:
+        return None
+    return _kind(connection, runs, config, now=now), trigger[:MAX_TRIGGER_LENGTH]
+
+
+def _kind(connection: Connection, runs: list[registry.RunRow], config: TrainingConfig, *, now: int) -> Kind:
+    if registry.champion(connection) is None:
+        return "closed_form"
+    full = [run.started_at for run in runs if run.kind == "graphsage" and run.status != registry.FAILED]
+    if not full or now - max(full) >= config.retrain_full_seconds * 1000:
+        return "graphsage"
+    return "incremental"
+
+
+def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
+    """Enter a run and give it the pending requests; its name."""
+    run_id = registry.next_run_id(connection, now=now)
+    registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now)
+    registry.take_requests(connection, run_id)
+    return run_id
+
+
+def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: str | None = None) -> None:
+    """After a run has ended in whatever way (with `run_id`), or at the start (all of them): declare dead what still
+    stands as running, and put back the requests of failed runs, unless too many have failed in a row."""
+    dead = registry.fail_abandoned(connection, now=now, run_id=run_id)
+    for name in [run_id] if run_id is not None else dead:
+        run = registry.get_run(connection, name)
+        if run is None or run.status != registry.FAILED:
+            continue
+        failures = failures_in_a_row(registry.list_runs(connection, newest=LOOK_BACK_RUNS))
+        if failures < config.retrain_attempts:
+            offered = registry.offer_again(connection, name)
+            logger.warning("run %s failed (%s); %d requests wait again", name, run.error, offered)
+        else:
+            logger.error("run %s failed (%s), the %d. in a row: its requests are dropped", name, run.error, failures)
+
+
+def failures_in_a_row(runs: list[registry.RunRow]) -> int:
+    """How many of the newest runs have failed; `runs` are newest first."""
+    return sum(1 for _ in takewhile(lambda run: run.status == registry.FAILED, runs))

@@ -1,0 +1,235 @@
+"""A training run: snapshot, trial, gate, bundle, registry, in that order.
+
+Arrives: the SQL graph and a kind of run. Leaves: a bundle, a row in `models`, perhaps a new champion. Next:
+`training.lifecycle.scheduler` calls it again and again; `serving.publisher` publishes what it promotes.
+
+Only a model that passed the gate learns the events that it was judged on, and so is published fresh. A run has a name,
+entered once: one that was declared dead while it ran may finish its work, and nothing of it counts.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import read, write
+from graphstore.snapshots.files import Snapshot
+from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
+from training.baselines.gate import RECENT_POPULARITY
+from training.config import TrainingConfig
+from training.features.snapshot_features import featurizer
+from training.lifecycle import registry
+from training.lifecycle.gate import GateRules, decide
+from training.lifecycle.registry import Kind
+from training.lifecycle.run_result import RunFenced, RunResult, recalled, recorded
+from training.lifecycle.trial import CHAMPION, Trial, full_trial, incremental_trial
+from training.models.bundle import load_bundle, save_bundle
+from training.models.recommender import Recommender
+from training.sage.fit import Progress
+from training.sage.resume import UnfinishedFits, outdated_before
+
+logger = logging.getLogger(__name__)
+
+TAKEN_OVER = "taken over from a run that was killed, on its snapshot"
+"""Among the reasons of a run that goes on with another."""
+
+
+def run_training(
+    engine: Engine,
+    *,
+    kind: Kind,
+    trigger: str,
+    graph: GraphstoreConfig,
+    config: TrainingConfig,
+    now: Callable[[], int],
+    seed: int,
+    progress: Progress | None = None,
+    run_id: str | None = None,
+    resume: bool = False,
+) -> RunResult:
+    """Train one model and put it through the gate.
+
+    With `resume` a graphsage run goes on with one that was killed while GraphSAGE learned, on its snapshot, unless that
+    is out of date (`training.sage.resume`). `run_id` names a run that was entered before, by the scheduler; a run that
+    has finished is not run again, its result is returned. A failure is recorded in `training_runs` and raised;
+    `RunFenced` where the run is dead.
+    """
+    with write(engine) as connection:
+        run_id = run_id or registry.next_run_id(connection, now=now())
+        run = registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now())
+        if run.model_version is not None:
+            return recalled(connection, run)
+        if run.status != registry.RUNNING:
+            raise RunFenced(f"run {run_id} is {run.status}")
+        champion = registry.champion(connection)
+    try:
+        with _threads(config.training_threads):
+            return _Run(engine, run_id, kind, champion, graph, config, now, seed, progress or _silent, resume).result()
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        with write(engine) as connection:
+            registry.finish_run(connection, run_id, status=registry.FAILED, now=now(), error=message)
+        raise
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that has been entered; its arguments are those of `run_training`."""
+
+    engine: Engine
+    run_id: str
+    kind: Kind
+    champion: registry.ModelRow | None
+    graph: GraphstoreConfig
+    config: TrainingConfig
+    now: Callable[[], int]
+    seed: int
+    progress: Progress
+    resume: bool
+
+    def result(self) -> RunResult:
+        """Trial, gate, bundle, registry."""
+        began = time.monotonic()
+        self.progress("snapshot", 0.0)
+        snapshot, trial = self._tried()
+        config = self.config
+        decision = decide(
+            trial.evaluation,
+            trial.comparison.get(CHAMPION),
+            popularity=trial.comparison[RECENT_POPULARITY],
+            rules=GateRules(
+                min_users=config.gate_min_users,
+                confidence=config.gate_confidence,
+                min_coverage_ratio=config.gate_min_coverage,
+            ),
+            seed=self.seed,
+        )
+        promoted = decision.verdict == registry.PROMOTED
+        if promoted:
+            self.progress("learning the newest events", 0.85)
+            trial.learn_the_rest()
+        self.progress("bundle", 0.95)
+        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", self.kind, fresh=promoted)
+        metrics = trial.evaluation.metrics()
+        bundle = save_bundle(
+            recommender,
+            self.graph.state_dir.resolve() / "models",
+            snapshot_id=snapshot.snapshot_id,
+            parent=self._parent,
+            metrics=metrics,
+            config=json.loads(config.model_dump_json()),
+        )
+        result = RunResult(
+            run_id=self.run_id,
+            model_version=recommender.model_version,
+            kind=self.kind,
+            verdict=decision.verdict,
+            reasons=[*decision.reasons, *trial.notes],
+            parent=self._parent,
+            metrics=metrics,
+            comparison={name: evaluation.metrics() for name, evaluation in trial.comparison.items()},
+            seconds=time.monotonic() - began,
+            bundle=str(bundle),
+            snapshot_id=snapshot.snapshot_id,
+        )
+        with write(self.engine) as connection:
+            result = recorded(connection, result, now=self.now())
+        self.progress(result.verdict, 1.0)
+        logger.info("%s %s %s: %s", self.kind, result.model_version, result.verdict, "; ".join(result.reasons))
+        return result
+
+    def _tried(self) -> tuple[Snapshot, Trial]:
+        """A candidate on a fresh snapshot, or with `resume` on that of a run killed while GraphSAGE learned."""
+        if self.kind == "graphsage":
+            with UnfinishedFits(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
+                interrupted = self._interrupted(unfinished) if self.resume else None
+                snapshot = open_snapshot(self.engine, interrupted) if interrupted else self._fresh_snapshot()
+                trial = self._full_trial(snapshot, checkpoint=unfinished.checkpoint(snapshot.snapshot_id))
+            return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if interrupted else trial
+        snapshot = self._fresh_snapshot()
+        if self.kind == "closed_form":
+            return snapshot, self._full_trial(snapshot)
+        if self.champion is None:
+            raise ValueError("an incremental run needs a champion to start from")
+        return snapshot, incremental_trial(
+            snapshot,
+            champion_bundle=Path(self.champion.bundle),
+            config=self.config,
+            seed=self.seed,
+            progress=self.progress,
+        )
+
+    @property
+    def _parent(self) -> str | None:
+        return self.champion.model_version if self.champion else None
+
+    @property
+    def _decisive(self) -> str:
+        """What beside the snapshot decides the outcome of a fit."""
+        return f"{self.seed} {self._parent} {self.config.model_dump_json()}"
+
+    def _interrupted(self, unfinished: UnfinishedFits) -> Path | None:
+        """The snapshot of a fit to go on with."""
+        with read(self.engine) as connection:
+            since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
+        name = unfinished.snapshot_id(since=since)
+        path = self.graph.snapshots_dir / name if name else None
+        return path if path is not None and path.exists() else None
+
+    def _fresh_snapshot(self) -> Snapshot:
+        return build_snapshot(
+            self.engine,
+            self.graph.snapshots_dir,
+            as_of=self.now(),
+            created_at=self.now(),
+            featurize=featurizer(self.config),
+        )
+
+    def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> Trial:
+        assert self.kind != "incremental"
+        return full_trial(
+            snapshot,
+            kind=self.kind,
+            champion=load_bundle(Path(self.champion.bundle)) if self.champion else None,
+            config=self.config,
+            seed=self.seed,
+            progress=self.progress,
+            checkpoint=checkpoint,
+        )
+
+
+def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
+    return Recommender(
+        model_version=model_version,
+        kind=kind,
+        # Not the snapshot's time but the newest event's: what comes late in a quiet hour is still new to the model.
+        as_of=trial.dataset.as_of if fresh else trial.split.test,
+        repeats=trial.repeats,
+        item_ids=trial.dataset.item_ids,
+        item_keys=trial.dataset.item_keys,
+        available=trial.dataset.catalogue.available,
+        terms=trial.candidate.terms,
+        blend=trial.candidate.blend,
+        encoder=trial.encoder,
+    )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _silent(_line: str, _share: float) -> None:
+    """Progress that nobody asked for."""

@@ -1,0 +1,96 @@
+"""What a training run came to, entered in the registry once.
+
+Arrives: the gate's decision on a trained model. Leaves: rows of `models` and `training_runs`, perhaps a new champion.
+Next: the verbs print it, `serving.publisher` follows the champion.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from training.lifecycle import registry
+
+
+class RunFenced(RuntimeError):
+    """Somebody has declared this run dead: nothing of it may count."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    run_id: str
+    model_version: str
+    kind: str
+    verdict: str
+    """promoted or kept"""
+    reasons: list[str]
+    parent: str | None
+    """The champion at the start of the run."""
+    metrics: dict[str, float]
+    """`ndcg@20` and so on; those of warm and cold shoppers under `warm_` and `cold_`."""
+    comparison: dict[str, dict[str, float]]
+    """The same of baselines and champion on the same window."""
+    seconds: float
+    bundle: str
+    snapshot_id: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def recorded(connection: Connection, result: RunResult, *, now: int) -> RunResult:
+    """Enter the model, promote or keep it, close the run: all or nothing. Raises `RunFenced`."""
+    champion = registry.champion(connection)
+    if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
+        reason = "another model became champion during the run"
+        result = replace(result, verdict=registry.KEPT, reasons=[reason, *result.reasons])
+    if not registry.finish_run(
+        connection,
+        result.run_id,
+        status=result.verdict,
+        now=now,
+        snapshot_id=result.snapshot_id,
+        model_version=result.model_version,
+    ):
+        raise RunFenced(f"run {result.run_id} was declared dead while it ran")
+    gate = {"verdict": result.verdict, "reasons": result.reasons, "comparison": result.comparison}
+    registry.register(
+        connection,
+        registry.ModelRow(
+            model_version=result.model_version,
+            kind=result.kind,
+            status=registry.CANDIDATE,
+            parent=result.parent,
+            snapshot_id=result.snapshot_id,
+            bundle=result.bundle,
+            metrics=result.metrics,
+            gate=gate,
+            seconds=result.seconds,
+            created_at=now,
+        ),
+    )
+    if result.verdict == registry.PROMOTED:
+        registry.promote(connection, result.model_version, now=now)
+    else:
+        registry.keep(connection, result.model_version)
+    return result
+
+
+def recalled(connection: Connection, run: registry.RunRow) -> RunResult:
+    """The result of a run that has finished."""
+    model = registry.get_model(connection, str(run.model_version))
+    return RunResult(
+        run_id=run.run_id,
+        model_version=model.model_version,
+        kind=model.kind,
+        verdict=model.gate["verdict"],
+        reasons=model.gate["reasons"],
+        parent=model.parent,
+        metrics=model.metrics,
+        comparison=model.gate["comparison"],
+        seconds=model.seconds,
+        bundle=model.bundle,
+        snapshot_id=model.snapshot_id,
+    )

@@ -1,0 +1,247 @@
+"""The scheduler: looks at every tick whether a model is due, and trains it in a child process, one at a time.
+
+Arrives: pending requests and new interactions in SQL. Leaves: trained models, and the champion announced
+(`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
+
+APScheduler gives the ticks and the pool of one spawned process. What must survive lives in our own rows
+(`training.lifecycle.retrain`), not in its job store: a job that is killed half-way is gone from there; the run that
+takes its place goes on with GraphSAGE where it stood. A leader lock surrounds everything, because two schedulers on one
+store would run every job twice. The child ends when its parent does.
+"""
+
+import json
+import logging
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from multiprocessing.synchronize import Event as ProcessEvent
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import Engine
+
+from graphstore.config import GraphstoreConfig
+from graphstore.retention import DAY_MS, compact, prune_snapshots
+from graphstore.session import now_ms, open_engine, write
+from stream.config import StreamConfig
+from training.config import TrainingConfig
+from training.lifecycle import retrain
+from training.lifecycle.announcer import Announcer
+from training.lifecycle.leader import LeaderLock, leader_lock, wait_for_leadership
+from training.lifecycle.registry import Kind
+from training.process import exit_after, exit_with_parent
+
+logger = logging.getLogger(__name__)
+
+TRAININGS = "trainings"
+TICKS = "ticks"
+
+
+def run_scheduler(
+    graph: GraphstoreConfig,
+    config: TrainingConfig,
+    stream: StreamConfig,
+    stop: threading.Event,
+    *,
+    now: Callable[[], int] = now_ms,
+) -> None:
+    """Work until `stop` is set, waiting first until no other scheduler leads.
+
+    At a stop a running training has `scheduler_stop_seconds`, then it is given up and its requests are offered again.
+    """
+    engine = open_engine(graph.sqlalchemy_url)
+    lock = leader_lock(engine, graph.state_dir / "scheduler.lock")
+    try:
+        if wait_for_leadership(lock, stop, retry_seconds=config.scheduler_tick_seconds):
+            Scheduler(engine, graph, config, stream, lock=lock, stop=stop, now=now).run()
+    finally:
+        lock.release()
+        engine.dispose()
+
+
+class Scheduler:
+    """What the leader does."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        graph: GraphstoreConfig,
+        config: TrainingConfig,
+        stream: StreamConfig,
+        *,
+        lock: LeaderLock,
+        stop: threading.Event,
+        now: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._config = config
+        self._lock = lock
+        self._stop = stop
+        self._now = now
+        self._announcer = Announcer(engine, stream, now=now)
+        self._idle = threading.Event()
+        self._idle.set()
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and Kafka
+        self._give_up = context.Event()
+        # A store of its own beside SQLite: its writes would wait for the worker's. It holds what APScheduler itself
+        # pickles: the name of `train` and its three strings.
+        url = graph.sqlalchemy_url
+        if engine.dialect.name == "sqlite":
+            url = f"sqlite:///{graph.state_dir.resolve() / 'scheduler.db'}"
+        self._store_engine = open_engine(url)
+        children = ProcessPoolExecutor(
+            1,
+            pool_kwargs={
+                "mp_context": context,
+                "initializer": _enter_child,
+                "initargs": (_dumped(graph), _dumped(config), self._give_up, logging.getLogger().level),
+            },
+        )
+        self._scheduler = BackgroundScheduler(
+            jobstores={TRAININGS: SQLAlchemyJobStore(engine=self._store_engine), TICKS: MemoryJobStore()},
+            executors={TRAININGS: children, TICKS: {"type": "threadpool", "max_workers": 2}},
+            timezone="UTC",
+        )
+
+    def run(self) -> None:
+        """Until the stop."""
+        with write(self._engine) as connection:
+            retrain.settle(connection, self._config, now=self._now())
+        self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        self._scheduler.start(paused=True)
+        self._scheduler.remove_all_jobs(TRAININGS)  # of a leader that died: its runs have just been settled
+        # Two jobs: a broker that does not answer must not hold up a training.
+        for job in (self.tick, self._announcer.look):
+            self._scheduler.add_job(
+                job,
+                "interval",
+                seconds=self._config.scheduler_tick_seconds,
+                jobstore=TICKS,
+                executor=TICKS,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.add_job(
+            self.retain,
+            "interval",
+            days=1,
+            next_run_time=datetime.now(UTC),
+            jobstore=TICKS,
+            executor=TICKS,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+        self._scheduler.resume()
+        logger.info("leading; a look for work every %g s", self._config.scheduler_tick_seconds)
+        try:
+            self._stop.wait()
+        finally:
+            self._scheduler.pause()
+            if not self._idle.wait(self._config.scheduler_stop_seconds):
+                logger.warning("the running training is given up")
+            self._give_up.set()
+            self._scheduler.shutdown(wait=True)
+            self._store_engine.dispose()
+            self._announcer.close()
+
+    def tick(self) -> None:
+        """Start a training where one is due and none is running; stop where leadership was lost."""
+        if not self._lock.held():
+            logger.error("leadership is lost: stopping")
+            self._stop.set()
+            return
+        if not self._idle.is_set():
+            return
+        with write(self._engine) as connection:
+            found = retrain.due(connection, self._config, now=self._now())
+            if found is None:
+                return
+            kind, trigger = found
+            run_id = retrain.enter(connection, kind, trigger, now=self._now())
+        logger.info("%s run %s: %s", kind, run_id, trigger)
+        self._idle.clear()
+        try:
+            self._scheduler.add_job(
+                train,
+                args=[run_id, kind, trigger],
+                id=run_id,
+                jobstore=TRAININGS,
+                executor=TRAININGS,
+                misfire_grace_time=None,
+            )
+        except Exception:
+            self._settle(run_id)
+            raise
+
+    def retain(self) -> None:
+        """Compact what is older than `retention_days`, delete snapshots beyond `snapshots_kept`."""
+        if self._graph.retention_days:
+            done = compact(self._engine, before=self._now() - self._graph.retention_days * DAY_MS)
+            logger.info("compacted: %d interactions, %d rows of lists", done.interactions, done.impressions)
+        gone = prune_snapshots(self._graph.snapshots_dir, keep=self._graph.snapshots_kept)
+        if gone:
+            logger.info("old snapshots deleted: %s", ", ".join(gone))
+
+    def _ended(self, event: JobExecutionEvent) -> None:
+        if event.jobstore != TRAININGS:
+            return
+        if event.exception is not None:
+            logger.error("run %s failed: %r", event.job_id, event.exception)
+        self._settle(event.job_id)
+
+    def _settle(self, run_id: str) -> None:
+        try:
+            with write(self._engine) as connection:
+                retrain.settle(connection, self._config, now=self._now(), run_id=run_id)
+        finally:
+            self._idle.set()
+
+
+_settings: dict[str, str] = {}
+"""In the child: what `_enter_child` was given. Not arguments of the job, which would store a database's password."""
+
+
+def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
+    """The job, in the child process: one run, by name."""
+    from training.lifecycle.run import run_training  # torch: only the child pays for it
+
+    graph = GraphstoreConfig(**json.loads(_settings["graph"]))
+    config = TrainingConfig(**json.loads(_settings["training"]))
+    engine = open_engine(graph.sqlalchemy_url)
+    try:
+        return run_training(
+            engine,
+            kind=kind,
+            trigger=trigger,
+            graph=graph,
+            config=config,
+            now=now_ms,
+            seed=config.training_seed,
+            run_id=run_id,
+            resume=True,
+        ).to_json()
+    finally:
+        engine.dispose()
+
+
+def _enter_child(graph: str, training: str, give_up: ProcessEvent, log_level: int) -> None:
+    """First thing in the child: settings, logging, and two ways to end it."""
+    _settings.update(graph=graph, training=training)
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    exit_with_parent()
+    exit_after(give_up.wait)
+
+
+def _dumped(config: GraphstoreConfig | TrainingConfig) -> str:
+    """JSON by which the child makes the same configuration again."""
+    return config.model_dump_json()

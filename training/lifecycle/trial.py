@@ -1,0 +1,195 @@
+"""A trial: a candidate, the baselines and the champion on one window that none of them was fitted on.
+
+Arrives: a snapshot, the champion. Leaves: `Trial` with every evaluation. Next: `training.lifecycle.run` puts it before
+the gate.
+
+A full trial (closed_form, graphsage) fits terms on the past and the blend on the validation window, takes that window
+into the terms, and is judged on the test window. An incremental trial does the same with the thirds of the events
+since the champion, and starts from the champion's terms. The champion competes as it serves: its terms as they were
+fitted, its trend brought up to the moment at which the window begins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from graphstore.snapshots.files import Snapshot
+from graphstore.tables import HOUR_MS
+from training.baselines.gate import Baseline, tuned_baselines
+from training.config import TrainingConfig
+from training.data.dataset import Dataset, Split, full_split, incremental_split, repeats_are_usual
+from training.evaluation.ranking import Evaluation, Scorer, Window, evaluate
+from training.features.items import ItemEncoder, fitted_on
+from training.models.bundle import load_bundle
+from training.models.candidate import Candidate
+from training.models.recommender import Recommender
+from training.sage.fit import Progress
+from training.sage.term import SageTerm
+from training.terms.filter_bank import FilterBank
+from training.terms.linear_filter import LinearFilter
+
+CHAMPION = "champion"
+"""The champion's name beside those of the baselines."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was judged on the window from `split.test` on."""
+
+    candidate: Candidate
+    dataset: Dataset
+    split: Split
+    repeats: bool
+    encoder: ItemEncoder | None
+    features: Tensor | None
+    evaluation: Evaluation
+    comparison: dict[str, Evaluation]
+    """The baselines', and the champion's where there is one."""
+    notes: list[str]
+    """What a reader of the comparison must know."""
+
+    def learn_the_rest(self) -> None:
+        """Take the test window into the candidate's terms, after judgement."""
+        self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
+
+
+def full_trial(
+    snapshot: Snapshot,
+    *,
+    kind: Literal["closed_form", "graphsage"],
+    champion: Recommender | None,
+    config: TrainingConfig,
+    seed: int,
+    progress: Progress,
+    checkpoint: Path | None = None,
+) -> Trial:
+    """A model from nothing; the fit of GraphSAGE keeps its state in `checkpoint`, and goes on from it.
+
+    Raises `TooFewEvents` for a snapshot that cannot be cut in three.
+
+    A champion that ends before the test window is compared as it is. One that has seen it and holds closed-form terms
+    only is rebuilt without it, from the terms of this run; one with GraphSAGE is compared as it is, to its advantage.
+    """
+    dataset = Dataset.from_snapshot(snapshot)
+    split = full_split(
+        dataset.log, champion_as_of=champion.as_of if champion else None, min_users=config.gate_min_users
+    )
+    repeats = repeats_wanted(dataset, split, config=config)
+    progress("tuning the baselines", 0.1)
+    baselines, linear_filter = _baselines(dataset, split, repeats=repeats, config=config, seed=seed)
+    encoder = None
+    if kind == "graphsage":
+        progress("item features", 0.15)
+        past = dataset.log.between(end=split.validation)
+        encoder = fitted_on(
+            dataset.catalogue, past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
+        )
+    features = encoder.transform(dataset.catalogue) if encoder else None
+    progress("fitting the terms", 0.2)
+    validation = split.validation_window(dataset.log, repeats=repeats)
+    candidate = Candidate.fitted(
+        dataset.log.between(end=split.validation),
+        validation,
+        filters=FilterBank([linear_filter]),
+        features=features,
+        repeats=repeats,
+        config=config,
+        seed=seed,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
+    notes = []
+    if champion is not None and champion.as_of > split.test:
+        if any(isinstance(term, SageTerm) for term in champion.terms):
+            notes.append("the champion has seen the test window: the comparison favours it")
+        else:
+            # It shares its terms with the candidate, which move forward once for both.
+            names = {term.name for term in champion.terms}
+            opponent = candidate.narrowed(names, validation, config=config, seed=seed)
+            notes.append("the champion was rebuilt without the test window")
+    progress("evaluation", 0.75)
+    candidate.advance(dataset.log, split.validation, split.test, features)
+    window = _test_window(dataset, split, repeats=repeats, config=config, seed=seed)
+    return Trial(
+        candidate=candidate,
+        dataset=dataset,
+        split=split,
+        repeats=repeats,
+        encoder=encoder,
+        features=features,
+        evaluation=evaluate(candidate, window),
+        comparison=_comparison(baselines, opponent, dataset, split, window),
+        notes=notes,
+    )
+
+
+def incremental_trial(
+    snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, seed: int, progress: Progress
+) -> Trial:
+    """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in three.
+
+    Items of the champion keep their rows, new ones come after them.
+    """
+    champion, learner = load_bundle(champion_bundle), load_bundle(champion_bundle)
+    dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
+    split = incremental_split(dataset.log, since=champion.as_of)
+    features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
+    progress("tuning the baselines", 0.1)
+    baselines, _ = _baselines(dataset, split, repeats=champion.repeats, config=config, seed=seed)
+    progress("learning the new events", 0.4)
+    candidate = Candidate.from_champion(learner, dataset, split, features=features, config=config, seed=seed)
+    progress("evaluation", 0.75)
+    candidate.advance(dataset.log, split.validation, split.test, features)
+    window = _test_window(dataset, split, repeats=champion.repeats, config=config, seed=seed)
+    return Trial(
+        candidate=candidate,
+        dataset=dataset,
+        split=split,
+        repeats=champion.repeats,
+        encoder=champion.encoder,
+        features=features,
+        evaluation=evaluate(candidate, window),
+        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window),
+        notes=[],
+    )
+
+
+def repeats_wanted(dataset: Dataset, split: Split, *, config: TrainingConfig) -> bool:
+    """Whether a model of this split shall recommend items that a shopper knows."""
+    if config.recommend_repeats == "auto":
+        return repeats_are_usual(dataset.log, start=split.validation, end=split.test)
+    return config.recommend_repeats == "yes"
+
+
+def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
+    """The champion as its readers have it at a moment (epoch ms): near-line keeps its trend up to date."""
+    hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
+    log = dataset.log.between(hour, moment)
+    champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
+    return champion.aligned(dataset.item_keys)
+
+
+def _baselines(
+    dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int
+) -> tuple[dict[str, Baseline], LinearFilter]:
+    window = split.validation_window(dataset.log, repeats=repeats).sample(config.tuning_users, seed=seed)
+    return tuned_baselines(dataset.log.between(end=split.validation), window)
+
+
+def _test_window(dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int) -> Window:
+    return Window.cut(dataset.log, start=split.test, repeats=repeats, max_users=config.evaluation_users, seed=seed)
+
+
+def _comparison(
+    baselines: Mapping[str, Baseline], opponent: Scorer | None, dataset: Dataset, split: Split, window: Window
+) -> dict[str, Evaluation]:
+    """The baselines know the validation window too, like the candidate."""
+    for baseline in baselines.values():
+        baseline.update(dataset.log.between(split.validation, split.test))
+    scorers: dict[str, Scorer] = {**baselines} if opponent is None else {**baselines, CHAMPION: opponent}
+    return {name: evaluate(scorer, window) for name, scorer in scorers.items()}

@@ -1,0 +1,137 @@
+"""The model bundle: a directory `models/<model_version>/` that holds everything a model needs to recommend.
+
+Arrives: a fitted model. Leaves: a directory, and from it a `Recommender` again. Next: `serving.publisher` scores every
+shopper with it, `serving.nearline` one shopper at a time.
+
+A bundle is written to a temporary name and renamed, so that a directory with the final name is whole; SHA-256 sums of
+its files are verified when it is loaded. It holds no object to unpickle, and nothing of any one shopper.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.blend.blend import Blend
+from training.features.items import ItemEncoder
+from training.models.recommender import Recommender
+from training.sage.term import SageTerm
+from training.terms.als import Factorisation
+from training.terms.content import Content
+from training.terms.filter_bank import FilterBank
+from training.terms.protocol import Term
+from training.terms.repeat import PersonalRepeat
+from training.terms.trend import Trend
+
+TERMS: dict[str, type[Term]] = {
+    term.name: term for term in (FilterBank, Trend, PersonalRepeat, Factorisation, Content, SageTerm)
+}
+"""Every term that a bundle may hold, by the name of its file."""
+
+CHECKSUMS = "checksums.json"
+
+
+class BundleError(ValueError):
+    """The directory is not a whole bundle; the message says what is wrong."""
+
+
+def save_bundle(
+    recommender: Recommender,
+    directory: Path,
+    *,
+    snapshot_id: str,
+    parent: str | None,
+    metrics: dict[str, float],
+    config: dict[str, Any],
+) -> Path:
+    """Write `directory / model_version` and return it; raises `FileExistsError` where that is taken.
+
+    `config` is what the model was fitted with and `metrics` what it reached; neither is needed to recommend.
+    """
+    path = directory / recommender.model_version
+    if path.exists():
+        raise FileExistsError(f"{path} exists: a model version is written once")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for term in recommender.terms:
+        torch.save(term.state(), temporary / f"{term.name}.pt")
+    if recommender.encoder is not None:
+        torch.save(recommender.encoder.state(), temporary / "encoder.pt")
+    _dump(
+        temporary / "config.json",
+        {
+            "model_version": recommender.model_version,
+            "kind": recommender.kind,
+            "as_of": recommender.as_of,
+            "repeats": recommender.repeats,
+            "terms": [term.name for term in recommender.terms],
+            "snapshot_id": snapshot_id,
+            "parent": parent,
+            "training": config,
+        },
+    )
+    _dump(
+        temporary / "items.json",
+        {
+            "item_ids": recommender.item_ids,
+            "item_keys": recommender.item_keys.tolist(),
+            "available": recommender.available.tolist(),
+        },
+    )
+    _dump(temporary / "blend.json", recommender.blend.to_json())
+    _dump(temporary / "metrics.json", metrics)
+    _dump(temporary / CHECKSUMS, {file.name: sha256_of(file) for file in sorted(temporary.iterdir())})
+    temporary.rename(path)
+    return path
+
+
+def load_bundle(path: Path) -> Recommender:
+    """The model in the directory; raises `BundleError` where a file is missing, changed or too many."""
+    if not (path / CHECKSUMS).exists():
+        raise BundleError(f"no bundle at {path}")
+    expected: dict[str, str] = json.loads((path / CHECKSUMS).read_text())
+    found = {file.name for file in path.iterdir()} - {CHECKSUMS}
+    if found != expected.keys():
+        raise BundleError(f"{path} holds {sorted(found)}, its checksums name {sorted(expected)}")
+    for name, digest in expected.items():
+        if sha256_of(path / name) != digest:
+            raise BundleError(f"{path / name} is not what was saved")
+    config = json.loads((path / "config.json").read_text())
+    items = json.loads((path / "items.json").read_text())
+    unknown = [name for name in config["terms"] if name not in TERMS]
+    if unknown:
+        raise BundleError(f"{path} holds terms that this version does not know: {unknown}")
+    encoder = path / "encoder.pt"
+    return Recommender(
+        model_version=config["model_version"],
+        kind=config["kind"],
+        as_of=config["as_of"],
+        repeats=config["repeats"],
+        item_ids=items["item_ids"],
+        item_keys=np.array(items["item_keys"], dtype=np.int64),
+        available=np.array(items["available"], dtype=np.bool_),
+        terms=[TERMS[name].from_state(_load(path / f"{name}.pt")) for name in config["terms"]],
+        blend=Blend.from_json(json.loads((path / "blend.json").read_text())),
+        encoder=ItemEncoder.from_state(_load(encoder)) if encoder.exists() else None,
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    return state
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False))
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,187 @@
+"""The recommender: a model as its readers use it, by item keys and times instead of rows.
+
+Arrives: terms and their blend, fitted or loaded by `training.models.bundle`. Leaves: the best items for shoppers,
+similar items. Next: `serving.publisher` for everybody, `serving.nearline` for one shopper, `training.lifecycle.run` to
+compare models.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from graphstore.tables import HOUR_MS
+from training.blend.blend import Blend
+from training.data.event_log import Histories, IntArray, Moment
+from training.evaluation.ranking import BLOCK_CELLS, Scorer, top_k
+from training.features.items import ItemEncoder
+from training.models.topk import best_items
+from training.sage.term import SageTerm
+from training.terms.filter_bank import FilterBank
+from training.terms.protocol import Term
+from training.terms.trend import Trend
+
+FloatArray = npt.NDArray[np.float32]
+
+LARGEST_SCORE = 60_000.0
+"""Scores are packed as half precision, which ends at 65,504."""
+
+
+class Recommender:
+    """A model with its item order. Item rows are places in `item_ids` and `item_keys`."""
+
+    def __init__(
+        self,
+        *,
+        model_version: str,
+        kind: str,
+        as_of: int,
+        repeats: bool,
+        item_ids: list[str],
+        item_keys: IntArray,
+        available: npt.NDArray[np.bool_],
+        terms: Sequence[Term],
+        blend: Blend,
+        encoder: ItemEncoder | None = None,
+    ) -> None:
+        self.model_version = model_version
+        self.kind = kind
+        self.as_of = as_of
+        """Epoch ms: the model knows the events before it."""
+        self.repeats = repeats
+        """Whether an item that the shopper knows may be recommended again."""
+        self.item_ids = item_ids
+        self.item_keys = item_keys  # [num_items]
+        self.available = available  # [num_items]
+        self.terms = list(terms)
+        self.blend = blend
+        self.encoder = encoder
+        """Makes features of items that come later; None without GraphSAGE."""
+        self._clock = as_of
+        self._order = np.argsort(item_keys, kind="stable")
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_keys)
+
+    def rows_of(self, item_keys: IntArray) -> IntArray:
+        """The rows [n] of item keys, −1 for an item that the model does not know."""
+        if not self.num_items:
+            return np.full(len(item_keys), -1, dtype=np.int64)
+        place = np.searchsorted(self.item_keys, item_keys, sorter=self._order).clip(max=self.num_items - 1)
+        rows = self._order[place]
+        return np.where(self.item_keys[rows] == item_keys, rows, -1)
+
+    def histories(self, per_user: Sequence[Sequence[tuple[int, int, int]]]) -> Histories:
+        """From each user's (item_key, time ms, event type), in any order; items unknown to the model drop out."""
+        flat = np.array([event for user in per_user for event in user], dtype=np.int64).reshape(-1, 3)
+        users = np.repeat(np.arange(len(per_user)), [len(user) for user in per_user])
+        rows = self.rows_of(flat[:, 0])
+        order = np.lexsort((flat[:, 1], users))
+        order = order[rows[order] >= 0]
+        counts = np.bincount(users[order], minlength=len(per_user))
+        return Histories(
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            items=rows[order],
+            times=flat[order, 1],
+            types=flat[order, 2].astype(np.int8),
+        )
+
+    @torch.no_grad()
+    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        """The blended score [B, num_items], nothing masked.
+
+        The model's clock stands still after its newest event: a shop that was closed has forgotten nothing.
+        """
+        known = np.minimum(as_of, self._clock) if isinstance(as_of, np.ndarray) else min(as_of, self._clock)
+        return self.blend.score(self.terms, histories, as_of=known)
+
+    @torch.no_grad()
+    def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, FloatArray]:
+        """The k best rows [B, k] and their scores, best first; row −1 and −inf where there are fewer.
+
+        Items that are not available are left out, and where the model has no repeats those of the history. An empty
+        history is answered by the trend. Scores fit half precision. Raises `FloatingPointError` for NaN.
+        """
+        step = max(1, BLOCK_CELLS // max(self.num_items, 1))
+        missing = torch.from_numpy(~self.available)
+        parts = []
+        for first in range(0, len(histories), step):
+            block = histories.block(first, min(first + step, len(histories)))
+            scores = self.score(block, as_of=as_of)
+            if bool(torch.isnan(scores).any()):
+                raise FloatingPointError(f"model {self.model_version} scores NaN")
+            scores = scores.clamp_(-LARGEST_SCORE, LARGEST_SCORE).masked_fill_(missing, -torch.inf)
+            if not self.repeats:
+                scores[torch.from_numpy(block.rows()), torch.from_numpy(block.items)] = -torch.inf
+            parts.append(top_k(scores, k))
+        if not parts:
+            return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    @torch.no_grad()
+    def similar(self, k: int) -> tuple[IntArray, FloatArray]:
+        """The k items nearest to each item [num_items, k], by the cosine of GraphSAGE's embeddings if the model has
+        it, else by the positive weights of the linear filter; −1 and −inf where there are fewer."""
+        sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
+        if sage is not None:
+            itself = np.arange(self.num_items + 1)
+            return best_items(
+                sage.item_embeddings,
+                sage.item_embeddings,
+                k=k,
+                bias=torch.where(torch.from_numpy(self.available), 0.0, -torch.inf),
+                seen_offsets=itself,
+                seen_items=itself[:-1],
+            )
+        linear = next((term for term in self.terms if isinstance(term, FilterBank)), None)
+        step = max(1, BLOCK_CELLS // max(self.num_items, 1))
+        missing = torch.from_numpy(~self.available)
+        parts = []
+        for first in range(0, self.num_items, step):
+            last = min(first + step, self.num_items)
+            if linear is not None:
+                nearness = linear.relations(first, last)
+                nearness = nearness.masked_fill(nearness <= 0, -torch.inf)
+            else:
+                nearness = torch.full((last - first, self.num_items), -torch.inf)
+            nearness = nearness.masked_fill(missing, -torch.inf)
+            nearness[torch.arange(last - first), torch.arange(first, last)] = -torch.inf
+            parts.append(top_k(nearness, k))
+        if not parts:
+            return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
+        """Take event counts by hour and item key from the table `item_buckets`: from the earliest hour given on they
+        replace the model's own, and its clock moves on to the end of the newest."""
+        rows = self.rows_of(item_keys)
+        known = rows >= 0
+        for term in self.terms:
+            if isinstance(term, Trend):
+                term.refresh(hours[known], rows[known], counts[known])
+        if len(hours):
+            self._clock = max(self._clock, (int(hours.max()) + 1) * HOUR_MS)
+
+    def aligned(self, item_keys: IntArray) -> Scorer:
+        """A scorer for histories and lists in another item order: −inf for items that this model does not know."""
+        rows = self.rows_of(item_keys)  # ours of theirs
+        known = np.flatnonzero(rows >= 0)
+
+        def score(histories: Histories, *, as_of: Moment) -> Tensor:
+            mine = rows[histories.items]
+            kept = mine >= 0
+            counts = np.bincount(histories.rows()[kept], minlength=len(histories))
+            translated = Histories(
+                offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+                items=mine[kept],
+                times=histories.times[kept],
+                types=histories.types[kept],
+            )
+            scores = torch.full((len(histories), len(item_keys)), -torch.inf)
+            scores[:, known] = self.score(translated, as_of=as_of)[:, rows[known]]
+            return scores
+
+        return score

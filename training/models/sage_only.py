@@ -1,0 +1,106 @@
+"""A model of GraphSAGE alone: fitted on a snapshot by one process or several, judged, and written as a bundle.
+
+Arrives: a snapshot, `Ranks`. Leaves: a `Recommender` and its measures on events that it never saw. Next:
+`training.export.encoder` and `training.export.batch_lists` take such a bundle as any other; the registry and the gate
+do not know it.
+
+For graphs on which one process is too slow. The closed-form terms need seconds and no second process, so that the whole
+sum of `training.lifecycle.run` is still fitted by one.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphstore.snapshots.files import Snapshot
+from training.blend.blend import Blend
+from training.config import TrainingConfig
+from training.data.dataset import Dataset, full_split
+from training.data.event_log import IntArray
+from training.evaluation.ranking import Window, evaluate
+from training.features.items import ItemEncoder, fitted_on
+from training.lifecycle.trial import repeats_wanted
+from training.models.recommender import Recommender
+from training.sage.data_parallel import fit_shared
+from training.sage.fit import Progress
+from training.sage.process_group import Ranks
+from training.sage.term import SageTerm
+
+KIND = "graphsage alone"
+
+ALONE = Blend(
+    feature_names=("graphsage",),
+    scale=(1.0,),
+    warm=(1.0,),
+    activity=(0.0,),
+    activity_mean=0.0,
+    activity_sd=1.0,
+    cold=None,
+    unknown=(1.0,),
+)
+"""The term's own score."""
+
+
+def fit_sage_model(
+    snapshot: Snapshot, *, model_version: str, config: TrainingConfig, seed: int, ranks: Ranks, progress: Progress
+) -> tuple[Recommender, dict[str, Any]]:
+    """Fit on the past of the snapshot's split, stop by its validation window, measure on its test window.
+
+    Called in each process of `ranks` with the same arguments; each has the same model and measures. Raises
+    `TooFewEvents` for a snapshot that cannot be cut in three, and what `training.sage.data_parallel.fit_shared` raises.
+    """
+    dataset = Dataset.from_snapshot(snapshot)
+    split = full_split(dataset.log, champion_as_of=None, min_users=config.gate_min_users)
+    repeats = repeats_wanted(dataset, split, config=config)
+    past = dataset.log.between(end=split.validation)
+    encoder = fitted_on(
+        dataset.catalogue, past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
+    )
+    term = fit_shared(
+        past,
+        encoder.transform(dataset.catalogue),
+        config=config.sage.model_copy(update={"repeats": repeats}),
+        seed=seed,
+        ranks=ranks,
+        validation=split.validation_window(dataset.log, repeats=repeats),
+        progress=progress,
+    )
+    model = model_of(
+        term,
+        model_version=model_version,
+        as_of=split.validation,
+        repeats=repeats,
+        item_ids=dataset.item_ids,
+        item_keys=dataset.item_keys,
+        available=dataset.catalogue.available,
+        encoder=encoder,
+    )
+    window = Window.cut(dataset.log, start=split.test, repeats=repeats, max_users=config.evaluation_users, seed=seed)
+    return model, evaluate(model.score, window).metrics()
+
+
+def model_of(
+    term: SageTerm,
+    *,
+    model_version: str,
+    as_of: int,
+    repeats: bool,
+    item_ids: list[str],
+    item_keys: IntArray,
+    available: npt.NDArray[np.bool_],
+    encoder: ItemEncoder | None,
+) -> Recommender:
+    """The term as a model of its own."""
+    return Recommender(
+        model_version=model_version,
+        kind=KIND,
+        as_of=as_of,
+        repeats=repeats,
+        item_ids=item_ids,
+        item_keys=item_keys,
+        available=available,
+        terms=[term],
+        blend=ALONE,
+        encoder=encoder,
+    )

@@ -1,0 +1,100 @@
+"""What a fit learns from: each moment of a shopper, the items of that moment as targets, everything earlier as past.
+
+Arrives: an `EventLog`. Leaves: `Baskets`, and batches of them with `Profiles` of the past. Next:
+`training.sage.trainer`.
+
+All events of one user at one time are one basket, so no target sees another of the same instant; a shop that stamps
+single clicks has baskets of one. The past is strictly earlier. Where times are only days, one instant is no basket but
+a day of single choices: then its events are put in an order drawn at random, each with those before it as past.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.event_log import EventLog, IntArray
+from training.graph.profiles import Profiles
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Baskets with a past and at least one target, by user and time; event positions are of the user-sorted log."""
+
+    items: IntArray  # [num_events] items of the log, sorted by (user, time)
+    order: IntArray  # [num_events] place in the log of each of them
+    users: IntArray  # [M]
+    times: IntArray  # [M] epoch ms
+    starts: IntArray  # [M] first event of the user: the past is items[starts[m]:ends[m]]
+    ends: IntArray  # [M] first event of the basket
+    target_offsets: IntArray  # [M + 1] targets of basket m stand at target_offsets[m]:target_offsets[m + 1]
+    targets: IntArray  # [num_targets] event positions
+    num_items: int
+
+    @classmethod
+    def from_log(
+        cls, log: EventLog, *, repeats: bool, ties: Literal["basket", "random"] = "basket", seed: int = 0
+    ) -> Self:
+        """Targets are a basket's distinct items; without `repeats` only those that the user never had before.
+
+        With `ties` "random" every event is a basket of its own, and `seed` orders those of one instant.
+        """
+        # Each user's events stay in time order.
+        drawn = np.random.default_rng(seed).random(len(log)) if ties == "random" else np.arange(len(log))
+        order = np.lexsort((drawn, log.times, log.users)).astype(np.int64)
+        users, items, times = log.users[order], log.items[order], log.times[order]
+        first_of_user = np.concatenate([[True], users[1:] != users[:-1]])[: len(users)]
+        first_of_basket = first_of_user.copy()
+        first_of_basket[1:] |= (times[1:] != times[:-1]) | (ties == "random")
+        basket_of = np.cumsum(first_of_basket) - 1  # [num_events]
+        ends = np.flatnonzero(first_of_basket)
+        starts = np.maximum.accumulate(np.where(first_of_user, np.arange(len(users)), 0))[ends]
+        group = basket_of if repeats else users
+        targets = np.sort(np.unique(group * log.num_items + items, return_index=True)[1])  # the first of each
+        targets = targets[(starts < ends)[basket_of[targets]]]
+        kept, counts = np.unique(basket_of[targets], return_counts=True)
+        return cls(
+            items=items,
+            order=order,
+            users=users[ends[kept]],
+            times=times[ends[kept]],
+            starts=starts[kept],
+            ends=ends[kept],
+            target_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            targets=targets.astype(np.int64),
+            num_items=log.num_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def targets_per_basket(self) -> float:
+        return len(self.targets) / max(len(self), 1)
+
+    def recency(self, half_life_spans: float) -> npt.NDArray[np.float64]:
+        """2^(-age / half-life) of each basket [M], ages being shares of the time from the first basket to the last."""
+        age = self.times.max() - self.times
+        result: npt.NDArray[np.float64] = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
+        return result
+
+    def holding(self, events: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether each basket [M] has a target among the marked `events` [num_events] of the log."""
+        marked = np.concatenate([[0], np.cumsum(events[self.order[self.targets]])])
+        result: npt.NDArray[np.bool_] = np.diff(marked[self.target_offsets]) > 0
+        return result
+
+    def targets_of(self, chosen: IntArray) -> tuple[IntArray, IntArray]:
+        """(rows [n], items [n]): the targets of the `chosen` baskets [B], rows being places in `chosen`."""
+        first = self.target_offsets[chosen]
+        lengths = self.target_offsets[chosen + 1] - first  # of these alone: np.diff over all costs a step milliseconds
+        rows = np.repeat(np.arange(len(chosen)), lengths)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return rows, self.items[self.targets[first[rows] + within]]
+
+    def profiles(self, chosen: IntArray, *, last: int) -> Profiles:
+        """Profiles of the past of the `chosen` baskets [B]."""
+        return Profiles.from_spans(
+            self.items, self.starts[chosen], self.ends[chosen], last=last, num_items=self.num_items
+        )

@@ -1,0 +1,173 @@
+"""Fits GraphSAGE on a log, with early stopping on the window after it, and goes on where it was interrupted.
+
+Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend.fit` finds its weight among
+the other terms.
+"""
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.config import SageConfig
+from training.data.event_log import EventLog, Histories, Moment
+from training.evaluation.ranking import Scorer, Window, evaluate
+from training.graph.bipartite import BipartiteGraph
+from training.graph.profiles import Profiles
+from training.sage.baskets import Baskets
+from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
+from training.sage.model import GraphSAGE
+from training.sage.term import SageTerm
+from training.sage.trainer import Descent, Look
+
+logger = logging.getLogger(__name__)
+
+TOP = 20
+MAX_VALIDATION_USERS = 2_000
+
+Progress = Callable[[str, float], None]
+"""Called with a line to show and the share done so far."""
+
+
+class NothingToLearn(ValueError):
+    """GraphSAGE learns what follows upon a past, and the log holds no event with one."""
+
+
+def fit_sage(
+    log: EventLog,
+    features: Tensor,
+    *,
+    config: SageConfig,
+    seed: int,
+    validation: Window | None = None,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    on_look: Callable[[Look], None] | None = None,
+    descent_of: Callable[..., Descent] = Descent,
+) -> SageTerm:
+    """Fit on `log`; equal seeds give equal weights for one number of torch threads.
+
+    With a `validation` window the averaged weights of the best look at it win and the fit stops after
+    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
+    kept in that file every `evaluate_every` steps, the same fit that finds the file takes it and goes on to the same
+    weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look`
+    hears of every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent
+    from the arguments of `Descent`. Raises `NothingToLearn` where no basket has a past.
+    """
+    if features.size(0) != log.num_items:
+        raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
+    baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=seed)
+    if not len(baskets):
+        raise NothingToLearn("no basket with a past: every user has events at one time only")
+    window = validation.sample(MAX_VALIDATION_USERS, seed=seed) if validation is not None and len(validation) else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GraphSAGE(log.num_items, features.size(1), config)
+    counts = np.bincount(log.items, minlength=log.num_items)
+    unsold = torch.from_numpy(counts == 0)
+    model.without_events(unsold)
+    graph = BipartiteGraph.from_log(log)
+    descent = descent_of(
+        model,
+        features,
+        graph,
+        counts,
+        config=config,
+        learning_rate=config.learning_rate,
+        rng=np.random.default_rng(seed),
+    )
+    fit = _Fit(descent)
+    if checkpoint is not None:
+        mark = fingerprint(log, features, window, config=config, seed=seed)
+        found = take_checkpoint(checkpoint, fingerprint=mark)
+        if found is not None:
+            fit.restore(found)
+            logger.info("goes on from step %d of %s", descent.steps, checkpoint)
+    while not fit.done:
+        losses = [descent.step(baskets, descent.next_batch(baskets)) for _ in range(fit.steps_to_look)]
+        line = f"step {descent.steps} loss {np.mean(losses):.3f}"
+        ndcg: float | None = None
+        if window is not None:
+            with torch.no_grad():
+                scorer = _scorer(descent.average, features, graph, config.last_items)
+                ndcg = evaluate(scorer, window, cutoffs=(TOP,)).metrics()[f"ndcg@{TOP}"]
+            line += f" ndcg@{TOP} {ndcg:.4f}"
+        fit.look(Look(descent.steps, float(np.mean(losses)), ndcg))
+        logger.info(line)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, fit.state(), fingerprint=mark)
+        if progress is not None:
+            progress(line, descent.steps / config.max_steps)
+        if on_look is not None:
+            on_look(fit.looks[-1])
+    best, best_step = (descent.average, descent.steps) if window is None else (fit.best, fit.best_step)
+    best.without_events(unsold)
+    term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step, looks=fit.looks)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return term
+
+
+class _Fit:
+    """Where a fit stands: the descent, the looks, and the best of them."""
+
+    def __init__(self, descent: Descent) -> None:
+        self.descent = descent
+        self.best = copy.deepcopy(descent.model)
+        self.best_ndcg = -1.0
+        self.best_step = 0
+        self.looks: list[Look] = []
+        self.since_best = 0  # looks
+
+    @property
+    def done(self) -> bool:
+        config = self.descent.config
+        return self.descent.steps >= config.max_steps or self.since_best >= config.patience
+
+    @property
+    def steps_to_look(self) -> int:
+        """Looks are at the multiples of `evaluate_every`, and after the last step."""
+        config, steps = self.descent.config, self.descent.steps
+        return min(config.evaluate_every - steps % config.evaluate_every, config.max_steps - steps)
+
+    def look(self, look: Look) -> None:
+        self.looks.append(look)
+        if look.ndcg is None:
+            return
+        self.since_best += 1
+        if look.ndcg > self.best_ndcg:
+            self.best, self.best_ndcg = copy.deepcopy(self.descent.average), look.ndcg
+            self.best_step, self.since_best = look.step, 0
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        return {
+            "descent": self.descent.state(),
+            "best": self.best.state_dict(),
+            "best_ndcg": float(self.best_ndcg),
+            "best_step": self.best_step,
+            "looks": [list(look) for look in self.looks],
+            "since_best": self.since_best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.descent.restore(state["descent"])
+        self.best.load_state_dict(state["best"])
+        self.best_ndcg, self.best_step = state["best_ndcg"], state["best_step"]
+        self.looks, self.since_best = [Look(*look) for look in state["looks"]], state["since_best"]
+
+
+def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int) -> Scorer:
+    """Scores with a model in the middle of its fit: item embeddings are computed once for all blocks of users."""
+    items = model.encode_items(features, graph)
+
+    def score(histories: Histories, *, as_of: Moment) -> Tensor:
+        profiles = Profiles.from_histories(histories, last=last, num_items=graph.num_items)
+        return model.score(model.encode_users(items, profiles), items, model.item_bias)
+
+    return score

@@ -1,0 +1,101 @@
+"""Classes of items from the graph: the GraphSAGE encoder with a linear head, as in Hamilton et al. (2017), section 4.
+
+Arrives: a `BipartiteGraph`, item features, the classes of some items. Leaves: classes of all of them. Next: whoever has
+a catalogue with gaps: a category, a brand, a department that only some items name.
+
+The encoder may be one that was fitted to recommend: its embeddings are then where this begins, and it stays as it was.
+All items are one batch, because the encoder embeds all of them anyway.
+"""
+
+import copy
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.config import SageConfig
+from training.graph.bipartite import MessageGraph
+from training.sage.model import GraphSAGE
+
+NO_CLASS = -1
+
+
+class ItemClassifier(nn.Module):
+    """Logits of the classes: a linear head on `GraphSAGE.encode_items`."""
+
+    def __init__(self, encoder: GraphSAGE, num_classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.item_id.size(1), num_classes)
+        self.steps = 0
+        """Steps of descent behind the weights."""
+
+    @classmethod
+    def fit(
+        cls,
+        graph: MessageGraph,
+        features: Tensor,
+        labels: Tensor,
+        *,
+        train_mask: Tensor,
+        val_mask: Tensor,
+        config: SageConfig,
+        seed: int,
+        encoder: GraphSAGE | None = None,
+    ) -> Self:
+        """By cross entropy on `labels` [num_items] int64, -1 for none, where `train_mask` [num_items] is true.
+
+        Of `config` the shape, AdamW's step size and decay, `max_steps`, `evaluate_every` and `patience` count: the fit
+        stops after `patience` looks without a lower cross entropy on the `val_mask`, and the weights of the best look
+        are kept; without validation items it takes all steps. `encoder` is where it begins, instead of at random.
+        Equal seeds give equal weights. Raises `ValueError` where there is nothing to learn from, and where the masks
+        share items.
+        """
+        if not (len(labels) == len(features) == len(train_mask) == len(val_mask)):
+            raise ValueError("labels, features and masks are of different numbers of items")
+        if (train_mask & val_mask).any():
+            raise ValueError("items to learn from are among those that decide when to stop")
+        known = labels != NO_CLASS
+        train, validation = train_mask & known, val_mask & known
+        if not train.any():
+            raise ValueError("no item to learn from has a class")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            start = GraphSAGE(len(labels), features.size(1), config) if encoder is None else copy.deepcopy(encoder)
+            classifier = cls(start, int(labels.max()) + 1)
+        weights = list(classifier.parameters())
+        optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+        best, best_loss, looks = classifier, float("inf"), 0
+        for step in range(1, config.max_steps + 1):
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(classifier(features, graph)[train], labels[train])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            classifier.steps = step
+            if not validation.any() or (step % config.evaluate_every and step < config.max_steps):
+                continue
+            with torch.no_grad():
+                held_out = F.cross_entropy(classifier(features, graph)[validation], labels[validation]).item()
+            looks += 1
+            if held_out < best_loss:
+                best, best_loss, looks = copy.deepcopy(classifier), held_out, 0
+            if looks >= config.patience:
+                break
+        return best
+
+    def forward(self, features: Tensor, graph: MessageGraph) -> Tensor:
+        """Logits [num_items, num_classes]."""
+        logits: Tensor = self.head(self.encoder.encode_items(features, graph))
+        return logits
+
+    @torch.no_grad()
+    def predict(self, features: Tensor, graph: MessageGraph) -> Tensor:
+        """The likeliest class of each item [num_items] int64."""
+        return self(features, graph).argmax(dim=1)  # type: ignore[no-any-return]
+
+    def accuracy(self, features: Tensor, graph: MessageGraph, labels: Tensor, mask: Tensor) -> float:
+        """The share of the masked items with a class whose class is predicted; nan where there are none."""
+        asked = mask & (labels != NO_CLASS)
+        right = self.predict(features, graph)[asked] == labels[asked]
+        return right.float().mean().item()

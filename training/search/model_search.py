@@ -1,0 +1,201 @@
+"""The model search: every setting of the sum of terms chosen on a validation window, then fitted on all that is known.
+
+Arrives: an `EvaluationSplit`, item features. Leaves: `FittedModel`, a scorer that knows what was chosen. Next:
+`training.benchmark.run` sets it beside the baselines.
+
+Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG after early
+stopping, everything that goes through the blend out of fold, because a likelihood fitted on some users and judged on
+others cannot be bought by more weights. The test window is never looked at.
+
+Tried and left: both shapes in the sum at once. 4.5 % on the validation window of `amazon_ratings_hin`, nothing on its
+test nor on that of ML-100K.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.blend.blend import Blend
+from training.blend.fit import BlendSettings
+from training.config import SageConfig, TrainingConfig
+from training.data.event_log import Histories, Moment
+from training.data.splits import SEARCH_USERS, EvaluationSplit
+from training.evaluation.ranking import METRIC, Scorer, evaluate
+from training.models.candidate import Candidate
+from training.sage.fit import NothingToLearn, Progress, fit_sage
+from training.sage.term import SageTerm
+from training.search.blend_search import BlendSearch, Other, best
+from training.terms.als import Factorisation
+from training.terms.content import Content
+from training.terms.filter_bank import FilterBank
+from training.terms.protocol import Term
+
+CHOICES = {
+    "last_items": 100,
+    "half_lives_ranks": (1.0, 6.0, 30.0, inf),
+    "learning_rate": 1e-2,
+    "weight_decay": 1e-2,
+    "ties": "random",
+}
+"""One item after the other; events of one instant are choices whose order the clock was too coarse for."""
+BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 3e-3}
+"""Many items at once, in long histories."""
+RECENT = BASKETS | {"target_half_life_spans": 0.1, "batch_size": 8_192}
+"""The same where the assortment changes; a step of 2,048 targets would be of a hundred baskets only."""
+WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
+"""What data without an order have: the whole history, all of it alike."""
+SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS, RECENT)
+PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
+"""The NDCG of a small window goes up and down on its way up."""
+
+WITHOUT_SAGE = "without-graphsage"
+"""The part that is shown beside the whole sum."""
+
+LEFT_OUT = "left out: the sum ranks the validation better without"
+NO_PAST = "left out: no event has a past to learn from"
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """The whole sum; a `training.evaluation.ranking.Scorer`."""
+
+    candidate: Candidate
+    settings: dict[str, Any]
+    parts: Mapping[str, Scorer] = field(default_factory=dict)
+    """The sum without GraphSAGE, with a blend of its own."""
+
+    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+        return self.candidate(histories, as_of=as_of)
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that were learned: weights of the blend, of GraphSAGE, factors, kept weights of the filters."""
+        count = 2 * len(self.candidate.blend.feature_names)
+        for term in self.candidate.terms:
+            if isinstance(term, SageTerm):
+                count += sum(weights.numel() for weights in term.model.parameters())
+            elif isinstance(term, Factorisation):
+                count += term.num_items * term.settings.factors
+            elif isinstance(term, FilterBank):
+                count += sum(one.num_weights for one in term.filters)
+        return count
+
+
+def patient(config: TrainingConfig) -> TrainingConfig:
+    """The configuration for a comparison, which may take its time."""
+    return config.model_copy(update={"sage": config.sage.model_copy(update=PATIENT)})
+
+
+def fit_best(
+    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
+) -> FittedModel:
+    """Search on the validation window, then fit what was chosen on everything before the test.
+
+    GraphSAGE is in the sum unless that ranks all users of the validation worse, under a blend fitted on the others; the
+    same users have told it when to stop.
+
+    `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
+    """
+    width = torch.zeros(split.num_items, 0) if features is None else features
+    progress("choosing the filters", 0.0)
+    search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
+    bank = search.best_bank()
+    search = search.with_best_focus(bank).with_best_trend(bank)
+    search = search.with_best_content(bank, width).with_best_factorisation(bank)
+    plain: list[Term] = [bank, *search.others]
+    sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
+    progress("choosing the blend", 0.7)
+    held_plain = search.best_l2(plain)
+    blend_plain = search.blend(plain, held_plain)
+    reason = NO_PAST
+    if sage is not None:
+        held = search.best_l2([*plain, sage])
+        if search.chooses and best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]):
+            sage, reason = None, LEFT_OUT
+    progress("fitting on all that is known", 0.75)
+    fitted = [bank.again(split.known), *search.others_again(split.known)]
+    without = Candidate(fitted, blend_plain)
+    settings: dict[str, Any] = {
+        "regularisation": bank.filters[0].settings.regularisation,
+        "drifting_filter": len(bank.filters) > 1,
+        "profile_half_lives": bank.half_lives,
+        "terms": {term.name: _told(term) for term in search.others},
+    }
+    if sage is None:
+        return FittedModel(
+            without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
+        )
+    blend = search.blend([*plain, sage], held)
+    sage = fit_sage(
+        split.known,
+        width,
+        config=sage.config.model_copy(update={"max_steps": split.steps_again(sage.steps)}),
+        seed=seed,
+        progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
+    )
+    shape = {*CHOICES, *RECENT, "max_steps"}
+    settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
+    return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
+
+
+def _told(term: Other) -> Any:
+    """What was chosen of a term."""
+    match term:
+        case Factorisation():
+            return asdict(term.settings)
+        case Content():
+            return term.half_lives
+        case _:
+            return term.half_lives_hours
+
+
+def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
+    weights = dict(zip(blend.feature_names, blend.warm, strict=True))
+    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "focus": held.focus, "weights": weights}
+
+
+def _best_sage(
+    split: EvaluationSplit, features: Tensor, *, config: SageConfig, seed: int, progress: Progress
+) -> SageTerm | None:
+    """The shape that ranks the validation window best by itself; None where there is no event with a past.
+
+    Shapes whose baskets are of an instant may have nothing to learn from where others have.
+    """
+    shapes = SAGE_SHAPES if split.timed else (WHOLE,)
+    known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
+    window = split.validation.picked(known) if len(known) else split.validation
+    chosen: SageTerm | None = None
+    reached = -1.0
+    for place, shape in enumerate(shapes):
+        first = 0.2 + 0.5 * place / len(shapes)
+        tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
+        try:
+            term = fit_sage(
+                split.past,
+                features,
+                config=tried,
+                seed=seed,
+                validation=window,
+                progress=lambda line, share, first=first: progress(  # type: ignore[misc]
+                    f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
+                ),
+            )
+        except NothingToLearn as error:
+            progress(f"GraphSAGE: {error}", first)
+            continue
+        ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
+        if ndcg > reached:
+            chosen, reached = term, ndcg
+    return chosen
+
+
+def _alone(term: Term) -> Scorer:
+    def score(histories: Histories, *, as_of: Moment) -> Tensor:
+        return term.score(histories, as_of=as_of)[:, :, 0]
+
+    return score

@@ -1,0 +1,93 @@
+"""The objective of tuning: what a configuration is worth on the validation window.
+
+Arrives: a snapshot, a configuration to start from. Leaves: NDCG@20 of the sum of terms, for any other configuration.
+Next: `training.search.tune` searches it.
+
+The closed-form terms are fitted once; for each configuration GraphSAGE is fitted on the past, and the sum judged out of
+fold (`training.search.blend_search`): a blend judged on the users that it was fitted on would always want to be looser.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from optuna.distributions import distribution_to_json
+from torch import Tensor
+
+from graphstore.snapshots.files import Snapshot
+from training.baselines.gate import tuned_baselines
+from training.config import TrainingConfig
+from training.data.dataset import Dataset, TooFewEvents, full_split
+from training.data.splits import SEARCH_USERS, EvaluationSplit, temporal
+from training.features.items import fitted_on
+from training.lifecycle.trial import repeats_wanted
+from training.models.candidate import blend_settings, closed_form_terms
+from training.sage.checkpoint import fingerprint
+from training.sage.fit import fit_sage
+from training.sage.trainer import Look
+from training.search.blend_search import BlendSearch
+from training.search.space import SearchSpace
+from training.terms.filter_bank import FilterBank
+from training.terms.protocol import Term
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a trial is worth, and everything that all trials of a study share."""
+
+    split: EvaluationSplit
+    terms: list[Term]
+    """The closed-form ones, on the past."""
+    features: Tensor  # [num_items, width]
+    config: TrainingConfig
+    space: SearchSpace
+    seed: int
+    name: str
+    """Of everything that decides what a trial is worth."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, *, config: TrainingConfig, seed: int) -> Self:
+        """Raises `TooFewEvents` for a snapshot that cannot be cut in three, or without anybody to choose on."""
+        dataset = Dataset.from_snapshot(snapshot)
+        cuts = full_split(dataset.log, champion_as_of=None, min_users=0)
+        repeats = repeats_wanted(dataset, cuts, config=config)
+        split = temporal(dataset.log, repeats=repeats)
+        if not len(split.validation):
+            raise TooFewEvents(f"nobody took anything new in the validation window of {snapshot.snapshot_id}")
+        encoder = fitted_on(
+            dataset.catalogue, split.past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
+        )
+        features = encoder.transform(dataset.catalogue)
+        _, linear_filter = tuned_baselines(split.past, split.validation.sample(config.tuning_users, seed=seed))
+        config = config.model_copy(update={"sage": config.sage.model_copy(update={"repeats": repeats})})
+        space = SearchSpace(config)
+        total = hashlib.sha256(
+            fingerprint(dataset.log, features, split.validation, config=config.sage, seed=seed).encode()
+        )
+        blend = blend_settings(config)
+        shared = [blend.l2, blend.focus, config.blend_memory_mb, config.tuning_users, config.evaluation_users]
+        points = {name: distribution_to_json(one) for name, one in space.distributions.items()}
+        total.update(json.dumps([shared, points]).encode())
+        return cls(
+            split=split,
+            terms=closed_form_terms(
+                split.past, filters=FilterBank([linear_filter]), features=features, repeats=repeats, seed=seed
+            ),
+            features=features,
+            config=config,
+            space=space,
+            seed=seed,
+            name=f"sagestream-{total.hexdigest()[:16]}",
+        )
+
+    def ndcg(self, config: TrainingConfig, *, on_look: Callable[[Look], None]) -> float:
+        """NDCG@20 of the sum with GraphSAGE fitted so, out of fold, over at most `SEARCH_USERS` of the validation."""
+        window = self.split.validation
+        sage = fit_sage(
+            self.split.past, self.features, config=config.sage, seed=self.seed, validation=window, on_look=on_look
+        )
+        blend, users = blend_settings(config), window.sample(SEARCH_USERS, seed=self.seed)
+        search = BlendSearch(self.split, users, [], config.blend_memory_mb, self.seed, blend.focus)
+        return float(search.out_of_fold([*self.terms, sage], blend.l2).mean())
