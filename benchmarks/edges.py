@@ -28,7 +28,7 @@ from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
 if TYPE_CHECKING:
-    from training.sage.fit import Progress
+    from graphstore.progress import Progress
 
 PATHS: dict[str, tuple[int, ...] | None] = {"whole graph": None, "sampled": (5, 5, 3, 3)}
 """The two ways to take a step, by `SageConfig.neighbours`."""

@@ -31,7 +31,7 @@ from training.models.topk import best_items
 from training.terms.linear_filter import FilterSettings, LinearFilter
 
 if TYPE_CHECKING:
-    from training.sage.fit import Progress
+    from graphstore.progress import Progress
 
 PARTS = ("sage", "closed_form", "retrieval", "large_catalogue", "growth")
 """In the order in which they run."""

@@ -1,11 +1,13 @@
-"""What a snapshot and a model know of the items, as columns."""
+"""What the shop knows of its items: one by one as readers see them, and as columns for snapshots and models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
+
+from graphstore.arrays import BoolArray, Float32Array
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Catalogue:
     titles: list[str]
     categories: list[list[str]]
     brands: list[str]
-    prices: npt.NDArray[np.float32]  # [num_items], NaN where unknown
-    available: npt.NDArray[np.bool_]  # [num_items]
+    prices: Float32Array  # [num_items], NaN where unknown
+    available: BoolArray  # [num_items]
 
     def picked(self, rows: Sequence[int | None]) -> Self:
         """The items at these rows, in this order; None for one of which nothing is known and which is not available."""
@@ -27,3 +29,15 @@ class Catalogue:
             prices=np.array([np.nan if row is None else self.prices[row] for row in rows], dtype=np.float32),
             available=np.array([row is not None and bool(self.available[row]) for row in rows], dtype=np.bool_),
         )
+
+
+class Item(msgspec.Struct, frozen=True):
+    """What a reader needs of an item."""
+
+    item_key: int
+    item_id: str
+    title: str = ""
+    categories: list[str] = []
+    brand: str = ""
+    price: float | None = None
+    available: bool = True

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from graphstore.redis.hot import Item
+from graphstore.arrays import IntArray
+from graphstore.catalogue import Item
 from graphstore.tables import (
     COUNT_COLUMNS,
     EVENT_TYPES,
@@ -133,9 +133,7 @@ def _item(row: object) -> Item:
     )
 
 
-def item_bucket_counts(
-    connection: Connection, since_ms: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def item_bucket_counts(connection: Connection, since_ms: int) -> tuple[IntArray, IntArray, IntArray]:
     """Hours, item keys and interest of the buckets from `since_ms` on: events less take-backs, perhaps below zero."""
     total = _interest()
     query = (

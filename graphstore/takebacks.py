@@ -9,18 +9,15 @@ themselves are no interest in an item and never stand.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from graphstore.arrays import Float64Array, IntArray
 from graphstore.tables import EVENT_TYPES, TAKE_BACKS
 
 PURCHASE = EVENT_TYPES.index("purchase")
 TAKE_BACK_CODES = tuple(EVENT_TYPES.index(name) for name in TAKE_BACKS)
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
-
-def standing(users: IntArray, items: IntArray, types: IntArray, quantities: FloatArray) -> FloatArray:
+def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Float64Array) -> Float64Array:
     """The share of each event that stands, in [0, 1]; all arrays [num_events], events in order of time.
 
     `quantities` is NaN where the shop sent none: a purchase of one, a take-back of everything.

@@ -4,15 +4,14 @@ Arrives: Evidently's snapshot of a drift test. Leaves: `reports/drift-<start>-<e
 directory, named by the current window. Next: a reader's browser; the dashboard links to the newest.
 """
 
-import os
 from pathlib import Path
 from typing import Protocol
 
+from graphstore.files import written_whole
 from monitoring.windows import Window
 from stream.events import utc
 
 SUFFIXES = (".html", ".json")
-PARTIAL = ".partial-"
 STALE_NS = 3_600 * 10**9
 
 
@@ -35,12 +34,8 @@ def write_report(snapshot: Saveable, directory: Path, window: Window, *, kept: i
     name = f"drift-{utc(window.start):%Y%m%dT%H%M%SZ}-{utc(window.end):%Y%m%dT%H%M%SZ}"
     html, json_file = (directory / f"{name}{suffix}" for suffix in SUFFIXES)
     for path, save in ((json_file, snapshot.save_json), (html, snapshot.save_html)):
-        partial = directory / f"{PARTIAL}{os.getpid()}-{path.name}"
-        try:
-            save(str(partial))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with written_whole(path) as temporary:
+            save(str(temporary))
     _remove_old(directory, kept)
     return html, json_file
 
@@ -55,6 +50,6 @@ def _remove_old(directory: Path, kept: int) -> None:
         for suffix in SUFFIXES:
             (directory / f"{stem}{suffix}").unlink(missing_ok=True)
     newest = max(written.values(), default=0)
-    for partial in directory.glob(f"{PARTIAL}*"):  # left by a process that was killed
+    for partial in directory.glob(".drift-*"):  # left by a process that was killed
         if partial.stat().st_mtime_ns < newest - STALE_NS:
             partial.unlink(missing_ok=True)

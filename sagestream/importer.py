@@ -24,6 +24,7 @@ from stream import replay
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, MAX_FUTURE
 from stream.kafka.producer import EventProducer
+from stream.routes import Event
 from stream.sources.datasets import complete_journey
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY
@@ -118,16 +119,14 @@ class Importer:
             done.told["produced"] = read
         return done
 
-    def _events(
-        self, reading: Reading, done: Imported
-    ) -> tuple[Iterator[replay.Event], Callable[[replay.Replayed], float]]:
+    def _events(self, reading: Reading, done: Imported) -> tuple[Iterator[Event], Callable[[replay.Replayed], float]]:
         if not self.sample.is_all:
             with self.stages.stage("read", "Read"):
                 table = self._table(reading)
             total = max(len(table) + len(table.items), 1)
             return self._from_table(table), lambda through: through.read / total
 
-        def events() -> Iterator[replay.Event]:
+        def events() -> Iterator[Event]:
             try:
                 yield from replay.until(reading.stop, self.source.events(reading))
             except UnreadableFile as error:
@@ -145,15 +144,15 @@ class Importer:
             return replace(table, items=[*items, *table.items])
         return self.source.read(reading, users=users, min_item_users=least, seed=seed)
 
-    def _from_table(self, table: EventTable) -> Iterator[replay.Event]:
+    def _from_table(self, table: EventTable) -> Iterator[Event]:
         yield from replay.until(lambda: self.interruption.asked, iter(table.items))
         yield from replay.until(lambda: self.interruption.asked, table.events())
 
-    def _store(self, events: Iterator[replay.Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
+    def _store(self, events: Iterator[Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
         with open_sink(GraphstoreConfig(), redis_too=self.redis_too) as sink:
             return replay.store(sink, events, now=now_ms, report=report)
 
-    def _produce(self, events: Iterator[replay.Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
+    def _produce(self, events: Iterator[Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
         with EventProducer(StreamConfig()) as producer:
             return replay.produce(producer, events, report=report)
 

@@ -25,8 +25,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from graphstore.arrays import Float32Array, IntArray
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 
 FORMAT = 1
 CHAMPION = "recs:champion"
@@ -135,9 +136,7 @@ def unpack_as_of(raw: bytes) -> int:
     return int(as_of)
 
 
-def pack_rows(
-    rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], item_keys: npt.NDArray[np.int64], *, as_of: int
-) -> list[bytes]:
+def pack_rows(rows: IntArray, scores: Float32Array, item_keys: IntArray, *, as_of: int) -> list[bytes]:
     """Rows [B, k] of a model's item order with their scores [B, k] as B packed lists; -1 (padding) is left out."""
     return [
         pack(item_keys[row[row >= 0]], score[row >= 0], as_of=as_of) for row, score in zip(rows, scores, strict=True)

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from serving.cache import ItemReader, ListReader
 from stream.events import utc
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from serving.cache import ListReader
 
 RECENT_ITEMS = 10

@@ -21,10 +21,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
 from graphstore.queries import HistoryRow
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig

@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from graphstore.arrays import Float32Array, IntArray
 from graphstore.queries import HistoryRow
 from serving import cache
 
 if TYPE_CHECKING:
     from training.data.event_log import Histories
 
-IntArray = npt.NDArray[np.int64]
 
-Ranking = tuple[IntArray, npt.NDArray[np.float32]]
+Ranking = tuple[IntArray, Float32Array]
 """Rows [B, k] of the model's item order, best first, −1 as padding; scores [B, k]."""
 
 

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from serving import coldstart, explain
 from serving.cache import ItemReader, ListReader
 from serving.coldstart import Scored, known

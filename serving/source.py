@@ -7,18 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Engine, select
 
 from graphstore import queries
+from graphstore.arrays import IntArray
+from graphstore.catalogue import Item
 from graphstore.queries import HistoryRow
-from graphstore.redis.hot import Item
 from graphstore.session import read
 from graphstore.tables import erasures, models
 from graphstore.upserts import erased_of
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

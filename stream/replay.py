@@ -24,6 +24,7 @@ from graphstore.upserts import ImpressionRow, ItemRow, UserRow
 from stream import events
 from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, UserAttributes
 from stream.kafka.producer import EventProducer
+from stream.routes import ROUTES, Event
 from stream.worker.sink import Sink, Stored
 
 BATCH_EVENTS = 2_000
@@ -32,28 +33,9 @@ BATCH_EVENTS = 2_000
 PACED_SECONDS = 0.25
 """At a rate, a batch holds no more than the events of this time, so that they flow rather than come in gushes."""
 
-Event = CatalogItem | UserAttributes | Identity | Interaction | Impression
 
 _E = TypeVar("_E")
 _EVENT_TYPES = tuple(EventType)
-
-
-@dataclass(frozen=True)
-class Route:
-    """The topic of a kind of event, and the field that is its key there."""
-
-    topic: str
-    key: str
-
-
-ROUTES: Mapping[type[Event], Route] = {
-    CatalogItem: Route(events.CATALOG, "item_id"),
-    UserAttributes: Route(events.USERS, "user_id"),
-    Identity: Route(events.IDENTITIES, "anonymous_id"),
-    Interaction: Route(events.INTERACTIONS, "user_id"),
-    Impression: Route(events.IMPRESSIONS, "user_id"),
-}
-"""In the order in which history is replayed: what interactions refer to comes before them."""
 
 
 @dataclass(frozen=True)

@@ -117,3 +117,6 @@ class TrainingConfig(BaseSettings):
     retrain_min_events: int = Field(5_000, ge=1, description="new interactions that start an incremental retrain")
     retrain_full_seconds: float = Field(86_400.0, gt=0, description="time between two full GraphSAGE trainings")
     retrain_attempts: int = Field(3, ge=1, le=100, description="failed runs in a row after which requests are dropped")
+
+
+Encoding = Literal["hashed", "one-hot"]

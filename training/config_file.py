@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from graphstore.files import read_json, written_whole
 from training.config import TrainingConfig
-from training.json_file import read_json
 
 MAX_BYTES = 1_000_000
 
@@ -44,6 +44,5 @@ def load_config(path: Path) -> TrainingConfig:
 
 def save_config(path: Path, changes: Mapping[str, Any]) -> None:
     """Write `changes` (as `load_config` takes them) in the place of an older file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(changes, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(changes, indent=1, allow_nan=False) + "\n", encoding="utf-8")

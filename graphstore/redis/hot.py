@@ -15,6 +15,8 @@ import msgspec
 from redis import Redis
 from redis.exceptions import WatchError
 
+from graphstore.catalogue import Item
+
 ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
 
@@ -41,18 +43,6 @@ def trending_key(window: str) -> str:
 def item_key(item_id: str) -> str:
     """JSON of `Item`."""
     return f"item:{item_id}"
-
-
-class Item(msgspec.Struct, frozen=True):
-    """What a reader needs of an item."""
-
-    item_key: int
-    item_id: str
-    title: str = ""
-    categories: list[str] = []
-    brand: str = ""
-    price: float | None = None
-    available: bool = True
 
 
 _encode = msgspec.json.Encoder().encode

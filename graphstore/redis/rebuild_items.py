@@ -19,8 +19,8 @@ from redis.exceptions import WatchError
 from sqlalchemy import ColumnElement, Engine, or_, select
 
 from graphstore import queries
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from graphstore.session import read
 from graphstore.tables import items, models
 

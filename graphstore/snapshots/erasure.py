@@ -7,28 +7,20 @@ A snapshot that is built meanwhile looks at the tombstones when it is done (`gra
 slips through between the two. The ids are looked for in the mappings as bytes: torch is loaded only where one is found.
 """
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Engine, select
 
+from graphstore.locks import locked
 from graphstore.session import read
+from graphstore.snapshots.eventlog import REWRITE_LOCK
 from graphstore.tables import snapshots
 
 ABANDONED_MS = 3_600_000
 """A hidden directory of this age is no snapshot in the making any more: its builder was killed."""
-
-
-@contextmanager
-def rewriting(directory: Path) -> Iterator[None]:
-    """Let one process at a time rewrite a directory's snapshots: two would each bring back what the other took out."""
-    with (directory / ".rewriting").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def erase_from_snapshots(engine: Engine, directory: Path, user_ids: Sequence[str], *, now: int) -> dict[str, int | str]:
@@ -45,7 +37,7 @@ def erase_from_snapshots(engine: Engine, directory: Path, user_ids: Sequence[str
             counts["deleted" if removed is None else "rewritten"] += 1
             counts["events"] += removed or 0
     if directory.exists():
-        with rewriting(directory):  # nobody is between taking an old directory away and putting the new one there
+        with locked(directory / REWRITE_LOCK):  # no directory is just being replaced by another one
             leftovers = [path for path in directory.glob(".*") if path.is_dir() and _abandoned(path, now)]
             for path in leftovers:
                 shutil.rmtree(path)
@@ -70,7 +62,7 @@ def _holds(path: Path, user_ids: Sequence[str]) -> bool:
 
 def _erase(path: Path, user_ids: Sequence[str]) -> int | None:
     """How many events went; None where the directory had to go as a whole."""
-    from graphstore.snapshots.snapshot import OlderForm, erase_users
+    from graphstore.snapshots.rewrite import OlderForm, erase_users
 
     try:
         return erase_users(path, user_ids)

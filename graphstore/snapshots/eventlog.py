@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from graphstore.arrays import IntArray
 from graphstore.batch import lock_writers
 from graphstore.identities import resolve
 from graphstore.tables import identities, interactions, users
@@ -35,8 +36,11 @@ EVENT = np.dtype(
 )
 FETCH_ROWS = 10_000
 
+REWRITE_LOCK = ".rewriting"
+"""The lock of a directory of snapshots: two processes that rewrite at once would each bring back what the other took
+out."""
+
 Events = npt.NDArray[np.void]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

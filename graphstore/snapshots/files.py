@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
-from graphstore.snapshots.eventlog import EVENT, Events, IntArray, Seen
+from graphstore.snapshots.eventlog import EVENT, Events, Seen
 from graphstore.snapshots.graph import INTERACTS, Stores, features_of
-from graphstore.snapshots.report import get_graph_report
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -49,8 +48,8 @@ class Snapshot:
     `train_mask`, `val_mask`, `test_mask`. One of an older form has `item.x` alone, and no `rated`."""
     user_ids: list[str]
     item_ids: list[str]
-    user_keys: npt.NDArray[np.int64]
-    item_keys: npt.NDArray[np.int64]
+    user_keys: IntArray
+    item_keys: IntArray
     catalogue: Catalogue
     compaction_horizon: int = 0
     """Epoch milliseconds: of older interactions only the last of each kind were there any more; 0: all were."""
@@ -95,7 +94,7 @@ class Snapshot:
         return Seen(self.as_of, self.last_interaction_key)
 
 
-def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Path:
+def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray, report: dict[str, Any]) -> Path:
     """Write everything to a temporary directory beside the final one; its path. `place` puts it where it belongs."""
     temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
@@ -136,7 +135,7 @@ def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray) -> Pat
             "compaction_horizon": snapshot.compaction_horizon,
         },
     )
-    _dump(temporary / "report.json", get_graph_report(snapshot, render_as="dict"))
+    _dump(temporary / "report.json", report)
     return temporary
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphstore.snapshots.eventlog import Events, IntArray, persons_of
+from graphstore.arrays import IntArray
+from graphstore.snapshots.eventlog import Events, persons_of
 from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
 from graphstore.takebacks import standing
 

@@ -6,25 +6,23 @@ snapshot keeps the report, `training.inspection.plots` draws the degrees.
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import INTERACTS, features_of
-
-if TYPE_CHECKING:
-    from graphstore.snapshots.files import Snapshot
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 @overload
-def get_graph_report(snapshot: "Snapshot", render_as: Literal["dict"] = "dict") -> dict[str, Any]: ...
+def get_graph_report(snapshot: Snapshot, render_as: Literal["dict"] = "dict") -> dict[str, Any]: ...
 @overload
-def get_graph_report(snapshot: "Snapshot", render_as: Literal["json"]) -> str: ...
-def get_graph_report(snapshot: "Snapshot", render_as: Literal["dict", "json"] = "dict") -> dict[str, Any] | str:
+def get_graph_report(snapshot: Snapshot, render_as: Literal["json"]) -> str: ...
+def get_graph_report(snapshot: Snapshot, render_as: Literal["dict", "json"] = "dict") -> dict[str, Any] | str:
     """The report as a dictionary or as JSON text.
 
     `edges` counts distinct (user, item) pairs, `interactions` counts events; a node is cold where training saw at
@@ -62,7 +60,7 @@ def get_graph_report(snapshot: "Snapshot", render_as: Literal["dict", "json"] = 
     return report if render_as == "dict" else json.dumps(report, indent=2)
 
 
-def degrees(snapshot: "Snapshot") -> dict[str, torch.Tensor]:
+def degrees(snapshot: Snapshot) -> dict[str, torch.Tensor]:
     """How many events each node has: `user` [num_users] and `item` [num_items]."""
     user, item = snapshot.stores[INTERACTS]["edge_index"]
     sizes = {"user": (user, snapshot.num_users), "item": (item, snapshot.num_items)}
@@ -77,7 +75,7 @@ def _quantiles(degree: torch.Tensor) -> torch.Tensor:
     return ordered[(torch.tensor(QUANTILES, dtype=torch.float64) * (ordered.numel() - 1)).round().long()]
 
 
-def print_graph_report(snapshot: "Snapshot", console: Console | None = None) -> None:
+def print_graph_report(snapshot: Snapshot, console: Console | None = None) -> None:
     """The report as a table on the console, times in UTC."""
     report = get_graph_report(snapshot)
     report["as_of"] = _shown_time(report["as_of"])

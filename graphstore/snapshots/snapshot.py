@@ -10,8 +10,7 @@ user's events out of the directories, too.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,12 @@ import numpy as np
 import torch
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from graphstore.arrays import distinct
+from graphstore.arrays import IntArray, distinct
 from graphstore.catalogue import Catalogue
 from graphstore.session import read, write
-from graphstore.snapshots.erasure import rewriting
 from graphstore.snapshots.eventlog import (
     EVENT,
     Events,
-    IntArray,
     Seen,
     last_key,
     merge,
@@ -36,8 +33,10 @@ from graphstore.snapshots.eventlog import (
     snapshots_in,
 )
 from graphstore.snapshots.files import Snapshot, load_events, load_snapshot, place, save_snapshot
-from graphstore.snapshots.graph import INTERACTS, Stores, make_graph, trained_items
-from graphstore.snapshots.statistics import StatisticsEncoder, training_end
+from graphstore.snapshots.graph import make_graph, trained_items
+from graphstore.snapshots.report import get_graph_report
+from graphstore.snapshots.rewrite import erase_users
+from graphstore.snapshots.statistics import add_statistics
 from graphstore.state import get_states
 from graphstore.tables import COMPACTION_HORIZON, erasures, items, snapshots, users
 
@@ -48,10 +47,6 @@ Featurize = Callable[[Catalogue, IntArray], tuple[torch.Tensor, dict[str, Any]]]
 
 class BeforeCompaction(ValueError):
     """The time asked for lies before the compaction horizon: its interactions were thinned out."""
-
-
-class OlderForm(ValueError):
-    """The directory was written before snapshots kept their events."""
 
 
 def build_snapshot(
@@ -70,7 +65,7 @@ def build_snapshot(
     if not path.exists():
         with read(engine) as connection:
             made, events, sessions = _read(connection, directory, seen, featurize)
-        place(save_snapshot(made, events, sessions), path)
+        place(save_snapshot(made, events, sessions, get_graph_report(made)), path)
     snapshot = open_snapshot(engine, path)
     with write(engine) as connection:
         known = connection.scalar(select(func.count()).where(snapshots.c.snapshot_id == snapshot.snapshot_id))
@@ -110,7 +105,7 @@ def _read(
         featurize(catalogue, trained_items(stores)) if featurize else (torch.zeros(len(item_keys), 0), {})
     )
     stores["item"]["x"] = features.to(torch.float32)
-    statistics = _add_statistics(stores, catalogue, seen.as_of)
+    statistics = add_statistics(stores, catalogue, seen.as_of)
     made = Snapshot(
         snapshot_id=snapshot_id(seen),
         path=directory / snapshot_id(seen),
@@ -127,14 +122,6 @@ def _read(
         encoders={"item": item_encoder, "statistics": statistics},
     )
     return made, events, sessions
-
-
-def _add_statistics(stores: Stores, catalogue: Catalogue, as_of: int) -> dict[str, Any]:
-    """Put what the training window says of users and items into the graph; the state of the encoder that did."""
-    events, end = stores[INTERACTS]["train_mask"], training_end(stores, as_of=as_of)
-    encoder = StatisticsEncoder.fit(stores, events, as_of=end)
-    stores["user"]["x"], stores["item"]["stats"] = encoder.transform(stores, events, catalogue.categories, as_of=end)
-    return encoder.state()
 
 
 def _parent(directory: Path, seen: Seen, horizon: int) -> tuple[Seen | None, Events]:
@@ -173,41 +160,3 @@ def open_snapshot(engine: Engine, path: Path) -> Snapshot:
     if gone:
         erase_users(snapshot.path, gone)
     return load_snapshot(snapshot.path) if gone else snapshot
-
-
-def erase_users(path: Path, user_ids: Iterable[str]) -> int:
-    """Rewrite a snapshot without the events of these ids (a person's sessions are ids of their own); how many went.
-
-    Items and their features stay, which hold nothing of anybody; what was counted is counted anew. Raises `OlderForm`.
-    """
-    with rewriting(path.parent):
-        return _erase_users(path, set(user_ids))
-
-
-def _erase_users(path: Path, gone: set[str]) -> int:
-    snapshot = load_snapshot(path)
-    loaded = load_events(path)
-    if loaded is None:
-        raise OlderForm(f"{path} is of an older form and cannot be rewritten: delete it")
-    events, sessions = loaded
-    named = snapshot.named_users
-    known = {user: key for user, key in named.items() if user in gone}
-    if not known:
-        return 0
-    keys = list(known.values())
-    kept = events[~np.isin(events["user"], keys)]
-    others = sessions[~np.isin(sessions, keys).any(axis=1)]
-    stores, user_keys = make_graph(kept, others, snapshot.item_keys)
-    stores["item"]["x"] = snapshot.stores["item"]["x"]
-    statistics = _add_statistics(stores, snapshot.catalogue, snapshot.as_of)
-    names = {key: user for user, key in named.items()}  # a session may have had one of them for its person
-    rewritten = replace(
-        snapshot,
-        stores=stores,
-        user_keys=user_keys,
-        user_ids=[names[int(key)] for key in user_keys],
-        known_users={user: key for user, key in snapshot.known_users.items() if user not in known},
-        encoders={**snapshot.encoders, "statistics": statistics},
-    )
-    place(save_snapshot(rewritten, kept, others), path, replace=True)
-    return len(events) - len(kept)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
+from graphstore.catalogue import Catalogue
 from graphstore.hashing import hashed
 from graphstore.snapshots.graph import INTERACTS, Stores
 from graphstore.tables import EVENT_TYPES, TAKE_BACKS
@@ -35,8 +36,6 @@ ITEM_COLUMNS = (*COUNTED, "recency")
 PROFILE_DIM = 32
 DAY_MS = 86_400_000
 
-FloatArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -46,7 +45,7 @@ class Scale:
     deviation: torch.Tensor  # [num_columns] float64
 
     @classmethod
-    def fit(cls, columns: FloatArray, known: npt.NDArray[np.bool_]) -> Self:
+    def fit(cls, columns: Float64Array, known: BoolArray) -> Self:
         """From columns [num_nodes, num_columns], NaN where a node has no such number, of the `known` [num_nodes]."""
         means, deviations = [], []
         for column in columns[known].T:
@@ -55,7 +54,7 @@ class Scale:
             deviations.append(float(there.std()) if len(there) else 0.0)
         return cls(torch.tensor(means, dtype=torch.float64), torch.tensor(deviations, dtype=torch.float64))
 
-    def __call__(self, columns: FloatArray) -> torch.Tensor:
+    def __call__(self, columns: Float64Array) -> torch.Tensor:
         """Standardised [num_nodes, num_columns] float32; what is not there is the mean, 0, as is a constant column."""
         spread = self.deviation.numpy()
         scaled = (columns - self.mean.numpy()) / np.where(spread > 1e-9, spread, np.inf)
@@ -117,11 +116,11 @@ def training_end(stores: Stores, *, as_of: int) -> int:
 class _Window:
     """The events that count, as columns, oldest first."""
 
-    nodes: dict[str, npt.NDArray[np.int64]]  # user and item: [n] row of the node
+    nodes: dict[str, IntArray]  # user and item: [n] row of the node
     sizes: dict[str, int]
-    kinds: npt.NDArray[np.int8]  # [n] place in EVENT_TYPES
-    times: npt.NDArray[np.int64]  # [n] epoch ms
-    ratings: FloatArray  # [n] NaN where none was given
+    kinds: Int8Array  # [n] place in EVENT_TYPES
+    times: IntArray  # [n] epoch ms
+    ratings: Float64Array  # [n] NaN where none was given
 
     @classmethod
     def of(cls, stores: Stores, events: torch.Tensor) -> Self:
@@ -136,49 +135,57 @@ class _Window:
             ratings=ratings,
         )
 
-    def degrees(self, node: str) -> npt.NDArray[np.int64]:
+    def degrees(self, node: str) -> IntArray:
         return np.bincount(self.nodes[node], minlength=self.sizes[node])
 
-    def log_counts(self, node: str) -> FloatArray:
+    def log_counts(self, node: str) -> Float64Array:
         """[num_nodes, len(COUNTED)]"""
         counts = [
             np.bincount(self.nodes[node][self.kinds == EVENT_TYPES.index(name)], minlength=self.sizes[node])
             for name in COUNTED
         ]
-        logs: FloatArray = np.log1p(np.stack(counts, axis=1))
+        logs: Float64Array = np.log1p(np.stack(counts, axis=1))
         return logs
 
-    def log_days(self, node: str, as_of: int) -> FloatArray:
+    def log_days(self, node: str, as_of: int) -> Float64Array:
         """[num_nodes, 1], NaN for a node without events."""
         newest = np.full(self.sizes[node], np.nan)
         newest[self.nodes[node]] = self.times  # sorted by time: the last one stays
-        logs: FloatArray = np.log1p(np.maximum(as_of - newest, 0.0) / DAY_MS)
+        logs: Float64Array = np.log1p(np.maximum(as_of - newest, 0.0) / DAY_MS)
         return logs[:, None]
 
-    def mean_ratings(self, node: str) -> FloatArray:
+    def mean_ratings(self, node: str) -> Float64Array:
         """[num_nodes, 1], NaN for a node without ratings."""
         rated = np.isfinite(self.ratings)
         rows = self.nodes[node][rated]
         count = np.bincount(rows, minlength=self.sizes[node])
         total = np.bincount(rows, weights=self.ratings[rated], minlength=self.sizes[node])
-        means: FloatArray = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        means: Float64Array = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
         return means[:, None]
 
 
-def _user_columns(window: _Window, as_of: int) -> FloatArray:
+def _user_columns(window: _Window, as_of: int) -> Float64Array:
     return np.concatenate(
         [window.log_counts("user"), window.mean_ratings("user"), window.log_days("user", as_of)], axis=1
     )
 
 
-def _item_columns(window: _Window, as_of: int) -> FloatArray:
+def _item_columns(window: _Window, as_of: int) -> Float64Array:
     return np.concatenate([window.log_counts("item"), window.log_days("item", as_of)], axis=1)
 
 
-def _profiles(window: _Window, shelves: npt.NDArray[np.float32]) -> torch.Tensor:
+def _profiles(window: _Window, shelves: Float32Array) -> torch.Tensor:
     """The shelves [num_items, dim] of each user's events added up, at length one [num_users, dim]."""
     users, items = window.nodes["user"], window.nodes["item"]
     # A column at a time: memory for one number an event, and the sums are always made in the same order.
     sums = [np.bincount(users, weights=column[items], minlength=window.sizes["user"]) for column in shelves.T]
     # Of no events the sums are integers.
     return torch.nn.functional.normalize(torch.from_numpy(np.stack(sums, axis=1)).double(), dim=1).float()
+
+
+def add_statistics(stores: Stores, catalogue: Catalogue, as_of: int) -> dict[str, Any]:
+    """Put what the training window says of users and items into the graph; the state of the encoder that did."""
+    events, end = stores[INTERACTS]["train_mask"], training_end(stores, as_of=as_of)
+    encoder = StatisticsEncoder.fit(stores, events, as_of=end)
+    stores["user"]["x"], stores["item"]["stats"] = encoder.transform(stores, events, catalogue.categories, as_of=end)
+    return encoder.state()

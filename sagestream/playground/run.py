@@ -19,6 +19,7 @@ import msgspec
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
+from graphstore.locks import FileLock
 from graphstore.session import now_ms, read
 from sagestream.datasets import read_dataset
 from sagestream.playground import state
@@ -36,7 +37,6 @@ from stream import replay
 from stream.sources.table import EventTable
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
-from training.lifecycle.leader import FileLock
 from training.lifecycle.registry import champion
 from training.lifecycle.run import run_training
 from training.lifecycle.run_result import RunResult

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from graphstore.files import written_whole
+
 FILE = "playground.json"
-TEMPORARY = "playground.tmp"
 LOCK = "playground.lock"
 
 
@@ -59,14 +60,12 @@ def load(directory: Path) -> PlaygroundState | None:
 
 def save(directory: Path, state: PlaygroundState) -> None:
     """Write it whole: a kill leaves the old file or the new one."""
-    path = directory / FILE
-    temporary = directory / TEMPORARY
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
-    temporary.replace(path)
+    with written_whole(directory / FILE) as temporary:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
 
 
 KNOWN_ENTRIES = frozenset(
-    [FILE, TEMPORARY, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
+    [FILE, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
     + ["checkpoints", "tuning", "pictures"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
@@ -77,7 +76,12 @@ def remove(directory: Path) -> None:
     """Start over: delete the state directory. Raises `StateMismatch` where it holds files that are not ours."""
     if not directory.exists():
         return
-    foreign = sorted(entry.name for entry in directory.iterdir() if entry.name not in KNOWN_ENTRIES)
+    unfinished = f".{FILE}."  # of a save that was killed
+    foreign = sorted(
+        entry.name
+        for entry in directory.iterdir()
+        if entry.name not in KNOWN_ENTRIES and not entry.name.startswith(unfinished)
+    )
     if foreign:
         raise StateMismatch(f"{directory} holds {', '.join(foreign[:3])}, which is not Sagestream's: not deleted")
     shutil.rmtree(directory)

@@ -21,7 +21,8 @@ from stream.config import StreamConfig
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from stream.replay import Event, Replayed
+    from stream.replay import Replayed
+    from stream.routes import Event
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -145,7 +145,7 @@ def _ours(split: "EvaluationSplit", catalogued: "Interactions", text_encoder: st
     from training.benchmark.comparison import OURS
     from training.benchmark.run import WithFeatures
     from training.config import TrainingConfig
-    from training.data.offline import item_features
+    from training.features.items import item_features
     from training.search.model_search import fit_best, patient
 
     config = with_text_encoder(TrainingConfig(), text_encoder)

@@ -108,3 +108,6 @@ def count(bad: Sequence[Bad]) -> None:
     """Note in the metrics what is in the queue now."""
     for one in bad:
         DEAD_LETTERS.labels(one.record.topic, one.kind).inc()
+
+
+LATE = "older than the retention horizon"

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stream import events
+from stream.dlq.dead_letters import LATE
 from stream.dlq.queue import MAX_REASONS, OTHER_REASONS, UNREADABLE, Filter, Queue, QueuedLetter, kind_of
 from stream.events import DeadLetter
 from stream.kafka.producer import EventProducer
-from stream.replay import ROUTES
-from stream.worker.worker import LATE
+from stream.routes import ROUTES
 
 FLUSH_LETTERS = 1_000
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from stream.sources.catalogue import item_column, items_part
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
 from stream.sources.files.compressed import UnreadableFile, named
-from stream.sources.formats.columns import Layout, header_of
+from stream.sources.formats.columns import Layout
+from stream.sources.formats.opening import header_of
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part, guess_columns
 

@@ -15,11 +15,8 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
-from stream.sources.formats.columns import Block, text
+from stream.sources.formats.columns import LATEST_MS, Block, text
 from stream.sources.rejections import Rejections
-
-LATEST_MS = 4_102_444_800_000
-"""The year 2100: what lies beyond is a time in another unit, or none."""
 
 MAX_QUANTITY = 1_000_000
 SMALLEST_MS = 1e11

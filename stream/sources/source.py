@@ -13,8 +13,8 @@ import pandas as pd
 
 from stream.events import CatalogItem, Interaction
 from stream.sources.files.compressed import UnreadableFile, listed
+from stream.sources.formats.columns import LATEST_MS
 from stream.sources.rejections import Rejections
-from stream.sources.rules import LATEST_MS
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users
 
 Found = pd.DataFrame | list[CatalogItem]

@@ -14,7 +14,8 @@ import pandas as pd
 
 from stream.events import EARLIEST, EventType, milliseconds
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
-from stream.sources.formats.columns import Block, Layout, is_nested, open_columns, plain_name, text
+from stream.sources.formats.columns import Block, Layout, is_nested, plain_name, text
+from stream.sources.formats.opening import open_columns
 from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, EventTable

@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from stream import events
 from stream.dlq import dead_letters
-from stream.dlq.dead_letters import Bad, Read, Tombstone
+from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone
 from stream.kafka.batch_producer import Message
 from stream.worker.bisect import store_by_halves
 from stream.worker.dlq_limit import Bound, Excess
@@ -36,7 +36,6 @@ LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the w
 TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES)
 
 STOPPED_LOG_SECONDS = 60.0
-LATE = "older than the retention horizon"
 
 Clock = Callable[[], int]
 Deliver = Callable[[Sequence[Message]], Awaitable[None]]

@@ -19,7 +19,8 @@ from graphstore.session import migrate, open_engine, write
 from graphstore.tables import metadata
 from stream import events
 from stream.events import CatalogItem, Identity, Impression, Interaction, InvalidEvent, UserAttributes, milliseconds
-from stream.replay import Event, history_events
+from stream.replay import history_events
+from stream.routes import Event
 from stream.worker.sink import Sink
 from tests.fuzz.messages import nearly_valid
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.reports import PARTIAL, write_report
+from monitoring.reports import write_report
 from monitoring.windows import Window
 
 DAY_MS = 86_400_000
@@ -68,7 +68,7 @@ def test_the_newest_are_kept_and_other_files_stay(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path):
-    left, fresh = tmp_path / f"{PARTIAL}1-drift-x.html", tmp_path / f"{PARTIAL}2-drift-y.html"
+    left, fresh = tmp_path / ".drift-x.html.1", tmp_path / ".drift-y.html.2"
     for path in (left, fresh):
         path.write_text("<html>")
     os.utime(left, ns=(0, 0))

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache
 from serving.cache import ItemReader, ListReader, MalformedList, pack, unpack
@@ -157,7 +158,7 @@ def test_titles_are_kept_for_a_while(redis: Redis) -> None:
     reader = ItemReader(redis, 30.0, clock=clock)
     hot.set_items(redis, ITEMS)
     assert [item and item.title for item in reader.by_key([12, 99, 11])] == ["Bread", None, "Apple"]
-    hot.set_items(redis, [hot.Item(11, "apple", title="Pear")])
+    hot.set_items(redis, [Item(11, "apple", title="Pear")])
     assert [item and item.title for item in reader.by_key([11, 13])] == ["Apple", "Cheese"]
     clock.now = 31.0
     assert [item and item.title for item in reader.by_key([11])] == ["Pear"]

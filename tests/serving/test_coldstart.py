@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache, coldstart
 from serving.recommend import Storefront
@@ -35,7 +36,7 @@ def test_trending_stands_in_by_the_shortest_window_that_is_full(redis: Redis) ->
 
 def test_what_cannot_be_bought_is_left_out(redis: Redis) -> None:
     fill_redis(redis)
-    hot.set_items(redis, [hot.Item(11, "apple", available=False)])
+    hot.set_items(redis, [Item(11, "apple", available=False)])
     redis.delete(hot.item_key("bread"))
     assert strangers_list(redis)[1] == ["cheese", "dates", "elder"]
     hot.set_trending(redis, "1h", {"apple": 5.0, "elder": 2.0})

@@ -4,6 +4,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache, recommend
 from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
@@ -61,7 +62,7 @@ def test_a_stranger_gets_the_popular_list(store: Storefront) -> None:
 
 
 def test_what_cannot_be_bought_makes_room_for_the_next(store: Storefront) -> None:
-    hot.set_items(store.redis, [hot.Item(15, "elder", available=False)])
+    hot.set_items(store.redis, [Item(15, "elder", available=False)])
     store.redis.delete(hot.item_key("bread"))
     assert names(ask(store, "ann")) == ["apple", "cheese", "dates"]
     assert [item.position for item in ask(store, "ann").items] == [0, 1, 2]
@@ -107,7 +108,7 @@ def test_similar_items_follow_the_models_list(store: Storefront) -> None:
 
 
 def test_an_item_without_a_list_has_none_and_an_unknown_one_is_named(store: Storefront) -> None:
-    hot.set_items(store.redis, [hot.Item(77, "novelty")])
+    hot.set_items(store.redis, [Item(77, "novelty")])
     assert recommend.similar(store, "novelty", k=5).items == []
     with pytest.raises(UnknownItem, match="ghost"):
         recommend.similar(store, "ghost", k=5)

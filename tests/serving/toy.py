@@ -12,8 +12,8 @@ from redis import Redis
 from sqlalchemy import Engine, insert
 
 from graphstore import ingest
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from graphstore.session import write
 from graphstore.tables import models
 from serving import cache

@@ -20,7 +20,8 @@ from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON
 from stream import events, replay
 from stream.events import EventType, Identity, Impression, ImpressionItem, Interaction, milliseconds
-from stream.replay import Event, Pace, Replayed, batches, fitting, history_events, store, until
+from stream.replay import Pace, Replayed, batches, fitting, history_events, store, until
+from stream.routes import Event
 from stream.worker.sink import Sink
 from tests.stream.worlds import NOW, TIME, hot_content, live, random_events, tables
 

@@ -30,7 +30,7 @@ from stream.events import (
     UserAttributes,
     milliseconds,
 )
-from stream.replay import Event
+from stream.routes import Event
 from stream.worker.sink import Sink
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.training.checkerboard import checkerboard
 from training.config import SageConfig
 from training.data.event_log import EventLog
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.models.sharded_topk import best_items_of_shards, shard_of
 from training.sage.data_parallel import fit_shared
 from training.sage.process_group import Ranks, RanksError, joined_ranks

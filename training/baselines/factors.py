@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphstore.arrays import distinct
+from graphstore.arrays import IntArray, distinct
 from training.baselines.profile import HALF_LIVES, decayed_profiles
-from training.data.event_log import EventLog, Histories, IntArray, Moment
+from training.data.event_log import EventLog, Histories, Moment
 
 OWN = "own"
 """In the settings, the profile of users by their own embedding."""

@@ -7,12 +7,12 @@ is recommended twice, what remains of it is popularity.
 from dataclasses import dataclass
 from math import inf
 
+from graphstore.progress import Progress
 from training.baselines.gate import PersonalFrequency, RecentPopularity
 from training.baselines.popularity import half_lives
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
-from training.sage.fit import Progress
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 

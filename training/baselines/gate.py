@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 
 from training.data.event_log import EventLog, Histories, Moment
-from training.evaluation.ranking import METRIC, Scorer, Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.terms.linear_filter import LinearFilter
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend

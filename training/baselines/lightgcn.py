@@ -16,13 +16,13 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.nn import LightGCN
 
+from graphstore.progress import Progress
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
 from training.graph.bipartite import BipartiteGraph, Csr
-from training.sage.fit import Progress
 
 DIM = 64
 BATCH = 8_192

@@ -7,13 +7,13 @@ memory.
 
 from math import inf
 
+from graphstore.progress import Progress
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import LinearItemModel
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES
 from training.baselines.tuning import FittedBaseline, Settings, Tuning
 from training.data.splits import EvaluationSplit
-from training.sage.fit import Progress
 from training.terms.linear_filter import FilterSettings, LinearFilter
 
 REGULARISATIONS = (2.0, 6.0, 20.0)

@@ -15,13 +15,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphstore.progress import Progress
 from graphstore.tables import HOUR_MS
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
-from training.sage.fit import Progress
 from training.terms.gram import interactions
 
 BLOCK_CELLS = 10_000_000

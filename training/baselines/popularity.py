@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.baselines.gate import RecentPopularity
 from training.baselines.tuning import Counted, FittedBaseline, Settings, Tuning
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
-from training.evaluation.ranking import METRIC, Scorer, Window, evaluate
-from training.sage.fit import Progress
+from training.data.windows import Window
+from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.terms.trend import SPAN_SHARES, Trend
 
 FIRST_WEIGHTS = (0.2, 1.0)

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphstore.arrays import IntArray
+from graphstore.progress import Progress
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
-from training.data.event_log import EventLog, Histories, IntArray, Moment
+from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
-from training.sage.fit import Progress
 from training.sage.losses import NegativeSampler
 from training.sage.trainer import take_average
 

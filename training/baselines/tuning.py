@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
-from training.sage.fit import Progress
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

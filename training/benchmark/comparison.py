@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from graphstore.arrays import Float64Array, IntArray
 from training.benchmark.isolated import Cost
-from training.data.event_log import IntArray
-from training.evaluation.beyond_accuracy import FloatArray, KnownItems, Slices, list_measures
-from training.evaluation.ranking import METRIC, Window, accuracy
+from training.data.windows import Window
+from training.evaluation.beyond_accuracy import KnownItems, Slices, list_measures
+from training.evaluation.ranking import METRIC, accuracy
 
 OURS = "sagestream"
 
@@ -34,7 +35,7 @@ class ModelResult:
     measures: dict[str, tuple[float, float]]
     """"ndcg@20" and so on: mean, standard deviation over the seeds (of a sample; 0 for a single one)."""
     slices: dict[str, dict[str, float | None]]
-    per_user: dict[str, FloatArray]
+    per_user: dict[str, Float64Array]
     """[U], mean over the seeds."""
     num_parameters: int | None
     settings: tuple[Any, ...]
@@ -122,7 +123,7 @@ def compared(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs:
     )
 
 
-def paired_bootstrap(difference: FloatArray, *, seed: int, resamples: int = RESAMPLES) -> tuple[float, float, float]:
+def paired_bootstrap(difference: Float64Array, *, seed: int, resamples: int = RESAMPLES) -> tuple[float, float, float]:
     """The mean of users' differences [U], and the bounds within which 95 % of resampled means lie (Efron, 1979)."""
     if not len(difference):
         return 0.0, 0.0, 0.0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from training.process import exit_with_parent
 
 if TYPE_CHECKING:
-    from training.sage.fit import Progress
+    from graphstore.progress import Progress
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

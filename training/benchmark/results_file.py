@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphstore.files import read_json
 from training.benchmark.comparison import RATIOS
-from training.json_file import read_json
 
 MAX_BYTES = 16_000_000
 MOST_MODELS = 100

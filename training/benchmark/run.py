@@ -10,20 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, IntArray
+from graphstore.progress import Progress
 from training.benchmark.comparison import ModelResult, Results, compared, measured
 from training.benchmark.isolated import Cost, ProcessFailed, isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.data.event_log import Histories, IntArray, Moment
+from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
+from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices
-from training.evaluation.ranking import Scorer, Window, recommend
-from training.sage.fit import Progress
+from training.evaluation.ranking import Scorer, recommend
 
 DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
 """Fitted once: another seed would give the same lists."""
@@ -61,7 +61,7 @@ class WithFeatures:
     """A fit that also takes item features [num_items, width] (None: there are none) and the configuration."""
 
     fit: Callable[..., FittedModel]
-    features: npt.NDArray[np.float32] | None
+    features: Float32Array | None
     config: TrainingConfig
 
     def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedModel:

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.data.event_log import Histories, IntArray, Moment
-from training.evaluation.ranking import COLD_EVENTS
+from graphstore.arrays import Float64Array, IntArray
+from training.data.event_log import Histories, Moment
+from training.data.windows import COLD_EVENTS
 from training.terms.protocol import Term
 from training.terms.trend import Trend
 
@@ -91,9 +91,9 @@ class Blend:
         return cls(**values)
 
 
-def activity_of(lengths: IntArray, *, mean: float, sd: float) -> npt.NDArray[np.float64]:
+def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:
     """a(u) [U] of users with so many events, by the mean and deviation of log(1 + events) that a fit found."""
-    activity: npt.NDArray[np.float64] = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
+    activity: Float64Array = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
     return activity
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from training.blend.blend import Blend, activity_of, feature_names, known_items
-from training.evaluation.ranking import COLD_EVENTS, Window
+from training.data.windows import COLD_EVENTS, Window
 from training.terms.protocol import Term
 from training.terms.trend import Trend
 

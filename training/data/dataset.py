@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from graphstore.arrays import distinct
+from graphstore.arrays import BoolArray, IntArray, distinct
 from graphstore.catalogue import Catalogue
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import TEST_SHARE, VALIDATION_SHARE
-from training.data.event_log import EventLog, IntArray
-from training.evaluation.ranking import Window
+from training.config import TrainingConfig
+from training.data.event_log import EventLog
+from training.data.windows import Window
 
 REPEAT_SHARE = 0.2
 """Where at least this share of what shoppers take is known to them, items are recommended again."""
@@ -58,7 +58,7 @@ class Dataset:
         )
 
     @property
-    def available(self) -> npt.NDArray[np.bool_]:
+    def available(self) -> BoolArray:
         return self.catalogue.available
 
     @property
@@ -120,3 +120,10 @@ def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
     if not len(window_cells):
         return False
     return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE
+
+
+def repeats_wanted(dataset: Dataset, split: Split, *, config: TrainingConfig) -> bool:
+    """Whether a model of this split shall recommend items that a shopper knows."""
+    if config.recommend_repeats == "auto":
+        return repeats_are_usual(dataset.log, start=split.validation, end=split.test)
+    return config.recommend_repeats == "yes"

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from graphstore.arrays import BoolArray, Float32Array, Int8Array, IntArray, offsets_of
 from graphstore.tables import HOUR_MS
 
 if TYPE_CHECKING:
     from graphstore.snapshots.files import Snapshot
 
-IntArray = npt.NDArray[np.int64]
 
 Moment = int | IntArray
 """When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
@@ -24,7 +23,7 @@ Moment = int | IntArray
 
 def gathered(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
     """(offsets [B + 1], positions [n]): the spans starts[b]:starts[b] + lengths[b], one after the other."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     # Position p of the output stands at start[b] + (p - offset[b]) of the input.
     return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
@@ -36,8 +35,8 @@ class EventLog:
     users: IntArray  # [num_events] row of the user
     items: IntArray  # [num_events] row of the item
     times: IntArray  # [num_events] epoch ms, ascending
-    types: npt.NDArray[np.int8]  # [num_events] place in graphstore.tables.EVENT_TYPES
-    weights: npt.NDArray[np.float32]  # [num_events] what an event of its type weighs
+    types: Int8Array  # [num_events] place in graphstore.tables.EVENT_TYPES
+    weights: Float32Array  # [num_events] what an event of its type weighs
     num_users: int
     num_items: int
 
@@ -107,7 +106,7 @@ class Histories:
     offsets: IntArray  # [B + 1]
     items: IntArray  # [n] row of the item
     times: IntArray  # [n] epoch ms
-    types: npt.NDArray[np.int8]  # [n]
+    types: Int8Array  # [n]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[tuple[int, int, int]]]) -> Self:
@@ -115,7 +114,7 @@ class Histories:
         ordered = [sorted(user, key=lambda row: row[1]) for user in rows]
         flat = np.array([row for user in ordered for row in user], dtype=np.int64).reshape(-1, 3)
         return cls(
-            offsets=np.concatenate([[0], np.cumsum([len(user) for user in ordered])]).astype(np.int64),
+            offsets=offsets_of([len(user) for user in ordered]),
             items=flat[:, 0],
             times=flat[:, 1],
             types=flat[:, 2].astype(np.int8),
@@ -149,7 +148,7 @@ class Histories:
         )
 
 
-def joined(before: EventLog, events: EventLog) -> tuple[EventLog, npt.NDArray[np.bool_]]:
+def joined(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
     """Both logs as one in time order, and which of its events are of the second."""
     times = np.concatenate([before.times, events.times])
     order = np.argsort(times, kind="stable")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from graphstore.catalogue import Catalogue
@@ -19,10 +18,7 @@ from graphstore.takebacks import standing
 from stream.events import MAX_ID_LENGTH, CatalogItem, EventType
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.table import EventTable, sample_users
-from training.config import NAME_ENCODING, TEXT_ENCODER
 from training.data.event_log import EventLog
-from training.features.category_encoder import Encoding
-from training.features.items import fitted_on
 
 TAKEN_BACK = "returned, cancelled, or the return itself"
 
@@ -141,18 +137,6 @@ def read_given(train: Path, test: Path) -> GivenLogs:
     left_out = {reason: sum(counts[reason] for _, counts in parts) for reason in (NO_ITEMS, LONG_ID)}
     found = {reason: count for reason, count in left_out.items() if count}
     return GivenLogs(logs[0], logs[1], user_ids, item_ids, found)
-
-
-def item_features(
-    catalogue: Catalogue,
-    past: EventLog,
-    *,
-    text_encoder: str = TEXT_ENCODER,
-    name_encoding: Encoding = NAME_ENCODING,
-) -> npt.NDArray[np.float32]:
-    """Features of every item [num_items, width] by an encoder that was fitted on the items of `past` alone."""
-    encoder = fitted_on(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
-    return encoder.transform(catalogue).numpy()
 
 
 def _user_lines(path: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from graphstore.arrays import run_starts
+from graphstore.arrays import IntArray, run_starts
 from training.data.dataset import TooFewEvents, full_split
-from training.data.event_log import EventLog, Histories, IntArray, gathered
-from training.evaluation.ranking import Window
+from training.data.event_log import EventLog, Histories, gathered
+from training.data.windows import Window
 
 SplitName = Literal["temporal", "leave-last-out", "given"]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse, stats
 
-from graphstore.arrays import distinct
-from training.data.event_log import EventLog, IntArray
-from training.evaluation.ranking import COLD_EVENTS, Window, accuracy
+from graphstore.arrays import BoolArray, Float64Array, IntArray, distinct, offsets_of
+from training.data.event_log import EventLog
+from training.data.windows import COLD_EVENTS, Window
+from training.evaluation.ranking import accuracy
 
 DIVERSITY_USERS = 2_000
 """Pairs of items are compared in the lists of at most so many users, the same for every model."""
@@ -23,8 +23,6 @@ PAIR_BLOCK = 20_000
 
 LIST_MEASURES = ("coverage", "novelty", "diversity", "popularity_bias")
 
-FloatArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class KnownItems:
@@ -32,9 +30,9 @@ class KnownItems:
 
     takers: sparse.csr_array
     """[num_items, num_users] one where the user touched the item, each row at length one."""
-    information: FloatArray
+    information: Float64Array
     """[num_items] −log2 of the share of users who touched it, in bits; of an item of nobody as of an item of one."""
-    popularity: FloatArray
+    popularity: Float64Array
     """[num_items] its percentile (0..1) by number of users, ties in their middle."""
 
     @classmethod
@@ -51,7 +49,7 @@ class KnownItems:
             popularity=stats.rankdata(counts, method="average") / max(log.num_items, 1),
         )
 
-    def cosines(self, one: IntArray, other: IntArray) -> FloatArray:
+    def cosines(self, one: IntArray, other: IntArray) -> Float64Array:
         """Cosine of the co-occurrence of two items, for pairs of rows [n]: users of both over √(users · users)."""
         size = self.takers.shape[0]
         pairs, places = np.unique(np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True)
@@ -106,7 +104,7 @@ def _diversity(lists: IntArray, known: KnownItems) -> float:
     return float(1.0 - (sums[counts > 0] / counts[counts > 0]).mean())
 
 
-def _mean_popularity_before(window: Window, known: KnownItems) -> FloatArray:
+def _mean_popularity_before(window: Window, known: KnownItems) -> Float64Array:
     """[U], NaN for a user without a history."""
     lengths = window.lengths()
     sums = np.bincount(window.histories.rows(), known.popularity[window.histories.items], minlength=len(window))
@@ -117,7 +115,7 @@ def _mean_popularity_before(window: Window, known: KnownItems) -> FloatArray:
 class Slices:
     """Parts of a window that are reported apart."""
 
-    warm: npt.NDArray[np.bool_]
+    warm: BoolArray
     """[U] users with more than `COLD_EVENTS` events before."""
     cold_items: Window
     """The users with a target of which the known log has no event, and those targets alone."""
@@ -135,7 +133,7 @@ class Slices:
             moment=whole.moment,
             users=whole.users,
             histories=whole.histories,
-            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            offsets=offsets_of(counts),
             targets=window.targets[new],
             num_items=window.num_items,
             repeats=window.repeats,
@@ -143,7 +141,7 @@ class Slices:
         return cls(warm=window.lengths() > COLD_EVENTS, cold_items=cold_items, with_cold_items=places)
 
     def means(
-        self, per_user: dict[str, FloatArray], lists: IntArray, *, cutoffs: Sequence[int]
+        self, per_user: dict[str, Float64Array], lists: IntArray, *, cutoffs: Sequence[int]
     ) -> dict[str, dict[str, float | None]]:
         """Each slice's mean of each measure (None where it has no user) and its number of users.
 
@@ -160,7 +158,7 @@ class Slices:
         }
 
 
-def _means(per_user: dict[str, FloatArray], users: int) -> dict[str, float | None]:
+def _means(per_user: dict[str, Float64Array], users: int) -> dict[str, float | None]:
     means: dict[str, float | None] = {
         name: float(values.mean()) if users else None for name, values in per_user.items()
     }

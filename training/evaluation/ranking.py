@@ -8,28 +8,22 @@ Profiles are frozen at the moment of the window; the targets are the distinct it
 only unseen ones where repeats are not allowed. Every item is a candidate: no sampled negatives.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphstore.arrays import difference, distinct
-from training.data.event_log import EventLog, Histories, IntArray, Moment, gathered
-
-COLD_EVENTS = 2
-"""A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct
+from training.data.event_log import Histories, Moment
+from training.data.windows import COLD_EVENTS, Window
 
 CUTOFFS = (10, 20)
 
 METRIC = "ndcg@20"
 """What settings are chosen by, and what models are compared by."""
-
-BLOCK_CELLS = 2_000_000
-"""Users × items scored at a time: bounds the memory whatever the catalogue."""
 
 
 class Scorer(Protocol):
@@ -39,122 +33,12 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Window:
-    """What shoppers knew before a moment and what they took after it."""
-
-    moment: Moment  # epoch ms; of a window in time its start, for all of its users
-    users: IntArray  # [U] rows of the users with a target
-    histories: Histories  # of those users, everything before their moment
-    offsets: IntArray  # [U + 1] of `targets`
-    targets: IntArray  # distinct item rows, user by user
-    num_items: int
-    repeats: bool
-
-    @classmethod
-    def cut(
-        cls,
-        log: EventLog,
-        *,
-        start: int,
-        end: int | None = None,
-        repeats: bool,
-        max_users: int | None = None,
-        seed: int = 0,
-    ) -> Self:
-        """The window start <= time < end (epoch ms) of a log; at most `max_users` of its users, drawn by `seed`."""
-        past, inside = log.between(end=start), log.between(start, end)
-        return cls.after(past, inside, moment=start, repeats=repeats, max_users=max_users, seed=seed)
-
-    @classmethod
-    def after(
-        cls,
-        past: EventLog,
-        later: EventLog,
-        *,
-        moment: int,
-        repeats: bool,
-        max_users: int | None = None,
-        seed: int = 0,
-    ) -> Self:
-        """What users who knew `past` took in `later`, with lists made at one `moment` (epoch ms)."""
-        num_items = past.num_items
-        cells = distinct(later.cells)
-        if not repeats:
-            cells = difference(cells, past.cells)
-        owners, targets = cells // max(num_items, 1), cells % max(num_items, 1)
-        users = distinct(owners)
-        if max_users is not None and len(users) > max_users:  # before their histories are looked up
-            users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
-            kept = np.isin(owners, users)
-            owners, targets = owners[kept], targets[kept]
-        counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
-        return cls(
-            moment=moment,
-            users=users,
-            histories=past.histories(users),
-            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            targets=targets,
-            num_items=num_items,
-            repeats=repeats,
-        )
-
-    def __len__(self) -> int:
-        """The number of users."""
-        return len(self.users)
-
-    def sample(self, max_users: int, *, seed: int) -> "Window":
-        """At most `max_users` of the users, drawn by `seed`, in their order."""
-        if len(self) <= max_users:
-            return self
-        return self.picked(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
-
-    def picked(self, places: IntArray) -> "Window":
-        """The users at these places, in this order."""
-        offsets, positions = gathered(self.offsets[places], np.diff(self.offsets)[places])
-        return Window(
-            moment=self.moment if isinstance(self.moment, int) else self.moment[places],
-            users=self.users[places],
-            histories=self.histories.picked(places),
-            offsets=offsets,
-            targets=self.targets[positions],
-            num_items=self.num_items,
-            repeats=self.repeats,
-        )
-
-    def lengths(self) -> IntArray:
-        """How many events each user had before the window [U]."""
-        return np.diff(self.histories.offsets)
-
-    def blocks(self, users: int | None = None) -> Iterator["Window"]:
-        """The same window in parts of so many users; without a number, as many as `BLOCK_CELLS` allows."""
-        step = users or max(1, BLOCK_CELLS // max(self.num_items, 1))
-        for first in range(0, len(self), step):
-            last = min(first + step, len(self))
-            low, high = self.offsets[first], self.offsets[last]
-            yield Window(
-                moment=self.moment if isinstance(self.moment, int) else self.moment[first:last],
-                users=self.users[first:last],
-                histories=self.histories.block(first, last),
-                offsets=self.offsets[first : last + 1] - low,
-                targets=self.targets[low:high],
-                num_items=self.num_items,
-                repeats=self.repeats,
-            )
-
-    def seen(self) -> npt.NDArray[np.bool_]:
-        """Which items were touched before the window [U, num_items]; for one block."""
-        matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
-        matrix[self.histories.rows(), self.histories.items] = True
-        return matrix
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """The measures of one model on one window."""
 
     users: IntArray  # [U]
-    cold: npt.NDArray[np.bool_]  # [U]
-    per_user: dict[str, npt.NDArray[np.float64]]  # "ndcg@20" and so on, each [U]
+    cold: BoolArray  # [U]
+    per_user: dict[str, Float64Array]  # "ndcg@20" and so on, each [U]
     coverage: float
     """Share of the catalogue that stands in somebody's list."""
     finite: bool
@@ -208,7 +92,7 @@ def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool
     return np.concatenate(lists), finite
 
 
-def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
+def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict[str, Float64Array]:
     """Each measure at each cutoff, one value a user [U]; `lists` [U, K] hold no item twice.
 
     Recall is hits over all targets, precision hits over K. NDCG has binary gains and the ideal of min(K, targets)
@@ -224,7 +108,7 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
     gains = np.cumsum(hits * discounts, axis=1)
     precisions = np.cumsum(hits * found / (places + 1.0), axis=1)
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), hits.shape[1])
-    values: dict[str, npt.NDArray[np.float64]] = {}
+    values: dict[str, Float64Array] = {}
     for k in cutoffs:
         last = k - 1
         reachable = np.minimum(sizes, k)
@@ -239,7 +123,7 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
     return values
 
 
-def _hits(lists: IntArray, window: Window) -> npt.NDArray[np.bool_]:
+def _hits(lists: IntArray, window: Window) -> BoolArray:
     """Which places of the lists [U, K] hold a target."""
     owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))
     cells = owners * window.num_items + window.targets
@@ -247,7 +131,7 @@ def _hits(lists: IntArray, window: Window) -> npt.NDArray[np.bool_]:
     return np.isin(asked, cells) & (lists >= 0)
 
 
-def top_k(scores: Tensor, k: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
+def top_k(scores: Tensor, k: int) -> tuple[IntArray, Float32Array]:
     """The k best items [B, k] and their scores, best first; row −1 and −inf where fewer can be recommended."""
     values, rows = scores.topk(min(k, scores.size(1)), dim=1)
     rows = rows.masked_fill(torch.isneginf(values), -1)

@@ -10,7 +10,6 @@ file is written to a temporary name and renamed, so that a file of the final nam
 
 import copy
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from graphstore.arrays import IntArray, offsets_of
+from graphstore.files import written_whole
+from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.data.event_log import EventLog, Histories, IntArray, gathered
+from training.data.event_log import EventLog, Histories, gathered
 from training.models.recommender import Recommender
-from training.sage.fit import Progress
 
 SUFFIXES = (".parquet", ".jsonl")
 """What a file of lists may end with."""
@@ -90,18 +91,13 @@ def write_lists(
     """
     if path.exists():
         raise FileExistsError(f"{path} exists: name a new file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     done = 0
-    try:
-        with _writer(temporary, path.suffix) as writer:
-            for lists in lists_of_everybody(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
-                writer.write(lists)
-                done += len(lists.user_ids)
-                if progress is not None:
-                    progress(f"{done:,} shoppers", done / snapshot.num_users)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary, _writer(temporary, path.suffix) as writer:
+        for lists in lists_of_everybody(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
+            writer.write(lists)
+            done += len(lists.user_ids)
+            if progress is not None:
+                progress(f"{done:,} shoppers", done / snapshot.num_users)
     return done
 
 
@@ -109,7 +105,7 @@ def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: i
     """Of all shoppers, a block at a time: the `last` newest events of items that have a row in the model."""
     places = np.flatnonzero(model_rows[log.items] >= 0)
     places = places[np.argsort(log.users[places], kind="stable")]  # stable: each user's events stay in time order
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(log.users[places], minlength=log.num_users))])
+    bounds = offsets_of(np.bincount(log.users[places], minlength=log.num_users))
     for start in range(0, log.num_users, block_users):
         ends = bounds[start + 1 : start + 1 + block_users]
         starts = np.maximum(bounds[start : start + len(ends)], ends - last)

@@ -10,8 +10,6 @@ made-up shoppers: what does not agree is an error, and nothing is left of it.
 
 import json
 import logging
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.files import written_whole
+from graphstore.progress import Progress
 from training.data.event_log import Histories
 from training.export.serving_encoder import ServingEncoder
 from training.models.bundle import sha256_of
 from training.models.recommender import Recommender
-from training.sage.fit import Progress
 from training.sage.term import SageTerm
 
 TOLERANCE = 1e-4
@@ -85,9 +84,8 @@ def export_encoder(
         raise FileExistsError(f"{directory} exists: name a new directory")
     encoder = ServingEncoder(term).eval()
     batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    temporary.mkdir(parents=True)
-    try:
+    with written_whole(directory) as temporary:
+        temporary.mkdir(parents=True)
         files = []
         for place, name in enumerate(formats):
             if progress is not None:
@@ -102,9 +100,6 @@ def export_encoder(
             files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
         _dump(temporary / "items.json", {"item_ids": model.item_ids, "available": model.available.tolist()})
         _dump(temporary / "metadata.json", _metadata(model, term, files, tolerance=tolerance))
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return files
 
 

@@ -9,14 +9,13 @@ apart, and a new name has none.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from graphstore.hashing import hashed
-
-Encoding = Literal["hashed", "one-hot"]
+from training.config import Encoding
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, IntArray
 from graphstore.catalogue import Catalogue
-from training.config import NAME_ENCODING, TEXT_ENCODER
-from training.data.event_log import IntArray
-from training.features.category_encoder import Encoding, NameEncoder
+from training.config import NAME_ENCODING, TEXT_ENCODER, Encoding
+from training.data.event_log import EventLog
+from training.features.category_encoder import NameEncoder
 from training.features.text_encoder import TextEncoder, fit_text_encoder, text_encoder_from_state
 
 FEATURE_SEED = 0
@@ -169,3 +170,15 @@ def _texts(catalogue: Catalogue) -> list[str]:
         " ".join([title, *categories, brand])
         for title, categories, brand in zip(catalogue.titles, catalogue.categories, catalogue.brands, strict=True)
     ]
+
+
+def item_features(
+    catalogue: Catalogue,
+    past: EventLog,
+    *,
+    text_encoder: str = TEXT_ENCODER,
+    name_encoding: Encoding = NAME_ENCODING,
+) -> Float32Array:
+    """Features of every item [num_items, width] by an encoder that was fitted on the items of `past` alone."""
+    encoder = fitted_on(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
+    return encoder.transform(catalogue).numpy()

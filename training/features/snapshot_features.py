@@ -10,13 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import trained_items
 from graphstore.snapshots.snapshot import Featurize
-from training.config import NAME_ENCODING, TEXT_ENCODER, TrainingConfig
-from training.data.event_log import IntArray
-from training.features.category_encoder import Encoding
+from training.config import NAME_ENCODING, TEXT_ENCODER, Encoding, TrainingConfig
 from training.features.items import ItemEncoder, fitted_on, one_hot_fits
 from training.features.text_encoder import full_name
 

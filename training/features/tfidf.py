@@ -18,6 +18,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from graphstore.arrays import offsets_of
+
 MAX_WORDS = 20_000
 MAX_TEXT_CHARACTERS = 2_000
 MAX_LEMMAS = 100_000
@@ -108,7 +110,7 @@ class TfidfEncoder:
         """TF-IDF [len(texts), num_words], rows of length one."""
         column = {word: i for i, word in enumerate(self.words)}
         found = [Counter(column[word] for word in clean(text, lemmas=self.lemmas) if word in column) for text in texts]
-        offsets = np.concatenate([[0], np.cumsum([len(row) for row in found])]).astype(np.int64)
+        offsets = offsets_of([len(row) for row in found])
         columns = np.array([i for row in found for i in row], dtype=np.int64)
         counts = np.array([count for row in found for count in row.values()], dtype=np.float32)
         weights = (1 + np.log(counts)) * self.idf.numpy()[columns]

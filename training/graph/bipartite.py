@@ -13,13 +13,12 @@ from typing import Any, Protocol, Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphstore.arrays import distinct, sought
-from training.data.event_log import EventLog, IntArray
+from graphstore.arrays import BoolArray, IntArray, distinct, offsets_of, sought
+from training.data.event_log import EventLog
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class BipartiteGraph:
         places, found = sought(np.sort(users * self.num_items + items), self._keys)
         return places[found]
 
-    def holds(self, users: IntArray, items: IntArray) -> npt.NDArray[np.bool_]:
+    def holds(self, users: IntArray, items: IntArray) -> BoolArray:
         """Which of the pairs (users[i], items[i]) are in the graph [n]."""
         return sought(users * self.num_items + items, self._keys)[1]
 
@@ -187,7 +186,7 @@ class BipartiteGraph:
         """All items, in their own order."""
         return None
 
-    def only(self, keep: npt.NDArray[np.bool_]) -> Self:
+    def only(self, keep: BoolArray) -> Self:
         """The graph of the pairs where `keep` [num_pairs] is true."""
         return self.picked(np.flatnonzero(keep))  # far cheaper than two masks where few are kept
 
@@ -207,9 +206,7 @@ class BipartiteGraph:
     def items_of_users(self) -> Csr:
         """Row u is the mean over the items of user u: [num_users, num_items]."""
         degrees = np.bincount(self.users, minlength=self.num_users)
-        return means(
-            torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)])), torch.from_numpy(self.items), self.num_items
-        )
+        return means(torch.from_numpy(offsets_of(degrees)), torch.from_numpy(self.items), self.num_items)
 
     @cached_property
     def users_of_items(self) -> Csr:

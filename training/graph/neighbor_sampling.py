@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphstore.arrays import difference, distinct
+from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
 from graphstore.snapshots.graph import INTERACTS
-from training.data.event_log import IntArray
 from training.graph.bipartite import BipartiteGraph, Csr, means
 
 if TYPE_CHECKING:
@@ -107,7 +105,7 @@ class _Rows:
         self._offsets, self._neighbours, self._order = offsets, neighbours, order
 
     def draw(
-        self, nodes: IntArray, barred: npt.NDArray[np.bool_], limit: int, rng: np.random.Generator
+        self, nodes: IntArray, barred: BoolArray, limit: int, rng: np.random.Generator
     ) -> tuple[IntArray, IntArray]:
         """(nodes [n], neighbours [n]) drawn, at most `limit` a node."""
         most = limit if limit >= 0 else np.iinfo(np.int64).max
@@ -137,7 +135,7 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
     """Row r takes the mean over the distinct columns that it has a pair with."""
     keys = distinct(rows * num_columns + columns)
     degrees = np.bincount(keys // max(num_columns, 1), minlength=num_rows)
-    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)]).astype(np.int64))
+    offsets = torch.from_numpy(offsets_of(degrees))
     return means(offsets, torch.from_numpy(keys % max(num_columns, 1)), num_columns)
 
 
@@ -155,7 +153,7 @@ def room_for(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, 
 
 @numba.njit(cache=True)
 def _draw(
-    offsets: IntArray, order: IntArray, nodes: IntArray, barred: npt.NDArray[np.bool_], limit: int, seed: int
+    offsets: IntArray, order: IntArray, nodes: IntArray, barred: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:
     np.random.seed(seed)
     allowed, places, at = room_for(offsets, nodes, limit)

@@ -10,10 +10,10 @@ from typing import Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from training.data.event_log import Histories, IntArray
+from graphstore.arrays import Float32Array, Float64Array, IntArray
+from training.data.event_log import Histories
 from training.graph.bipartite import Csr
 
 
@@ -61,9 +61,7 @@ class Profiles:
 
 
 @numba.njit(cache=True)
-def _shares(
-    offsets: IntArray, curve: npt.NDArray[np.float64], totals: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
+def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Float32Array:
     """The first values of `curve` in each row, over their sum, which stands in `totals`."""
     shares = np.empty(offsets[-1], dtype=np.float32)
     for b in range(len(offsets) - 1):

@@ -30,8 +30,8 @@ from torch_geometric.sampler import (
 )
 from torch_geometric.sampler.neighbor_sampler import edge_sample
 
+from graphstore.arrays import IntArray
 from graphstore.snapshots.graph import INTERACTS
-from training.data.event_log import IntArray
 from training.graph.neighbor_sampling import INTERACTED_BY, room_for
 
 EdgeType = tuple[str, str, str]

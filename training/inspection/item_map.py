@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.event_log import IntArray
-from training.evaluation.ranking import BLOCK_CELLS
+from graphstore.arrays import Float64Array, IntArray
+from training.data.windows import BLOCK_CELLS
 from training.models.recommender import Recommender
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
@@ -63,7 +62,7 @@ def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str,
     return source, rows[placed.numpy()], F.normalize(vectors[placed], dim=1)
 
 
-def laid_out(vectors: Tensor, *, method: Method, seed: int) -> npt.NDArray[np.float64]:
+def laid_out(vectors: Tensor, *, method: Method, seed: int) -> Float64Array:
     """Unit vectors [m, dim] as points [m, 2]; the same for the same seed on one thread."""
     values = vectors.numpy().astype(np.float32)
     if method == "umap":

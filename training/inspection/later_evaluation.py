@@ -10,8 +10,9 @@ from typing import Any
 from graphstore.snapshots.files import Snapshot
 from training.data.dataset import Dataset, TooFewEvents
 from training.data.event_log import EventLog
+from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices, list_measures
-from training.evaluation.ranking import CUTOFFS, Window, evaluate
+from training.evaluation.ranking import CUTOFFS, evaluate
 from training.models.recommender import Recommender
 
 

@@ -12,14 +12,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from graphstore.arrays import Float64Array, IntArray
 from training.sage.trainer import Look
-
-FloatArray = npt.NDArray[np.float64]
 
 FORMATS = (".png", ".svg")
 DOTS_PER_INCH = 150
@@ -43,7 +41,7 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def metric_curves(curves: Mapping[str, Mapping[str, FloatArray]], *, title: str) -> Figure:
+def metric_curves(curves: Mapping[str, Mapping[str, Float64Array]], *, title: str) -> Figure:
     """Four panels over the length k of a list; of each model its measures by name, each [K] for k = 1 … K."""
     figure = _figure(9.0, 7.0, title)
     panels = figure.subplots(2, 2, sharex=True)
@@ -60,7 +58,7 @@ def metric_curves(curves: Mapping[str, Mapping[str, FloatArray]], *, title: str)
     return figure
 
 
-def precision_recall(curves: Mapping[str, Mapping[str, FloatArray]], *, title: str) -> Figure:
+def precision_recall(curves: Mapping[str, Mapping[str, Float64Array]], *, title: str) -> Figure:
     """Precision against recall as lists grow from 1 to K items; some lengths are marked on each curve."""
     figure = _figure(7.0, 5.5, title)
     axes = figure.subplots()
@@ -111,7 +109,7 @@ def learning_curve(looks: Sequence[Look], *, kept_step: int, title: str) -> Figu
     return figure
 
 
-def embedding_map(points: FloatArray, groups: Sequence[str | None], *, title: str, legend: str) -> Figure:
+def embedding_map(points: Float64Array, groups: Sequence[str | None], *, title: str, legend: str) -> Figure:
     """Points [n, 2] in the colour of their group, the most frequent first; None is grey, under the others."""
     figure = _figure(9.0, 6.5, title)
     axes = figure.subplots()
@@ -142,7 +140,7 @@ def embedding_map(points: FloatArray, groups: Sequence[str | None], *, title: st
     return figure
 
 
-def degree_distribution(degrees: Mapping[str, npt.NDArray[np.int64]], *, title: str) -> Figure:
+def degree_distribution(degrees: Mapping[str, IntArray], *, title: str) -> Figure:
     """Of each kind of node the share with at least so many events, both axes logarithmic; degrees [num_nodes]."""
     figure = _figure(7.0, 5.0, title)
     axes = figure.subplots()

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-import numpy.typing as npt
 
+from graphstore.arrays import Float64Array
 from graphstore.snapshots.files import Snapshot
 from training.baselines.gate import RECENT_POPULARITY, SPAN_SHARES, RecentPopularity
 from training.data.dataset import full_split
 from training.data.event_log import EventLog
-from training.evaluation.ranking import METRIC, Scorer, Window, accuracy, evaluate, recommend
+from training.data.windows import Window
+from training.evaluation.ranking import METRIC, Scorer, accuracy, evaluate, recommend
 from training.inspection.later_evaluation import later_window
 from training.models.recommender import Recommender
 from training.terms.trend import Trend
 
 LONGEST = 100
 MEASURES = ("ndcg", "recall", "precision", "hit_rate")
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Curves:
     users: int
     since: int
     """Epoch ms at which the window begins."""
-    models: dict[str, dict[str, FloatArray]]
+    models: dict[str, dict[str, Float64Array]]
     """By model its measures by name, each [LONGEST] for lists of 1 … LONGEST items."""
 
 
@@ -55,7 +54,7 @@ def curves(model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int 
     )
 
 
-def curve(scorer: Scorer, window: Window) -> dict[str, FloatArray]:
+def curve(scorer: Scorer, window: Window) -> dict[str, Float64Array]:
     """The measures by name, each [LONGEST]; raises `ValueError` for scores that are not finite."""
     lists, finite = recommend(scorer, window, k=LONGEST)
     if not finite:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from graphstore.arrays import Float64Array
 from training.evaluation.ranking import Evaluation
 
 RESAMPLES = 2_000
@@ -79,13 +79,13 @@ def _first(challenger: Evaluation, popularity: Evaluation | None, rules: GateRul
     return GateDecision("promoted", reasons)
 
 
-def _paired(one: Evaluation, other: Evaluation, metric: str) -> npt.NDArray[np.float64]:
+def _paired(one: Evaluation, other: Evaluation, metric: str) -> Float64Array:
     if not np.array_equal(one.users, other.users):
         raise ValueError("the two models were not measured on the same users")
     return one.per_user[metric] - other.per_user[metric]
 
 
-def _ahead(difference: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
+def _ahead(difference: Float64Array, seed: int) -> tuple[float, float]:
     """The mean, and the share of resamples of the users whose mean is above zero."""
     users = len(difference)
     if not users:

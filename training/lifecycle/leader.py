@@ -7,14 +7,15 @@ On PostgreSQL an advisory lock of the session, on a connection of its own: the s
 ends, however the process died. On SQLite, where all processes share a machine, a locked file.
 """
 
-import fcntl
 import logging
 import threading
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
+
+from graphstore.locks import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -54,35 +55,6 @@ def wait_for_leadership(lock: LeaderLock, stop: threading.Event, *, retry_second
             waiting = True
         stop.wait(retry_seconds)
     return False
-
-
-class FileLock:
-    """`flock` on a file, which is left behind: removing it would let two processes lock two files of one name."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        if self._file is not None:
-            return True
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        self._file = file
-        return True
-
-    def held(self) -> bool:
-        return self._file is not None
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class AdvisoryLock:

@@ -19,6 +19,7 @@ import torch
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.progress import Progress
 from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
@@ -32,7 +33,6 @@ from training.lifecycle.run_result import RunFenced, RunResult, recalled, record
 from training.lifecycle.trial import CHAMPION, Trial, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
-from training.sage.fit import Progress
 from training.sage.resume import UnfinishedFits, outdated_before
 
 logger = logging.getLogger(__name__)

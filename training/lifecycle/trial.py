@@ -17,17 +17,18 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import Baseline, tuned_baselines
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, Split, full_split, incremental_split, repeats_are_usual
-from training.evaluation.ranking import Evaluation, Scorer, Window, evaluate
+from training.data.dataset import Dataset, Split, full_split, incremental_split, repeats_wanted
+from training.data.windows import Window
+from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fitted_on
 from training.models.bundle import load_bundle
 from training.models.candidate import Candidate
 from training.models.recommender import Recommender
-from training.sage.fit import Progress
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -157,13 +158,6 @@ def incremental_trial(
         comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window),
         notes=[],
     )
-
-
-def repeats_wanted(dataset: Dataset, split: Split, *, config: TrainingConfig) -> bool:
-    """Whether a model of this split shall recommend items that a shopper knows."""
-    if config.recommend_repeats == "auto":
-        return repeats_are_usual(dataset.log, start=split.validation, end=split.test)
-    return config.recommend_repeats == "yes"
 
 
 def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:

@@ -9,14 +9,13 @@ its files are verified when it is loaded. It holds no object to unpickle, and no
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from graphstore.files import written_whole
 from training.blend.blend import Blend
 from training.features.items import ItemEncoder
 from training.models.recommender import Recommender
@@ -56,38 +55,36 @@ def save_bundle(
     path = directory / recommender.model_version
     if path.exists():
         raise FileExistsError(f"{path} exists: a model version is written once")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for term in recommender.terms:
-        torch.save(term.state(), temporary / f"{term.name}.pt")
-    if recommender.encoder is not None:
-        torch.save(recommender.encoder.state(), temporary / "encoder.pt")
-    _dump(
-        temporary / "config.json",
-        {
-            "model_version": recommender.model_version,
-            "kind": recommender.kind,
-            "as_of": recommender.as_of,
-            "repeats": recommender.repeats,
-            "terms": [term.name for term in recommender.terms],
-            "snapshot_id": snapshot_id,
-            "parent": parent,
-            "training": config,
-        },
-    )
-    _dump(
-        temporary / "items.json",
-        {
-            "item_ids": recommender.item_ids,
-            "item_keys": recommender.item_keys.tolist(),
-            "available": recommender.available.tolist(),
-        },
-    )
-    _dump(temporary / "blend.json", recommender.blend.to_json())
-    _dump(temporary / "metrics.json", metrics)
-    _dump(temporary / CHECKSUMS, {file.name: sha256_of(file) for file in sorted(temporary.iterdir())})
-    temporary.rename(path)
+    with written_whole(path) as temporary:
+        temporary.mkdir(parents=True)
+        for term in recommender.terms:
+            torch.save(term.state(), temporary / f"{term.name}.pt")
+        if recommender.encoder is not None:
+            torch.save(recommender.encoder.state(), temporary / "encoder.pt")
+        _dump(
+            temporary / "config.json",
+            {
+                "model_version": recommender.model_version,
+                "kind": recommender.kind,
+                "as_of": recommender.as_of,
+                "repeats": recommender.repeats,
+                "terms": [term.name for term in recommender.terms],
+                "snapshot_id": snapshot_id,
+                "parent": parent,
+                "training": config,
+            },
+        )
+        _dump(
+            temporary / "items.json",
+            {
+                "item_ids": recommender.item_ids,
+                "item_keys": recommender.item_keys.tolist(),
+                "available": recommender.available.tolist(),
+            },
+        )
+        _dump(temporary / "blend.json", recommender.blend.to_json())
+        _dump(temporary / "metrics.json", metrics)
+        _dump(temporary / CHECKSUMS, {file.name: sha256_of(file) for file in sorted(temporary.iterdir())})
     return path
 
 

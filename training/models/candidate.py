@@ -13,14 +13,15 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, fitting_part
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, Split
 from training.data.event_log import EventLog, Histories, Moment
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.models.recommender import Recommender
-from training.sage.fit import NothingToLearn, Progress, fit_sage
+from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 from training.terms.als import Factorisation
 from training.terms.content import Content

@@ -8,22 +8,21 @@ compare models.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.arrays import BoolArray, Float32Array, IntArray, offsets_of
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
-from training.data.event_log import Histories, IntArray, Moment
-from training.evaluation.ranking import BLOCK_CELLS, Scorer, top_k
+from training.data.event_log import Histories, Moment
+from training.data.windows import BLOCK_CELLS
+from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
 from training.models.topk import best_items
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.protocol import Term
 from training.terms.trend import Trend
-
-FloatArray = npt.NDArray[np.float32]
 
 LARGEST_SCORE = 60_000.0
 """Scores are packed as half precision, which ends at 65,504."""
@@ -41,7 +40,7 @@ class Recommender:
         repeats: bool,
         item_ids: list[str],
         item_keys: IntArray,
-        available: npt.NDArray[np.bool_],
+        available: BoolArray,
         terms: Sequence[Term],
         blend: Blend,
         encoder: ItemEncoder | None = None,
@@ -83,7 +82,7 @@ class Recommender:
         order = order[rows[order] >= 0]
         counts = np.bincount(users[order], minlength=len(per_user))
         return Histories(
-            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            offsets=offsets_of(counts),
             items=rows[order],
             times=flat[order, 1],
             types=flat[order, 2].astype(np.int8),
@@ -99,7 +98,7 @@ class Recommender:
         return self.blend.score(self.terms, histories, as_of=known)
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, FloatArray]:
+    def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, Float32Array]:
         """The k best rows [B, k] and their scores, best first; row −1 and −inf where there are fewer.
 
         Items that are not available are left out, and where the model has no repeats those of the history. An empty
@@ -122,7 +121,7 @@ class Recommender:
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
     @torch.no_grad()
-    def similar(self, k: int) -> tuple[IntArray, FloatArray]:
+    def similar(self, k: int) -> tuple[IntArray, Float32Array]:
         """The k items nearest to each item [num_items, k], by the cosine of GraphSAGE's embeddings if the model has
         it, else by the positive weights of the linear filter; −1 and −inf where there are fewer."""
         sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
@@ -175,7 +174,7 @@ class Recommender:
             kept = mine >= 0
             counts = np.bincount(histories.rows()[kept], minlength=len(histories))
             translated = Histories(
-                offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+                offsets=offsets_of(counts),
                 items=mine[kept],
                 times=histories.times[kept],
                 types=histories.types[kept],

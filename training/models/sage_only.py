@@ -10,20 +10,17 @@ sum of `training.lifecycle.run` is still fitted by one.
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from graphstore.arrays import BoolArray, IntArray
+from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from training.blend.blend import Blend
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, full_split
-from training.data.event_log import IntArray
-from training.evaluation.ranking import Window, evaluate
+from training.data.dataset import Dataset, full_split, repeats_wanted
+from training.data.windows import Window
+from training.evaluation.ranking import evaluate
 from training.features.items import ItemEncoder, fitted_on
-from training.lifecycle.trial import repeats_wanted
 from training.models.recommender import Recommender
 from training.sage.data_parallel import fit_shared
-from training.sage.fit import Progress
 from training.sage.process_group import Ranks
 from training.sage.term import SageTerm
 
@@ -88,7 +85,7 @@ def model_of(
     repeats: bool,
     item_ids: list[str],
     item_keys: IntArray,
-    available: npt.NDArray[np.bool_],
+    available: BoolArray,
     encoder: ItemEncoder | None,
 ) -> Recommender:
     """The term as a model of its own."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.event_log import IntArray
-from training.models.topk import TILE_ITEMS, FloatArray, best_items
+from graphstore.arrays import Float32Array, IntArray, offsets_of
+from training.models.topk import TILE_ITEMS, best_items
 from training.sage.process_group import Ranks
 
 
@@ -34,7 +34,7 @@ def best_items_of_shards(
     bias: Tensor | None = None,
     seen_offsets: IntArray | None = None,
     seen_items: IntArray | None = None,
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[IntArray, Float32Array]:
     """`best_items` over the items of all processes: rows [B, k] among all items and scores [B, k], in each process.
 
     `users` [B, dim] and what they have seen, in rows of all items, are the same everywhere; `shard` [n, dim] and `bias`
@@ -57,4 +57,4 @@ def _within(offsets: IntArray, items: IntArray, first: int, last: int) -> tuple[
     kept = (items >= first) & (items < last)
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[kept]
     counts = np.bincount(owners, minlength=len(offsets) - 1)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items[kept] - first
+    return offsets_of(counts), items[kept] - first

@@ -10,14 +10,11 @@ plain `topk` over all scores. An approximate index would be faster beyond a mill
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.data.event_log import IntArray
+from graphstore.arrays import Float32Array, IntArray
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
-
-FloatArray = npt.NDArray[np.float32]
 
 TILE_USERS = 128
 TILE_ITEMS = 2048
@@ -36,7 +33,7 @@ def best_items(
     bias: Tensor | None = None,
     seen_offsets: IntArray | None = None,
     seen_items: IntArray | None = None,
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[IntArray, Float32Array]:
     """The k items of the largest users @ items.T + bias: rows [B, k] int64 and scores [B, k], best first.
 
     `users` [B, dim] and `items` [N, dim] are finite float32; `bias` [N] may be −inf for an item that nobody shall get.
@@ -64,7 +61,7 @@ def best_items(
 
 
 def _search(
-    users: Tensor, items: Tensor, bias: Tensor, next_seen: IntArray, seen_items: IntArray, heaps: npt.NDArray[np.int64]
+    users: Tensor, items: Tensor, bias: Tensor, next_seen: IntArray, seen_items: IntArray, heaps: IntArray
 ) -> None:
     """Take every item's score into the heaps [users, k]; next_seen moves on through the seen items."""
     last_seen = next_seen[1:].copy()
@@ -80,13 +77,13 @@ def _search(
 
 @numba.njit(cache=True)
 def _take(
-    scores: FloatArray,  # [users, width] of the items from `first` on
+    scores: Float32Array,  # [users, width] of the items from `first` on
     first: int,
     seen_items: IntArray,
     next_seen: IntArray,
     last_seen: IntArray,
-    thresholds: FloatArray,  # [users] what a score must beat
-    heaps: npt.NDArray[np.int64],
+    thresholds: Float32Array,  # [users] what a score must beat
+    heaps: IntArray,
 ) -> None:
     width = scores.shape[1]
     one = np.empty(1, dtype=np.float32)
@@ -113,7 +110,7 @@ def _take(
 
 
 @numba.njit(cache=True)
-def _level(score: float, one: FloatArray) -> int:
+def _level(score: float, one: Float32Array) -> int:
     """The float32's bits as an integer that rises with it; `one` [1] is room for it."""
     one[0] = score + np.float32(0.0)  # of −0 this makes 0: they are equal
     bits = one.view(np.int32)[0]
@@ -121,13 +118,13 @@ def _level(score: float, one: FloatArray) -> int:
 
 
 @numba.njit(cache=True)
-def _score(level: int, one: FloatArray) -> float:
+def _score(level: int, one: Float32Array) -> float:
     """The score of a level."""
     one.view(np.int32)[0] = level if level >= 0 else level ^ np.int32(0x7FFFFFFF)
     return float(one[0])
 
 
-def _unpacked(keys: npt.NDArray[np.int64]) -> tuple[IntArray, FloatArray]:
+def _unpacked(keys: IntArray) -> tuple[IntArray, Float32Array]:
     """Rows and scores of keys of any shape."""
     levels = (keys >> 32).astype(np.int32)
     scores = np.where(levels >= 0, levels, levels ^ np.int32(0x7FFFFFFF)).view(np.float32)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from training.data.event_log import IntArray
+from graphstore.arrays import IntArray
 from training.graph.bipartite import Csr
 
 MAX_SEQUENCE = 16

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from training.data.event_log import EventLog, IntArray
+from graphstore.arrays import BoolArray, Float64Array, IntArray, offsets_of
+from training.data.event_log import EventLog
 from training.graph.profiles import Profiles
 
 
@@ -61,7 +61,7 @@ class Baskets:
             times=times[ends[kept]],
             starts=starts[kept],
             ends=ends[kept],
-            target_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            target_offsets=offsets_of(counts),
             targets=targets.astype(np.int64),
             num_items=log.num_items,
         )
@@ -73,16 +73,16 @@ class Baskets:
     def targets_per_basket(self) -> float:
         return len(self.targets) / max(len(self), 1)
 
-    def recency(self, half_life_spans: float) -> npt.NDArray[np.float64]:
+    def recency(self, half_life_spans: float) -> Float64Array:
         """2^(-age / half-life) of each basket [M], ages being shares of the time from the first basket to the last."""
         age = self.times.max() - self.times
-        result: npt.NDArray[np.float64] = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
+        result: Float64Array = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
         return result
 
-    def holding(self, events: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def holding(self, events: BoolArray) -> BoolArray:
         """Whether each basket [M] has a target among the marked `events` [num_events] of the log."""
-        marked = np.concatenate([[0], np.cumsum(events[self.order[self.targets]])])
-        result: npt.NDArray[np.bool_] = np.diff(marked[self.target_offsets]) > 0
+        marked = offsets_of(events[self.order[self.targets]])
+        result: BoolArray = np.diff(marked[self.target_offsets]) > 0
         return result
 
     def targets_of(self, chosen: IntArray) -> tuple[IntArray, IntArray]:

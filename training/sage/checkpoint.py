@@ -11,7 +11,6 @@ baskets: that of a finished fit is removed by `training.sage.fit`, that of a fit
 
 import hashlib
 import logging
-import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,9 +22,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.files import written_whole
 from training.config import SageConfig
 from training.data.event_log import EventLog
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,8 @@ def _arrays(log: EventLog, features: Tensor, window: Window | None) -> Iterable[
 
 def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> None:
     """Write `state` (tensors and plain values) in the place of an older one; the directory must exist."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as temporary:
         torch.save({"fingerprint": fingerprint, "state": state}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def take_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:

@@ -21,12 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import IntArray
+from graphstore.progress import Progress
 from training.config import SageConfig
-from training.data.event_log import EventLog, IntArray
-from training.evaluation.ranking import Window
+from training.data.event_log import EventLog
+from training.data.windows import Window
 from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint
-from training.sage.fit import Progress, fit_sage
+from training.sage.fit import fit_sage
 from training.sage.process_group import Ranks, RanksError
 from training.sage.term import SageTerm
 from training.sage.trainer import Descent

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.config import SageConfig
 from training.data.event_log import EventLog, Histories, Moment
-from training.evaluation.ranking import Scorer, Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import Scorer, evaluate
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
@@ -29,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 TOP = 20
 MAX_VALIDATION_USERS = 2_000
-
-Progress = Callable[[str, float], None]
-"""Called with a line to show and the share done so far."""
 
 
 class NothingToLearn(ValueError):

@@ -13,13 +13,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from graphstore.arrays import distinct
+from graphstore.arrays import Float64Array, IntArray, distinct
 
 EXCLUDED = -1e9
 """The score of an excluded negative: a basket may exclude all of them, and minus infinity has no gradient there."""
@@ -29,21 +28,21 @@ EXCLUDED = -1e9
 class NegativeSampler:
     """Draws distinct items with probability proportional to count ** power, `draws` times with replacement."""
 
-    probabilities: npt.NDArray[np.float64]  # [num_items], sums to one
+    probabilities: Float64Array  # [num_items], sums to one
     draws: int
 
     @classmethod
-    def from_counts(cls, counts: npt.NDArray[np.int64], *, power: float, draws: int) -> "NegativeSampler":
+    def from_counts(cls, counts: IntArray, *, power: float, draws: int) -> "NegativeSampler":
         """From the events of each item; one without events is never drawn: nobody could have chosen it yet."""
         mass = np.where(counts > 0, counts.astype(np.float64) ** power, 0.0)
         return cls(mass / mass.sum(), draws)
 
-    def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    def draw(self, rng: np.random.Generator) -> IntArray:
         """Distinct item rows [K], ascending, K <= draws."""
         return distinct(drawn_by_weight(self._cumulative, self.draws, rng))
 
     @cached_property
-    def _cumulative(self) -> npt.NDArray[np.float64]:
+    def _cumulative(self) -> Float64Array:
         return np.cumsum(self.probabilities)
 
     def log_inclusion(self) -> Tensor:
@@ -52,7 +51,7 @@ class NegativeSampler:
             return torch.from_numpy(np.log(-np.expm1(self.draws * np.log1p(-self.probabilities)))).float()
 
 
-def drawn_by_weight(cumulative: npt.NDArray[np.float64], draws: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def drawn_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
     """Places [draws], with replacement; `cumulative` are the sums of the first probabilities, the last being one.
 
     `Generator.choice` would sum them up again in every call.

@@ -16,9 +16,9 @@ from typing import Self
 import torch
 from sqlalchemy import Connection, func, select
 
+from graphstore.locks import FileLock
 from graphstore.snapshots.eventlog import seen_by
 from graphstore.tables import erasures, models, retrain_requests
-from training.lifecycle.leader import FileLock
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from graphstore.arrays import distinct
+from graphstore.arrays import Float64Array, IntArray, distinct
 from training.config import SageConfig
-from training.data.event_log import IntArray
 from training.graph.bipartite import BipartiteGraph
 from training.graph.neighbor_sampling import Neighbourhoods
 from training.graph.profiles import Profiles
@@ -50,7 +48,7 @@ class Descent:
         model: GraphSAGE,
         features: Tensor,
         graph: BipartiteGraph,
-        counts: npt.NDArray[np.int64],
+        counts: IntArray,
         *,
         config: SageConfig,
         learning_rate: float,
@@ -65,7 +63,7 @@ class Descent:
         self.steps = 0
         self.waiting: IntArray = np.empty(0, dtype=np.int64)
         """Baskets that the present pass of `next_batch` has not come to."""
-        self.cumulative: npt.NDArray[np.float64] | None = None
+        self.cumulative: Float64Array | None = None
         """Sums of the first baskets' probabilities, where `next_batch` draws by age."""
         self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)

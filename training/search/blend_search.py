@@ -18,15 +18,16 @@ from math import inf
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
+from graphstore.arrays import Float64Array
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, fitting_part
 from training.data.event_log import EventLog
 from training.data.splits import SEARCH_USERS, EvaluationSplit
-from training.evaluation.ranking import METRIC, Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import METRIC, evaluate
 from training.models.candidate import Candidate
 from training.terms.als import Factorisation
 from training.terms.content import Content
@@ -35,8 +36,6 @@ from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.protocol import Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import SPAN_SHARES, Trend
-
-FloatArray = npt.NDArray[np.float64]
 
 REGULARISATIONS = (6.0, 2.0, 20.0, 60.0)
 MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
@@ -155,14 +154,14 @@ class BlendSearch:
             return variants[0]
         return variants[best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
 
-    def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> FloatArray:
+    def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> Float64Array:
         return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
 
-    def out_of_fold(self, terms: Sequence[Term], l2: float) -> FloatArray:
+    def out_of_fold(self, terms: Sequence[Term], l2: float) -> Float64Array:
         """NDCG@20 [U] of each user of the window under a blend that was fitted on the other half of the users."""
         return self._halved(terms, self.window, self._settings(l2, l2), np.random.default_rng(self.seed))
 
-    def on_all(self, terms: Sequence[Term], settings: BlendSettings) -> FloatArray:
+    def on_all(self, terms: Sequence[Term], settings: BlendSettings) -> Float64Array:
         """The same for all users [V] of the validation, a mean over `HALVINGS` divisions into halves.
 
         For what a thousand users and one division cannot tell: in a grocer's discovery GraphSAGE adds or costs one per
@@ -170,12 +169,12 @@ class BlendSearch:
         """
         rng = np.random.default_rng(self.seed)
         found = [self._halved(terms, self.split.validation, settings, rng) for _ in range(HALVINGS)]
-        ndcg: FloatArray = np.mean(found, axis=0)
+        ndcg: Float64Array = np.mean(found, axis=0)
         return ndcg
 
     def _halved(
         self, terms: Sequence[Term], window: Window, settings: BlendSettings, rng: np.random.Generator
-    ) -> FloatArray:
+    ) -> Float64Array:
         halves = rng.permutation(len(window)) % 2
         ndcg = np.zeros(len(window))
         for half in (0, 1):
@@ -216,6 +215,6 @@ class BlendSearch:
         return term  # content is of the items alone
 
 
-def best(scores: Sequence[FloatArray]) -> int:
+def best(scores: Sequence[Float64Array]) -> int:
     """The place of the variant with the largest mean score, each a score a user [U]; the first where users are few."""
     return int(np.argmax([score.mean() for score in scores])) if len(scores[0]) >= FEWEST_USERS else 0

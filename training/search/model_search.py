@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings
 from training.config import SageConfig, TrainingConfig
@@ -27,7 +28,7 @@ from training.data.event_log import Histories, Moment
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.models.candidate import Candidate
-from training.sage.fit import NothingToLearn, Progress, fit_sage
+from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 from training.search.blend_search import BlendSearch, Other, best
 from training.terms.als import Factorisation

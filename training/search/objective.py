@@ -19,10 +19,9 @@ from torch import Tensor
 from graphstore.snapshots.files import Snapshot
 from training.baselines.gate import tuned_baselines
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, TooFewEvents, full_split
+from training.data.dataset import Dataset, TooFewEvents, full_split, repeats_wanted
 from training.data.splits import SEARCH_USERS, EvaluationSplit, temporal
 from training.features.items import fitted_on
-from training.lifecycle.trial import repeats_wanted
 from training.models.candidate import blend_settings, closed_form_terms
 from training.sage.checkpoint import fingerprint
 from training.sage.fit import fit_sage

@@ -30,13 +30,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
+from graphstore.locks import FileLock
+from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from training.benchmark.comparison import paired_bootstrap
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC, Evaluation
-from training.lifecycle.leader import FileLock
 from training.lifecycle.trial import full_trial
-from training.sage.fit import Progress
 from training.sage.trainer import Look
 from training.search.model_search import BASKETS, CHOICES, RECENT
 from training.search.objective import Objective

@@ -16,17 +16,14 @@ from typing import Self
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.arrays import distinct
-from training.data.event_log import EventLog, Histories, IntArray, Moment, joined
+from graphstore.arrays import Float32Array, IntArray, distinct
+from training.data.event_log import EventLog, Histories, Moment, joined
 from training.terms.filter_bank import two_forms
 from training.terms.gram import interactions
-
-FloatArray = npt.NDArray[np.float32]
 
 STEPS = 3
 """Of conjugate gradients for each row in each half of an iteration, from where the row stands."""
@@ -52,7 +49,7 @@ class Factorisation:
     name = "factorisation"
     feature_names = ("factorisation_z", "factorisation_log")
 
-    def __init__(self, items: FloatArray, settings: FactorisationSettings) -> None:
+    def __init__(self, items: Float32Array, settings: FactorisationSettings) -> None:
         self.settings = settings
         self._items = items  # [num_items, factors]
         self._gram = _regularised(items, settings)
@@ -115,7 +112,7 @@ class Factorisation:
         users = torch.from_numpy(self.user_vectors(histories))
         return torch.stack(two_forms(users @ torch.from_numpy(self._items).T), dim=2)
 
-    def user_vectors(self, histories: Histories) -> FloatArray:
+    def user_vectors(self, histories: Histories) -> Float32Array:
         """(YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over what each shopper took: x [B, factors], zero for strangers."""
         cells = distinct(histories.rows() * self.num_items + histories.items)
         rows, items = cells // max(self.num_items, 1), cells % max(self.num_items, 1)
@@ -136,8 +133,8 @@ class Factorisation:
         return cls(state["items"].numpy(), settings)
 
 
-def _regularised(vectors: FloatArray, settings: FactorisationSettings) -> FloatArray:
-    gram: FloatArray = vectors.T @ vectors + np.float32(settings.regularisation) * np.eye(
+def _regularised(vectors: Float32Array, settings: FactorisationSettings) -> Float32Array:
+    gram: Float32Array = vectors.T @ vectors + np.float32(settings.regularisation) * np.eye(
         vectors.shape[1], dtype=np.float32
     )
     return gram
@@ -147,10 +144,10 @@ def _regularised(vectors: FloatArray, settings: FactorisationSettings) -> FloatA
 def _descend(
     offsets: IntArray,
     columns: IntArray,
-    other: FloatArray,
-    gram: FloatArray,
+    other: Float32Array,
+    gram: Float32Array,
     alpha: float,
-    rows: FloatArray,
+    rows: Float32Array,
     steps: int,
 ) -> None:
     """Conjugate gradients on (gram + α Σ y yᵀ) x = (1 + α) Σ y for each of `rows` [n, d], in place.

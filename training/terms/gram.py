@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from graphstore.arrays import distinct, run_starts
+from graphstore.arrays import Float32Array, IntArray, distinct, run_starts
 from training.data.event_log import EventLog
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Past:
     interactions: sparse.csr_array
     """float64 [num_users, num_items], items ascending in each row. Products of half the precision are enough; but two
     pasts of the same events whose origins differ must agree on which of two items is nearer, and on what is equal."""
-    gram: FloatArray | None
+    gram: Float32Array | None
     """[num_items, num_items]; None beyond `max_items`."""
     origin: int
     half_life_ms: float
@@ -51,12 +49,12 @@ class Past:
         columns = np.concatenate([before.coords[1], events.items])
         data = np.concatenate([before.data, np.sqrt(events.weights) * np.exp2(age)])
         after = _largest(data, rows.astype(np.int64) * shape[1] + columns, shape)
-        gram: FloatArray | None = None
+        gram: Float32Array | None = None
         if shape[1] <= max_items:
             gram = self._grown(before, after, distinct(events.users))
         return replace(self, interactions=after, gram=gram)
 
-    def _grown(self, before: sparse.coo_array, after: sparse.csr_array, touched: npt.NDArray[np.int64]) -> FloatArray:
+    def _grown(self, before: sparse.coo_array, after: sparse.csr_array, touched: IntArray) -> Float32Array:
         """The Gram matrix of `after`, where only the rows of the users `touched` differ from `before`."""
         if self.gram is None:
             return _products(after)
@@ -69,20 +67,20 @@ class Past:
         return gram
 
 
-def _products(interactions: sparse.csr_array) -> FloatArray:
+def _products(interactions: sparse.csr_array) -> Float32Array:
     """XᵀX, dense, in single precision."""
     x = interactions.astype(np.float32)
-    products: FloatArray = (x.T @ x).toarray().astype(np.float32, copy=False)
+    products: Float32Array = (x.T @ x).toarray().astype(np.float32, copy=False)
     return products
 
 
-def interactions(log: EventLog, values: npt.NDArray[np.float32] | None = None) -> sparse.csr_array:
+def interactions(log: EventLog, values: Float32Array | None = None) -> sparse.csr_array:
     """The distinct pairs of a log [num_users, num_items]: each one, or the largest of its events' `values`."""
     data = np.ones(len(log), dtype=np.float32) if values is None else values
     return _largest(data, log.cells, (log.num_users, log.num_items))
 
 
-def _largest(values: npt.NDArray[Any], cells: npt.NDArray[np.int64], shape: tuple[int, int]) -> sparse.csr_array:
+def _largest(values: npt.NDArray[Any], cells: IntArray, shape: tuple[int, int]) -> sparse.csr_array:
     """A sparse matrix by rows, cells being row · num_columns + column; of one cell the largest value counts."""
     order = np.lexsort((-values, cells))  # in each cell the largest value first
     first = order[run_starts(cells[order])]

@@ -21,9 +21,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphstore.arrays import Float32Array
 from graphstore.snapshots.graph import TYPE_WEIGHTS
 from training.data.event_log import EventLog, Histories
-from training.terms.gram import FloatArray, Past, csr, zeros
+from training.terms.gram import Past, csr, zeros
 from training.terms.local_ridge import SMALLEST_PENALTY, neighbourhood_weights
 
 _TYPE_VALUES = np.sqrt(TYPE_WEIGHTS)
@@ -164,7 +165,7 @@ class LinearFilter:
             )
 
 
-def _ease(gram: FloatArray, regularisation: float) -> Tensor:
+def _ease(gram: Float32Array, regularisation: float) -> Tensor:
     """B [n, n] float32 of EASE, its diagonal zero."""
     system = torch.from_numpy(gram).clone()
     diagonal = system.diagonal()

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from training.data.event_log import IntArray
+from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 BLOCK_ITEMS = 32_768
@@ -82,7 +82,7 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
         counts.append(part[0])
         rows.append(part[1])
         weights.append(part[2])
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    offsets = offsets_of(np.concatenate(counts))
     return sparse.csc_array((_joined(weights), _joined(rows), offsets), shape=(num_items, num_items))
 
 
@@ -117,17 +117,17 @@ def _places(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.
 def _solved(
     user_offsets: IntArray,  # user u has the items user_items[user_offsets[u]:user_offsets[u + 1]]
     user_items: npt.NDArray[np.int32],
-    user_values: npt.NDArray[np.float64],
+    user_values: Float64Array,
     item_offsets: IntArray,  # and item i the users item_users[item_offsets[i]:item_offsets[i + 1]]
     item_users: npt.NDArray[np.int32],
-    item_values: npt.NDArray[np.float64],
-    squares: npt.NDArray[np.float64],  # [num_items] the diagonal of G
+    item_values: Float64Array,
+    squares: Float64Array,  # [num_items] the diagonal of G
     start: int,
     end: int,
     neighbours: int,
     penalty: float,
     num_users: int,
-) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
     """For the items start:end how many neighbours each has, their rows, ascending, and their weights."""
     num_items = len(squares)
     products = np.zeros(num_items)  # row i of G, summed anew for each i
@@ -210,7 +210,7 @@ def _solved(
 
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
-def _solve(system: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> None:
+def _solve(system: Float64Array, right: Float64Array) -> None:
     """Solve in place the positive definite system whose lower triangle stands in the first rows and columns, for one
     right side (Cholesky). A view of those alone would have no known stride, and no vector instructions."""
     size = len(right)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, Float64Array
 from graphstore.tables import HOUR_MS
 from training.data.event_log import EventLog, Histories, Moment
 
@@ -40,7 +41,7 @@ class PersonalRepeat:
 
     name = "repeat"
 
-    def __init__(self, half_lives_hours: tuple[float, ...], rates: npt.NDArray[np.float32] | None = None) -> None:
+    def __init__(self, half_lives_hours: tuple[float, ...], rates: Float32Array | None = None) -> None:
         """`rates` [num_items + 1, 2], the last row for items that come later; None in models that know none."""
         self.half_lives_hours = half_lives_hours
         self._rates = rates
@@ -107,7 +108,7 @@ class PersonalRepeat:
         return term
 
 
-def repeat_rates(log: EventLog) -> npt.NDArray[np.float32]:
+def repeat_rates(log: EventLog) -> Float32Array:
     """What is learned of each item [num_items + 1, 2], the last row being that of the average one.
 
     The log-odds that whoever took it takes it again at a later time, and the logarithm of how many more times. Both are
@@ -122,7 +123,7 @@ def repeat_rates(log: EventLog) -> npt.NDArray[np.float32]:
 
     buyers = np.bincount(items, minlength=log.num_items + 1)
 
-    def shrunk(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def shrunk(values: npt.NDArray[Any]) -> Float64Array:
         average = (values.sum() + 0.5) / (len(values) + 1)
         sums = np.bincount(items, values, minlength=log.num_items + 1)
         return np.asarray((sums + PRIOR_BUYERS * average) / (buyers + PRIOR_BUYERS))

@@ -9,7 +9,7 @@ A key is one int64, so that a comparison settles score and row at once, and list
 import numba
 import numpy as np
 
-from training.data.event_log import IntArray
+from graphstore.arrays import IntArray
 
 LOWEST = np.iinfo(np.int64).min
 """Below every key: fills a heap that has room."""

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS
-from training.data.event_log import EventLog, Histories, IntArray, Moment
+from training.data.event_log import EventLog, Histories, Moment
 
 SPAN_SHARES = (4, 16, 64, 256)
 """Half-lives as divisors of the time that the first fit spans, at least an hour; one of infinity is added."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from stream.sources.catalogue import items_part
 from stream.sources.datasets import hin
-from stream.sources.formats.columns import Layout, header_of, open_columns
+from stream.sources.formats.columns import Layout
 from stream.sources.formats.delimited import RATING_COLUMNS
+from stream.sources.formats.opening import header_of, open_columns
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part

@@ -20,7 +20,8 @@ import pandas as pd
 from stream.events import CatalogItem
 from stream.sources.catalogue import MAX_CATEGORIES, Entry, plain_text, refused_id
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
-from stream.sources.formats.columns import header_of, open_columns, plain_name, text
+from stream.sources.formats.columns import plain_name, text
+from stream.sources.formats.opening import header_of, open_columns
 from stream.sources.rules import times
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part, guess_columns

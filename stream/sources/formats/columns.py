@@ -10,21 +10,16 @@ row had no line number.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stream.sources.files.compressed import OpenFile, format_suffix, named, opened
-from stream.sources.rejections import MAX_ROW_CHARACTERS, Rejections
-
-JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
-PARQUET_SUFFIXES = (".parquet", ".pq")
+from graphstore.arrays import IntArray
+from stream.sources.files.compressed import OpenFile
+from stream.sources.rejections import MAX_ROW_CHARACTERS
 
 BLOCK_ROWS = 10_000
 BLOCK_BYTES = 16 * 1024 * 1024
@@ -54,10 +49,10 @@ class Block:
 
     table: pd.DataFrame
     """[num_rows, wanted columns], indexed from 0."""
-    numbers: npt.NDArray[np.int64]
+    numbers: IntArray
     """[num_rows] the number of each row, from 0, which names its event. Of text it follows the line, so that it stays
     the same when a row before it, refused once, is read another time by better options."""
-    places: npt.NDArray[np.int64]
+    places: IntArray
     """[num_rows] where each row stands, from 1, in the file's unit."""
     cells: Sequence[Any] | None = None
     """Each row as it was, for telling; None: as the table has it."""
@@ -89,39 +84,6 @@ class ColumnFile(ABC):
 
         Raises `UnreadableFile` where the file cannot be read on; the rows before that were given.
         """
-
-
-@contextmanager
-def open_columns(path: Path, rejections: Rejections, layout: Layout | None = None) -> Iterator[ColumnFile]:
-    """The file in the format that its suffix and its first bytes tell. Raises `UnreadableFile` with the path in it."""
-    from stream.sources.formats.delimited import Delimited
-    from stream.sources.formats.json_rows import open_json
-    from stream.sources.formats.parquet import ParquetColumns
-
-    layout = layout or Layout()
-    suffix = format_suffix(path)
-    with named(path), opened(path) as file:
-        if suffix in PARQUET_SUFFIXES:
-            yield ParquetColumns(path)
-        elif suffix in JSON_SUFFIXES:
-            yield open_json(file, rejections)
-        else:
-            yield Delimited(file, layout, rejections)
-
-
-def read_columns(path: Path, rejections: Rejections, layout: Layout | None = None) -> pd.DataFrame:
-    """All columns of a file at once, for a file that fits into memory. Raises `UnreadableFile`."""
-    with open_columns(path, rejections, layout) as columns:
-        tables = [block.table for block in columns.blocks(columns.header)]
-        if not tables:
-            return pd.DataFrame({name: pd.Series([], dtype="string") for name in columns.header})
-        return pd.concat(tables, ignore_index=True)
-
-
-def header_of(path: Path, layout: Layout | None = None) -> list[str]:
-    """The names of a file's columns. Raises `UnreadableFile`."""
-    with open_columns(path, Rejections(), layout) as columns:
-        return list(columns.header)
 
 
 def plain_name(header: str) -> str:
@@ -157,3 +119,7 @@ class Gauge:
             return False
         self._begun = self._file.bytes_read
         return True
+
+
+LATEST_MS = 4_102_444_800_000
+"""The year 2100: what lies beyond is a time in another unit, or none."""

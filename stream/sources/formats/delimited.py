@@ -20,9 +20,8 @@ import pandas as pd
 
 from stream.events import EARLIEST, milliseconds
 from stream.sources.files.compressed import OpenFile, UnreadableFile
-from stream.sources.formats.columns import UNNAMED, Block, ColumnFile, Gauge, Layout
+from stream.sources.formats.columns import LATEST_MS, UNNAMED, Block, ColumnFile, Gauge, Layout
 from stream.sources.rejections import Rejections
-from stream.sources.rules import LATEST_MS
 
 SEPARATORS = ("\t", "::", ";", "|", ",")
 """Of those that the first line holds the most frequent one is taken, of equals the first."""

@@ -4,8 +4,8 @@ import random
 
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 
 TOUCHES = [("u", "a", 10), ("u", "b", 20), ("u", "a", 30), ("v", "a", 5)]
 

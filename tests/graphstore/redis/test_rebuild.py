@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, insert
 
+from graphstore.catalogue import Item
 from graphstore.erase import erase_person, find_person
 from graphstore.redis import hot, rebuild
 from graphstore.redis.rebuild import COMPLETE, LOCK, RebuildRunning, Rebuilt, is_complete, rebuild_if_incomplete
@@ -97,7 +98,7 @@ def test_what_sql_does_not_know_goes(sqlite_engine: Engine, redis: Redis, seed: 
     redis.sadd(hot.seen_key("only seen"), "i1")
     redis.delete(hot.recent_key(some[3]))
     redis.zadd(hot.recent_key(some[2]), {member: 9 * NOW for member, _ in left[f"recent:{some[2]}".encode()]})
-    hot.set_items(redis, [hot.Item(10_000 + n, f"gone{n}") for n in range(9)])
+    hot.set_items(redis, [Item(10_000 + n, f"gone{n}") for n in range(9)])
     redis.hset(hot.ITEM_IDS, "99999999999999999999", "foreign")
     redis.set(b"item:\xff", b"foreign")
     redis.sadd(b"seen:\xff", b"foreign")

@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot, rebuild_items
 from stream.events import CatalogItem, utc
 from stream.worker.sink import Sink
@@ -58,7 +59,7 @@ def test_a_newer_title_that_comes_between_the_read_and_the_write_stays(
 def test_an_item_that_comes_while_its_key_is_about_to_be_removed_stays(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hot.set_items(shop.redis, [hot.Item(77, "new"), hot.Item(78, "gone")])
+    hot.set_items(shop.redis, [Item(77, "new"), Item(78, "gone")])
     remove = rebuild_items._remove
     told: list[str] = []
 
@@ -78,7 +79,7 @@ def test_an_item_that_comes_while_its_key_is_about_to_be_removed_stays(
 def test_a_key_that_is_written_while_it_is_looked_up_is_looked_up_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hot.set_items(shop.redis, [hot.Item(3, "new")])
+    hot.set_items(shop.redis, [Item(3, "new")])
     shop.redis.hdel(hot.ITEM_IDS, "3")
     read = rebuild_items.read
     looked: list[int] = []

@@ -16,7 +16,8 @@ from graphstore.session import write
 from graphstore.snapshots import graph
 from graphstore.snapshots.erasure import ABANDONED_MS, erase_from_snapshots
 from graphstore.snapshots.files import load_snapshot, save_snapshot
-from graphstore.snapshots.snapshot import build_snapshot, erase_users
+from graphstore.snapshots.rewrite import erase_users
+from graphstore.snapshots.snapshot import build_snapshot
 from graphstore.tables import snapshots
 
 T0 = 1_700_000_000_000
@@ -142,7 +143,7 @@ def test_two_erasures_at_once_do_not_undo_each_other(
             both.wait(0.5)  # both have read by now, if neither waits for the other
         return graph.make_graph(*arguments)
 
-    monkeypatch.setattr("graphstore.snapshots.snapshot.make_graph", slow)
+    monkeypatch.setattr("graphstore.snapshots.rewrite.make_graph", slow)
     threads = [threading.Thread(target=erase_users, args=(path, [user])) for user in ("ann", "bob")]
     for thread in threads:
         thread.start()

@@ -12,16 +12,18 @@ import pytest
 import torch
 from sqlalchemy import Connection, Engine, insert, select
 
+from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
 from graphstore.erase import erase_person
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import open_engine, write
-from graphstore.snapshots.eventlog import Events, IntArray, Seen, read_events, seen_by
+from graphstore.snapshots.eventlog import Events, Seen, read_events, seen_by
 from graphstore.snapshots.files import Snapshot, digest, load_events, load_snapshot, place
 from graphstore.snapshots.graph import INTERACTS, features_of, time_masks
 from graphstore.snapshots.report import get_graph_report, print_graph_report
-from graphstore.snapshots.snapshot import BeforeCompaction, build_snapshot, erase_users, open_snapshot
+from graphstore.snapshots.rewrite import erase_users
+from graphstore.snapshots.snapshot import BeforeCompaction, build_snapshot, open_snapshot
 from graphstore.snapshots.statistics import ITEM_COLUMNS, PROFILE_DIM, USER_COLUMNS, StatisticsEncoder, training_end
 from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON, erasures, snapshots

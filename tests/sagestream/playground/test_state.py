@@ -48,7 +48,7 @@ def test_starting_over_deletes_only_what_is_ours(tmp_path: Path) -> None:
     for directory in ("snapshots", "checkpoints"):
         (ours / directory).mkdir(parents=True)
     state.save(ours, STATE)
-    (ours / state.TEMPORARY).touch()  # of a save that was killed
+    (ours / f".{state.FILE}.4711").touch()  # of a save that was killed
     state.remove(ours)
     assert not ours.exists()
     state.remove(ours)

@@ -16,7 +16,7 @@ from graphstore.session import migrate, open_engine
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import EventType, Interaction
-from stream.replay import ROUTES
+from stream.routes import ROUTES
 from stream.worker.sink import Sink
 from tests.conftest import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, pipe, run, start

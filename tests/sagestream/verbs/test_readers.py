@@ -3,8 +3,8 @@
 import pytest
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.redis import hot
-from graphstore.redis.hot import Item
 from tests.sagestream.verbs.commands import run
 from tests.serving.toy import ITEMS, fill_redis
 

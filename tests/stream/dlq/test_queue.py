@@ -16,11 +16,11 @@ from graphstore.tables import COMPACTION_HORIZON
 from stream import events
 from stream.config import StreamConfig
 from stream.dlq import queue, replay
+from stream.dlq.dead_letters import LATE
 from stream.dlq.queue import Filter, Queue, QueuedLetter, kind_of, summarise
 from stream.dlq.replay import Verdict
 from stream.events import DeadLetter, milliseconds
 from stream.kafka.producer import EventProducer
-from stream.worker.worker import LATE
 from tests.stream.pump import Pump
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

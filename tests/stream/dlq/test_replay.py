@@ -10,11 +10,11 @@ import pytest
 
 from stream import events
 from stream.dlq import replay
+from stream.dlq.dead_letters import LATE
 from stream.dlq.queue import Filter, QueuedLetter
 from stream.dlq.replay import Verdict, judge
 from stream.events import DeadLetter
-from stream.replay import ROUTES
-from stream.worker.worker import LATE
+from stream.routes import ROUTES
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 GOOD = {

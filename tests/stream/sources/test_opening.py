@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from sagestream.datasets import SOURCES
 from stream.events import decode, encode, utc
 from stream.sources.files.compressed import UnreadableFile
-from stream.sources.formats.columns import Layout
+from stream.sources.formats.columns import LATEST_MS, Layout
 from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source
-from stream.sources.rules import LATEST_MS
 from stream.sources.source import Reading
 from tests.stream.sources.published import read, seconds, write
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.events import EARLIEST, milliseconds, utc
-from stream.sources.formats.columns import Block
+from stream.sources.formats.columns import LATEST_MS, Block
 from stream.sources.rejections import Rejection, Rejections
-from stream.sources.rules import LATEST_MS, base_rules, kept, numbers, times, unordered
+from stream.sources.rules import base_rules, kept, numbers, times, unordered
 
 GOOD: dict[str, Any] = {
     "event_type": "view",

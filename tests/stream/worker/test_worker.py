@@ -18,12 +18,13 @@ from graphstore.redis import hot
 from graphstore.session import read
 from graphstore.tables import interactions, stream_progress, users
 from stream import events
+from stream.dlq.dead_letters import LATE
 from stream.events import milliseconds, utc
 from stream.kafka.batch_producer import Message
 from stream.worker import retry
 from stream.worker.sink import Sink, Stored
 from stream.worker.topic_status import Standing
-from stream.worker.worker import LATE, TOPICS, Worker, next_offsets
+from stream.worker.worker import TOPICS, Worker, next_offsets
 
 NOW = 1_767_600_000_000
 

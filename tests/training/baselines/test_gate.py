@@ -6,7 +6,8 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tuned_baselines
-from training.evaluation.ranking import Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import evaluate
 
 
 def ndcg(scorer, window: Window) -> float:

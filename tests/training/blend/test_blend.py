@@ -11,7 +11,7 @@ from tests.training.oracle import HOUR_MS, NUM_ITEMS, choices_of_an_oracle
 from training.blend.blend import Blend
 from training.blend.fit import fit_blend
 from training.data.event_log import Histories
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 
 
 @pytest.fixture(scope="module")

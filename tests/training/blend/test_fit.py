@@ -11,7 +11,7 @@ from tests.training.oracle import HOUR_MS, NUM_ITEMS, Oracle, choices_of_an_orac
 from training.blend.blend import KNOWN, feature_names
 from training.blend.fit import BlendSettings, fit_blend, max_users
 from training.data.event_log import Histories
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.terms.trend import Trend
 
 

@@ -10,7 +10,8 @@ from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
 from stream.events import EARLIEST, CatalogItem
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.table import COLUMNS, EventTable
-from training.data.offline import TAKEN_BACK, Interactions, catalogue_of, item_features, read_given
+from training.data.offline import TAKEN_BACK, Interactions, catalogue_of, read_given
+from training.features.items import item_features
 
 NONE = float("nan")
 

@@ -10,7 +10,7 @@ from tests.training.checkerboard import checkerboard, make_log
 from training.data.dataset import TooFewEvents
 from training.data.event_log import EventLog
 from training.data.splits import HELD_OUT_SHARE, EvaluationSplit, given, leave_last_out, temporal
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 
 USERS, ITEMS = 6, 5
 

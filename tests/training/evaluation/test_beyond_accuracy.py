@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import make_log
+from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices, list_measures
-from training.evaluation.ranking import Window, accuracy
+from training.evaluation.ranking import accuracy
 
 # Item 0 has three users, 1 has two, 2 has one, 3 none; user 3 comes in the window.
 PAST = [(0, 0, 1), (1, 0, 2), (2, 0, 3), (0, 1, 4), (1, 1, 5), (0, 2, 6), (0, 0, 7)]

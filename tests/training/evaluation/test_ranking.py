@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.training.checkerboard import make_log
-from training.evaluation.ranking import Window, evaluate, top_k
+from training.data.windows import Window
+from training.evaluation.ranking import evaluate, top_k
 
 NUM_USERS, NUM_ITEMS = 9, 12
 
@@ -33,7 +34,7 @@ class FixedScores:
 
 @pytest.mark.parametrize("repeats", [True, False])
 def test_it_agrees_with_a_brute_force(log, repeats, monkeypatch):
-    monkeypatch.setattr("training.evaluation.ranking.BLOCK_CELLS", 4 * NUM_ITEMS)  # several blocks
+    monkeypatch.setattr("training.data.windows.BLOCK_CELLS", 4 * NUM_ITEMS)  # several blocks
     window = Window.cut(log, start=60, end=90, repeats=repeats)
     scorer = FixedScores(window)
     result = evaluate(scorer, window, cutoffs=(3, 20))

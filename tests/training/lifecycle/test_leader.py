@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from training.lifecycle.leader import ADVISORY_KEY, AdvisoryLock, FileLock, leader_lock, wait_for_leadership
+from graphstore.locks import FileLock
+from training.lifecycle.leader import ADVISORY_KEY, AdvisoryLock, leader_lock, wait_for_leadership
 
 
 def test_one_at_a_time(engine: Engine, tmp_path: Path):

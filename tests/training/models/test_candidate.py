@@ -10,7 +10,8 @@ from training.blend.fit import BlendSettings
 from training.config import SageConfig, TrainingConfig
 from training.data.dataset import Dataset, Split
 from training.data.event_log import Histories
-from training.evaluation.ranking import Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import evaluate
 from training.features.items import NUMBER_COLUMNS
 from training.models.candidate import Candidate
 from training.sage.term import SageTerm

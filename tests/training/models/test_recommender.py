@@ -8,7 +8,7 @@ from graphstore.tables import HOUR_MS
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.blend.fit import fit_blend
 from training.config import SageConfig
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.models.recommender import LARGEST_SCORE, Recommender
 from training.sage.fit import fit_sage
 from training.terms.filter_bank import FilterBank

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from graphstore.arrays import offsets_of
 from tests.training import together
 from tests.training.together import run_together
 from training.models.sharded_topk import best_items_of_shards, shard_of
@@ -31,7 +32,7 @@ def world(seed: int) -> tuple[np.ndarray, ...]:
     users = rng.integers(-2, 3, (40, 5)).astype(np.float32)
     items = np.concatenate([rng.integers(-2, 3, (5_000, 5)), rng.normal(size=(1_000, 5))]).astype(np.float32)
     bias = np.where(rng.random(6_000) < 0.1, -np.inf, 0.0).astype(np.float32)
-    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 60, 40))]).astype(np.int64)
+    offsets = offsets_of(rng.integers(0, 60, 40))
     best = np.argsort(-(users @ items.T + bias), axis=1)
     seen = [rng.choice(best[user, :200], end - start) for user, (start, end) in enumerate(pairwise(offsets))]
     return users, items, bias, offsets, np.concatenate(seen)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphstore.arrays import offsets_of
 from training.models import topk
 from training.models.topk import best_items
 
@@ -40,7 +41,7 @@ def test_lists_are_those_of_a_plain_sort(shop, k, excluding):
         for user, rows in enumerate(seen):
             scores[user, rows] = -np.inf
         given_seen = {
-            "seen_offsets": np.concatenate([[0], np.cumsum([len(rows) for rows in seen])]),
+            "seen_offsets": offsets_of([len(rows) for rows in seen]),
             "seen_items": np.concatenate(seen),
         }
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.config import SageConfig
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.sage.fit import fit_sage
 

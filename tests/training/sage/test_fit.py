@@ -7,7 +7,7 @@ import torch
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
 from training.data.event_log import EventLog
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.sage.fit import fit_sage
 from training.sage.term import SageTerm
 from training.sage.trainer import Look

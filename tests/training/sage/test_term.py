@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from graphstore.arrays import IntArray
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, IntArray, joined
+from training.data.event_log import EventLog, Histories, joined
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets

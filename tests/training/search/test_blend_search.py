@@ -9,7 +9,7 @@ import torch
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.blend.fit import BlendSettings
 from training.data.splits import leave_last_out, temporal
-from training.evaluation.ranking import Window
+from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
 from training.search import blend_search
 from training.search.blend_search import (

@@ -11,7 +11,8 @@ from tests.training.checkerboard import checkerboard
 from training.config import SageConfig, TrainingConfig
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
-from training.evaluation.ranking import Window, evaluate
+from training.data.windows import Window
+from training.evaluation.ranking import evaluate
 from training.sage.term import SageTerm
 from training.search import blend_search
 from training.search.blend_search import FEWEST_USERS, BlendSearch

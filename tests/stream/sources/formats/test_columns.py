@@ -13,8 +13,9 @@ import pytest
 
 from stream.events import EventType
 from stream.sources.files.compressed import MAX_LINE_BYTES, UnreadableFile
-from stream.sources.formats.columns import BLOCK_ROWS, Layout, header_of, open_columns, plain_name, read_columns
+from stream.sources.formats.columns import BLOCK_ROWS, Layout, plain_name
 from stream.sources.formats.json_rows import MAX_KEYS
+from stream.sources.formats.opening import header_of, open_columns, read_columns
 from stream.sources.rejections import Rejections
 from stream.sources.tabular import read
 

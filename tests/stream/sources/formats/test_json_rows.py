@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.formats import json_rows
-from stream.sources.formats.columns import open_columns
 from stream.sources.formats.json_rows import MAX_LITERAL_DEPTH, NoRow, literal
+from stream.sources.formats.opening import open_columns
 from stream.sources.rejections import Rejection, Rejections
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.formats import columns, parquet
-from stream.sources.formats.columns import open_columns
+from stream.sources.formats.opening import open_columns
 from stream.sources.rejections import Rejections
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from training.json_file import read_json
+from graphstore.files import read_json
 
 
 class Refused(ValueError):

@@ -1,0 +1,27 @@
+"""Routes: the topic of each kind of event, and the field that is its key there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream import events
+from stream.events import CatalogItem, Identity, Impression, Interaction, UserAttributes
+
+Event = CatalogItem | UserAttributes | Identity | Interaction | Impression
+
+
+@dataclass(frozen=True)
+class Route:
+    """The topic of a kind of event, and the field that is its key there."""
+
+    topic: str
+    key: str
+
+
+ROUTES: Mapping[type[Event], Route] = {
+    CatalogItem: Route(events.CATALOG, "item_id"),
+    UserAttributes: Route(events.USERS, "user_id"),
+    Identity: Route(events.IDENTITIES, "anonymous_id"),
+    Interaction: Route(events.INTERACTIONS, "user_id"),
+    Impression: Route(events.IMPRESSIONS, "user_id"),
+}
+"""In the order in which history is replayed: what interactions refer to comes before them."""

@@ -1,0 +1,131 @@
+"""Evaluation windows: what shoppers knew before a time, and what they took after it.
+
+Arrives: an `EventLog` and a cut in time. Leaves: `Window`, with the histories that lists are made from and the targets
+that they are judged by. Next: `training.evaluation.ranking` measures lists on it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
+from training.data.event_log import EventLog, Histories, Moment, gathered
+
+COLD_EVENTS = 2
+"""A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
+
+
+BLOCK_CELLS = 2_000_000
+"""Users × items scored at a time: bounds the memory whatever the catalogue."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What shoppers knew before a moment and what they took after it."""
+
+    moment: Moment  # epoch ms; of a window in time its start, for all of its users
+    users: IntArray  # [U] rows of the users with a target
+    histories: Histories  # of those users, everything before their moment
+    offsets: IntArray  # [U + 1] of `targets`
+    targets: IntArray  # distinct item rows, user by user
+    num_items: int
+    repeats: bool
+
+    @classmethod
+    def cut(
+        cls,
+        log: EventLog,
+        *,
+        start: int,
+        end: int | None = None,
+        repeats: bool,
+        max_users: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """The window start <= time < end (epoch ms) of a log; at most `max_users` of its users, drawn by `seed`."""
+        past, inside = log.between(end=start), log.between(start, end)
+        return cls.after(past, inside, moment=start, repeats=repeats, max_users=max_users, seed=seed)
+
+    @classmethod
+    def after(
+        cls,
+        past: EventLog,
+        later: EventLog,
+        *,
+        moment: int,
+        repeats: bool,
+        max_users: int | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """What users who knew `past` took in `later`, with lists made at one `moment` (epoch ms)."""
+        num_items = past.num_items
+        cells = distinct(later.cells)
+        if not repeats:
+            cells = difference(cells, past.cells)
+        owners, targets = cells // max(num_items, 1), cells % max(num_items, 1)
+        users = distinct(owners)
+        if max_users is not None and len(users) > max_users:  # before their histories are looked up
+            users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+            kept = np.isin(owners, users)
+            owners, targets = owners[kept], targets[kept]
+        counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
+        return cls(
+            moment=moment,
+            users=users,
+            histories=past.histories(users),
+            offsets=offsets_of(counts),
+            targets=targets,
+            num_items=num_items,
+            repeats=repeats,
+        )
+
+    def __len__(self) -> int:
+        """The number of users."""
+        return len(self.users)
+
+    def sample(self, max_users: int, *, seed: int) -> "Window":
+        """At most `max_users` of the users, drawn by `seed`, in their order."""
+        if len(self) <= max_users:
+            return self
+        return self.picked(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
+
+    def picked(self, places: IntArray) -> "Window":
+        """The users at these places, in this order."""
+        offsets, positions = gathered(self.offsets[places], np.diff(self.offsets)[places])
+        return Window(
+            moment=self.moment if isinstance(self.moment, int) else self.moment[places],
+            users=self.users[places],
+            histories=self.histories.picked(places),
+            offsets=offsets,
+            targets=self.targets[positions],
+            num_items=self.num_items,
+            repeats=self.repeats,
+        )
+
+    def lengths(self) -> IntArray:
+        """How many events each user had before the window [U]."""
+        return np.diff(self.histories.offsets)
+
+    def blocks(self, users: int | None = None) -> Iterator["Window"]:
+        """The same window in parts of so many users; without a number, as many as `BLOCK_CELLS` allows."""
+        step = users or max(1, BLOCK_CELLS // max(self.num_items, 1))
+        for first in range(0, len(self), step):
+            last = min(first + step, len(self))
+            low, high = self.offsets[first], self.offsets[last]
+            yield Window(
+                moment=self.moment if isinstance(self.moment, int) else self.moment[first:last],
+                users=self.users[first:last],
+                histories=self.histories.block(first, last),
+                offsets=self.offsets[first : last + 1] - low,
+                targets=self.targets[low:high],
+                num_items=self.num_items,
+                repeats=self.repeats,
+            )
+
+    def seen(self) -> BoolArray:
+        """Which items were touched before the window [U, num_items]; for one block."""
+        matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
+        matrix[self.histories.rows(), self.histories.items] = True
+        return matrix
