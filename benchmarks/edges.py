@@ -21,7 +21,7 @@ from graphstore.tables import HOUR_MS
 from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
 from training.sage.fit import fit_sage
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.repeat import PersonalRepeat
@@ -85,7 +85,7 @@ def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, An
     fits: dict[str, Callable[[], Any]] = {
         "filters": lambda: FilterBank([LinearFilter.fit(log), LinearFilter.fit(log, forgets)]),
         "trend": lambda: Trend.fit(log),
-        "factorisation": lambda: Factorisation.fit(log),
+        "factorisation": lambda: AlsTerm.fit(log),
         "repeat": lambda: PersonalRepeat.fit(log),
     }
     found: dict[str, Any] = {}

@@ -25,7 +25,7 @@ import torch
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
 from benchmarks.shop_log import Shop, synthetic_log
-from training.benchmark.isolated import ProcessFailed, isolated
+from training.benchmark.isolated import IsolatedProcessFailed, isolated
 from training.data.event_log import Histories
 from training.models.topk import best_items
 from training.terms.linear_filter import FilterSettings, LinearFilter
@@ -82,7 +82,7 @@ def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str
 
 
 def measured(asked: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Run what was asked for; figures stand in `found` as soon as they are known. Raises `ProcessFailed`."""
+    """Run what was asked for; figures stand in `found` as soon as they are known. Raises `IsolatedProcessFailed`."""
 
     def run(name: str, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         values, cost = isolated(
@@ -191,7 +191,7 @@ def main(given: Sequence[str] | None = None) -> int:
     failed = False
     try:
         measured(asked, found)
-    except ProcessFailed as error:
+    except IsolatedProcessFailed as error:
         tell(f"failed: {error}")
         failed = True
     except KeyboardInterrupt:  # the largest sizes take long: what smaller ones took is kept

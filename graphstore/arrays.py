@@ -33,10 +33,10 @@ def distinct(numbers: IntArray) -> IntArray:
 def difference(numbers: IntArray, others: IntArray) -> IntArray:
     """The distinct numbers [m], ascending, that are not among the others."""
     ascending = distinct(numbers)
-    return ascending[~sought(ascending, distinct(others))[1]]
+    return ascending[~find_sorted(ascending, distinct(others))[1]]
 
 
-def sought(numbers: IntArray, ascending: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def find_sorted(numbers: IntArray, ascending: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """(places [n], found [n]) of the numbers in an ascending array; the place says nothing where one is not found.
 
     Ascending numbers are found in half the time.

@@ -20,7 +20,7 @@ class Catalogue:
     prices: Float32Array  # [num_items], NaN where unknown
     available: BoolArray  # [num_items]
 
-    def picked(self, rows: Sequence[int | None]) -> Self:
+    def take(self, rows: Sequence[int | None]) -> Self:
         """The items at these rows, in this order; None for one of which nothing is known and which is not available."""
         return type(self)(
             titles=["" if row is None else self.titles[row] for row in rows],

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, text
 
 from graphstore.tables import EVENT_TYPES
-from monitoring.windows import ALL, Figure, Window, segment_name, write_figures
+from monitoring.windows import ALL, Figure, TimeWindow, segment_name, write_figures
 
 METRIC = "ctr"
 CLICK_TYPES = tuple(EVENT_TYPES.index(name) for name in ("click", "cart", "purchase"))
@@ -89,7 +89,7 @@ def ctr_by_segment(
 
     The segments `position:…` are the position curve, up to `last_position` (None: all of them).
     """
-    windows = _by_window(connection, Window(start, end), max(end - start, 1), last_position)
+    windows = _by_window(connection, TimeWindow(start, end), max(end - start, 1), last_position)
     total: dict[str, tuple[int, int]] = {ALL: (0, 0)}
     for segments in windows.values():  # two, where the window does not begin at a multiple of its width
         for segment, (impressions, clicks) in segments.items():
@@ -108,14 +108,14 @@ def write_ctr_windows(
     """
     width = window_seconds * 1000
     newest = now // width
-    span = Window((newest - open_windows + 1) * width, (newest + 1) * width)
+    span = TimeWindow((newest - open_windows + 1) * width, (newest + 1) * width)
     counted = _by_window(connection, span, width, last_position)
     figures = []
     for number in range(span.start // width, span.end // width):
         segments = {ALL: (0, 0)} | counted.get(number, {})
         for segment, (impressions, clicks) in sorted(segments.items()):
             rate = CtrFigure.of(impressions, clicks)
-            window = Window(number * width, (number + 1) * width)
+            window = TimeWindow(number * width, (number + 1) * width)
             detail = {"impressions": impressions, "clicks": clicks}
             figures.append(Figure(METRIC, segment, window, rate.value, rate.low, rate.high, detail))
     write_figures(connection, figures)
@@ -123,7 +123,7 @@ def write_ctr_windows(
 
 
 def _by_window(
-    connection: Connection, span: Window, width: int, last_position: int | None
+    connection: Connection, span: TimeWindow, width: int, last_position: int | None
 ) -> dict[int, dict[str, tuple[int, int]]]:
     """(impressions, clicks) by number of the window (time // width) and segment, from one pass over the span."""
     cells = connection.execute(_CELLS, {"start": span.start, "end": span.end, "width": width})

@@ -26,7 +26,7 @@ from monitoring.config import MonitoringConfig
 from monitoring.ctr import ctr
 from monitoring.traffic import drift_windows, read_traffic
 from monitoring.verdict import DriftResult
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class DriftJob(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str
     reports_dir: str
-    reference: Window
-    current: Window
+    reference: TimeWindow
+    current: TimeWindow
     settings: dict[str, Any]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from graphstore.files import written_whole
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 from stream.events import utc
 
 SUFFIXES = (".html", ".json")
@@ -25,7 +25,7 @@ class Saveable(Protocol):
         """Write the figures."""
 
 
-def write_report(snapshot: Saveable, directory: Path, window: Window, *, kept: int) -> tuple[Path, Path]:
+def write_report(snapshot: Saveable, directory: Path, window: TimeWindow, *, kept: int) -> tuple[Path, Path]:
     """Write both files, whole or not at all, and remove all but the newest `kept`; the paths of (HTML, JSON).
 
     The same window's report is replaced.

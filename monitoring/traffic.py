@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text
 
 from graphstore.tables import EVENT_TYPES, interactions
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 DAY_MS = 86_400_000
 BLOCK_HOURS = 4
@@ -50,7 +50,7 @@ LIMIT :limit
 class Traffic:
     """A window's sampled events: `columns` are of one length, None where an event has no value."""
 
-    window: Window
+    window: TimeWindow
     events: int
     """Events in the window, before sampling."""
     columns: Mapping[str, Sequence[str | float | None]]
@@ -63,14 +63,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class _Sample:
-    window: Window
+    window: TimeWindow
     events: int
     rows: Sequence[tuple[int, int, int, str, float | None, str, int]]
 
 
 def drift_windows(
     connection: Connection, *, now: int, window_seconds: int, reference_seconds: int
-) -> tuple[Window, Window] | None:
+) -> tuple[TimeWindow, TimeWindow] | None:
     """(reference, current), next to each other; None where nothing has happened yet.
 
     The current window ends with the newest event at or before `now` (epoch ms), not with the clock: in a quiet night,
@@ -81,11 +81,11 @@ def drift_windows(
         return None
     end = int(newest) + 1
     start = end - window_seconds * 1000
-    return Window(start - reference_seconds * 1000, start), Window(start, end)
+    return TimeWindow(start - reference_seconds * 1000, start), TimeWindow(start, end)
 
 
 def read_traffic(
-    connection: Connection, reference: Window, current: Window, *, sample_rows: int
+    connection: Connection, reference: TimeWindow, current: TimeWindow, *, sample_rows: int
 ) -> tuple[Traffic, Traffic]:
     """The two windows' features, at most `sample_rows` events of each: every n-th in the order of arrival."""
     samples = [_sample(connection, window, sample_rows) for window in (reference, current)]
@@ -114,7 +114,7 @@ def read_traffic(
     return traffic[0], traffic[1]
 
 
-def _sample(connection: Connection, window: Window, sample_rows: int) -> _Sample:
+def _sample(connection: Connection, window: TimeWindow, sample_rows: int) -> _Sample:
     times = interactions.c.event_time
     in_window = select(func.count()).where(times >= window.start, times < window.end)
     events = int(connection.scalar(in_window) or 0)

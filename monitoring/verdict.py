@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from monitoring.windows import ALL, Figure, Window
+from monitoring.windows import ALL, Figure, TimeWindow
 
 METRIC = "drift"
 
@@ -18,8 +18,8 @@ class DriftResult:
 
     verdict: Literal["drift", "stable", "insufficient"]
     reason: str
-    reference: Window
-    current: Window
+    reference: TimeWindow
+    current: TimeWindow
     reference_events: int
     current_events: int
     share: float | None = None

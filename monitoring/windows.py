@@ -19,7 +19,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, order=True)
-class Window:
+class TimeWindow:
     """A stretch of time, start <= t < end, in epoch ms."""
 
     start: int
@@ -36,7 +36,7 @@ class Figure:
 
     metric: str
     segment: str
-    window: Window
+    window: TimeWindow
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -99,7 +99,7 @@ def read_figures(
         Figure(
             metric=row.metric,
             segment=row.segment,
-            window=Window(row.window_start, row.window_end),
+            window=TimeWindow(row.window_start, row.window_end),
             value=row.value,
             low=row.low,
             high=row.high,

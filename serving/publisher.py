@@ -69,7 +69,7 @@ class Shop(Protocol):
         ...
 
 
-class Interrupted(Exception):
+class PublishingInterrupted(Exception):
     """A publication was asked to stop; the pointer was not switched."""
 
 
@@ -169,7 +169,7 @@ class Publisher:
     def reconcile(self, *, now: Callable[[], int] = now_ms) -> Publication | None:
         """Publish the champion where it is not what readers see; None where nothing was to do.
 
-        Raises `Interrupted` when asked to stop meanwhile, `UnusableModel`, and what `publish` raises.
+        Raises `PublishingInterrupted` when asked to stop meanwhile, `UnusableModel`, and what `publish` raises.
         """
         wanted = self._source.champion()
         if wanted is None or self._is_published(wanted[0]):
@@ -211,7 +211,7 @@ class Publisher:
 
     def _progress(self, done: int, total: int) -> None:
         if self._stop.is_set():
-            raise Interrupted(f"stopped at {done} of {total} shoppers")
+            raise PublishingInterrupted(f"stopped at {done} of {total} shoppers")
 
 
 def run_publisher(
@@ -243,7 +243,7 @@ def run_publisher(
                     needs["published"] = f"{type(error).__name__}: {error}"
             if subscription.poll(POLL_SECONDS):
                 next_look = 0.0
-    except Interrupted as interrupted:
+    except PublishingInterrupted as interrupted:
         logger.warning("publication given up, readers keep the old model: %s", interrupted)
     finally:
         probe.close()

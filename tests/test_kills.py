@@ -24,7 +24,7 @@ from sagestream.playground.embedded import find_kafka
 from stream import events
 from stream.kafka import batch_producer
 from stream.worker.sink import Sink
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Worker
 from tests.conftest import NO_KAFKA
 from tests.kills.broker_log import Record
@@ -104,7 +104,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
         made.sent += [record(*message) for message in messages]
 
     sink = Sink(sqlite_engine, redis, recent_items=RECENT_ITEMS, trending_items=5)
-    standing = Standing(TOPICS, now_ms)
+    standing = TopicStatus(TOPICS, now_ms)
     worker = Worker(sink, deliver, now_ms, standing=standing, dead_share=1.0, dead_window=1000)
     shoppers = Shoppers(Random(7), lambda: time / 1000)
     for _ in range(10):

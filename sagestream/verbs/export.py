@@ -137,14 +137,14 @@ def train_distributed(
     from training.config import TrainingConfig
     from training.models.bundle import save_bundle
     from training.models.sage_only import fit_sage_model
-    from training.sage.process_group import joined_ranks
+    from training.sage.process_group import join_process_group
 
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new directory")
     config = TrainingConfig()
     torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
-    with joined_ranks(timeout_seconds=timeout_seconds) as ranks:
+    with join_process_group(timeout_seconds=timeout_seconds) as ranks:
         stages = Stages(Console(stderr=True, quiet=ranks.number > 0))
         with stages.stage("train", f"GraphSAGE by {ranks.size} processes") as report:
             model, metrics = fit_sage_model(

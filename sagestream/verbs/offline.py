@@ -17,7 +17,7 @@ from sagestream.verbs.sources import Columns, ItemColumn, TimeColumn, TypeColumn
 if TYPE_CHECKING:
     from stream.sources.table import EventTable
     from training.benchmark.run import Fit
-    from training.data.offline import Interactions
+    from training.data.offline import OfflineDataset
     from training.data.splits import EvaluationSplit
 
 Split = Literal["temporal", "leave-last-out", "given"]
@@ -141,7 +141,7 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
     return {name: BASELINES[name] for name in asked}
 
 
-def _ours(split: "EvaluationSplit", catalogued: "Interactions", text_encoder: str | None) -> "dict[str, Fit]":
+def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: str | None) -> "dict[str, Fit]":
     from training.benchmark.comparison import OURS
     from training.benchmark.run import WithFeatures
     from training.config import TrainingConfig
@@ -181,27 +181,27 @@ def _divided(
     min_item_users: int,
     max_users: int | None,
     stages: Stages,
-) -> "tuple[EvaluationSplit, Interactions]":
+) -> "tuple[EvaluationSplit, OfflineDataset]":
     from stream.sources.catalogue import read_items
     from training.data import splits
-    from training.data.offline import Interactions
+    from training.data.offline import OfflineDataset
 
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
     if items is not None:
         catalogue, rejected = read_items(items)
         _tell(stages, rejected, "rows of items")
-    found = Interactions.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
+    found = OfflineDataset.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
     _tell_featureless(stages, items, found)
     divide = splits.temporal if split == "temporal" else splits.leave_last_out
     return divide(found.log, repeats=repeats), found
 
 
-def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, Interactions]":
+def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, OfflineDataset]":
     from stream.sources.catalogue import read_items
     from training.data import splits
-    from training.data.offline import Interactions, catalogue_of, read_given
+    from training.data.offline import OfflineDataset, catalogue_of, read_given
 
     logs = read_given(train, test)
     _tell(stages, logs.left_out, "lines")
@@ -210,7 +210,7 @@ def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tupl
         known, rejected = read_items(items)
         _tell(stages, rejected, "rows of items")
         catalogue = catalogue_of(logs.item_ids, known)
-    found = Interactions(logs.train, logs.user_ids, logs.item_ids, catalogue)
+    found = OfflineDataset(logs.train, logs.user_ids, logs.item_ids, catalogue)
     _tell_featureless(stages, items, found)
     return splits.given(logs.train, logs.test, timed=False), found
 
@@ -221,7 +221,7 @@ def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:
             stages.say(f"left out: {count:,} {what}, {reason}")
 
 
-def _tell_featureless(stages: Stages, items: Path | None, found: "Interactions") -> None:
+def _tell_featureless(stages: Stages, items: Path | None, found: "OfflineDataset") -> None:
     if found.catalogue is not None:
         return
     if items is None:  # a table of events may hold titles as well, but only --items has them read
@@ -241,13 +241,13 @@ def evaluate(
     from graphstore.snapshots.files import load_snapshot, newest_snapshot
     from sagestream.registered import registered_bundle
     from training.config import TrainingConfig
-    from training.inspection.later_evaluation import hindsight
+    from training.inspection.later_evaluation import later_evaluation
     from training.models.bundle import load_bundle
 
     graph = GraphstoreConfig()
     model = load_bundle(registered_bundle(graph, model_version))
     snapshot = load_snapshot(newest_snapshot(graph.snapshots_dir))
-    told = hindsight(model, snapshot, max_users=TrainingConfig().evaluation_users)
+    told = later_evaluation(model, snapshot, max_users=TrainingConfig().evaluation_users)
     if as_json:
         typer.echo(json.dumps(told, allow_nan=False))
         return

@@ -23,7 +23,7 @@ class Message(NamedTuple):
     value: bytes
 
 
-class Announcer:
+class BatchProducer:
     """Sends through an aiokafka producer; `producer()` gives the running one."""
 
     def __init__(self, producer: Callable[[], Awaitable[Any]]) -> None:

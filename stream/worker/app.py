@@ -17,10 +17,10 @@ from aiokafka.structs import ConsumerRecord
 
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.batch_producer import Announcer
+from stream.kafka.batch_producer import BatchProducer
 from stream.kafka.record_batches import BatchApp, record_batches
 from stream.worker.sink import Sink
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Clock, Worker
 
 MAX_BATCHES = 4
@@ -33,7 +33,7 @@ NEVER_SECONDS = 10.0 * 365 * 24 * 3600
 class WorkerApp(BatchApp):
     """The app, and where its topics stand."""
 
-    standing: Standing
+    standing: TopicStatus
 
 
 def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) -> WorkerApp:
@@ -67,10 +67,10 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         web_enabled=False,
         fetch_wait_ms=int(config.worker_fetch_wait_seconds * 1000),
     )
-    app.standing = Standing(TOPICS, now)
+    app.standing = TopicStatus(TOPICS, now)
     worker = Worker(
         sink,
-        Announcer(app.aiokafka_producer).deliver,
+        BatchProducer(app.aiokafka_producer).deliver,
         now,
         standing=app.standing,
         dead_share=config.worker_dead_share,

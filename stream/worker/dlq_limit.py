@@ -24,7 +24,7 @@ class Excess(NamedTuple):
     at: int
 
 
-class Bound:
+class DlqLimit:
     """The window of one topic. A `share` of 1 never stops."""
 
     def __init__(self, *, share: float, window: int) -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def service_of(error: BaseException) -> str | None:
     return None
 
 
-async def patiently(step: Callable[[], Awaitable[_T]], *, doing: str, topic: str, standing: Standing) -> _T:
+async def patiently(step: Callable[[], Awaitable[_T]], *, doing: str, topic: str, standing: TopicStatus) -> _T:
     """Take `step` again until it succeeds; this agent stands still meanwhile, and consumption with it.
 
     `doing` names the step for the probe. Raises what waiting cannot mend.

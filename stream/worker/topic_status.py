@@ -27,7 +27,7 @@ class _Topic:
     stopped: str = ""
 
 
-class Standing:
+class TopicStatus:
     """Written by the worker's agents, one a topic; read by other threads. `now` is epoch ms."""
 
     def __init__(self, topics: Iterable[str], now: Callable[[], int]) -> None:

@@ -23,10 +23,10 @@ from stream.dlq import dead_letters
 from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone
 from stream.kafka.batch_producer import Message
 from stream.worker.bisect import store_by_halves
-from stream.worker.dlq_limit import Bound, Excess
+from stream.worker.dlq_limit import DlqLimit, Excess
 from stream.worker.retry import first_line, patiently, service_of
 from stream.worker.sink import Progress, Sink, Stored
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ class Worker:
     """One handler a topic. `deliver` returns when the broker has the messages; `now` is epoch ms."""
 
     def __init__(
-        self, sink: Sink, deliver: Deliver, now: Clock, *, standing: Standing, dead_share: float, dead_window: int
+        self, sink: Sink, deliver: Deliver, now: Clock, *, standing: TopicStatus, dead_share: float, dead_window: int
     ) -> None:
         self._sink = sink
         self._deliver = deliver
         self._now = now
         self._standing = standing
-        self._bounds = {topic: Bound(share=dead_share, window=dead_window) for topic in TOPICS}
+        self._bounds = {topic: DlqLimit(share=dead_share, window=dead_window) for topic in TOPICS}
 
     async def on_interactions(self, records: Sequence[ConsumerRecord]) -> None:
         """Store, and announce whose graph changed."""

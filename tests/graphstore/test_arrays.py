@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from graphstore.arrays import difference, distinct, run_starts, sought
+from graphstore.arrays import difference, distinct, find_sorted, run_starts
 
 NUMBERS = arrays(np.int64, st.integers(0, 12), elements=st.integers(-4, 4) | st.integers(-(2**62), 2**62))
 
@@ -29,7 +29,7 @@ def test_a_difference_is_that_of_the_sets(numbers, others):
 @given(NUMBERS, NUMBERS)
 def test_numbers_are_found_where_they_stand(numbers, others):
     ascending = np.sort(others)
-    places, found = sought(numbers, ascending)
+    places, found = find_sorted(numbers, ascending)
     assert found.tolist() == [number in others.tolist() for number in numbers.tolist()]
     assert np.array_equal(ascending[places[found]], numbers[found])
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from graphstore.session import read, write
 from graphstore.tables import metric_windows
 from monitoring.ctr import CtrFigure, ctr, ctr_by_segment, wilson_interval, write_ctr_windows
-from monitoring.windows import ALL, Window, read_figures
+from monitoring.windows import ALL, TimeWindow, read_figures
 
 HOUR_MS = 3_600_000
 proportions = st.integers(1, 10**7).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -115,7 +115,7 @@ def test_a_window_is_the_sum_of_its_lists(shop):
     shop.click_through(50, 7, time=hour)
     shop.click_through(30, 1, time=hour + HOUR_MS - 1)
     shop.click_through(99, 99, time=hour + HOUR_MS)
-    figure = {f.window: f for f in windows(shop, hour) if f.segment == ALL}[Window(hour, hour + HOUR_MS)]
+    figure = {f.window: f for f in windows(shop, hour) if f.segment == ALL}[TimeWindow(hour, hour + HOUR_MS)]
     assert (figure.detail, figure.value) == ({"impressions": 80, "clicks": 8}, 0.1)
     low, high = wilson_interval(8, 80)
     assert (figure.low, figure.high) == (low, high)

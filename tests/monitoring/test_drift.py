@@ -8,7 +8,7 @@ import pytest
 from graphstore.session import read
 from monitoring.ctr import CtrFigure
 from monitoring.traffic import CATEGORICAL, NUMERICAL, Traffic, read_traffic
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Evidently reaches for numpy.core while it is imported
@@ -25,7 +25,10 @@ def two_days(shop, *, shifted):
     shop.trade(start + DAY_MS, start + 2 * DAY_MS, 700, seed=2, shifted=shifted)
     with read(shop.engine) as connection:
         return read_traffic(
-            connection, Window(start, start + DAY_MS), Window(start + DAY_MS, start + 2 * DAY_MS), sample_rows=10_000
+            connection,
+            TimeWindow(start, start + DAY_MS),
+            TimeWindow(start + DAY_MS, start + 2 * DAY_MS),
+            sample_rows=10_000,
         )
 
 
@@ -60,7 +63,7 @@ def test_the_thresholds_decide(sqlite_shop):
 def made(rows, **columns):
     values = {"event_type": "view", "time_of_day": "12 h", "top_item": "apple", "category": "fruit"}
     numbers = dict.fromkeys(NUMERICAL, 1.0)
-    return Traffic(Window(0, 1), rows, {c: [columns.get(c, (values | numbers)[c])] * rows for c in COLUMNS})
+    return Traffic(TimeWindow(0, 1), rows, {c: [columns.get(c, (values | numbers)[c])] * rows for c in COLUMNS})
 
 
 @pytest.mark.parametrize(("reference", "current"), [(0, 0), (1000, 0), (0, 1000), (1000, 199)])

@@ -6,9 +6,9 @@ from prometheus_client import REGISTRY
 
 from monitoring.metrics import show_ctr, show_drift
 from monitoring.verdict import DriftResult
-from monitoring.windows import Figure, Window
+from monitoring.windows import Figure, TimeWindow
 
-RESULT = DriftResult("drift", "", Window(0, 5), Window(5, 9), 1, 1, share=0.5, scores={"price": 0.3})
+RESULT = DriftResult("drift", "", TimeWindow(0, 5), TimeWindow(5, 9), 1, 1, share=0.5, scores={"price": 0.3})
 
 
 def value(name, **labels):
@@ -16,7 +16,7 @@ def value(name, **labels):
 
 
 def rate(segment, start, number):
-    figure = Figure("ctr", segment, Window(start, start + 10), number, 0.1, 0.9, {"impressions": 7})
+    figure = Figure("ctr", segment, TimeWindow(start, start + 10), number, 0.1, 0.9, {"impressions": 7})
     return figure if number is not None else replace(figure, low=None, high=None, detail={"impressions": 0})
 
 

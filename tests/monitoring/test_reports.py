@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.reports import write_report
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 DAY_MS = 86_400_000
 
@@ -35,23 +35,23 @@ def names(directory):
 
 
 def test_both_files_are_named_by_the_window(tmp_path):
-    html, json_file = write_report(Snapshot(), tmp_path / "reports", Window(0, DAY_MS), kept=3)
+    html, json_file = write_report(Snapshot(), tmp_path / "reports", TimeWindow(0, DAY_MS), kept=3)
     assert html.name == "drift-19700101T000000Z-19700102T000000Z.html"
     assert (html.read_text(), json_file.read_text()) == ("<html>report</html>", '"report"')
     assert names(tmp_path / "reports") == sorted([html.name, json_file.name])
 
 
 def test_the_same_window_is_replaced(tmp_path):
-    write_report(Snapshot("old"), tmp_path, Window(0, DAY_MS), kept=3)
-    html, _ = write_report(Snapshot("new"), tmp_path, Window(0, DAY_MS), kept=3)
+    write_report(Snapshot("old"), tmp_path, TimeWindow(0, DAY_MS), kept=3)
+    html, _ = write_report(Snapshot("new"), tmp_path, TimeWindow(0, DAY_MS), kept=3)
     assert html.read_text() == "<html>new</html>"
     assert len(names(tmp_path)) == 2
 
 
 def test_a_report_that_fails_leaves_the_old_one_and_no_half(tmp_path):
-    html, _ = write_report(Snapshot("old"), tmp_path, Window(0, DAY_MS), kept=3)
+    html, _ = write_report(Snapshot("old"), tmp_path, TimeWindow(0, DAY_MS), kept=3)
     with pytest.raises(OSError, match="no space"):
-        write_report(Broken("new"), tmp_path, Window(0, DAY_MS), kept=3)
+        write_report(Broken("new"), tmp_path, TimeWindow(0, DAY_MS), kept=3)
     assert html.read_text() == "<html>old</html>"
     assert len(names(tmp_path)) == 2
 
@@ -59,7 +59,7 @@ def test_a_report_that_fails_leaves_the_old_one_and_no_half(tmp_path):
 def test_the_newest_are_kept_and_other_files_stay(tmp_path):
     (tmp_path / "notes.html").write_text("mine")
     for day in range(5):
-        for path in write_report(Snapshot(), tmp_path, Window(day * DAY_MS, (day + 1) * DAY_MS), kept=2):
+        for path in write_report(Snapshot(), tmp_path, TimeWindow(day * DAY_MS, (day + 1) * DAY_MS), kept=2):
             os.utime(path, ns=(day * 10**12, day * 10**12))
     kept = [name for name in names(tmp_path) if name.startswith("drift-")]
     assert {name.split("-")[1] for name in kept} == {"19700104T000000Z", "19700105T000000Z"}
@@ -72,6 +72,6 @@ def test_what_a_killed_process_left_is_removed_later(tmp_path):
     for path in (left, fresh):
         path.write_text("<html>")
     os.utime(left, ns=(0, 0))
-    write_report(Snapshot(), tmp_path, Window(0, DAY_MS), kept=2)
+    write_report(Snapshot(), tmp_path, TimeWindow(0, DAY_MS), kept=2)
     assert not left.exists()
     assert fresh.exists()

@@ -18,11 +18,11 @@ from monitoring.config import MonitoringConfig
 from monitoring.drift_job import DriftJobFailed
 from monitoring.run import Monitor, run_monitor
 from monitoring.verdict import DriftResult
-from monitoring.windows import Window, read_figures
+from monitoring.windows import TimeWindow, read_figures
 
 HOUR_MS = 3_600_000
 BOUND_SECONDS = 60.0
-DRIFT = DriftResult("drift", "3 of 7 columns", Window(0, 5), Window(5, 9), 900, 900, share=0.43)
+DRIFT = DriftResult("drift", "3 of 7 columns", TimeWindow(0, 5), TimeWindow(5, 9), 900, 900, share=0.43)
 
 
 def config(**settings):

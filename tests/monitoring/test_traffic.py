@@ -7,7 +7,7 @@ import pytest
 from graphstore.session import read, write
 from graphstore.upserts import ItemRow, upsert_items
 from monitoring.traffic import ACTIVITY_BOUND, OTHER, TOP, drift_windows, read_traffic
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -24,7 +24,7 @@ def test_the_columns_of_a_known_day(shop):
     shop.act("view", "apple", time=shop.now, user="ann")
     shop.act("purchase", "apple", time=shop.now + 5 * HOUR_MS, user="ann")
     shop.act("click", "nut", time=shop.now + 5 * HOUR_MS, user="ben")
-    reference, current = Window(shop.now, shop.now + HOUR_MS), Window(shop.now + HOUR_MS, shop.now + DAY_MS)
+    reference, current = TimeWindow(shop.now, shop.now + HOUR_MS), TimeWindow(shop.now + HOUR_MS, shop.now + DAY_MS)
     before, after = traffic(shop, reference, current)
     assert (before.events, before.rows, after.events, after.rows) == (1, 1, 2, 2)
     assert before.columns == {
@@ -50,13 +50,13 @@ def test_the_columns_of_a_known_day(shop):
 def test_windows_hold_their_start_and_not_their_end(shop):
     for offset in (-1, 0, 9, 10):
         shop.act("view", "apple", time=shop.now + offset)
-    before, after = traffic(shop, Window(shop.now - 5, shop.now), Window(shop.now, shop.now + 10))
+    before, after = traffic(shop, TimeWindow(shop.now - 5, shop.now), TimeWindow(shop.now, shop.now + 10))
     assert (before.events, after.events) == (1, 2)
 
 
 def test_a_sample_is_bounded_and_keeps_the_mix(shop):
     shop.trade(shop.now, shop.now + DAY_MS, 1000, seed=1)
-    reference, current = Window(shop.now - DAY_MS, shop.now), Window(shop.now, shop.now + DAY_MS)
+    reference, current = TimeWindow(shop.now - DAY_MS, shop.now), TimeWindow(shop.now, shop.now + DAY_MS)
     _, whole = traffic(shop, reference, current)
     _, sample = traffic(shop, reference, current, sample_rows=300)
     assert (whole.rows, sample.events) == (1000, 1000)
@@ -71,7 +71,7 @@ def test_only_the_top_items_keep_their_names(sqlite_shop):
     for number in range(TOP + 5):
         for _ in range(1 + (number < TOP)):
             shop.act("view", f"i{number}", user=f"u{number}")
-    _, current = traffic(shop, Window(0, shop.now), Window(shop.now, shop.now + 1))
+    _, current = traffic(shop, TimeWindow(0, shop.now), TimeWindow(shop.now, shop.now + 1))
     names = set(current.columns["top_item"])
     assert names == {f"i{number}" for number in range(TOP)} | {OTHER}
 
@@ -79,12 +79,14 @@ def test_only_the_top_items_keep_their_names(sqlite_shop):
 def test_a_crawler_costs_no_more_than_the_bound(sqlite_shop):
     for second in range(3 * ACTIVITY_BOUND):
         sqlite_shop.act("view", "apple", time=sqlite_shop.now + second * 1000, user="crawler")
-    _, current = traffic(sqlite_shop, Window(0, sqlite_shop.now), Window(sqlite_shop.now, sqlite_shop.now + DAY_MS))
+    _, current = traffic(
+        sqlite_shop, TimeWindow(0, sqlite_shop.now), TimeWindow(sqlite_shop.now, sqlite_shop.now + DAY_MS)
+    )
     assert max(current.columns["activity"]) == ACTIVITY_BOUND.bit_length()
 
 
 def test_empty_windows_are_empty_columns(sqlite_shop):
-    before, after = traffic(sqlite_shop, Window(0, 5), Window(5, 10))
+    before, after = traffic(sqlite_shop, TimeWindow(0, 5), TimeWindow(5, 10))
     assert (before.rows, after.rows, before.events) == (0, 0, 0)
     assert replace(before, window=after.window) == after
 

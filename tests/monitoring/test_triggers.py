@@ -10,10 +10,10 @@ from graphstore.tables import retrain_requests
 from monitoring.ctr import write_ctr_windows
 from monitoring.triggers import ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 HOUR_MS = 3_600_000
-RESULT = DriftResult("drift", "3 of 7 columns", Window(0, 5), Window(5, 9), 10, 20, share=0.43)
+RESULT = DriftResult("drift", "3 of 7 columns", TimeWindow(0, 5), TimeWindow(5, 9), 10, 20, share=0.43)
 
 
 @pytest.mark.parametrize(

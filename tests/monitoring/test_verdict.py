@@ -3,15 +3,23 @@
 import json
 
 from monitoring.verdict import DriftResult
-from monitoring.windows import Window
+from monitoring.windows import TimeWindow
 
 
 def test_the_figure_holds_the_share_and_all_the_rest_as_json():
     result = DriftResult(
-        "drift", "2 of 4", Window(0, 5), Window(5, 9), 10, 20, share=0.5, scores={"price": 0.3}, report_html="a.html"
+        "drift",
+        "2 of 4",
+        TimeWindow(0, 5),
+        TimeWindow(5, 9),
+        10,
+        20,
+        share=0.5,
+        scores={"price": 0.3},
+        report_html="a.html",
     )
     figure = result.figure()
-    assert (figure.metric, figure.segment, figure.window, figure.value) == ("drift", "all", Window(5, 9), 0.5)
+    assert (figure.metric, figure.segment, figure.window, figure.value) == ("drift", "all", TimeWindow(5, 9), 0.5)
     detail = json.loads(json.dumps(figure.detail))
     assert detail["verdict"] == "drift"
     assert detail["reference"] == {"start": 0, "end": 5}
@@ -19,5 +27,5 @@ def test_the_figure_holds_the_share_and_all_the_rest_as_json():
 
 
 def test_no_verdict_is_no_value():
-    result = DriftResult("insufficient", "not enough data", Window(0, 5), Window(5, 9), 0, 0)
+    result = DriftResult("insufficient", "not enough data", TimeWindow(0, 5), TimeWindow(5, 9), 0, 0)
     assert result.figure().value is None

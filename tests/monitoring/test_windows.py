@@ -4,7 +4,7 @@ import pytest
 
 from graphstore.session import read, write
 from graphstore.tables import ID_LENGTH
-from monitoring.windows import Figure, Window, read_figures, segment_name, write_figures
+from monitoring.windows import Figure, TimeWindow, read_figures, segment_name, write_figures
 
 
 def store(engine, *figures):
@@ -18,17 +18,22 @@ def find(engine, **arguments):
 
 
 def test_a_figure_comes_back_as_it_was_written_and_is_replaced(engine):
-    figure = Figure("ctr", "all", Window(0, 10), 0.25, 0.1, 0.4, {"impressions": 8})
+    figure = Figure("ctr", "all", TimeWindow(0, 10), 0.25, 0.1, 0.4, {"impressions": 8})
     assert store(engine, figure) == 1
     assert find(engine) == [figure]
-    emptied = Figure("ctr", "all", Window(0, 10), None)
+    emptied = Figure("ctr", "all", TimeWindow(0, 10), None)
     store(engine, emptied)
     assert find(engine, limit=9) == [emptied]
 
 
 def test_the_newest_windows_come_first_and_none_that_ends_too_late(engine):
-    figures = [Figure("ctr", "all", Window(start, start + 10), float(start)) for start in (0, 10, 20)]
-    store(engine, *figures, Figure("ctr", "slot:a", Window(20, 30), 5.0), Figure("drift", "all", Window(20, 30), 1.0))
+    figures = [Figure("ctr", "all", TimeWindow(start, start + 10), float(start)) for start in (0, 10, 20)]
+    store(
+        engine,
+        *figures,
+        Figure("ctr", "slot:a", TimeWindow(20, 30), 5.0),
+        Figure("drift", "all", TimeWindow(20, 30), 1.0),
+    )
     assert find(engine, limit=2) == [figures[2], figures[1]]
     assert find(engine, until=20, limit=9) == [figures[1], figures[0]]
     assert {f.segment for f in find(engine, segment=None, limit=9)} == {"all", "slot:a"}
@@ -48,4 +53,4 @@ def test_long_segments_fit_and_do_not_meet():
 
 def test_a_window_does_not_end_before_it_starts():
     with pytest.raises(ValueError, match="before its start"):
-        Window(10, 9)
+        TimeWindow(10, 9)

@@ -20,7 +20,7 @@ from graphstore.tables import models
 from serving import cache
 from serving.cache import ListReader
 from serving.config import ServingConfig
-from serving.publisher import Interrupted, Publication, Publisher, publish, retire, run_publisher
+from serving.publisher import Publication, Publisher, PublishingInterrupted, publish, retire, run_publisher
 from serving.ranker import UnusableModel
 from serving.source import ShopSource
 from stream.config import StreamConfig
@@ -93,9 +93,9 @@ def test_a_publication_that_is_stopped_leaves_the_pointer(redis: Redis) -> None:
 
     def stop(done: int, total: int) -> None:
         if done == total:
-            raise Interrupted
+            raise PublishingInterrupted
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(PublishingInterrupted):
         publish_toy(redis, "m2", progress=stop)
     assert cache.champion(redis) == "m1"
     assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))

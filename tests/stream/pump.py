@@ -15,7 +15,7 @@ from stream.kafka.batch_producer import Message
 from stream.kafka.producer import EventProducer
 from stream.kafka.topics import connection_settings
 from stream.worker.sink import Sink
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Worker
 
 
@@ -39,7 +39,7 @@ class Pump:
             heartbeat_interval_ms=1000,
             **connection_settings(config),
         )
-        standing = Standing(TOPICS, self._clock)
+        standing = TopicStatus(TOPICS, self._clock)
         self._worker = Worker(sink, self._deliver, self._clock, standing=standing, dead_share=1.0, dead_window=1000)
         self._handlers = {
             events.INTERACTIONS: self._worker.on_interactions,

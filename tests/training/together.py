@@ -19,7 +19,7 @@ from training.data.event_log import EventLog
 from training.data.windows import Window
 from training.models.sharded_topk import best_items_of_shards, shard_of
 from training.sage.data_parallel import fit_shared
-from training.sage.process_group import Ranks, RanksError, joined_ranks
+from training.sage.process_group import ProcessGroup, ProcessGroupError, join_process_group
 
 WAIT_SECONDS = 120.0
 
@@ -63,10 +63,10 @@ def _call(
     torch.set_num_threads(1)
     os.environ.update(RANK=str(number), WORLD_SIZE=str(size), MASTER_ADDR=LOOPBACK, MASTER_PORT=str(port))
     try:
-        with joined_ranks(timeout_seconds=timeout_seconds) as ranks:
+        with join_process_group(timeout_seconds=timeout_seconds) as ranks:
             sender.send(function(ranks, *arguments))
             ranks.agree(b"0" * 32, "end")  # nobody leaves while another one still reads
-    except RanksError as error:
+    except ProcessGroupError as error:
         sender.send(error)
     sys.stdout.flush()
     os._exit(0)  # a group whose other end is gone may wait for it
@@ -76,7 +76,7 @@ LOG = checkerboard(num_users=60)
 FEATURES = torch.randn(LOG.num_items, 3, generator=torch.Generator().manual_seed(0))
 
 
-def fit(ranks: Ranks, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+def fit(ranks: ProcessGroup, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The state of a fit with looks at a window: batches of 50 baskets, at the end of a pass fewer."""
     config = SageConfig.model_validate({"dim": 8, "batch_size": 50, "learning_rate": 0.01, **settings})
     past, start = LOG.between(end=int(LOG.times[-60])), int(LOG.times[-60])
@@ -85,18 +85,18 @@ def fit(ranks: Ranks, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: value.numpy() for name, value in term.state().items() if value.is_floating_point()}
 
 
-def fits(ranks: Ranks, *settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
+def fits(ranks: ProcessGroup, *settings: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
     """One after the other."""
     return [fit(ranks, one) for one in settings]
 
 
-def fit_of_other_events(ranks: Ranks) -> None:
+def fit_of_other_events(ranks: ProcessGroup) -> None:
     """Process 1 has an event less."""
-    log: EventLog = LOG.picked(slice(0, len(LOG) - ranks.number))
+    log: EventLog = LOG.take(slice(0, len(LOG) - ranks.number))
     fit_shared(log, FEATURES, config=SageConfig(dim=8, max_steps=1), seed=0, ranks=ranks)
 
 
-def fit_until_one_dies(ranks: Ranks, marker: Path) -> None:
+def fit_until_one_dies(ranks: ProcessGroup, marker: Path) -> None:
     """Process 1 ends without a word in the middle."""
 
     def progress(line: str, share: float) -> None:
@@ -109,7 +109,7 @@ def fit_until_one_dies(ranks: Ranks, marker: Path) -> None:
     fit_shared(LOG, FEATURES, config=config, seed=0, ranks=ranks, progress=progress)
 
 
-def wait_for_a_late_one(ranks: Ranks) -> None:
+def wait_for_a_late_one(ranks: ProcessGroup) -> None:
     """Process 1 comes later than the timeout."""
     if ranks.number == 1:
         import time
@@ -118,7 +118,7 @@ def wait_for_a_late_one(ranks: Ranks) -> None:
     ranks.add_up(torch.ones(1))
 
 
-def retrieve(ranks: Ranks, users: Any, items: Any, bias: Any, offsets: Any, seen: Any, k: int) -> Any:
+def retrieve(ranks: ProcessGroup, users: Any, items: Any, bias: Any, offsets: Any, seen: Any, k: int) -> Any:
     """Lists from shards of the items."""
     first, last = shard_of(len(items), ranks)
     return best_items_of_shards(

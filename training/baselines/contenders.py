@@ -17,9 +17,9 @@ from training.baselines.linear import fit_ease
 from training.baselines.neighbours import fit_itemknn
 from training.baselines.popularity import fit_popular, fit_recent
 from training.baselines.sasrec import fit_sasrec
-from training.baselines.tuning import Fit
+from training.baselines.tuning import BaselineFit
 
-BASELINES: Mapping[str, Fit] = {
+BASELINES: Mapping[str, BaselineFit] = {
     "popular": fit_popular,
     "recent": fit_recent,
     "itemknn": fit_itemknn,

@@ -53,7 +53,7 @@ class SasrecSettings:
     steps: int = 0
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention to what came before, then a feed-forward layer; both residual, normalised first."""
 
     def __init__(self, dropout: float) -> None:
@@ -85,7 +85,7 @@ class Sasrec(nn.Module):
         self.positions = nn.Embedding(settings.last_events, DIM)
         nn.init.normal_(self.items.weight, std=DIM**-0.5)
         nn.init.normal_(self.positions.weight, std=DIM**-0.5)
-        self.blocks = nn.ModuleList([Block(settings.dropout) for _ in range(BLOCKS)])
+        self.blocks = nn.ModuleList([TransformerBlock(settings.dropout) for _ in range(BLOCKS)])
         self.norm = nn.LayerNorm(DIM)
         self.dropout = nn.Dropout(settings.dropout)
 

@@ -45,7 +45,7 @@ class FittedBaseline:
         return self.scorer(histories, as_of=as_of)
 
 
-class Fit(Protocol):
+class BaselineFit(Protocol):
     """Tunes a baseline on the validation of a split, then fits it on what the split knows."""
 
     def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline: ...
@@ -60,7 +60,7 @@ class Counted(Scorer, Protocol):
         ...
 
 
-class Trainer(Protocol[M_co]):
+class BaselineTrainer(Protocol[M_co]):
     """A model that is learned step by step."""
 
     def step(self) -> None: ...
@@ -118,7 +118,7 @@ class Tuning:
 
     def stopped_early(
         self,
-        trainer: Trainer[M],
+        trainer: BaselineTrainer[M],
         *,
         at_most: int,
         every: int,
@@ -147,7 +147,7 @@ class Tuning:
         return best
 
 
-def trained(trainer: Trainer[M], steps: int) -> M:
+def trained(trainer: BaselineTrainer[M], steps: int) -> M:
     """The scorer after so many steps."""
     for _ in range(steps):
         trainer.step()

@@ -28,7 +28,7 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 STOP_SECONDS = 5.0
 
 
-class ProcessFailed(RuntimeError):
+class IsolatedProcessFailed(RuntimeError):
     """The function raised, or its process died; the message says which."""
 
 
@@ -43,7 +43,7 @@ class Cost:
 
 
 def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress") -> tuple[Any, Cost]:
-    """Call `function(*arguments, progress)` in a spawned process with one thread. Raises `ProcessFailed`."""
+    """Call `function(*arguments, progress)` in a spawned process with one thread. Raises `IsolatedProcessFailed`."""
     context = multiprocessing.get_context("spawn")  # a fork would share, and so hide, the memory of this process
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(sender, function, arguments), daemon=True)
@@ -56,7 +56,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
             if kind == "progress":
                 progress(*values)
             elif kind == "failed":
-                raise ProcessFailed(values[0])
+                raise IsolatedProcessFailed(values[0])
             else:
                 process.join(STOP_SECONDS)  # ended by itself it gives back what its libraries hold
                 return values[0], values[1]
@@ -65,7 +65,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
         code = process.exitcode
         how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
         hint = ": out of memory?" if code == -signal.SIGKILL else ""
-        raise ProcessFailed(f"its process ended {how}{hint}") from None
+        raise IsolatedProcessFailed(f"its process ended {how}{hint}") from None
     finally:
         if process.pid is not None:
             process.terminate()  # before the pipe goes, or it would complain

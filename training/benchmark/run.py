@@ -16,7 +16,7 @@ from torch import Tensor
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.progress import Progress
 from training.benchmark.comparison import ModelResult, Results, compared, measured
-from training.benchmark.isolated import Cost, ProcessFailed, isolated
+from training.benchmark.isolated import Cost, IsolatedProcessFailed, isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.event_log import Histories, Moment
@@ -113,7 +113,7 @@ def run(
         report(BEGINS, 0.0)
         try:
             runs[name].append(launch(fitted_lists, fits[name], split, seed, max(cutoffs), progress=report))
-        except ProcessFailed as error:
+        except IsolatedProcessFailed as error:
             raise ModelFailed(f"{name}, seed {seed}: {error}") from error
     progress("measures", 1.0)
     return compared(_rows(split, runs, cutoffs), split=split.name, seeds=seeds, cutoffs=cutoffs)

@@ -1,6 +1,6 @@
 """A snapshot as a training run reads it: events and catalogue in a model's item order, and the cuts in time.
 
-Arrives: `graphstore.snapshots.snapshot.Snapshot`. Leaves: `Dataset`, and a `Split` whose windows no fitted term has
+Arrives: `graphstore.snapshots.snapshot.Snapshot`. Leaves: `Dataset`, and a `TimeSplit` whose windows no fitted term has
 seen. Next: `training.models.candidate` fits on it, `training.lifecycle.run` judges on it.
 """
 
@@ -54,7 +54,7 @@ class Dataset:
             log=replace(log, items=to_ours[log.items], num_items=len(keys)),
             item_ids=[*first_ids, *(snapshot.item_ids[row] for row in new)],
             item_keys=keys,
-            catalogue=snapshot.catalogue.picked([theirs.get(int(key)) for key in keys]),
+            catalogue=snapshot.catalogue.take([theirs.get(int(key)) for key in keys]),
         )
 
     @property
@@ -68,7 +68,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Split:
+class TimeSplit:
     """Terms are fitted before `validation`, the blend on validation ≤ time < `test`, all is judged from `test` on."""
 
     validation: int  # epoch ms
@@ -79,7 +79,7 @@ class Split:
         return Window.cut(log, start=self.validation, end=self.test, repeats=repeats)
 
 
-def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> Split:
+def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> TimeSplit:
     """The last tenths of the events by time, cut between times, as in the snapshot's masks.
 
     Where the champion has seen the start of that test window, and at least `min_users` shoppers came after it, the
@@ -97,10 +97,10 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
             validation = int(log.times[max(0, before - int(before * VALIDATION_SHARE))])
     if not int(log.times[0]) < validation < test:
         raise TooFewEvents(f"{len(log)} events between {log.times[0]} and {log.times[-1]} cannot be cut in three")
-    return Split(validation=validation, test=test)
+    return TimeSplit(validation=validation, test=test)
 
 
-def incremental_split(log: EventLog, *, since: int) -> Split:
+def incremental_split(log: EventLog, *, since: int) -> TimeSplit:
     """New events (from `since` on) cut in thirds: to learn from, to blend on, to judge on.
 
     Raises `TooFewEvents` where they are of less than three times.
@@ -109,7 +109,7 @@ def incremental_split(log: EventLog, *, since: int) -> Split:
     validation, test = (int(new.times[len(new) * part // 3]) if len(new) else since for part in (1, 2))
     if not len(new) or not int(new.times[0]) < validation < test:
         raise TooFewEvents(f"{len(new)} new events since {since} cannot be cut in three")
-    return Split(validation=validation, test=test)
+    return TimeSplit(validation=validation, test=test)
 
 
 def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
@@ -122,7 +122,7 @@ def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
     return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE
 
 
-def repeats_wanted(dataset: Dataset, split: Split, *, config: TrainingConfig) -> bool:
+def repeats_wanted(dataset: Dataset, split: TimeSplit, *, config: TrainingConfig) -> bool:
     """Whether a model of this split shall recommend items that a shopper knows."""
     if config.recommend_repeats == "auto":
         return repeats_are_usual(dataset.log, start=split.validation, end=split.test)

@@ -21,7 +21,7 @@ Moment = int | IntArray
 """When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
 
 
-def gathered(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
+def gather_ranges(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
     """(offsets [B + 1], positions [n]): the spans starts[b]:starts[b] + lengths[b], one after the other."""
     offsets = offsets_of(lengths)
     # Position p of the output stands at start[b] + (p - offset[b]) of the input.
@@ -62,9 +62,9 @@ class EventLog:
         """Events with start <= time < end (epoch ms), None for no bound; views, not copies."""
         first = 0 if start is None else int(np.searchsorted(self.times, start, side="left"))
         last = len(self) if end is None else int(np.searchsorted(self.times, end, side="left"))
-        return self.picked(slice(first, max(first, last)))
+        return self.take(slice(first, max(first, last)))
 
-    def picked(self, rows: IntArray | slice) -> Self:
+    def take(self, rows: IntArray | slice) -> Self:
         """The events at these rows, in this order; of a slice views, not copies."""
         return type(self)(
             users=self.users[rows],
@@ -94,9 +94,9 @@ class EventLog:
         ends = np.searchsorted(log.users[order], users, side="right")
         if last is not None:
             starts = np.maximum(starts, ends - last)
-        offsets, places = gathered(starts, ends - starts)
-        picked = order[places]
-        return Histories(offsets=offsets, items=log.items[picked], times=log.times[picked], types=log.types[picked])
+        offsets, places = gather_ranges(starts, ends - starts)
+        rows = order[places]
+        return Histories(offsets=offsets, items=log.items[rows], times=log.times[rows], types=log.types[rows])
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class Histories:
         """How many events of the same user are newer [n]: 0 for the newest."""
         return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
 
-    def picked(self, places: IntArray) -> Self:
+    def take(self, places: IntArray) -> Self:
         """The users at these places, in this order."""
-        offsets, events = gathered(self.offsets[places], np.diff(self.offsets)[places])
+        offsets, events = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
         return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
 
     def block(self, start: int, end: int) -> Self:

@@ -1,6 +1,6 @@
 """A data set in memory as a model reads it: an event log with its ids, and the catalogue in the same order of items.
 
-Arrives: a `stream.sources.table.EventTable`, or a pair of files that somebody else has split. Leaves: `Interactions`.
+Arrives: a `stream.sources.table.EventTable`, or a pair of files that somebody else has split. Leaves: `OfflineDataset`.
 Next: `training.data.splits` divides the log, `training.benchmark.run` runs models over it.
 """
 
@@ -29,7 +29,7 @@ PURCHASE = EVENT_TYPES.index(EventType.PURCHASE.value)
 
 
 @dataclass(frozen=True)
-class Interactions:
+class OfflineDataset:
     """Events as rows of users and items, and what is known of both."""
 
     log: EventLog
@@ -49,7 +49,7 @@ class Interactions:
         min_item_users: int = 1,
         max_users: int | None = None,
         seed: int = 0,
-    ) -> "Interactions":
+    ) -> "OfflineDataset":
         """The events of `max_users` users drawn by `seed`, with items that `min_item_users` of them touched.
 
         As in a snapshot of the graph an event weighs what its type weighs, and a purchase that was given back is none.

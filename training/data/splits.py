@@ -14,7 +14,7 @@ import numpy as np
 
 from graphstore.arrays import IntArray, run_starts
 from training.data.dataset import TooFewEvents, full_split
-from training.data.event_log import EventLog, Histories, gathered
+from training.data.event_log import EventLog, Histories, gather_ranges
 from training.data.windows import Window
 
 SplitName = Literal["temporal", "leave-last-out", "given"]
@@ -78,7 +78,7 @@ def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> Evaluation
     """
     log = _ties_at_random(log, seed)
     if not repeats:
-        log = log.picked(np.sort(np.unique(log.cells, return_index=True)[1]))
+        log = log.take(np.sort(np.unique(log.cells, return_index=True)[1]))
     order = np.argsort(log.users, kind="stable")
     users = log.users[order]
     starts = run_starts(users)
@@ -106,7 +106,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     rng = np.random.default_rng(seed)
     moment = int(train.times.max()) + 1 if timed and len(train) else len(train)
     if not timed:
-        train = replace(train.picked(rng.permutation(len(train))), times=np.arange(len(train)))
+        train = replace(train.take(rng.permutation(len(train))), times=np.arange(len(train)))
     held = np.zeros(len(train), dtype=np.bool_)
     order = np.lexsort((rng.random(len(train)), train.users))
     lengths = np.bincount(train.users, minlength=train.num_users)
@@ -114,7 +114,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     # Rounded at random, else users of less than ten events would have no say; one event is always left.
     quota = np.minimum(np.floor(HELD_OUT_SHARE * lengths + rng.random(len(lengths))), lengths - 1)
     held[order] = places < quota[train.users[order]]
-    past, later = train.picked(np.flatnonzero(~held)), train.picked(np.flatnonzero(held))
+    past, later = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
     if not len(later) or not len(test):
         raise TooFewEvents(f"{len(train)} events to train on and {len(test)} to test on")
     return EvaluationSplit(
@@ -129,7 +129,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
 
 def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
     """The events order[ends] as targets, those from order[starts] up to them as histories."""
-    offsets, places = gathered(starts, ends - starts)
+    offsets, places = gather_ranges(starts, ends - starts)
     past = order[places]
     targets = order[ends]
     return Window(
@@ -144,8 +144,8 @@ def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *
 
 
 def _ties_at_random(log: EventLog, seed: int) -> EventLog:
-    return log.picked(np.lexsort((np.random.default_rng(seed).random(len(log)), log.times)))
+    return log.take(np.lexsort((np.random.default_rng(seed).random(len(log)), log.times)))
 
 
 def _without(log: EventLog, rows: IntArray) -> EventLog:
-    return log.picked(np.delete(np.arange(len(log)), rows))
+    return log.take(np.delete(np.arange(len(log)), rows))

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
-from training.data.event_log import EventLog, Histories, Moment, gathered
+from training.data.event_log import EventLog, Histories, Moment, gather_ranges
 
 COLD_EVENTS = 2
 """A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
@@ -89,15 +89,15 @@ class Window:
         """At most `max_users` of the users, drawn by `seed`, in their order."""
         if len(self) <= max_users:
             return self
-        return self.picked(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
 
-    def picked(self, places: IntArray) -> "Window":
+    def take(self, places: IntArray) -> "Window":
         """The users at these places, in this order."""
-        offsets, positions = gathered(self.offsets[places], np.diff(self.offsets)[places])
+        offsets, positions = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
         return Window(
             moment=self.moment if isinstance(self.moment, int) else self.moment[places],
             users=self.users[places],
-            histories=self.histories.picked(places),
+            histories=self.histories.take(places),
             offsets=offsets,
             targets=self.targets[positions],
             num_items=self.num_items,

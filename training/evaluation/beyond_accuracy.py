@@ -128,7 +128,7 @@ class Slices:
         new = np.bincount(known.items, minlength=window.num_items)[window.targets] == 0
         owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))[new]
         places, counts = np.unique(owners, return_counts=True)
-        whole = window.picked(places)
+        whole = window.take(places)
         cold_items = Window(
             moment=whole.moment,
             users=whole.users,

@@ -23,7 +23,7 @@ from graphstore.files import written_whole
 from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.data.event_log import EventLog, Histories, gathered
+from training.data.event_log import EventLog, Histories, gather_ranges
 from training.models.recommender import Recommender
 
 SUFFIXES = (".parquet", ".jsonl")
@@ -45,7 +45,7 @@ class Writer(Protocol):
     def write(self, lists: Lists) -> None: ...
 
 
-def lists_of_everybody(
+def lists_of_all(
     model: Recommender, snapshot: Snapshot, *, k: int, history_limit: int, block_users: int
 ) -> Iterator[Lists]:
     """The `k` best items of every shopper of the snapshot at its time, from their newest `history_limit` events.
@@ -57,7 +57,7 @@ def lists_of_everybody(
     model_rows = model.rows_of(snapshot.item_keys)
     log = EventLog.from_snapshot(snapshot)
     newer = log.between(start=model.as_of // HOUR_MS * HOUR_MS)  # a refresh replaces whole hours
-    newer = newer.picked(np.flatnonzero(model_rows[newer.items] >= 0))
+    newer = newer.take(np.flatnonzero(model_rows[newer.items] >= 0))
     ones = np.ones(len(newer), dtype=np.int64)
     model.refresh_trend(newer.times // HOUR_MS, snapshot.item_keys[newer.items], ones)
     shop = copy.copy(model)
@@ -86,14 +86,14 @@ def write_lists(
 ) -> int:
     """Write everybody's lists to `path`, a new file that ends with one of `SUFFIXES`; how many shoppers there are.
 
-    Raises `FileExistsError`, `ValueError` for another ending, and what `lists_of_everybody` raises; then there is no
+    Raises `FileExistsError`, `ValueError` for another ending, and what `lists_of_all` raises; then there is no
     file.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists: name a new file")
     done = 0
     with written_whole(path) as temporary, _writer(temporary, path.suffix) as writer:
-        for lists in lists_of_everybody(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
+        for lists in lists_of_all(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
             writer.write(lists)
             done += len(lists.user_ids)
             if progress is not None:
@@ -109,10 +109,13 @@ def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: i
     for start in range(0, log.num_users, block_users):
         ends = bounds[start + 1 : start + 1 + block_users]
         starts = np.maximum(bounds[start : start + len(ends)], ends - last)
-        offsets, chosen = gathered(starts, ends - starts)
-        picked = places[chosen]
+        offsets, chosen = gather_ranges(starts, ends - starts)
+        rows = places[chosen]
         yield Histories(
-            offsets=offsets, items=model_rows[log.items[picked]], times=log.times[picked], types=log.types[picked]
+            offsets=offsets,
+            items=model_rows[log.items[rows]],
+            times=log.times[rows],
+            types=log.types[rows],
         )
 
 

@@ -150,13 +150,13 @@ def fitted_on(
 ) -> ItemEncoder:
     """An encoder of the items at these `rows` alone [n], in any order and as often as they come: those that a training
     window has events of. What only a later window knows changes nothing."""
-    known = catalogue.picked(np.unique(rows).tolist())
+    known = catalogue.take(np.unique(rows).tolist())
     return ItemEncoder.fit(known, text_encoder=text_encoder, name_encoding=name_encoding, seed=FEATURE_SEED)
 
 
 def one_hot_fits(encoder: ItemEncoder, catalogue: Catalogue, rows: IntArray) -> bool:
     """Whether the categories or the brands of the items at these `rows` [n] are few enough for columns of their own."""
-    known = catalogue.picked(np.unique(rows).tolist())
+    known = catalogue.take(np.unique(rows).tolist())
     groups = ((known.categories, encoder.categories.dim), (_brands(known), encoder.brands.dim))
     return any(NameEncoder.fit(names, dim=dim, encoding="one-hot").vocabulary is not None for names, dim in groups)
 

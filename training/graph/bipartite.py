@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphstore.arrays import BoolArray, IntArray, distinct, offsets_of, sought
+from graphstore.arrays import BoolArray, IntArray, distinct, find_sorted, offsets_of
 from training.data.event_log import EventLog
 
 
@@ -29,12 +29,12 @@ class Csr:
     columns: Tensor  # [n] int64
     weights: Tensor  # [n] float32
     num_columns: int
-    flip: "Flip | None" = field(default=None, repr=False, compare=False)
+    flip: "TransposePattern | None" = field(default=None, repr=False, compare=False)
     """How the places are turned over, where that is known; matrices of the same places share it."""
 
     def __post_init__(self) -> None:
         if self.flip is None:
-            object.__setattr__(self, "flip", Flip(self.offsets, self.columns, self.num_columns))
+            object.__setattr__(self, "flip", TransposePattern(self.offsets, self.columns, self.num_columns))
 
     @property
     def num_rows(self) -> int:
@@ -58,14 +58,16 @@ class Csr:
         return product
 
 
-class Flip:
+class TransposePattern:
     """Where the places of a sparse matrix stand in its transpose; found out when it is asked for first.
 
     Weights are not in it: the matrices of a profile under several half-lives, and the means over both sides of a
     graph, have the same places, and sorting them is what a transpose costs.
     """
 
-    def __init__(self, offsets: Tensor, columns: Tensor, num_columns: int, back: "Flip | None" = None) -> None:
+    def __init__(
+        self, offsets: Tensor, columns: Tensor, num_columns: int, back: "TransposePattern | None" = None
+    ) -> None:
         self._offsets, self._columns, self._num_columns, self._back = offsets, columns, num_columns, back
 
     @cached_property
@@ -80,10 +82,10 @@ class Flip:
         return torch.from_numpy(starts), torch.from_numpy(rows), torch.from_numpy(places)
 
     @property
-    def back(self) -> "Flip":
+    def back(self) -> "TransposePattern":
         """The flip of the transpose, which leads here again."""
         offsets, rows, _ = self.turned
-        return Flip(offsets, rows, self._offsets.numel() - 1, back=self)
+        return TransposePattern(offsets, rows, self._offsets.numel() - 1, back=self)
 
 
 @numba.njit(cache=True)
@@ -169,12 +171,12 @@ class BipartiteGraph:
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
         """Places [n], ascending, of the pairs (users[i], items[i]); pairs that are not in the graph are left out."""
-        places, found = sought(np.sort(users * self.num_items + items), self._keys)
+        places, found = find_sorted(np.sort(users * self.num_items + items), self._keys)
         return places[found]
 
     def holds(self, users: IntArray, items: IntArray) -> BoolArray:
         """Which of the pairs (users[i], items[i]) are in the graph [n]."""
-        return sought(users * self.num_items + items, self._keys)[1]
+        return find_sorted(users * self.num_items + items, self._keys)[1]
 
     @cached_property
     def _keys(self) -> IntArray:
@@ -188,9 +190,9 @@ class BipartiteGraph:
 
     def only(self, keep: BoolArray) -> Self:
         """The graph of the pairs where `keep` [num_pairs] is true."""
-        return self.picked(np.flatnonzero(keep))  # far cheaper than two masks where few are kept
+        return self.take(np.flatnonzero(keep))  # far cheaper than two masks where few are kept
 
-    def picked(self, places: IntArray) -> Self:
+    def take(self, places: IntArray) -> Self:
         """The graph of the pairs at distinct ascending `places`."""
         return replace(self, users=self.users[places], items=self.items[places])
 

@@ -28,8 +28,8 @@ class Profiles:
     @classmethod
     def from_spans(cls, items: IntArray, starts: IntArray, ends: IntArray, *, last: int, num_items: int) -> Self:
         """Of the events items[starts[b]:ends[b]], oldest first, the `last` newest distinct items."""
-        offsets, picked = _newest_distinct(items, starts, ends, last, num_items)
-        return cls(offsets, picked, num_items)
+        offsets, rows = _newest_distinct(items, starts, ends, last, num_items)
+        return cls(offsets, rows, num_items)
 
     @classmethod
     def from_histories(cls, histories: Histories, *, last: int, num_items: int) -> Self:
@@ -81,7 +81,7 @@ def _newest_distinct(
     room = 0
     for b in range(rows):
         room += min(last, ends[b] - starts[b])
-    picked = np.empty(room, dtype=np.int64)
+    newest = np.empty(room, dtype=np.int64)
     seen_by = np.full(num_items, -1, dtype=np.int64)  # the row that met the item last: nothing to reset between rows
     n = 0
     for b in range(rows):
@@ -92,7 +92,7 @@ def _newest_distinct(
             item = items[event]
             if seen_by[item] != b:
                 seen_by[item] = b
-                picked[n] = item
+                newest[n] = item
                 n += 1
         offsets[b + 1] = n
-    return offsets, picked[:n]
+    return offsets, newest[:n]

@@ -34,7 +34,7 @@ def later_window(
     return dataset, known, window
 
 
-def hindsight(
+def later_evaluation(
     model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0, cutoffs: Sequence[int] = CUTOFFS
 ) -> dict[str, Any]:
     """Measures over at most `max_users` shoppers of what they took from the model's `as_of` on, which it never saw.

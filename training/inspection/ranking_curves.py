@@ -1,7 +1,7 @@
 """How a model ranks, list length by list length, beside recent popularity.
 
-Arrives: a model as it was published, a snapshot that is newer. Leaves: `Curves`. Next: `training.inspection.plots`
-draws them.
+Arrives: a model as it was published, a snapshot that is newer. Leaves: `RankingCurves`. Next:
+`training.inspection.plots` draws them.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MEASURES = ("ndcg", "recall", "precision", "hit_rate")
 
 
 @dataclass(frozen=True)
-class Curves:
+class RankingCurves:
     """Means over the same users of one window."""
 
     users: int
@@ -35,7 +35,7 @@ class Curves:
     """By model its measures by name, each [LONGEST] for lists of 1 … LONGEST items."""
 
 
-def curves(model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0) -> Curves:
+def ranking_curves(model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0) -> RankingCurves:
     """Of the model and of recent popularity, on what came after the model, as `training.inspection.later_evaluation`
     measures it.
 
@@ -47,7 +47,7 @@ def curves(model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int 
         model.model_version: model.aligned(dataset.item_keys),
         RECENT_POPULARITY.replace("_", " "): recent_popularity(known, repeats=model.repeats, max_users=max_users),
     }
-    return Curves(
+    return RankingCurves(
         users=len(window),
         since=model.as_of,
         models={name: curve(scorer, window) for name, scorer in scorers.items()},

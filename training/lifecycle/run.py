@@ -30,10 +30,10 @@ from training.lifecycle import registry
 from training.lifecycle.gate import GateRules, decide
 from training.lifecycle.registry import Kind
 from training.lifecycle.run_result import RunFenced, RunResult, recalled, recorded
-from training.lifecycle.trial import CHAMPION, Trial, full_trial, incremental_trial
+from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
-from training.sage.resume import UnfinishedFits, outdated_before
+from training.sage.resume import CheckpointStore, outdated_before
 
 logger = logging.getLogger(__name__)
 
@@ -145,10 +145,10 @@ class _Run:
         logger.info("%s %s %s: %s", self.kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result
 
-    def _tried(self) -> tuple[Snapshot, Trial]:
+    def _tried(self) -> tuple[Snapshot, TrialResult]:
         """A candidate on a fresh snapshot, or with `resume` on that of a run killed while GraphSAGE learned."""
         if self.kind == "graphsage":
-            with UnfinishedFits(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
+            with CheckpointStore(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
                 interrupted = self._interrupted(unfinished) if self.resume else None
                 snapshot = open_snapshot(self.engine, interrupted) if interrupted else self._fresh_snapshot()
                 trial = self._full_trial(snapshot, checkpoint=unfinished.checkpoint(snapshot.snapshot_id))
@@ -175,7 +175,7 @@ class _Run:
         """What beside the snapshot decides the outcome of a fit."""
         return f"{self.seed} {self._parent} {self.config.model_dump_json()}"
 
-    def _interrupted(self, unfinished: UnfinishedFits) -> Path | None:
+    def _interrupted(self, unfinished: CheckpointStore) -> Path | None:
         """The snapshot of a fit to go on with."""
         with read(self.engine) as connection:
             since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
@@ -192,7 +192,7 @@ class _Run:
             featurize=featurizer(self.config),
         )
 
-    def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> Trial:
+    def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> TrialResult:
         assert self.kind != "incremental"
         return full_trial(
             snapshot,
@@ -205,7 +205,7 @@ class _Run:
         )
 
 
-def _recommender(trial: Trial, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
+def _recommender(trial: TrialResult, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
     return Recommender(
         model_version=model_version,
         kind=kind,

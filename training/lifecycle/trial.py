@@ -1,7 +1,7 @@
 """A trial: a candidate, the baselines and the champion on one window that none of them was fitted on.
 
-Arrives: a snapshot, the champion. Leaves: `Trial` with every evaluation. Next: `training.lifecycle.run` puts it before
-the gate.
+Arrives: a snapshot, the champion. Leaves: `TrialResult` with every evaluation. Next: `training.lifecycle.run` puts it
+before the gate.
 
 A full trial (closed_form, graphsage) fits terms on the past and the blend on the validation window, takes that window
 into the terms, and is judged on the test window. An incremental trial does the same with the thirds of the events
@@ -22,7 +22,7 @@ from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import Baseline, tuned_baselines
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, Split, full_split, incremental_split, repeats_wanted
+from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, repeats_wanted
 from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fitted_on
@@ -38,12 +38,12 @@ CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """What was judged on the window from `split.test` on."""
 
     candidate: Candidate
     dataset: Dataset
-    split: Split
+    split: TimeSplit
     repeats: bool
     encoder: ItemEncoder | None
     features: Tensor | None
@@ -67,7 +67,7 @@ def full_trial(
     seed: int,
     progress: Progress,
     checkpoint: Path | None = None,
-) -> Trial:
+) -> TrialResult:
     """A model from nothing; the fit of GraphSAGE keeps its state in `checkpoint`, and goes on from it.
 
     Raises `TooFewEvents` for a snapshot that cannot be cut in three.
@@ -116,7 +116,7 @@ def full_trial(
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=repeats, config=config, seed=seed)
-    return Trial(
+    return TrialResult(
         candidate=candidate,
         dataset=dataset,
         split=split,
@@ -131,7 +131,7 @@ def full_trial(
 
 def incremental_trial(
     snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, seed: int, progress: Progress
-) -> Trial:
+) -> TrialResult:
     """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in three.
 
     Items of the champion keep their rows, new ones come after them.
@@ -147,7 +147,7 @@ def incremental_trial(
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=champion.repeats, config=config, seed=seed)
-    return Trial(
+    return TrialResult(
         candidate=candidate,
         dataset=dataset,
         split=split,
@@ -169,18 +169,18 @@ def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
 
 
 def _baselines(
-    dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int
+    dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int
 ) -> tuple[dict[str, Baseline], LinearFilter]:
     window = split.validation_window(dataset.log, repeats=repeats).sample(config.tuning_users, seed=seed)
     return tuned_baselines(dataset.log.between(end=split.validation), window)
 
 
-def _test_window(dataset: Dataset, split: Split, *, repeats: bool, config: TrainingConfig, seed: int) -> Window:
+def _test_window(dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int) -> Window:
     return Window.cut(dataset.log, start=split.test, repeats=repeats, max_users=config.evaluation_users, seed=seed)
 
 
 def _comparison(
-    baselines: Mapping[str, Baseline], opponent: Scorer | None, dataset: Dataset, split: Split, window: Window
+    baselines: Mapping[str, Baseline], opponent: Scorer | None, dataset: Dataset, split: TimeSplit, window: Window
 ) -> dict[str, Evaluation]:
     """The baselines know the validation window too, like the candidate."""
     for baseline in baselines.values():

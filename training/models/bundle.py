@@ -20,7 +20,7 @@ from training.blend.blend import Blend
 from training.features.items import ItemEncoder
 from training.models.recommender import Recommender
 from training.sage.term import SageTerm
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.protocol import Term
@@ -28,7 +28,7 @@ from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
 TERMS: dict[str, type[Term]] = {
-    term.name: term for term in (FilterBank, Trend, PersonalRepeat, Factorisation, Content, SageTerm)
+    term.name: term for term in (FilterBank, Trend, PersonalRepeat, AlsTerm, Content, SageTerm)
 }
 """Every term that a bundle may hold, by the name of its file."""
 

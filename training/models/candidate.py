@@ -1,6 +1,6 @@
 """A candidate: terms with their blend, fitted on the past of a split, moved forward in time.
 
-Arrives: a `Dataset` and its `Split`, or the champion's terms. Leaves: a scorer to judge, then terms that know
+Arrives: a `Dataset` and its `TimeSplit`, or the champion's terms. Leaves: a scorer to judge, then terms that know
 everything. Next: `training.lifecycle.run` judges, publishes or drops it.
 """
 
@@ -17,13 +17,13 @@ from graphstore.progress import Progress
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, fitting_part
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, Split
+from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.windows import Window
 from training.models.recommender import Recommender
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.protocol import Term
@@ -90,7 +90,7 @@ class Candidate:
         cls,
         champion: Recommender,
         dataset: Dataset,
-        split: Split,
+        split: TimeSplit,
         *,
         features: Tensor | None,
         config: TrainingConfig,
@@ -117,7 +117,7 @@ class Candidate:
                     raise ValueError("GraphSAGE needs item features for an update")
                 term.update_with(past, events, features)
                 continue
-            if isinstance(term, FilterBank | Factorisation) and not term.remembers:
+            if isinstance(term, FilterBank | AlsTerm) and not term.remembers:
                 term.remember(past)
             term.update(events)
             if isinstance(term, Content) and features is not None:
@@ -132,7 +132,7 @@ def closed_form_terms(
     And own repeats, or a factorisation where there are none (`BlendSearch.with_best_factorisation` says why).
     """
     terms: list[Term] = [filters, Trend.fit(past)]
-    terms.append(PersonalRepeat.fit(past) if repeats else Factorisation.fit(past, seed=seed))
+    terms.append(PersonalRepeat.fit(past) if repeats else AlsTerm.fit(past, seed=seed))
     if features is not None and not (content := Content.of(features)).is_silent:
         terms.append(content)
     return terms

@@ -1,6 +1,6 @@
 """A model of GraphSAGE alone: fitted on a snapshot by one process or several, judged, and written as a bundle.
 
-Arrives: a snapshot, `Ranks`. Leaves: a `Recommender` and its measures on events that it never saw. Next:
+Arrives: a snapshot, `ProcessGroup`. Leaves: a `Recommender` and its measures on events that it never saw. Next:
 `training.export.encoder` and `training.export.batch_lists` take such a bundle as any other; the registry and the gate
 do not know it.
 
@@ -21,7 +21,7 @@ from training.evaluation.ranking import evaluate
 from training.features.items import ItemEncoder, fitted_on
 from training.models.recommender import Recommender
 from training.sage.data_parallel import fit_shared
-from training.sage.process_group import Ranks
+from training.sage.process_group import ProcessGroup
 from training.sage.term import SageTerm
 
 KIND = "graphsage alone"
@@ -40,7 +40,13 @@ ALONE = Blend(
 
 
 def fit_sage_model(
-    snapshot: Snapshot, *, model_version: str, config: TrainingConfig, seed: int, ranks: Ranks, progress: Progress
+    snapshot: Snapshot,
+    *,
+    model_version: str,
+    config: TrainingConfig,
+    seed: int,
+    ranks: ProcessGroup,
+    progress: Progress,
 ) -> tuple[Recommender, dict[str, Any]]:
     """Fit on the past of the snapshot's split, stop by its validation window, measure on its test window.
 

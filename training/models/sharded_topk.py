@@ -14,10 +14,10 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray, offsets_of
 from training.models.topk import TILE_ITEMS, best_items
-from training.sage.process_group import Ranks
+from training.sage.process_group import ProcessGroup
 
 
-def shard_of(num_items: int, ranks: Ranks) -> tuple[int, int]:
+def shard_of(num_items: int, ranks: ProcessGroup) -> tuple[int, int]:
     """(first, last): the item rows first:last that this process holds; none where there are fewer tiles."""
     tiles = -(-num_items // TILE_ITEMS)
     first, last = (tiles * number // ranks.size * TILE_ITEMS for number in (ranks.number, ranks.number + 1))
@@ -30,7 +30,7 @@ def best_items_of_shards(
     *,
     first: int,
     k: int,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     bias: Tensor | None = None,
     seen_offsets: IntArray | None = None,
     seen_items: IntArray | None = None,
@@ -39,7 +39,7 @@ def best_items_of_shards(
 
     `users` [B, dim] and what they have seen, in rows of all items, are the same everywhere; `shard` [n, dim] and `bias`
     [n] are of the item rows from `first` on, as `shard_of` cuts them. Raises `ValueError` as `best_items` does, and
-    `RanksError` where a process is gone.
+    `ProcessGroupError` where a process is gone.
     """
     if seen_offsets is not None and seen_items is not None:
         seen_offsets, seen_items = _within(seen_offsets, seen_items, first, first + shard.size(0))

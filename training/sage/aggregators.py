@@ -42,9 +42,9 @@ class Max(nn.Module):
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
         """[num_rows, dim] from x [num_columns, dim]."""
         hidden = torch.relu(self.linear(x))  # once a node: there are fewer of them than of edges
-        gathered = hidden.index_select(0, neighbours.columns)  # [n, dim]
+        gather_ranges = hidden.index_select(0, neighbours.columns)  # [n, dim]
         # Nothing is below zero after relu, so the empty maximum is zero as well.
-        return torch.segment_reduce(gathered, "max", offsets=neighbours.offsets, axis=0, initial=0.0)
+        return torch.segment_reduce(gather_ranges, "max", offsets=neighbours.offsets, axis=0, initial=0.0)
 
 
 class Lstm(nn.Module):

@@ -1,7 +1,7 @@
 """GraphSAGE fitted by several processes at once, to the weights that one process finds.
 
-Arrives: the same log, features and settings in every process, `Ranks`. Leaves: the same `SageTerm` in every process.
-Next: `training.models.sage_only` makes a model of it, `sagestream train-distributed` runs it.
+Arrives: the same log, features and settings in every process, `ProcessGroup`. Leaves: the same `SageTerm` in every
+process. Next: `training.models.sage_only` makes a model of it, `sagestream train-distributed` runs it.
 
 Data parallel: every process has the graph and draws graph, negatives and batch from one generator, so that all draw the
 same. Of each batch it scores its own baskets; gradients are summed, each weighed by its share of the batch's positives,
@@ -29,15 +29,15 @@ from training.data.windows import Window
 from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint
 from training.sage.fit import fit_sage
-from training.sage.process_group import Ranks, RanksError
+from training.sage.process_group import ProcessGroup, ProcessGroupError
 from training.sage.term import SageTerm
-from training.sage.trainer import Descent
+from training.sage.trainer import Trainer
 
 
-class SharedDescent(Descent):
+class DataParallelTrainer(Trainer):
     """A descent of which this process takes a part of each step."""
 
-    def __init__(self, *arguments: Any, ranks: Ranks, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, ranks: ProcessGroup, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._ranks = ranks
 
@@ -70,18 +70,18 @@ def fit_shared(
     *,
     config: SageConfig,
     seed: int,
-    ranks: Ranks,
+    ranks: ProcessGroup,
     validation: Window | None = None,
     progress: Progress | None = None,
 ) -> SageTerm:
     """`fit_sage` with every step shared by `ranks`: called in each process with the same arguments.
 
-    Looks at the validation window are taken by each, and come out the same. Raises `RanksError` where a process was
-    given something else, is gone or late, or ends with other weights, and for another loss than the softmax; and what
-    `fit_sage` raises.
+    Looks at the validation window are taken by each, and come out the same. Raises `ProcessGroupError` where a process
+    was given something else, is gone or late, or ends with other weights, and for another loss than the softmax; and
+    what `fit_sage` raises.
     """
     if config.loss != "softmax":
-        raise RanksError(f"a fit of several processes takes the softmax loss, not {config.loss}")
+        raise ProcessGroupError(f"a fit of several processes takes the softmax loss, not {config.loss}")
     mark = fingerprint(log, features, validation, config=config, seed=seed)
     ranks.agree(bytes.fromhex(mark), "data set or settings")
     term = fit_sage(
@@ -91,7 +91,7 @@ def fit_shared(
         seed=seed,
         validation=validation,
         progress=progress,
-        descent_of=partial(SharedDescent, ranks=ranks),
+        descent_of=partial(DataParallelTrainer, ranks=ranks),
     )
     ranks.agree(_digest(term), "result")
     return term

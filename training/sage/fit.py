@@ -25,7 +25,7 @@ from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.sage.model import GraphSAGE
 from training.sage.term import SageTerm
-from training.sage.trainer import Descent, Look
+from training.sage.trainer import Look, Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def fit_sage(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     on_look: Callable[[Look], None] | None = None,
-    descent_of: Callable[..., Descent] = Descent,
+    descent_of: Callable[..., Trainer] = Trainer,
 ) -> SageTerm:
     """Fit on `log`; equal seeds give equal weights for one number of torch threads.
 
@@ -56,7 +56,7 @@ def fit_sage(
     kept in that file every `evaluate_every` steps, the same fit that finds the file takes it and goes on to the same
     weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look`
     hears of every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent
-    from the arguments of `Descent`. Raises `NothingToLearn` where no basket has a past.
+    from the arguments of `Trainer`. Raises `NothingToLearn` where no basket has a past.
     """
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
@@ -115,7 +115,7 @@ def fit_sage(
 class _Fit:
     """Where a fit stands: the descent, the looks, and the best of them."""
 
-    def __init__(self, descent: Descent) -> None:
+    def __init__(self, descent: Trainer) -> None:
         self.descent = descent
         self.best = copy.deepcopy(descent.model)
         self.best_ndcg = -1.0

@@ -1,11 +1,11 @@
 """The processes that share one job: who is there, sums and collections over all, and an end where one of them dies.
 
-Arrives: the variables that `torchrun` gives each process. Leaves: `Ranks`. Next: `training.sage.data_parallel` fits
-with them (`sagestream train-distributed`); `training.models.sharded_topk`, which no verb calls, ranks a catalogue too
-large for one process.
+Arrives: the variables that `torchrun` gives each process. Leaves: `ProcessGroup`. Next: `training.sage.data_parallel`
+fits with them (`sagestream train-distributed`); `training.models.sharded_topk`, which no verb calls, ranks a catalogue
+too large for one process.
 
 On the gloo backend, which every build of torch has and which needs no accelerator. Every call waits for all processes:
-one that is gone, or later than the timeout, ends the call with `RanksError` instead of a wait without end.
+one that is gone, or later than the timeout, ends the call with `ProcessGroupError` instead of a wait without end.
 """
 
 import os
@@ -25,12 +25,12 @@ REQUIRED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What `torchrun` puts into the environment of each process."""
 
 
-class RanksError(RuntimeError):
+class ProcessGroupError(RuntimeError):
     """The processes could not come together, one is gone or late, or what they are to do cannot be shared."""
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among all of a job; a process by itself is number 0 of 1."""
 
     number: int = 0
@@ -50,38 +50,38 @@ class Ranks:
         return parts
 
     def agree(self, mark: bytes, what: str) -> None:
-        """Raises `RanksError` where not every process brings the same 32 bytes; `what` says what they are of."""
+        """Raises `ProcessGroupError` where not every process brings the same 32 bytes; `what` says what they are of."""
         marks = self.collect(torch.frombuffer(bytearray(mark), dtype=torch.uint8))
         others = [number for number, other in enumerate(marks) if not torch.equal(other, marks[0])]
         if others:
-            raise RanksError(f"process {others[0]} of {self.size} has another {what} than process 0")
+            raise ProcessGroupError(f"process {others[0]} of {self.size} has another {what} than process 0")
 
     def _together(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
         except RuntimeError as error:  # gloo knows no other
             reason = str(error).splitlines()[0]
-            raise RanksError(
+            raise ProcessGroupError(
                 f"process {self.number} of {self.size} waited in vain: another one is gone, or too late ({reason})"
             ) from error
 
 
 @contextmanager
-def joined_ranks(*, timeout_seconds: float) -> Iterator[Ranks]:
+def join_process_group(*, timeout_seconds: float) -> Iterator[ProcessGroup]:
     """This process among those that `torchrun` started, for as long as the block lasts.
 
-    Raises `RanksError` without its variables, and where not all processes come within the timeout.
+    Raises `ProcessGroupError` without its variables, and where not all processes come within the timeout.
     """
     missing = [name for name in REQUIRED if name not in os.environ]
     if missing:
-        raise RanksError(
+        raise ProcessGroupError(
             f"{', '.join(missing)} not set: start it as `torchrun --standalone --nproc-per-node 2 -m sagestream …`"
         )
     try:
         dist.init_process_group("gloo", timeout=timedelta(seconds=timeout_seconds))
     except (RuntimeError, ValueError) as error:
-        raise RanksError(f"the processes did not come together: {str(error).splitlines()[0]}") from error
+        raise ProcessGroupError(f"the processes did not come together: {str(error).splitlines()[0]}") from error
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()

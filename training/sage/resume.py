@@ -36,7 +36,7 @@ def outdated_before(connection: Connection, *, now: int, max_age_seconds: float)
     return max(now - int(max_age_seconds * 1000), *newest)
 
 
-class UnfinishedFits:
+class CheckpointStore:
     """A context in which the directory is this process' own; for a second process there is nothing in it.
 
     `settings` is the text of all that decides what a fit on a snapshot comes to: fits with others are not seen.

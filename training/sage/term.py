@@ -25,7 +25,7 @@ from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
-from training.sage.trainer import Descent, Look
+from training.sage.trainer import Look, Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class SageTerm:
         new = np.flatnonzero(baskets.holding(is_new))
         old = np.delete(np.arange(len(baskets)), new)
         if len(new):
-            descent = Descent(
+            descent = Trainer(
                 self.model,
                 features,
                 BipartiteGraph.from_log(log),

@@ -36,7 +36,7 @@ class Look(NamedTuple):
     """NDCG@20 of the averaged weights, by themselves, on the validation window; None without a window."""
 
 
-class Descent:
+class Trainer:
     """AdamW (Loshchilov and Hutter, 2019) on `model`, in place; `average` is the model to keep.
 
     Every step samples the graph anew and takes the pairs of its own targets out: an embedding must not have been told
@@ -179,7 +179,7 @@ class Descent:
         at = np.searchsorted(places, barred)
         hits = at[at < len(places)]
         hits = hits[places[hits] == barred[at < len(places)]]
-        return graph.picked(np.delete(places, hits))
+        return graph.take(np.delete(places, hits))
 
     def state(self) -> dict[str, Any]:
         """Everything that later steps depend on, as tensors and plain values."""

@@ -29,7 +29,7 @@ from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, evaluate
 from training.models.candidate import Candidate
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import HALF_LIVES, FilterBank
 from training.terms.linear_filter import FilterSettings, LinearFilter
@@ -66,7 +66,7 @@ FEWEST_USERS = 200
 """A window of fewer users does not tell the better of two variants: the defaults stand."""
 
 
-Other = Trend | PersonalRepeat | Content | Factorisation
+Other = Trend | PersonalRepeat | Content | AlsTerm
 """A term of the search beside the filters and GraphSAGE."""
 
 
@@ -141,7 +141,7 @@ class BlendSearch:
         """
         if self.split.test.repeats:
             return self
-        factorisation = Factorisation.fit(self.split.past, seed=self.seed)
+        factorisation = AlsTerm.fit(self.split.past, seed=self.seed)
         return self._best_of([replace(self, others=[*self.others, factorisation]), self], bank)
 
     @property
@@ -180,8 +180,8 @@ class BlendSearch:
         for half in (0, 1):
             learnt, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
             if len(learnt) and len(judged):
-                blend = self._fitted(terms, window.picked(learnt), settings)
-                ndcg[judged] = evaluate(Candidate(list(terms), blend), window.picked(judged)).per_user[METRIC]
+                blend = self._fitted(terms, window.take(learnt), settings)
+                ndcg[judged] = evaluate(Candidate(list(terms), blend), window.take(judged)).per_user[METRIC]
         return ndcg
 
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
@@ -210,8 +210,8 @@ class BlendSearch:
         match term:
             case Trend() | PersonalRepeat():
                 return type(term).fit(log, term.half_lives_hours)
-            case Factorisation():
-                return Factorisation.fit(log, term.settings, seed=self.seed)
+            case AlsTerm():
+                return AlsTerm.fit(log, term.settings, seed=self.seed)
         return term  # content is of the items alone
 
 

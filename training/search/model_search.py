@@ -1,6 +1,6 @@
 """The model search: every setting of the sum of terms chosen on a validation window, then fitted on all that is known.
 
-Arrives: an `EvaluationSplit`, item features. Leaves: `FittedModel`, a scorer that knows what was chosen. Next:
+Arrives: an `EvaluationSplit`, item features. Leaves: `ChosenModel`, a scorer that knows what was chosen. Next:
 `training.benchmark.run` sets it beside the baselines.
 
 Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG after early
@@ -31,7 +31,7 @@ from training.models.candidate import Candidate
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 from training.search.blend_search import BlendSearch, Other, best
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.protocol import Term
@@ -62,7 +62,7 @@ NO_PAST = "left out: no event has a past to learn from"
 
 
 @dataclass(frozen=True)
-class FittedModel:
+class ChosenModel:
     """The whole sum; a `training.evaluation.ranking.Scorer`."""
 
     candidate: Candidate
@@ -80,7 +80,7 @@ class FittedModel:
         for term in self.candidate.terms:
             if isinstance(term, SageTerm):
                 count += sum(weights.numel() for weights in term.model.parameters())
-            elif isinstance(term, Factorisation):
+            elif isinstance(term, AlsTerm):
                 count += term.num_items * term.settings.factors
             elif isinstance(term, FilterBank):
                 count += sum(one.num_weights for one in term.filters)
@@ -94,7 +94,7 @@ def patient(config: TrainingConfig) -> TrainingConfig:
 
 def fit_best(
     split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
-) -> FittedModel:
+) -> ChosenModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
 
     GraphSAGE is in the sum unless that ranks all users of the validation worse, under a blend fitted on the others; the
@@ -128,7 +128,7 @@ def fit_best(
         "terms": {term.name: _told(term) for term in search.others},
     }
     if sage is None:
-        return FittedModel(
+        return ChosenModel(
             without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
         )
     blend = search.blend([*plain, sage], held)
@@ -141,13 +141,13 @@ def fit_best(
     )
     shape = {*CHOICES, *RECENT, "max_steps"}
     settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
-    return FittedModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
+    return ChosenModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
 
 
 def _told(term: Other) -> Any:
     """What was chosen of a term."""
     match term:
-        case Factorisation():
+        case AlsTerm():
             return asdict(term.settings)
         case Content():
             return term.half_lives
@@ -169,7 +169,7 @@ def _best_sage(
     """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
-    window = split.validation.picked(known) if len(known) else split.validation
+    window = split.validation.take(known) if len(known) else split.validation
     chosen: SageTerm | None = None
     reached = -1.0
     for place, shape in enumerate(shapes):

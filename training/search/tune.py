@@ -61,7 +61,7 @@ class StudyError(RuntimeError):
     """The file is no study, is in use, or has no finished trial."""
 
 
-class Interrupted(Exception):
+class TuningInterrupted(Exception):
     """Somebody wants the call to end; the trial in hand does not count."""
 
 
@@ -126,13 +126,14 @@ def run_trials(
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """So many more trials; none begins after the timeout. Raises `Interrupted` at the first look after `stopped`."""
+    """So many more trials; none begins after the timeout. Raises `TuningInterrupted` at the first look after
+    `stopped`."""
     began = clock()
     for place in range(trials):
         if clock() - began >= timeout_seconds:
             return
         if stopped():
-            raise Interrupted
+            raise TuningInterrupted
         trial = _next(study, objective)
         shape = trial.user_attrs.get("shape")
         title = f"trial {trial.number}{f' ({shape})' if shape else ''}"
@@ -166,7 +167,7 @@ def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, 
 
     def look(at: Look) -> None:
         if stopped():
-            raise Interrupted
+            raise TuningInterrupted
         if not math.isfinite(at.loss):
             raise optuna.TrialPruned("its loss is no number")
         assert at.ndcg is not None

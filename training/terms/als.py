@@ -35,7 +35,7 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class FactorisationSettings:
+class AlsTermSettings:
     alpha: float = 1.0
     """What a pair's confidence has above that of a missing one."""
     regularisation: float = 40.0
@@ -43,22 +43,22 @@ class FactorisationSettings:
     iterations: int = 5
 
 
-class Factorisation:
+class AlsTerm:
     """x · y of a shopper's and an item's vectors, as `two_forms`; implements `training.terms.protocol.Term`."""
 
     name = "factorisation"
     feature_names = ("factorisation_z", "factorisation_log")
 
-    def __init__(self, items: Float32Array, settings: FactorisationSettings) -> None:
+    def __init__(self, items: Float32Array, settings: AlsTermSettings) -> None:
         self.settings = settings
         self._items = items  # [num_items, factors]
         self._gram = _regularised(items, settings)
         self._past: EventLog | None = None
 
     @classmethod
-    def fit(cls, log: EventLog, settings: FactorisationSettings | None = None, *, seed: int = 0) -> Self:
+    def fit(cls, log: EventLog, settings: AlsTermSettings | None = None, *, seed: int = 0) -> Self:
         """Fitted on the distinct pairs of the log."""
-        settings = settings or FactorisationSettings()
+        settings = settings or AlsTermSettings()
         rng = np.random.default_rng(seed)
         items = (0.01 * rng.standard_normal((log.num_items, settings.factors))).astype(np.float32)
         term = cls(items, settings)
@@ -129,11 +129,11 @@ class Factorisation:
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
         alpha, regularisation, factors, iterations = state["settings"].tolist()
-        settings = FactorisationSettings(alpha, regularisation, int(factors), int(iterations))
+        settings = AlsTermSettings(alpha, regularisation, int(factors), int(iterations))
         return cls(state["items"].numpy(), settings)
 
 
-def _regularised(vectors: Float32Array, settings: FactorisationSettings) -> Float32Array:
+def _regularised(vectors: Float32Array, settings: AlsTermSettings) -> Float32Array:
     gram: Float32Array = vectors.T @ vectors + np.float32(settings.regularisation) * np.eye(
         vectors.shape[1], dtype=np.float32
     )

@@ -25,7 +25,7 @@ from graphstore.arrays import Float32Array
 from graphstore.snapshots.graph import TYPE_WEIGHTS
 from training.data.event_log import EventLog, Histories
 from training.terms.gram import Past, csr, zeros
-from training.terms.local_ridge import SMALLEST_PENALTY, neighbourhood_weights
+from training.terms.local_ridge import SMALLEST_PENALTY, local_ridge_weights
 
 _TYPE_VALUES = np.sqrt(TYPE_WEIGHTS)
 
@@ -157,7 +157,7 @@ class LinearFilter:
         if self._past.gram is not None:
             self._weights = _strongest(_ease(self._past.gram, settings.regularisation), settings.row_weights)
         else:
-            self._weights = neighbourhood_weights(
+            self._weights = local_ridge_weights(
                 self._past.interactions,
                 regularisation=settings.regularisation,
                 neighbours=settings.neighbours,

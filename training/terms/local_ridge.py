@@ -36,7 +36,7 @@ _LEVELS = 1 << 20
 not decide, or events that come in two parts would make other neighbours than the same events at once."""
 
 
-def neighbourhood_weights(
+def local_ridge_weights(
     interactions: sparse.csr_array, *, regularisation: float, neighbours: int, row_weights: int
 ) -> sparse.csr_array:
     """B [num_items, num_items] float32, its diagonal zero: of each row the `row_weights` strongest.

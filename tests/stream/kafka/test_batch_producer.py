@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from stream.config import StreamConfig
-from stream.kafka.batch_producer import Announcer, Message, partition_of
+from stream.kafka.batch_producer import BatchProducer, Message, partition_of
 from stream.kafka.topics import connection_settings
 
 PARTITIONS = 4
@@ -30,14 +30,14 @@ def topic(stream_config: StreamConfig, request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def announcer(config: StreamConfig, **settings: Any) -> AsyncIterator[Announcer]:
+async def announcer(config: StreamConfig, **settings: Any) -> AsyncIterator[BatchProducer]:
     producer = AIOKafkaProducer(bootstrap_servers=config.kafka_bootstrap_servers, acks="all", **settings)
     await producer.start()
 
     async def given() -> AIOKafkaProducer:
         return producer
 
-    yield Announcer(given)
+    yield BatchProducer(given)
     await producer.stop()
 
 
@@ -86,7 +86,7 @@ def test_nothing_to_tell_needs_no_broker() -> None:
     async def never() -> Any:
         raise AssertionError
 
-    asyncio.run(Announcer(never).deliver([]))
+    asyncio.run(BatchProducer(never).deliver([]))
 
 
 class Flaky:
@@ -133,7 +133,7 @@ def through(producer: Flaky) -> Callable[[list[Message]], Any]:
     async def given() -> Flaky:
         return producer
 
-    return lambda messages: asyncio.run(Announcer(given).deliver(messages))
+    return lambda messages: asyncio.run(BatchProducer(given).deliver(messages))
 
 
 def test_what_the_broker_did_not_acknowledge_is_an_error() -> None:

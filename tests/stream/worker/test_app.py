@@ -24,7 +24,7 @@ from graphstore.tables import impressions, interactions, stream_progress, users
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.batch_producer import Announcer, Message
+from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.worker.app import credentials
@@ -205,7 +205,7 @@ def produce(broker: Broker, sent: Sequence[Message]) -> None:
             async def given() -> AIOKafkaProducer:
                 return producer
 
-            await Announcer(given).deliver(sent)
+            await BatchProducer(given).deliver(sent)
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from stream.worker import retry
 from stream.worker.retry import first_line, patiently, service_of
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 
 NOTHING = Exception("e")
 
@@ -47,7 +47,7 @@ def failing(*errors: Exception, seen: Callable[[], None] = lambda: None) -> Call
 
 def test_a_step_is_taken_until_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "RETRY_FIRST_SECONDS", 0.001)
-    standing, words = Standing(["t"], lambda: 0), []
+    standing, words = TopicStatus(["t"], lambda: 0), []
     standing.begin("t")
     away = OperationalError("SELECT", {}, Exception("connection refused\nat some host"))
     step = failing(away, RedisConnectionError("gone"), seen=lambda: words.append(standing.words()["t"]))
@@ -68,7 +68,7 @@ def test_waiting_grows_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     step = failing(*[KafkaTimeoutError()] * 8)
-    asyncio.run(patiently(step, doing="telling", topic="t", standing=Standing(["t"], lambda: 0)))
+    asyncio.run(patiently(step, doing="telling", topic="t", standing=TopicStatus(["t"], lambda: 0)))
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert max(waits) == retry.RETRY_MAX_SECONDS == waits[-1]
 
@@ -76,7 +76,7 @@ def test_waiting_grows_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_errors_are_raised_at_once() -> None:
     step = failing(TypeError("ours"))
     with pytest.raises(TypeError, match="ours"):
-        asyncio.run(patiently(step, doing="storing", topic="t", standing=Standing(["t"], lambda: 0)))
+        asyncio.run(patiently(step, doing="storing", topic="t", standing=TopicStatus(["t"], lambda: 0)))
 
 
 def test_the_first_line_is_without_the_statement() -> None:

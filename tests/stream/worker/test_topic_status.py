@@ -1,11 +1,11 @@
 from prometheus_client import REGISTRY
 
-from stream.worker.topic_status import SLOW_MS, Standing
+from stream.worker.topic_status import SLOW_MS, TopicStatus
 
 
 def test_the_word_of_each_topic() -> None:
     clock = [1_000_000]
-    standing = Standing(["a", "b"], lambda: clock[0])
+    standing = TopicStatus(["a", "b"], lambda: clock[0])
     assert standing.words() == {"a": "ok", "b": "ok"}
     standing.begin("a")
     standing.do("a", "storing")
@@ -24,7 +24,7 @@ def test_the_word_of_each_topic() -> None:
 
 
 def test_a_service_that_is_away_is_told_at_once() -> None:
-    standing = Standing(["a"], lambda: 5)
+    standing = TopicStatus(["a"], lambda: 5)
     standing.begin("a")
     standing.wait("a", "redis", "refused")
     assert standing.words() == {"a": "redis: waiting 0 s: refused"}
@@ -34,7 +34,7 @@ def test_the_gauges() -> None:
     def gauge(name: str, topic: str) -> float | None:
         return REGISTRY.get_sample_value(f"sagestream_worker_{name}", {"topic": topic})
 
-    standing = Standing(["c", "d"], lambda: 0)
+    standing = TopicStatus(["c", "d"], lambda: 0)
     assert (gauge("waiting", "c"), gauge("stopped", "d")) == (0, 0)
     standing.wait("c", "kafka", "away")
     standing.stop("d", "bad")

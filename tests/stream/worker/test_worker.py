@@ -23,7 +23,7 @@ from stream.events import milliseconds, utc
 from stream.kafka.batch_producer import Message
 from stream.worker import retry
 from stream.worker.sink import Sink, Stored
-from stream.worker.topic_status import Standing
+from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Worker, next_offsets
 
 NOW = 1_767_600_000_000
@@ -59,7 +59,7 @@ class Bench:
     def __init__(self, sink: Sink, share: float = 0.5) -> None:
         self.sent: list[Message] = []
         self.failures: list[Exception] = []
-        self.standing = Standing(TOPICS, lambda: NOW)
+        self.standing = TopicStatus(TOPICS, lambda: NOW)
         self.worker = Worker(
             sink, self.deliver, lambda: NOW, standing=self.standing, dead_share=share, dead_window=1000
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training import fits
-from training.benchmark.isolated import ProcessFailed, isolated, peak_rss_mb
+from training.benchmark.isolated import IsolatedProcessFailed, isolated, peak_rss_mb
 
 
 def test_a_process_of_its_own_gives_result_progress_and_cost() -> None:
@@ -17,5 +17,5 @@ def test_a_process_of_its_own_gives_result_progress_and_cost() -> None:
 
 
 def test_what_a_process_raises_is_told() -> None:
-    with pytest.raises(ProcessFailed, match=r"ValueError: singular matrix \(fits\.py:"):
+    with pytest.raises(IsolatedProcessFailed, match=r"ValueError: singular matrix \(fits\.py:"):
         isolated(fits.failing_call, progress=lambda line, share: None)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.data.event_log import gathered, joined
+from training.data.event_log import gather_ranges, joined
 
 
 def test_span_of_a_log():
@@ -18,7 +18,7 @@ def test_span_of_a_log():
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 9)), max_size=8))
 def test_gathered_spans_stand_one_after_the_other(spans):
     starts, lengths = np.array(spans, dtype=np.int64).reshape(-1, 2).T
-    offsets, positions = gathered(starts, lengths)
+    offsets, positions = gather_ranges(starts, lengths)
     for b, (start, length) in enumerate(spans):
         assert positions[offsets[b] : offsets[b + 1]].tolist() == list(range(start, start + length))
     assert len(positions) == offsets[-1]
@@ -27,7 +27,7 @@ def test_gathered_spans_stand_one_after_the_other(spans):
 def test_picked_events_keep_all_their_columns():
     log = checkerboard()
     rows = np.array([7, 3, 3])
-    part = log.picked(rows)
+    part = log.take(rows)
     assert part.cells.tolist() == [log.users[row] * log.num_items + log.items[row] for row in rows]
     assert part.times.tolist() == log.times[rows].tolist()
     assert (part.num_users, part.num_items) == (log.num_users, log.num_items)

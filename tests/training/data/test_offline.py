@@ -10,7 +10,7 @@ from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
 from stream.events import EARLIEST, CatalogItem
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.table import COLUMNS, EventTable
-from training.data.offline import TAKEN_BACK, Interactions, catalogue_of, read_given
+from training.data.offline import TAKEN_BACK, OfflineDataset, catalogue_of, read_given
 from training.features.items import item_features
 
 NONE = float("nan")
@@ -29,7 +29,7 @@ def item(item_id: str, **known: object) -> CatalogItem:
 
 
 def test_events_weigh_what_their_type_weighs_in_the_graph() -> None:
-    found = Interactions.from_table(
+    found = OfflineDataset.from_table(
         table(("view", "b", "y", 1, NONE), ("purchase", "a", "x", 2, NONE), ("cart", "b", "x", 3, NONE))
     )
     assert (found.user_ids, found.item_ids) == (["a", "b"], ["x", "y"])
@@ -42,7 +42,7 @@ def test_events_weigh_what_their_type_weighs_in_the_graph() -> None:
 
 
 def test_what_was_given_back_is_no_interaction() -> None:
-    found = Interactions.from_table(
+    found = OfflineDataset.from_table(
         table(
             ("purchase", "a", "x", 1, 4.0),
             ("purchase", "a", "y", 2, 1.0),
@@ -57,7 +57,7 @@ def test_what_was_given_back_is_no_interaction() -> None:
 
 def test_items_of_too_few_users_are_left_out_however_often_they_were_touched() -> None:
     rows = [("view", "a", "x", time, NONE) for time in range(5)] + [("view", user, "y", 9, NONE) for user in "abc"]
-    found = Interactions.from_table(table(*rows), min_item_users=2)
+    found = OfflineDataset.from_table(table(*rows), min_item_users=2)
     assert found.item_ids == ["y"]
     assert len(found.log) == 3
     assert found.left_out == {"outside the sample": 5}
@@ -65,7 +65,7 @@ def test_items_of_too_few_users_are_left_out_however_often_they_were_touched() -
 
 def test_a_sample_of_users_is_the_same_each_time() -> None:
     rows = [("view", f"u{place % 10}", f"i{place}", place, NONE) for place in range(50)]
-    one, other = (Interactions.from_table(table(*rows), max_users=3, seed=4) for _ in range(2))
+    one, other = (OfflineDataset.from_table(table(*rows), max_users=3, seed=4) for _ in range(2))
     assert one.user_ids == other.user_ids
     assert (len(one.user_ids), len(one.log)) == (3, 15)
 
@@ -86,8 +86,8 @@ def test_the_catalogue_is_in_the_order_of_the_items() -> None:
 def test_features_are_fitted_on_the_items_of_the_past_alone() -> None:
     rows = [("view", "u", f"i{place}", place, NONE) for place in range(8)]
     titles = ["red tea", "green tea", "black tea", "red wine", "green wine", "black wine", "red hat", "blue hat"]
-    found = Interactions.from_table(table(*rows), [item(f"i{n}", title=title) for n, title in enumerate(titles)])
-    other = Interactions.from_table(
+    found = OfflineDataset.from_table(table(*rows), [item(f"i{n}", title=title) for n, title in enumerate(titles)])
+    other = OfflineDataset.from_table(
         table(*rows), [item(f"i{n}", title=title) for n, title in enumerate([*titles[:6], "x", "y"])]
     )
     assert found.catalogue is not None

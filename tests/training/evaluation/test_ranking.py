@@ -100,7 +100,7 @@ def test_an_empty_window_and_a_sample(log):
 def test_picked_users_keep_their_own(log):
     window = Window.cut(log, start=3, repeats=True)
     chosen = np.arange(len(window))[::-1][:2]
-    part = window.picked(chosen)
+    part = window.take(chosen)
     assert part.users.tolist() == window.users[chosen].tolist()
     for place, user in enumerate(chosen):
         mine, theirs = (one.histories.block(at, at + 1) for one, at in ((part, place), (window, user)))

@@ -69,7 +69,7 @@ def test_users_without_a_pair_are_left_out_and_no_message_changes():
     x = torch.arange(8.0).reshape(4, 2)
     messages = [one.users_of_items @ (one.items_of_users @ x) for one in (small, graph)]
     assert torch.equal(*messages)
-    none = graph.picked(np.empty(0, dtype=np.int64)).compact()
+    none = graph.take(np.empty(0, dtype=np.int64)).compact()
     assert not (none.users_of_items @ (none.items_of_users @ x)).any()
 
 

@@ -20,7 +20,7 @@ from training.graph.pyg_sampler import TemporalNeighborSampler
 from training.sage.baskets import Baskets
 from training.sage.fit import fit_sage
 from training.sage.model import GraphSAGE
-from training.sage.trainer import Descent
+from training.sage.trainer import Trainer
 
 LOG = checkerboard()
 GRAPH = BipartiteGraph.from_log(LOG)
@@ -52,7 +52,7 @@ def test_a_step_over_all_neighbours_has_the_gradients_of_the_whole_graph(aggrega
         torch.manual_seed(0)
         model = GraphSAGE(LOG.num_items, 3, config)
         counts = np.bincount(LOG.items, minlength=LOG.num_items)
-        descent = Descent(
+        descent = Trainer(
             model, FEATURES, GRAPH, counts, config=config, learning_rate=0.01, rng=np.random.default_rng(0)
         )
         loss = descent.loss(Baskets.from_log(LOG, repeats=True), np.arange(5, 60, 7))

@@ -12,8 +12,8 @@ from graphstore.snapshots.snapshot import build_snapshot
 from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.inspection.later_evaluation import hindsight
-from training.inspection.ranking_curves import LONGEST, MEASURES, curves
+from training.inspection.later_evaluation import later_evaluation
+from training.inspection.ranking_curves import LONGEST, MEASURES, ranking_curves
 from training.lifecycle.run import run_training
 from training.models.bundle import load_bundle
 
@@ -31,16 +31,16 @@ def test_a_curve_for_each_length_of_a_list(sqlite_engine: Engine, tmp_path: Path
     model = load_bundle(Path(result.bundle))
     early = build_snapshot(sqlite_engine, graph.snapshots_dir, as_of=now, created_at=now)
     with pytest.raises(TooFewEvents, match="nothing to judge"):
-        curves(model, early, max_users=100)
+        ranking_curves(model, early, max_users=100)
     with write(sqlite_engine) as connection:
         toy_shop.trade(connection, first_day=12, days=3)
         now = toy_shop.closing_time(connection)
     later = build_snapshot(sqlite_engine, graph.snapshots_dir, as_of=now, created_at=now)
-    found = curves(model, later, max_users=100)
+    found = ranking_curves(model, later, max_users=100)
     assert (found.users, found.since) == (40, model.as_of)
     assert list(found.models) == [model.model_version, "recent popularity"]
     ours, popular = found.models.values()
-    told = hindsight(model, later, max_users=100, cutoffs=(1, 4, 20))
+    told = later_evaluation(model, later, max_users=100, cutoffs=(1, 4, 20))
     for name in MEASURES:
         assert ours[name].shape == (LONGEST,)
         for k in (1, 4, 20):

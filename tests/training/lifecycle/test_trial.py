@@ -16,7 +16,7 @@ from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECEN
 from training.config import SageConfig, TrainingConfig
 from training.features.items import ItemEncoder
 from training.features.snapshot_features import featurize
-from training.lifecycle.trial import CHAMPION, Trial, full_trial, incremental_trial
+from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
 
@@ -46,11 +46,11 @@ def shop(sqlite_engine, tmp_path: Path):
     return snapshot
 
 
-def full(snapshot: Snapshot, *, kind="closed_form", champion: Recommender | None = None) -> Trial:
+def full(snapshot: Snapshot, *, kind="closed_form", champion: Recommender | None = None) -> TrialResult:
     return full_trial(snapshot, kind=kind, champion=champion, config=CONFIG, seed=0, progress=silent)
 
 
-def published(trial: Trial, directory: Path, version: str) -> Path:
+def published(trial: TrialResult, directory: Path, version: str) -> Path:
     trial.learn_the_rest()
     model = Recommender(
         model_version=version,

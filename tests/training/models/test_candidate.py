@@ -8,14 +8,14 @@ from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.blend.fit import BlendSettings
 from training.config import SageConfig, TrainingConfig
-from training.data.dataset import Dataset, Split
+from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import Histories
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.features.items import NUMBER_COLUMNS
 from training.models.candidate import Candidate
 from training.sage.term import SageTerm
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -23,7 +23,7 @@ from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
 LOG = checkerboard(bought=8)
-SPLIT = Split(validation=4 * DAY_MS, test=6 * DAY_MS)
+SPLIT = TimeSplit(validation=4 * DAY_MS, test=6 * DAY_MS)
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=20, batch_size=64, learning_rate=0.02))
 FEATURES = torch.ones(LOG.num_items, 1)
 DATASET = Dataset(
@@ -69,16 +69,16 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage(caplog):
 
 
 def test_which_terms():
-    assert [type(term) for term in fitted().terms] == [FilterBank, Trend, Factorisation]
+    assert [type(term) for term in fitted().terms] == [FilterBank, Trend, AlsTerm]
     assert [type(term) for term in fitted(repeats=True).terms] == [FilterBank, Trend, PersonalRepeat]
     whole = fitted(features=FEATURES)
-    assert [type(term) for term in whole.terms] == [FilterBank, Trend, Factorisation, SageTerm]
+    assert [type(term) for term in whole.terms] == [FilterBank, Trend, AlsTerm, SageTerm]
     names = {"filters", "trend", "factorisation"}
     rebuilt = whole.narrowed(names, SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
     assert rebuilt.terms == whole.terms[:3]
     assert rebuilt.blend == fitted().blend
     described = torch.eye(LOG.num_items, LOG.num_items + NUMBER_COLUMNS)
-    kinds = [FilterBank, Trend, Factorisation, Content, SageTerm]
+    kinds = [FilterBank, Trend, AlsTerm, Content, SageTerm]
     assert [type(term) for term in fitted(features=described).terms] == kinds
 
 

@@ -11,13 +11,13 @@ from tests.training import together
 from tests.training.together import run_together
 from training.models.sharded_topk import best_items_of_shards, shard_of
 from training.models.topk import TILE_ITEMS, best_items
-from training.sage.process_group import Ranks
+from training.sage.process_group import ProcessGroup
 
 
 @pytest.mark.parametrize("num_items", [0, 1, TILE_ITEMS, TILE_ITEMS + 1, 7 * TILE_ITEMS - 5])
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_shards_are_all_items_once_in_whole_tiles(num_items: int, size: int) -> None:
-    bounds = [shard_of(num_items, Ranks(number, size)) for number in range(size)]
+    bounds = [shard_of(num_items, ProcessGroup(number, size)) for number in range(size)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == num_items
     assert all(last == first for (_, last), (first, _) in pairwise(bounds))
@@ -51,6 +51,6 @@ def test_two_processes_make_the_lists_of_one() -> None:
 
 
 def test_more_asked_than_there_is_ends_in_nothing() -> None:
-    rows, scores = best_items_of_shards(torch.ones(1, 2), torch.ones(3, 2), first=0, k=5, ranks=Ranks())
+    rows, scores = best_items_of_shards(torch.ones(1, 2), torch.ones(3, 2), first=0, k=5, ranks=ProcessGroup())
     assert rows.tolist() == [[0, 1, 2, -1, -1]]
     assert scores[0, 3:].tolist() == [-np.inf, -np.inf]

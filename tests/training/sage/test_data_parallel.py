@@ -12,17 +12,17 @@ from tests.training.together import FEATURES, LOG, run_together
 from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
 from training.sage.baskets import Baskets
-from training.sage.data_parallel import SharedDescent, fit_shared
+from training.sage.data_parallel import DataParallelTrainer, fit_shared
 from training.sage.model import GraphSAGE
-from training.sage.process_group import Ranks, RanksError
-from training.sage.trainer import Descent
+from training.sage.process_group import ProcessGroup, ProcessGroupError
+from training.sage.trainer import Trainer
 
 WHOLE = {"max_steps": 30, "evaluate_every": 10, "graph_edges": 200}
 SAMPLED = {"max_steps": 12, "evaluate_every": 6, "neighbours": (4, 3, 3, 2), "repeats": False, "decoder": "mlp"}
 
 
 def test_two_processes_fit_what_one_fits() -> None:
-    alone = together.fits(Ranks(), WHOLE, SAMPLED)
+    alone = together.fits(ProcessGroup(), WHOLE, SAMPLED)
     first, second = run_together(together.fits, WHOLE, SAMPLED, size=2)
     for one, ours, theirs in zip(alone, first, second, strict=True):
         assert one.keys() == ours.keys() == theirs.keys() >= {"embeddings", "model.item_id", "model.layers.0.weight"}
@@ -40,7 +40,7 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
     baskets = Baskets.from_log(LOG, repeats=True)
     chosen = np.array([3, 40, 41, 200])[: 4 if size < 5 else 2]
 
-    def descent_of(kind: type[Descent], **settings: Ranks) -> Descent:
+    def descent_of(kind: type[Trainer], **settings: ProcessGroup) -> Trainer:
         torch.manual_seed(0)
         model = GraphSAGE(LOG.num_items, 3, config)
         counts = np.bincount(LOG.items, minlength=LOG.num_items)
@@ -48,10 +48,10 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
         graph = BipartiteGraph.from_log(LOG)
         return kind(model, FEATURES, graph, counts, config=config, learning_rate=0.1, rng=rng, **settings)
 
-    whole = descent_of(Descent)
+    whole = descent_of(Trainer)
     loss = whole.loss(baskets, chosen)
     loss.backward()
-    parts = [descent_of(SharedDescent, ranks=Ranks(number, size)) for number in range(size)]
+    parts = [descent_of(DataParallelTrainer, ranks=ProcessGroup(number, size)) for number in range(size)]
     losses = [part.loss(baskets, chosen) for part in parts]
     for part_loss in losses:
         part_loss.backward()
@@ -63,8 +63,8 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
 
 def test_a_process_with_other_events_ends_it_before_the_first_step() -> None:
     first, second = run_together(together.fit_of_other_events, size=2)
-    assert isinstance(first, RanksError)
-    assert isinstance(second, RanksError)
+    assert isinstance(first, ProcessGroupError)
+    assert isinstance(second, ProcessGroupError)
     assert "process 1 of 2 has another data set" in str(first)
 
 
@@ -73,11 +73,11 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
     first, second = run_together(together.fit_until_one_dies, tmp_path / "died", size=2, timeout_seconds=60.0)
     assert second is None
     assert (tmp_path / "died").exists()
-    assert isinstance(first, RanksError)
+    assert isinstance(first, ProcessGroupError)
     assert "process 0 of 2 waited in vain: another one is gone" in str(first)
     assert time.monotonic() - begun < together.WAIT_SECONDS
 
 
 def test_only_the_softmax_is_shared() -> None:
-    with pytest.raises(RanksError, match="softmax"):
-        fit_shared(LOG, FEATURES, config=SageConfig(loss="bpr"), seed=0, ranks=Ranks())
+    with pytest.raises(ProcessGroupError, match="softmax"):
+        fit_shared(LOG, FEATURES, config=SageConfig(loss="bpr"), seed=0, ranks=ProcessGroup())

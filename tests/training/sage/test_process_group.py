@@ -6,20 +6,20 @@ import torch
 from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.training import together
 from tests.training.together import run_together
-from training.sage.process_group import Ranks, RanksError, joined_ranks
+from training.sage.process_group import ProcessGroup, ProcessGroupError, join_process_group
 
 
 def test_a_process_by_itself_sums_itself() -> None:
     values = torch.tensor([1.0, 2.0])
-    Ranks().add_up(values)
+    ProcessGroup().add_up(values)
     assert values.tolist() == [1.0, 2.0]
-    assert [part.tolist() for part in Ranks().collect(values)] == [[1.0, 2.0]]
-    Ranks().agree(b"a" * 32, "mark")
+    assert [part.tolist() for part in ProcessGroup().collect(values)] == [[1.0, 2.0]]
+    ProcessGroup().agree(b"a" * 32, "mark")
 
 
 def test_without_the_launcher_it_says_how_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    with pytest.raises(RanksError, match=r"RANK.*torchrun"), joined_ranks(timeout_seconds=1.0):
+    with pytest.raises(ProcessGroupError, match=r"RANK.*torchrun"), join_process_group(timeout_seconds=1.0):
         pass
 
 
@@ -28,11 +28,11 @@ def test_who_is_not_met_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     settings = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(free_port())}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(RanksError, match="did not come together"), joined_ranks(timeout_seconds=1.0):
+    with pytest.raises(ProcessGroupError, match="did not come together"), join_process_group(timeout_seconds=1.0):
         pass
 
 
 def test_a_process_that_is_late_ends_the_wait() -> None:
     first, _ = run_together(together.wait_for_a_late_one, size=2, timeout_seconds=2.0)
-    assert isinstance(first, RanksError)
+    assert isinstance(first, ProcessGroupError)
     assert "process 0 of 2 waited in vain" in str(first)

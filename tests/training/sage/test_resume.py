@@ -10,13 +10,13 @@ from sqlalchemy import Engine, insert
 from graphstore.session import write
 from graphstore.tables import erasures
 from training.lifecycle import registry
-from training.sage.resume import UnfinishedFits, outdated_before
+from training.sage.resume import CheckpointStore, outdated_before
 
 OLD, NEW = "s0000000001000-7", "s0000000002000-7"
 
 
-def fits_in(directory: Path, settings: str = "usual") -> UnfinishedFits:
-    return UnfinishedFits(directory, settings=settings)
+def fits_in(directory: Path, settings: str = "usual") -> CheckpointStore:
+    return CheckpointStore(directory, settings=settings)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
 from training.sage.fit import fit_sage
 from training.sage.term import SageTerm
-from training.sage.trainer import Descent
+from training.sage.trainer import Trainer
 from training.terms.protocol import Term
 
 LOG = checkerboard()
@@ -164,13 +164,13 @@ def test_an_update_learns_and_does_not_forget(term):
 
 def test_an_update_passes_over_new_baskets_and_three_times_as_many_old_ones(term, monkeypatch):
     seen: list[int] = []
-    step = Descent.step
+    step = Trainer.step
 
-    def spy(descent: Descent, baskets: Baskets, chosen: IntArray) -> float:
+    def spy(descent: Trainer, baskets: Baskets, chosen: IntArray) -> float:
         seen.extend(baskets.times[chosen].tolist())
         return step(descent, baskets, chosen)
 
-    monkeypatch.setattr(Descent, "step", spy)
+    monkeypatch.setattr(Trainer, "step", spy)
     term.update_with(LOG, later_events(0, num_items=LOG.num_items, colour=1), FEATURES)
     new = [time for time in seen if time >= NOW]
     assert sorted(new) == sorted([NOW + user for user in range(1, 20, 2)] * CONFIG.update_epochs)
@@ -179,7 +179,7 @@ def test_an_update_passes_over_new_baskets_and_three_times_as_many_old_ones(term
 
 def test_replay_prefers_recent_baskets(term, monkeypatch):
     seen: list[int] = []
-    monkeypatch.setattr(Descent, "step", lambda _, baskets, chosen: seen.extend(baskets.times[chosen].tolist()) or 0.0)
+    monkeypatch.setattr(Trainer, "step", lambda _, baskets, chosen: seen.extend(baskets.times[chosen].tolist()) or 0.0)
     term.config = CONFIG.model_copy(update={"replay_half_life_seconds": 3600.0})
     term.update_with(LOG, later_events(0, num_items=LOG.num_items, colour=1), FEATURES)
     old = [time for time in seen if time < NOW]

@@ -11,16 +11,16 @@ from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
-from training.sage.trainer import Descent, drawn_places
+from training.sage.trainer import Trainer, drawn_places
 
 LOG = checkerboard()
 ITEMS = torch.randn(LOG.num_items, 3, generator=torch.Generator().manual_seed(0))
 
 
-def make_descent(**settings: object) -> tuple[Descent, Baskets]:
+def make_descent(**settings: object) -> tuple[Trainer, Baskets]:
     config = SageConfig.model_validate({"dim": 8, "batch_size": 40, **settings})
     torch.manual_seed(0)
-    descent = Descent(
+    descent = Trainer(
         GraphSAGE(LOG.num_items, 0, config),
         torch.zeros(LOG.num_items, 0),
         BipartiteGraph.from_log(LOG),
@@ -32,7 +32,7 @@ def make_descent(**settings: object) -> tuple[Descent, Baskets]:
     return descent, Baskets.from_log(LOG, repeats=config.repeats)
 
 
-def spy_on_graphs(descent: Descent, monkeypatch: pytest.MonkeyPatch) -> list[BipartiteGraph]:
+def spy_on_graphs(descent: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[BipartiteGraph]:
     graphs: list[BipartiteGraph] = []
     encode = descent.model.encode_items
 

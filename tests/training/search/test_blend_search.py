@@ -23,7 +23,7 @@ from training.search.blend_search import (
     BlendSearch,
     best,
 )
-from training.terms.als import Factorisation
+from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -97,20 +97,20 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
     monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
     bank = FilterBank([LinearFilter.fit(search.split.past)])
     for gain in (0.1, -0.1):
-        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Factorisation))
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, AlsTerm))
         chosen = search.with_best_factorisation(bank)
-        assert any(isinstance(term, Factorisation) for term in chosen.others) == (gain > 0)
+        assert any(isinstance(term, AlsTerm) for term in chosen.others) == (gain > 0)
         if gain > 0:
             again = chosen.others_again(search.split.known)[-1]
-            assert isinstance(again, Factorisation)
+            assert isinstance(again, AlsTerm)
             assert again.settings == chosen.others[-1].settings
-    monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, Factorisation))
+    monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, AlsTerm))
     repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
     assert repeated.with_best_factorisation(bank) is repeated
 
 
 def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):
-    few = replace(search, window=search.window.picked(np.arange(4)))
+    few = replace(search, window=search.window.take(np.arange(4)))
     terms = [FilterBank([LinearFilter.fit(search.split.past)]), *search.others]
     whole = search.on_all(terms, search.best_l2(terms))
     assert len(few.out_of_fold(terms, FIRST_L2)) == 4
@@ -131,7 +131,7 @@ def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch)
     monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)
     log = checkerboard(bought=6)
     rows = np.flatnonzero((log.users % 3 > 0) | (log.times > 4 * DAY_MS))  # a third comes late
-    mixed = Window.cut(log.picked(rows), start=4 * DAY_MS, repeats=False)
+    mixed = Window.cut(log.take(rows), start=4 * DAY_MS, repeats=False)
     assert 0 < (mixed.lengths() == 0).sum() < len(mixed)
     chosen = replace(search, window=mixed).best_l2(search.others)
     assert (chosen.l2, chosen.unknown_l2) == (min(L2), max(L2))

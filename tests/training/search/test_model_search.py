@@ -16,18 +16,18 @@ from training.evaluation.ranking import evaluate
 from training.sage.term import SageTerm
 from training.search import blend_search
 from training.search.blend_search import FEWEST_USERS, BlendSearch
-from training.search.model_search import LEFT_OUT, NO_PAST, FittedModel, fit_best, patient
+from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, patient
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
 
 
-def fitted(split: EvaluationSplit) -> FittedModel:
+def fitted(split: EvaluationSplit) -> ChosenModel:
     return fit_best(split, None, config=CONFIG, seed=0, progress=lambda _line, _share: None)
 
 
 def untimed(log: EventLog) -> EvaluationSplit:
     late = np.arange(len(log)) >= 0.8 * len(log)
-    train, test = (log.picked(np.flatnonzero(part)) for part in (~late, late))
+    train, test = (log.take(np.flatnonzero(part)) for part in (~late, late))
     return given(train, test, timed=False)
 
 

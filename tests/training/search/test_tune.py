@@ -16,7 +16,7 @@ from tests.training import toy_shop
 from tests.training.search.test_objective import CONFIG, snapshot_of
 from training.sage.trainer import Look
 from training.search.objective import Objective
-from training.search.tune import Interrupted, StudyError, judged_on_test, open_study, outcome, run_trials
+from training.search.tune import StudyError, TuningInterrupted, judged_on_test, open_study, outcome, run_trials
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def run(path: Path, objective: Objective, trials: int, **settings) -> list[tuple
     """The trials of the study that count, after so many more."""
     arguments = {"progress": lambda _line, _share: None, "stopped": lambda: False}
     with open_study(path, objective) as study:
-        with suppress(Interrupted):
+        with suppress(TuningInterrupted):
             run_trials(study, objective, trials=trials, **(arguments | settings))
         return [
             (trial.user_attrs.get("shape"), trial.params, trial.value, trial.state)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from tests.training.checkerboard import checkerboard, make_log
 from training.data.event_log import Histories, joined
-from training.terms.als import Factorisation, FactorisationSettings
+from training.terms.als import AlsTerm, AlsTermSettings
 
 LOG = checkerboard()
-SMALL = FactorisationSettings(regularisation=0.5, factors=2, iterations=10)
+SMALL = AlsTermSettings(regularisation=0.5, factors=2, iterations=10)
 
 
-def loss(log, term: Factorisation) -> float:
+def loss(log, term: AlsTerm) -> float:
     """What ALS minimises, with each shopper at their best."""
     users = term.user_vectors(log.histories(np.arange(log.num_users))).astype(np.float64)
     items = term.state()["items"].numpy().astype(np.float64)
@@ -28,7 +28,7 @@ def loss(log, term: Factorisation) -> float:
 
 
 def test_the_own_colour_scores_highest():
-    term = Factorisation.fit(LOG, SMALL)
+    term = AlsTerm.fit(LOG, SMALL)
     scores = term.score(LOG.histories(np.arange(4)), as_of=0)
     assert scores.shape == (4, LOG.num_items, 2)
     assert scores.dtype == torch.float32
@@ -39,7 +39,7 @@ def test_the_own_colour_scores_highest():
 
 def test_iterations_lower_the_loss_to_that_of_exact_least_squares():
     losses = [
-        loss(LOG, Factorisation.fit(LOG, FactorisationSettings(regularisation=0.5, factors=2, iterations=iterations)))
+        loss(LOG, AlsTerm.fit(LOG, AlsTermSettings(regularisation=0.5, factors=2, iterations=iterations)))
         for iterations in (1, 2, 40)
     ]
     assert losses == sorted(losses, reverse=True)
@@ -56,7 +56,7 @@ def test_iterations_lower_the_loss_to_that_of_exact_least_squares():
     for _ in range(40):
         users = solved(taken, items)
         items = solved(taken.T, users)
-    exact = Factorisation(items.astype(np.float32), SMALL)
+    exact = AlsTerm(items.astype(np.float32), SMALL)
     assert losses[-1] == pytest.approx(loss(LOG, exact), rel=0.01)
 
 
@@ -67,7 +67,7 @@ def test_iterations_lower_the_loss_to_that_of_exact_least_squares():
 )
 def test_shoppers_solve_their_normal_equations(rows, alpha, regularisation):
     items = np.random.default_rng(0).standard_normal((LOG.num_items, 6)).astype(np.float32)
-    term = Factorisation(items, FactorisationSettings(alpha, regularisation, 6, 1))
+    term = AlsTerm(items, AlsTermSettings(alpha, regularisation, 6, 1))
     vectors = term.user_vectors(Histories.from_rows([[(item, 0, 3) for item in row] for row in rows]))
     for vector, row in zip(vectors, rows, strict=True):
         taken = items[np.unique(np.array(row, dtype=np.int64))].astype(np.float64)
@@ -77,7 +77,7 @@ def test_shoppers_solve_their_normal_equations(rows, alpha, regularisation):
 
 
 def test_strangers_get_no_opinion():
-    scores = Factorisation.fit(LOG, SMALL).score(Histories.from_rows([[]]), as_of=0)
+    scores = AlsTerm.fit(LOG, SMALL).score(Histories.from_rows([[]]), as_of=0)
     assert scores.isfinite().all()
     assert (scores[0] == scores[0, 0]).all()
 
@@ -89,32 +89,32 @@ def test_an_update_comes_to_what_a_fit_of_everything_has_and_knows_new_items():
         num_items=LOG.num_items + 1,
     )
     whole, _ = joined(LOG, new)
-    term = Factorisation.fit(LOG, SMALL)
+    term = AlsTerm.fit(LOG, SMALL)
     term.update(new)
     assert term.num_items == LOG.num_items + 1
-    assert loss(whole, term) == pytest.approx(loss(whole, Factorisation.fit(whole, SMALL)), rel=0.02)
+    assert loss(whole, term) == pytest.approx(loss(whole, AlsTerm.fit(whole, SMALL)), rel=0.02)
     scores = term.score(LOG.histories(np.arange(2)), as_of=0)[:, -1, 0]
     assert scores[0] > 0 > scores[1]  # it is of the first one's colour
 
 
 def test_a_loaded_term_needs_its_past_for_an_update():
-    term = Factorisation.from_state(Factorisation.fit(LOG, SMALL).state())
+    term = AlsTerm.from_state(AlsTerm.fit(LOG, SMALL).state())
     assert not term.remembers
     with pytest.raises(RuntimeError, match="remember"):
         term.update(LOG)
     term.remember(LOG)
     before = loss(LOG, term)
-    term.update(LOG.picked(np.arange(0)))
+    term.update(LOG.take(np.arange(0)))
     assert loss(LOG, term) == pytest.approx(before, rel=0.01)
 
 
 def test_fits_are_alike_for_equal_seeds_and_a_state_scores_as_before():
-    term = Factorisation.fit(LOG, SMALL, seed=3)
-    again = Factorisation.fit(LOG, SMALL, seed=3)
+    term = AlsTerm.fit(LOG, SMALL, seed=3)
+    again = AlsTerm.fit(LOG, SMALL, seed=3)
     file = io.BytesIO()
     torch.save(term.state(), file)
     file.seek(0)
-    loaded = Factorisation.from_state(torch.load(file, weights_only=True))
+    loaded = AlsTerm.from_state(torch.load(file, weights_only=True))
     assert loaded.settings == SMALL
     histories = LOG.histories(np.arange(LOG.num_users))
     for other in (again, loaded):
@@ -122,5 +122,5 @@ def test_fits_are_alike_for_equal_seeds_and_a_state_scores_as_before():
 
 
 def test_an_empty_log_has_no_factors_to_learn():
-    term = Factorisation.fit(make_log([], num_users=0, num_items=3), SMALL)
+    term = AlsTerm.fit(make_log([], num_users=0, num_items=3), SMALL)
     assert term.score(Histories.from_rows([[]]), as_of=0).shape == (1, 3, 2)

@@ -7,7 +7,7 @@ from scipy import sparse
 from training.data.event_log import EventLog, Histories
 from training.terms import local_ridge
 from training.terms.linear_filter import FilterSettings, LinearFilter
-from training.terms.local_ridge import neighbourhood_weights, strongest_of_rows
+from training.terms.local_ridge import local_ridge_weights, strongest_of_rows
 
 
 def interactions(num_users: int, num_items: int, share: float, seed: int = 0) -> sparse.csr_array:
@@ -20,7 +20,7 @@ def interactions(num_users: int, num_items: int, share: float, seed: int = 0) ->
 def test_each_item_is_regressed_on_its_nearest(monkeypatch, block_items):
     monkeypatch.setattr(local_ridge, "BLOCK_ITEMS", block_items)
     x = interactions(30, 20, 0.2)
-    weights = neighbourhood_weights(x, regularisation=0.5, neighbours=4, row_weights=20).toarray()
+    weights = local_ridge_weights(x, regularisation=0.5, neighbours=4, row_weights=20).toarray()
     gram = (x.T @ x).toarray()
     norms = np.sqrt(gram.diagonal())
     penalty = 0.5 * gram.diagonal().mean()
@@ -37,14 +37,14 @@ def test_each_item_is_regressed_on_its_nearest(monkeypatch, block_items):
 
 def test_of_neighbours_that_are_as_near_the_lower_rows_are_taken():
     x = sparse.csr_array(np.array([[1.0, 1.0, 1.0, 1.0, 1.0]]) * np.array([[1.0, 0.3, 0.7, 0.9, 0.1]]))
-    weights = neighbourhood_weights(x, regularisation=1.0, neighbours=2, row_weights=9).toarray()
+    weights = local_ridge_weights(x, regularisation=1.0, neighbours=2, row_weights=9).toarray()
     assert [np.flatnonzero(column).tolist() for column in weights.T] == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]]
 
 
 def test_only_the_strongest_of_each_row_are_kept():
     x = interactions(60, 30, 0.3).toarray()
     x[:, 0] = 1.0  # everybody has it: it is near to everything
-    whole = neighbourhood_weights(sparse.csr_array(x), regularisation=1.0, neighbours=8, row_weights=30)
+    whole = local_ridge_weights(sparse.csr_array(x), regularisation=1.0, neighbours=8, row_weights=30)
     assert np.diff(whole.indptr).max() > 8
     kept = strongest_of_rows(whole, 3).toarray()
     assert (kept != 0).sum(axis=1).max() == 3
@@ -57,16 +57,16 @@ def test_values_that_have_faded_away_are_none():
     faded = x.copy()
     faded.data[::5] *= 1e-200
     x.data[::5] = 0.0
-    without = neighbourhood_weights(x, regularisation=1.0, neighbours=5, row_weights=20)
+    without = local_ridge_weights(x, regularisation=1.0, neighbours=5, row_weights=20)
     np.testing.assert_array_equal(
-        neighbourhood_weights(faded, regularisation=1.0, neighbours=5, row_weights=20).toarray(), without.toarray()
+        local_ridge_weights(faded, regularisation=1.0, neighbours=5, row_weights=20).toarray(), without.toarray()
     )
     assert np.isfinite(without.data).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (3, 0), (3, 1), (0, 5), (3, 5)])
 def test_nothing_to_learn_from(shape):
-    weights = neighbourhood_weights(sparse.csr_array(shape), regularisation=1.0, neighbours=5, row_weights=5)
+    weights = local_ridge_weights(sparse.csr_array(shape), regularisation=1.0, neighbours=5, row_weights=5)
     assert weights.shape == (shape[1], shape[1])
     assert weights.nnz == 0
 
