@@ -1,7 +1,7 @@
-"""Set-based writing, the same SQL on SQLite and PostgreSQL: a staging table, and one statement for many rows.
+"""Batch writes with the same SQL on SQLite and PostgreSQL: a staging table, and one statement for many rows.
 
-Arrives: rows as tuples. Leaves: the temporary table `batch`, or executed upserts. Next: `graphstore.ingest` and its
-neighbours, which hold the SQL.
+Arrives: rows as tuples. Leaves: the temporary table `batch`, or executed upserts. Next: `graphstore.ingest`,
+`graphstore.upserts` and `graphstore.identities`, which hold the SQL.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 WRITERS_LOCK = 0x5A6E_0001
-"""PostgreSQL: writers of interactions share it; whoever must know that none is under way takes it alone."""
+"""PostgreSQL advisory lock. Writers of interactions share it; a transaction that must exclude them takes it alone."""
 
 
 def stage(connection: Connection, columns: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Fill the temporary table `batch`, which is this connection's own; `columns` declares it, always the same."""
+    """Fill the temporary table `batch` of this connection. `columns` declares it and is always the same."""
     connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS batch ({columns})")
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("DELETE FROM batch")
@@ -35,9 +35,10 @@ def _driver_cursor(connection: Connection) -> Any:
 
 
 def execute_many(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Run `statement` for every row. `{values}` in it becomes the parameters, `{least}` and `{greatest}` the functions.
+    """Run `statement` for every row.
 
-    Give the rows in the order of their keys: two writers then lock in the same order.
+    `{values}` stands for the parameters, `{least}` and `{greatest}` for the functions of the database. Sort the rows by
+    their keys: two writers then lock rows in the same order and cannot deadlock.
     """
     values = list(rows)
     if not values:
@@ -49,9 +50,9 @@ def execute_many(connection: Connection, statement: str, rows: Iterable[tuple[An
 
 
 def lock_writers(connection: Connection, *, shared: bool) -> None:
-    """Until the transaction ends: join the writers (`shared`), or wait for all of them and keep new ones out.
+    """Hold the writers' lock until the transaction ends: `shared` among writers, else exclusive.
 
-    On SQLite a write transaction is alone anyway.
+    On SQLite a write transaction is exclusive already.
     """
     if connection.dialect.name != "sqlite":
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"

@@ -1,11 +1,11 @@
-"""Erasure in SQL: a person with all their sessions leaves the graph, and a tombstone keeps out what comes later.
+"""Erasure in SQL: removes a person with all their sessions, and leaves a tombstone that refuses later events.
 
-Arrives: a user id. Leaves: no row that names the person, tombstones in `erasures`, and the receipt beside them. Next:
-`serving.forget` takes Redis and the snapshots, and completes the receipt.
+Arrives: a user id. Leaves: no row that names the person, tombstones in `erasures`, and a receipt with each. Next:
+`serving.forget` erases Redis and the snapshots, and completes the receipt.
 
-One transaction, alone among the writers: an event is either in the graph before it and goes, or finds the tombstone.
-The item counters become what the remaining interactions say. What compaction has taken out of `interactions` stays
-counted there, as numbers of nobody. A receipt holds counts only.
+The erasure is one transaction that excludes other writers: an event is either stored before and erased, or it meets the
+tombstone. Item counters are corrected by the erased interactions. Events that a compaction removed earlier stay
+counted, but no user is stored with these counts. A receipt holds only counts.
 """
 
 import json
@@ -25,7 +25,7 @@ from graphstore.tables import COUNT_COLUMNS, HOUR_MS, erasures, identities, inte
 CHUNK_IDS = 500
 
 Receipt = dict[str, Any]
-"""JSON: what went from where, as counts by place; `erasure` is the number that the rows of one person share."""
+"""JSON: the number of erased rows in each place. All rows of one person share the value of `erasure`."""
 
 _TOMBSTONE = """
 INSERT INTO erasures (user_id, requested_at, receipt) VALUES ({values}) ON CONFLICT (user_id) DO NOTHING
@@ -66,23 +66,23 @@ _STEPS: tuple[tuple[str, str], ...] = (
     ("stale people", "DELETE FROM stale_people WHERE user_id IN :ids"),
     ("users", "DELETE FROM users WHERE user_id IN :ids"),
 )
-"""What is done for each few ids, in order: the place that is counted in the receipt, and the statement."""
+"""The statements for each chunk of ids, in order, with the place that the receipt counts ("" is not counted)."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is meant by an id: it, whose session it is, and all sessions of that person; `interactions` are theirs."""
+    """The person behind an id, with the ids of all their sessions and the number of their interactions."""
 
     user_id: str
     ids: list[str]
     interactions: int
     known: bool
-    """Whether the graph has any of the ids."""
+    """Whether the graph knows one of the ids."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """A person's tombstones; `completed_at` (epoch ms) is None while something is left to do."""
+    """The tombstones of a person. `completed_at` (epoch ms) is None until the erasure is complete everywhere."""
 
     user_id: str
     ids: list[str]
@@ -92,7 +92,7 @@ class Erasure:
 
 
 def find_person(engine: Engine, user_id: str) -> Person:
-    """Who would be forgotten."""
+    """Return the person that `erase_person` would erase."""
     with read(engine) as connection:
         ids = sorted(_members(connection, user_id))
         keys = list(_keys(connection, ids).values())
@@ -103,9 +103,9 @@ def find_person(engine: Engine, user_id: str) -> Person:
 
 
 def erase_person(engine: Engine, user_id: str, *, now: int) -> Erasure:
-    """Take the person out of SQL and leave tombstones of `now` (epoch ms), for an id that nobody knows, too.
+    """Erase the person in SQL and leave tombstones of `now` (epoch ms), also for an unknown id.
 
-    Again for somebody already forgotten: what is left in SQL, if anything, goes; the first tombstones stay.
+    A second call erases what is left and keeps the first tombstones.
     """
     with write(engine) as connection:
         lock_writers(connection, shared=False)
@@ -123,7 +123,7 @@ def erase_person(engine: Engine, user_id: str, *, now: int) -> Erasure:
 def add_to_receipt(
     engine: Engine, user_id: str, parts: Mapping[str, Any], *, completed_at: int | None = None
 ) -> Erasure:
-    """Add what went from elsewhere: numbers to numbers, words instead of words. `completed_at`: nothing is left."""
+    """Add counts of other stores to the receipt (`merged`). `completed_at` (epoch ms) marks the erasure as complete."""
     with write(engine) as connection:
         lock_writers(connection, shared=False)
         erasure = _stored(connection, user_id)
@@ -136,7 +136,7 @@ def add_to_receipt(
 
 
 def list_erasures(engine: Engine) -> list[Erasure]:
-    """Every person who was forgotten, oldest request first, under the smallest of their ids."""
+    """Return every erased person under their smallest id, oldest request first."""
     with read(engine) as connection:
         groups: dict[str, Erasure] = {}
         for row in connection.execute(select(erasures).order_by(erasures.c.requested_at, erasures.c.user_id)):
@@ -150,7 +150,7 @@ def list_erasures(engine: Engine) -> list[Erasure]:
 
 
 def merged(receipt: Mapping[str, Any], parts: Mapping[str, Any]) -> Receipt:
-    """Both: numbers are added, at every depth, anything else is replaced."""
+    """Merge two receipts: add numbers at every depth, replace everything else."""
     found = dict(receipt)
     for name, part in parts.items():
         known = found.get(name)
@@ -164,7 +164,7 @@ def merged(receipt: Mapping[str, Any], parts: Mapping[str, Any]) -> Receipt:
 
 
 def _remove(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """How many rows went, by place; for `item_buckets` how many were corrected."""
+    """Return the number of deleted rows by place; for `item_buckets` the number of corrected rows."""
     removed = {place: 0 for place, _ in _STEPS if place}
     for some in _chunks(ids):
         keys = list(_keys(connection, some).values())
@@ -178,7 +178,7 @@ def _remove(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
 
 
 def _members(connection: Connection, user_id: str) -> set[str]:
-    """All ids of the person behind an id: along the logins, up and down, until nobody new turns up."""
+    """Return all ids of the person behind an id: follow the logins in both directions until no new id is found."""
     found: set[str] = {user_id}
     edge = {user_id}
     person = users.alias()

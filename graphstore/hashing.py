@@ -1,7 +1,9 @@
-"""Names as columns without a vocabulary (Weinberger et al., "Feature hashing", 2009).
+"""Feature hashing: names become columns without a vocabulary.
 
-Arrives: groups of names, as an item's categories. Leaves: one row of unit length for each group. Next:
-`graphstore.snapshots.statistics` makes users' profiles of it, `training.features.category_encoder` item features.
+Source: Weinberger et al., "Feature hashing for large scale multitask learning", 2009.
+
+Arrives: groups of names, such as an item's categories. Leaves: one row of unit length for each group. Next:
+`graphstore.snapshots.statistics` makes users' profiles, `training.features.category_encoder` makes item features.
 """
 
 import zlib
@@ -12,9 +14,10 @@ import torch
 
 
 def hashed(names: Sequence[Sequence[str]], dim: int) -> torch.Tensor:
-    """Each row's names added up with hashed signs at hashed places, at length one: [len(names), dim] float32.
+    """Return [len(names), dim] float32: the sum of each group's names, at hashed columns with hashed signs, normalised.
 
-    A name never seen before has its place at once. A row without names is zero, as is one whose names cancel out.
+    A new name gets its column without a refit. A group without names is a row of zeros; so is a group whose names
+    cancel each other.
     """
     codes = np.array([zlib.crc32(name.encode()) for group in names for name in group], dtype=np.int64)
     rows = np.repeat(np.arange(len(names)), [len(group) for group in names])

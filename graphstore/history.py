@@ -1,11 +1,11 @@
-"""The SQL log read back as the rows that made it, in bounded memory.
+"""History: reads the SQL log back as the rows that it was written from, in bounded memory.
 
-Arrives: an engine and what to read of it. Leaves: rows as `graphstore.ingest` and its neighbours take them. Next:
-`stream.replay` makes events of them.
+Arrives: an engine and a `Selection`. Leaves: rows in the form that `graphstore.ingest`, `graphstore.upserts` and
+`graphstore.identities` take. Next: `stream.replay` makes events of them.
 
-Read in pages by key, each a short transaction of its own, so that no writer ever waits for a replay. What is written
-meanwhile may come or not; everything that stood there when the reading began does. Events that compaction or an
-erasure has removed are gone: what they left in `edges` is no event and is not read.
+Rows are read in pages by key. Each page is a short transaction, so no writer waits for a replay. All rows that exist
+when reading begins are returned; rows written during the reading may or may not be. Events that compaction or an
+erasure removed are not returned: `edges` still counts them but does not hold the events.
 """
 
 import json
@@ -38,9 +38,9 @@ _IMPRESSION_KEY = (impressions.c.event_time, impressions.c.request_id, impressio
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of the log: event times in [since, before) (epoch ms), one user with their sessions; None: all.
+    """A part of the log: event times in [since, before) (epoch ms), one user with their sessions; None means all.
 
-    Times bound interactions and impressions. Of a user, the catalogue holds the items that they touched.
+    Times restrict interactions and impressions. A user restricts the catalogue to the items that they touched.
     """
 
     since: int | None = None
@@ -49,29 +49,29 @@ class Selection:
 
 
 def item_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[ItemRow]:
-    """What the catalogue says of its items, those that left the shop too; not of items that only events named."""
+    """Read the catalogue, including deleted items, without items that only events name."""
     columns = [items.c[name] for name in ItemRow._fields]
-    query = select(items.c.item_key, *columns).where(*_items_told(selection))
+    query = select(items.c.item_key, *columns).where(*_catalogue_items(selection))
     for row in _pages(engine, query, (items.c.item_key,), page_rows):
         yield ItemRow._make(row[1:])._replace(categories=json.loads(row.categories), available=bool(row.available))
 
 
 def user_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[UserRow]:
-    """What the shop said of its users; none at all where it took its word back."""
+    """Read the users' attributes; empty attributes mean that the shop deleted them."""
     query = select(users.c.user_key, users.c.user_id, users.c.attributes, users.c.updated_at)
-    for row in _pages(engine, query.where(*_users_told(selection)), (users.c.user_key,), page_rows):
+    for row in _pages(engine, query.where(*_described_users(selection)), (users.c.user_key,), page_rows):
         yield UserRow(row.user_id, json.loads(row.attributes), row.updated_at)
 
 
 def identity_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[IdentityRow]:
-    """The logins that hold."""
+    """Read the login that counts of each session."""
     query = select(identities.c.anonymous_id, identities.c.user_id, identities.c.event_time)
     for row in _pages(engine, query.where(*_logins(selection)), (identities.c.anonymous_id,), page_rows):
         yield IdentityRow._make(row)
 
 
 def interaction_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[InteractionRow]:
-    """The interactions in the order in which they came in."""
+    """Read the interactions in the order of ingestion."""
     query = (
         select(interactions.c.interaction_key, *_INTERACTION)
         .join_from(interactions, users, users.c.user_key == interactions.c.user_key)
@@ -83,17 +83,17 @@ def interaction_rows(engine: Engine, selection: Selection, *, page_rows: int = P
 
 
 def impression_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[ImpressionRow]:
-    """The items of served lists in order of time, the items of one list one after the other."""
+    """Read the items of served lists in order of time, list by list."""
     query = select(*_IMPRESSION_KEY, *_IMPRESSION).where(*_served(selection))
     for row in _pages(engine, query, _IMPRESSION_KEY, page_rows):
         yield ImpressionRow._make(row[len(_IMPRESSION_KEY) :])
 
 
 def count_rows(engine: Engine, selection: Selection) -> int:
-    """How many rows there are to read, for whoever shows how far it is."""
+    """Count the rows to read, for a progress bar."""
     tables = (
-        (items, _items_told(selection)),
-        (users, _users_told(selection)),
+        (items, _catalogue_items(selection)),
+        (users, _described_users(selection)),
         (identities, _logins(selection)),
         (interactions, _events(selection)),
         (impressions, _served(selection)),
@@ -106,13 +106,13 @@ def count_rows(engine: Engine, selection: Selection) -> int:
 
 
 def compaction_horizon(engine: Engine) -> int:
-    """Epoch ms before which interactions were thinned out; 0: the log is whole."""
+    """Return the time (epoch ms) before which interactions were compacted; 0: the log is complete."""
     with read(engine) as connection:
         return get_states(connection).get(COMPACTION_HORIZON, 0)
 
 
 def same_database(one: Engine, other: Engine) -> bool:
-    """Whether both reach the same data, by whatever name."""
+    """Return whether both engines reach the same data, also under different names."""
     if one.dialect.name != other.dialect.name:
         return False
     if one.dialect.name == "sqlite":
@@ -124,14 +124,14 @@ def same_database(one: Engine, other: Engine) -> bool:
 
 
 def _identity(engine: Engine) -> tuple[Any, ...]:
-    """What no two PostgreSQL databases share: the instant their server started, the process, the database's number."""
+    """Return values that identify a PostgreSQL database: the server's start time, the database's number and name."""
     query = text("SELECT pg_postmaster_start_time(), oid, datname FROM pg_database WHERE datname = current_database()")
     with read(engine) as connection:
         return tuple(connection.execute(query).one())
 
 
 def _pages(engine: Engine, query: Select[Any], key: Sequence[ColumnElement[Any]], page_rows: int) -> Iterator[Row[Any]]:
-    """All rows of `query` by `key`, which its first columns hold, up to what is the greatest first one now."""
+    """Read all rows of `query` in the order of `key` (its first columns), up to the greatest key at the start."""
     position = tuple_(*key)
     greatest = _page(engine, query.order_by(key[0].desc()).limit(1))
     if not greatest:
@@ -143,7 +143,7 @@ def _pages(engine: Engine, query: Select[Any], key: Sequence[ColumnElement[Any]]
         if len(page) < page_rows:
             return
         behind = page[-1][: len(key)]
-        # The first column alone, too: it is what an index finds its place by.
+        # The condition on the first column alone lets the index find the start of the page.
         page = _page(engine, query.where(position > tuple_(*behind), key[0] >= behind[0]))
 
 
@@ -153,7 +153,7 @@ def _page(engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
 
 
 def _members(user_id: str, column: ColumnElement[Any]) -> Select[Any]:
-    """`column` of the user's row and of those of their sessions."""
+    """Select `column` of the user and of their sessions."""
     key = select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
     return select(column).where(or_(users.c.user_id == user_id, users.c.person_key == key))
 
@@ -165,14 +165,14 @@ def _period(time: ColumnElement[int], selection: Selection) -> Iterator[ColumnEl
         yield time < selection.before
 
 
-def _items_told(selection: Selection) -> Iterator[ColumnElement[bool]]:
+def _catalogue_items(selection: Selection) -> Iterator[ColumnElement[bool]]:
     yield items.c.updated_at != 0
     if selection.user_id is not None:
         keys = _members(selection.user_id, users.c.user_key)
         yield items.c.item_key.in_(select(edges.c.item_key).where(edges.c.user_key.in_(keys)))
 
 
-def _users_told(selection: Selection) -> Iterator[ColumnElement[bool]]:
+def _described_users(selection: Selection) -> Iterator[ColumnElement[bool]]:
     yield users.c.updated_at != 0
     if selection.user_id is not None:
         yield users.c.user_key.in_(_members(selection.user_id, users.c.user_key))

@@ -1,12 +1,12 @@
-"""Logins: an anonymous session turns out to be somebody, and all that it did, before and after, becomes theirs.
+"""Identities: a login joins an anonymous session, with all its events before and after, to a person.
 
-Arrives: rows of the topic `identities`. Leaves: `identities`, and `users.person_key` of every session concerned. Next:
-`graphstore.queries` and `graphstore.snapshots.snapshot` read a person's sessions together.
+Arrives: rows of the topic `identities`. Leaves: rows of `identities`, and `users.person_key` of the changed sessions.
+Next: `graphstore.queries` and `graphstore.snapshots.snapshot` read the sessions of a person together.
 
-The earliest login of a session holds (ties by user_id), so each id has at most one parent and a late row can only
-bring an earlier one: a minimum, which no order of arrival changes. A person is the end of the chain of parents; ids
-that log in as each other in a circle are the smallest of them. Nothing else moves: interactions and edges keep the id
-that the shop sent. Rejected: rewriting their user keys, which cannot be undone when an earlier login turns up.
+The earliest login of a session counts (ties by user_id). Each id therefore has at most one parent, and the order of
+arrival does not matter. The person of an id is the end of its chain of parents. When ids log in as each other in a
+circle, the smallest id is the person. Interactions and edges keep the id that the shop sent. Rejected: to rewrite
+their user keys, because an earlier login that arrives later could not undo it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,13 +31,13 @@ class IdentityRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Merged:
-    """Whom a batch of logins concerns: their lists and hot keys are to be made anew."""
+    """The users whose lists and hot keys must be rebuilt after a batch of logins."""
 
     persons: set[str]
     sessions: set[str]
-    """Ids that belong to one of the persons."""
+    """Ids that are sessions of one of the persons."""
     stale: set[str]
-    """Whom this or an earlier batch concerned without `settle` having followed: a worker may have been killed."""
+    """Users of this batch and of earlier batches without a `settle`, for example after a killed worker."""
     generation: int
 
 
@@ -54,11 +54,11 @@ WHERE (excluded.event_time, excluded.user_id) < (identities.event_time, identiti
 
 
 def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Merged:
-    """Take logins; the caller owns the transaction. A repeated login names its persons again and changes nothing.
+    """Store logins; the caller owns the transaction. A repeated login returns its persons again and changes nothing.
 
-    Logins of, or as, a forgotten user are dropped: the tombstone keeps out what would bring them back.
+    A login from or to a forgotten user is dropped.
     """
-    lock_writers(connection, shared=False)  # an event ingested beside it would miss, or be missed by, the login
+    lock_writers(connection, shared=False)  # an event stored at the same time could miss the login
     gone = erased_of(connection, [user for row in rows for user in row[:2]])
     rows = [row for row in sorted(rows) if row.anonymous_id != row.user_id and gone.isdisjoint(row[:2])]
     if not rows:
@@ -77,7 +77,7 @@ def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Me
 
 
 def settle(connection: Connection, merged: Merged) -> None:
-    """Redis has been told of all `stale` ones, if there is one; those that a later login concerned again stay."""
+    """Delete the `stale` marks after Redis was updated. Marks of a later login stay."""
     connection.execute(delete(stale_people).where(stale_people.c.generation <= merged.generation))
 
 
@@ -87,7 +87,7 @@ def _merged(connection: Connection, persons: set[str], sessions: set[str]) -> Me
 
 
 def resolve(parents: Mapping[str, str], ids: Iterable[str] | None = None) -> dict[str, str]:
-    """The person of each id (default: of all that have a parent): the end of its chain, or the smallest of a circle.
+    """Return the person of each id (default: all ids with a parent): the end of its chain, or the smallest of a circle.
 
     An id without a parent is its own person.
     """
@@ -116,7 +116,7 @@ def _persons_of(connection: Connection, ids: set[str]) -> dict[str, str]:
 
 
 def _descendants(connection: Connection, ids: set[str]) -> set[str]:
-    """The ids and every session whose chain leads through one of them."""
+    """Return the ids and every session whose chain contains one of them."""
     found, edge = set(ids), set(ids)
     while edge:
         edge = set(connection.scalars(select(identities.c.anonymous_id).where(identities.c.user_id.in_(edge)))) - found
@@ -125,7 +125,7 @@ def _descendants(connection: Connection, ids: set[str]) -> set[str]:
 
 
 def _ancestors(connection: Connection, ids: set[str]) -> dict[str, str]:
-    """The parents of the ids, theirs, and so on."""
+    """Return the parents of the ids, the parents of these, and so on."""
     parents: dict[str, str] = {}
     edge = set(ids)
     while edge:
@@ -137,7 +137,7 @@ def _ancestors(connection: Connection, ids: set[str]) -> dict[str, str]:
 
 
 def _assign(connection: Connection, persons: Mapping[str, str]) -> bool:
-    """Write each session's person; whether anything changed. Users not seen before get their row."""
+    """Write the person of each session; return whether a row changed. A new user gets a row."""
     names = sorted(persons.keys() | set(persons.values()))
     known = {row.user_id: row for row in connection.execute(select(users).where(users.c.user_id.in_(names)))}
     new = [{"user_id": name} for name in names if name not in known]

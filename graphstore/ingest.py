@@ -1,12 +1,12 @@
-"""Ingest: a batch of events becomes rows, edges and counters in one transaction, each event exactly once.
+"""Ingest: stores a batch of events as rows, edges and counters in one transaction, each event exactly once.
 
-Arrives: valid events (from Kafka by `stream.worker.app`, from files and history by `stream.replay`). Leaves: the rows
-of `interactions`, `edges`, `item_buckets`. Next: `graphstore.redis.hot` and the topic `users.touched`. Nodes and served
-lists come in by `graphstore.upserts`, logins by `graphstore.identities`.
+Arrives: valid events (from Kafka by `stream.worker.app`, from files and history by `stream.replay`). Leaves: rows of
+`interactions`, `edges` and `item_buckets`. Next: `graphstore.redis.hot` and the topic `users.touched`.
+`graphstore.upserts` stores nodes and served lists, `graphstore.identities` stores logins.
 
-Every way in goes through these functions: live, backfill, replay and tests. A batch is staged in a temporary table
-(COPY on PostgreSQL, executemany on SQLite), and the same set-based SQL runs on both. Only events whose id was not
-there yet change edges and counters; counts are added and times are minima and maxima, so order never matters.
+Live events, backfill, replay and tests all use these functions. A temporary table holds the batch (COPY on PostgreSQL,
+executemany on SQLite); then the same SQL runs on both databases. Only an event with a new id changes edges and
+counters. Counts are added, times are minima and maxima, so the order of events does not matter.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from graphstore.tables import COMPACTION_HORIZON, COUNT_COLUMNS, HOUR_MS, PEOPLE
 
 
 class InteractionRow(NamedTuple):
-    """An interaction as the store takes it; `event_type` is its place in `tables.EVENT_TYPES`, times are epoch ms."""
+    """An interaction to store. `event_type` is its index in `tables.EVENT_TYPES`; times are epoch ms."""
 
     event_id: str
     event_type: int
@@ -36,19 +36,19 @@ class InteractionRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a batch did: `stored` events were new, `duplicate` ones had been counted before."""
+    """The result of a batch: `stored` events were new, `duplicate` events were counted before."""
 
     stored: int = 0
     duplicate: int = 0
     erased: int = 0
-    """Events of users who were forgotten: dropped."""
+    """Dropped events of forgotten users."""
     erased_users: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
-    """Ids of events from before the compaction horizon, which can no longer be told from duplicates: not stored."""
+    """Ids of events older than the compaction horizon. They are not stored, because they may be duplicates."""
     persons: dict[str, str] = field(default_factory=dict)
-    """Of the batch's users those that are sessions of somebody else: user_id by anonymous id."""
+    """The person (user_id) of each anonymous session in the batch, by anonymous id."""
     generation: int = 0
-    """How often the people had changed, see `tables.PEOPLE_GENERATION`."""
+    """The number of identity changes at that time, see `tables.PEOPLE_GENERATION`."""
 
 
 _BATCH_COLUMNS = (
@@ -74,7 +74,7 @@ INSERT INTO items (item_id) SELECT DISTINCT item_id FROM batch
 WHERE item_id NOT IN (SELECT item_id FROM items WHERE item_id IN (SELECT item_id FROM batch))
 ORDER BY item_id ON CONFLICT (item_id) DO NOTHING
 """
-# The temporary table keeps the order of arrival, so keys follow it. RETURNING names the events that are new.
+# Keys follow the order of arrival, which the temporary table keeps. RETURNING gives the new events.
 _INSERT_INTERACTIONS = """
 INSERT INTO interactions (event_id, event_type, user_key, item_key, event_time, ingest_time, value, quantity,
                           request_id, position)
@@ -108,7 +108,7 @@ ON CONFLICT (topic, partition) DO UPDATE SET updated_at = excluded.updated_at,
 
 
 def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], *, now: int) -> Ingested:
-    """Store a batch and add it to edges and counters; the caller owns the transaction. `now` is the ingest time."""
+    """Store a batch and add it to edges and counters at `now` (epoch ms). The caller owns the transaction."""
     if not rows:
         return Ingested()
     lock_writers(connection, shared=True)
@@ -140,7 +140,7 @@ def _drop_late(connection: Connection, horizon: int) -> frozenset[str]:
 
 
 def _add_counts(connection: Connection, new: Sequence[Any]) -> None:
-    """Add the new events to `edges` and `item_buckets`. Sorted: two writers lock rows in the same order."""
+    """Add the new events to `edges` and `item_buckets`, sorted, so that two writers lock rows in the same order."""
     zeros = (0,) * len(COUNT_COLUMNS)
     edges: dict[tuple[int, int], list[int]] = {}
     buckets: dict[tuple[int, int], list[int]] = {}
@@ -156,11 +156,11 @@ def _add_counts(connection: Connection, new: Sequence[Any]) -> None:
 
 
 def record_progress(connection: Connection, topic: str, next_offsets: dict[int, int], *, now: int) -> None:
-    """Note how far each partition is durable, for audit and lag; an offset never moves back."""
+    """Store the next offset of each partition, for audit and lag. An offset never moves back."""
     rows = [(topic, partition, offset, now) for partition, offset in sorted(next_offsets.items())]
     execute_many(connection, _UPSERT_PROGRESS, rows)
 
 
 def forget_progress(connection: Connection) -> None:
-    """Drop all offsets: the log they belong to is gone (an embedded broker keeps it in memory only)."""
+    """Delete all offsets, because their log is gone (an embedded broker keeps it only in memory)."""
     connection.execute(delete(stream_progress))

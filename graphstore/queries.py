@@ -1,4 +1,4 @@
-"""Reads of the graph that other floors ask for, each one statement.
+"""Queries of the graph for the floors above, one statement each.
 
 Arrives: a connection and ids. Leaves: plain rows and arrays. Next: `serving` and `training`.
 """
@@ -30,28 +30,28 @@ MAX_PARAMETERS = 10_000
 _T = TypeVar("_T")
 
 HistoryRow = tuple[int, int, int]
-"""(item_key, event_time ms, place of the type in EVENT_TYPES)."""
+"""(item_key, event_time in epoch ms, index of the type in EVENT_TYPES)."""
 
 _COUNTED = tuple(zip(EVENT_TYPES, COUNT_COLUMNS, strict=True))
 
 
 def user_history(connection: Connection, user_id: str, limit: int) -> list[HistoryRow]:
-    """A shopper's newest `limit` events, oldest first; empty for an unknown one."""
+    """Return a user's newest `limit` events, oldest first; empty for an unknown user."""
     keys = user_keys(connection, [user_id])
     return user_histories(connection, list(keys.values()), limit)[keys[user_id]] if keys else []
 
 
 def user_histories(connection: Connection, user_keys: Sequence[int], limit: int) -> dict[int, list[HistoryRow]]:
-    """Of many shoppers what stands of the newest `limit` events of theirs and their sessions, each oldest first.
+    """Return the newest `limit` events of each user and their sessions, oldest first, by user key.
 
-    A shopper without events has an empty list. Take-backs and what they took back whole are left out.
+    A user without events has an empty list. Take-backs, and purchases that they took back whole, are left out.
     """
     members = sessions(connection, user_keys)
     return {key: _history(connection, [key, *members.get(key, [])], limit) for key in user_keys}
 
 
 def _history(connection: Connection, keys: Sequence[int], limit: int) -> list[HistoryRow]:
-    # One index walk a shopper: a window function over many reads every event of each.
+    # One index walk for each user: a window function over many users would read every event of each.
     newest = (
         select(interactions.c.item_key, interactions.c.event_time, interactions.c.event_type, interactions.c.quantity)
         .where(interactions.c.user_key == keys[0] if len(keys) == 1 else interactions.c.user_key.in_(keys))
@@ -60,7 +60,7 @@ def _history(connection: Connection, keys: Sequence[int], limit: int) -> list[Hi
     )
     rows = connection.execute(newest).all()[::-1]
     if any(row[2] in TAKE_BACK_CODES for row in rows):
-        bought, types = (np.array([row[place] for row in rows], dtype=np.int64) for place in (0, 2))
+        bought, types = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 2))
         quantities = np.array([np.nan if row[3] is None else row[3] for row in rows])
         shares = standing(np.zeros(len(rows), dtype=np.int64), bought, types, quantities)
         rows = [row for row, share in zip(rows, shares, strict=True) if share > 0]
@@ -68,7 +68,7 @@ def _history(connection: Connection, keys: Sequence[int], limit: int) -> list[Hi
 
 
 def sessions(connection: Connection, user_keys: Sequence[int]) -> dict[int, list[int]]:
-    """The keys of the sessions of those shoppers that have any."""
+    """Return the session keys of each user that has sessions, by user key."""
     found: dict[int, list[int]] = {}
     for keys in _chunks(user_keys):
         query = select(users.c.person_key, users.c.user_key).where(users.c.person_key.in_(keys))
@@ -78,7 +78,7 @@ def sessions(connection: Connection, user_keys: Sequence[int]) -> dict[int, list
 
 
 def item_times(connection: Connection, user_id: str) -> dict[str, int]:
-    """When (epoch ms) a shopper, or a session of theirs, last touched each item; empty for an unknown one."""
+    """Return the last time (epoch ms) that a user or their sessions touched each item; empty for an unknown user."""
     keys = list(user_keys(connection, [user_id]).values())
     members = [*keys, *(key for found in sessions(connection, keys).values() for key in found)]
     query = (
@@ -91,7 +91,7 @@ def item_times(connection: Connection, user_id: str) -> dict[str, int]:
 
 
 def user_keys(connection: Connection, user_ids: Sequence[str]) -> dict[str, int]:
-    """The keys of those shoppers that exist."""
+    """Return the keys of the users that exist."""
     found: dict[str, int] = {}
     for ids in _chunks(user_ids):
         query = select(users.c.user_id, users.c.user_key).where(users.c.user_id.in_(ids))
@@ -100,24 +100,24 @@ def user_keys(connection: Connection, user_ids: Sequence[str]) -> dict[str, int]
 
 
 def all_users(connection: Connection) -> list[tuple[int, str]]:
-    """(user_key, user_id) of every shopper, by key; a session that logged in is no shopper of its own."""
+    """Return (user_key, user_id) of every person, by key. Sessions that belong to a person are left out."""
     query = select(users.c.user_key, users.c.user_id).where(users.c.person_key.is_(None)).order_by(users.c.user_key)
     return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def all_items(connection: Connection) -> list[Item]:
-    """Every item as readers see it, by key."""
+    """Return every item as readers see it, by key."""
     return [_item(row) for row in connection.execute(select(items).order_by(items.c.item_key))]
 
 
 def items_by_id(connection: Connection, item_ids: Sequence[str]) -> list[Item]:
-    """Those of the items that exist."""
+    """Return the items that exist."""
     queries = (select(items).where(items.c.item_id.in_(ids)) for ids in _chunks(item_ids))
     return [_item(row) for query in queries for row in connection.execute(query)]
 
 
 def _chunks(ids: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """A statement takes a bounded number of parameters: some SQLite builds 32,766, PostgreSQL 65,535."""
+    """Split ids, because a statement takes at most 32,766 parameters on some SQLite builds and 65,535 on PostgreSQL."""
     return (ids[start : start + MAX_PARAMETERS] for start in range(0, len(ids), MAX_PARAMETERS))
 
 
@@ -134,7 +134,7 @@ def _item(row: object) -> Item:
 
 
 def item_bucket_counts(connection: Connection, since_ms: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Hours, item keys and interest of the buckets from `since_ms` on: events less take-backs, perhaps below zero."""
+    """Return hour, item key and interest of the buckets from `since_ms` on: events minus take-backs, maybe negative."""
     total = _interest()
     query = (
         select(item_buckets.c.hour, item_buckets.c.item_key, total)
@@ -151,7 +151,7 @@ def _interest() -> ColumnElement[int]:
 
 
 def trending(connection: Connection, *, since_ms: int, limit: int) -> list[tuple[str, int]]:
-    """(item_id, events since then less take-backs) of the available items with most of them, ties by id."""
+    """Return (item_id, events since then minus take-backs) of the available items with the most, ties by id."""
     total = func.sum(_interest())
     query = (
         select(items.c.item_id, total.label("total"))
@@ -166,7 +166,7 @@ def trending(connection: Connection, *, since_ms: int, limit: int) -> list[tuple
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """How many users, items, edges and interactions there are."""
+    """Count users, items, edges and interactions."""
     tables = {"users": users, "items": items, "edges": edges, "interactions": interactions}
     return {
         name: int(connection.scalar(select(func.count()).select_from(table)) or 0) for name, table in tables.items()

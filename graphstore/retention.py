@@ -1,12 +1,13 @@
-"""Retention: old interactions are compacted into their edges, old lists and snapshots are deleted.
+"""Retention: compacts old interactions and deletes old served lists and snapshots.
 
-Arrives: a horizon in time. Leaves: for every older (user, item, type) its newest interaction, as Kafka compacts a topic
-by key; `edges` and `item_buckets` as they were, since they count. Next: `training.lifecycle.scheduler` runs it daily.
+Arrives: a horizon in time. Leaves: the newest older interaction of each (user, item, type), as Kafka compacts a topic
+by key. `edges` and `item_buckets` keep their counts. Next: `training.lifecycle.scheduler` runs it every day.
 
-An older event that arrives from then on cannot be told from its duplicate and is refused (`Ingested.late`); a snapshot
-of an earlier time cannot be made any more. Pairs with a return or a cancellation keep all their rows: which purchase
-was taken back depends on every one of them. Work is done by ranges of users, a transaction each, so that a worker
-beside it gets its turn. SQLite reuses the freed pages and does not shrink; PostgreSQL's autovacuum does the same.
+After a compaction the store refuses events older than the horizon (`Ingested.late`), because it cannot recognise their
+duplicates. A snapshot of an earlier time is no longer possible. A (user, item) pair with a return or a cancellation
+keeps all its rows, because every row decides which purchase was taken back. Each range of users is one transaction, so
+a worker can write in between. SQLite reuses the freed pages but the file does not shrink; PostgreSQL's autovacuum does
+the same.
 """
 
 import shutil
@@ -27,7 +28,7 @@ DAY_MS = 86_400_000
 USERS_PER_TRANSACTION = 200
 ROWS_PER_TRANSACTION = 5_000
 ABANDONED_SECONDS = 86_400.0
-"""Age at which a half-written snapshot directory belongs to nobody who still lives."""
+"""A hidden snapshot directory of this age was left by a killed process."""
 
 _TAKEN_BACK = " + ".join(f"e.{name}s" for name in TAKE_BACKS)
 _COMPACT = text(f"""
@@ -55,7 +56,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Compacted:
-    """How many rows went."""
+    """The number of deleted rows."""
 
     interactions: int
     impressions: int
@@ -63,12 +64,12 @@ class Compacted:
 
 
 def compact(engine: Engine, *, before: int, progress: Progress = lambda done, total: None) -> Compacted:
-    """Compact what happened before `before` (epoch ms); `progress(users done, users)`. Killed, it may simply run again.
+    """Compact the events before `before` (epoch ms). Calls `progress(users done, all users)`.
 
-    A horizon that was set before stays where it is later than `before`.
+    After a kill, run it again. A later horizon that was set before stays.
     """
     with write(engine) as connection:
-        lock_writers(connection, shared=False)  # whoever ingests beside it knows the new horizon, or is through
+        lock_writers(connection, shared=False)  # a concurrent ingest sees the new horizon or has finished
         raise_to(connection, COMPACTION_HORIZON, before)
         before = get_states(connection)[COMPACTION_HORIZON]
         newest = int(connection.scalar(select(func.max(users.c.user_key))) or 0)
@@ -96,9 +97,9 @@ def _delete_all(engine: Engine, statement: TextClause, before: int) -> int:
 
 
 def prune_snapshots(directory: Path, *, keep: int) -> list[str]:
-    """Delete all but the newest `keep` snapshot directories, and what a killed writer left; the names of those gone.
+    """Delete all but the newest `keep` snapshot directories, and leftovers of killed writers; return the deleted names.
 
-    Their rows in `snapshots` stay: they say on what a model was trained.
+    The rows in the table `snapshots` stay, because they say which snapshot a model was trained on.
     """
     gone = [path for _, path in list(snapshots_in(directory))[: -keep or None]]
     abandoned = time.time() - ABANDONED_SECONDS
@@ -110,6 +111,6 @@ def prune_snapshots(directory: Path, *, keep: int) -> list[str]:
 
 
 def horizon(engine: Engine) -> int:
-    """The compaction horizon (epoch ms), 0 where nothing was compacted."""
+    """Return the compaction horizon (epoch ms); 0 when nothing was compacted."""
     with read(engine) as connection:
         return get_states(connection).get(COMPACTION_HORIZON, 0)

@@ -1,4 +1,4 @@
-"""Opening the database: one engine a process, made with the settings that the store relies on."""
+"""Opens the database: one engine in each process, with the settings that the store needs."""
 
 import time
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ class UnsupportedDatabase(ValueError):
 
 
 def open_engine(url: str) -> Engine:
-    """An engine on `url`, SQLite (WAL, one writer at a time) or PostgreSQL (psycopg).
+    """Open `url`: SQLite (WAL, one writer at a time) or PostgreSQL (psycopg).
 
-    On SQLite every transaction begins as IMMEDIATE where it writes: a read that is later upgraded to a write fails
-    with "database is locked" instead of waiting. The directory of a SQLite file is created.
+    On SQLite a write transaction begins as IMMEDIATE. A transaction that begins with a read and writes later fails with
+    "database is locked" instead of waiting. Creates the directory of a SQLite file. Raises `UnsupportedDatabase`.
     """
     target = make_url(url)
     if target.get_backend_name() == "postgresql":
@@ -37,13 +37,13 @@ def open_engine(url: str) -> Engine:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late, see `write`
+    connection.isolation_level = None  # the driver sends its own BEGIN too late, see `write`
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
-    # NORMAL loses nothing to a killed process; a power cut may undo the last commits, never corrupt.
+    # With NORMAL a killed process loses nothing. A power cut may lose the last commits but cannot corrupt the file.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    # Measured at ten million rows: each event dirties a page of three large trees, which a longer log gathers.
+    # Each event changes a page in three large trees. A longer log writes such a page once (measured at 10M rows).
     cursor.execute("PRAGMA cache_size = -262144")
     cursor.execute("PRAGMA wal_autocheckpoint = 16000")
     cursor.execute("PRAGMA temp_store = MEMORY")
@@ -73,13 +73,13 @@ def read(engine: Engine) -> Iterator[Connection]:
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the schema to `revision` (Alembic). Call it once, before several workers start: DDL races."""
+    """Bring the schema to `revision` (Alembic). Call it once, before workers start: concurrent DDL fails."""
     open_engine(url).dispose()
     command.upgrade(migrations(url), revision)
 
 
 def migrations(url: str) -> Config:
-    """Alembic's configuration: our migrations against the database `url`."""
+    """Return Alembic's configuration for our migrations and the database `url`."""
     config = Config()
     config.set_main_option("script_location", str(files("graphstore").joinpath("migrations")))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -87,5 +87,5 @@ def migrations(url: str) -> Config:
 
 
 def now_ms() -> int:
-    """The wall clock in epoch milliseconds, for the outermost callers only."""
+    """Return the wall clock in epoch milliseconds. Only for the outermost callers; others get `now` as an argument."""
     return time.time_ns() // 1_000_000

@@ -1,6 +1,6 @@
-"""The single numbers that the store remembers about itself, in `store_state`.
+"""Single numbers about the store itself, in the table `store_state`.
 
-Arrives: a name of `graphstore.tables`. Leaves: its value, 0 where it was never set.
+Arrives: a name from `graphstore.tables`. Leaves: its value, or 0 when it was never set.
 """
 
 from sqlalchemy import Connection, select
@@ -19,20 +19,20 @@ ON CONFLICT (name) DO UPDATE SET value = store_state.value + excluded.value
 
 
 def get_states(connection: Connection) -> dict[str, int]:
-    """Every number by name; a name that was never set is missing."""
+    """Return every number by name. A name that was never set is missing."""
     return {row.name: row.value for row in connection.execute(select(store_state))}
 
 
 def people_generation(connection: Connection) -> int:
-    """How often the people changed so far, see `tables.PEOPLE_GENERATION`."""
+    """Return the number of identity changes, see `tables.PEOPLE_GENERATION`."""
     return get_states(connection).get(PEOPLE_GENERATION, 0)
 
 
 def raise_to(connection: Connection, name: str, value: int) -> None:
-    """Set a number, never lower than it is."""
+    """Set a number, unless the stored one is higher."""
     execute_many(connection, _SET, [(name, value)])
 
 
 def people_changed(connection: Connection) -> None:
-    """Count a change of who is whom: a login, an erasure."""
+    """Count one change of identities: a login or an erasure."""
     execute_many(connection, _RAISE, [(PEOPLE_GENERATION, 1)])

@@ -1,18 +1,18 @@
 """The tables of the graph. Every time is epoch milliseconds in UTC, the same integer on SQLite and PostgreSQL.
 
-Users and items carry a stable integer key beside the shop's own id: keys make edges, packed lists and tensors small.
-Counts are integers and times are minima and maxima, so that no order, batching or repetition of events can change a
-row. A weight is computed when it is read (`graphstore.snapshots.snapshot`), never stored: stored floats would depend on
-order.
+Users and items have a stable integer key beside the shop's own id. Integer keys keep edges, packed lists and tensors
+small. Counts are integers; times are minima and maxima. So the order, the batching or the repetition of events never
+changes a row. Weights are computed when the graph is read (`graphstore.snapshots.graph`) and never stored: stored
+floats would depend on the order.
 
-`interactions` and `edges` are facts and never move: they carry the user key of the id that the shop sent. Whom an
-anonymous session belongs to is said once, in `users.person_key`; readers of a person read all its keys.
+Rows of `interactions` and `edges` never change their user: they keep the key of the id that the shop sent. Only
+`users.person_key` says to which person an anonymous session belongs. Readers of a person read all its keys.
 
-Keys of users and interactions are never given out again, even where the newest row was erased: snapshots remember
-them. (PostgreSQL's sequences never do; SQLite has to be told.)
+The keys of users and interactions are never used twice, also after an erasure of the newest row, because snapshots
+store them. PostgreSQL's sequences guarantee this; SQLite needs `AUTOINCREMENT`.
 
-There are no foreign keys: `graphstore.ingest` takes every key from the row that it has just joined, in the same
-transaction, and checking each again costs a tenth of the hot path.
+There are no foreign keys: `graphstore.ingest` joins each key from its row in the same transaction. A second check
+would cost a tenth of the hot path.
 """
 
 from sqlalchemy import (
@@ -30,14 +30,14 @@ from sqlalchemy import (
 )
 
 EVENT_TYPES = ("view", "click", "cart", "purchase", "rating", "return", "cancel")
-"""The code of an event type in `interactions.event_type` is its place here, as in `stream.events.EventType`."""
+"""`interactions.event_type` is an index into this tuple, which has the order of `stream.events.EventType`."""
 
 TAKE_BACKS = ("return", "cancel")
-"""Events that take a purchase back: they weigh nothing themselves, see `graphstore.takebacks`."""
+"""Events that take a purchase back. They have no weight of their own, see `graphstore.takebacks`."""
 
 EVENT_WEIGHTS: dict[str, float] = {"view": 1.0, "click": 1.0, "cart": 2.0, "purchase": 4.0, "rating": 4.0}
 EVENT_WEIGHTS |= dict.fromkeys(TAKE_BACKS, 0.0)
-"""What one event of each type weighs in the graph, when it is read."""
+"""The weight of one event of each type, applied when the graph is read."""
 
 COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
 """The count column of each event type in `edges` and `item_buckets`."""
@@ -68,13 +68,13 @@ users = Table(
     metadata,
     Column("user_key", Key, primary_key=True),
     Column("user_id", String(ID_LENGTH), nullable=False, unique=True),
-    Column("person_key", Key),  # the user that an anonymous session belongs to; null: nobody but itself
+    Column("person_key", Key),  # the person of an anonymous session; null: no other user
     Column("attributes", Text, nullable=False, server_default="{}"),  # a JSON object
-    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the attributes' last word
+    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the newest attributes
     sqlite_autoincrement=True,
 )
 
-# Sessions of a person; most users are nobody's session.
+# Finds the sessions of a person. Partial, because most users are not a session of another user.
 Index(
     "ix_users_person_key",
     users.c.person_key,
@@ -87,7 +87,7 @@ identities = Table(
     metadata,
     Column("anonymous_id", String(ID_LENGTH), primary_key=True),
     Column("user_id", String(ID_LENGTH), nullable=False),
-    Column("event_time", EpochMs, nullable=False),  # of the session's earliest login
+    Column("event_time", EpochMs, nullable=False),  # the session's earliest login
     Index(None, "user_id"),
 )
 
@@ -101,7 +101,7 @@ items = Table(
     Column("brand", Text, nullable=False, server_default=""),
     Column("price", Float),
     Column("available", Boolean, nullable=False, server_default="1"),
-    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the catalogue's last word
+    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the newest catalogue entry
 )
 
 interactions = Table(
@@ -123,7 +123,7 @@ interactions = Table(
     sqlite_autoincrement=True,
 )
 
-# Events that a served list led to, for attribution: a small share of all.
+# For attribution: only events that name a served list, a small share of all.
 Index(
     "ix_interactions_ingest_time_requested",
     interactions.c.ingest_time,
@@ -139,7 +139,7 @@ edges = Table(
     *_counts(),
     Column("first_time", EpochMs, nullable=False),
     Column("last_time", EpochMs, nullable=False),
-    sqlite_with_rowid=False,  # one tree to write instead of a table and its index
+    sqlite_with_rowid=False,  # SQLite then writes one tree instead of a table and its index
 )
 
 item_buckets = Table(
@@ -195,8 +195,8 @@ stale_people = Table(
     Column("user_id", String(ID_LENGTH), primary_key=True),
     Column("generation", BigInteger, nullable=False),
 )
-"""Whom a login concerned, until Redis has been told: the person that a session belonged to before is known nowhere
-else. `generation` is the state's `PEOPLE_GENERATION` of the last such login."""
+"""Users whose Redis keys must be rebuilt after a login. The row stays until that is done, because no other table knows
+to which person a session belonged before. `generation` is the `PEOPLE_GENERATION` of the last such login."""
 
 store_state = Table(
     "store_state",
@@ -204,13 +204,13 @@ store_state = Table(
     Column("name", String(64), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
-"""Single numbers: the horizon of the last compaction, and how often the people changed."""
+"""Single numbers: the horizon of the last compaction, and the number of changes of identity."""
 
 COMPACTION_HORIZON = "compaction_horizon"
-"""Epoch ms: older interactions were thinned out, so an older event cannot be told from its duplicate any more."""
+"""Epoch ms. Older interactions were compacted, so the store cannot recognise the duplicate of an older event."""
 
 PEOPLE_GENERATION = "people_generation"
-"""Raised by each login and each erasure: whoever wrote to Redis meanwhile looks again."""
+"""A counter that each login and each erasure raises. A writer to Redis that sees it change reads SQL again."""
 
 snapshots = Table(
     "snapshots",
@@ -241,7 +241,7 @@ models = Table(
     Column("promoted_at", EpochMs),
 )
 
-# At most one champion, whatever two schedulers try at once.
+# At most one champion, also when two schedulers promote at the same time.
 Index(
     "uq_models_champion",
     models.c.status,
@@ -271,7 +271,7 @@ retrain_requests = Table(
     Column("reason", Text, nullable=False),
     Column("requested_by", String(64), nullable=False),
     Column("requested_at", EpochMs, nullable=False),
-    Column("run_id", String(ID_LENGTH)),  # the run that took it; null while it waits
+    Column("run_id", String(ID_LENGTH)),  # the run that answers it; null while it waits
 )
 
 metric_windows = Table(

@@ -1,11 +1,11 @@
-"""Returns and cancellations: which purchases stand, and with how much of their weight.
+"""Take-backs: which share of each purchase remains after returns and cancellations.
 
-Arrives: one person's or everybody's events as columns. Leaves: the events that stand, each with the share that is
-left of it. Next: `graphstore.snapshots.snapshot` and `graphstore.queries`.
+Arrives: the events of one person or of all, as columns. Leaves: the remaining share of each event. Next:
+`graphstore.snapshots.graph` and `graphstore.queries`.
 
-A return or cancellation takes back the person's newest earlier purchase of that item which still stands, quantity by
-quantity; without quantities it takes back the whole purchase. What finds no purchase takes nothing back. The take-backs
-themselves are no interest in an item and never stand.
+A return or a cancellation takes back the person's newest earlier purchase of the item that still remains, quantity by
+quantity. Without quantities it takes back the whole purchase. Without a purchase it changes nothing. The take-back
+itself shows no interest in the item, so its share is 0.
 """
 
 import numpy as np
@@ -18,16 +18,17 @@ TAKE_BACK_CODES = tuple(EVENT_TYPES.index(name) for name in TAKE_BACKS)
 
 
 def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Float64Array) -> Float64Array:
-    """The share of each event that stands, in [0, 1]; all arrays [num_events], events in order of time.
+    """Return the remaining share of each event [num_events], in [0, 1].
 
-    `quantities` is NaN where the shop sent none: a purchase of one, a take-back of everything.
+    All arrays are [num_events] and the events are in order of time. A missing quantity is NaN: it means one for a
+    purchase and the whole purchase for a take-back.
     """
     shares = np.ones(len(types))
     taking = np.isin(types, TAKE_BACK_CODES)
     shares[taking] = 0.0
     if not taking.any():
         return shares
-    # Only the pairs that a take-back concerns are walked.
+    # The loop below visits only the (user, item) pairs with a take-back.
     pairs = np.stack([users, items], axis=1)
     concerned = np.flatnonzero((types == PURCHASE) | taking)
     _, pair = np.unique(pairs[concerned], axis=0, return_inverse=True)

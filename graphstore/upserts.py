@@ -1,10 +1,10 @@
-"""Nodes and served lists: items, users' attributes, impressions; each statement idempotent, the newest word wins.
+"""Upserts of items, users' attributes and impressions. Each statement is idempotent, and the newest update wins.
 
 Arrives: rows of the topics `catalog`, `users` and `impressions`. Leaves: rows of `items`, `users`, `impressions`.
-Next: `graphstore.redis.hot` for what readers need of an item.
+Next: `graphstore.redis.hot` for the items that readers see.
 
-Of two words with the same time the greater content wins (for an item: gone before available), so that no order of
-arrival changes a row.
+When two updates have the same time, the greater content wins (for an item: deleted before available). So the order of
+arrival never changes a row.
 """
 
 import json
@@ -18,7 +18,7 @@ from graphstore.tables import erasures
 
 
 class ItemRow(NamedTuple):
-    """A catalogue entry; `available` False is how a delete arrives."""
+    """A catalogue entry. A delete arrives with `available` False."""
 
     item_id: str
     title: str
@@ -30,7 +30,7 @@ class ItemRow(NamedTuple):
 
 
 class UserRow(NamedTuple):
-    """A user's attributes, whole; none at all is how a delete arrives."""
+    """All attributes of a user. A delete arrives with empty attributes."""
 
     user_id: str
     attributes: dict[str, str | int | float | bool]
@@ -74,7 +74,7 @@ ON CONFLICT (request_id, position) DO NOTHING
 
 
 def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
-    """Take catalogue entries; the newest `updated_at` wins, whatever the order of arrival."""
+    """Store catalogue entries. The newest `updated_at` wins, in any order of arrival."""
     values = [
         (row.item_id, row.title, _json(row.categories), row.brand, row.price, row.available, row.updated_at)
         for row in sorted(rows, key=lambda row: row.item_id)
@@ -83,8 +83,8 @@ def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
 
 
 def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
-    """Take users' attributes; the newest `updated_at` wins. Those of forgotten users are dropped."""
-    lock_writers(connection, shared=True)  # no erasure between the look and the write
+    """Store users' attributes. The newest `updated_at` wins. Attributes of forgotten users are dropped."""
+    lock_writers(connection, shared=True)  # no erasure between the check and the write
     gone = erased_of(connection, [row.user_id for row in rows])
     values = [
         (row.user_id, _json(row.attributes), row.updated_at)
@@ -95,14 +95,14 @@ def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
 
 
 def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) -> None:
-    """Store served lists; a repeated (request, position) is left as it is. Those of forgotten users are dropped."""
+    """Store served lists. A repeated (request, position) changes nothing. Lists of forgotten users are dropped."""
     lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
     execute_many(connection, _INSERT_IMPRESSIONS, sorted(row for row in rows if row.user_id not in gone))
 
 
 def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:
-    """Those of the users who were forgotten."""
+    """Return the given users that were forgotten."""
     if not user_ids:
         return set()
     query = select(erasures.c.user_id).where(erasures.c.user_id.in_(set(user_ids)))

@@ -1,10 +1,10 @@
-"""The hot neighbourhood in Redis: what a shopper touched last, what they have seen, what is trending, what items are.
+"""The hot neighbourhood in Redis: each user's recent and seen items, trending items, and the items themselves.
 
 Arrives: interactions after their SQL commit, catalogue rows. Leaves: the keys below. Next: `serving` reads them.
 
-Every command is idempotent (`ZADD GT`, `SADD`, `SET`, absolute counts, never `ZINCRBY`): a batch that a crash delivers
-again leaves the same content. All of it can be rebuilt from SQL. Nothing here imports SQLAlchemy: the web process
-reads through this module.
+Every command is idempotent (`ZADD GT`, `SADD`, `SET`, absolute counts, never `ZINCRBY`): a batch that is delivered
+twice leaves the same content. SQL can rebuild every key. This module does not import SQLAlchemy, because the web
+process uses it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ ITEM_IDS = "item_ids"
 
 
 TRENDING_WINDOWS_HOURS = {"1h": 1, "24h": 24, "7d": 168}
-"""The windows of `trending:{window}`, shortest first. Hours are whole buckets: the current one and those before it."""
+"""The windows of `trending:{window}` in hours, shortest first: the current hour and the hours before it."""
 
 
 def recent_key(user_id: str) -> str:
@@ -31,7 +31,7 @@ def recent_key(user_id: str) -> str:
 
 
 def seen_key(user_id: str) -> str:
-    """Set: every item_id that the shopper interacted with."""
+    """Set: every item_id that the user interacted with."""
     return f"seen:{user_id}"
 
 
@@ -50,8 +50,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _decode = msgspec.json.Decoder(Item).decode
 
 
-# One call for many shoppers: a pipeline of single commands costs the client ten times as much. cmsgpack comes with
-# Redis and Valkey.
+# One script call for many users: a pipeline of single commands costs the client ten times as much. cmsgpack is a part
+# of Redis and Valkey.
 _RECORD = """
 local keep = tonumber(ARGV[1])
 for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
@@ -68,11 +68,11 @@ end
 """
 
 RECORD_TOUCHES = 200
-"""Touches of one call: Redis answers nobody else meanwhile (some two milliseconds)."""
+"""Touches in one call. Redis serves no other client during a call (about two milliseconds)."""
 
 
 def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) -> None:
-    """Write (user_id, item_id, event_time ms) to `recent:` and `seen:`; `recent:` keeps the newest."""
+    """Write (user_id, item_id, event_time in epoch ms) to `recent:` and `seen:`. `recent:` keeps the newest `keep`."""
     newest: dict[tuple[str, str], int] = {}
     for user_id, item_id, time in touches:
         pair = (user_id, item_id)
@@ -87,9 +87,9 @@ def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) 
 
 
 def replace(redis: Redis, user_id: str, read: Callable[[], Mapping[str, int]], *, keep: int) -> None:
-    """Put what `read` gives (item_id → time in epoch ms) in the place of the shopper's `recent:` and `seen:`.
+    """Replace the user's `recent:` and `seen:` by the result of `read` (item_id → time in epoch ms).
 
-    Whatever another worker writes to them meanwhile is in SQL already: the keys are then read and replaced again.
+    When another worker writes to the keys at the same time, its events are in SQL already: read and replace again.
     """
     keys = (recent_key(user_id), seen_key(user_id))
     with redis.pipeline(transaction=True) as pipeline:
@@ -110,24 +110,24 @@ def replace(redis: Redis, user_id: str, read: Callable[[], Mapping[str, int]], *
 
 
 def forget(redis: Redis, user_ids: Sequence[str]) -> int:
-    """Delete `recent:` and `seen:` of these ids; how many keys there were."""
+    """Delete `recent:` and `seen:` of these ids; return the number of deleted keys."""
     names = [key for user_id in user_ids for key in (recent_key(user_id), seen_key(user_id))]
     return redis.delete(*names) if names else 0
 
 
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
-    """The shopper's last items, newest first, with the time (epoch ms) of the last interaction."""
+    """Return the user's last items, newest first, with the time (epoch ms) of the last interaction."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True))
     return [(item.decode(), int(time)) for item, time in rows]
 
 
 def seen(redis: Redis, user_id: str) -> set[str]:
-    """Every item that the shopper interacted with."""
+    """Return every item that the user interacted with."""
     return {item.decode() for item in cast("set[bytes]", redis.smembers(seen_key(user_id)))}
 
 
 def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None:
-    """Replace a window's list at once: a reader sees the old one or the new one, never a mixture."""
+    """Replace the list of a window in one transaction: a reader sees the old list or the new list."""
     pipeline = redis.pipeline(transaction=True)
     pipeline.delete(trending_key(window))
     if scores:
@@ -136,7 +136,7 @@ def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None
 
 
 def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
-    """The window's top items with their counts, highest first."""
+    """Return the top items of the window with their counts, highest first."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(trending_key(window), 0, count - 1, withscores=True))
     return [(item.decode(), float(score)) for item, score in rows]
 
@@ -151,14 +151,14 @@ def set_items(redis: Redis, items: Iterable[Item]) -> None:
 
 
 def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
-    """The items in the order asked, None for one that Redis does not know."""
+    """Return the items in the given order, None for an item that Redis does not have."""
     if not item_ids:
         return []
     return [None if raw is None else _decode(raw) for raw in redis.mget([item_key(i) for i in item_ids])]
 
 
 def get_items_by_key(redis: Redis, item_keys: Sequence[int]) -> list[Item | None]:
-    """The same by integer key, for packed lists."""
+    """As `get_items`, by integer key, for packed lists."""
     if not item_keys:
         return []
     names = cast("list[bytes | None]", redis.hmget(ITEM_IDS, [str(key) for key in item_keys]))

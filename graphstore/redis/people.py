@@ -1,7 +1,7 @@
-"""Hot keys of single people, made anew from SQL: after a login joined a session to somebody, after an erasure.
+"""Rebuilds the hot keys of single persons from SQL, after a login or an erasure.
 
-Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as SQL has them, nothing under the ids that are
-sessions of somebody or were forgotten. `graphstore.redis.hot` adds to these keys; here they are replaced.
+Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as in SQL, and no keys of sessions or of forgotten
+users. `graphstore.redis.hot` adds to these keys; this module replaces them.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ from graphstore.upserts import erased_of
 
 
 def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int) -> None:
-    """Make the hot keys of these ids right, whoever they are by now; `keep` items stay in `recent:`.
+    """Rebuild the hot keys of these ids and of their persons. `recent:` keeps the newest `keep` items.
 
-    Who is whom may change while keys are written: then it is done again.
+    When a login changes an identity during the writes, the rebuild repeats.
     """
     known = _who_is_whom(engine, user_ids)
     while True:
@@ -32,7 +32,7 @@ def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, kee
 
 
 def _who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
-    """The person of each id and of each such person, sorted; None for a forgotten id."""
+    """Return the person of each id, and each person itself, sorted; None for a forgotten id."""
     ids = sorted(set(user_ids))
     with read(engine) as connection:
         gone = erased_of(connection, ids)

@@ -1,12 +1,12 @@
-"""Redis rebuilt from SQL, beside whatever else is running.
+"""Rebuilds Redis from SQL while other processes run.
 
-Arrives: the tables. Leaves: `recent:`, `seen:`, `item:`, `item_ids` and `trending:` as the live path leaves them, and
-the mark `hot:complete`. Next: readers and workers go on; `serving.publisher` brings the lists back.
+Arrives: the tables. Leaves: `recent:`, `seen:`, `item:`, `item_ids` and `trending:` as the live path writes them, and
+the mark `hot:complete`. Next: `serving.publisher` writes the lists again.
 
-A Redis that was flushed has lost the mark, which is how a worker notices (`rebuild_if_incomplete`). One rebuild at a
-time: it holds a lock that expires when it dies, and lives only as long as Redis is not flushed again under it, in which
-case it begins anew. `graphstore.redis.rebuild_people` and `graphstore.redis.rebuild_items` say why a rebuild and a live
-worker cannot spoil each other's work.
+A flushed Redis has no mark; a worker sees that (`rebuild_if_incomplete`). Only one rebuild runs at a time. It holds a
+lock in Redis that expires after a kill. When Redis is flushed during the rebuild, the lock is gone and the rebuild
+starts again. `graphstore.redis.rebuild_people` and `graphstore.redis.rebuild_items` explain why a rebuild and a live
+worker do not overwrite each other's newer data.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from graphstore.redis.rebuild_people import count_persons, rebuild_people
 from graphstore.redis.trending import refresh_trending
 
 COMPLETE = "hot:complete"
-"""The time (epoch ms) since which Redis holds everything; missing: it was flushed, or never filled."""
+"""The time (epoch ms) of the last complete rebuild. Missing: Redis was flushed or never filled."""
 
 LOCK = "hot:rebuilding"
 LOCK_SECONDS = 60
@@ -51,7 +51,7 @@ class _Flushed(Exception):
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild wrote, and how many keys and fields it `removed` because SQL does not know them."""
+    """The result of a rebuild. `removed` counts keys and fields that SQL does not know."""
 
     persons: int
     edges: int
@@ -60,7 +60,7 @@ class Rebuilt:
 
 
 def is_complete(redis: Redis) -> bool:
-    """Whether Redis holds everything that it should."""
+    """Return whether Redis is complete."""
     return bool(redis.exists(COMPLETE))
 
 
@@ -73,9 +73,9 @@ def rebuild_if_incomplete(
     trending_items: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bool:
-    """Rebuild where the mark is missing and nobody else is at it; whether it was done. As `rebuild`.
+    """Rebuild when the mark is missing and no other process rebuilds; return whether it was done. See `rebuild`.
 
-    On an empty graph it takes milliseconds. Meant for a thread of a worker, every few seconds.
+    A thread of the worker calls it every few seconds. On an empty graph it takes milliseconds.
     """
     if is_complete(redis):
         return False
@@ -95,17 +95,17 @@ def rebuild(
     trending_items: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Rebuilt:
-    """Write everything anew from SQL and remove what SQL does not know. Memory is bounded by a page of shoppers.
+    """Write all keys from SQL and remove keys that SQL does not know. Memory is bounded by one page of users.
 
-    `progress(persons done, of all)` is called often and may raise to stop; the mark is missing then. `now` gives epoch
-    ms. Raises `RebuildRunning`, `sqlalchemy.exc.DBAPIError`, `redis.RedisError`.
+    Calls `progress(persons done, all persons)` often; it may raise to stop the rebuild, and the mark then stays
+    missing. `now` returns epoch ms. Raises `RebuildRunning`, `sqlalchemy.exc.DBAPIError`, `redis.RedisError`.
     """
     while True:
         token = secrets.token_hex(8)
         if not redis.set(LOCK, token, nx=True, ex=LOCK_SECONDS):
             raise RebuildRunning(f"another process is rebuilding Redis, or died less than {LOCK_SECONDS} s ago")
         try:
-            redis.delete(COMPLETE)  # killed from here on, the next worker does it
+            redis.delete(COMPLETE)  # after a kill from here on, the next worker rebuilds
             done = _rebuild(engine, redis, token, now, recent_items, trending_items, progress)
             if redis.register_script(_FINISH)(keys=[LOCK, COMPLETE], args=[token, now()]):
                 return done
@@ -132,7 +132,7 @@ def _rebuild(
             raise _Flushed
         progress(done, total)
 
-    # Items first: lists of people name them.
+    # Items first, because the lists of users name them.
     items = rebuild_items(engine, redis, alive=lambda: alive(0))
     people = rebuild_people(engine, redis, keep=recent_items, alive=alive)
     refresh_trending(engine, redis, now=now(), keep=trending_items)

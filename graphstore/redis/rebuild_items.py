@@ -1,12 +1,12 @@
-"""The items in Redis, made anew from SQL: `item:` and the key map `item_ids`.
+"""Rebuilds the items in Redis from SQL: `item:` and the key map `item_ids`.
 
-Arrives: `items`, a page at a time. Leaves: the same in Redis, nothing else. Next: `graphstore.redis.rebuild`.
+Arrives: rows of `items`, page by page. Leaves: the same items in Redis and no others. Next: `graphstore.redis.rebuild`.
 
-Items that the catalogue told of are always there. Those that only events named are the publisher's, which writes all
-items when it publishes: they are written where there is a champion, whose lists may hold them.
+Items of the catalogue are always written. Items that only events name are written when there is a champion, because
+its lists may contain them; otherwise the publisher writes them.
 
-A worker may store a newer row while an older one is on its way to Redis: each page is read again after it was
-written, until it is what was written. What is stored later, the worker itself writes later.
+A worker may store a newer row while this module writes an older one. So each page is read again after the write, until
+both are equal. Rows that change after that are written by the worker itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,14 +32,14 @@ _T = TypeVar("_T")
 
 @dataclass
 class ItemsRebuilt:
-    """Items written, keys and fields removed."""
+    """The number of written items, and of removed keys and fields."""
 
     items: int = 0
     removed: int = 0
 
 
 def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) -> ItemsRebuilt:
-    """Make `item:` and `item_ids` what SQL says; `alive()` is called after each page and may raise."""
+    """Make `item:` and `item_ids` equal to SQL. Calls `alive()` after each page, which may raise to stop."""
     done = ItemsRebuilt()
     last = 0
     while True:
@@ -69,7 +69,7 @@ def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) ->
 
 
 def _write(engine: Engine, redis: Redis, first: int, last: int) -> int:
-    """Write the items with a key in (first, last]; how many."""
+    """Write the items with a key in (first, last]; return their number."""
     written: dict[str, Item] = {}
     found = _read(engine, first, last)
     while found != written:
@@ -88,7 +88,7 @@ def _read(engine: Engine, first: int, last: int) -> dict[str, Item]:
 
 
 def _id_of(name: bytes, prefix: bytes) -> str | None:
-    """None for a key that is none of ours."""
+    """Return the item id, or None for a key of another program."""
     try:
         return name.removeprefix(prefix).decode()
     except UnicodeDecodeError:
@@ -96,7 +96,7 @@ def _id_of(name: bytes, prefix: bytes) -> str | None:
 
 
 def _unknown(engine: Engine, column: ColumnElement[_T], values: Iterable[_T | None]) -> set[_T]:
-    """Those that no item has in the column."""
+    """Return the values that no item has in the column."""
     asked = {value for value in values if value is not None}
     with read(engine) as connection:
         return asked.difference(connection.scalars(select(column).where(column.in_(asked))))
@@ -105,7 +105,7 @@ def _unknown(engine: Engine, column: ColumnElement[_T], values: Iterable[_T | No
 def _remove(
     engine: Engine, redis: Redis, key: str, known: ColumnElement[bool], remove: Callable[[Any, str], object]
 ) -> int:
-    """Remove from a key what no item answers for, unless somebody writes to it: then look again. How much went."""
+    """Remove a key or field without an item in SQL, unless it is written meanwhile; return the number removed."""
     with redis.pipeline(transaction=True) as pipe:
         while True:
             pipe.watch(key)  # type: ignore[no-untyped-call]

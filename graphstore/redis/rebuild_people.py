@@ -1,13 +1,13 @@
-"""The hot keys of everybody, made anew from SQL: `recent:` and `seen:`.
+"""Rebuilds the hot keys of all users from SQL: `recent:` and `seen:`.
 
-Arrives: `users` and `edges`, a page of shoppers at a time. Leaves: their keys exactly as SQL has them. Next:
+Arrives: `users` and `edges`, one page of users at a time. Leaves: their keys exactly as in SQL. Next:
 `graphstore.redis.rebuild`.
 
-Most keys are written by one script for many shoppers, which only adds: beside a worker that adds, too, nothing is lost.
-It names those that then hold anything else than what was read: a worker was faster, or they are left over from
-something else. These, and shoppers with very many items, are replaced one by one from what SQL says at that moment
-(`graphstore.redis.people`). Where somebody logged in or was forgotten meanwhile, the page is read again, and whoever
-lost something is replaced, too. At last the keys are scanned for those that nobody should have.
+One script writes the keys of many users. It only adds, so nothing is lost when a worker adds at the same time. The
+script returns the users whose keys then differ from SQL, because a worker was faster or the keys are old. These users,
+and users with very many items, are replaced one by one (`graphstore.redis.people`). When a login or an erasure happens
+meanwhile, the page is read again, and users who lost items are replaced, too. At the end a scan removes keys without a
+user.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,8 +45,8 @@ for user, times in pairs(cmsgpack.unpack(ARGV[1])) do
   redis.call('SADD', seen, unpack(items))
   local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
   local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
-  for place = 1, #found, 2 do
-    same = same and tonumber(found[place + 1]) == times[found[place]]
+  for index = 1, #found, 2 do
+    same = same and tonumber(found[index + 1]) == times[found[index]]
   end
   if not same then others[#others + 1] = user end
 end
@@ -58,7 +58,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @dataclass
 class PeopleRebuilt:
-    """Persons and edges written, keys removed."""
+    """The number of written persons and edges, and of removed keys."""
 
     persons: int = 0
     edges: int = 0
@@ -67,7 +67,7 @@ class PeopleRebuilt:
 
 @dataclass
 class _Page:
-    """Some persons by key, as SQL has them: item times (epoch ms) of most, and who has too many items for that."""
+    """A page of persons by key: their item times (epoch ms), and the persons with too many items (`many`)."""
 
     persons: dict[int, str]
     generation: int
@@ -76,13 +76,13 @@ class _Page:
 
 
 def count_persons(engine: Engine) -> int:
-    """How many shoppers there are, sessions of somebody not counted."""
+    """Count the persons, without sessions that belong to a person."""
     with read(engine) as connection:
         return int(connection.scalar(select(func.count()).where(users.c.person_key.is_(None))) or 0)
 
 
 def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[int], None]) -> PeopleRebuilt:
-    """Make every `recent:` (its `keep` newest items) and `seen:` what SQL says; `alive(persons done)` may raise."""
+    """Make every `recent:` (`keep` newest items) and `seen:` equal to SQL. `alive(persons done)` may raise to stop."""
     done = PeopleRebuilt()
     most = min(keep, hot.RECORD_TOUCHES)
     restore = redis.register_script(_RESTORE)
@@ -116,7 +116,7 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
 
 
 def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Page:
-    """What SQL has of the persons, sessions included; the times of those with at most `most` items."""
+    """Read the item times of the persons with their sessions, for persons with at most `most` items."""
     page = _Page(dict(persons), people_generation(connection))
     owners = dict(persons)
     for person, members in queries.sessions(connection, list(persons)).items():
@@ -140,7 +140,7 @@ def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Pag
 
 
 def _restore(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
-    """Add these times; who holds anything else now."""
+    """Add these times to Redis; return the users whose keys then hold something else."""
     others: set[str] = set()
     batch: dict[str, dict[str, int]] = {}
     size = 0
@@ -156,7 +156,7 @@ def _restore(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
 
 
 def _changed(engine: Engine, page: _Page, most: int) -> set[str]:
-    """Whoever of the page has lost something since it was read: forgotten, joined to somebody, left by a session."""
+    """Return the users of the page who lost items after it was read, through a login or an erasure."""
     with read(engine) as connection:
         if people_generation(connection) == page.generation:
             return set()
@@ -171,7 +171,7 @@ def _lost(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
 
 
 def _stale(engine: Engine, redis: Redis, prefix: str) -> Iterator[list[str]]:
-    """Users with a key of this prefix and without anything in SQL, some at a time."""
+    """Yield, in chunks, the users with a key of this prefix and no events in SQL."""
     keys = redis.scan_iter(match=f"{prefix}*", count=SCAN_COUNT)
     while some := list(islice(keys, SCAN_COUNT)):
         names = [name for name in (_decoded(key) for key in some) if name is not None]
@@ -183,7 +183,7 @@ def _stale(engine: Engine, redis: Redis, prefix: str) -> Iterator[list[str]]:
 
 
 def _touching(ids: Sequence[str]) -> Any:
-    """Those of the ids that are persons who touched something, themselves or by a session."""
+    """Select the ids of persons with an event of their own or of a session."""
     session = users.alias()
     own = exists().where(edges.c.user_key == users.c.user_key)
     by_session = exists().where(session.c.person_key == users.c.user_key, edges.c.user_key == session.c.user_key)
@@ -191,7 +191,7 @@ def _touching(ids: Sequence[str]) -> Any:
 
 
 def _decoded(key: bytes) -> str | None:
-    """None for a key that is none of ours."""
+    """Return the key as text, or None for a key of another program."""
     try:
         return key.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""What is trending, in Redis: rebuilt from the hourly counts, because windows slide even when nothing arrives.
+"""Trending items in Redis, computed again from the hourly counts, because windows move also without new events.
 
-Arrives: `item_buckets`. Leaves: `trending:{window}`. Next: `serving` shows it to strangers.
+Arrives: `item_buckets`. Leaves: `trending:{window}`. Next: `serving` shows it to cold users.
 """
 
 from redis import Redis
@@ -13,7 +13,7 @@ from graphstore.tables import HOUR_MS
 
 
 def refresh_trending(engine: Engine, redis: Redis, *, now: int, keep: int) -> None:
-    """Replace every window's list as of `now` (epoch ms); `keep` items stay in each."""
+    """Replace the list of every window as of `now` (epoch ms), with at most `keep` items."""
     for window, hours in hot.TRENDING_WINDOWS_HOURS.items():
         with read(engine) as connection:
             top = queries.trending(connection, since_ms=now - (hours - 1) * HOUR_MS, limit=keep)

@@ -1,10 +1,10 @@
-"""Erasure in snapshots: every directory that knows a forgotten user is rewritten without them.
+"""Erasure in snapshots: rewrites every snapshot that contains a forgotten user.
 
 Arrives: the snapshots' directory, the paths in the table `snapshots`, user ids. Leaves: the same directories without
-those users. Next: `serving.forget` writes the counts into the receipt.
+these users. Next: `serving.forget` adds the counts to the receipt.
 
-A snapshot that is built meanwhile looks at the tombstones when it is done (`graphstore.snapshots.snapshot`), so none
-slips through between the two. The ids are looked for in the mappings as bytes: torch is loaded only where one is found.
+A snapshot that is built at the same time checks the tombstones at its end (`graphstore.snapshots.snapshot`). The search
+for the ids reads the mappings as bytes, so torch is imported only when an id is found.
 """
 
 import json
@@ -20,14 +20,15 @@ from graphstore.snapshots.eventlog import REWRITE_LOCK
 from graphstore.tables import snapshots
 
 ABANDONED_MS = 3_600_000
-"""A hidden directory of this age is no snapshot in the making any more: its builder was killed."""
+"""A hidden directory of this age was left by a killed process."""
 
 
 def erase_from_snapshots(engine: Engine, directory: Path, user_ids: Sequence[str], *, now: int) -> dict[str, int | str]:
-    """Rewrite what holds one of the ids; counts for the receipt. `now` is epoch ms.
+    """Rewrite every snapshot that contains one of the ids; return counts for the receipt. `now` is epoch ms.
 
-    `rewritten` directories lost `events`; `deleted` ones could not be rewritten, or had been left half made by a
-    process that was killed; `elsewhere` says how many the table names that cannot be reached from here.
+    `rewritten` counts directories and `events` the removed events. `deleted` counts directories that could not be
+    rewritten or were left by a killed process. `elsewhere` counts snapshots of the table that this machine cannot
+    reach.
     """
     listed = _listed(engine)
     counts = {"rewritten": 0, "events": 0, "deleted": 0}
@@ -61,7 +62,7 @@ def _holds(path: Path, user_ids: Sequence[str]) -> bool:
 
 
 def _erase(path: Path, user_ids: Sequence[str]) -> int | None:
-    """How many events went; None where the directory had to go as a whole."""
+    """Return the number of removed events, or None when the whole directory was deleted."""
     from graphstore.snapshots.rewrite import OlderForm, erase_users
 
     try:

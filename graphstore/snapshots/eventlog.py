@@ -1,10 +1,11 @@
-"""Interactions as one array: what a snapshot reads from SQL, keeps in its directory, and hands to the next one.
+"""The events of a snapshot as one array, and the names of snapshots.
 
-Arrives: rows of `interactions` and `identities`. Leaves: `events` [num_events] of `EVENT`, sorted by (time, key), and
-the sessions' persons. Next: `graphstore.snapshots.snapshot` makes a graph of them.
+Arrives: rows of `interactions` and `identities`. Leaves: `events` [num_events] of dtype `EVENT`, sorted by (time, key),
+and the persons of sessions. Next: `graphstore.snapshots.snapshot` makes a graph of them.
 
-A snapshot reads only what its parent has not: later rows, and earlier rows of a time that the parent left out. All
-rows are kept, also those that a return took back: a later event may change which ones stand.
+A snapshot reads from SQL only the rows that its parent does not have: later rows, and earlier rows of a time that the
+parent left out. It keeps all rows, also purchases that a return took back, because a later event may change which
+purchases remain.
 """
 
 import re
@@ -29,59 +30,59 @@ EVENT = np.dtype(
         ("user", "<i8"),  # user_key of the id that the shop sent
         ("item", "<i8"),
         ("time", "<i8"),  # epoch ms
-        ("value", "<f4"),  # NaN: none
-        ("quantity", "<f4"),  # NaN: none
-        ("type", "<i2"),  # place in EVENT_TYPES
+        ("value", "<f4"),  # NaN: missing
+        ("quantity", "<f4"),  # NaN: missing
+        ("type", "<i2"),  # index in EVENT_TYPES
     ]
 )
 FETCH_ROWS = 10_000
 
 REWRITE_LOCK = ".rewriting"
-"""The lock of a directory of snapshots: two processes that rewrite at once would each bring back what the other took
-out."""
+"""The lock file of a snapshot directory. Without it, two processes that rewrite at the same time would each restore
+what the other removed."""
 
 Events = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a reading saw: events of a time before `as_of` (epoch ms) among the rows up to `last_key`."""
+    """The rows that a snapshot has read: events before `as_of` (epoch ms) among the rows up to `last_key`."""
 
     as_of: int
     last_key: int
 
     def condition(self) -> ColumnElement[bool]:
-        """The rows of `interactions` that it covers."""
+        """Return the SQL condition for these rows of `interactions`."""
         return and_(interactions.c.event_time < self.as_of, interactions.c.interaction_key <= self.last_key)
 
     def covers(self, other: "Seen") -> bool:
-        """Whether the other saw nothing that this does not see."""
+        """Return whether this contains all rows of `other`."""
         return other.as_of <= self.as_of and other.last_key <= self.last_key
 
 
 def snapshot_id(seen: Seen) -> str:
-    """The name of a snapshot: readable, sortable by time, unique by what it saw."""
+    """Return the name of a snapshot: readable, sortable by time, unique for the rows that it has read."""
     return f"s{seen.as_of:013d}-{seen.last_key}"
 
 
 def seen_by(name: str) -> Seen | None:
-    """What the snapshot of this name saw; None for what is no name of one."""
+    """Return the rows behind a snapshot's name, or None when the name is not a snapshot's."""
     found = re.fullmatch("s([0-9]+)-([0-9]+)", name)
     return Seen(int(found[1]), int(found[2])) if found else None
 
 
 def snapshots_in(directory: Path) -> Iterator[tuple[Seen, Path]]:
-    """Every whole snapshot of a directory with what it saw, oldest first."""
+    """Yield every complete snapshot of a directory with the rows that it has read, oldest first."""
     for path in sorted(directory.glob("s*-*")):
         if (seen := seen_by(path.name)) is not None:
             yield seen, path
 
 
 def last_key(connection: Connection, as_of: int) -> int:
-    """The newest row with a time before `as_of`, 0 without one; no row up to it can still turn up.
+    """Return the newest key of an event before `as_of` (0 without one). No smaller key can appear later.
 
-    Waits for the writers under way: on PostgreSQL a key is given out before its transaction commits, so that a row
-    may appear behind a newer one. The caller's transaction should end soon: it keeps writers waiting.
+    Waits for the running writers, because PostgreSQL assigns a key before its transaction commits. The caller should
+    end its transaction soon: new writers wait for it.
     """
     lock_writers(connection, shared=False)
     newest = select(func.max(interactions.c.interaction_key)).where(interactions.c.event_time < as_of)
@@ -89,12 +90,12 @@ def last_key(connection: Connection, as_of: int) -> int:
 
 
 def read_events(connection: Connection, seen: Seen, *, parent: Seen | None = None) -> Events:
-    """The rows that `seen` covers and `parent` does not, sorted by (time, key); memory for one array of them."""
+    """Read the rows that `seen` contains and `parent` does not, sorted by (time, key), into one array."""
     if parent is None:
         return _sorted(np.fromiter(_rows(connection, [seen.condition()]), dtype=EVENT))
     key = interactions.c.interaction_key
     later = and_(seen.condition(), key > parent.last_key)
-    # An expression, so that SQLite does not walk all old keys for the few rows between the two times.
+    # `key + 0` stops SQLite from using the index on the key: it would visit all old rows for a few in this time range.
     between = and_(seen.condition(), key + 0 <= parent.last_key, interactions.c.event_time >= parent.as_of)
     return _sorted(np.fromiter(_rows(connection, [later, between]), dtype=EVENT))
 
@@ -116,7 +117,7 @@ def _rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> 
 
 
 def merge(older: Events, newer: Events) -> Events:
-    """Both, sorted by (time, key)."""
+    """Return both arrays as one, sorted by (time, key)."""
     return _sorted(np.concatenate([older, newer])) if len(newer) else older
 
 
@@ -125,7 +126,7 @@ def _sorted(events: Events) -> Events:
 
 
 def read_sessions(connection: Connection, as_of: int) -> IntArray:
-    """(user_key of a session, user_key of its person) [num_sessions, 2], by logins of a time before `as_of`."""
+    """Return (user_key of a session, user_key of its person) [num_sessions, 2] for logins before `as_of`."""
     query = select(identities.c.anonymous_id, identities.c.user_id).where(identities.c.event_time < as_of)
     persons = resolve({row[0]: row[1] for row in connection.execute(query)})
     ids = sorted({user for pair in persons.items() for user in pair})
@@ -138,8 +139,8 @@ def read_sessions(connection: Connection, as_of: int) -> IntArray:
 
 
 def persons_of(user_keys: IntArray, sessions: IntArray) -> IntArray:
-    """The person of each user key [n], by `sessions` [num_sessions, 2], sorted by session."""
+    """Return the person of each user key [n]. `sessions` [num_sessions, 2] is sorted by session."""
     if not len(sessions):
         return user_keys
-    place = np.minimum(np.searchsorted(sessions[:, 0], user_keys), len(sessions) - 1)
-    return np.where(sessions[place, 0] == user_keys, sessions[place, 1], user_keys)
+    index = np.minimum(np.searchsorted(sessions[:, 0], user_keys), len(sessions) - 1)
+    return np.where(sessions[index, 0] == user_keys, sessions[index, 1], user_keys)

@@ -1,7 +1,7 @@
-"""A snapshot's directory: every file of it, written whole, read without pickle.
+"""The files of a snapshot's directory: written whole, read without pickle.
 
-Arrives: a `Snapshot` and the events behind it. Leaves: `snapshots/<snapshot_id>/`, and the same read again. Next:
-`graphstore.snapshots.snapshot`, and whoever loads one.
+Arrives: a `Snapshot` with its events. Leaves: the directory `snapshots/<snapshot_id>/`, or a loaded `Snapshot`. Next:
+`graphstore.snapshots.snapshot` builds and opens snapshots, `training` loads them.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ ENCODERS_FILE = "encoders.pt"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A graph as of a time. Events are sorted by (event_time, ingestion), so a time window is a slice."""
+    """The graph as of a time. Events are sorted by (event_time, ingestion), so a time window is a slice."""
 
     snapshot_id: str
     path: Path
     as_of: int
-    """Epoch milliseconds: only events strictly before it are in the graph."""
+    """Epoch ms. The graph contains only events strictly before this time."""
     last_interaction_key: int
     stores: Stores
     """What `graph` is made from: `user.x` [num_users, width]; `item.x` [num_items, width], which holds nothing of any
@@ -52,12 +52,12 @@ class Snapshot:
     item_keys: IntArray
     catalogue: Catalogue
     compaction_horizon: int = 0
-    """Epoch milliseconds: of older interactions only the last of each kind were there any more; 0: all were."""
+    """Epoch ms. Older interactions were compacted when the snapshot was made; 0: nothing was compacted."""
     known_users: dict[str, int] = field(default_factory=dict)
-    """user_key by id of everybody whose events were read: sessions, too, and who took everything back."""
+    """user_key by id of every user with an event, including sessions and users who took back all purchases."""
     encoders: dict[str, Any] = field(default_factory=dict)
-    """The states of what made the features, for nodes that come later: `item`, empty without item features, and
-    `statistics`. None in one of an older form."""
+    """The states of the feature encoders, for later nodes: `item` (empty without item features) and `statistics`. Old
+    snapshots have no encoders."""
 
     @property
     def num_users(self) -> int:
@@ -65,7 +65,7 @@ class Snapshot:
 
     @property
     def named_users(self) -> dict[str, int]:
-        """user_key by id of everybody whom the snapshot names: `known_users`, and persons known by their sessions."""
+        """user_key by id of every user in the snapshot: `known_users`, and persons whose sessions have the events."""
         return dict(zip(self.user_ids, self.user_keys.tolist(), strict=True)) | self.known_users
 
     @property
@@ -74,14 +74,14 @@ class Snapshot:
 
     @cached_property
     def graph(self) -> "HeteroData":
-        """The graph; PyTorch Geometric is loaded with it."""
+        """The graph as `HeteroData`. The first access imports PyTorch Geometric."""
         from torch_geometric.data import HeteroData
 
         return HeteroData.from_dict(self.stores)
 
     @property
     def events(self) -> "EdgeStorage":
-        """The store of (user, interacts, item), sorted by time."""
+        """The edge store of (user, interacts, item), sorted by time."""
         return self.graph[INTERACTS]
 
     @property
@@ -90,12 +90,12 @@ class Snapshot:
 
     @property
     def seen(self) -> Seen:
-        """Which rows it has read."""
+        """The rows that the snapshot has read."""
         return Seen(self.as_of, self.last_interaction_key)
 
 
 def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray, report: dict[str, Any]) -> Path:
-    """Write everything to a temporary directory beside the final one; its path. `place` puts it where it belongs."""
+    """Write all files to a temporary directory beside the final one and return its path; `place` renames it."""
     temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
     edges = snapshot.stores[INTERACTS]
@@ -140,7 +140,7 @@ def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray, report
 
 
 def place(temporary: Path, path: Path, *, replace: bool = False) -> None:
-    """Rename a whole directory to its name. Where there is one already it stays, or makes room (`replace`)."""
+    """Rename a complete directory to `path`. An existing one stays, unless `replace` is true."""
     outgoing = path.with_name(f".erased.{path.name}.{uuid.uuid4().hex}")
     if replace and path.exists():
         path.rename(outgoing)
@@ -158,7 +158,7 @@ def _dump(path: Path, value: Any) -> None:
 
 
 def newest_snapshot(directory: Path) -> Path:
-    """The snapshot of the latest `as_of`; raises `FileNotFoundError` where there is none."""
+    """Return the snapshot with the latest `as_of`. Raises `FileNotFoundError` when there is no snapshot."""
     names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
     if not names:
         raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
@@ -166,7 +166,7 @@ def newest_snapshot(directory: Path) -> Path:
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """The snapshot in the directory `path`; raises `FileNotFoundError` where there is none."""
+    """Load the snapshot in the directory `path`. Raises `FileNotFoundError` when there is no snapshot."""
     if not (path / "meta.json").exists():
         raise FileNotFoundError(f"no snapshot at {path}")
     meta = json.loads((path / "meta.json").read_text())
@@ -196,7 +196,7 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def load_events(path: Path) -> tuple[Events, IntArray] | None:
-    """The events [num_events] and sessions [num_sessions, 2] behind a snapshot; None in one of an older form."""
+    """Load the events [num_events] and sessions [num_sessions, 2] of a snapshot; None when an old snapshot has none."""
     if not (path / EVENTS_FILE).exists():
         return None
     events = np.load(path / EVENTS_FILE, allow_pickle=False)
@@ -206,7 +206,7 @@ def load_events(path: Path) -> tuple[Events, IntArray] | None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 over every file of a snapshot, for the promise "bit for bit"."""
+    """Return the SHA-256 over all files of a snapshot, to check that two snapshots are equal bit for bit."""
     total = hashlib.sha256()
     for file in sorted(path.iterdir()):
         total.update(file.name.encode())

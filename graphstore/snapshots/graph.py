@@ -1,13 +1,13 @@
-"""The graph of a set of events, in the form that PyTorch Geometric's `HeteroData` is made from.
+"""Makes the graph of a set of events, in the form of PyTorch Geometric's `HeteroData.to_dict`.
 
 Arrives: events and sessions of `graphstore.snapshots.eventlog`, the items' order. Leaves: nodes, edges, labels and
 masks. Next: `graphstore.snapshots.statistics` counts in it, `graphstore.snapshots.snapshot` keeps it.
 
-PyTorch Geometric itself is not needed for it, and takes seconds to load.
+PyTorch Geometric itself is not imported here, because its import takes seconds.
 
-Edges are events, one edge an interaction and in event order, because the causal user tower and the trend need each
-event's own time; `graphstore.queries` reads the aggregated `edges` where one edge a pair is enough. Purchases that
-were taken back whole, and the take-backs themselves, are no edges.
+Each interaction is one edge, in the order of event time, because the causal user tower and the trend need the time of
+each event. `graphstore.queries` reads the aggregated table `edges` for readers that need one edge for each pair.
+Take-backs, and purchases that they took back whole, are not edges.
 """
 
 from typing import Any
@@ -26,16 +26,16 @@ TEST_SHARE = 0.1
 INTERACTS = ("user", "interacts", "item")
 _RATING = EVENT_TYPES.index("rating")
 Stores = dict[Any, dict[str, Any]]
-"""A graph as `HeteroData.to_dict` gives it: tensors and counts by node or edge type."""
+"""A graph in the form of `HeteroData.to_dict`: tensors and counts by node type or edge type."""
 
 TYPE_WEIGHTS = np.array([EVENT_WEIGHTS[name] for name in EVENT_TYPES], dtype=np.float32)
-"""What an event weighs, by its type's place in `EVENT_TYPES`."""
+"""The weight of an event, by the index of its type in `EVENT_TYPES`."""
 
 
 def make_graph(events: Events, sessions: IntArray, item_keys: IntArray) -> tuple[Stores, IntArray]:
-    """The graph without node features, and the user keys in the order of its user nodes.
+    """Return the graph without node features, and the user keys in the order of its user nodes.
 
-    `item_keys` [num_items], ascending, hold every item of the events.
+    `item_keys` [num_items] is ascending and contains every item of the events. `sessions` is [num_sessions, 2].
     """
     user_keys = persons_of(events["user"], sessions)
     kinds = events["type"].astype(np.int64)
@@ -63,15 +63,16 @@ def make_graph(events: Events, sessions: IntArray, item_keys: IntArray) -> tuple
 
 
 def trained_items(stores: Stores) -> IntArray:
-    """The rows of the items with an event in the training window, ascending: what item features are fitted on."""
+    """Return the rows of the items with an event in the training window, ascending. Item features are fitted on
+    them."""
     edges = stores[INTERACTS]
     found: IntArray = edges["edge_index"][1][edges["train_mask"]].unique().numpy()
     return found
 
 
 def features_of(stores: Stores) -> dict[str, torch.Tensor]:
-    """Every feature of every node [num_nodes, width]: `item.x`, and, but for graphs of an older form, `item.stats` and
-    `user.x`."""
+    """Return the features of the nodes [num_nodes, width]: `item.x`, `item.stats`, `user.x`. Old graphs have only
+    `item.x`."""
     names = (("item", "x"), ("item", "stats"), ("user", "x"))
     return {f"{node}.{name}": stores[node][name] for node, name in names if name in stores[node]}
 
@@ -79,9 +80,9 @@ def features_of(stores: Stores) -> dict[str, torch.Tensor]:
 def time_masks(
     edge_time: torch.Tensor, validation_share: float = VALIDATION_SHARE, test_share: float = TEST_SHARE
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Train, validation and test masks `[num_events]` of events sorted by time: the last shares, cut between times.
+    """Return train, validation and test masks [num_events] of events sorted by time. The last shares are held out.
 
-    Events of one instant (a basket) stay on one side of a cut.
+    Events of the same time (a basket) are in the same window.
     """
     n = edge_time.numel()
     if n == 0:

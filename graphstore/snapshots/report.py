@@ -1,7 +1,7 @@
-"""What a snapshot holds, in numbers: nodes, edges, density, degrees, features, times, masks, cold shares.
+"""The report of a snapshot: nodes, edges, density, degrees, features, times, masks, shares of cold nodes.
 
 Arrives: a `Snapshot`. Leaves: a report as a dictionary, as JSON and as a table; the degree of every node. Next: the
-snapshot keeps the report, `training.inspection.plots` draws the degrees.
+snapshot stores the report, `training.inspection.plots` draws the degrees.
 """
 
 import json
@@ -23,10 +23,10 @@ def get_graph_report(snapshot: Snapshot, render_as: Literal["dict"] = "dict") ->
 @overload
 def get_graph_report(snapshot: Snapshot, render_as: Literal["json"]) -> str: ...
 def get_graph_report(snapshot: Snapshot, render_as: Literal["dict", "json"] = "dict") -> dict[str, Any] | str:
-    """The report as a dictionary or as JSON text.
+    """Return the report as a dictionary or as JSON text.
 
-    `edges` counts distinct (user, item) pairs, `interactions` counts events; a node is cold where training saw at
-    most two of its events, isolated where it has none at all.
+    `edges` counts distinct (user, item) pairs, `interactions` counts events. A node is cold when the training window
+    has at most two of its events, and isolated when it has no event.
     """
     store = snapshot.stores[INTERACTS]
     user, item = store["edge_index"]
@@ -61,7 +61,7 @@ def get_graph_report(snapshot: Snapshot, render_as: Literal["dict", "json"] = "d
 
 
 def degrees(snapshot: Snapshot) -> dict[str, torch.Tensor]:
-    """How many events each node has: `user` [num_users] and `item` [num_items]."""
+    """Return the number of events of each node: `user` [num_users] and `item` [num_items]."""
     user, item = snapshot.stores[INTERACTS]["edge_index"]
     sizes = {"user": (user, snapshot.num_users), "item": (item, snapshot.num_items)}
     return {name: torch.bincount(index, minlength=size) for name, (index, size) in sizes.items()}
@@ -76,7 +76,7 @@ def _quantiles(degree: torch.Tensor) -> torch.Tensor:
 
 
 def print_graph_report(snapshot: Snapshot, console: Console | None = None) -> None:
-    """The report as a table on the console, times in UTC."""
+    """Print the report as a table, with times in UTC."""
     report = get_graph_report(snapshot)
     report["as_of"] = _shown_time(report["as_of"])
     if report["time_range"] is not None:

@@ -20,13 +20,14 @@ from graphstore.snapshots.statistics import add_statistics
 
 
 class OlderForm(ValueError):
-    """The directory was written before snapshots kept their events."""
+    """An old snapshot that does not contain its events and cannot be rewritten."""
 
 
 def erase_users(path: Path, user_ids: Iterable[str]) -> int:
-    """Rewrite a snapshot without the events of these ids (a person's sessions are ids of their own); how many went.
+    """Rewrite a snapshot without the events of these ids; return the number of removed events.
 
-    Items and their features stay, which hold nothing of anybody; what was counted is counted anew. Raises `OlderForm`.
+    A person's sessions are ids of their own. Items and their features stay, because they contain no events. Statistics
+    are computed again. Raises `OlderForm`.
     """
     with locked(path.parent / REWRITE_LOCK):
         return _erase_users(path, set(user_ids))
@@ -48,7 +49,7 @@ def _erase_users(path: Path, gone: set[str]) -> int:
     stores, user_keys = make_graph(kept, others, snapshot.item_keys)
     stores["item"]["x"] = snapshot.stores["item"]["x"]
     statistics = add_statistics(stores, snapshot.catalogue, snapshot.as_of)
-    names = {key: user for user, key in named.items()}  # a session may have had one of them for its person
+    names = {key: user for user, key in named.items()}  # a session may belong to a forgotten person
     rewritten = replace(
         snapshot,
         stores=stores,

@@ -1,12 +1,12 @@
-"""Snapshots: the graph as of a time, in an immutable directory.
+"""Builds snapshots: the graph as of a time, in an immutable directory.
 
-Arrives: the SQL graph. Leaves: `snapshots/<snapshot_id>/`. Next: `training` fits on it.
+Arrives: the SQL graph. Leaves: the directory `snapshots/<snapshot_id>/`. Next: `training` fits models on it.
 
-A snapshot is named by its `as_of` (event time) and the last ingested row that it saw: the same pair reads the same
-rows and gives the same files, bit for bit; a late event raises the row and so makes a new snapshot. It reads from SQL
-only what the snapshot before it has not. The catalogue and the logins have no such history: a snapshot that is made
-again after a title changed, or after a session of that time logged in, holds the new state. An erasure takes the
-user's events out of the directories, too.
+The name of a snapshot contains its `as_of` (event time) and the last ingested row that it has read. The same pair reads
+the same rows and gives the same files, bit for bit. A late event raises the last row and so makes a new snapshot. A
+snapshot reads from SQL only the rows that the snapshot before it does not have. The catalogue and the logins have no
+history: a snapshot that is built again contains their newest state. An erasure removes the user's events from existing
+snapshots, too.
 """
 
 import json
@@ -41,23 +41,30 @@ from graphstore.state import get_states
 from graphstore.tables import COMPACTION_HORIZON, erasures, items, snapshots, users
 
 Featurize = Callable[[Catalogue, IntArray], tuple[torch.Tensor, dict[str, Any]]]
-"""Fits an encoder on the items at these rows of the catalogue, and gives the features of all of them
-`[num_items, width]` with the encoder's state; `training.features.snapshot_features` has ours."""
+"""Fits an encoder on these rows of the catalogue. Returns the features of all items [num_items, width] and the state of
+the encoder. Ours is in `training.features.snapshot_features`."""
 
 
 class BeforeCompaction(ValueError):
-    """The time asked for lies before the compaction horizon: its interactions were thinned out."""
+    """The requested time is before the compaction horizon, where interactions were compacted."""
 
 
 def build_snapshot(
     engine: Engine, directory: Path, *, as_of: int, created_at: int, featurize: Featurize | None = None
 ) -> Snapshot:
-    """Read the graph as of `as_of` (epoch ms, exclusive) and keep it under `directory`.
+    """Build the snapshot as of `as_of` (epoch ms, exclusive) under `directory`, or open it when it exists.
 
-    Where the same pair was built before, that directory is read instead. `featurize` makes `item.x`; without it the
-    features are empty. `user.x` and `item.stats` are of `graphstore.snapshots.statistics`. `created_at` (epoch ms) is
-    written to the table `snapshots` only, so that files stay equal. Writers are not kept waiting: everything is read in
-    one read transaction, the row is entered in another. Raises `BeforeCompaction`.
+    All rows are read in one read transaction, so writers do not wait.
+
+    Args:
+        engine: the database.
+        directory: the directory of all snapshots.
+        as_of: epoch ms; events at or after it are left out.
+        created_at: epoch ms, stored only in the table `snapshots`, so that the files stay equal bit for bit.
+        featurize: makes `item.x`; without it the features are empty.
+
+    Raises:
+        BeforeCompaction: `as_of` is before the compaction horizon.
     """
     with write(engine) as connection:
         seen = Seen(as_of, last_key(connection, as_of))
@@ -96,7 +103,7 @@ def _read(
     parent, older = _parent(directory, seen, horizon)
     events = merge(older, read_events(connection, seen, parent=parent)) if parent else read_events(connection, seen)
     names = {int(row[0]): str(row[1]) for row in connection.execute(select(users.c.user_key, users.c.user_id))}
-    # The parent may still hold somebody who was forgotten a moment ago.
+    # The parent may still contain a user who was forgotten after it was built.
     events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]
     sessions = read_sessions(connection, seen.as_of)
     item_keys, item_ids, catalogue = _read_items(connection, distinct(events["item"]), seen.as_of)
@@ -125,7 +132,7 @@ def _read(
 
 
 def _parent(directory: Path, seen: Seen, horizon: int) -> tuple[Seen | None, Events]:
-    """The snapshot that has most of the rows already, and its events."""
+    """Return the snapshot that already has the most rows, and its events."""
     candidates = [(known.last_key, known.as_of, path) for known, path in snapshots_in(directory) if seen.covers(known)]
     for key, as_of, path in sorted(candidates, reverse=True):
         loaded = load_events(path)
@@ -135,7 +142,7 @@ def _parent(directory: Path, seen: Seen, horizon: int) -> tuple[Seen | None, Eve
 
 
 def _read_items(connection: Connection, active: IntArray, as_of: int) -> tuple[IntArray, list[str], Catalogue]:
-    """Items with an event, and items that the catalogue knew by then, in the order of their keys."""
+    """Read the items with an event, and the items in the catalogue at that time, in the order of their keys."""
     wanted = set(active.tolist())
     rows = [
         row
@@ -153,7 +160,7 @@ def _read_items(connection: Connection, active: IntArray, as_of: int) -> tuple[I
 
 
 def open_snapshot(engine: Engine, path: Path) -> Snapshot:
-    """One that was built before. Somebody may have been forgotten since it was read from SQL: their events go, too."""
+    """Open an existing snapshot. Events of users who were forgotten since then are removed first."""
     snapshot = load_snapshot(path)
     with read(engine) as connection:
         gone = set(connection.scalars(select(erasures.c.user_id))).intersection(snapshot.named_users)

@@ -1,16 +1,16 @@
-"""What the events of a training window say of each user and item: counts, ratings, tastes, and how long ago.
+"""Statistics of each user and item in the training window: counts, ratings, categories and recency.
 
 Arrives: the graph of `graphstore.snapshots.graph`, the items' categories. Leaves: `user.x` and `item.stats`. Next: a
-snapshot keeps them, with the encoder that made them, for models that read node features.
+snapshot stores them with their encoder, for models that read node features.
 
-They are of the training window alone, so none of them tells what validation or test hold. But a count as of the end of
-the training window tells a training target its own future: GraphSAGE here learns from events in the midst of that
-window, so it reads neither. Its item tower has `item.x`, which holds nothing of any event, and its user tower has the
-shopper's own past. That is why an item's statistics stand apart from its `x`, and why no bundle holds this encoder:
-its place is the snapshot, whose readers are models that are fitted on one window and asked about the next.
+The statistics use only the training window, so they contain nothing of the validation and test windows. But at the end
+of the training window a count contains the future of every training target. Our GraphSAGE learns from events inside
+that window, so it uses neither: its item tower reads `item.x`, which contains no events, and its user tower reads the
+user's own past. Therefore the statistics of an item are separate from its `x`, and no bundle contains this encoder.
+The statistics are for models that are fitted on one window and asked about the next.
 
-It is not with the item features in `training`: whoever is forgotten must leave these numbers too, and erasure, which
-belongs to this floor, makes them anew.
+The encoder is not with the item features in `training`, because an erasure must recompute these numbers, and erasure
+belongs to this floor.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from graphstore.snapshots.graph import INTERACTS, Stores
 from graphstore.tables import EVENT_TYPES, TAKE_BACKS
 
 COUNTED = tuple(name for name in EVENT_TYPES if name not in TAKE_BACKS)
-"""The event types that are counted, in the order of their columns: what was taken back is no edge."""
+"""The counted event types, in the order of their columns. Take-backs are not edges and are not counted."""
 
 USER_COLUMNS = (*COUNTED, "mean rating", "recency")
 ITEM_COLUMNS = (*COUNTED, "recency")
-"""The scaled columns; a user's are followed by `PROFILE_DIM` of the category profile."""
+"""The scaled columns. For users, `PROFILE_DIM` columns of the category profile follow."""
 
 PROFILE_DIM = 32
 DAY_MS = 86_400_000
@@ -39,14 +39,15 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of each column, of the nodes that the training window knows."""
+    """Mean and standard deviation of each column, over the nodes in the training window."""
 
     mean: torch.Tensor  # [num_columns] float64
     deviation: torch.Tensor  # [num_columns] float64
 
     @classmethod
     def fit(cls, columns: Float64Array, known: BoolArray) -> Self:
-        """From columns [num_nodes, num_columns], NaN where a node has no such number, of the `known` [num_nodes]."""
+        """Fit on columns [num_nodes, num_columns] of the `known` nodes [num_nodes]. NaN means that a value is
+        missing."""
         means, deviations = [], []
         for column in columns[known].T:
             there = column[np.isfinite(column)]
@@ -55,7 +56,8 @@ class Scale:
         return cls(torch.tensor(means, dtype=torch.float64), torch.tensor(deviations, dtype=torch.float64))
 
     def __call__(self, columns: Float64Array) -> torch.Tensor:
-        """Standardised [num_nodes, num_columns] float32; what is not there is the mean, 0, as is a constant column."""
+        """Return standardised columns [num_nodes, num_columns] float32. Missing values and constant columns become
+        0."""
         spread = self.deviation.numpy()
         scaled = (columns - self.mean.numpy()) / np.where(spread > 1e-9, spread, np.inf)
         return torch.from_numpy(np.nan_to_num(scaled, nan=0.0)).float()
@@ -63,14 +65,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class StatisticsEncoder:
-    """Fitted on the training window of one graph; applied unchanged to nodes and events that come later."""
+    """An encoder that is fitted on the training window of one graph and applied unchanged to later nodes and events."""
 
     user: Scale
     item: Scale
 
     @classmethod
     def fit(cls, stores: Stores, events: torch.Tensor, *, as_of: int) -> Self:
-        """Means and deviations of the nodes with one of the `events` [num_events] (bool), seen from `as_of`."""
+        """Fit on the nodes of the `events` [num_events] (bool mask), with recency measured at `as_of` (epoch ms)."""
         window = _Window.of(stores, events)
         return cls(
             Scale.fit(_user_columns(window, as_of), window.degrees("user") > 0),
@@ -80,12 +82,17 @@ class StatisticsEncoder:
     def transform(
         self, stores: Stores, events: torch.Tensor, categories: Sequence[Sequence[str]], *, as_of: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`user.x` [num_users, 7 + 32] and `item.stats` [num_items, 6], float32, of the `events` [num_events] (bool).
+        """Return `user.x` [num_users, 7 + 32] and `item.stats` [num_items, 6], both float32.
 
-        A user's columns: the logarithm of 1 + the count of each of `COUNTED`, the mean rating, the logarithm of
-        1 + the days from the newest event to `as_of` (epoch ms), standardised; then the categories of what they took,
-        hashed and added up, at length one. An item's: the same counts and recency. `categories` [num_items] are
-        those of each item. A node without events has the counts of none, and the mean of what it lacks.
+        The columns of a user are, standardised: log(1 + count) of each type in `COUNTED`, the mean rating, and log(1 +
+        days from the newest event to `as_of`); then the hashed categories of the user's items, summed and normalised.
+        An item has the same counts and recency. A node without events has counts of 0 and the mean of other columns.
+
+        Args:
+            stores: the graph.
+            events: mask of the events that count [num_events].
+            categories: the categories of each item [num_items].
+            as_of: epoch ms at which recency is measured.
         """
         window = _Window.of(stores, events)
         profile = _profiles(window, hashed(categories, PROFILE_DIM).numpy())
@@ -93,7 +100,7 @@ class StatisticsEncoder:
         return user, self.item(_item_columns(window, as_of))
 
     def state(self) -> dict[str, torch.Tensor]:
-        """For `torch.save`, and `torch.load` with weights_only."""
+        """Return a state for `torch.save` that `torch.load` reads with `weights_only=True`."""
         return {
             f"{node}_{name}": getattr(scale, name)
             for node, scale in (("user", self.user), ("item", self.item))
@@ -102,25 +109,25 @@ class StatisticsEncoder:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again."""
+        """Return the encoder of a state."""
         return cls(*(Scale(state[f"{node}_mean"], state[f"{node}_deviation"]) for node in ("user", "item")))
 
 
 def training_end(stores: Stores, *, as_of: int) -> int:
-    """Epoch ms at which the training window ends: the first event that is not in it, `as_of` where all are."""
+    """Return the end of the training window (epoch ms): the first event outside it, or `as_of` when there is none."""
     later = stores[INTERACTS]["edge_time"][~stores[INTERACTS]["train_mask"]]
     return int(later.min()) if later.numel() else as_of
 
 
 @dataclass(frozen=True)
 class _Window:
-    """The events that count, as columns, oldest first."""
+    """The counted events as columns, oldest first."""
 
-    nodes: dict[str, IntArray]  # user and item: [n] row of the node
+    nodes: dict[str, IntArray]  # for user and item: the node of each event [n]
     sizes: dict[str, int]
-    kinds: Int8Array  # [n] place in EVENT_TYPES
+    kinds: Int8Array  # [n] index in EVENT_TYPES
     times: IntArray  # [n] epoch ms
-    ratings: Float64Array  # [n] NaN where none was given
+    ratings: Float64Array  # [n] NaN when missing
 
     @classmethod
     def of(cls, stores: Stores, events: torch.Tensor) -> Self:
@@ -175,16 +182,16 @@ def _item_columns(window: _Window, as_of: int) -> Float64Array:
 
 
 def _profiles(window: _Window, shelves: Float32Array) -> torch.Tensor:
-    """The shelves [num_items, dim] of each user's events added up, at length one [num_users, dim]."""
+    """Return the normalised sum of the shelves [num_items, dim] of each user's items [num_users, dim]."""
     users, items = window.nodes["user"], window.nodes["item"]
-    # A column at a time: memory for one number an event, and the sums are always made in the same order.
+    # One column at a time needs memory for one number per event, and always sums in the same order.
     sums = [np.bincount(users, weights=column[items], minlength=window.sizes["user"]) for column in shelves.T]
-    # Of no events the sums are integers.
+    # Without events `bincount` returns integers.
     return torch.nn.functional.normalize(torch.from_numpy(np.stack(sums, axis=1)).double(), dim=1).float()
 
 
 def add_statistics(stores: Stores, catalogue: Catalogue, as_of: int) -> dict[str, Any]:
-    """Put what the training window says of users and items into the graph; the state of the encoder that did."""
+    """Add the statistics of the training window to the graph; return the state of their encoder."""
     events, end = stores[INTERACTS]["train_mask"], training_end(stores, as_of=as_of)
     encoder = StatisticsEncoder.fit(stores, events, as_of=end)
     stores["user"]["x"], stores["item"]["stats"] = encoder.transform(stores, events, catalogue.categories, as_of=end)
