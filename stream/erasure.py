@@ -1,10 +1,10 @@
-"""What Kafka holds of somebody who was forgotten, and what can be done about it there.
+"""Erasure in Kafka: deletes the attributes of forgotten users, and reports how long raw events stay.
 
-Arrives: their ids. Leaves: nulls on the compacted topic `users`, which take their attributes out of it; and how long
-raw events stay on the other topics. Next: `serving.forget` writes it into the receipt.
+Arrives: the ids of a person. Leaves: nulls on the compacted topic `users`, which delete the attributes; the retention
+of the other topics. Next: `serving.forget` adds both to the receipt.
 
-A log cannot be edited: events lie on it until its retention takes them, and a little longer, because Kafka deletes
-whole segments. The tombstone in SQL keeps them out of the graph however often they are read.
+A Kafka log cannot be edited: events stay until the retention deletes them, and a little longer, because Kafka deletes
+whole segments. The tombstone in SQL keeps these events out of the graph, however often they are read.
 """
 
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ TOPICS_OF_USERS = (
     events.USERS_TOUCHED,
     events.DEAD_LETTERS,
 )
-"""Topics with a retention that name users."""
+"""Topics with a retention whose messages name users."""
 
 FOREVER = -1
 RETENTION = "retention.ms"
 
 
 def withdraw_attributes(config: StreamConfig, user_ids: Iterable[str]) -> int:
-    """Send a null for each id to the topic of attributes, and wait for the acknowledgement; how many.
+    """Send a null for each id to the topic `users` and wait for the acknowledgement; return the number sent.
 
     Raises `stream.kafka.producer.DeliveryError` and `kafka.errors.KafkaError`.
     """
@@ -42,9 +42,9 @@ def withdraw_attributes(config: StreamConfig, user_ids: Iterable[str]) -> int:
 
 
 def retention_ms(config: StreamConfig) -> dict[str, int]:
-    """How long each topic that names users keeps a message (ms), `FOREVER` without an end.
+    """Return the retention (ms) of each topic that names users; `FOREVER` means no limit.
 
-    Without a topic that the broker does not have, or tells nothing of. Raises `kafka.errors.KafkaError`.
+    Topics that the broker does not have are left out. Raises `kafka.errors.KafkaError`.
     """
     admin = KafkaAdminClient(**connection_settings(config))
     try:

@@ -1,11 +1,11 @@
-"""The event contract: what travels on each topic, as msgspec structs.
+"""The event contract: the messages of each topic, as msgspec structs.
 
-Arrives: bytes from a topic, or values from an adapter that wants to produce them.
-Leaves: a frozen struct, or `InvalidEvent` with a reason fit for the dead letter queue.
-Next: `stream.worker.app` hands interactions to `graphstore.ingest`; `stream.kafka.producer` writes them.
+Arrives: bytes from a topic, or values from an adapter that produces events.
+Leaves: a frozen struct, or `InvalidEvent` with a reason for the dead letter queue.
+Next: `stream.worker.app` gives interactions to `graphstore.ingest`; `stream.kafka.producer` writes them.
 
-Decoding is strict: an unknown field, a missing field or a wrong type is an error, never a guess. Only msgspec and the
-standard library are imported, so that a shop may copy this one module as its client.
+Decoding is strict: an unknown field, a missing field or a wrong type is an error. The module imports only msgspec and
+the standard library, so a shop can copy it as its client.
 """
 
 import enum
@@ -30,7 +30,7 @@ MAX_TEXT_LENGTH = 1024
 MAX_LISTED_ITEMS = 1000
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
-"""As much of a bad message as fits, in base64, into one message of Kafka's default size."""
+"""The largest part of a bad message that fits, in base64, into one message of Kafka's default size."""
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_FUTURE = timedelta(hours=1)
@@ -45,7 +45,7 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 class InvalidEvent(ValueError):
     """The bytes are not an event of the contract; the message says why.
 
-    `kind` is the class of the reason, for counting: `size`, `nul`, `utf8`, `json`, `field` or `time`.
+    `kind` is the class of the reason, for metrics: `size`, `nul`, `utf8`, `json`, `field` or `time`.
     """
 
     def __init__(self, reason: str, kind: str = "field") -> None:
@@ -54,9 +54,9 @@ class InvalidEvent(ValueError):
 
 
 class EventType(enum.StrEnum):
-    """What a shopper did. The order is the order of the count columns in `edges` and `item_buckets`.
+    """The type of an interaction. The order is the order of the count columns in `edges` and `item_buckets`.
 
-    `return` and `cancel` take a purchase back, after and before delivery; their `quantity` is positive, too.
+    `return` takes a purchase back after delivery, `cancel` before delivery. Their `quantity` is positive.
     """
 
     VIEW = "view"
@@ -69,15 +69,15 @@ class EventType(enum.StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of all events: frozen, strict, unset optional fields are left out on the wire."""
+    """Base of all events: frozen and strict. Unset optional fields are not sent."""
 
     event_time: UtcTime
 
 
 class Interaction(Event, frozen=True, kw_only=True):
-    """A shopper touched an item. `event_id` makes it idempotent: the same id counts once.
+    """A user interacted with an item. The same `event_id` counts once, so the event is idempotent.
 
-    `value` is the rating or the price paid; `request_id` and `position` name the served list that led here.
+    `value` is the rating or the price paid. `request_id` and `position` name the served list that led to the event.
     """
 
     event_id: Id
@@ -91,7 +91,7 @@ class Interaction(Event, frozen=True, kw_only=True):
 
 
 class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One item of a served list; `propensity` is the chance that this item stood at this position."""
+    """One item of a served list. `propensity` is the probability that this item was at this position."""
 
     item_id: Id
     position: Position
@@ -101,7 +101,7 @@ class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Impression(Event, frozen=True, kw_only=True):
-    """A list was served: what `interactions` with the same `request_id` are measured against."""
+    """A served list. Interactions with the same `request_id` are attributed to it."""
 
     request_id: Id
     user_id: Id
@@ -116,7 +116,7 @@ class Impression(Event, frozen=True, kw_only=True):
 
 
 class CatalogItem(Event, frozen=True, kw_only=True):
-    """What the shop knows of an item. A null value on the topic deletes it."""
+    """The catalogue entry of an item. A null value on the topic deletes it."""
 
     item_id: Id
     title: Text = ""
@@ -130,16 +130,16 @@ Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | in
 
 
 class UserAttributes(Event, frozen=True, kw_only=True):
-    """What the shop knows of a user, whole: a later event replaces an earlier one. A null value deletes it."""
+    """All attributes of a user: a later event replaces an earlier one. A null value deletes them."""
 
     user_id: Id
     attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=64)] = {}
 
 
 class Identity(Event, frozen=True, kw_only=True):
-    """An anonymous session logged in: what `anonymous_id` did, before and after, is what `user_id` did.
+    """An anonymous session logged in: all events of `anonymous_id`, before and after, belong to `user_id`.
 
-    The earliest login of a session holds: a later one, by somebody else on the same device, changes nothing.
+    The earliest login of a session counts. A later login of another user on the same device changes nothing.
     """
 
     anonymous_id: Id
@@ -147,13 +147,13 @@ class Identity(Event, frozen=True, kw_only=True):
 
 
 class UserTouched(Event, frozen=True, kw_only=True):
-    """This shopper's graph changed and the change is durable. `event_time` is the newest event's time."""
+    """The graph of this user changed, and the change is durable. `event_time` is the time of the newest event."""
 
     user_id: Id
 
 
 class ModelAnnouncement(Event, frozen=True, kw_only=True):
-    """The registry changed: `status` is that of `models.status`, `bundle` the bundle's directory."""
+    """The registry changed. `status` is the value of `models.status`, `bundle` is the directory of the bundle."""
 
     model_version: Id
     status: Text
@@ -161,7 +161,7 @@ class ModelAnnouncement(Event, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A message that could not be read: its bytes (base64 on the wire), where it stood, and why."""
+    """A message that is not a valid event: its bytes (base64 on the wire), its topic and offset, and the reason."""
 
     raw: bytes
     topic: str
@@ -174,14 +174,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""The escape itself; behind a doubled backslash the same letters are text."""
+"""The escape of a NUL. After a double backslash the same characters are plain text."""
 
 _encoder = msgspec.json.Encoder()
 _E = TypeVar("_E", bound=msgspec.Struct)
 
 
 def encode(event: msgspec.Struct) -> bytes:
-    """The event's JSON as it stands on the topic."""
+    """Return the event as JSON, as it is sent to the topic."""
     return _encoder.encode(event)
 
 
@@ -191,9 +191,9 @@ def _decoder(kind: type[_E]) -> msgspec.json.Decoder[_E]:
 
 
 def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EVENT_BYTES) -> _E:
-    """The event in `raw`; raises `InvalidEvent` for anything outside the contract.
+    """Return the event in `raw`. Raises `InvalidEvent` for everything outside the contract.
 
-    `now` bounds `event_time`: nothing from before 1990, nothing more than an hour ahead.
+    `event_time` must be after 1990 and at most one hour after `now`.
     """
     if len(raw) > max_bytes:
         raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}", "size")
@@ -211,7 +211,7 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
 
 
 def check_time(event: _E, *, now: datetime) -> _E:
-    """The event itself, or `InvalidEvent` where its time is absurd."""
+    """Return the event. Raises `InvalidEvent` when its time is before 1990 or more than an hour after `now`."""
     if isinstance(event, Event):
         if event.event_time < EARLIEST:
             raise InvalidEvent(f"event_time {event.event_time.isoformat()} is before {EARLIEST.year}", "time")
@@ -221,10 +221,10 @@ def check_time(event: _E, *, now: datetime) -> _E:
 
 
 def milliseconds(time: datetime) -> int:
-    """Epoch milliseconds, the unit of every time in SQL and Redis (exact: no detour over floats)."""
+    """Return epoch milliseconds, the unit of all times in SQL and Redis. Exact, because no floats are used."""
     return (time - _EPOCH) // _MILLISECOND
 
 
 def utc(epoch_milliseconds: int) -> datetime:
-    """The inverse of `milliseconds`."""
+    """Return the UTC time of epoch milliseconds, the inverse of `milliseconds`."""
     return _EPOCH + epoch_milliseconds * _MILLISECOND

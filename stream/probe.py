@@ -1,6 +1,6 @@
-"""A port of its own for a process that serves nothing else: is it alive, is it ready, what does it count.
+"""Probe: a small HTTP port with health, readiness and metrics, for processes without another HTTP server.
 
-Arrives: the process' own word about each thing it needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback.
+Arrives: the state of each service that the process needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback.
 Next: a supervisor, a health check, Prometheus.
 """
 
@@ -24,7 +24,7 @@ OK = "ok"
 
 
 class Probe:
-    """The running port; `port` is the one that was bound."""
+    """The running server; `port` is the bound port."""
 
     def __init__(self, server: WSGIServer) -> None:
         self._server = server
@@ -33,16 +33,16 @@ class Probe:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK) -> Probe:
-    """Answer on `port` (0: any free one). `ready` names each need with "ok" or what is wrong; it must not block.
+    """Serve on `port` (0: any free port). `ready` returns "ok" or the problem of each service; it must not block.
 
-    Raises `OSError` where the port is taken.
+    Raises `OSError` when the port is taken.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -70,8 +70,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # a client that says nothing does not hold a thread for long
+    timeout = 10  # a silent client does not keep a thread for long
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Probes come every few seconds: not worth a line."""
+        """Log at debug level only, because probes come every few seconds."""
         logger.debug(format, *args)

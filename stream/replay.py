@@ -1,10 +1,10 @@
-"""Replay: history through the functions of live events, straight into the graph or onto Kafka.
+"""Replay: sends history through the functions of live events, directly into the graph or to Kafka.
 
-Arrives: the SQL log (`graphstore.history`), lines of a file (`stream.sources.files.event_lines`) or a data set's
-events. Leaves: rows and hot keys through `stream.worker.sink`, or messages on their topics, with the ids and times that
-they had. Next: the graph, the same as the one that the live events made.
+Arrives: the SQL log (`graphstore.history`), lines of a file (`stream.sources.files.event_lines`) or the events of a
+data set. Leaves: rows and hot keys through `stream.worker.sink`, or messages on their topics, with their original ids
+and times. Next: a graph equal to the graph of the live events.
 
-Every event is idempotent, so a replay that was killed or interrupted simply runs again.
+Events are idempotent, so after a kill or an interruption the replay simply runs again.
 """
 
 import time
@@ -28,10 +28,10 @@ from stream.routes import ROUTES, Event
 from stream.worker.sink import Sink, Stored
 
 BATCH_EVENTS = 2_000
-"""Events of one transaction: large enough to be cheap, small enough for a worker beside it to get its turn."""
+"""Events in one transaction: enough to be cheap, few enough that a worker can write in between."""
 
 PACED_SECONDS = 0.25
-"""At a rate, a batch holds no more than the events of this time, so that they flow rather than come in gushes."""
+"""With a rate limit, a batch contains at most the events of this time, so that the flow is even."""
 
 
 _E = TypeVar("_E")
@@ -40,25 +40,25 @@ _EVENT_TYPES = tuple(EventType)
 
 @dataclass(frozen=True)
 class Replayed:
-    """How many events went through, by topic, and what became of the interactions among them."""
+    """The number of replayed events by topic, and the results for interactions."""
 
     sent: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
-    """The same, with each item of a served list counted by itself."""
+    """The number of rows: each item of a served list is a row."""
     stored: int = 0
     duplicate: int = 0
     erased: int = 0
-    """Events of forgotten users: dropped."""
+    """Dropped events of forgotten users."""
     late: int = 0
-    """Events from before the compaction horizon: not stored."""
+    """Events older than the compaction horizon, which are not stored."""
 
     @property
     def read(self) -> int:
-        """Events of all kinds."""
+        """The number of events of all kinds."""
         return sum(self.sent.values())
 
     def plus(self, batch: "list[Event]", stored: Stored | None = None) -> "Replayed":
-        """With one batch, all of one kind, more."""
+        """Return the sum with one more batch of a single kind."""
         topic = ROUTES[type(batch[0])].topic
         sent = {**self.sent, topic: self.sent.get(topic, 0) + len(batch)}
         more = replace(self, sent=sent, rows=self.rows + sum(map(_rows, batch)))
@@ -74,9 +74,9 @@ class Replayed:
 
 
 class Pace:
-    """Holds a loop to `rate` events a second, measured from its start so that short delays even out; 0: no limit.
+    """Limits a loop to `rate` events a second since its start; 0: no limit.
 
-    `sleep` gets seconds; one that returns early, because somebody asked to stop, shortens the wait.
+    `sleep` gets seconds. It may return early to stop the loop.
     """
 
     def __init__(self, rate: float, sleep: Callable[[float], object] = time.sleep) -> None:
@@ -86,11 +86,11 @@ class Pace:
 
     @property
     def batch_events(self) -> int:
-        """The largest batch that keeps the flow even."""
+        """The largest batch with an even flow."""
         return max(1, min(BATCH_EVENTS, int(self._rate * PACED_SECONDS))) if self._rate else BATCH_EVENTS
 
     def wait(self, done: int) -> None:
-        """Sleep as long as `done` events are ahead of the rate."""
+        """Sleep until `done` events match the rate."""
         if self._rate:
             ahead = done / self._rate - (time.monotonic() - self._begun)
             if ahead > 0:
@@ -105,9 +105,9 @@ def store(
     report: Callable[[Replayed], None],
     pace: Pace | None = None,
 ) -> Replayed:
-    """Straight into the graph, a transaction a batch; `report` is called after each. `now` gives epoch ms.
+    """Store events directly in the graph, one transaction for each batch. `now` returns epoch ms.
 
-    Raises what `Sink` raises; what was reported is durable.
+    Calls `report` after each batch; reported events are durable. Raises the errors of `Sink`.
     """
     pace = pace or Pace(0)
     done = Replayed()
@@ -119,7 +119,7 @@ def store(
 
 
 def _store(sink: Sink, batch: list[Event], now: int) -> Stored | None:
-    """One batch, all of one kind."""
+    """Store one batch of a single kind."""
     if isinstance(batch[0], Interaction):
         return sink.store_interactions(cast("list[Interaction]", batch), now=now)
     if isinstance(batch[0], Impression):
@@ -140,7 +140,7 @@ def produce(
     report: Callable[[Replayed], None],
     pace: Pace | None = None,
 ) -> Replayed:
-    """Onto their topics, each event handed over as it comes; what `report` and the result count is acknowledged.
+    """Send events to their topics. `report` and the result count only acknowledged events.
 
     Raises `stream.kafka.producer.DeliveryError`.
     """
@@ -162,7 +162,7 @@ def _sent(producer: EventProducer, source: Iterable[Event]) -> Iterator[Event]:
 
 
 def batches(source: Iterable[_E], size: int = BATCH_EVENTS) -> Iterator[list[_E]]:
-    """The events in lists of one kind each and of at most `size` rows; a served list has a row an item."""
+    """Split events into lists of one kind and at most `size` rows. A served list has one row for each item."""
     batch: list[_E] = []
     rows = 0
     for event in source:
@@ -183,7 +183,7 @@ def _rows(event: object) -> int:
 
 
 def until(stop: Callable[[], bool], source: Iterable[_E]) -> Iterator[_E]:
-    """The events up to the moment at which `stop` says so: what was read before it still goes through."""
+    """Yield the events until `stop` returns true."""
     for event in source:
         if stop():
             return
@@ -191,7 +191,7 @@ def until(stop: Callable[[], bool], source: Iterable[_E]) -> Iterator[_E]:
 
 
 def history_events(engine: Engine, selection: Selection) -> Iterator[Event]:
-    """The SQL log as the events that made it, in the order of `ROUTES`."""
+    """Read the SQL log as events, in the order of `ROUTES`."""
     yield from map(_catalog_item, history.item_rows(engine, selection))
     yield from map(_user_attributes, history.user_rows(engine, selection))
     yield from map(_identity, history.identity_rows(engine, selection))
@@ -261,9 +261,9 @@ def _impression(rows: list[ImpressionRow]) -> Impression:
 
 
 def fitting(event: Impression) -> Iterator[Impression]:
-    """The served list, halved until each part is one message of the contract: its rows are the same ones.
+    """Split a served list in halves until each part fits into one message. The rows stay the same.
 
-    A list that reached the store in several messages is joined when it is read, and may be too large for one.
+    The store joins a list that arrived in several messages, so a list may be too large for one message.
     """
     if len(event.items) > 1 and (
         len(event.items) > events.MAX_LISTED_ITEMS or len(events.encode(event)) > events.MAX_EVENT_BYTES

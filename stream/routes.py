@@ -24,4 +24,4 @@ ROUTES: Mapping[type[Event], Route] = {
     Interaction: Route(events.INTERACTIONS, "user_id"),
     Impression: Route(events.IMPRESSIONS, "user_id"),
 }
-"""In the order in which history is replayed: what interactions refer to comes before them."""
+"""The routes in the order of a replay: users and items come before the interactions that refer to them."""

@@ -1,7 +1,7 @@
-"""Dead letters: which of a batch's records are no events, why, and how they are kept.
+"""Dead letters: separates the valid events of a batch from bad records, and makes messages of the bad ones.
 
-Arrives: Kafka records. Leaves: the events in them, with the record of each; the bad records with their reasons, as
-messages for the dead letter queue. Next: `stream.worker.worker`; `stream.dlq.queue` reads the queue.
+Arrives: Kafka records. Leaves: the events with their records, and the bad records with their reasons as messages for
+the dead letter queue. Next: `stream.worker.worker`; `stream.dlq.queue` reads the queue.
 """
 
 import logging
@@ -18,8 +18,11 @@ from stream.kafka.batch_producer import Message
 logger = logging.getLogger(__name__)
 
 KINDS = ("json", "utf8", "field", "time", "size", "nul", "key", "late", "refused")
-"""The classes of reasons: those of `events.InvalidEvent`, and a delete without an id, an event from before the
-retention horizon, one that the store refused."""
+"""The classes of reasons: those of `events.InvalidEvent`, `key` (a delete without a valid id), `late` (older than the
+retention horizon) and `refused` (by the store)."""
+
+LATE = "older than the retention horizon"
+"""The reason of an event that the store refused as older than its compaction horizon."""
 
 DEAD_LETTERS = Counter("sagestream_dead_letters_total", "Messages put into the dead letter queue", ["topic", "reason"])
 
@@ -27,16 +30,16 @@ _E = TypeVar("_E", bound=events.Event)
 
 
 class Bad(NamedTuple):
-    """A record that is no event; `place` is its index in the batch, `kind` one of `KINDS`."""
+    """A record that is not a valid event. `batch_index` is its index in the batch, `kind` is one of `KINDS`."""
 
-    place: int
+    batch_index: int
     record: ConsumerRecord
     kind: str
     reason: str
 
 
 class Tombstone(NamedTuple):
-    """A null value on a compacted topic: what it deletes, and when (epoch ms)."""
+    """A null value on a compacted topic: the deleted id and the time (epoch ms)."""
 
     key: str
     time: int
@@ -44,7 +47,7 @@ class Tombstone(NamedTuple):
 
 @dataclass
 class Read:
-    """What a batch holds: `sources` are the places and records of `good`, in the same order."""
+    """The content of a batch. `sources` holds index and record of each event in `good`, in the same order."""
 
     good: list[events.Event | Tombstone] = field(default_factory=list)
     sources: list[tuple[int, ConsumerRecord]] = field(default_factory=list)
@@ -52,20 +55,20 @@ class Read:
 
 
 def read(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int, deletes: bool = False) -> Read:
-    """The events of `records`, and those that are none. With `deletes`, a null value is a tombstone, else it is bad."""
+    """Decode the records at `now` (epoch ms). With `deletes` a null value is a tombstone, else it is bad."""
     found = Read()
-    good, sources, moment = found.good, found.sources, events.utc(now)
-    for place, record in enumerate(records):
+    good, sources, time = found.good, found.sources, events.utc(now)
+    for index, record in enumerate(records):
         try:
             if deletes and record.value is None:
                 event: events.Event | Tombstone = _tombstone(record)
             else:
-                event = events.decode(record.value or b"", kind, now=moment)
+                event = events.decode(record.value or b"", kind, now=time)
         except events.InvalidEvent as error:
-            found.bad.append(Bad(place, record, error.kind, str(error)))
+            found.bad.append(Bad(index, record, error.kind, str(error)))
         else:
             good.append(event)
-            sources.append((place, record))
+            sources.append((index, record))
     return found
 
 
@@ -80,7 +83,7 @@ def _tombstone(record: ConsumerRecord) -> Tombstone:
 
 
 def letters(bad: Sequence[Bad], *, now: int) -> list[Message]:
-    """The messages for the dead letter queue, each under the key that the bad one had."""
+    """Make the messages for the dead letter queue, each with the key of the bad record."""
     if bad:
         _, record, _, reason = bad[0]
         logger.warning(
@@ -100,14 +103,11 @@ def _letter(bad: Bad, *, now: int) -> Message:
         error=bad.reason[: events.MAX_TEXT_LENGTH],
         first_seen=events.utc(now),
     )
-    # A dead letter must always fit: one that the broker refuses would stop the worker again and again.
+    # A dead letter must always fit into a message: a refused one would stop the worker again and again.
     return Message(events.DEAD_LETTERS, record.key and record.key[: events.MAX_TEXT_LENGTH], events.encode(letter))
 
 
 def count(bad: Sequence[Bad]) -> None:
-    """Note in the metrics what is in the queue now."""
+    """Count the dead letters in the metrics."""
     for one in bad:
         DEAD_LETTERS.labels(one.record.topic, one.kind).inc()
-
-
-LATE = "older than the retention horizon"

@@ -1,9 +1,9 @@
-"""The dead letter queue, read: what it holds, why, and how far a replay has taken it.
+"""Reads the dead letter queue: the letters, their reasons, and the position of the last replay.
 
-Arrives: letters of `interactions.dlq`, as `stream.worker.app` writes them. Leaves: the letters, or counts by reason and
-the newest of them. Next: `stream.dlq.replay` sends them again once the fault is mended.
+Arrives: letters of `interactions.dlq`, written by `stream.worker.worker`. Leaves: the letters, or counts by reason with
+the newest letters. Next: `stream.dlq.replay` sends them again after the fault is repaired.
 
-How far a replay came is the committed offset of the group `dlq-replay`.
+The position of the last replay is the committed offset of the group `dlq-replay`.
 """
 
 import heapq
@@ -28,10 +28,10 @@ from stream.kafka.topics import connection_settings
 GROUP = "dlq-replay"
 
 MAX_LETTER_BYTES = 2 * 1024 * 1024
-"""A letter holds `MAX_DEAD_LETTER_BYTES` in base64, and may hold more where a shop's broker takes more."""
+"""A letter contains `MAX_DEAD_LETTER_BYTES` in base64, and more when the shop's broker allows larger messages."""
 
 MAX_REASONS = 100
-"""Reasons that are counted apart; a queue may hold nonsense of any kind, its summary may not grow with it."""
+"""The largest number of reasons that are counted separately, so that the summary stays small."""
 
 OTHER_REASONS = "other reasons"
 UNREADABLE = "not a letter of the contract"
@@ -39,12 +39,12 @@ UNREADABLE = "not a letter of the contract"
 STALLED_SECONDS = 30.0
 POLL_SECONDS = 0.2
 NEW_TOPIC_SECONDS = 2.0
-"""A topic that was created a moment ago is not known to every broker at once."""
+"""A new topic may take this time until every broker knows it."""
 
 
 @dataclass(frozen=True)
 class QueuedLetter:
-    """A message of the queue: where it stands there, its key, and the letter, None where it is none."""
+    """A message of the queue: its offset and key, and the letter (None when the message is not a letter)."""
 
     partition: int
     offset: int
@@ -53,7 +53,7 @@ class QueuedLetter:
 
 
 class Queue:
-    """The topic, read from wherever one likes. It joins no group: the group's name only holds the mark."""
+    """The topic of dead letters, readable from any offset. It does not join the group, which only stores the mark."""
 
     def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 5.0) -> None:
         """Raises `KafkaError` where no broker answers, `LookupError` where the topic does not exist."""
@@ -75,12 +75,12 @@ class Queue:
         self._partitions = [TopicPartition(events.DEAD_LETTERS, partition) for partition in sorted(partitions)]
 
     def mark(self) -> dict[int, int]:
-        """By partition, the offset of the first letter that no replay has taken yet; missing: none has."""
+        """Return, by partition, the offset of the first letter that no replay has handled; missing: no replay yet."""
         committed = ((tp.partition, self._consumer.committed(tp)) for tp in self._partitions)
         return {partition: offset for partition, offset in committed if offset is not None}
 
     def remember(self, mark: Mapping[int, int]) -> None:
-        """Move the mark; call it when everything before it is where it should be."""
+        """Move the mark. Call it when all letters before it are handled."""
         offsets = {
             TopicPartition(events.DEAD_LETTERS, partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in mark.items()
@@ -89,12 +89,12 @@ class Queue:
             self._consumer.commit(offsets)
 
     def letters(self, start: Mapping[int, int] | None = None) -> Iterator[QueuedLetter]:
-        """The letters from `start` on (by partition; missing: all that the broker keeps) to the end as it is now.
+        """Yield the letters from `start` (by partition; missing: from the first one) to the current end.
 
-        The end is the high watermark that comes with a fetch: it is right on both brokers, see `stream.kafka.lag`.
-        Raises `KafkaTimeoutError` where the broker stops answering before that.
+        The end is the high watermark of a fetch, which is right on both brokers (see `stream.kafka.lag`). Raises
+        `KafkaTimeoutError` when the broker stops answering before the end.
         """
-        self._consumer.unsubscribe()  # forgets the watermarks of an earlier look
+        self._consumer.unsubscribe()  # clears the watermarks of an earlier call
         self._consumer.assign(self._partitions)
         for tp in self._partitions:
             if start and tp.partition in start:
@@ -108,7 +108,7 @@ class Queue:
             for tp in self._partitions:
                 if tp not in ends and self._consumer.highwater(tp) is not None:
                     ends[tp] = self._consumer.highwater(tp)
-                    if self._consumer.position(tp) > ends[tp]:  # the mark is of another queue
+                    if self._consumer.position(tp) > ends[tp]:  # the mark belongs to another queue
                         self._consumer.seek_to_beginning(tp)
             for records in fetched.values():
                 yield from map(_queued, records)
@@ -118,7 +118,7 @@ class Queue:
                 raise KafkaTimeoutError(f"the broker has not answered for {STALLED_SECONDS:.0f} s")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
@@ -140,19 +140,19 @@ def _queued(record: object) -> QueuedLetter:
 
 
 _NEVER = events.utc(0)
-"""The time bounds events; a letter has none."""
+"""`decode` needs a time for events; a letter has no event time."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which letters are meant: of a topic, with these words in their reason, first seen from a moment on."""
+    """Selects letters by topic, by words in the reason, and by the time they were first seen."""
 
     topic: str | None = None
     reason: str | None = None
     since: datetime | None = None
 
     def takes(self, letter: DeadLetter | None) -> bool:
-        """Whether it is one of them; what is no letter is meant by no filter."""
+        """Return whether the letter is selected. A message that is not a letter is selected only by an empty filter."""
         if letter is None:
             return self == Filter()
         return (
@@ -164,11 +164,11 @@ class Filter:
 
 @dataclass
 class Summary:
-    """What the queue holds. `reasons` counts by (topic, reason); `newest` are the last letters, newest first."""
+    """A summary of the queue. `reasons` counts by (topic, reason); `newest` holds the last letters, newest first."""
 
     letters: int = 0
     waiting: int = 0
-    """Letters behind the mark: no replay has taken them yet."""
+    """Letters after the mark, which no replay has handled."""
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     newest: list[QueuedLetter] = field(default_factory=list)
 
@@ -176,7 +176,7 @@ class Summary:
 def summarise(
     letters: Iterable[QueuedLetter], *, mark: Mapping[int, int], chosen: Filter, limit: int, keep_bytes: int
 ) -> Summary:
-    """Count the letters that `chosen` takes and keep the newest `limit`, of each the first `keep_bytes`."""
+    """Count the selected letters and keep the newest `limit`, each with its first `keep_bytes` bytes."""
     summary = Summary()
     newest: list[tuple[float, int, int, QueuedLetter]] = []
     for queued in letters:
@@ -220,5 +220,5 @@ _PARTICULAR = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|0x\w+|\d[\d:.,T
 
 
 def kind_of(error: str) -> str:
-    """The reason without what is particular to one message: numbers, times and quoted values."""
+    """Return the reason without the parts that differ between messages: numbers, times and quoted values."""
     return _PARTICULAR.sub("…", error)

@@ -1,11 +1,10 @@
-"""Dead letters sent again, once the fault is mended.
+"""Replay of dead letters: sends them again after the fault is repaired.
 
-Arrives: letters of the queue (`stream.dlq.queue`). Leaves: the kept bytes of those that are valid now, on the topic
-that they came from and under their key. Next: the worker takes them like any message, and an event that it knew counts
-once.
+Arrives: letters of the queue (`stream.dlq.queue`). Leaves: the bytes of the letters that are valid now, on their
+original topic and with their key. Next: the worker handles them like any message; a known event counts once.
 
-The mark is moved only after the broker has all that was sent: a replay that is killed sends some letters twice and
-none never. What is still invalid is counted and not sent: it would only come back, and the queue would grow.
+The mark moves only after the broker has all sent messages. So a killed replay sends some letters twice but loses no
+letter. Letters that are still invalid are counted and not sent, because they would come back as dead letters.
 """
 
 import enum
@@ -27,23 +26,23 @@ KINDS = {route.topic: kind for kind, route in ROUTES.items()}
 
 
 class Verdict(enum.StrEnum):
-    """What is to be done with a letter."""
+    """The decision about a letter."""
 
     SEND = "sent"
     INVALID = "invalid"
-    """Still outside the contract: sent again, it would only come back."""
+    """Still not a valid event."""
     CUT = "cut"
-    """It was too large to be kept whole."""
+    """The queue keeps only a part of it, because it was too large."""
     EMPTY = "empty"
-    """There was no value: of a delete, the key was wrong."""
+    """It has no value: a delete with a wrong key."""
     LATE = "late"
-    """Older than the graph's compaction, and so are its duplicates; sent only where the reason is asked for."""
+    """Older than the compaction horizon; sent only when the filter names a reason."""
     FOREIGN = "foreign"
-    """No letter of the contract, or of a topic that the worker does not read."""
+    """Not a letter of the contract, or from a topic that the worker does not read."""
 
 
 def judge(letter: DeadLetter | None, *, now: datetime, late_too: bool = False) -> tuple[Verdict, str]:
-    """The verdict on a letter, and why. `late_too`: what came too late is sent, for a graph that was made anew."""
+    """Return the verdict on a letter and its reason. `late_too` also sends late events, for a graph that is rebuilt."""
     kind = KINDS.get(letter.topic) if letter else None
     if letter is None or kind is None:
         return Verdict.FOREIGN, UNREADABLE if letter is None else f"the worker does not read {letter.topic}"
@@ -62,12 +61,12 @@ def judge(letter: DeadLetter | None, *, now: datetime, late_too: bool = False) -
 
 @dataclass
 class Resent:
-    """What a replay did with the letters that it was to take, by verdict; `reasons` says why some stayed."""
+    """The result of a replay: letters by verdict, and the reasons of the letters that were not sent."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     left_out: int = 0
-    """Letters that the filter did not mean."""
+    """Letters that the filter did not select."""
 
 
 def resend(
@@ -79,10 +78,18 @@ def resend(
     settle: Callable[[Mapping[int, int]], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> Resent:
-    """Judge each letter; `send(topic, value, key)` what is valid now, `settle(mark)` from time to time and at the end.
+    """Judge each letter, send the valid ones, and move the mark from time to time and at the end.
 
-    The mark moves over everything that was judged, and stays before the first letter that the filter left out: that
-    one is still to be taken.
+    The mark moves over all judged letters. It stays before the first letter that the filter left out, because a later
+    replay must still handle that letter.
+
+    Args:
+        letters: the letters of the queue, in order.
+        now: the time that bounds event times.
+        chosen: selects the letters.
+        send: called with (topic, value, key) of each valid letter.
+        settle: called with the mark; must make everything that was sent durable first.
+        stop: returns true to end the replay.
     """
     done = Resent()
     mark: dict[int, int] = {}
@@ -127,10 +134,10 @@ def replay(
     all_letters: bool,
     stop: Callable[[], bool] = lambda: False,
 ) -> Resent:
-    """Send again what came since the last replay (`all_letters`: all that the queue holds). Without a `producer`,
-    look only: nothing is sent and the mark stays.
+    """Send the letters since the last replay again (`all_letters`: all letters of the queue).
 
-    Raises `stream.kafka.producer.DeliveryError`; the mark is then where the last flush was whole.
+    Without a `producer` this is a dry run: nothing is sent and the mark stays. Raises
+    `stream.kafka.producer.DeliveryError`; the mark then stays at the last complete flush.
     """
 
     def send(topic: str, value: bytes, key: bytes | None) -> None:
@@ -140,7 +147,7 @@ def replay(
     def settle(mark: Mapping[int, int]) -> None:
         if producer is not None:
             producer.flush()
-            # From the oldest letter on, the mark may only be confirmed or moved on.
+            # A replay of all letters must not move the mark back.
             floor = before if all_letters else {}
             queue.remember({partition: max(offset, floor.get(partition, 0)) for partition, offset in mark.items()})
 

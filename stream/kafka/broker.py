@@ -1,6 +1,6 @@
-"""Does any broker listen.
+"""Checks that a broker listens.
 
-Asked before kafka-python is: its consumer, where it cannot start, leaves a thread and open files behind at each try.
+Called before kafka-python's consumer is made: a consumer that cannot start leaves a thread and open files behind.
 """
 
 import socket
@@ -14,7 +14,7 @@ DEFAULT_PORT = 9092
 
 
 def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SECONDS) -> None:
-    """Return where one of the brokers accepts a connection; raises `KafkaConnectionError` naming the last failure."""
+    """Return when one broker accepts a connection. Raises `KafkaConnectionError` with the last failure."""
     failure: OSError | None = None
     for server in config.kafka_bootstrap_servers.split(","):
         try:

@@ -1,7 +1,7 @@
-"""The reason why Kafka cannot be reached: a wrong password, a certificate nobody trusts, nobody there.
+"""Finds the reason when Kafka is not reachable: a wrong password, an untrusted certificate, no broker.
 
-Arrives: an attempt of kafka-python to connect. Leaves: its `KafkaTimeoutError`, with the reason that the library says
-in its log alone; the error itself names nothing but the address. Next: `stream.kafka.producer`, `stream.kafka.topics`.
+Arrives: an attempt of kafka-python to connect. Leaves: its `KafkaTimeoutError` with the reason. The library writes the
+reason only to its log; the error itself names only the address. Next: `stream.kafka.producer`, `stream.kafka.topics`.
 """
 
 import logging
@@ -16,9 +16,9 @@ TELLING = ("SASL", "Sasl", "SSL", "Authentication", "Authorization")
 
 @contextmanager
 def reason_of_failure() -> Iterator[None]:
-    """Around the making of a client: a `KafkaTimeoutError` tells the reason of the last failure, or of a refusal.
+    """Add the reason of the last failure to a `KafkaTimeoutError` that is raised while a client connects.
 
-    After a refusal a broker closes the next connections without a word: the refusal is the reason that counts.
+    After a refused login a broker closes the next connections without a reason, so the refusal is kept.
     """
     listener, source = _Listener(), logging.getLogger(SOURCE)
     source.addHandler(listener)

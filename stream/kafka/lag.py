@@ -1,16 +1,16 @@
-"""Lag: how many messages of each partition are not in the graph yet, right on every broker.
+"""Lag: the number of messages in each partition that are not in the graph yet, correct on every broker.
 
-Arrives: the broker's word about its logs and about what the group has committed, and `stream_progress`. Leaves: a
-number a partition, and a remark where the two logs cannot be the same. Next: the worker's gauge, `sagestream doctor`.
+Arrives: the broker's offsets, the offsets that the group has committed, and `stream_progress`. Leaves: a number for
+each partition, with a remark when broker and database do not belong together. Next: the worker's gauge,
+`sagestream doctor`.
 
-The end of a log is the high watermark that comes with a fetch. The embedded broker answers a request for the latest
-offset with the first offset of the last batch, which is too low; its watermarks are right, and so are Apache Kafka's
-(on both brokers, 5,000 messages in batches: watermark 5,000, latest offset 5,000 on Kafka and 4,946 on the other).
-Worker and doctor ask by themselves, because a consumer that stands still learns no new watermarks.
+The end of a log is the high watermark in the answer to a fetch. Rejected: the latest offset, because the embedded
+broker returns the first offset of the last batch (5,000 messages: watermark 5,000 on both brokers, latest offset 5,000
+on Apache Kafka and 4,946 on the embedded one). The worker and `doctor` use a consumer of their own, because a consumer
+that does not fetch gets no new watermarks.
 
-What is done is what the group has committed: at most a commit interval behind what is in SQL, and never ahead of it.
-`stream_progress` is compared with it: rows of another broker's log, or a database that is not the one that the group
-wrote to, are told instead of being counted.
+The committed offset is at most one commit interval behind SQL and never ahead of it. It is compared with
+`stream_progress`: a row of another broker's log, or of another database, gives a remark and is not counted.
 """
 
 import logging
@@ -39,7 +39,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 class PartitionLag(NamedTuple):
-    """How far behind one partition is; `remark` is empty or says what does not fit."""
+    """The lag of one partition. `remark` is empty or says why the numbers do not fit together."""
 
     topic: str
     partition: int
@@ -50,16 +50,16 @@ class PartitionLag(NamedTuple):
 def measure(
     config: StreamConfig, engine: Engine, topics: Sequence[str], *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> list[PartitionLag]:
-    """Ask broker and database. Topics that do not exist are left out.
+    """Ask the broker and the database. Topics that do not exist are left out.
 
-    Raises `KafkaError` where the broker does not answer in time, `SQLAlchemyError` where the database does not.
+    Raises `KafkaError` when the broker does not answer in time, `SQLAlchemyError` when the database fails.
     """
     consumer = KafkaConsumer(
         group_id=config.worker_group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=10,
-        max_partition_fetch_bytes=1,  # a broker gives one batch at least
+        max_partition_fetch_bytes=1,  # a broker returns at least one batch
         bootstrap_timeout_ms=int(timeout_seconds * 1000),
         **connection_settings(config),
     )
@@ -76,7 +76,7 @@ def measure(
         ends = _high_watermarks(consumer, partitions, timeout_seconds)
     finally:
         consumer.close()
-    with read(engine) as connection:  # after the committed offsets, so that it is never behind them by mere chance
+    with read(engine) as connection:  # after the committed offsets, so that SQL is never behind them by chance
         rows = {
             TopicPartition(r.topic, r.partition): r.next_offset for r in connection.execute(select(stream_progress))
         }
@@ -84,7 +84,7 @@ def measure(
 
 
 def lag_of(tp: TopicPartition, begin: int, end: int, committed: int | None, row: int | None) -> PartitionLag:
-    """From the log's first offset and its end, what the group has committed, and the next offset in SQL."""
+    """Compute the lag from the log's first offset and end, the committed offset, and the next offset in SQL (`row`)."""
     beyond = committed is not None and committed > end
     done = begin if committed is None or beyond else max(committed, begin)
     remark = ""
@@ -103,7 +103,7 @@ def _high_watermarks(
     consumer: KafkaConsumer, partitions: Sequence[TopicPartition], timeout_seconds: float
 ) -> dict[TopicPartition, int]:
     consumer.assign(partitions)
-    # As far back as the latest offset is wrong, and no further: there is little to fetch.
+    # Start at the latest offset, which may be too low, so that there is little to fetch.
     for tp, latest in consumer.end_offsets(partitions).items():
         consumer.seek(tp, latest)
     deadline = time.monotonic() + timeout_seconds
@@ -117,17 +117,17 @@ def _high_watermarks(
 
 
 class LagWatch:
-    """A thread that keeps the gauge up to date until it is closed. `topics` are those of the worker."""
+    """A thread that updates the gauge until it is closed. `topics` are the topics of the worker."""
 
     def __init__(self, config: StreamConfig, engine: Engine, topics: Sequence[str]) -> None:
         self._ask = (config, engine, topics)
         self._stop = threading.Event()
-        self._told = ""
+        self._logged = ""
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ask no more; a question under way ends by itself."""
+        """Stop the thread. A running request ends by itself."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -143,7 +143,7 @@ class LagWatch:
             LAG.labels(lag.topic, lag.partition).set(lag.behind)
             if lag.remark:
                 remarks.append(f"{lag.topic}/{lag.partition}: {lag.remark}")
-        told = "; ".join(remarks)
-        if told and told != self._told:
-            logger.warning("%s", told)
-        self._told = told
+        text = "; ".join(remarks)
+        if text and text != self._logged:
+            logger.warning("%s", text)
+        self._logged = text

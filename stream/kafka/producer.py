@@ -1,12 +1,12 @@
-"""The producer: events keyed by user onto their topics, with every delivery accounted for.
+"""The producer: sends events to their topics and accounts for every delivery.
 
 Arrives: structs of `stream.events`. Leaves: messages on Kafka, acknowledged by all replicas, in order per key.
 
-While the broker is away, events wait in memory for up to `DELIVERY_SECONDS` and go out when it is back: within two
-seconds of its port, because `topics.connection_settings` bounds the pause between two tries to one. A full buffer
-(`BUFFER_BYTES`; kafka-python has no bound of its own) makes `send` wait, so that memory stays flat. What did not
-arrive is never passed over: `flush` and `close` raise, and a program that ends without either flushes at its exit and
-says in the log what was lost.
+While the broker is unreachable, events wait in memory for up to `DELIVERY_SECONDS`. They are sent within two seconds
+after the broker listens again, because `topics.connection_settings` limits the pause between two attempts to one
+second. When the buffer is full (`BUFFER_BYTES`; kafka-python has no limit), `send` waits, so memory stays bounded. No
+failure is lost: `flush` and `close` raise. A program that ends without them flushes at its exit and logs the number of
+lost events.
 """
 
 import atexit
@@ -37,19 +37,19 @@ SPLIT_SECONDS = 0.02
 BUFFER_BYTES = 32 * 1024 * 1024
 BLOCK_SECONDS = 60.0
 MESSAGE_OVERHEAD_BYTES = 200
-"""What a waiting message costs beside its key and value, about."""
+"""The approximate memory of a waiting message without its key and value."""
 
 
 class DeliveryError(RuntimeError):
-    """Events that were handed over did not reach the broker."""
+    """Sent events did not reach the broker."""
 
 
 class EventProducer:
-    """A kafka-python producer that never loses a failure: `flush` raises for everything that did not arrive.
+    """A kafka-python producer that never loses a failure: `flush` raises for every event that did not arrive.
 
-    Without producer ids (`producer_idempotent` off) one request at a time keeps the order, and event ids make a
-    repeated delivery harmless. Raises `KafkaTimeoutError`, with the reason, where no broker lets it in within
-    `bootstrap_seconds`.
+    Without producer ids (`producer_idempotent` off) only one request is sent at a time, which keeps the order. Event
+    ids make a repeated delivery harmless. Raises `KafkaTimeoutError` with the reason when no broker accepts the client
+    within `bootstrap_seconds`.
     """
 
     def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 10.0) -> None:
@@ -63,7 +63,7 @@ class EventProducer:
         self._delivered = 0
         self._failed = 0  # since the last flush
         self._last_error: KafkaError | None = None
-        self._suspect = False  # something failed since the last look at the producer's health
+        self._suspect = False  # something failed since the producer was last checked
         self._owner = os.getpid()
         atexit.register(self._at_exit)
 
@@ -80,14 +80,14 @@ class EventProducer:
                 bootstrap_timeout_ms=int(self._bootstrap_seconds * 1000),
                 **connection_settings(config),
             )
-        made._unregister_cleanup()  # at exit it drops within a second what is left: ours waits, and tells
+        made._unregister_cleanup()  # at exit it drops waiting events after a second; ours waits and logs
         return made
 
     def _renew(self) -> None:
-        """A new producer where kafka-python has given the old one up.
+        """Replace a producer that is in a fatal state.
 
-        With producer ids, one message that the broker refuses (too large for its topic, say) is a fatal error: the
-        producer fails everything that it holds, and everything that comes after, for ever.
+        With producer ids, a single refused message (for example too large for its topic) is fatal: the producer then
+        fails all its messages and all later ones.
         """
         with self._renewing:
             manager = self._producer._transaction_manager
@@ -99,23 +99,23 @@ class EventProducer:
 
     @property
     def delivered(self) -> int:
-        """Messages that the broker has acknowledged."""
+        """The number of messages that the broker has acknowledged."""
         return self._delivered
 
     @property
     def pending(self) -> int:
-        """Messages handed over that the broker has neither acknowledged nor refused."""
+        """The number of messages that the broker has neither acknowledged nor refused."""
         return self._pending
 
     def send(self, topic: str, event: Struct, *, key: str) -> Any:
-        """Hand over one event; it is sent within the linger. As `send_raw`."""
+        """Send one event within the linger time. See `send_raw`."""
         return self.send_raw(topic, encode(event), key=key.encode())
 
     def send_raw(self, topic: str, value: bytes | None, *, key: bytes | None) -> Any:
-        """Hand over bytes as they are (None: a tombstone); kafka-python's future of the acknowledgement.
+        """Send bytes (None: a tombstone) and return kafka-python's future of the acknowledgement.
 
-        Whether the future is looked at or not, `flush` tells of a failure. Raises `KafkaError` where the message is
-        too large, or where the buffer stays full for `BLOCK_SECONDS`.
+        `flush` reports a failure even when nobody reads the future. Raises `KafkaError` when the message is too large
+        or the buffer stays full for `BLOCK_SECONDS`.
         """
         if self._suspect:
             self._renew()
@@ -152,16 +152,16 @@ class EventProducer:
             self._suspect = True
             first = self._failed == 1
             self._settle(size)
-        if first:  # of perhaps thousands that failed for the same reason; `flush` tells how many
+        if first:  # thousands may fail for the same reason; `flush` reports the number
             logger.error("an event did not reach Kafka: %s", error)
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
-        """Wait until everything handed over is acknowledged; raises `DeliveryError` naming how many are not."""
+        """Wait until all sent messages are acknowledged. Raises `DeliveryError` with the number that is not."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
                 self._producer.flush(timeout=max(deadline - time.monotonic(), 0))
-            except UnknownError:  # kafka-python's word for a batch that it has just split in two: not done yet
+            except UnknownError:  # kafka-python has just split a batch in two and is not done yet
                 time.sleep(SPLIT_SECONDS)
             except KafkaError as error:
                 raise DeliveryError(f"{self.pending} events not acknowledged within {timeout_seconds:g} s") from error
@@ -174,7 +174,7 @@ class EventProducer:
             raise DeliveryError(f"{failed} events did not reach Kafka: {error_seen}") from error_seen
 
     def close(self, timeout_seconds: float = FLUSH_SECONDS) -> None:
-        """Flush, then let go of the connections; raises like `flush`. What did not arrive by then is given up."""
+        """Flush and close the connections; raises like `flush`. Messages that have not arrived by then are dropped."""
         atexit.unregister(self._at_exit)
         try:
             self.flush(timeout_seconds)
@@ -182,7 +182,7 @@ class EventProducer:
             _let_go(self._producer)
 
     def _at_exit(self) -> None:
-        """The program ends without `close`: deliver what is left, or say that it is lost."""
+        """Deliver waiting events when the program ends without `close`, or log that they are lost."""
         if os.getpid() != self._owner:  # a fork inherits the handler, not the sending thread
             return
         try:
@@ -201,15 +201,15 @@ class EventProducer:
             return
         try:
             self.close(GIVE_UP_SECONDS)
-        except DeliveryError as undelivered:  # told, but not instead of the error that ended the block
+        except DeliveryError as undelivered:  # logged, so that it does not hide the error that ended the block
             logger.error("%s", undelivered)
 
 
 def _let_go(producer: KafkaProducer) -> None:
-    """Close the connections; what is still under way is given up."""
+    """Close the connections and drop unfinished requests."""
     try:
         producer.close(timeout=0)
     except KafkaError:
-        # kafka-python raises before it ends its thread, which would look for the broker for ever.
+        # kafka-python raises before it ends its thread, which would try to reach the broker for ever.
         producer._sender.force_close()
         producer.close(timeout=GIVE_UP_SECONDS)

@@ -1,30 +1,30 @@
-"""Faust by the record batch: an agent gets each partition's fetched list at once instead of one record after another.
+"""Record batches for Faust: an agent gets the fetched records of a partition as one list instead of one by one.
 
-Arrives: what one fetch brought, as lists of Kafka records by partition. Leaves: the same lists, in an agent's stream,
-acknowledged when the agent's body came through. Next: `stream.worker.app`.
+Arrives: the records of one fetch, as lists by partition. Leaves: the same lists in an agent's stream. A list is
+acknowledged when the agent's body has finished it. Next: `stream.worker.app`.
 
-Stock Faust makes tasks, coroutines and objects for every single record, some 60 µs of CPU an event before any work is
-done, and no setting changes that. Here a fetched list travels as one message (`RecordBatch`), so that cost is paid
-once a batch. All other topics (tables, timers, other agents) go Faust's usual way.
+Stock Faust makes tasks, coroutines and objects for every record: about 60 µs of CPU for each event before any work,
+and no setting changes that. Here a fetched list is one message (`RecordBatch`), so this cost occurs once per batch.
+Other topics (tables, timers, other agents) use Faust as usual.
 
 The guarantee: no offset is committed past a record that the agent's body did not finish.
 
-- A batch is acknowledged by identity: `record_batches` marks the very object whose body came through. Stock Faust goes
-  by offset numbers, so that a batch of before a rebalance, finished late or merely skipped (the pure Python stream
-  acknowledges what it skips), could acknowledge its second reading, which nobody has worked on yet.
-- Offsets are committed up to the first batch that is not finished, in the order of delivery.
-- What a rebalance takes away is stale: not worked on, not acknowledged, read again from the committed offset. Faust
-  seeks there, but not on a partition without a committed offset, where what was fetched meanwhile would be skipped:
-  there we seek to the beginning.
-- Each batch knows which offset was fetched before it. If that one was never delivered, the worker stops (`LostBatch`)
-  and begins again at the committed offset: a fault of that kind becomes a restart, never a loss.
+- A batch is acknowledged by identity: `record_batches` marks the object that the body finished. Stock Faust uses offset
+  numbers: a batch from before a rebalance that finishes late, or is skipped, could acknowledge the second reading of
+  the same records before it is processed.
+- Offsets are committed up to the first unfinished batch, in the order of delivery.
+- A rebalance makes the batches of revoked partitions stale: they are neither processed nor acknowledged, and their
+  records are read again from the committed offset. Faust seeks there, except on a partition without a committed offset.
+  On such a partition this module seeks to the beginning.
+- Each batch knows the offset that was fetched before it. If that offset was never delivered, the worker stops
+  (`LostBatch`) and restarts at the committed offset. So such a fault causes a restart and never a loss.
 
-Memory is bounded by `MAX_WAITING_BYTES` a topic: its partitions are not read while so much waits for the agent, and
-the other topics go on. Faust's own bound counts messages, and once it is reached it holds up all topics.
+Memory is bounded by `MAX_WAITING_BYTES` for each topic: its partitions are not fetched while that much waits for the
+agent; other topics continue. Faust's own limit counts messages and stops all topics.
 
-Limits: one stream an agent (concurrency 1), no `group_by`, no typed values on a batched topic. Private names of Faust
-and aiokafka are used: `PRIVATE_NAMES` lists them, a test holds the installed versions to the list, and both versions
-are pinned.
+Limits: one stream per agent (concurrency 1), no `group_by`, no typed values on a batched topic. The module uses private
+names of Faust and aiokafka. `PRIVATE_NAMES` lists them, a test compares the list with the installed versions, and both
+versions are pinned.
 """
 
 import asyncio
@@ -51,38 +51,38 @@ PRIVATE_NAMES = {
     driver.Producer: ("_ensure_producer",),
     faust.App: ("_new_transport", "maybe_start_producer"),
 }
-"""What is overridden or called, by class."""
+"""The private methods that are overridden or called, by class."""
 
 PRIVATE_STATE = ("_acked", "_acked_index", "_committed_offset", "_read_offset")
-"""Attributes of Faust's consumer that are read or written."""
+"""The private attributes of Faust's consumer that are read or written."""
 
 MAX_RECORDS = 1000
-"""The largest batch that one fetch gives."""
+"""The largest number of records in one fetch."""
 
 MAX_WAITING_BYTES = 16 * 2**20
-"""What may wait for the agent of one topic: some 30,000 events of 200 bytes."""
+"""The bytes that may wait for the agent of one topic: about 30,000 events of 200 bytes."""
 
 RECORD_BYTES = 330
-"""What a record takes in memory beside its value (measured, with a key of 10 bytes)."""
+"""The memory of a record without its value (measured, with a key of 10 bytes)."""
 
 FULL_TIMEOUT_SECONDS = 0.05
-"""How long one fetch for the other topics may take while a topic is full: soon it is not."""
+"""The longest fetch for other topics while one topic is full, because it has room again soon."""
 
 
 DRAIN_SECONDS = 2.0
-"""How long a worker that stops waits for the batches that its agents are at."""
+"""The time that a stopping worker waits for the batches in its agents."""
 
 
 class LostBatch(RuntimeError):
-    """A fetched batch did not reach the stream: going on would commit past it."""
+    """A fetched batch did not reach the stream. To continue would commit past it."""
 
 
 class RecordBatch:
-    """One partition's fetched records, in the shape of a single Kafka record whose offset is the last one's.
+    """The fetched records of one partition, in the form of a single Kafka record with the offset of the last one.
 
-    `follows` is the offset fetched before the first of them, None at the first fetch after an assignment or a seek.
-    `begun`: in the agent's hands. `finished`: its body came through. `stale`: taken away by a rebalance, somebody reads
-    it again.
+    `follows` is the offset that was fetched before the first record; None at the first fetch after an assignment or a
+    seek. `begun`: the agent has the batch. `finished`: the agent's body has finished it. `stale`: a rebalance revoked
+    it, and its records are read again.
     """
 
     __slots__ = (
@@ -117,18 +117,18 @@ class RecordBatch:
         self.stale = False
 
     def finish(self) -> None:
-        """The agent's body came through; the records are not needed any more."""
+        """Mark the batch as finished by the agent's body, and drop its records."""
         self.finished = True
         self.records = []
 
     @property
     def value(self) -> "RecordBatch":
-        """The message's value, that the agent's stream hands on."""
+        """The value of the message, which the agent's stream returns."""
         return self
 
 
 class _BatchSchema(Schema[Any, Any]):
-    """Decodes nothing: the agent gets the records as they came."""
+    """Decodes nothing: the agent gets the raw records."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         create_event = app.create_event
@@ -140,17 +140,17 @@ class _BatchSchema(Schema[Any, Any]):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that talks to the broker: makes the batches, and seeks where Faust does not."""
+    """The thread that talks to the broker: it makes the batches and seeks where Faust does not."""
 
     app: Any  # a BatchApp
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The last offset fetched, by partition, and the assignment in which that was.
+        # By partition: the assignment, and the last offset that was fetched in it.
         self._fetched: dict[TP, tuple[object, int]] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        # Faust has no setting for the wait of a fetch: it is 1,500 ms, and the embedded broker sleeps half of it.
+        # Faust has no setting for the fetch wait. It is 1,500 ms, and the embedded broker sleeps half of that.
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.app.fetch_wait_ms
         return consumer
@@ -167,9 +167,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _batch(self, tp: TP, records: list[ConsumerRecord], assignment: object) -> RecordBatch:
         then, last = self._fetched.get(tp, (None, -1))
-        goes_on = then is assignment and records[0].offset > last  # else a seek back lies between
+        continues = then is assignment and records[0].offset > last  # else there was a seek back
         self._fetched[tp] = (assignment, records[-1].offset)
-        return RecordBatch(tp, records, follows=last if goes_on else None)
+        return RecordBatch(tp, records, follows=last if continues else None)
 
     async def seek_to_committed(self) -> Any:
         committed = await super().seek_to_committed()
@@ -180,13 +180,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _BatchConsumer(driver.Consumer):
-    """Commits a batched topic by whole batches, in the order in which they were delivered."""
+    """Commits a batched topic by whole batches, in the order of delivery."""
 
     app: Any  # a BatchApp
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Batches delivered to the stream and not yet committed, and the last offset delivered, by partition. Made
-        # first: the parent's constructor already calls methods below.
+        # By partition: the delivered batches that are not committed yet, and the last delivered offset. Made first,
+        # because the parent's constructor calls methods below.
         self._delivered: dict[TP, deque[RecordBatch]] = defaultdict(deque)
         self._last_offset: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
@@ -199,7 +199,7 @@ class _BatchConsumer(driver.Consumer):
         if not full:
             return await super()._getmany(active_partitions, timeout)
         others = {tp for tp in active_partitions if tp.topic not in full}
-        if not others:  # to aiokafka, none means all
+        if not others:  # aiokafka reads an empty set as all partitions
             await self.sleep(FULL_TIMEOUT_SECONDS)
             return {}
         return await super()._getmany(others, min(timeout, FULL_TIMEOUT_SECONDS))
@@ -226,24 +226,24 @@ class _BatchConsumer(driver.Consumer):
             delivered.pop().stale = True
         delivered.append(batch)
         self._last_offset[tp] = batch.offset
-        # Faust would drop what it takes for read before, and note the offsets inside a batch as gaps.
+        # Otherwise Faust drops records that it takes for old, and notes the offsets inside a batch as gaps.
         self._read_offset[tp] = None
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The offset to commit: behind the last batch that is finished together with all before it."""
+        """Return the offset to commit: after the last batch that is finished together with all batches before it."""
         if tp.topic not in self.app.batched_topics:
             offset: int | None = super()._new_offset(tp)
             return offset
         delivered, new = self._delivered[tp], None
         while delivered and delivered[0].finished:
             new = delivered.popleft().offset + 1
-        # Faust's lists only tell that there may be something to commit.
+        # Faust uses its own lists only to see that there may be something to commit.
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return new
 
     async def drain(self, seconds: float) -> None:
-        """Wait until the agents are through with what they have in hand, but no longer than this."""
+        """Wait until the agents have finished their current batches, at most `seconds`."""
         deadline = self.loop.time() + seconds
         while self.loop.time() < deadline and any(
             batch.begun and not batch.finished for delivered in self._delivered.values() for batch in delivered
@@ -256,7 +256,7 @@ class _BatchConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget(list(self._delivered))
-        # A commit that was under way, and refused, has left its offset here: what follows would not be committed.
+        # A refused commit has left its offset here, which would block the next commits.
         self._committed_offset.clear()
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -272,7 +272,7 @@ class _BatchTransport(driver.Transport):
 
 
 class BatchApp(faust.App):
-    """A Faust app with batched topics beside ordinary ones. `fetch_wait_ms` is how long a fetch may wait.
+    """A Faust app with batched and ordinary topics. `fetch_wait_ms` is the longest wait of a fetch.
 
     A partition without a committed offset is read from its beginning.
     """
@@ -289,7 +289,7 @@ class BatchApp(faust.App):
         super().__init__(*args, **{**settings, **kwargs})
 
     async def on_stop(self) -> None:
-        """Stop fetching, then let the agents finish what they have in hand; Faust stops them next, and commits."""
+        """Stop fetching and let the agents finish their batches. Then Faust stops the agents and commits."""
         await super().on_stop()
         if isinstance(self._consumer, _BatchConsumer):
             await self._consumer.drain(DRAIN_SECONDS)
@@ -298,12 +298,12 @@ class BatchApp(faust.App):
         return _BatchTransport(self.conf.broker_consumer, self)
 
     async def aiokafka_producer(self) -> Any:
-        """The producer under Faust's own, running: it can send whole batches."""
+        """Return the running aiokafka producer below Faust's own, which can send whole batches."""
         producer = await self.maybe_start_producer()
         return producer._ensure_producer()
 
     def batch_topic(self, name: str, partitions: int) -> Any:
-        """A topic whose agents iterate with `record_batches`."""
+        """Return a topic whose agents iterate with `record_batches`."""
         self.batched_topics.add(name)
         return self.topic(name, schema=_BatchSchema(), partitions=partitions)
 
@@ -311,9 +311,9 @@ class BatchApp(faust.App):
 async def record_batches(
     stream: Any, *, max_batches: int, within_seconds: float
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    """Records of up to `max_batches` fetched batches, gathered for at most `within_seconds`, until the app stops.
+    """Yield the records of up to `max_batches` fetched batches, gathered for at most `within_seconds`.
 
-    They are acknowledged when the consumer asks for the next list: a body that raises leaves them unacknowledged.
+    The records are acknowledged when the body asks for the next list. A body that raises leaves them unacknowledged.
     """
     async for events in stream.noack_take(max_batches, within=within_seconds):
         current = [event.value for event in events if not event.value.stale]
@@ -323,5 +323,5 @@ async def record_batches(
             yield [record for batch in current for record in batch.records]
         for batch in current:
             batch.finish()
-        for event in events:  # for Faust's own books
+        for event in events:  # for Faust's own accounting
             await stream.ack(event)

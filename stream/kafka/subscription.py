@@ -1,4 +1,4 @@
-"""Following a topic: a consumer that outlives its broker.
+"""Subscription: a consumer of one topic that reconnects after the broker was unreachable.
 
 Arrives: the settings of Kafka. Leaves: records, in order within a partition, at least once.
 Next: `serving.publisher` and `serving.nearline`.
@@ -25,22 +25,23 @@ HEARTBEAT_MS = 1_000
 COMMIT_MS = 1_000
 BOOTSTRAP_MS = 10_000
 METADATA_MS = 5_000
-"""A group that is joined before the topic's metadata have come gives itself no partition, and looks again only when
-they are refreshed: by default after five minutes."""
+"""A member that joins before the topic's metadata arrive gets no partition until the next refresh. The default is five
+minutes."""
 REQUEST_MS = 10_000
-"""A fetch that a broker never answers is asked again after so long; by default after thirty seconds."""
+"""A fetch without an answer is repeated after this time. The default is thirty seconds."""
 SETTLE_SECONDS = 12.0
-"""A member without a partition for so long joins anew, and then waits twice as long each time: where members outnumber
-partitions, some have none by right."""
+"""A member without a partition joins again after this time, then after twice the time. With more members than
+partitions some members rightly have none."""
 RECONNECT_SECONDS = 1.0
 
 
 class Subscription:
     """One topic for one consumer group, from the earliest record that the group has not committed.
 
-    Offsets are committed for what an earlier `poll` returned, so the caller is done with a batch before it polls
-    again; after a crash the last second comes twice. Earliest, never latest: readers here are idempotent, and some
-    brokers answer LATEST wrongly. Short sessions, because the embedded broker lets a join wait for half of one.
+    `poll` commits the offsets of the records that an earlier `poll` returned, so the caller must finish a batch before
+    it polls again. After a crash the records of the last second come twice. A new group starts at EARLIEST, because
+    readers are idempotent and some brokers answer LATEST wrongly. Sessions are short, because a join on the embedded
+    broker waits for half of one.
     """
 
     def __init__(
@@ -62,19 +63,20 @@ class Subscription:
         self._consumer: KafkaConsumer | None = None
         self._settle_seconds = SETTLE_SECONDS
         self._idle_since = clock()
-        """When this member last had a partition, or began to wait for one."""
+        """The time when this member last had a partition or began to wait for one."""
         self.error: str | None = None
-        """What is wrong with the broker; None while it answers."""
+        """The error of the broker; None while it answers."""
         self.assigned = False
-        """Whether partitions were given to this member yet: a join takes seconds."""
+        """Whether this member has partitions. A join takes seconds."""
 
     @property
     def state(self) -> str:
-        """For a probe: ok, or what is missing."""
+        """The state for a probe: ok, or the reason."""
         return self.error or (OK if self.assigned else "waiting for its partitions")
 
     def poll(self, timeout_seconds: float) -> Sequence[ConsumerRecord]:
-        """What arrived, at most after the timeout; nothing while the broker is away, which is logged once."""
+        """Return the new records, at most after the timeout; no records while the broker is unreachable (logged
+        once)."""
         try:
             if self._consumer is None:
                 self._consumer = self._connect()
@@ -94,7 +96,7 @@ class Subscription:
         return [record for records in found.values() for record in records]
 
     def close(self) -> None:
-        """Commit what was handled and leave the group."""
+        """Commit the handled records and leave the group."""
         if self._consumer is not None:
             try:
                 self._consumer.close()

@@ -1,4 +1,4 @@
-"""The topics: partitions, compaction, and their creation before anybody reads or writes."""
+"""The topics: their keys, partitions and compaction, and their creation before the first use."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +35,9 @@ TOPICS = (
 
 
 def connection_settings(config: StreamConfig) -> dict[str, Any]:
-    """kafka-python's connection settings, the same for producer, consumer and admin.
+    """Return kafka-python's connection settings, the same for producer, consumer and admin client.
 
-    `reconnect_backoff_max_ms`: the library's default waits up to 30 s after a broker restart.
+    `reconnect_backoff_max_ms` is set because the default waits up to 30 s after a broker restart.
     """
     settings: dict[str, Any] = {
         "bootstrap_servers": config.kafka_bootstrap_servers.split(","),
@@ -58,7 +58,7 @@ def connection_settings(config: StreamConfig) -> dict[str, Any]:
 
 
 def create_topics(config: StreamConfig) -> list[str]:
-    """Create the topics that do not exist yet; the names of those created. Existing ones are left as they are."""
+    """Create the missing topics and return their names. Existing topics are not changed."""
     with reason_of_failure():
         admin = KafkaAdminClient(**connection_settings(config))
     created = []
@@ -78,7 +78,7 @@ def create_topics(config: StreamConfig) -> list[str]:
                 admin.create_topics([new])
                 created.append(topic.name)
             except TopicAlreadyExistsError:
-                continue  # another process created it between the look and the call
+                continue  # another process created it meanwhile
     finally:
         admin.close()
     return created

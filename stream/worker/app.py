@@ -1,10 +1,10 @@
-"""The worker's Faust app: an agent a topic, each handing record batches to `stream.worker.worker`.
+"""The worker's Faust app: one agent for each topic, which gives record batches to `stream.worker.worker`.
 
-Arrives: record batches of `interactions`, `impressions`, `catalog`, `users` and `identities`. Leaves: offsets,
-committed after everything that follows from a batch is durable. Next: `stream.worker.worker` does the work,
+Arrives: record batches of `interactions`, `impressions`, `catalog`, `users` and `identities`. Leaves: committed
+offsets, after all results of a batch are durable. Next: `stream.worker.worker` processes the batches,
 `stream.kafka.record_batches` keeps the guarantee.
 
-An error that waiting cannot mend stops the worker aloud, and the batch is delivered again.
+An error that a retry cannot solve stops the worker with a log message, and the batch is delivered again.
 """
 
 import ssl
@@ -31,15 +31,15 @@ NEVER_SECONDS = 10.0 * 365 * 24 * 3600
 
 
 class WorkerApp(BatchApp):
-    """The app, and where its topics stand."""
+    """The Faust app with the status of its topics."""
 
     standing: TopicStatus
 
 
 def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) -> WorkerApp:
-    """The Faust app of one worker. `config.worker_id` must be its own: two live workers never share one.
+    """Create the Faust app of one worker. Each running worker needs its own `config.worker_id`.
 
-    `directory` is where Faust may keep files of its own; ours are in SQL and Redis.
+    Faust may keep files in `directory`. Our data are in SQL and Redis.
     """
     directory.mkdir(parents=True, exist_ok=True)
     app = WorkerApp(
@@ -53,16 +53,16 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,
-        # Faust says every few seconds that a topic stands still; `standing` and the lag say it, and why.
+        # Faust logs every few seconds that a topic does not move. The topic status and the lag show it with the reason.
         stream_processing_timeout=NEVER_SECONDS,
         broker_commit_livelock_soft_timeout=NEVER_SECONDS,
-        # Announcements and dead letters are waited for: an error is told, and the messages are sent again.
+        # The worker waits for announcements and dead letters. After an error they are sent again.
         producer_request_timeout=SEND_TIMEOUT_SECONDS,
         producer_max_batch_size=ANNOUNCEMENT_BYTES,
-        # At a stop, what is acknowledged is committed and the rest is delivered again: waiting until every message in
-        # flight is through may never end while producers go on.
+        # At a stop, acknowledged batches are committed and the others are delivered again. To wait for all messages in
+        # flight may never end while producers send.
         stream_wait_empty=False,
-        # A static membership: a worker restarted after kill -9 takes over its own partitions at once.
+        # Static membership: a worker that restarts after kill -9 gets its own partitions back at once.
         consumer_group_instance_id=config.worker_id,
         web_enabled=False,
         fetch_wait_ms=int(config.worker_fetch_wait_seconds * 1000),
@@ -95,7 +95,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
 
 
 def health(app: WorkerApp) -> dict[str, str]:
-    """Whether the worker has joined its group, and where each topic stands, for its probe."""
+    """Return the state of the consumer group and of each topic, for the probe."""
     if not app.started:
         stream = "starting"
     elif app.rebalancing or not app.rebalancing_count:
@@ -111,7 +111,7 @@ def _agent(app: BatchApp, handle: Callable[[list[ConsumerRecord]], Awaitable[Non
             try:
                 await handle(records)
             except Exception as error:
-                # Faust would restart the agent and go on behind the batch: stop the whole worker instead.
+                # Faust would restart the agent and continue after the batch. Stop the whole worker instead.
                 await app.crash(error)
                 raise
 
@@ -119,7 +119,7 @@ def _agent(app: BatchApp, handle: Callable[[list[ConsumerRecord]], Awaitable[Non
 
 
 def credentials(config: StreamConfig) -> Any:
-    """Faust's form of the SASL and TLS settings, None for a plain connection."""
+    """Return the SASL and TLS settings in Faust's form, None for a plain connection."""
     if config.kafka_security_protocol == "PLAINTEXT":
         return None
     encrypted = config.kafka_security_protocol in ("SSL", "SASL_SSL")

@@ -1,10 +1,10 @@
-"""Refusals: events that the store can never take, found out of a batch that would fail again and again.
+"""Bisect: finds the events that the store can never accept in a batch that would fail again and again.
 
-Arrives: a batch's events, and how to store some of them. Leaves: what the store said to the good ones, and the refused
-ones with its reason. Next: `stream.worker.worker` makes them dead letters.
+Arrives: the events of a batch and a function that stores some of them. Leaves: the results for the good events, and the
+refused events with the reason. Next: `stream.worker.worker` makes dead letters of the refused ones.
 
-The batch is halved until the culprit stands alone: one among a thousand costs some twenty transactions. Every event is
-idempotent, so a kill in the middle is healed by delivering the batch again.
+The batch is halved until the refused event is alone. One refused event among a thousand costs about twenty
+transactions. Events are idempotent, so after a kill the batch is simply delivered again.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,10 +19,10 @@ _R = TypeVar("_R")
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether the error is of the values: what the database, or its driver, will never take."""
+    """Return whether the values cause the error, so that the database or its driver can never accept them."""
     if isinstance(error, StatementError):
-        # Other errors of the database are of the schema or of the server; a bare StatementError is a value that the
-        # driver could not bind.
+        # Other database errors come from the schema or the server. A bare StatementError is a value that the driver
+        # could not bind.
         return isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError)
     return isinstance(error, OverflowError | UnicodeError)
 
@@ -33,10 +33,18 @@ async def store_by_halves(
     *,
     too_many: Callable[[Sequence[tuple[int, str]]], bool],
 ) -> tuple[list[_R], list[tuple[int, str]]]:
-    """Store `events` as one, or else in parts: the results, and index and reason of each one refused, ascending.
+    """Store all events at once, or in parts after a permanent error.
 
-    `store(part, whole)` is told whether it gets all. `too_many` is asked with the refused ones so far; where it says
-    so, the rest is not tried. Raises what `store` raises and is not permanent.
+    Args:
+        events: the events of a batch.
+        store: stores a part; its second argument says whether the part is the whole batch.
+        too_many: gets (index, reason) of the refused events so far; when it returns true, the rest is not tried.
+
+    Returns:
+        The results of the parts, and (index, reason) of each refused event, ascending.
+
+    Raises:
+        Exception: the error of `store` when it is not permanent (`is_permanent`).
     """
     results: list[_R] = []
     refused: list[tuple[int, str]] = []

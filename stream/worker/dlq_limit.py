@@ -1,11 +1,11 @@
-"""The bound on bad input: when so much of a topic is bad that something else is wrong, stop instead of draining it.
+"""The dead letter limit: stops a topic when the share of bad messages is so high that something else must be wrong.
 
-Arrives: how many messages a batch has, and which of them are bad. Leaves: nothing, or the excess. Next:
+Arrives: the number of messages in a batch, and the bad ones. Leaves: nothing, or the excess. Next:
 `stream.worker.worker` stops the topic.
 
-The share is taken at every bad message over the last `window` messages, so that a batch is judged by its worst moment
-and not by its mean. State is this worker's own and begins empty: after a restart at least `MIN_SEEN` messages are
-needed for a verdict, and fewer than that can reach the dead letter queue before it.
+The share is computed at every bad message over the last `window` messages, so a batch is judged by its worst point and
+not by its mean. The state belongs to this worker and is empty after a restart: then at least `MIN_SEEN` messages are
+needed for a decision, and fewer messages than that can reach the dead letter queue before it.
 """
 
 from collections import deque
@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MIN_SEEN = 100
-"""With fewer messages than this, no share is told."""
+"""With fewer messages there is no decision."""
 
 
 class Excess(NamedTuple):
-    """More is bad than may be: `share` of the last `seen` messages, as seen at the batch's message number `at`."""
+    """Too many bad messages: `share` of the last `seen` messages, reached at the message with index `at` in the
+    batch."""
 
     share: float
     seen: int
@@ -25,23 +26,24 @@ class Excess(NamedTuple):
 
 
 class DlqLimit:
-    """The window of one topic. A `share` of 1 never stops."""
+    """The limit of one topic. A `share` of 1 never stops it."""
 
     def __init__(self, *, share: float, window: int) -> None:
         self._share = share
         self._window = window
         self._count = 0
-        # The numbers of the bad messages in the window; the topic's messages are numbered from 1 as they come.
+        # The numbers of the bad messages in the window. Messages are numbered from 1 in order of arrival.
         self._bad: deque[int] = deque()
 
     def excess(self, total: int, bad: Sequence[int]) -> Excess | None:
-        """What would be wrong within a batch of `total` messages with the `bad` ones (ascending indices) in it."""
-        moments = [(self._count + index + 1, True) for index in bad]
+        """Return the excess that a batch of `total` messages with the `bad` ones (ascending indices) would cause, or
+        None."""
+        checks = [(self._count + index + 1, True) for index in bad]
         if self._count < MIN_SEEN <= self._count + total:
-            # From one bad message to the next the share only falls, but here a verdict becomes possible.
-            moments = sorted([*moments, (MIN_SEEN, False)], key=lambda moment: moment[0])
-        window = self._bad.copy() if moments else self._bad
-        for number, is_bad in moments:
+            # Between bad messages the share only falls, but at this message a decision becomes possible.
+            checks = sorted([*checks, (MIN_SEEN, False)], key=lambda check: check[0])
+        window = self._bad.copy() if checks else self._bad
+        for number, is_bad in checks:
             if is_bad:
                 window.append(number)
             while window and window[0] <= number - self._window:
@@ -52,7 +54,7 @@ class DlqLimit:
         return None
 
     def add(self, total: int, bad: Sequence[int]) -> None:
-        """Take the batch into the window."""
+        """Add the batch to the window."""
         self._bad.extend(self._count + index + 1 for index in bad)
         self._count += total
         while self._bad and self._bad[0] <= self._count - self._window:

@@ -1,22 +1,23 @@
-"""Python's garbage collector, set for a process that turns batches of small objects over.
+"""Tunes Python's garbage collector for a process that makes and frees many small objects.
 
-Arrives: a process that has loaded and made what it keeps. Leaves: a collector that looks seldom, and never at that.
+Arrives: a process that has loaded its modules and made its long-lived objects. Leaves: a collector that runs seldom and
+skips these objects.
 
-A batch makes thousands of records, tuples and strings, and none of them is in a cycle: reference counting frees them.
-By default a collection starts every 700 objects and walks all that lives; measured, that was a third of the worker's
-CPU. It is not switched off: what makes cycles (exceptions, asyncio) still goes.
+A batch makes thousands of records, tuples and strings without cycles, which reference counting frees. By default a
+collection starts every 700 objects and visits all objects; measured, that was a third of the worker's CPU. The
+collector stays on, because exceptions and asyncio make cycles.
 """
 
 import gc
 
 YOUNG_OBJECTS = 50_000
-"""Objects made, less those freed, after which the young ones are looked at: some megabytes."""
+"""The number of new objects (allocated minus freed) that starts a young collection: some megabytes."""
 
 MIDDLE, OLD = 20, 50
 
 
 def collect_seldom() -> None:
-    """Leave out of every later collection what lives now, and collect seldom."""
+    """Exclude all current objects from later collections, and collect seldom."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE, OLD)

@@ -1,10 +1,9 @@
-"""A Redis that was flushed heals by itself: a thread of the worker sees the missing mark and rebuilds from SQL.
+"""Rebuild watch: a thread of the worker that rebuilds a flushed Redis from SQL.
 
-Arrives: the mark of `graphstore.redis.rebuild`. Leaves: a complete Redis. Next: readers; the publisher brings back the
-lists.
+Arrives: the mark of `graphstore.redis.rebuild`. Leaves: a complete Redis. Next: the publisher writes the lists again.
 
-A thread of its own, because a rebuild of many shoppers takes minutes, and beside it events go on being stored: what a
-live batch writes and what a rebuild writes cannot spoil each other.
+The rebuild has its own thread, because it takes minutes with many users, and the worker must store events meanwhile. A
+live batch and a rebuild can write at the same time (see `graphstore.redis.rebuild`).
 """
 
 import logging
@@ -23,11 +22,11 @@ INTERVAL_SECONDS = 5.0
 
 
 class _Stopped(Exception):
-    """The process ends: the mark stays missing, and the next worker rebuilds."""
+    """The process ends during a rebuild. The mark stays missing, so the next worker rebuilds."""
 
 
 class RebuildWatch:
-    """Looks every `interval_seconds` until it is closed."""
+    """A thread that checks Redis every `interval_seconds` until it is closed."""
 
     def __init__(
         self,
@@ -49,16 +48,16 @@ class RebuildWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; a rebuild under way ends at its next page."""
+        """Stop the thread. A running rebuild ends at its next page."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
-        self._look()  # at once: on a graph that is still empty it takes milliseconds
+        self._check()  # at once: an empty graph takes milliseconds
         while not self._stop.wait(self._interval_seconds):
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             if rebuild_if_incomplete(self._engine, self._redis, now=self._now, progress=self._progress, **self._keep):
                 logger.warning("Redis was not complete and has been rebuilt from SQL")

@@ -1,6 +1,8 @@
-"""Patience: a service that is away is waited for, the batch in hand; anything else is an error.
+"""Retry: repeats a step of the current batch until its service is reachable again.
 
-Arrives: a step of a batch's work. Leaves: its result, however long that takes. Next: `stream.worker.worker`.
+Arrives: a step of a batch. Leaves: its result, after any time. Next: `stream.worker.worker`.
+
+Other errors are raised: a retry would not solve them.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ _T = TypeVar("_T")
 
 
 def service_of(error: BaseException) -> str | None:
-    """The service that is away, locked or full, and worth waiting for; None where waiting cannot mend the error."""
+    """Return the service that is unreachable, locked or full; None when a retry cannot solve the error."""
     if isinstance(error, OperationalError | InterfaceError):
         return DATABASE
     if isinstance(error, RedisConnectionError | RedisTimeoutError | OutOfMemoryError | ReadOnlyError):
@@ -37,10 +39,19 @@ def service_of(error: BaseException) -> str | None:
     return None
 
 
-async def patiently(step: Callable[[], Awaitable[_T]], *, doing: str, topic: str, standing: TopicStatus) -> _T:
-    """Take `step` again until it succeeds; this agent stands still meanwhile, and consumption with it.
+async def retry_until_reachable(
+    step: Callable[[], Awaitable[_T]], *, doing: str, topic: str, standing: TopicStatus
+) -> _T:
+    """Run `step` until it succeeds. Meanwhile this agent waits, and its topic is not consumed.
 
-    `doing` names the step for the probe. Raises what waiting cannot mend.
+    Args:
+        step: the work to repeat.
+        doing: the name of the step, for the probe.
+        topic: the topic of the batch.
+        standing: where the topic's status is kept.
+
+    Raises:
+        Exception: an error that a retry cannot solve (`service_of` returns None).
     """
     standing.do(topic, doing)
     wait = RETRY_FIRST_SECONDS
@@ -62,5 +73,5 @@ async def patiently(step: Callable[[], Awaitable[_T]], *, doing: str, topic: str
 
 
 def first_line(error: BaseException) -> str:
-    """What the error says, without the statement and its parameters."""
+    """Return the error's message without the SQL statement and its parameters."""
     return str(error).partition("\n")[0]

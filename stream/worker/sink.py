@@ -1,11 +1,11 @@
-"""The sink: decoded events into SQL, then into Redis. Live, backfill, replay and tests all come through here.
+"""The sink: writes decoded events to SQL and then to Redis. Live events, backfill, replay and tests all use it.
 
-Arrives: structs of `stream.events`. Leaves: durable rows, then the hot keys, then the shoppers that were touched.
-Next: `stream.worker.app` announces the touched ones and lets the offsets commit.
+Arrives: structs of `stream.events`. Leaves: durable rows, then hot keys, then the touched users.
+Next: `stream.worker.worker` announces the touched users, and the offsets are committed.
 
-The order is the guarantee: one SQL transaction first, keyed by event_id; Redis after the commit, by idempotent
-commands. A crash in between is healed by delivering the batch again, so Redis gets all events of the batch, not only
-the new ones. Where somebody logged in or was forgotten between the two, the keys are made anew from SQL.
+The order is the guarantee: first one SQL transaction, keyed by event_id; after its commit Redis, with idempotent
+commands. After a crash in between the batch is delivered again, so Redis always gets all events of the batch, not only
+the new ones. When a login or an erasure happens in between, the keys are rebuilt from SQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,24 +27,25 @@ from stream.events import CatalogItem, EventType, Identity, Impression, Interact
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
 
 Progress = Mapping[str, dict[int, int]]
-"""The next offset to read of each partition, by topic."""
+"""By topic: the next offset to read in each partition."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a batch did; `touched` holds each person's newest event time (epoch ms)."""
+    """The result of a batch. `touched` holds the newest event time (epoch ms) of each person."""
 
     stored: int = 0
     duplicate: int = 0
     erased: int = 0
-    """Events of forgotten users: dropped."""
+    """Dropped events of forgotten users."""
     late: frozenset[str] = frozenset()
-    """Ids of events from before the compaction horizon: not stored."""
+    """Ids of events older than the compaction horizon, which are not stored."""
     touched: dict[str, int] = field(default_factory=dict)
 
 
 class Sink:
-    """Writes events to the graph and to Redis. `redis` None: SQL only, for a backfill before Redis is filled."""
+    """Writes events to the graph and to Redis. With `redis` None it writes only SQL, for a backfill before Redis
+    exists."""
 
     def __init__(self, engine: Engine, redis: Redis | None, *, recent_items: int, trending_items: int) -> None:
         self._engine = engine
@@ -55,9 +56,9 @@ class Sink:
     def store_interactions(
         self, events: Sequence[Interaction], *, now: int, progress: Progress | None = None
     ) -> Stored:
-        """One transaction for the batch and its offsets, then Redis. `now` is epoch ms.
+        """Store the batch and its offsets in one transaction, then write Redis. `now` is epoch ms.
 
-        Raises `sqlalchemy.exc.DBAPIError` or `redis.RedisError`; the whole batch may be given again.
+        Raises `sqlalchemy.exc.DBAPIError` or `redis.RedisError`; the caller may give the whole batch again.
         """
         rows = [_interaction_row(event) for event in events]
         with write(self._engine) as connection:
@@ -67,17 +68,17 @@ class Sink:
             rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
         touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
         if self._redis is not None:
-            # A worker that was killed before it looked again may have left keys of those who have none.
+            # A worker that was killed before its second check may have left keys of sessions or erased users.
             hot.forget(self._redis, [*done.erased_users, *done.persons])
         if self._redis is not None and rows:
             hot.record(self._redis, touches, keep=self._recent_items)
-            self._look_again({row.user_id for row in rows}, done.generation)
+            self._refresh_if_changed({row.user_id for row in rows}, done.generation)
         touched: dict[str, int] = {}
         for person, _, time in touches:
             touched[person] = max(time, touched.get(person, time))
         return Stored(done.stored, done.duplicate, done.erased, done.late, touched)
 
-    def _look_again(self, user_ids: set[str], generation: int) -> None:
+    def _refresh_if_changed(self, user_ids: set[str], generation: int) -> None:
         with read(self._engine) as connection:
             changed = people_generation(connection) != generation
         if changed:
@@ -90,7 +91,7 @@ class Sink:
     def store_identities(
         self, events: Sequence[Identity], *, now: int, progress: Progress | None = None
     ) -> dict[str, int]:
-        """Join sessions to whom they logged in as; those persons, and the newest login's time (epoch ms)."""
+        """Join sessions to persons; return these persons with the time of the newest login (epoch ms)."""
         rows = [IdentityRow(event.anonymous_id, event.user_id, milliseconds(event.event_time)) for event in events]
         with write(self._engine) as connection:
             merged = ingest_identities(connection, rows)
@@ -110,7 +111,7 @@ class Sink:
         now: int,
         progress: Progress | None = None,
     ) -> None:
-        """Upsert users' attributes; `deletes` maps user_id to the time (epoch ms) at which they were taken away."""
+        """Upsert users' attributes. `deletes` maps user_id to the time of the delete (epoch ms)."""
         rows = [UserRow(e.user_id, e.attributes, milliseconds(e.event_time)) for e in upserts]
         rows += [UserRow(user_id, {}, time) for user_id, time in (deletes or {}).items()]
         with write(self._engine) as connection:
@@ -125,7 +126,7 @@ class Sink:
         now: int,
         progress: Progress | None = None,
     ) -> None:
-        """Upsert catalogue entries; `deletes` maps item_id to the time (epoch ms) at which it left the shop."""
+        """Upsert catalogue entries. `deletes` maps item_id to the time of the delete (epoch ms)."""
         rows = [_item_row(event) for event in upserts]
         rows += [
             ItemRow(item_id, "", [], "", None, available=False, updated_at=time)
@@ -134,20 +135,20 @@ class Sink:
         with write(self._engine) as connection:
             upsert_items(connection, rows)
             _record_progress(connection, progress, now)
-            # Read back: what is stored may be newer than what came.
+            # Read back, because the stored entry may be newer than the given one.
             stored = queries.items_by_id(connection, sorted({row.item_id for row in rows}))
         if self._redis is not None:
             hot.set_items(self._redis, stored)
 
     def store_impressions(self, events: Iterable[Impression], *, now: int, progress: Progress | None = None) -> None:
-        """Keep served lists, one row an item."""
+        """Store served lists, one row for each item."""
         rows = [row for event in events for row in _impression_rows(event)]
         with write(self._engine) as connection:
             insert_impressions(connection, rows)
             _record_progress(connection, progress, now)
 
     def refresh_trending(self, *, now: int) -> None:
-        """Write `trending:{window}` anew, see `graphstore.redis.trending`; without Redis nothing."""
+        """Replace `trending:{window}`, see `graphstore.redis.trending`. Does nothing without Redis."""
         if self._redis is None:
             return
         refresh_trending(self._engine, self._redis, now=now, keep=self._trending_items)

@@ -1,7 +1,7 @@
-"""Where each topic stands: at work, waiting for a service, or stopped; for the probe and the metrics.
+"""Topic status: whether each topic is processed, waits for a service, or is stopped; for the probe and the metrics.
 
-Arrives: the agents' word about what they do. Leaves: one word a topic, "ok" or what holds it up. Next: `stream.probe`,
-which asks from a thread of its own.
+Arrives: reports of the agents about their current step. Leaves: one text for each topic, "ok" or the reason of the
+delay. Next: `stream.probe`, which reads it in its own thread.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,12 +15,12 @@ WAITING = Gauge("sagestream_worker_waiting", "1 while a batch of the topic waits
 STOPPED = Gauge("sagestream_worker_stopped", "1 while the topic is not consumed for its bad input", ["topic"])
 
 SLOW_MS = 5_000
-"""A batch under way for longer than this is told: a service may hang without an error."""
+"""A batch that takes longer than this is reported, because a service may hang without an error."""
 
 
 @dataclass
 class _Topic:
-    since: int | None = None  # epoch ms at which the batch in hand was begun
+    since: int | None = None  # start of the current batch, epoch ms
     doing: str = ""
     service: str = ""
     error: str = ""
@@ -28,7 +28,7 @@ class _Topic:
 
 
 class TopicStatus:
-    """Written by the worker's agents, one a topic; read by other threads. `now` is epoch ms."""
+    """The status of all topics. The agents write it, other threads read it. `now` returns epoch ms."""
 
     def __init__(self, topics: Iterable[str], now: Callable[[], int]) -> None:
         self._now = now
@@ -38,34 +38,34 @@ class TopicStatus:
             STOPPED.labels(topic).set(0)
 
     def begin(self, topic: str) -> None:
-        """A batch is in hand."""
+        """A batch starts."""
         self._topics[topic].since = self._now()
 
     def end(self, topic: str) -> None:
-        """The batch is through."""
+        """The batch is finished."""
         self._topics[topic].since = None
 
     def do(self, topic: str, doing: str) -> None:
-        """The step that the batch in hand is at."""
+        """The current batch is at this step."""
         self._topics[topic].doing = doing
 
     def wait(self, topic: str, service: str, error: str) -> None:
-        """The batch in hand waits for `service`."""
+        """The current batch waits for `service`."""
         self._topics[topic].service, self._topics[topic].error = service, error
         WAITING.labels(topic).set(1)
 
     def go_on(self, topic: str) -> None:
-        """What it waited for is there again."""
+        """The service is reachable again."""
         self._topics[topic].service = ""
         WAITING.labels(topic).set(0)
 
     def stop(self, topic: str, reason: str) -> None:
-        """The topic is not consumed any more."""
+        """The topic is not consumed any more because of `reason`."""
         self._topics[topic].stopped = reason
         STOPPED.labels(topic).set(1)
 
     def words(self) -> dict[str, str]:
-        """By topic, "ok" or what holds it up."""
+        """Return, by topic, "ok" or the reason of the delay."""
         return {name: self._word(topic) for name, topic in self._topics.items()}
 
     def _word(self, topic: _Topic) -> str:

@@ -1,12 +1,12 @@
-"""What the worker does with a batch, free of Faust: read, store, tell; the same steps for every topic.
+"""The worker without Faust: decodes, stores and announces each batch, with the same steps for every topic.
 
 Arrives: lists of Kafka records. Leaves: rows and hot keys through `stream.worker.sink`, bad messages on the dead letter
-queue, shoppers on `users.touched`. Next: `serving.nearline` re-ranks those shoppers.
+queue, users on `users.touched`. Next: `serving.nearline` ranks these users again.
 
-The order is the guarantee: the batch is acknowledged by its return, after all that follows from it is durable. A
-service that is away is waited for, the batch in hand. A single event that the store can never take becomes a dead
-letter. Where more is bad than may be, the topic stops: of the batch that says so, nothing reaches the dead letter queue
-and nothing is acknowledged, and a restart reads it again.
+The order is the guarantee: a handler returns, and so acknowledges the batch, after all its results are durable. When a
+service is unreachable, the current batch is retried. A single event that the store can never accept becomes a dead
+letter. When too many messages are bad, the topic stops: nothing of that batch reaches the dead letter queue, nothing is
+acknowledged, and a restart reads it again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone
 from stream.kafka.batch_producer import Message
 from stream.worker.bisect import store_by_halves
 from stream.worker.dlq_limit import DlqLimit, Excess
-from stream.worker.retry import first_line, patiently, service_of
+from stream.worker.retry import first_line, retry_until_reachable, service_of
 from stream.worker.sink import Progress, Sink, Stored
 from stream.worker.topic_status import TopicStatus
 
@@ -43,7 +43,7 @@ Store = Callable[[Sequence[Any], Progress | None], Stored]
 
 
 class Worker:
-    """One handler a topic. `deliver` returns when the broker has the messages; `now` is epoch ms."""
+    """One handler for each topic. `deliver` returns when the broker has the messages; `now` returns epoch ms."""
 
     def __init__(
         self, sink: Sink, deliver: Deliver, now: Clock, *, standing: TopicStatus, dead_share: float, dead_window: int
@@ -52,10 +52,10 @@ class Worker:
         self._deliver = deliver
         self._now = now
         self._standing = standing
-        self._bounds = {topic: DlqLimit(share=dead_share, window=dead_window) for topic in TOPICS}
+        self._limits = {topic: DlqLimit(share=dead_share, window=dead_window) for topic in TOPICS}
 
     async def on_interactions(self, records: Sequence[ConsumerRecord]) -> None:
-        """Store, and announce whose graph changed."""
+        """Store interactions and announce the users whose graph changed."""
         now = self._now()
 
         def store(part: Sequence[Any], progress: Progress | None) -> Stored:
@@ -64,7 +64,7 @@ class Worker:
         await self._work(events.INTERACTIONS, records, dead_letters.read(records, events.Interaction, now=now), store)
 
     async def on_impressions(self, records: Sequence[ConsumerRecord]) -> None:
-        """Keep served lists."""
+        """Store served lists."""
         now = self._now()
 
         def store(part: Sequence[Any], progress: Progress | None) -> Stored:
@@ -74,7 +74,7 @@ class Worker:
         await self._work(events.IMPRESSIONS, records, dead_letters.read(records, events.Impression, now=now), store)
 
     async def on_catalog(self, records: Sequence[ConsumerRecord]) -> None:
-        """Upsert items; a null value is a delete at the record's time."""
+        """Upsert items. A null value is a delete at the time of the record."""
         now = self._now()
 
         def store(part: Sequence[Any], progress: Progress | None) -> Stored:
@@ -86,7 +86,7 @@ class Worker:
         await self._work(events.CATALOG, records, read, store)
 
     async def on_users(self, records: Sequence[ConsumerRecord]) -> None:
-        """Upsert users' attributes; a null value takes them away."""
+        """Upsert users' attributes. A null value deletes them."""
         now = self._now()
 
         def store(part: Sequence[Any], progress: Progress | None) -> Stored:
@@ -98,7 +98,7 @@ class Worker:
         await self._work(events.USERS, records, read, store)
 
     async def on_identities(self, records: Sequence[ConsumerRecord]) -> None:
-        """Join sessions to who logged in, and announce those."""
+        """Join sessions to persons and announce these persons."""
         now = self._now()
 
         def store(part: Sequence[Any], progress: Progress | None) -> Stored:
@@ -107,7 +107,7 @@ class Worker:
         await self._work(events.IDENTITIES, records, dead_letters.read(records, events.Identity, now=now), store)
 
     def refresh_trending(self) -> None:
-        """Rebuild the trending lists; a service that is away is met again at the next tick."""
+        """Rebuild the trending lists. When a service is unreachable, the next tick tries again."""
         try:
             self._sink.refresh_trending(now=self._now())
         except Exception as error:
@@ -116,20 +116,22 @@ class Worker:
             logger.warning("trending lists not refreshed: %s", first_line(error))
 
     async def _work(self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store) -> None:
-        with self._in_hand(topic):
-            bound = self._bounds[topic]
+        with self._current_batch(topic):
+            limit = self._limits[topic]
             bad = read.bad
-            await self._halt_if(bound.excess(len(records), _places(bad)), topic, records, bad)
+            await self._halt_if(limit.excess(len(records), _indices(bad)), topic, records, bad)
             parts, refused = await self._store(topic, records, read, store)
             if late := frozenset[str]().union(*(part.late for part in parts)):
                 refused += _late(read, late)
             if refused:
                 bad = sorted([*bad, *refused])
-                await self._halt_if(bound.excess(len(records), _places(bad)), topic, records, bad)
-            bound.add(len(records), _places(bad))
+                await self._halt_if(limit.excess(len(records), _indices(bad)), topic, records, bad)
+            limit.add(len(records), _indices(bad))
             now = self._now()
             messages = dead_letters.letters(bad, now=now) + _announcements(parts)
-            await patiently(lambda: self._deliver(messages), doing="announcing", topic=topic, standing=self._standing)
+            await retry_until_reachable(
+                lambda: self._deliver(messages), doing="announcing", topic=topic, standing=self._standing
+            )
             dead_letters.count(bad)
             for outcome, number in (
                 ("stored", sum(part.stored for part in parts)),
@@ -143,22 +145,22 @@ class Worker:
     async def _store(
         self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store
     ) -> tuple[list[Stored], list[Bad]]:
-        """All in one transaction with the offsets, else without what the store refuses."""
+        """Store all events in one transaction with the offsets, or the events that the store accepts."""
         progress = next_offsets(records)
 
         async def patient(part: Sequence[Any], progress: Progress | None) -> Stored:
             async def step() -> Stored:
-                # Inline, not in an executor: measured faster, and the consumer's heartbeat has a thread of its own.
+                # Not in an executor: this is faster (measured), and the consumer's heartbeat has its own thread.
                 return store(part, progress)
 
-            return await patiently(step, doing="storing", topic=topic, standing=self._standing)
+            return await retry_until_reachable(step, doing="storing", topic=topic, standing=self._standing)
 
         def bad(refused: Sequence[tuple[int, str]]) -> list[Bad]:
-            return [Bad(*read.sources[place], "refused", reason) for place, reason in refused]
+            return [Bad(*read.sources[index], "refused", reason) for index, reason in refused]
 
         def too_many(refused: Sequence[tuple[int, str]]) -> bool:
-            both = sorted(_places(read.bad) + _places(bad(refused)))
-            return bool(refused) and self._bounds[topic].excess(len(records), both) is not None
+            both = sorted(_indices(read.bad) + _indices(bad(refused)))
+            return bool(refused) and self._limits[topic].excess(len(records), both) is not None
 
         parts, refused = await store_by_halves(
             read.good, lambda part, whole: patient(part, progress if whole else None), too_many=too_many
@@ -172,7 +174,7 @@ class Worker:
     ) -> None:
         if excess is not None:
             at = records[excess.at]
-            last = max((one for one in bad if one.place <= excess.at), default=None)
+            last = max((one for one in bad if one.batch_index <= excess.at), default=None)
             await self._halt(
                 topic,
                 f"{100 * excess.share:.3g} % of the last {excess.seen:,} messages are bad, stopped at partition "
@@ -180,21 +182,21 @@ class Worker:
             )
 
     async def _halt(self, topic: str, reason: str) -> NoReturn:
-        """Stand still, batch in hand, until the process ends; other topics go on."""
+        """Keep the batch without acknowledgement until the process ends. Other topics continue."""
         self._standing.stop(topic, reason)
         while True:
             logger.error("%s is not consumed: %s", topic, reason)
             await asyncio.sleep(STOPPED_LOG_SECONDS)
 
     @contextmanager
-    def _in_hand(self, topic: str) -> Iterator[None]:
+    def _current_batch(self, topic: str) -> Iterator[None]:
         self._standing.begin(topic)
         yield
         self._standing.end(topic)
 
 
 def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]:
-    """By topic and partition, the offset behind the last of the records."""
+    """Return, by topic and partition, the offset after the last record."""
     found: dict[str, dict[int, int]] = {}
     for record in records:
         partitions = found.setdefault(record.topic, {})
@@ -202,12 +204,12 @@ def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]
     return found
 
 
-def _places(bad: Sequence[Bad]) -> list[int]:
-    return [one.place for one in bad]
+def _indices(bad: Sequence[Bad]) -> list[int]:
+    return [one.batch_index for one in bad]
 
 
 def _by_kind(part: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
-    """Upserts, and what tombstones delete: the id by the time of its newest one (epoch ms)."""
+    """Return the upserts, and the time of the newest tombstone (epoch ms) of each deleted id."""
     deletes: dict[str, int] = {}
     for event in part:
         if isinstance(event, Tombstone):

@@ -69,7 +69,7 @@ def test_the_good_ones_keep_their_records() -> None:
         ("b", 3),
     ]
     assert [at for _, at in found.sources] == [records[1], records[3]]
-    assert [bad.place for bad in found.bad] == [0, 2]
+    assert [bad.batch_index for bad in found.bad] == [0, 2]
 
 
 def test_a_null_value_is_a_delete_where_deletes_are_meant() -> None:

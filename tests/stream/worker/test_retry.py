@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from stream.worker import retry
-from stream.worker.retry import first_line, patiently, service_of
+from stream.worker.retry import first_line, retry_until_reachable, service_of
 from stream.worker.topic_status import TopicStatus
 
 NOTHING = Exception("e")
@@ -51,7 +51,7 @@ def test_a_step_is_taken_until_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> N
     standing.begin("t")
     away = OperationalError("SELECT", {}, Exception("connection refused\nat some host"))
     step = failing(away, RedisConnectionError("gone"), seen=lambda: words.append(standing.words()["t"]))
-    assert asyncio.run(patiently(step, doing="storing", topic="t", standing=standing)) == 7
+    assert asyncio.run(retry_until_reachable(step, doing="storing", topic="t", standing=standing)) == 7
     assert words == [
         "ok",
         "database: waiting 0 s: (builtins.Exception) connection refused",
@@ -68,7 +68,7 @@ def test_waiting_grows_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     step = failing(*[KafkaTimeoutError()] * 8)
-    asyncio.run(patiently(step, doing="telling", topic="t", standing=TopicStatus(["t"], lambda: 0)))
+    asyncio.run(retry_until_reachable(step, doing="telling", topic="t", standing=TopicStatus(["t"], lambda: 0)))
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert max(waits) == retry.RETRY_MAX_SECONDS == waits[-1]
 
@@ -76,7 +76,7 @@ def test_waiting_grows_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_errors_are_raised_at_once() -> None:
     step = failing(TypeError("ours"))
     with pytest.raises(TypeError, match="ours"):
-        asyncio.run(patiently(step, doing="storing", topic="t", standing=TopicStatus(["t"], lambda: 0)))
+        asyncio.run(retry_until_reachable(step, doing="storing", topic="t", standing=TopicStatus(["t"], lambda: 0)))
 
 
 def test_the_first_line_is_without_the_statement() -> None:

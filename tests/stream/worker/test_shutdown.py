@@ -161,7 +161,7 @@ main()
 """
 LOSING = """
 import sys
-from stream import record_batches
+from stream.kafka import record_batches
 make = record_batches._ConsumerThread._batch
 def losing(self, tp, records, assignment):
     make(self, tp, records[:1], assignment)
