@@ -35,3 +35,7 @@ $(VENV)/.test: $(VENV)/.playground
 
 clean:  ## remove the virtual environment; the state directory stays
 	rm -rf $(VENV)
+
+.PHONY: docs
+docs: $(VENV)/.playground  ## write the generated pages anew: docs/cli.md
+	$(BIN)/python -m sagestream.cli_reference

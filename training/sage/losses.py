@@ -54,7 +54,7 @@ class NegativeSampler:
 def drawn_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
     """Places [draws], with replacement; `cumulative` are the sums of the first probabilities, the last being one.
 
-    `Generator.choice` would sum them up again in every call.
+    `numpy.random.Generator.choice` would sum them up again in every call.
     """
     at = np.searchsorted(cumulative, rng.random(draws), side="right")
     return np.minimum(at, len(cumulative) - 1).astype(np.int64)  # sums may end below one
