@@ -189,7 +189,7 @@ def test_a_crash_ends_the_process(
 
 HANGING = """
 import threading
-from stream import shutdown
+from stream.worker import shutdown
 shutdown.STOP_SECONDS = float("{seconds}")
 class Hanging:
     install_signal_handlers = shutdown.BoundedWorker.install_signal_handlers
