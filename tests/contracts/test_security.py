@@ -19,15 +19,15 @@ from kafka.errors import KafkaTimeoutError
 from redis import Redis
 
 from graphstore.redis import hot
-from graphstore.session import migrate
 from sagestream.playground.embedded import find_kafka
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.producer import EventProducer
 from stream.kafka.subscription import Subscription
 from stream.kafka.topics import create_topics
-from tests.conftest import NO_KAFKA
+from tests.brokers import NO_KAFKA
 from tests.contracts.secure_broker import SecureBroker, secure_broker
+from tests.databases import migrated_sqlite
 
 pytestmark = [
     pytest.mark.kafka,
@@ -78,8 +78,7 @@ def viewed(user: str) -> events.Interaction:
 
 
 def worker(settings: Mapping[str, str], directory: Path, redis_url: str) -> "subprocess.Popen[bytes]":
-    database = f"sqlite:///{directory / 'graph.db'}"
-    migrate(database)
+    database = migrated_sqlite(directory / "graph.db")
     environment = {
         **os.environ,
         **settings,

@@ -12,13 +12,14 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from graphstore.session import migrate, open_engine
+from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import EventType, Interaction
 from stream.routes import ROUTES
 from stream.worker.sink import Sink
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import broker_settings, pipe, run, start
 from tests.stream.pump import Pump
 from tests.stream.worlds import NOW, TIME, hot_content, live, random_events, tables
@@ -89,9 +90,7 @@ def test_onto_kafka_and_through_the_worker_into_an_empty_database(
     assert (done.code, done.error) == (0, None)
     assert done.json["to"] == "kafka"
 
-    url = f"sqlite:///{tmp_path / 'again.db'}"
-    migrate(url)
-    again = open_engine(url)
+    again = open_engine(migrated_sqlite(tmp_path / "again.db"))
     pump = Pump(stream_config_of(broker), again, redis, now=events.utc(NOW), group="replayed")
     assert pump.take(done.json["read"]) == done.json["read"]
     pump.close()

@@ -11,6 +11,7 @@ import pytest
 
 from sagestream.playground import state
 from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from training.lifecycle.run import TAKEN_OVER
 
@@ -18,14 +19,11 @@ from training.lifecycle.run import TAKEN_OVER
 @pytest.fixture
 def alone(tmp_path: Path) -> dict[str, str]:
     """A state directory with a toy shop; neither Kafka nor Redis."""
-    from graphstore.session import migrate, open_engine, write
+    from graphstore.session import open_engine, write
     from tests.training import toy_shop
 
     directory = tmp_path / "state"
-    url = f"sqlite:///{directory / 'graph.db'}"
-    directory.mkdir()
-    migrate(url)
-    engine = open_engine(url)
+    engine = open_engine(migrated_sqlite(directory / "graph.db"))
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)
     engine.dispose()

@@ -24,7 +24,7 @@ from stream.config import StreamConfig
 from stream.kafka import producer
 from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import connection_settings, create_topics
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.kills.broker_log import BrokerLog
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -28,7 +28,7 @@ from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.worker.app import credentials
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -61,7 +61,7 @@ def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], b
     return found
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_worker_stores_refuses_and_announces(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -169,7 +169,7 @@ def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
 WORDS = ("interactions", "impressions", "catalog", "users", "identities")
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_slow_database_slows_consumption_and_memory_stays_bounded(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -210,7 +210,7 @@ def produce(broker: Broker, sent: Sequence[Message]) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_rebalances_in_mid_batch_lose_and_double_nothing(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,15 +12,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
-from graphstore.session import migrate, open_engine, read
+from graphstore.session import open_engine, read
 from graphstore.tables import stream_progress
-from sagestream.playground.embedded import Broker, start_broker, start_redis
+from sagestream.playground.embedded import Broker, start_redis
 from stream import events
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.kafka.record_batches import MAX_RECORDS
-from stream.kafka.topics import create_topics
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
+from tests.databases import migrated_sqlite
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -30,19 +29,14 @@ BOUND_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(tansu: Broker) -> Broker:
     """The embedded one: how the worker ends is no matter of the broker's kind."""
-    made = start_broker(tmp_path_factory.mktemp("broker"), home=None)
-    create_topics(stream_config_of(made))
-    yield made
-    made.child.stop()
+    return tansu
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    made = f"sqlite:///{tmp_path / 'graph.db'}"
-    migrate(made)
-    return made
+    return migrated_sqlite(tmp_path / "graph.db")
 
 
 def views(prefix: str, count: int) -> list[events.Interaction]:

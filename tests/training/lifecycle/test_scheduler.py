@@ -16,9 +16,10 @@ from kafka import KafkaConsumer
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, read, write
+from graphstore.session import open_engine, read, write
 from stream.config import StreamConfig
 from stream.events import MODELS
+from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.lifecycle import registry
@@ -45,7 +46,7 @@ def graph(tmp_path: Path) -> GraphstoreConfig:
 
 @pytest.fixture
 def shop(graph: GraphstoreConfig) -> Iterator[Engine]:
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
@@ -187,8 +188,7 @@ def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
     with read(engine) as connection:
         closing = toy_shop.closing_time(connection)
     other = graph.state_dir / "elsewhere"
-    migrate(f"sqlite:///{other / 'graph.db'}")
-    twin = open_engine(f"sqlite:///{other / 'graph.db'}")
+    twin = open_engine(migrated_sqlite(other / "graph.db"))
     with write(twin) as connection:
         toy_shop.open_shop(connection, days=8)
     result = run_training(
