@@ -172,3 +172,9 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 def stream_config(broker: Broker) -> StreamConfig:
     """Settings that reach the broker."""
     return stream_config_of(broker)
+
+
+@pytest.fixture
+def kafka_away() -> StreamConfig:
+    """Settings that reach no broker."""
+    return StreamConfig(kafka_bootstrap_servers="127.0.0.1:1", producer_idempotent=False)

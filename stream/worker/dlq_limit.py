@@ -34,6 +34,11 @@ class DlqLimit:
         # The numbers of the bad messages in the window; the topic's messages are numbered from 1 as they come.
         self._bad: deque[int] = deque()
 
+    @property
+    def bad(self) -> int:
+        """How many messages of the window are bad."""
+        return len(self._bad)
+
     def excess(self, total: int, bad: Sequence[int]) -> Excess | None:
         """What would be wrong within a batch of `total` messages with the `bad` ones (ascending indices) in it."""
         moments = [(self._count + index + 1, True) for index in bad]

@@ -192,7 +192,7 @@ def test_who_is_forgotten_between_the_read_and_the_write_gets_no_list(shop: Shop
     assert not Interrupted.happens
     assert not shop.redis.exists(cache.near_key("m1", "ann"))
     assert shop.first("m1", "bob") == "dates"
-    assert list(near._remembered) == ["bob"]
+    assert list(near.remembered) == ["bob"]
 
 
 def test_a_list_that_a_killed_process_left_goes_with_the_same_touch(shop: Shop) -> None:
@@ -211,14 +211,14 @@ def test_a_new_model_finds_no_forgotten_shopper_among_the_remembered(shop: Shop)
     shop.redis.set(cache.CHAMPION, "m2")
     assert shop.near.follow(now=lambda: T0)
     assert not shop.redis.exists(cache.near_key("m2", "ann"))
-    assert not shop.near._remembered
+    assert not shop.near.remembered
 
 
 def test_remembered_touches_are_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearline, "REMEMBERED_TOUCHES", 2)
     shop.near.remember({"a": Touch(1, 1), "b": Touch(1, 1)})
     shop.near.remember({"a": Touch(2, 2), "c": Touch(1, 1)})
-    assert list(shop.near._remembered) == ["a", "c"]
+    assert list(shop.near.remembered) == ["a", "c"]
 
 
 def test_a_shopper_touched_twice_is_refreshed_once() -> None:

@@ -7,8 +7,8 @@ import pytest
 from kafka import KafkaConsumer
 from kafka.errors import KafkaConnectionError
 from msgspec import Struct
+from prometheus_client import REGISTRY
 
-from serving.web import outbox as outbox_module
 from serving.web.outbox import Letter, NotDelivered, Outbox
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, EventType, Interaction, utc
@@ -98,16 +98,20 @@ def test_a_delivery_that_takes_too_long_is_given_up(outbox: Outbox, kafka: Kafka
         outbox.deliver([letter()], timeout_seconds=0.1)
 
 
+def refused() -> float:
+    labels = {"topic": INTERACTIONS, "outcome": "refused"}
+    return REGISTRY.get_sample_value("sagestream_outbox_events_total", labels) or 0.0
+
+
 def test_a_full_queue_refuses_and_counts(outbox: Outbox, kafka: Kafka) -> None:
-    refused = outbox_module._events.labels(INTERACTIONS, "refused")
-    before = refused._value.get()
+    before = refused()
     kafka.gate.clear()
     outbox.offer(letter())
     until(lambda: kafka.sent)  # the thread now waits in flush
     assert [outbox.offer(letter(n)) for n in range(6)] == [True] * 5 + [False]
     with pytest.raises(NotDelivered, match="too many"):
         outbox.deliver([letter()], timeout_seconds=1)
-    assert refused._value.get() == before + 2
+    assert refused() == before + 2
 
 
 def test_closing_sends_what_is_left(kafka: Kafka) -> None:
@@ -143,10 +147,12 @@ def test_closing_without_a_broker_ends(kafka_away: StreamConfig) -> None:
     def connect() -> EventProducer:
         raise KafkaConnectionError("away")
 
+    before = set(threading.enumerate())
     outbox = Outbox(connect, bound=5)
     outbox.offer(letter())
+    assert set(threading.enumerate()) - before
     outbox.close()
-    assert not outbox._thread.is_alive()
+    assert not set(threading.enumerate()) - before
 
 
 def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:

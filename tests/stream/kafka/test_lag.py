@@ -1,5 +1,6 @@
 """Lag against real brokers with known numbers: so many produced, so many consumed."""
 
+import threading
 import time
 from collections.abc import Mapping
 
@@ -127,13 +128,15 @@ def test_the_gauge_follows_and_a_remark_is_logged_once(
 ) -> None:
     monkeypatch.setattr(lag, "INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(lag, "measure", _answers())
+    before = set(threading.enumerate())
     watch = LagWatch(StreamConfig(), sqlite_engine, ["watched"])
     deadline = time.monotonic() + 20
     while _gauge() != 7.0:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     watch.close()
-    watch._thread.join()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
     assert [line for line in caplog.messages if "watched" in line] == ["watched/0: of another log"]
     assert any("lag unknown" in line for line in caplog.messages)
 

@@ -1,8 +1,10 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
 
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, utc
@@ -50,32 +52,40 @@ def test_a_group_reads_from_the_beginning_and_goes_on_where_it_left(stream_confi
 
 
 def test_a_broker_that_is_away_is_an_error_to_look_at_and_not_a_crash(kafka_away: StreamConfig) -> None:
-    reader = subscription(kafka_away, "away")
-    reader._stop.set()  # no pause between tries
+    stopped = threading.Event()
+    stopped.set()  # no pause between tries
+    reader = Subscription(kafka_away, USERS_TOUCHED, group="away", max_records=3, stop=stopped)
     assert reader.poll(0.1) == []
     assert reader.error is not None
     reader.close()
 
 
 def test_a_member_that_is_given_nothing_joins_anew_and_waits_longer_each_time(
-    stream_config: StreamConfig, caplog: pytest.LogCaptureFixture
+    stream_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    joined: list[KafkaConsumer] = []
+
+    def join(*topics: str, **settings: Any) -> KafkaConsumer:
+        joined.append(KafkaConsumer(*topics, **settings))
+        return joined[-1]
+
+    monkeypatch.setattr("stream.kafka.subscription.KafkaConsumer", join)
     moment = [0.0]
     reader = Subscription(
         stream_config, USERS_TOUCHED, group="unsettled", max_records=3, stop=threading.Event(), clock=lambda: moment[0]
     )
-    for waited in (SETTLE_SECONDS, 2 * SETTLE_SECONDS):  # a poll of no time cannot join a group
+    for count, waited in ((1, SETTLE_SECONDS), (2, 2 * SETTLE_SECONDS)):  # a poll of no time cannot join a group
         reader.poll(0.0)
-        first = reader._consumer
+        assert reader.settle_seconds == waited
         moment[0] += waited - 1
         reader.poll(0.0)
-        assert reader._consumer is first
+        assert reader.settle_seconds == waited
         moment[0] += 1
         reader.poll(0.0)
-        assert reader._consumer is None
-        assert f"no partition of {USERS_TOUCHED} for {waited:g} s" in caplog.text
+        assert reader.settle_seconds == 2 * waited
+        assert len(joined) == count
     send(stream_config, "u0")
     until(lambda: bool(reader.poll(0.2)))
     assert reader.assigned
-    assert reader._settle_seconds == SETTLE_SECONDS
+    assert reader.settle_seconds == SETTLE_SECONDS
     reader.close()

@@ -155,12 +155,12 @@ main()
 """
 LOSING = """
 import sys
-from stream import record_batches
-make = record_batches._ConsumerThread._batch
-def losing(self, tp, records, assignment):
-    make(self, tp, records[:1], assignment)
-    return make(self, tp, records[1:], assignment)
-record_batches._ConsumerThread._batch = losing
+from stream.kafka import record_batches
+class Losing(record_batches.RecordBatch):
+    # The first record that was fetched never arrives.
+    def __init__(self, tp, records, *, follows=None):
+        super().__init__(tp, records[1:], follows=records[0].offset)
+record_batches.RecordBatch = Losing
 from sagestream.cli import main
 sys.argv = ["sagestream", "worker"]
 main()
@@ -183,15 +183,12 @@ def test_a_crash_ends_the_process(
 
 HANGING = """
 import threading
-from stream import shutdown
+from types import SimpleNamespace
+from stream.worker import shutdown
 shutdown.STOP_SECONDS = float("{seconds}")
-class Hanging:
-    install_signal_handlers = shutdown.BoundedWorker.install_signal_handlers
-    _follow = shutdown.BoundedWorker._follow
-    _on_sigterm = None
-    @property
-    def loop(self): return self
-    def call_soon_threadsafe(self, function): pass
+class Hanging(shutdown.BoundedWorker):
+    loop = SimpleNamespace(call_soon_threadsafe=lambda function: None)
+    def __init__(self): pass
 Hanging().install_signal_handlers()
 print("up", flush=True)
 threading.Event().wait()
