@@ -28,6 +28,7 @@ from stream.kafka.topics import create_topics
 from tests.brokers import NO_KAFKA
 from tests.contracts.secure_broker import SecureBroker, secure_broker
 from tests.databases import migrated_sqlite
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.kafka,
@@ -126,13 +127,11 @@ def test_the_worker_comes_in(settings: dict[str, str], tmp_path: Path, redis: Re
         producer.send(events.INTERACTIONS, viewed(user), key=user)
     process = worker(settings, tmp_path, redis_url)
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while hot.seen(redis, user) != {"i"}:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.1)
+        log = tmp_path / "log"
+        wait_until(lambda: hot.seen(redis, user) == {"i"} or process.poll() is not None, told=log.read_text)
+        assert process.poll() is None, log.read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_SECONDS) == 0, (tmp_path / "log").read_text()
+        assert process.wait(WAIT_SECONDS) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
 from stream.kafka.producer import EventProducer
 from tests.serving.toy import NAMES, ToyRanker, register, touch, toy_load
+from tests.waiting import wait_until
 
 T0 = 1_700_000_000_000
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -251,10 +251,7 @@ def test_the_loop_turns_a_message_into_a_list(
                 touch(shop.engine, user, "dates", T0)
                 producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id=user), key=user)
                 producer.flush()
-                deadline = time.monotonic() + 60
-                while ListReader(shop.redis, 0).of_user("m1", user) is None:
-                    assert time.monotonic() < deadline, f"no list for {user}"
-                    time.sleep(0.02)
+                wait_until(lambda user=user: ListReader(shop.redis, 0).of_user("m1", user))  # type: ignore[misc]
                 assert shop.first("m1", user) == "dates"
     finally:
         stop.set()

@@ -1,6 +1,4 @@
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,14 +8,7 @@ from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, utc
 from stream.kafka.producer import EventProducer
 from stream.kafka.subscription import SETTLE_SECONDS, Subscription
-
-WAIT_SECONDS = 30
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not done():
-        assert time.monotonic() < deadline
+from tests.waiting import wait_until
 
 
 def subscription(config: StreamConfig, group: str) -> Subscription:
@@ -41,12 +32,12 @@ def test_a_group_reads_from_the_beginning_and_goes_on_where_it_left(stream_confi
         keys.extend(record.key for record in records)
         return len(keys) >= count
 
-    until(lambda: read(reader, 5))
+    wait_until(lambda: read(reader, 5))
     assert sorted(keys) == [b"u0", b"u1", b"u2", b"u3", b"u4"]
     reader.close()
     send(stream_config, "late")
     again = subscription(stream_config, "first")
-    until(lambda: read(again, 6))
+    wait_until(lambda: read(again, 6))
     assert keys[5:] == [b"late"]
     again.close()
 
@@ -85,7 +76,7 @@ def test_a_member_that_is_given_nothing_joins_anew_and_waits_longer_each_time(
         assert reader.settle_seconds == 2 * waited
         assert len(joined) == count
     send(stream_config, "u0")
-    until(lambda: bool(reader.poll(0.2)))
+    wait_until(lambda: bool(reader.poll(0.2)))
     assert reader.assigned
     assert reader.settle_seconds == SETTLE_SECONDS
     reader.close()

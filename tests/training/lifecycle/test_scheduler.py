@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from stream.config import StreamConfig
 from stream.events import MODELS
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
+from tests.waiting import wait_until
 from training.config import TrainingConfig
 from training.lifecycle import registry
 from training.lifecycle.scheduler import run_scheduler
@@ -32,11 +32,8 @@ DEADLINE_SECONDS = 180.0
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until it holds; the deadline only bounds a broken run."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
+    """A training may take its time on a busy machine."""
+    wait_until(condition, seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture
