@@ -42,7 +42,7 @@ DELETE FROM interactions WHERE interaction_key IN (
     ) AS old WHERE age > 1
 )
 """)
-_DELETE_LISTS = text("""
+DELETE_LISTS = text("""
 DELETE FROM impressions WHERE (request_id, position) IN (
     SELECT request_id, position FROM impressions WHERE event_time < :before ORDER BY event_time LIMIT :rows
 )
@@ -81,7 +81,7 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         progress(min(last, newest), newest)
     return Compacted(
         interactions=removed,
-        impressions=_delete_all(engine, _DELETE_LISTS, before),
+        impressions=_delete_all(engine, DELETE_LISTS, before),
         attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),
     )
 

@@ -73,7 +73,8 @@ class NearLine:
         self._redis = redis
         self._config = config
         self._load = load
-        self._remembered: OrderedDict[str, Touch] = OrderedDict()
+        self.remembered: OrderedDict[str, Touch] = OrderedDict()
+        """The newest touch of each shopper, oldest first: a new model begins with their lists."""
         self.ranker: Ranker | None = None
 
     def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
@@ -90,7 +91,7 @@ class NearLine:
         previous, self.ranker = self.ranker, self._load(bundle)
         try:
             self.refresh_trend(now=now())
-            touches = dict(self._remembered)
+            touches = dict(self.remembered)
             for users in _chunks(list(touches), self._config.nearline_batch_users):
                 self.refresh({user: touches[user] for user in users}, now=now, measured=False)
         except Exception:
@@ -119,7 +120,7 @@ class NearLine:
             return 0
         written = self._write(self.ranker, touches, now=now, measured=measured)
         for user in drop_lists_of_erased(self._redis, self._source, self.ranker.model_version, list(touches)):
-            self._remembered.pop(user, None)
+            self.remembered.pop(user, None)
         return written
 
     def _write(self, ranker: Ranker, touches: Mapping[str, Touch], *, now: Callable[[], int], measured: bool) -> int:
@@ -159,10 +160,10 @@ class NearLine:
     def remember(self, touches: Mapping[str, Touch]) -> None:
         """Keep the newest touches for the next model."""
         for user, touch in touches.items():
-            self._remembered[user] = touch
-            self._remembered.move_to_end(user)
-        while len(self._remembered) > REMEMBERED_TOUCHES:
-            self._remembered.popitem(last=False)
+            self.remembered[user] = touch
+            self.remembered.move_to_end(user)
+        while len(self.remembered) > REMEMBERED_TOUCHES:
+            self.remembered.popitem(last=False)
 
     def _record_freshness(self, delays_ms: Sequence[int]) -> None:
         for delay in delays_ms:

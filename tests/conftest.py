@@ -1,26 +1,54 @@
-"""The real parts that tests talk to: Redis, SQLite, PostgreSQL, the embedded broker and, where it is, Apache Kafka."""
+"""The real parts that tests talk to: Redis, SQLite, PostgreSQL, the embedded broker and, where it is, Apache Kafka.
+
+Redis, PostgreSQL and brokers are started once a process and emptied for each test or module. How tests are marked,
+grouped and ordered: `tests.schedule`.
+"""
 
 import os
-import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine
 
-from graphstore.session import migrate, open_engine
+from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
 from stream.config import StreamConfig
 from stream.kafka.topics import create_topics
+from tests.brokers import NO_KAFKA, renew_topics, stream_config_of
+from tests.databases import EACH_DATABASE, Databases, migrated_sqlite
 from tests.postgres import start_postgres
+from tests.schedule import arrange
 
 # A slow machine is no failed law.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
-NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
+OWN_DIRECTORY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A directory of this run's own. Runs share pytest's usual one, and each closes it to PostgreSQL's user."""
+    if config.option.basetemp is None:
+        made = Path(tempfile.mkdtemp(prefix="sagestream-tests-"))
+        config.stash[OWN_DIRECTORY] = made
+        config.option.basetemp = str(made / "run")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What a failed test left is kept."""
+    made = session.config.stash.get(OWN_DIRECTORY, None)
+    if made is not None and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    arrange(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -63,25 +91,34 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database without tables on each of the two."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'graph.db'}"
-    server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-    name = f"t{secrets.token_hex(8)}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
+@pytest.fixture(scope="session")
+def postgres(postgres_url: str) -> Databases:
+    """Makes databases, empty or migrated."""
+    return Databases(postgres_url)
+
+
+@pytest.fixture(params=EACH_DATABASE)
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database: each of the two."""
+    return str(request.param)
 
 
 @pytest.fixture
-def database_url(empty_url: str) -> str:
-    """A migrated, empty database on each of the two."""
-    migrate(empty_url)
-    return empty_url
+def empty_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path / 'graph.db'}"
+    made: Databases = request.getfixturevalue("postgres")
+    return made.empty()
+
+
+@pytest.fixture
+def database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database without rows."""
+    if database == "sqlite":
+        return migrated_sqlite(tmp_path / "graph.db")
+    made: Databases = request.getfixturevalue("postgres")
+    return made.migrated()
 
 
 @pytest.fixture
@@ -94,25 +131,41 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
     """For tests of what does not depend on the database."""
-    url = f"sqlite:///{tmp_path / 'graph.db'}"
-    migrate(url)
-    made = open_engine(url)
+    made = open_engine(migrated_sqlite(tmp_path / "graph.db"))
     yield made
     made.dispose()
 
 
-@pytest.fixture(scope="module", params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A fresh broker a module, of each kind that can run here."""
-    home: Path | None = None
-    if request.param == "kafka":
-        home = find_kafka(os.environ)
-        if home is None:
-            pytest.skip(NO_KAFKA)
-    made = start_broker(tmp_path_factory.mktemp(request.param), home=home)
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The Apache Kafka of this process: its start takes four seconds of processor time."""
+    home = find_kafka()
+    if home is None:
+        pytest.skip(NO_KAFKA)
+    made = start_broker(tmp_path_factory.mktemp("kafka"), home=home)
+    yield made
+    made.child.stop()
+
+
+@pytest.fixture(scope="module")
+def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A fresh embedded broker a module: it starts in a tenth of a second."""
+    made = start_broker(tmp_path_factory.mktemp("tansu"), home=None)
     create_topics(stream_config_of(made))
     yield made
     made.child.stop()
+
+
+@pytest.fixture(scope="module", params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """A broker of each kind that can run here, with empty topics at the beginning of a module.
+
+    Directories whose code asks nothing of a broker but its contract take the embedded one alone.
+    """
+    made: Broker = request.getfixturevalue("tansu" if request.param == "tansu" else "apache_kafka")
+    if made.kind == "kafka":
+        renew_topics(made)
+    return made
 
 
 @pytest.fixture
@@ -121,17 +174,7 @@ def stream_config(broker: Broker) -> StreamConfig:
     return stream_config_of(broker)
 
 
-def stream_config_of(broker: Broker, **settings: object) -> StreamConfig:
-    return StreamConfig.model_validate(
-        {
-            "kafka_bootstrap_servers": broker.bootstrap_servers,
-            "producer_idempotent": broker.kind == "kafka",
-            "worker_port": 0,
-            **settings,
-        }
-    )
-
-
 @pytest.fixture
-def kafka_bootstrap(broker: Broker) -> str:
-    return broker.bootstrap_servers
+def kafka_away() -> StreamConfig:
+    """Settings that reach no broker."""
+    return StreamConfig(kafka_bootstrap_servers="127.0.0.1:1", producer_idempotent=False)

@@ -26,7 +26,7 @@ from stream.kafka import batch_producer
 from stream.worker.sink import Sink
 from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Worker
-from tests.conftest import NO_KAFKA
+from tests.brokers import NO_KAFKA
 from tests.kills.broker_log import Record
 from tests.kills.campaign import Campaign
 from tests.kills.comparison import Differences, compare, compare_log

@@ -21,17 +21,17 @@ def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, kee
 
     When a login changes an identity during the writes, the rebuild repeats.
     """
-    known = _who_is_whom(engine, user_ids)
+    known = who_is_whom(engine, user_ids)
     while True:
         hot.forget(redis, [user_id for user_id, person in known.items() if person != user_id])
         for person in [user_id for user_id, person in known.items() if person == user_id]:
             hot.replace(redis, person, lambda person=person: _item_times(engine, person), keep=keep)  # type: ignore[misc]
-        before, known = known, _who_is_whom(engine, known)
+        before, known = known, who_is_whom(engine, known)
         if known == before:
             return
 
 
-def _who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
+def who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
     """Return the person of each id, and each person itself, sorted; None for a forgotten id."""
     ids = sorted(set(user_ids))
     with read(engine) as connection:

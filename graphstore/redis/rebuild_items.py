@@ -56,14 +56,16 @@ def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) ->
     for names in _some(redis.scan_iter(match=prefix + b"*", count=SCAN_COUNT)):
         for item_id in _unknown(engine, items.c.item_id, [_id_of(name, prefix) for name in names]):
             known = items.c.item_id == item_id
-            done.removed += _remove(engine, redis, hot.item_key(item_id), known, lambda pipe, key: pipe.delete(key))
+            done.removed += remove_unknown(
+                engine, redis, hot.item_key(item_id), known, lambda pipe, key: pipe.delete(key)
+            )
         alive()
     for fields in _some(redis.hscan_iter(hot.ITEM_IDS, count=SCAN_COUNT)):
         for key in _unknown(
             engine, items.c.item_key, [int(field) for field, _ in fields if field.isdigit() and len(field) < 19]
         ):
             known = items.c.item_key == key
-            done.removed += _remove(engine, redis, hot.ITEM_IDS, known, _field_remover(key))
+            done.removed += remove_unknown(engine, redis, hot.ITEM_IDS, known, _field_remover(key))
         alive()
     return done
 
@@ -102,7 +104,7 @@ def _unknown(engine: Engine, column: ColumnElement[_T], values: Iterable[_T | No
         return asked.difference(connection.scalars(select(column).where(column.in_(asked))))
 
 
-def _remove(
+def remove_unknown(
     engine: Engine, redis: Redis, key: str, known: ColumnElement[bool], remove: Callable[[Any, str], object]
 ) -> int:
     """Remove a key or field without an item in SQL, unless it is written meanwhile; return the number removed."""

@@ -98,7 +98,7 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
         if not persons:
             break
         last = max(persons)
-        odd = page.many | _restore(restore, page.times) | _changed(engine, page, most)
+        odd = page.many | add_missing(restore, page.times) | _changed(engine, page, most)
         for some in _chunks(sorted(odd), REFRESHED_AT_ONCE):
             refresh_people(engine, redis, some, keep=keep)
         done.persons += len(persons)
@@ -139,7 +139,7 @@ def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Pag
     return page
 
 
-def _restore(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
+def add_missing(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
     """Add these times to Redis; return the users whose keys then hold something else."""
     others: set[str] = set()
     batch: dict[str, dict[str, int]] = {}

@@ -103,11 +103,11 @@ class Playground:
         """
         began = now_ms()
         directory = self.options.state_dir
-        lock = _locked(directory)
+        lock = lock_directory(directory)
         if self.options.fresh:
             state.remove(directory)
             lock.release()
-            lock = _locked(directory)
+            lock = lock_directory(directory)
         memory = PeakMemory()
         memory.start()
         services = None
@@ -279,7 +279,7 @@ class Playground:
         self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
 
 
-def _locked(directory: Path) -> FileLock:
+def lock_directory(directory: Path) -> FileLock:
     """The directory, made and taken: two playgrounds would write one database and one Redis log."""
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / state.LOCK)

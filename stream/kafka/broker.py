@@ -18,7 +18,7 @@ def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SE
     failure: OSError | None = None
     for server in config.kafka_bootstrap_servers.split(","):
         try:
-            socket.create_connection(_address(server), timeout=timeout_seconds).close()
+            socket.create_connection(address_of(server), timeout=timeout_seconds).close()
         except OSError as error:
             failure = error
         else:
@@ -26,7 +26,7 @@ def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SE
     raise KafkaConnectionError(f"no broker at {config.kafka_bootstrap_servers}: {failure}")
 
 
-def _address(server: str) -> tuple[str, int]:
+def address_of(server: str) -> tuple[str, int]:
     """`host`, `host:port` or `[v6]:port`."""
     host, colon, port = server.strip().rpartition(":")
     if not colon or not port.isdigit():

@@ -61,7 +61,8 @@ class Subscription:
         self._stop = stop
         self._clock = clock
         self._consumer: KafkaConsumer | None = None
-        self._settle_seconds = SETTLE_SECONDS
+        self.settle_seconds = SETTLE_SECONDS
+        """How long this member waits without a partition before it joins anew."""
         self._idle_since = clock()
         """The time when this member last had a partition or began to wait for one."""
         self.error: str | None = None
@@ -106,15 +107,15 @@ class Subscription:
 
     def _join_anew_if_unsettled(self) -> None:
         if self.assigned:
-            self._idle_since, self._settle_seconds = self._clock(), SETTLE_SECONDS
-        elif self._clock() - self._idle_since >= self._settle_seconds:
+            self._idle_since, self.settle_seconds = self._clock(), SETTLE_SECONDS
+        elif self._clock() - self._idle_since >= self.settle_seconds:
             logger.warning(
                 "the group %s gave no partition of %s for %g s: joining anew",
                 self._group,
                 self._topic,
-                self._settle_seconds,
+                self.settle_seconds,
             )
-            self._settle_seconds *= 2
+            self.settle_seconds *= 2
             self.close()
 
     def _connect(self) -> KafkaConsumer:

@@ -35,6 +35,11 @@ class DlqLimit:
         # The numbers of the bad messages in the window. Messages are numbered from 1 in order of arrival.
         self._bad: deque[int] = deque()
 
+    @property
+    def bad(self) -> int:
+        """How many messages of the window are bad."""
+        return len(self._bad)
+
     def excess(self, total: int, bad: Sequence[int]) -> Excess | None:
         """Return the excess that a batch of `total` messages with the `bad` ones (ascending indices) would cause, or
         None."""

@@ -11,7 +11,7 @@ from kafka.admin import KafkaAdminClient
 from sagestream.playground.embedded import Broker, find_kafka, start_broker
 from stream.config import StreamConfig
 from stream.kafka.topics import connection_settings
-from tests.conftest import NO_KAFKA
+from tests.brokers import NO_KAFKA
 from tests.kills.shop import create_prefixed_topics
 
 GIVEN = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")

@@ -11,7 +11,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,17 +29,11 @@ from tests.kills.expected import RULES
 from tests.kills.kills import Kills
 from tests.kills.load import Load, Shoppers
 from tests.kills.shop import create_prefixed_topics
+from tests.waiting import wait_until
 
 WAIT_SECONDS = 60.0
 BACK_SECONDS = 10.0
 """A loose bound: the producer is back within two seconds on a quiet machine."""
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def read(target: Target, *topics: str) -> list[Record]:
@@ -58,7 +51,7 @@ def test_topics_have_their_documented_partitions(target: Target) -> None:
             described.update({row["name"]: len(row["partitions"]) for row in admin.describe_topics(names)})
         return all(described.values())
 
-    wait_for(known)  # a topic is created a moment before every broker knows of it
+    wait_until(known)  # a topic is created a moment before every broker knows of it
     assert described == expected
 
 
@@ -168,14 +161,14 @@ def test_a_killed_broker_forgets_nothing_and_the_producer_is_soon_back(target: T
         load = Load(producer, shoppers, random.Random(4), rate=400, prefix=target.prefix)
         for _ in range(2):
             before = len(load.acknowledged)
-            wait_for(lambda before=before: len(load.acknowledged) > before + 200)  # type: ignore[misc]
+            wait_until(lambda before=before: len(load.acknowledged) > before + 200)  # type: ignore[misc]
             assert child.pid is not None
             os.kill(child.pid, 9)
-            wait_for(lambda: not child.alive)
+            wait_until(lambda: not child.alive)
             child.start()
             child.wait_ready(lambda: accepts(port), WAIT_SECONDS)
             opened, before = time.monotonic(), len(load.acknowledged)
-            wait_for(lambda before=before: len(load.acknowledged) > before)  # type: ignore[misc]
+            wait_until(lambda before=before: len(load.acknowledged) > before)  # type: ignore[misc]
             back_seconds.append(time.monotonic() - opened)
         load.stop()
     log = read(target, *RULES)

@@ -19,15 +19,16 @@ from kafka.errors import KafkaTimeoutError
 from redis import Redis
 
 from graphstore.redis import hot
-from graphstore.session import migrate
 from sagestream.playground.embedded import find_kafka
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.producer import EventProducer
 from stream.kafka.subscription import Subscription
 from stream.kafka.topics import create_topics
-from tests.conftest import NO_KAFKA
+from tests.brokers import NO_KAFKA
 from tests.contracts.secure_broker import SecureBroker, secure_broker
+from tests.databases import migrated_sqlite
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.kafka,
@@ -78,8 +79,7 @@ def viewed(user: str) -> events.Interaction:
 
 
 def worker(settings: Mapping[str, str], directory: Path, redis_url: str) -> "subprocess.Popen[bytes]":
-    database = f"sqlite:///{directory / 'graph.db'}"
-    migrate(database)
+    database = migrated_sqlite(directory / "graph.db")
     environment = {
         **os.environ,
         **settings,
@@ -127,13 +127,11 @@ def test_the_worker_comes_in(settings: dict[str, str], tmp_path: Path, redis: Re
         producer.send(events.INTERACTIONS, viewed(user), key=user)
     process = worker(settings, tmp_path, redis_url)
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while hot.seen(redis, user) != {"i"}:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.1)
+        log = tmp_path / "log"
+        wait_until(lambda: hot.seen(redis, user) == {"i"} or process.poll() is not None, told=log.read_text)
+        assert process.poll() is None, log.read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_SECONDS) == 0, (tmp_path / "log").read_text()
+        assert process.wait(WAIT_SECONDS) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,13 +14,14 @@ from sqlalchemy import Engine, delete
 
 from graphstore.history import Selection
 from graphstore.redis import hot
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.tables import metadata
 from stream import events
 from stream.events import CatalogItem, Identity, Impression, Interaction, InvalidEvent, UserAttributes, milliseconds
 from stream.replay import history_events
 from stream.routes import Event
 from stream.worker.sink import Sink
+from tests.databases import Databases, migrated_sqlite
 from tests.fuzz.messages import nearly_valid
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -31,11 +31,9 @@ Store = Callable[[list[Any]], None]
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[list[Engine]]:
-    """One database of each kind for all examples: making one for each costs a second."""
-    urls = [f"sqlite:///{Path(tmp_path_factory.mktemp('fuzz')) / 'graph.db'}", postgres_url]
-    for url in urls:
-        migrate(url)
+def stores(tmp_path_factory: pytest.TempPathFactory, postgres: Databases) -> Iterator[list[Engine]]:
+    """One database of each kind for all examples."""
+    urls = [migrated_sqlite(tmp_path_factory.mktemp("fuzz") / "graph.db"), postgres.migrated()]
     made = [open_engine(url) for url in urls]
     yield made
     for engine in made:

@@ -3,12 +3,12 @@
 import json
 import random
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, insert, select, text
+from sqlalchemy import event as engine_event
 
 from graphstore import queries
 from graphstore.erase import add_to_receipt, erase_person, find_person, list_erasures, merged
@@ -34,6 +34,7 @@ from graphstore.upserts import ImpressionRow, UserRow, insert_impressions, upser
 from monitoring.attribution import attribute
 from stream.worker.sink import Sink
 from tests.stream.worlds import live, random_events
+from tests.waiting import wait_until
 
 DAY = 24 * HOUR_MS
 T0 = 20_000 * DAY
@@ -243,6 +244,18 @@ def test_who_writes_at_that_moment_is_waited_for(engine: Engine, what: str) -> N
     with write(engine) as connection:
         insert_impressions(connection, [served("r0", "ann")])
     erasing = threading.Thread(target=erase_person, args=(engine, "ann"), kwargs={"now": NOW})
+    begun = threading.Event()
+    engine_event.listen(
+        engine, "before_cursor_execute", lambda *_: begun.set() if threading.current_thread() is erasing else None
+    )
+
+    def waits() -> bool:
+        """SQLite's first statement waits for the lock; PostgreSQL tells who does."""
+        if engine.dialect.name == "sqlite":
+            return begun.is_set()
+        with read(engine) as other:
+            return bool(other.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
     with write(engine) as connection:
         if what == "interactions":
             ingest_interactions(connection, [event("e1", "ann", "new item")], now=NOW)
@@ -253,7 +266,7 @@ def test_who_writes_at_that_moment_is_waited_for(engine: Engine, what: str) -> N
         else:
             assert attribute(connection, now=NOW, lookback_seconds=10**9) == 1
         erasing.start()
-        time.sleep(0.2)  # long enough for the erasure to do its harm, if it did not wait
+        wait_until(lambda: waits() or not erasing.is_alive())
         assert erasing.is_alive()
     erasing.join(20)
     assert not erasing.is_alive()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, event, insert, inspect, select
 from graphstore import queries
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
-from graphstore.retention import _DELETE_LISTS
+from graphstore.retention import DELETE_LISTS
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import Seen, read_events
 from graphstore.tables import impressions, metadata, users
@@ -24,7 +24,7 @@ USES: dict[str, Callable[[Connection], Any]] = {
     "ix_interactions_ingest_time_requested": lambda c: attribute(c, now=10**12, lookback_seconds=60),
     "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
     "ix_impressions_user_id": lambda c: c.execute(select(impressions).where(impressions.c.user_id.in_(["u"]))),
-    "ix_impressions_event_time": lambda c: c.execute(_DELETE_LISTS, {"before": 5, "rows": 5}),
+    "ix_impressions_event_time": lambda c: c.execute(DELETE_LISTS, {"before": 5, "rows": 5}),
 }
 UNIQUE = {"uq_models_champion"}
 """Indexes that keep a rule."""

@@ -3,7 +3,6 @@
 import itertools
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from sqlalchemy import Engine, delete, insert, select
 
 from graphstore import queries
 from graphstore.ingest import Ingested, InteractionRow, ingest_interactions, record_progress
-from graphstore.session import migrate, open_engine, read, write
+from graphstore.session import open_engine, read, write
 from graphstore.state import raise_to
 from graphstore.tables import (
     COMPACTION_HORIZON,
@@ -29,6 +28,7 @@ from graphstore.tables import (
     users,
 )
 from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
+from tests.databases import migrated_sqlite
 
 NOW = 1_700_000_000_000
 
@@ -121,9 +121,7 @@ def test_order_batching_and_repetition_change_nothing(
     batches = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
     results = []
     for order in ([rows], batches):
-        url = f"sqlite:///{Path(tmp_path_factory.mktemp('law')) / 'graph.db'}"
-        migrate(url)
-        engine = open_engine(url)
+        engine = open_engine(migrated_sqlite(tmp_path_factory.mktemp("law") / "graph.db"))
         stored = sum(ingest(engine, batch).stored for batch in order)
         assert stored == len(rows)
         results.append(graph(engine))

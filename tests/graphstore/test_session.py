@@ -13,6 +13,7 @@ from sqlalchemy import Engine, insert, select
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import migrate, migrations, open_engine, read, write
 from graphstore.tables import edges, metadata, users
+from tests.databases import migrated_sqlite
 
 
 def test_the_migrations_give_the_tables_of_the_code(engine: Engine) -> None:
@@ -42,8 +43,7 @@ def test_a_read_sees_one_state(engine: Engine) -> None:
 
 
 def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'deep' / 'graph.db'}"
-    migrate(url)
+    url = migrated_sqlite(tmp_path / "graph.db")
 
     def grow(name: str) -> None:
         engine = open_engine(url)

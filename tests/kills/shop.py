@@ -26,14 +26,12 @@ from sagestream.playground.embedded import Broker, accepts, start_broker, start_
 from sagestream.playground.processes import Child
 from stream.config import StreamConfig
 from stream.kafka import topics
+from tests.forked import forked
 from tests.kills import prefixed
 from tests.kills.points import Fault
 from tests.kills.worker import UP, main
 from tests.postgres import restart_postgres, start_postgres
 
-# Forked from a server that has all imported, so that a restart takes a tenth of a second.
-forked = multiprocessing.get_context("forkserver")
-forked.set_forkserver_preload(["tests.kills.worker"])
 fresh = multiprocessing.get_context("spawn")
 
 Database = Literal["sqlite", "postgresql"]

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import Engine, insert, update
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.tables import items, users
 from sagestream.bundle_lists import recommended, resembling
+from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.lifecycle.run import run_training
@@ -22,7 +23,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> GraphstoreConfig:
 
 @pytest.fixture(scope="module")
 def engine(graph: GraphstoreConfig):
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     made = open_engine(graph.sqlalchemy_url)
     yield made
     made.dispose()
@@ -80,6 +81,6 @@ def test_what_nobody_knows_is_named(graph: GraphstoreConfig, result: RunResult, 
     with pytest.raises(LookupError, match="no model m99"):
         recommended(graph, "m99", "u3", k=4, history_limit=500)
     empty = GraphstoreConfig(state_dir=tmp_path)
-    migrate(empty.sqlalchemy_url)
+    migrated_sqlite(empty.state_dir / "graph.db")
     with pytest.raises(LookupError, match="no champion"):
         resembling(empty, "champion", "i4", k=4)

@@ -14,12 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from graphstore.session import open_engine, read
 from sagestream import cli
 from sagestream.playground.embedded import LOOPBACK, Broker, free_port
-
-
-def sagestream(*words: str, settings: dict[str, str], stdin: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **{f"SAGESTREAM_{name}": value for name, value in settings.items()}, "COLUMNS": "200"}
-    command = [sys.executable, "-m", "sagestream", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, check=False)
+from tests.sagestream.verbs.commands import sagestream
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from graphstore.ingest import record_progress
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from sagestream.doctor import Check, examine
 from sagestream.playground.embedded import LOOPBACK, Broker, free_port
 from stream import events
 from stream.kafka.producer import EventProducer
 from stream.probe import OK, Probe, start_probe
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
+from tests.databases import migrated_sqlite
 
 PORTS = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")
 
@@ -23,7 +24,7 @@ PORTS = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing runs: ports that nobody listens on, an empty migrated database."""
     database = tmp_path / "graph.db"
-    migrate(f"sqlite:///{database}")
+    migrated_sqlite(database)
     given = {
         "STATE_DIR": str(tmp_path),
         "DATABASE_URL": f"sqlite:///{database}",

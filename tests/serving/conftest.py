@@ -1,9 +1,10 @@
+"""One broker of the two: serving asks nothing of it but its contract, which `tests/contracts` holds against both."""
+
 import pytest
 
-from stream.config import StreamConfig
+from sagestream.playground.embedded import Broker
 
 
-@pytest.fixture
-def kafka_away() -> StreamConfig:
-    """Settings that reach no broker."""
-    return StreamConfig(kafka_bootstrap_servers="127.0.0.1:1", producer_idempotent=False)
+@pytest.fixture(scope="module")
+def broker(tansu: Broker) -> Broker:
+    return tansu

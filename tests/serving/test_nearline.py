@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
 from stream.kafka.producer import EventProducer
 from tests.serving.toy import NAMES, ToyRanker, register, touch, toy_load
+from tests.waiting import wait_until
 
 T0 = 1_700_000_000_000
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -192,7 +192,7 @@ def test_who_is_forgotten_between_the_read_and_the_write_gets_no_list(shop: Shop
     assert not Interrupted.happens
     assert not shop.redis.exists(cache.near_key("m1", "ann"))
     assert shop.first("m1", "bob") == "dates"
-    assert list(near._remembered) == ["bob"]
+    assert list(near.remembered) == ["bob"]
 
 
 def test_a_list_that_a_killed_process_left_goes_with_the_same_touch(shop: Shop) -> None:
@@ -211,14 +211,14 @@ def test_a_new_model_finds_no_forgotten_shopper_among_the_remembered(shop: Shop)
     shop.redis.set(cache.CHAMPION, "m2")
     assert shop.near.follow(now=lambda: T0)
     assert not shop.redis.exists(cache.near_key("m2", "ann"))
-    assert not shop.near._remembered
+    assert not shop.near.remembered
 
 
 def test_remembered_touches_are_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearline, "REMEMBERED_TOUCHES", 2)
     shop.near.remember({"a": Touch(1, 1), "b": Touch(1, 1)})
     shop.near.remember({"a": Touch(2, 2), "c": Touch(1, 1)})
-    assert list(shop.near._remembered) == ["a", "c"]
+    assert list(shop.near.remembered) == ["a", "c"]
 
 
 def test_a_shopper_touched_twice_is_refreshed_once() -> None:
@@ -251,10 +251,7 @@ def test_the_loop_turns_a_message_into_a_list(
                 touch(shop.engine, user, "dates", T0)
                 producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id=user), key=user)
                 producer.flush()
-                deadline = time.monotonic() + 60
-                while ListReader(shop.redis, 0).of_user("m1", user) is None:
-                    assert time.monotonic() < deadline, f"no list for {user}"
-                    time.sleep(0.02)
+                wait_until(lambda user=user: ListReader(shop.redis, 0).of_user("m1", user))  # type: ignore[misc]
                 assert shop.first("m1", user) == "dates"
     finally:
         stop.set()

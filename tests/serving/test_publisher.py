@@ -2,7 +2,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from stream.config import StreamConfig
 from stream.events import MODELS, ModelAnnouncement, utc
 from stream.kafka.producer import EventProducer
 from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load
+from tests.waiting import wait_until
 
 LATELY = 1_700_000_000_000
 HISTORIES = {"ann": [(15, 5, 0)], "bob": [(13, 6, 0), (13, 7, 0)], "cyd": []}
@@ -225,10 +225,7 @@ def test_lists_are_made_with_the_trend_of_now(redis: Redis, sqlite_engine: Engin
 
 
 def wait_for(redis: Redis, version: str) -> None:
-    deadline = time.monotonic() + 30
-    while cache.champion(redis) != version:
-        assert time.monotonic() < deadline, f"{version} was not published"
-        time.sleep(0.05)
+    wait_until(lambda: cache.champion(redis) == version, told=lambda: f"{version} was not published")
 
 
 def test_the_loop_follows_announcements_and_the_registry(

@@ -1,7 +1,6 @@
 """Replay: the same tables and the same Redis as the live events made, on every pair of databases."""
 
 import random
-import secrets
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine
 
 from graphstore import history, queries
 from graphstore.history import Selection
 from graphstore.redis import hot
-from graphstore.session import migrate, open_engine, read, write
+from graphstore.session import open_engine, read, write
 from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON
 from stream import events, replay
@@ -23,26 +22,20 @@ from stream.events import EventType, Identity, Impression, ImpressionItem, Inter
 from stream.replay import Pace, Replayed, batches, fitting, history_events, store, until
 from stream.routes import Event
 from stream.worker.sink import Sink
+from tests.databases import EACH_DATABASE, migrated_sqlite
 from tests.stream.worlds import NOW, TIME, hot_content, live, random_events, tables
 
 ALL = Selection()
 WORLDS = 4
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=EACH_DATABASE)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A second database, migrated and empty."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'again.db'}"
+        url = migrated_sqlite(tmp_path / "again.db")
     else:
-        server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-        name = f"r{secrets.token_hex(8)}"
-        admin = create_engine(server, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        admin.dispose()
-        url = server.set(database=name).render_as_string(hide_password=False)
-    migrate(url)
+        url = request.getfixturevalue("postgres").migrated()
     made = open_engine(url)
     yield made
     made.dispose()
@@ -168,9 +161,7 @@ def test_lists_that_came_in_parts_are_sent_in_parts_that_fit(sqlite_engine: Engi
     assert len(parts) > 1
     for part_of in parts:
         assert events.decode(events.encode(part_of), Impression, now=TIME) == part_of
-    url = f"sqlite:///{tmp_path / 'again.db'}"
-    migrate(url)
-    again = open_engine(url)
+    again = open_engine(migrated_sqlite(tmp_path / "again.db"))
     replayed(sqlite_engine, sink_of(again, None))
     assert tables(again) == tables(sqlite_engine)
     again.dispose()

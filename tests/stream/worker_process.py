@@ -19,6 +19,7 @@ from sqlalchemy import Engine, func, select
 from graphstore.session import open_engine, read
 from graphstore.tables import interactions
 from sagestream.playground.embedded import LOOPBACK, Broker, free_port
+from tests.waiting import wait_until
 
 SLOW = """
 import sys, time
@@ -46,10 +47,7 @@ class WorkerProcess:
         self.log = log
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.1)
+        wait_until(condition, seconds=seconds, told=lambda: self.log.read_text()[-3000:])
 
     def ready(self) -> tuple[int, dict[str, str]]:
         """Status and words of /readyz; (0, {}) before the port answers."""

@@ -1,9 +1,14 @@
-"""Baselines are fitted on one thread, as `training.benchmark.isolated` does: with more, sums come in any order."""
+"""One broker of the two: training asks nothing of it but its contract, which `tests/contracts` holds against both.
+
+Baselines are fitted on one thread, as `training.benchmark.isolated` does: with more, sums come in any order.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+from sagestream.playground.embedded import Broker
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -12,3 +17,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def broker(tansu: Broker) -> Broker:
+    return tansu

@@ -1,6 +1,5 @@
 """Functions of a job called in processes of their own, as `torchrun` would start them, with bounded waits."""
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +12,9 @@ import numpy as np
 import torch
 
 from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.forked import forked
 from tests.training.checkerboard import checkerboard
+from tests.waiting import wait_until
 from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
@@ -27,15 +28,14 @@ WAIT_SECONDS = 120.0
 def run_together(function: Callable[..., Any], *arguments: Any, size: int, timeout_seconds: float = 60.0) -> list[Any]:
     """What `function(ranks, *arguments)` returned in each of so many processes; its RanksError in the place of it,
     None for a process that died."""
-    context = multiprocessing.get_context("spawn")
     port = free_port()
     found: list[Any] = []
     with ExitStack() as cleanup:
         receivers = []
         for number in range(size):
-            receiver, sender = context.Pipe(duplex=False)
+            receiver, sender = forked.Pipe(duplex=False)
             call = (sender, number, size, port, timeout_seconds, function, arguments)
-            process = context.Process(target=_call, args=call, daemon=True)
+            process = forked.Process(target=_call, args=call, daemon=True)
             process.start()
             sender.close()
             cleanup.callback(process.join)
@@ -109,13 +109,15 @@ def fit_until_one_dies(ranks: ProcessGroup, marker: Path) -> None:
     fit_shared(LOG, FEATURES, config=config, seed=0, ranks=ranks, progress=progress)
 
 
-def wait_for_a_late_one(ranks: ProcessGroup) -> None:
-    """Process 1 comes later than the timeout."""
+def wait_for_a_late_one(ranks: ProcessGroup, given_up: Path) -> None:
+    """Process 1 comes when process 0 has waited in vain."""
     if ranks.number == 1:
-        import time
-
-        time.sleep(4)
-    ranks.add_up(torch.ones(1))
+        wait_until(given_up.exists)
+        return
+    try:
+        ranks.add_up(torch.ones(1))
+    finally:
+        given_up.touch()
 
 
 def retrieve(ranks: ProcessGroup, users: Any, items: Any, bias: Any, offsets: Any, seen: Any, k: int) -> Any:

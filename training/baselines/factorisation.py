@@ -88,7 +88,7 @@ def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
     tuning = Tuning(split, "als", progress)
 
     def build(log: EventLog, settings: AlsSettings) -> Als:
-        _, items = _fitted(
+        _, items = fit_implicit(
             "als",
             "AlternatingLeastSquares",
             interactions(log) * np.float32(1 + settings.alpha),
@@ -129,7 +129,7 @@ def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
     start = BprSettings(iterations=min(BprSettings.iterations, most))
 
     def build(log: EventLog, settings: BprSettings) -> Factors:
-        users, items = _fitted(
+        users, items = fit_implicit(
             "bpr",
             "BayesianPersonalizedRanking",
             interactions(log),
@@ -160,7 +160,7 @@ def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
     return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
-def _fitted(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:
+def fit_implicit(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:
     """User and item factors of a model of the library `implicit`, which only the benchmark needs.
 
     Raises `ImportError` where it is not installed.

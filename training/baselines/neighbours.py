@@ -65,7 +65,7 @@ def fit_itemknn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fit
     tuning = Tuning(split, "itemknn", progress)
     grid = {"shrinkage": SHRINKAGES, "neighbours": NEIGHBOURS, "value": ("binary", "log")}
     settings, model = tuning.greedy(
-        NeighbourSettings(), lambda candidate: _fitted(split.past, candidate), grid, shares=(0.0, 0.3)
+        NeighbourSettings(), lambda candidate: fit_neighbours(split.past, candidate), grid, shares=(0.0, 0.3)
     )
     if split.timed:
         settings, model = tuning.greedy(
@@ -78,16 +78,16 @@ def fit_itemknn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fit
         lives = tuple(split.past.span_hours / share for share in GRAM_SPAN_SHARES)
         settings, model = tuning.greedy(
             settings,
-            lambda candidate: _fitted(split.past, candidate),
+            lambda candidate: fit_neighbours(split.past, candidate),
             {"gram_half_life_hours": lives},
             built=model,
             shares=(0.4, 0.6),
         )
 
-    return finished(split, tuning, model, lambda: _fitted(split.known, settings), settings_of(settings))
+    return finished(split, tuning, model, lambda: fit_neighbours(split.known, settings), settings_of(settings))
 
 
-def _fitted(log: EventLog, settings: NeighbourSettings) -> ItemNeighbours:
+def fit_neighbours(log: EventLog, settings: NeighbourSettings) -> ItemNeighbours:
     values = np.ones(len(log), dtype=np.float32)
     if settings.value == "log":
         cells, place = np.unique(log.users * log.num_items + log.items, return_inverse=True)

@@ -129,7 +129,7 @@ class Trainer:
         pairs = baskets.users[chosen][rows], targets
         profiles = baskets.profiles(chosen, last=self.config.last_items)
         if self.neighbourhoods is None:
-            graph = self._sampled_graph(*pairs).compact()
+            graph = self.sampled_graph(*pairs).compact()
             drawn = self.negatives.draw(self.rng)  # [K]
             items = self.model.encode_items(self.features, graph)  # [num_items, dim]
         else:
@@ -149,13 +149,13 @@ class Trainer:
         positive = self.model.score_pairs(  # [n]
             users.index_select(0, torch.from_numpy(rows)),
             items.index_select(0, torch.from_numpy(local_targets)),
-            self._bias(targets),
+            self.bias_of(targets),
         )
-        negative = self.model.score(users, items.index_select(0, torch.from_numpy(local_drawn)), self._bias(drawn))
+        negative = self.model.score(users, items.index_select(0, torch.from_numpy(local_drawn)), self.bias_of(drawn))
         excluded = torch.from_numpy(self._excluded(drawn, targets, rows, profiles))
         return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
 
-    def _bias(self, items: IntArray) -> Tensor:
+    def bias_of(self, items: IntArray) -> Tensor:
         """Bias of `items` [n], less log Q where the loss is on corrected scores: one sum for a row of them all."""
         places = torch.from_numpy(items)
         bias = self.model.item_bias.index_select(0, places)
@@ -171,7 +171,7 @@ class Trainer:
         at = column[barred]
         return np.stack([owners[at >= 0], at[at >= 0]])
 
-    def _sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
+    def sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
         """About `graph_edges` pairs of the graph, without the given ones; all others where there are not more."""
         graph = self.graph
         places = drawn_places(len(graph), self.config.graph_edges / max(len(graph), 1), self.rng)

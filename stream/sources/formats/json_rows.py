@@ -36,7 +36,7 @@ MAX_LITERAL_BYTES = 256 * 1024
 MAX_LITERAL_DEPTH = 32
 """Of a Python literal: its parser is written for programs, and takes memory by the depth of what it reads."""
 
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KEYED = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')
 _BETWEEN = " \t\r\n,"
@@ -284,7 +284,7 @@ class _Window:
             return False
         if len(self._text) - self._at > MAX_MEMBER_CHARACTERS:
             raise UnreadableFile(f"a member of more than {MAX_MEMBER_CHARACTERS:,} characters")
-        data = self._file.read(_CHUNK_BYTES)
+        data = self._file.read(CHUNK_BYTES)
         self._ended = not data
         try:
             self._text = self._text[self._at :] + self._decode.decode(data, final=self._ended)

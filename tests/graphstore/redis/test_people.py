@@ -20,7 +20,7 @@ def test_it_is_done_again(
     sqlite_engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch, act: str, users: list[str]
 ) -> None:
     shop = Shop(sqlite_engine, redis)
-    who_is_whom = people._who_is_whom
+    who_is_whom = people.who_is_whom
     acted: list[str] = []
 
     def late(engine: Engine, user_ids: Any) -> dict[str, str | None]:
@@ -30,7 +30,7 @@ def test_it_is_done_again(
             ACTS[act](shop)
         return found
 
-    monkeypatch.setattr(people, "_who_is_whom", late)
+    monkeypatch.setattr(people, "who_is_whom", late)
     refresh_people(sqlite_engine, redis, users, keep=KEEP)
     assert acted
     assert shop.keys() == shop.expected()
@@ -43,11 +43,11 @@ def test_a_login_that_a_kill_cut_off_is_finished_when_it_comes_again(
     shop = Shop(sqlite_engine, redis)
     shop.login("b1", "bob", T0 + 40)
 
-    def killed(*_: Any) -> None:
+    def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shop.sink, "_refresh", killed)
+        patch.setattr("stream.worker.sink.refresh_people", killed)
         shop.login("b1", "ann", T0)  # it was Ann's all the time
     assert shop.keys() != shop.expected()
     shop.login("b1", "ann", T0)

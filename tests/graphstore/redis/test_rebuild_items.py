@@ -60,7 +60,7 @@ def test_an_item_that_comes_while_its_key_is_about_to_be_removed_stays(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hot.set_items(shop.redis, [Item(77, "new"), Item(78, "gone")])
-    remove = rebuild_items._remove
+    remove = rebuild_items.remove_unknown
     told: list[str] = []
 
     def late(engine: Engine, redis: Redis, key: str, *rest: Any) -> int:
@@ -69,7 +69,7 @@ def test_an_item_that_comes_while_its_key_is_about_to_be_removed_stays(
             shop.tell("new", "New", T0)
         return remove(engine, redis, key, *rest)
 
-    monkeypatch.setattr(rebuild_items, "_remove", late)
+    monkeypatch.setattr(rebuild_items, "remove_unknown", late)
     assert shop.rebuild().removed == 1 + 2  # `gone`, and the two fields of keys that SQL never gave out
     assert told
     assert shop.titles("new", "gone") == ["New", None]
@@ -102,7 +102,7 @@ def test_a_key_that_is_written_while_it_is_looked_up_is_looked_up_again(
 
     monkeypatch.setattr(rebuild_items, "read", Late)
     known = rebuild_items.items.c.item_id == "new"
-    removed = rebuild_items._remove(
+    removed = rebuild_items.remove_unknown(
         shop.engine, shop.redis, hot.item_key("new"), known, lambda pipe, key: pipe.delete(key)
     )
     assert (removed, len(looked)) == (0, 2)

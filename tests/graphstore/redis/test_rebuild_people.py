@@ -31,7 +31,7 @@ def test_sessions_and_many_items(shop: Shop) -> None:
 def test_between_the_read_and_the_write(shop: Shop, monkeypatch: pytest.MonkeyPatch, act: str, flushed: bool) -> None:
     if flushed:
         shop.redis.flushall()
-    restore = rebuild_people._restore
+    restore = rebuild_people.add_missing
     acted: list[Any] = []
 
     def late(*arguments: Any) -> set[str]:
@@ -39,7 +39,7 @@ def test_between_the_read_and_the_write(shop: Shop, monkeypatch: pytest.MonkeyPa
             acted.append(ACTS[act](shop))
         return restore(*arguments)
 
-    monkeypatch.setattr(rebuild_people, "_restore", late)
+    monkeypatch.setattr(rebuild_people, "add_missing", late)
     shop.rebuild()
     assert acted
     assert shop.keys() == shop.expected()

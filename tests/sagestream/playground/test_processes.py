@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from sagestream.playground.processes import Child, ProcessFailed, Supervisor
+from tests.waiting import wait_until
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -78,13 +78,17 @@ def test_the_supervisor_restarts_what_died_and_stops_the_upper_tier_first(tmp_pa
     assert order.read_text() == "ba"
 
 
+def ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_one_that_held_all_in_memory_is_not_started_again(tmp_path: Path) -> None:
     supervisor = Supervisor()
     made = supervisor.start(Child("c", [sys.executable, "-c", "pass"], tmp_path / "c.log", restartable=False))
-    deadline = time.monotonic() + 10
-    while made.alive:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not made.alive)
     with pytest.raises(ProcessFailed, match="held in memory"):
         supervisor.restart_dead()
     supervisor.stop()
@@ -101,10 +105,7 @@ def test_what_a_killed_child_had_started_is_killed_too(tmp_path: Path) -> None:
     up(made)
     pid = int(made.tail().split("pid ")[1].split()[0])
     assert not made.stop(timeout_seconds=0.3)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: ended(pid))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the Linux kernel ends children with their parent")
@@ -120,7 +121,4 @@ def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: ended(pid))

@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 
 from sagestream.playground import state
-from sagestream.playground.run import _locked
+from sagestream.playground.run import lock_directory
 from sagestream.playground.state import StateInUse
 
 
 def test_two_playgrounds_never_share_a_directory(tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    first = _locked(directory)
+    first = lock_directory(directory)
     with pytest.raises(StateInUse, match="another playground runs"):
-        _locked(directory)
+        lock_directory(directory)
     first.release()
-    second = _locked(directory)
+    second = lock_directory(directory)
     second.release()
 
 
 def test_starting_over_takes_the_new_directory(tmp_path: Path) -> None:
-    lock = _locked(tmp_path / "state")
+    lock = lock_directory(tmp_path / "state")
     state.remove(tmp_path / "state")
     assert not (tmp_path / "state").exists()
     lock.release()
-    _locked(tmp_path / "state").release()
+    lock_directory(tmp_path / "state").release()

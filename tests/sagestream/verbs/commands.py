@@ -1,12 +1,20 @@
-"""The command line called as a user calls it, in this process or, for signals, in one of its own."""
+"""The command line called as a user calls it, in this process or, for signals, in one of its own.
 
+A process of its own takes two to four seconds of processor time before its first word: only what is about processes
+(signals, a pipe that stays open) starts one.
+"""
+
+import io
 import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 from typer.testing import CliRunner
 
@@ -39,6 +47,43 @@ def run(*words: str, settings: Mapping[str, str]) -> Done:
     if error is not None and not (isinstance(error, Exception) and cli.expected(error)):
         raise error
     return Done(1 if error else result.exit_code, result.stdout, result.stderr, error)
+
+
+def sagestream(
+    *words: str, settings: Mapping[str, str], stdin: str = "", terminal: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Call `main` in this process: the exit code, and what a user sees, a traceback included.
+
+    `stdin` is piped; or it is the `terminal`, an open file descriptor, which is closed.
+    """
+    source = _pipe_of(stdin.encode()) if terminal is None else terminal
+    out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.TextIOWrapper(io.BytesIO(), write_through=True)
+    with (
+        os.fdopen(source) as given,
+        mock.patch.dict(os.environ, environment(settings)),
+        mock.patch.object(sys, "argv", ["sagestream", *words]),
+        mock.patch.object(sys, "stdin", given),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code: int | str | None = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        except Exception:  # noqa: BLE001 - as the interpreter does
+            traceback.print_exc()
+            code = 1
+    shown = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["sagestream", *words], int(code or 0), *shown)
+
+
+def _pipe_of(content: bytes) -> int:
+    """The reading end of a pipe that holds this, a few kilobytes at most."""
+    ours, theirs = os.pipe()
+    os.write(theirs, content)
+    os.close(theirs)
+    return ours
 
 
 def pipe(stdin: bytes, *words: str, settings: Mapping[str, str]) -> Done:

@@ -12,7 +12,7 @@ from sagestream.interruption import EXIT_CODE
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.kafka.topics import connection_settings
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, run, start
 
 GOOD = '{"event_id":"e%d","event_type":"view","user_id":"u","item_id":"i","event_time":"2026-01-01T00:00:00Z"}'

@@ -7,7 +7,7 @@ from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import DeadLetter
 from stream.kafka.producer import EventProducer
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.sagestream.verbs.commands import broker_settings, run
 
 GOOD = '{"event_id":"e","event_type":"view","user_id":"u","item_id":"i","event_time":"2026-01-01T00:00:00Z"}'

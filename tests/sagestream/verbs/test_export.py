@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import extras
 from sagestream.registered import snapshot_directory
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
 from training.config import TrainingConfig
@@ -29,7 +30,7 @@ def shop(tmp_path: Path) -> dict[str, str]:
     """Settings of a shop with a snapshot and no model."""
     graph = GraphstoreConfig(state_dir=tmp_path / "state")
     (tmp_path / "state").mkdir()
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         open_shop(connection, days=12)

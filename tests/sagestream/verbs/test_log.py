@@ -1,27 +1,32 @@
 """`replay`: from the SQL log and from files, onto Kafka and straight into a graph."""
 
+import fcntl
 import gzip
 import json
 import random
 import signal
-import time
+import sys
+import termios
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from graphstore.session import migrate, open_engine
+from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import EventType, Interaction
 from stream.routes import ROUTES
 from stream.worker.sink import Sink
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import broker_settings, pipe, run, start
 from tests.stream.pump import Pump
 from tests.stream.worlds import NOW, TIME, hot_content, live, random_events, tables
+from tests.waiting import wait_until
 
 
 def lines(count: int) -> list[bytes]:
@@ -89,9 +94,7 @@ def test_onto_kafka_and_through_the_worker_into_an_empty_database(
     assert (done.code, done.error) == (0, None)
     assert done.json["to"] == "kafka"
 
-    url = f"sqlite:///{tmp_path / 'again.db'}"
-    migrate(url)
-    again = open_engine(url)
+    again = open_engine(migrated_sqlite(tmp_path / "again.db"))
     pump = Pump(stream_config_of(broker), again, redis, now=events.utc(NOW), group="replayed")
     assert pump.take(done.json["read"]) == done.json["read"]
     pump.close()
@@ -181,11 +184,8 @@ def test_interrupted_it_says_how_far_it_came_and_is_taken_up_again(
     process = start(*words, "--rate", "40", settings=settings)
     again = graph_of(settings)
     try:
-        deadline = time.monotonic() + 60
-        while not Path(str(again.url.database)).exists() or not _has_items(again):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: (Path(str(again.url.database)).exists() and _has_items(again)) or process.poll() is not None)
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     finally:
@@ -212,6 +212,11 @@ def _has_items(engine: Engine) -> bool:
         return False
 
 
+def unread(pipe: int) -> int:
+    """Bytes in a pipe that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
 def test_a_quiet_standard_input_can_be_interrupted(settings: dict[str, str]) -> None:
     process = start("replay", "--file", "-", "--direct", "--json", settings=settings)
     assert process.stdin is not None
@@ -219,11 +224,11 @@ def test_a_quiet_standard_input_can_be_interrupted(settings: dict[str, str]) -> 
     process.stdin.flush()
     graph = graph_of(settings)
     try:
-        deadline = time.monotonic() + 60
-        while not Path(str(graph.url.database)).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        time.sleep(1.0)
+        wait_until(lambda: Path(str(graph.url.database)).exists())
+        stdin = process.stdin.fileno()
+        wait_until(lambda: not unread(stdin))
+        # It has the line, and asks for the next one.
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stdout is not None

@@ -4,28 +4,26 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from sagestream.playground import state
 from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
+from tests.waiting import wait_until
 from training.lifecycle.run import TAKEN_OVER
 
 
 @pytest.fixture
 def alone(tmp_path: Path) -> dict[str, str]:
     """A state directory with a toy shop; neither Kafka nor Redis."""
-    from graphstore.session import migrate, open_engine, write
+    from graphstore.session import open_engine, write
     from tests.training import toy_shop
 
     directory = tmp_path / "state"
-    url = f"sqlite:///{directory / 'graph.db'}"
-    directory.mkdir()
-    migrate(url)
-    engine = open_engine(url)
+    engine = open_engine(migrated_sqlite(directory / "graph.db"))
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)
     engine.dispose()
@@ -62,11 +60,8 @@ def test_a_killed_training_is_gone_on_with_where_asked_for(alone: dict[str, str]
     file.write_text(json.dumps({"sage": sage}))
     command = [sys.executable, "-m", "sagestream", "train", "--config", str(file)]
     with subprocess.Popen(command, env=os.environ | environment(alone)) as training:
-        end = time.monotonic() + 180
-        while not (left := list(directory.glob("checkpoints/s*.pt"))):
-            assert training.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        left = wait_until(lambda: list(directory.glob("checkpoints/s*.pt")), seconds=180)
+        assert training.poll() is None
         training.kill()
     done = run("train", "--resume", "--config", str(file), "--json", settings=alone)
     assert (done.code, done.error) == (0, None)

@@ -9,9 +9,10 @@ import pytest
 import typer.main
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import cli
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import Done, run
 from tests.training import fits
 from tests.training.benchmark.test_run import here
@@ -150,8 +151,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
     settings = {"STATE_DIR": str(tmp_path)}
     graph = GraphstoreConfig(state_dir=tmp_path)
-    engine = open_engine(graph.sqlalchemy_url)
-    migrate(graph.sqlalchemy_url)
+    engine = open_engine(migrated_sqlite(tmp_path / "graph.db"))
     nobody = run("evaluate", settings=settings)
     assert (nobody.code, type(nobody.error).__name__) == (1, "LookupError")
     with write(engine) as connection:

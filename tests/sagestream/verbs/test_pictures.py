@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
@@ -32,7 +33,7 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A closed-form champion and a GraphSAGE that came second, on a snapshot with three more days."""
     graph = GraphstoreConfig(state_dir=tmp_path_factory.mktemp("state"))
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
@@ -110,7 +111,7 @@ def test_reasons_are_no_markup(shop: Shop, tmp_path: Path, monkeypatch: pytest.M
 def test_nothing_is_new_to_a_model(shop: Shop, tmp_path: Path) -> None:
     """A fresh model was taught everything there is."""
     graph = GraphstoreConfig(state_dir=tmp_path)
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)

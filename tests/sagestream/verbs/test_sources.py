@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from sagestream.interruption import EXIT_CODE
 from sagestream.playground.embedded import Broker
 from sagestream.verbs.sources import in_words
 from tests.sagestream.verbs.commands import Done, broker_settings, run, start
+from tests.waiting import wait_until
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 """Data sets that are not ours to copy: beside the repository where a developer has them."""
@@ -276,9 +276,7 @@ def test_an_interrupted_import_says_how_far_it_came_and_goes_on_later(settings: 
     path = write(tmp_path / "f.csv", "user,item\n" + "".join(f"u{n % 500},i{n % 700}\n" for n in range(rows)))
     process = start("import", str(path), "--direct", "--json", settings=settings)
     database = Path(settings["STATE_DIR"]) / "graph.db-wal"
-    deadline = time.monotonic() + 60
-    while not (database.exists() and database.stat().st_size > 1_000_000) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: database.exists() and database.stat().st_size > 1_000_000)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     told = json.loads(out)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from redis import Redis
 
 from graphstore.redis.rebuild import LOCK
 from sagestream.playground.embedded import LOOPBACK, free_port
-from tests.sagestream.test_cli import sagestream
+from tests.sagestream.verbs.commands import sagestream
 
 
 @pytest.fixture
@@ -62,12 +60,9 @@ def test_on_a_terminal_it_asks_first(
     settings: dict[str, str], redis: Redis, answer: str, words: tuple[str, ...], code: int
 ) -> None:
     ours, theirs = os.openpty()
-    environment = {**os.environ, **{f"SAGESTREAM_{name}": value for name, value in settings.items()}}
     os.write(ours, f"{answer}\n".encode())
-    command = [sys.executable, "-m", "sagestream", "forget", "u1", *words]
-    done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, env=environment, check=False)
+    done = sagestream("forget", "u1", *words, settings=settings, terminal=theirs)
     os.close(ours)
-    os.close(theirs)
     assert done.returncode == code, done.stderr
     assert ("Forget u1, 10 interactions?" in done.stderr) == (not words)
     assert bool(redis.exists("recent:u1")) == (code == 1)

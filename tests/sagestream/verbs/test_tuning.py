@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, write
+from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream.interruption import EXIT_CODE
 from sagestream.playground import state
+from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run, start
 from tests.training import toy_shop
 from training.config_file import load_config
@@ -24,7 +25,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
     """A toy shop with a snapshot."""
     graph = GraphstoreConfig(state_dir=tmp_path / "state")
     graph.state_dir.mkdir()
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)

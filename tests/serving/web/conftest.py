@@ -16,10 +16,12 @@ KEY = "open sesame"
 
 
 @pytest.fixture
-def web(settings: LazySettings, redis: Redis, redis_url: str, kafka_away: StreamConfig) -> Iterator[Client]:
+def web(
+    settings: LazySettings, redis: Redis, redis_url: str, kafka_away: StreamConfig, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Client]:
     """The web process on the toy model; no broker, unless a test points STREAM at one."""
     services.close()
-    shop._shoppers = (float("-inf"), "", [])
+    monkeypatch.setattr(shop, "SHOPPERS_SECONDS", 0.0)  # no list of another test
     settings.SERVING = ServingConfig(
         api_key=SecretStr(KEY), pointer_seconds=0, item_seconds=0, delivery_seconds=20, max_posted_events=3
     )

@@ -1,19 +1,18 @@
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaConsumer
 from kafka.errors import KafkaConnectionError
 from msgspec import Struct
+from prometheus_client import REGISTRY
 
-from serving.web import outbox as outbox_module
 from serving.web.outbox import Letter, NotDelivered, Outbox
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, EventType, Interaction, utc
 from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import connection_settings
+from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
 
@@ -66,16 +65,9 @@ def letter(number: int = 0) -> Letter:
     return Letter(INTERACTIONS, event, key="ann")
 
 
-def until(done: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_what_is_offered_is_sent(outbox: Outbox, kafka: Kafka) -> None:
     assert all(outbox.offer(letter(n)) for n in range(3))
-    until(lambda: len(kafka.sent) == 3)
+    wait_until(lambda: len(kafka.sent) == 3)
 
 
 def test_delivery_waits_for_the_acknowledgement(outbox: Outbox, kafka: Kafka) -> None:
@@ -98,16 +90,20 @@ def test_a_delivery_that_takes_too_long_is_given_up(outbox: Outbox, kafka: Kafka
         outbox.deliver([letter()], timeout_seconds=0.1)
 
 
+def refused() -> float:
+    labels = {"topic": INTERACTIONS, "outcome": "refused"}
+    return REGISTRY.get_sample_value("sagestream_outbox_events_total", labels) or 0.0
+
+
 def test_a_full_queue_refuses_and_counts(outbox: Outbox, kafka: Kafka) -> None:
-    refused = outbox_module._events.labels(INTERACTIONS, "refused")
-    before = refused._value.get()
+    before = refused()
     kafka.gate.clear()
     outbox.offer(letter())
-    until(lambda: kafka.sent)  # the thread now waits in flush
+    wait_until(lambda: kafka.sent)  # the thread now waits in flush
     assert [outbox.offer(letter(n)) for n in range(6)] == [True] * 5 + [False]
     with pytest.raises(NotDelivered, match="too many"):
         outbox.deliver([letter()], timeout_seconds=1)
-    assert refused._value.get() == before + 2
+    assert refused() == before + 2
 
 
 def test_closing_sends_what_is_left(kafka: Kafka) -> None:
@@ -134,7 +130,7 @@ def test_a_broker_that_comes_late_gets_the_impressions_but_no_stale_post(kafka: 
         outbox.deliver([letter(2)], timeout_seconds=WAIT_SECONDS)
     outbox.offer(letter(3))
     there.set()
-    until(lambda: len(kafka.sent) == 2)
+    wait_until(lambda: len(kafka.sent) == 2)
     assert [event.event_id for event in kafka.sent] == ["1", "3"]  # type: ignore[attr-defined]
     outbox.close()
 
@@ -143,10 +139,12 @@ def test_closing_without_a_broker_ends(kafka_away: StreamConfig) -> None:
     def connect() -> EventProducer:
         raise KafkaConnectionError("away")
 
+    before = set(threading.enumerate())
     outbox = Outbox(connect, bound=5)
     outbox.offer(letter())
+    assert set(threading.enumerate()) - before
     outbox.close()
-    assert not outbox._thread.is_alive()
+    assert not set(threading.enumerate()) - before
 
 
 def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:
@@ -170,5 +168,5 @@ def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:
         found.update(record.value for record in consumer)
         return len(found) == 21
 
-    until(read)
+    wait_until(read)
     consumer.close()

@@ -22,6 +22,7 @@ from stream.config import StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
 from tests.serving.toy import fill_redis
+from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
 SERVE = "from serving.config import ServingConfig; from serving.web.server import serve; serve(ServingConfig())"
@@ -39,6 +40,12 @@ class Server:
         except HTTPError as error:
             with error:
                 return error.code, error.read()
+
+    def answers(self) -> bool:
+        try:
+            return self.get("/healthz")[0] == 200
+        except (URLError, ConnectionError):
+            return False
 
 
 def free_port() -> int:
@@ -69,15 +76,8 @@ def server(redis: Redis, redis_url: str, stream_config: StreamConfig) -> Iterato
     )
     made = Server(port, process)
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            try:
-                if made.get("/healthz")[0] == 200:
-                    break
-            except (URLError, ConnectionError):
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        wait_until(lambda: made.answers() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
         yield made
     finally:
         if process.poll() is None:

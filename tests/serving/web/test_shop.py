@@ -21,7 +21,7 @@ CLICK = {"event_type": "cart", "user_id": "ann", "item_id": "apple", "request_id
 @pytest.fixture
 def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> Post:
     made = Post()
-    monkeypatch.setattr(services, "_outbox", made)
+    monkeypatch.setattr(services, "outbox", lambda: made)
     return made
 
 
@@ -100,8 +100,8 @@ def test_ids_are_escaped(web: Client, redis: Redis) -> None:
     assert "<script>x" not in web.get("/").content.decode()
 
 
-def test_shoppers_are_found_by_a_bounded_scan(redis: Redis) -> None:
-    shop._shoppers = (float("-inf"), "", [])
+def test_shoppers_are_found_by_a_bounded_scan(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shop, "SHOPPERS_SECONDS", 0.0)
     redis.mset({cache.recs_key("m1", f"u{n:03}"): b"" for n in range(50)} | {cache.recs_key("m2", "other"): b""})
     found = shop.known_shoppers(redis, "m1")
     assert len(found) == shop.SHOPPERS

@@ -41,7 +41,7 @@ class Post:
 @pytest.fixture
 def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> Post:
     made = Post()
-    monkeypatch.setattr(services, "_outbox", made)
+    monkeypatch.setattr(services, "outbox", lambda: made)
     return made
 
 
@@ -229,7 +229,7 @@ def test_a_broker_that_is_away_is_said_at_once(web: Client, key: dict[str, str])
     status, body = send(web, event(), key)
     assert status == 503
     assert "Kafka" in body["detail"]
-    assert isinstance(services._outbox, Outbox)
+    assert isinstance(services.outbox(), Outbox)
 
 
 def test_lists_are_served_without_a_broker(web: Client) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
@@ -28,7 +29,7 @@ def view(**fields: object) -> bytes:
         "event_time": utc(NOW),
         **fields,
     }
-    return events._encoder.encode({name: value for name, value in given.items() if value is not None})
+    return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from stream.config import StreamConfig
-from stream.kafka.broker import _address, check_reachable
+from stream.kafka.broker import address_of, check_reachable
 
 
 def config(servers: str) -> StreamConfig:
@@ -27,4 +27,4 @@ def test_none_is_an_error_that_names_them() -> None:
     [("kafka:9093", ("kafka", 9093)), ("kafka", ("kafka", 9092)), (" [::1]:9094", ("::1", 9094))],
 )
 def test_addresses(server: str, address: tuple[str, int]) -> None:
-    assert _address(server) == address
+    assert address_of(server) == address

@@ -1,6 +1,6 @@
 """Lag against real brokers with known numbers: so many produced, so many consumed."""
 
-import time
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -18,6 +18,7 @@ from stream.config import StreamConfig
 from stream.kafka import lag
 from stream.kafka.lag import LagWatch, PartitionLag, lag_of, measure
 from stream.kafka.topics import connection_settings
+from tests.waiting import join_others, wait_until
 
 TP = TopicPartition("interactions", 2)
 
@@ -125,15 +126,13 @@ def test_a_broker_that_is_away_is_an_error(sqlite_engine: Engine) -> None:
 def test_the_gauge_follows_and_a_remark_is_logged_once(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lag, "INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(lag, "INTERVAL_SECONDS", 0.02)
     monkeypatch.setattr(lag, "measure", _answers())
+    before = set(threading.enumerate())
     watch = LagWatch(StreamConfig(), sqlite_engine, ["watched"])
-    deadline = time.monotonic() + 20
-    while _gauge() != 7.0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: _gauge() == 7.0)
     watch.close()
-    watch._thread.join()
+    assert not join_others(before)
     assert [line for line in caplog.messages if "watched" in line] == ["watched/0: of another log"]
     assert any("lag unknown" in line for line in caplog.messages)
 

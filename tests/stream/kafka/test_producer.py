@@ -24,7 +24,7 @@ from stream.config import StreamConfig
 from stream.kafka import producer
 from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import connection_settings, create_topics
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.kills.broker_log import BrokerLog
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,11 +124,15 @@ def test_a_batch_that_the_broker_finds_too_large_is_split(broker: Broker, stream
         assert (made.delivered, made.pending) == (20, 0)
 
 
-def test_a_message_too_large_leaves_no_trace(stream_config: StreamConfig) -> None:
+def test_a_message_too_large_leaves_no_trace(stream_config: StreamConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes no room either: one alone would fill the buffer."""
+    monkeypatch.setattr(producer, "BUFFER_BYTES", 1_000_000)
+    monkeypatch.setattr(producer, "BLOCK_SECONDS", 0.1)
     with EventProducer(stream_config) as made:
-        with pytest.raises(MessageSizeTooLargeError):
-            made.send_raw(events.USERS_TOUCHED, b"x" * 2_000_000, key=None)
-        assert (made.pending, made._pending_bytes) == (0, 0)
+        for _ in range(2):
+            with pytest.raises(MessageSizeTooLargeError):
+                made.send_raw(events.USERS_TOUCHED, b"x" * 2_000_000, key=None)
+            assert made.pending == 0
 
 
 def test_a_full_buffer_waits_and_then_says_so(mortal: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +162,8 @@ def test_a_program_that_forgets_to_flush_delivers_all_at_its_exit(broker: Broker
 
 def test_what_is_lost_at_the_exit_is_said(mortal: Broker) -> None:
     environment = {**os.environ, **mortal.environment}
-    short = FORGETFUL.replace("import sys", "import sys, stream.kafka.producer\nstream.producer.FLUSH_SECONDS = 0.5", 1)
+    soon = "import sys\nfrom stream.kafka import producer\nproducer.FLUSH_SECONDS = 0.5"
+    short = FORGETFUL.replace("import sys", soon, 1)
     with subprocess.Popen(
         [sys.executable, "-c", short, "wait"],
         env=environment,

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from sqlalchemy import func, select
 
 from graphstore.redis import hot
 from graphstore.session import open_engine, read
-from graphstore.tables import impressions, interactions, stream_progress, users
+from graphstore.tables import impressions, interactions, items, stream_progress, users
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.config import StreamConfig
@@ -28,7 +27,7 @@ from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.worker.app import credentials
-from tests.conftest import stream_config_of
+from tests.brokers import stream_config_of
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -61,7 +60,7 @@ def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], b
     return found
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_worker_stores_refuses_and_announces(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -169,31 +168,41 @@ def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
 WORDS = ("interactions", "impressions", "catalog", "users", "identities")
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+WELL_UNDER_WAY = 400
+"""Items, of 3,400: by then the worker has taken from the broker all that it ever holds."""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_slow_database_slows_consumption_and_memory_stays_bounded(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     """All that waits at the broker would take some 200 MB."""
     text, count = "ß" * 900, 3400
-    items = (
+    large = (
         events.CatalogItem(item_id=f"big{number}", title=text, categories=[text] * 32, event_time=TIME)
         for number in range(count)
     )
-    produce(broker, [Message(events.CATALOG, item.item_id.encode(), events.encode(item)) for item in items])
+    produce(broker, [Message(events.CATALOG, item.item_id.encode(), events.encode(item)) for item in large])
     config = stream_config_of(broker, worker_group="group-slow")
     with worker_process(broker, database_url, redis_url, tmp_path / "log", name="slow", program=SLOW) as worker:
         worker.wait_for(lambda: worker.ready()[0] == 200)
-        begun, highest = worker.memory_mb(), 0.0
-        for _ in range(60):
-            time.sleep(0.1)
-            highest = max(highest, worker.memory_mb())
         engine = open_engine(database_url)
+        begun, memory = worker.memory_mb(), [0.0]
+
+        def well_under_way() -> bool:
+            memory.append(worker.memory_mb())
+            with read(engine) as connection:
+                return (connection.scalar(select(func.count()).select_from(items)) or 0) >= WELL_UNDER_WAY
+
+        worker.wait_for(well_under_way)
         behind = sum(lag.behind for lag in measure(config, engine, [events.CATALOG]))
         engine.dispose()
         code, seconds = worker.stop()
     assert (code, seconds < 10) == (0, True), worker.log.read_text()[-3000:]
     assert 0 < behind < count
-    assert highest - begun < 150  # what waits, the batch in hand as objects, and SQLite's cache of the pages written
+    assert (
+        max(memory) - begun < 150
+    )  # what waits, the batch in hand as objects, and SQLite's cache of the pages written
 
 
 def produce(broker: Broker, sent: Sequence[Message]) -> None:
@@ -210,7 +219,7 @@ def produce(broker: Broker, sent: Sequence[Message]) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_rebalances_in_mid_batch_lose_and_double_nothing(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -279,7 +288,8 @@ def test_rebalances_in_mid_batch_lose_and_double_nothing(
         second.process.kill()
         third = start("c")
         third.wait_for(lambda: third.ready()[0] == 200)
-        time.sleep(2)
+        before = ours()
+        third.wait_for(lambda: ours() > before + 500)
         threads.close()
         total = next(sent)
         third.wait_for(lambda: ours() == total)

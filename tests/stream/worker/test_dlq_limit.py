@@ -36,7 +36,7 @@ def test_bad_messages_leave_the_window() -> None:
     for _ in range(50):
         assert bound.excess(100, range(50)) is None
         bound.add(100, range(50))
-    assert len(bound._bad) <= 100
+    assert bound.bad <= 100
 
 
 def test_looking_changes_nothing() -> None:

@@ -7,8 +7,9 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from graphstore.session import migrate, open_engine
+from graphstore.session import open_engine
 from stream.worker.sink import Sink
+from tests.databases import migrated_sqlite
 from tests.stream.worlds import hot_content, live, random_events, tables
 
 
@@ -27,9 +28,7 @@ def content(engine: Engine, redis: Redis, seed: int, *, shuffled: bool) -> tuple
 def test_no_order_batching_or_repetition_changes_tables_or_keys(
     engine: Engine, redis: Redis, tmp_path: Path, seed: int
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'other.db'}"
-    migrate(url)
-    other = open_engine(url)
+    other = open_engine(migrated_sqlite(tmp_path / "other.db"))
     in_order = content(other, redis, seed, shuffled=False)
     in_any_order = content(engine, redis, seed, shuffled=True)
     other.dispose()

@@ -1,7 +1,5 @@
 """A flushed Redis is whole again without anybody's doing."""
 
-import time
-
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -10,6 +8,7 @@ from graphstore.redis.rebuild import is_complete
 from stream.worker.rebuild_watch import RebuildWatch
 from stream.worker.sink import Sink
 from tests.stream.worker.test_sink import NOW, bought
+from tests.waiting import wait_until
 
 
 def test_a_flushed_redis_is_rebuilt_beside_the_worker(sqlite_engine: Engine, redis: Redis) -> None:
@@ -19,10 +18,7 @@ def test_a_flushed_redis_is_rebuilt_beside_the_worker(sqlite_engine: Engine, red
     watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, recent_items=5, trending_items=5, interval_seconds=0.01)
     try:
         for _ in range(2):  # and again, for the same watch
-            deadline = time.monotonic() + 30
-            while not is_complete(redis):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: is_complete(redis))
             assert hot.seen(redis, "u") == {"i"}
             assert hot.recent(redis, "v", 5) == [("j", NOW)]
             redis.flushall()

@@ -51,8 +51,8 @@ def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
         return fitted(*arguments, iterations=iterations, **settings)
 
     asked: list[int] = []
-    fitted = factorisation._fitted
-    monkeypatch.setattr(factorisation, "_fitted", spied)
+    fitted = factorisation.fit_implicit
+    monkeypatch.setattr(factorisation, "fit_implicit", spied)
     split = leave_last_out(checkerboard(), repeats=False)
     monkeypatch.setattr(factorisation, "BPR_DRAWS", 40 * len(split.past))  # 40 passes are the most
     model = BASELINES["bpr"](split, seed=0, progress=lambda line, share: None)

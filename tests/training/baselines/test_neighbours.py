@@ -14,7 +14,7 @@ def test_cosine_of_the_nearest(monkeypatch, cells):
     monkeypatch.setattr(neighbours, "BLOCK_CELLS", cells)
     log = checkerboard()
     settings = NeighbourSettings(neighbours=4, shrinkage=3.0)
-    found = neighbours._fitted(log, settings).similarities.toarray()
+    found = neighbours.fit_neighbours(log, settings).similarities.toarray()
     pairs = np.zeros((40, 24))
     pairs[log.users, log.items] = 1.0
     norms = np.linalg.norm(pairs, axis=0)
@@ -32,8 +32,8 @@ def test_a_decayed_gram_forgets():
     rows = [(user, item, 0) for user in range(6) for item in (0, 1)]
     rows += [(user, item, 100 * DAY_MS) for user in range(6, 10) for item in (0, 2)]
     log = make_log(rows, num_users=10, num_items=3)
-    plain = neighbours._fitted(log, NeighbourSettings(shrinkage=0.0)).similarities.toarray()
-    decayed = neighbours._fitted(
+    plain = neighbours.fit_neighbours(log, NeighbourSettings(shrinkage=0.0)).similarities.toarray()
+    decayed = neighbours.fit_neighbours(
         log, NeighbourSettings(shrinkage=0.0, gram_half_life_hours=240.0)
     ).similarities.toarray()
     assert plain[0, 1] > plain[0, 2]

@@ -59,7 +59,8 @@ def test_a_killed_process_lets_go(tmp_path: Path):
     lock.release()
 
 
-@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+@pytest.mark.service
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_lost_connection_is_noticed(engine: Engine):
     lock = AdvisoryLock(engine)
     assert lock.acquire()

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,12 @@ from kafka import KafkaConsumer
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrate, open_engine, read, write
+from graphstore.session import open_engine, read, write
 from stream.config import StreamConfig
 from stream.events import MODELS
+from tests.databases import migrated_sqlite
 from tests.training import toy_shop
+from tests.waiting import wait_until
 from training.config import TrainingConfig
 from training.lifecycle import registry
 from training.lifecycle.scheduler import run_scheduler
@@ -31,11 +32,8 @@ DEADLINE_SECONDS = 180.0
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until it holds; the deadline only bounds a broken run."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
+    """A training may take its time on a busy machine."""
+    wait_until(condition, seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def graph(tmp_path: Path) -> GraphstoreConfig:
 
 @pytest.fixture
 def shop(graph: GraphstoreConfig) -> Iterator[Engine]:
-    migrate(graph.sqlalchemy_url)
+    migrated_sqlite(graph.state_dir / "graph.db")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
@@ -187,8 +185,7 @@ def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
     with read(engine) as connection:
         closing = toy_shop.closing_time(connection)
     other = graph.state_dir / "elsewhere"
-    migrate(f"sqlite:///{other / 'graph.db'}")
-    twin = open_engine(f"sqlite:///{other / 'graph.db'}")
+    twin = open_engine(migrated_sqlite(other / "graph.db"))
     with write(twin) as connection:
         toy_shop.open_shop(connection, days=8)
     result = run_training(

@@ -1,5 +1,7 @@
 """Processes that come together, and those that do not."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def test_who_is_not_met_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
         pass
 
 
-def test_a_process_that_is_late_ends_the_wait() -> None:
-    first, _ = run_together(together.wait_for_a_late_one, size=2, timeout_seconds=2.0)
+def test_a_process_that_is_late_ends_the_wait(tmp_path: Path) -> None:
+    first, _ = run_together(together.wait_for_a_late_one, tmp_path / "given up", size=2, timeout_seconds=2.0)
     assert isinstance(first, ProcessGroupError)
     assert "process 0 of 2 waited in vain" in str(first)

@@ -1,6 +1,5 @@
 """What a killed fit left is found by a later one, by one process at a time, and by none where it is out of date."""
 
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlalchemy import Engine, insert
 
 from graphstore.session import write
 from graphstore.tables import erasures
+from tests.forked import forked
 from training.lifecycle import registry
 from training.sage.resume import CheckpointStore, outdated_before
 
@@ -72,11 +72,10 @@ def _second(directory: Path, found: Any) -> None:
 
 
 def test_a_second_process_finds_nothing_and_touches_nothing(left):
-    context = multiprocessing.get_context("spawn")
-    found = context.Queue()
+    found = forked.Queue()
     before = set(left.iterdir())
     with fits_in(left):
-        second = context.Process(target=_second, args=(left, found))
+        second = forked.Process(target=_second, args=(left, found))
         second.start()
         assert found.get(timeout=120) == (None, None)
         second.join()

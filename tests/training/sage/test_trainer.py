@@ -51,7 +51,7 @@ def test_target_pairs_are_out_of_the_graph_of_their_step(monkeypatch):
     descent.step(baskets, chosen)
     rows, items = baskets.targets_of(chosen)
     pairs = baskets.users[chosen][rows], items
-    without = descent._sampled_graph(*pairs)
+    without = descent.sampled_graph(*pairs)
     assert len(without.find(*pairs)) == 0
     assert len(graphs[0]) == len(without) == len(descent.graph) - 30
     assert np.array_equal(graphs[0].items, without.items)
@@ -91,7 +91,7 @@ def test_only_the_softmax_takes_log_q_off():
     """Items drawn in every step have log Q of zero, rarer ones less: the correction lifts these."""
     for loss in ("softmax", "bce", "bpr"):
         descent, _ = make_descent(loss=loss, negatives=4)
-        bias = descent._bias(np.arange(LOG.num_items)).detach()
+        bias = descent.bias_of(np.arange(LOG.num_items)).detach()
         if loss == "softmax":
             assert torch.equal(bias, -descent.negatives.log_inclusion())
             assert (bias > 0.1).all()

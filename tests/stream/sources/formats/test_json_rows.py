@@ -78,7 +78,7 @@ def test_an_object_that_ends_early_keeps_what_came_before(tmp_path: Path) -> Non
 
 def test_a_member_without_end_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_rows, "MAX_MEMBER_CHARACTERS", 1000)
-    monkeypatch.setattr(json_rows, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(json_rows, "CHUNK_BYTES", 100)
     path = write(tmp_path, '{"a": [' + "1," * 600 + "1]}")
     with pytest.raises(UnreadableFile, match="more than 1,000 characters"):
         read(path)
@@ -89,7 +89,7 @@ def test_the_window_may_end_anywhere(tmp_path_factory: pytest.TempPathFactory, m
     path = tmp_path_factory.mktemp("json") / "f.json"
     path.write_text(json.dumps(members, ensure_ascii=False), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_rows, "_CHUNK_BYTES", 1)
+        patch.setattr(json_rows, "CHUNK_BYTES", 1)
         rows, _ = read(path)
     assert rows == [{"user": user, "item": str(item)} for user, items in members.items() for item in items]
 

@@ -1,0 +1,44 @@
+"""Which tests stand on what, which run in one process, and which begin first.
+
+Marks: `service` (a broker, Redis, PostgreSQL or a browser is started), `kill` (processes are killed, or their ends are
+timed), `slow` (over a second of processor time). `make quick` leaves all three out. The first follows from the fixtures
+that a test takes; what a test starts by itself it marks by itself, and an unmarked one that starts a service fails.
+
+With two processes (`pytest -n 2 --dist loadgroup`) the tests of a file stay together, for their fixtures' sake, and
+all kills are one group: two of them at once would wait for the processor past their bounds.
+"""
+
+import pytest
+
+SERVICES = frozenset({"redis_url", "postgres_url", "tansu", "apache_kafka", "broker", "target", "secure"})
+"""Fixtures that start a service. Others stand on them."""
+
+KILLS = "kills"
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Mark, group and order, in place: what takes long begins first, so that no process waits for the other."""
+    for item in items:
+        if SERVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.service)
+        group = KILLS if item.get_closest_marker("kill") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    weights: dict[str, int] = {}
+    for item in items:
+        group = _group(item)
+        weights[group] = max(weights.get(group, 0), _weight(item))
+    items.sort(key=lambda item: -weights[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return str(marker.args[0])
+
+
+def _weight(item: pytest.Item) -> int:
+    """How early a group begins: kills first, then services and slow tests."""
+    for weight, name in ((3, "kill"), (2, "slow"), (1, "service")):
+        if item.get_closest_marker(name):
+            return weight
+    return 0

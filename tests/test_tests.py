@@ -1,0 +1,90 @@
+"""What tests may not do, held by reading them: use a private name of ours, or sleep where they could wait."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+OURS = {"stream", "graphstore", "training", "serving", "monitoring", "sagestream", "benchmarks"}
+FILES = sorted(set(ROOT.rglob("*.py")) - {Path(__file__)})
+
+
+PUBLIC = {"_replace", "_asdict", "_fields", "_exit"}
+"""What the standard library means for everybody."""
+
+OF_FAUST = "stream/kafka/test_record_batches.py"
+"""It stands for Faust and aiokafka, whose private names `stream.kafka.record_batches` uses and lists."""
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def of_ours(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in OURS
+
+
+def programs(tree: ast.Module) -> Iterator[ast.Module]:
+    """The module, and the programs that it holds as text for processes of their own."""
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "import " in node.value:
+            try:
+                inner = ast.parse(node.value)
+            except SyntaxError:
+                continue
+            if any(isinstance(line, ast.Import | ast.ImportFrom) for line in ast.walk(inner)):
+                yield inner
+
+
+def private_names(tree: ast.Module) -> Iterator[str]:
+    """Private names that a module imports from our packages, or reads or replaces on anything but its own objects."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and of_ours(node.module):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if of_ours(alias.name)]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in {"self", "cls"}:
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            names = [str(argument.value) for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+        else:
+            continue
+        if any(private(part) for name in names for part in name.split(".")):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_private_name_of_ours_is_used() -> None:
+    found = [
+        f"{file.relative_to(ROOT)}, {name}"
+        for file in FILES
+        if str(file.relative_to(ROOT)) != OF_FAUST
+        for tree in programs(ast.parse(file.read_text()))
+        for name in private_names(tree)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from stream.events import _encoder",
+        "import stream._events",
+        "events._encoder.encode(1)",
+        "reader.consumer._group",
+        "monkeypatch.setattr(events, '_encoder', None)",
+        "monkeypatch.setattr('stream.events._encoder', None)",
+        "PROGRAM = 'import stream\\nstream._events()'",
+    ],
+)
+def test_a_private_name_is_found(code: str) -> None:
+    assert [name for tree in programs(ast.parse(code)) for name in private_names(tree)]
+
+
+@pytest.mark.parametrize(
+    "code", ["self._kept", "row._replace(a=1)", "os._exit(3)", "from kafka import _x", "a.__dict__"]
+)
+def test_what_is_not_private_is_not_found(code: str) -> None:
+    assert not [name for tree in programs(ast.parse(code)) for name in private_names(tree)]

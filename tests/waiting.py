@@ -1,0 +1,25 @@
+"""Waiting for what must come to pass, in place of sleeping as long as it usually takes."""
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def wait_until(condition: Callable[[], _T], *, seconds: float = 60.0, told: Callable[[], object] = str) -> _T:
+    """What `condition` returns, once that is true. The time only bounds a broken run, which `told` explains."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, told() or "it did not come to pass"
+        time.sleep(0.02)
+    return found
+
+
+def join_others(before: Collection[threading.Thread], seconds: float = 30.0) -> list[str]:
+    """Wait for the threads that were started since `before`; the names of those that live on."""
+    others = set(threading.enumerate()) - set(before)
+    for thread in others:
+        thread.join(seconds)
+    return sorted(thread.name for thread in others if thread.is_alive())
