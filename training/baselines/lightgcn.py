@@ -16,13 +16,13 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.nn import LightGCN
 
-from graphstore.progress import Progress
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
 from training.graph.bipartite import BipartiteGraph, Csr
+from training.options import TrainingOptions
 
 DIM = 64
 BATCH = 8_192
@@ -98,15 +98,15 @@ class LightGCNTrainer:
         return Factors(users, items, torch.zeros(len(items)), self.roster, self.settings.profile)
 
 
-def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Layers, learning rate and steps, then profile and popularity."""
-    tuning = Tuning(split, "lightgcn", progress)
+    tuning = Tuning(split, "lightgcn", options.progress)
     at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
     profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
 
     def tried(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
         steps, factors, ndcg = tuning.stopped_early(
-            LightGCNTrainer(split.past, settings, seed),
+            LightGCNTrainer(split.past, settings, options.seed),
             at_most=at_most,
             every=EVERY,
             patience=PATIENCE,
@@ -128,7 +128,7 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
     )
 
     def refit() -> Factors:
-        return trained(LightGCNTrainer(split.known, settings, seed), split.steps_again(settings.steps))
+        return trained(LightGCNTrainer(split.known, settings, options.seed), split.steps_again(settings.steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))
 

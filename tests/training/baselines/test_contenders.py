@@ -16,6 +16,7 @@ from training.baselines.factors import OWN
 from training.baselines.tuning import FittedBaseline
 from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
 from training.evaluation.ranking import evaluate
+from training.options import TrainingOptions
 
 WITHOUT_PROFILE = ("popular", "recent", "personal-frequency")
 PERSONAL = tuple(name for name in BASELINES if name not in WITHOUT_PROFILE)
@@ -57,7 +58,7 @@ def popular_world() -> EvaluationSplit:
 
 @cache
 def fitted(name: str, split: Callable[[], EvaluationSplit]) -> FittedBaseline:
-    return BASELINES[name](split(), seed=0, progress=quiet)
+    return BASELINES[name](split(), TrainingOptions(seed=0, progress=quiet))
 
 
 def share_of_own_colour(name: str, split: Callable[[], EvaluationSplit]) -> float:
@@ -91,7 +92,7 @@ def test_untimed_settings_hold_no_decay(name):
 def test_the_test_window_is_never_read_and_equal_seeds_give_equal_scores(name):
     window = world().test
     first = fitted(name, world)
-    second = BASELINES[name](replace(world(), test=None), seed=0, progress=quiet)
+    second = BASELINES[name](replace(world(), test=None), TrainingOptions(seed=0, progress=quiet))
     assert first.settings == second.settings
     assert first.num_parameters == second.num_parameters > 0
     assert torch.equal(first(window.histories, as_of=window.moment), second(window.histories, as_of=window.moment))
@@ -117,7 +118,9 @@ def test_personal_frequency_knows_what_is_bought_again():
     rows = [(user, user, day * DAY_MS + user) for day in range(40) for user in range(20)]
     rows += [(user, 20, day * DAY_MS + user) for day in range(0, 40, 7) for user in range(20)]
     split = temporal(make_log(rows, num_users=20, num_items=30), repeats=True)
-    scorers = [BASELINES[name](split, seed=0, progress=quiet) for name in ("personal-frequency", "recent")]
+    scorers = [
+        BASELINES[name](split, TrainingOptions(seed=0, progress=quiet)) for name in ("personal-frequency", "recent")
+    ]
     personal, recent = (evaluate(scorer, split.test).metrics()["ndcg@20"] for scorer in scorers)
     assert personal > 0.95
     assert personal > recent + 0.1

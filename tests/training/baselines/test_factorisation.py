@@ -12,6 +12,7 @@ from training.baselines import factorisation
 from training.baselines.contenders import BASELINES
 from training.baselines.factorisation import Als, AlsSettings
 from training.data.splits import leave_last_out
+from training.options import TrainingOptions
 
 
 def test_als_solves_for_a_shopper(monkeypatch):
@@ -42,7 +43,7 @@ def test_a_missing_library_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, f"implicit.cpu.{name}", None)
     split = leave_last_out(checkerboard(), repeats=False)
     with pytest.raises(ImportError, match=r"sagestream\[benchmark\]"):
-        BASELINES[name](split, seed=0, progress=lambda line, share: None)
+        BASELINES[name](split, TrainingOptions(seed=0, progress=lambda line, share: None))
 
 
 def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
@@ -55,6 +56,6 @@ def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
     monkeypatch.setattr(factorisation, "_fitted", spied)
     split = leave_last_out(checkerboard(), repeats=False)
     monkeypatch.setattr(factorisation, "BPR_DRAWS", 40 * len(split.past))  # 40 passes are the most
-    model = BASELINES["bpr"](split, seed=0, progress=lambda line, share: None)
+    model = BASELINES["bpr"](split, TrainingOptions(seed=0, progress=lambda line, share: None))
     assert set(asked) == {30, 40}
     assert model.settings["iterations"] == asked[-1]  # the last fit is on all that is known
