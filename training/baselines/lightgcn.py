@@ -36,6 +36,9 @@ STEP_PAIRS = 1_000_000_000
 REGULARISATION = 1e-4
 """Of the embeddings that a batch touches, before smoothing."""
 
+RUN_SHARE = 0.5 / 3
+"""Of the whole search, what each of the three fits takes."""
+
 EARLY_PROFILES: Sequence[float | str] = (OWN, 5.0)
 """Steps are counted by the better of the two, and all profiles are tried after them."""
 
@@ -110,15 +113,15 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
             at_most=at_most,
             every=EVERY,
             patience=PATIENCE,
-            shares=(share, share + 0.17),
+            shares=(share, share + RUN_SHARE),
             variants=lambda factors: [factors.with_profile(profile) for profile in profiles],
         )
         return ndcg, replace(settings, steps=steps, profile=factors.profile), factors
 
-    runs = [tried(LightGCNSettings(layers=layers), 0.17 * place) for place, layers in enumerate(LAYERS)]
+    runs = [tried(LightGCNSettings(layers=layers), RUN_SHARE * place) for place, layers in enumerate(LAYERS)]
     best = max(runs, key=lambda run: run[0])
     faster = replace(best[1], learning_rate=LEARNING_RATES[1])
-    _, settings, fitted = max(best, tried(faster, 0.34), key=lambda run: run[0])
+    _, settings, fitted = max(best, tried(faster, len(LAYERS) * RUN_SHARE), key=lambda run: run[0])
     settings, model = tuning.greedy(
         settings,
         lambda candidate: fitted.with_profile(candidate.profile),
