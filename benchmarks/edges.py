@@ -20,6 +20,7 @@ from benchmarks.shop_log import Shop, synthetic_log
 from graphstore.tables import HOUR_MS
 from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
+from training.options import TrainingOptions
 from training.sage.fit import fit_sage
 from training.terms.als import AlsTerm
 from training.terms.filter_bank import FilterBank
@@ -62,7 +63,7 @@ def sage_fit(
         progress(line, share)
 
     begun = own_mark(0)
-    term = fit_sage(log, features, config=config, seed=seed, progress=look)
+    term = fit_sage(log, features, config=config, options=TrainingOptions(seed=seed, progress=look))
     found = seconds_since(begun)
     step = found["cpu_seconds"] / term.steps
     if len(marks) > 1:

@@ -84,16 +84,27 @@ class Publication:
     retired_keys: int
 
 
+@dataclass(frozen=True)
+class ListLimits:
+    """How long the lists are, and how long those of other models live."""
+
+    k: int
+    """Items of a shopper's list."""
+    similar_k: int
+    """Items of a list of similar items."""
+    block_users: int
+    """Shoppers scored and written at a time: bounds the memory."""
+    retired_ttl_seconds: int
+    """After a switch the lists of the other models live so long."""
+
+
 def publish(
     ranker: Ranker,
     shop: Shop,
     redis: Redis,
+    limits: ListLimits,
     *,
     as_of: int,
-    k: int,
-    similar_k: int,
-    block_users: int,
-    retired_ttl_seconds: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Publication:
     """Write all lists of a model as of a time (epoch ms), switch the pointer to it, let the other models' lists expire.
@@ -102,6 +113,7 @@ def publish(
     Raises `ValueError` for a version that cannot stand in a key, `redis.RedisError`, and what `shop` raises.
     """
     version = cache.check_version(ranker.model_version)
+    k, block_users = limits.k, limits.block_users
     users = shop.users()
     for start in range(0, len(users), block_users):
         block = users[start : start + block_users]
@@ -112,7 +124,7 @@ def publish(
             redis, {cache.recs_key(version, name): raw for (_, name), raw in zip(block, packed, strict=True)}
         )
         progress(start + len(block), len(users))
-    similar = cache.pack_rows(*ranker.similar(similar_k), ranker.item_keys, as_of=as_of)
+    similar = cache.pack_rows(*ranker.similar(limits.similar_k), ranker.item_keys, as_of=as_of)
     names = [cache.similar_key(version, item_id) for item_id in ranker.item_ids]
     cache.write_lists(redis, dict(zip(names, similar, strict=True)))
     cache.write_lists(redis, {cache.popular_key(version): rank(ranker, [[]], as_of=as_of, k=k)[0]})
@@ -123,7 +135,7 @@ def publish(
     drop_lists_of_erased(redis, shop, version)
     progress(len(users), len(users))  # the last chance to stop
     redis.set(cache.CHAMPION, version)
-    retired = retire(redis, keep=version, ttl_seconds=retired_ttl_seconds)
+    retired = retire(redis, keep=version, ttl_seconds=limits.retired_ttl_seconds)
     return Publication(version, as_of, users=len(users), items=len(items), retired_keys=retired)
 
 
@@ -183,11 +195,13 @@ class Publisher:
             ranker,
             self._source,
             self._redis,
+            ListLimits(
+                k=self._config.list_length,
+                similar_k=self._config.similar_length,
+                block_users=self._config.publish_block_users,
+                retired_ttl_seconds=self._config.retired_ttl_seconds,
+            ),
             as_of=now(),
-            k=self._config.list_length,
-            similar_k=self._config.similar_length,
-            block_users=self._config.publish_block_users,
-            retired_ttl_seconds=self._config.retired_ttl_seconds,
             progress=self._progress,
         )
         seconds = time.monotonic() - started

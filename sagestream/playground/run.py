@@ -38,9 +38,10 @@ from stream.sources.table import EventTable
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
 from training.lifecycle.registry import champion
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
 from training.lifecycle.trial import CHAMPION
+from training.options import TrainingOptions
 
 FUTURE_SHARE = 0.1
 """The newest events of the data set, kept back and replayed as live traffic."""
@@ -248,13 +249,11 @@ class Playground:
     def _train(self, services: Services, kind: Literal["closed_form", "graphsage"], report: Report) -> RunResult:
         return run_training(
             services.engine,
-            kind=kind,
-            trigger="playground",
+            RunSpec(kind, "playground"),
             graph=services.config(GraphstoreConfig),
             config=services.config(TrainingConfig),
             now=now_ms,
-            seed=self.options.seed,
-            progress=report,
+            options=TrainingOptions(seed=self.options.seed, progress=report),
         )
 
     def _publish(self, services: Services, name: str, what: str) -> None:

@@ -137,6 +137,7 @@ def train_distributed(
     from training.config import TrainingConfig
     from training.models.bundle import save_bundle
     from training.models.sage_only import fit_sage_model
+    from training.options import TrainingOptions
     from training.sage.process_group import join_process_group
 
     if out.exists():
@@ -148,7 +149,11 @@ def train_distributed(
         stages = Stages(Console(stderr=True, quiet=ranks.number > 0))
         with stages.stage("train", f"GraphSAGE by {ranks.size} processes") as report:
             model, metrics = fit_sage_model(
-                found, model_version=out.name, config=config, seed=seed, ranks=ranks, progress=report
+                found,
+                model_version=out.name,
+                config=config,
+                options=TrainingOptions(seed=seed, progress=report),
+                ranks=ranks,
             )
     if ranks.number > 0:
         return

@@ -64,7 +64,8 @@ def train(
     from training.config import TrainingConfig
     from training.config_file import load_config
     from training.lifecycle.registry import champion
-    from training.lifecycle.run import TAKEN_OVER, run_training
+    from training.lifecycle.run import TAKEN_OVER, RunSpec, run_training
+    from training.options import TrainingOptions
 
     if resume and kind != "graphsage":
         raise typer.BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
@@ -78,14 +79,11 @@ def train(
     with stages.stage("train", f"Train {kind}") as report:
         result = run_training(
             engine,
-            kind=kind,
-            trigger="command line",
+            RunSpec(kind, "command line", resume=resume),
             graph=GraphstoreConfig(),
             config=config,
             now=now_ms,
-            seed=seed,
-            progress=report,
-            resume=resume,
+            options=TrainingOptions(seed=seed, progress=report),
         )
     if resume and TAKEN_OVER not in result.reasons:
         stages.say("[yellow]no killed run to go on with[/yellow], or too much happened since: trained from the start")

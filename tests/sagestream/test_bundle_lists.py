@@ -12,8 +12,9 @@ from sagestream.bundle_lists import recommended, resembling
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from training.config import TrainingConfig
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
+from training.options import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,12 @@ def result(graph: GraphstoreConfig, engine: Engine) -> RunResult:
         connection.execute(insert(users).values(user_key=900, user_id="stranger"))
         now = toy_shop.closing_time(connection)
     return run_training(
-        engine, kind="closed_form", trigger="test", graph=graph, config=TrainingConfig(), now=lambda: now, seed=0
+        engine,
+        RunSpec("closed_form", "test"),
+        graph=graph,
+        config=TrainingConfig(),
+        now=lambda: now,
+        options=TrainingOptions(seed=0),
     )
 
 

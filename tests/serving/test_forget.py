@@ -24,7 +24,8 @@ from stream.kafka.topics import connection_settings
 from tests.serving.toy import KEYS, register, touch
 from tests.training.toy_shop import NUM_USERS, closing_time, open_shop
 from training.config import SageConfig, TrainingConfig
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
+from training.options import TrainingOptions
 
 T0 = 1_700_000_000_000
 NOW = T0 + 1_000
@@ -165,12 +166,11 @@ def test_bundles_hold_no_user_rows(
         now = closing_time(connection)
     trained = run_training(
         sqlite_engine,
-        kind=kind,
-        trigger="test",
+        RunSpec(kind, "test"),
         graph=GraphstoreConfig(state_dir=tmp_path),
         config=TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128)),
         now=lambda: now,
-        seed=0,
+        options=TrainingOptions(seed=0),
     )
     assert b"shopper-" in next((tmp_path / "snapshots").glob("s*/mappings.json")).read_bytes()
     files = [file for file in Path(trained.bundle).rglob("*") if file.is_file()]

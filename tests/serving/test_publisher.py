@@ -19,7 +19,15 @@ from graphstore.tables import models
 from serving import cache
 from serving.cache import ListReader
 from serving.config import ServingConfig
-from serving.publisher import Publication, Publisher, PublishingInterrupted, publish, retire, run_publisher
+from serving.publisher import (
+    ListLimits,
+    Publication,
+    Publisher,
+    PublishingInterrupted,
+    publish,
+    retire,
+    run_publisher,
+)
 from serving.ranker import UnusableModel
 from serving.source import ShopSource
 from stream.config import StreamConfig
@@ -35,7 +43,7 @@ HISTORIES = {"ann": [(15, 5, 0)], "bob": [(13, 6, 0), (13, 7, 0)], "cyd": []}
 def publish_toy(redis: Redis, version: str = "m1", *, as_of: int = 1_000, **changed: object) -> Publication:
     settings = {"k": 3, "similar_k": 2, "block_users": 2, "retired_ttl_seconds": 60, **changed}
     ranker = ToyRanker(version)
-    return publish(ranker, ToyShop(HISTORIES), redis, as_of=as_of, **settings)  # type: ignore[arg-type]
+    return publish(ranker, ToyShop(HISTORIES), redis, ListLimits(**settings), as_of=as_of)  # type: ignore[arg-type]
 
 
 def first(redis: Redis, version: str, user: str) -> int:

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphstore.progress import Progress
 from training.config import TrainingConfig
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import Scorer
-from training.models.candidate import Progress
+from training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -39,43 +40,43 @@ def _noise(split: EvaluationSplit, seed: int) -> Tensor:
     return torch.rand(split.num_items, generator=torch.Generator().manual_seed(seed))
 
 
-def knowing(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def knowing(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Knows the checkerboard, not the item."""
-    progress("knowing", 0.5)
-    return Known(split.num_items, _noise(split, seed), parity=2.0)
+    options.progress("knowing", 0.5)
+    return Known(split.num_items, _noise(split, options.seed), parity=2.0)
 
 
-def guessing(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def guessing(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Knows nothing."""
-    return Known(split.num_items, _noise(split, seed + 100), parity=0.0)
+    return Known(split.num_items, _noise(split, options.seed + 100), parity=0.0)
 
 
-def with_part(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def with_part(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Knows the checkerboard, and shows beside it what it would be without."""
-    whole, part = (knowing(split, seed=seed, progress=progress), guessing(split, seed=seed, progress=progress))
+    whole, part = (knowing(split, options), guessing(split, options))
     return Known(whole.num_items, whole.noise, parity=2.0, parts={"without-parity": part})
 
 
 def fit_best(
-    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
+    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, options: TrainingOptions
 ) -> Known:
     """In the place of our model's own search."""
-    found = with_part(split, seed=seed, progress=progress)
+    found = with_part(split, options)
     found.settings["width"] = 0 if features is None else features.size(1)
     return found
 
 
-def not_finite(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def not_finite(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Scores that are no numbers."""
     return Known(split.num_items, torch.full((split.num_items,), torch.nan), parity=0.0)
 
 
-def failing(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def failing(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Cannot be fitted."""
     raise ValueError("singular matrix")
 
 
-def dying(split: EvaluationSplit, *, seed: int, progress: Progress) -> Known:
+def dying(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Takes its process with it."""
     os._exit(3)
 

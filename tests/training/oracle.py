@@ -5,22 +5,28 @@ import torch
 
 from tests.training.checkerboard import make_log
 from training.data.event_log import EventLog
+from training.terms.protocol import Term
 from training.terms.trend import Trend
 
 NUM_ITEMS = 30
 HOUR_MS = 3_600_000
 
 
-class Oracle:
+class Oracle(Term):
     """Knows the softmax from which everybody chooses, beside a feature of noise."""
 
     name = "oracle"
+    title = "oracle"
     feature_names = ("truth", "noise")
 
     def __init__(self, truth: torch.Tensor, noise: torch.Tensor) -> None:
         self.features = torch.stack([truth, noise], dim=1)
 
-    def update(self, events):
+    @property
+    def num_items(self):
+        return len(self.features)
+
+    def update(self, events, *, past=None, features=None):
         raise AssertionError
 
     def score(self, histories, *, as_of):

@@ -19,6 +19,7 @@ from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
 from training.models.sharded_topk import best_items_of_shards, shard_of
+from training.options import TrainingOptions
 from training.sage.data_parallel import fit_shared
 from training.sage.process_group import ProcessGroup, ProcessGroupError, join_process_group
 
@@ -81,7 +82,7 @@ def fit(ranks: ProcessGroup, settings: dict[str, Any]) -> dict[str, torch.Tensor
     config = SageConfig.model_validate({"dim": 8, "batch_size": 50, "learning_rate": 0.01, **settings})
     past, start = LOG.between(end=int(LOG.times[-60])), int(LOG.times[-60])
     window = Window.cut(LOG, start=start, repeats=False)
-    term = fit_shared(past, FEATURES, config=config, seed=3, ranks=ranks, validation=window)
+    term = fit_shared(past, FEATURES, config=config, options=TrainingOptions(seed=3), ranks=ranks, validation=window)
     return {name: value.numpy() for name, value in term.state().items() if value.is_floating_point()}
 
 
@@ -93,7 +94,7 @@ def fits(ranks: ProcessGroup, *settings: dict[str, Any]) -> list[dict[str, torch
 def fit_of_other_events(ranks: ProcessGroup) -> None:
     """Process 1 has an event less."""
     log: EventLog = LOG.take(slice(0, len(LOG) - ranks.number))
-    fit_shared(log, FEATURES, config=SageConfig(dim=8, max_steps=1), seed=0, ranks=ranks)
+    fit_shared(log, FEATURES, config=SageConfig(dim=8, max_steps=1), options=TrainingOptions(seed=0), ranks=ranks)
 
 
 def fit_until_one_dies(ranks: ProcessGroup, marker: Path) -> None:
@@ -106,7 +107,7 @@ def fit_until_one_dies(ranks: ProcessGroup, marker: Path) -> None:
 
     config = SageConfig(dim=8, batch_size=50, max_steps=10_000, evaluate_every=5)
     config = config.model_copy(update={"max_steps": 20})
-    fit_shared(LOG, FEATURES, config=config, seed=0, ranks=ranks, progress=progress)
+    fit_shared(LOG, FEATURES, config=config, options=TrainingOptions(seed=0, progress=progress), ranks=ranks)
 
 
 def wait_for_a_late_one(ranks: ProcessGroup, given_up: Path) -> None:

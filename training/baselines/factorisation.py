@@ -16,13 +16,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.progress import Progress
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
+from training.options import TrainingOptions
 from training.terms.gram import interactions
 
 BPR_DRAWS = 40_000_000
@@ -83,9 +83,9 @@ class BprSettings:
     profile: float | str = OWN
 
 
-def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_als(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Confidence, regularisation, dimension, iterations, then profile and popularity."""
-    tuning = Tuning(split, "als", progress)
+    tuning = Tuning(split, "als", options.progress)
 
     def build(log: EventLog, settings: AlsSettings) -> Als:
         _, items = fit_implicit(
@@ -95,7 +95,7 @@ def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
             factors=settings.factors,
             regularization=settings.regularisation,
             iterations=settings.iterations,
-            random_state=seed,
+            random_state=options.seed,
         )
         return Als(items, log.num_users, settings)
 
@@ -121,9 +121,9 @@ def fit_als(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
     return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
-def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Passes, regularisation, learning rate, dimension, then profile and popularity."""
-    tuning = Tuning(split, "bpr", progress)
+    tuning = Tuning(split, "bpr", options.progress)
     most = max(BPR_DRAWS // max(interactions(split.past).nnz, 1), 1)
     passes = tuple(dict.fromkeys(min(count, most) for count in BPR_PASSES))
     start = BprSettings(iterations=min(BprSettings.iterations, most))
@@ -137,7 +137,7 @@ def fit_bpr(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedB
             learning_rate=settings.learning_rate,
             regularization=settings.regularisation,
             iterations=settings.iterations,
-            random_state=seed,
+            random_state=options.seed,
         )
         # The library keeps an item's bias as the last factor.
         return Factors(users[:, :-1], items[:, :-1], items[:, -1], Roster(log), settings.profile)

@@ -7,12 +7,12 @@ is recommended twice, what remains of it is popularity.
 from dataclasses import dataclass
 from math import inf
 
-from graphstore.progress import Progress
 from training.baselines.gate import PersonalFrequency, RecentPopularity
 from training.baselines.popularity import half_lives
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
+from training.options import TrainingOptions
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -28,9 +28,9 @@ class FrequencySettings:
     popularity_weight: float = 0.3
 
 
-def fit_personal_frequency(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_personal_frequency(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """log(1 + 100 · own decayed count) + weight · log(1 + decayed count of all), both half-lives and weight tuned."""
-    tuning = Tuning(split, "personal-frequency", progress)
+    tuning = Tuning(split, "personal-frequency", options.progress)
 
     def build(log: EventLog, settings: FrequencySettings, popularity: RecentPopularity) -> PersonalFrequency:
         repeat = PersonalRepeat.counting(log, (settings.half_life_hours,))

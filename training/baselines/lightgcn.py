@@ -16,13 +16,13 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.nn import LightGCN
 
-from graphstore.progress import Progress
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
 from training.graph.bipartite import BipartiteGraph, Csr
+from training.options import TrainingOptions
 
 DIM = 64
 BATCH = 8_192
@@ -35,6 +35,9 @@ STEP_PAIRS = 1_000_000_000
 
 REGULARISATION = 1e-4
 """Of the embeddings that a batch touches, before smoothing."""
+
+RUN_SHARE = 0.5 / 3
+"""Of the whole search, what each of the three fits takes."""
 
 EARLY_PROFILES: Sequence[float | str] = (OWN, 5.0)
 """Steps are counted by the better of the two, and all profiles are tried after them."""
@@ -98,27 +101,27 @@ class LightGCNTrainer:
         return Factors(users, items, torch.zeros(len(items)), self.roster, self.settings.profile)
 
 
-def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Layers, learning rate and steps, then profile and popularity."""
-    tuning = Tuning(split, "lightgcn", progress)
+    tuning = Tuning(split, "lightgcn", options.progress)
     at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
     profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
 
     def tried(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
         steps, factors, ndcg = tuning.stopped_early(
-            LightGCNTrainer(split.past, settings, seed),
+            LightGCNTrainer(split.past, settings, options.seed),
             at_most=at_most,
             every=EVERY,
             patience=PATIENCE,
-            shares=(share, share + 0.17),
+            shares=(share, share + RUN_SHARE),
             variants=lambda factors: [factors.with_profile(profile) for profile in profiles],
         )
         return ndcg, replace(settings, steps=steps, profile=factors.profile), factors
 
-    runs = [tried(LightGCNSettings(layers=layers), 0.17 * place) for place, layers in enumerate(LAYERS)]
+    runs = [tried(LightGCNSettings(layers=layers), RUN_SHARE * place) for place, layers in enumerate(LAYERS)]
     best = max(runs, key=lambda run: run[0])
     faster = replace(best[1], learning_rate=LEARNING_RATES[1])
-    _, settings, fitted = max(best, tried(faster, 0.34), key=lambda run: run[0])
+    _, settings, fitted = max(best, tried(faster, len(LAYERS) * RUN_SHARE), key=lambda run: run[0])
     settings, model = tuning.greedy(
         settings,
         lambda candidate: fitted.with_profile(candidate.profile),
@@ -128,7 +131,7 @@ def fit_lightgcn(split: EvaluationSplit, *, seed: int, progress: Progress) -> Fi
     )
 
     def refit() -> Factors:
-        return trained(LightGCNTrainer(split.known, settings, seed), split.steps_again(settings.steps))
+        return trained(LightGCNTrainer(split.known, settings, options.seed), split.steps_again(settings.steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))
 

@@ -7,13 +7,13 @@ memory.
 
 from math import inf
 
-from graphstore.progress import Progress
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import LinearItemModel
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES
 from training.baselines.tuning import FittedBaseline, Settings, Tuning
 from training.data.splits import EvaluationSplit
+from training.options import TrainingOptions
 from training.terms.linear_filter import FilterSettings, LinearFilter
 
 REGULARISATIONS = (2.0, 6.0, 20.0)
@@ -26,9 +26,9 @@ KEPT_WEIGHTS = 10_000_000
 """Weights of the item–item matrix that are kept, the strongest of each row."""
 
 
-def fit_ease(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_ease(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Regularisation, profile, decay of the Gram matrix, regularisation once more, then popularity."""
-    tuning = Tuning(split, "ease", progress)
+    tuning = Tuning(split, "ease", options.progress)
     start = FilterSettings(
         profile_half_life=inf,
         profile_events=max(len(split.known), 1),

@@ -15,13 +15,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.progress import Progress
 from graphstore.tables import HOUR_MS
 from training.baselines.popularity import finished
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
+from training.options import TrainingOptions
 from training.terms.gram import interactions
 
 BLOCK_CELLS = 10_000_000
@@ -60,9 +60,9 @@ class ItemNeighbours:
         return torch.from_numpy((profiles @ self.similarities).toarray())
 
 
-def fit_itemknn(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_itemknn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Neighbours, shrinkage, values, decay of the Gram matrix, then profile and popularity."""
-    tuning = Tuning(split, "itemknn", progress)
+    tuning = Tuning(split, "itemknn", options.progress)
     grid = {"shrinkage": SHRINKAGES, "neighbours": NEIGHBOURS, "value": ("binary", "log")}
     settings, model = tuning.greedy(
         NeighbourSettings(), lambda candidate: fit_neighbours(split.past, candidate), grid, shares=(0.0, 0.3)

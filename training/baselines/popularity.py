@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.progress import Progress
 from training.baselines.gate import RecentPopularity
 from training.baselines.tuning import Counted, FittedBaseline, Settings, Tuning
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Scorer, evaluate
+from training.options import TrainingOptions
 from training.terms.trend import SPAN_SHARES, Trend
 
 FIRST_WEIGHTS = (0.2, 1.0)
@@ -117,16 +117,16 @@ def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[floa
     return lives[place], max(second, key=lambda key: second[key])[1]
 
 
-def fit_popular(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_popular(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Every item by its count."""
-    progress("popular: fitted", 1.0)
+    options.progress("popular: fitted", 1.0)
     scorer = RecentPopularity(Trend.fit(split.known, (inf,)))
     return FittedBaseline(scorer=scorer, num_parameters=split.num_items, settings={})
 
 
-def fit_recent(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_recent(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Every item by its decayed count, the half-life tuned; without an order in time plain popularity."""
-    tuning = Tuning(split, "recent", progress)
+    tuning = Tuning(split, "recent", options.progress)
     lives = half_lives(split)
     measured = {life: tuning.ndcg(RecentPopularity(Trend.fit(split.past, (life,)))) for life in lives}
     life = max(lives, key=lambda value: measured[value])

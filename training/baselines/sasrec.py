@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphstore.arrays import IntArray
-from graphstore.progress import Progress
 from training.baselines.popularity import finished
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
+from training.options import TrainingOptions
 from training.sage.losses import NegativeSampler
 from training.sage.trainer import take_average
 
@@ -197,18 +197,22 @@ def padded(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -
     return torch.from_numpy(rows)
 
 
-def fit_sasrec(split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline:
+def fit_sasrec(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
     """Steps, then popularity."""
-    tuning = Tuning(split, "sasrec", progress)
+    tuning = Tuning(split, "sasrec", options.progress)
     last_events = LAST_EVENTS_OF_BASKETS if split.validation.repeats else LAST_EVENTS
     at_most = min(MAX_STEPS, max(MIN_STEPS, PASSES * len(split.past) // TARGETS))
     settings = SasrecSettings(last_events=last_events)
     steps, model, _ = tuning.stopped_early(
-        SasrecTrainer(split.past, settings, seed), at_most=at_most, every=EVERY, patience=PATIENCE, shares=(0.0, 0.6)
+        SasrecTrainer(split.past, settings, options.seed),
+        at_most=at_most,
+        every=EVERY,
+        patience=PATIENCE,
+        shares=(0.0, 0.6),
     )
     settings = replace(settings, steps=steps)
 
     def refit() -> SasrecScorer:
-        return trained(SasrecTrainer(split.known, settings, seed), split.steps_again(steps))
+        return trained(SasrecTrainer(split.known, settings, options.seed), split.steps_again(steps))
 
     return finished(split, tuning, model, refit, settings_of(settings))

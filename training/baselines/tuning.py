@@ -18,6 +18,7 @@ from graphstore.progress import Progress
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
+from training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -48,7 +49,7 @@ class FittedBaseline:
 class BaselineFit(Protocol):
     """Tunes a baseline on the validation of a split, then fits it on what the split knows."""
 
-    def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedBaseline: ...
+    def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline: ...
 
 
 class Counted(Scorer, Protocol):

@@ -71,37 +71,44 @@ class Results:
         }
 
 
-def measured(
-    lists: Sequence[IntArray],
-    window: Window,
-    known: KnownItems,
-    slices: Slices,
-    *,
-    cutoffs: Sequence[int],
-    num_parameters: int | None,
-    settings: Sequence[Any],
-    costs: Sequence[Cost],
-) -> ModelResult:
-    """One model from its lists [U, K] of each seed, made for the window."""
-    per_seed = [accuracy(one, window, cutoffs=cutoffs) for one in lists]
-    means = [
-        {name: float(values.mean()) for name, values in per_user.items()}
-        | list_measures(one, window, known, cutoffs=cutoffs)
-        for per_user, one in zip(per_seed, lists, strict=True)
-    ]
-    parts = [slices.means(values, one, cutoffs=cutoffs) for values, one in zip(per_seed, lists, strict=True)]
-    return ModelResult(
-        measures={name: _mean_and_deviation([seed[name] for seed in means]) for name in means[0]},
-        slices={
-            part: {name: _mean([seed[part][name] for seed in parts]) for name in values}
-            for part, values in parts[0].items()
-        },
-        per_user={name: np.mean([seed[name] for seed in per_seed], axis=0) for name in per_seed[0]},
-        num_parameters=num_parameters,
-        settings=tuple(settings),
-        cpu_seconds=float(np.mean([cost.cpu_seconds for cost in costs])) if costs else None,
-        peak_rss_mb=max(cost.peak_rss_mb for cost in costs) if costs else None,
-    )
+@dataclass(frozen=True)
+class Evaluator:
+    """What the lists of all models are measured against."""
+
+    window: Window
+    known: KnownItems
+    slices: Slices
+    cutoffs: Sequence[int]
+
+    def result(
+        self,
+        lists: Sequence[IntArray],
+        *,
+        num_parameters: int | None,
+        settings: Sequence[Any],
+        costs: Sequence[Cost],
+    ) -> ModelResult:
+        """One model from its lists [U, K] of each seed, made for the window."""
+        cutoffs = self.cutoffs
+        per_seed = [accuracy(one, self.window, cutoffs=cutoffs) for one in lists]
+        means = [
+            {name: float(values.mean()) for name, values in per_user.items()}
+            | list_measures(one, self.window, self.known, cutoffs=cutoffs)
+            for per_user, one in zip(per_seed, lists, strict=True)
+        ]
+        parts = [self.slices.means(values, one, cutoffs=cutoffs) for values, one in zip(per_seed, lists, strict=True)]
+        return ModelResult(
+            measures={name: _mean_and_deviation([seed[name] for seed in means]) for name in means[0]},
+            slices={
+                part: {name: _mean([seed[part][name] for seed in parts]) for name in values}
+                for part, values in parts[0].items()
+            },
+            per_user={name: np.mean([seed[name] for seed in per_seed], axis=0) for name in per_seed[0]},
+            num_parameters=num_parameters,
+            settings=tuple(settings),
+            cpu_seconds=float(np.mean([cost.cpu_seconds for cost in costs])) if costs else None,
+            peak_rss_mb=max(cost.peak_rss_mb for cost in costs) if costs else None,
+        )
 
 
 def compared(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs: tuple[int, ...]) -> Results:

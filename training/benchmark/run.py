@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.progress import Progress
-from training.benchmark.comparison import ModelResult, Results, compared, measured
+from training.benchmark.comparison import Evaluator, ModelResult, Results, compared
 from training.benchmark.isolated import Cost, IsolatedProcessFailed, isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
@@ -24,6 +24,7 @@ from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices
 from training.evaluation.ranking import Scorer, recommend
+from training.options import TrainingOptions
 
 DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
 """Fitted once: another seed would give the same lists."""
@@ -53,7 +54,7 @@ class FittedModel(Protocol):
 class Fit(Protocol):
     """Tunes on the validation of a split, fits on what the split knows. Can be sent to another process."""
 
-    def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedModel: ...
+    def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedModel: ...
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class WithFeatures:
     features: Float32Array | None
     config: TrainingConfig
 
-    def __call__(self, split: EvaluationSplit, *, seed: int, progress: Progress) -> FittedModel:
+    def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedModel:
         features = None if self.features is None else torch.from_numpy(self.features)
-        return self.fit(split, features, config=self.config, seed=seed, progress=progress)
+        return self.fit(split, features, config=self.config, options=options)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _lists(scorer: Scorer, window: Window, k: int) -> IntArray:
 
 def fitted_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: Progress) -> FittedLists:
     """Fit a model and make its lists; runs in the process of the model."""
-    model = fit(split, seed=seed, progress=progress)
+    model = fit(split, TrainingOptions(seed=seed, progress=progress))
     progress("lists", 0.99)
     parts: Mapping[str, Scorer] = getattr(model, "parts", {})
     return FittedLists(
@@ -146,30 +147,22 @@ def fitted_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: 
 def _rows(
     split: EvaluationSplit, runs: Mapping[str, list[tuple[FittedLists, Cost]]], cutoffs: Sequence[int]
 ) -> dict[str, ModelResult]:
-    known, slices = KnownItems.of(split.known), Slices.of(split.test, split.known)
-
-    def row(lists: list[IntArray], num_parameters: int | None, settings: list[Any], costs: list[Cost]) -> ModelResult:
-        return measured(
-            lists,
-            split.test,
-            known,
-            slices,
-            cutoffs=cutoffs,
-            num_parameters=num_parameters,
-            settings=settings,
-            costs=costs,
-        )
-
+    evaluator = Evaluator(split.test, KnownItems.of(split.known), Slices.of(split.test, split.known), cutoffs)
     rows = {}
     for name, fitted in runs.items():
         found = [one for one, _ in fitted]
-        rows[name] = row(
+        rows[name] = evaluator.result(
             [one.lists for one in found],
-            found[0].num_parameters,
-            [one.settings for one in found],
-            [cost for _, cost in fitted],
+            num_parameters=found[0].num_parameters,
+            settings=[one.settings for one in found],
+            costs=[cost for _, cost in fitted],
         )
         for part, (_, num_parameters, _) in found[0].parts.items():
             theirs = [one.parts[part] for one in found if part in one.parts]
-            rows[f"{name}-{part}"] = row([one[0] for one in theirs], num_parameters, [one[2] for one in theirs], [])
+            rows[f"{name}-{part}"] = evaluator.result(
+                [one[0] for one in theirs],
+                num_parameters=num_parameters,
+                settings=[one[2] for one in theirs],
+                costs=[],
+            )
     return rows

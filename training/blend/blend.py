@@ -23,7 +23,6 @@ from graphstore.arrays import Float64Array, IntArray
 from training.data.event_log import Histories, Moment
 from training.data.windows import COLD_EVENTS
 from training.terms.protocol import Term
-from training.terms.trend import Trend
 
 KNOWN = "_known"
 """Ends the name of a trend feature that stands for known items alone."""
@@ -75,7 +74,7 @@ class Blend:
             features = term.score(histories, as_of=as_of)
             score = _weighted(features, weights[:, [places[name] for name in term.feature_names]])
             total = score if total is None else total.add_(score)
-            if self.known_apart and isinstance(term, Trend):
+            if self.known_apart and not term.personalised:
                 score = _weighted(features, weights[:, [places[name + KNOWN] for name in term.feature_names]])
                 total.add_(score.mul_(known_items(histories, features.size(1))))
         if total is None:
@@ -101,7 +100,7 @@ def feature_names(terms: Sequence[Term], *, known_apart: bool) -> tuple[str, ...
     """The names of all features, those of the trend for known items last."""
     names = [name for term in terms for name in term.feature_names]
     if known_apart:
-        names += [name + KNOWN for term in terms if isinstance(term, Trend) for name in term.feature_names]
+        names += [name + KNOWN for term in terms if not term.personalised for name in term.feature_names]
     return tuple(names)
 
 

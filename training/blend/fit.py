@@ -26,7 +26,6 @@ from torch import Tensor
 from training.blend.blend import Blend, activity_of, feature_names, known_items
 from training.data.windows import COLD_EVENTS, Window
 from training.terms.protocol import Term
-from training.terms.trend import Trend
 
 logger = logging.getLogger(__name__)
 
@@ -97,18 +96,17 @@ def fit_blend(
         levels = np.log1p(lengths[known]) if known.any() else np.zeros(1)
         mean, sd = float(levels.mean()), max(float(levels.std()), 0.1)
     activity = activity_of(lengths, mean=mean, sd=sd)
+    likelihood = _Likelihood(blocks, scale, settings.focus)
 
     def fitted(
         counted: np.ndarray, design: np.ndarray, old: Tensor, allowed: Tensor, *, held: bool, l2: float = settings.l2
     ) -> Tensor:
         hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
-        return _maximise(
-            blocks, counted, design, old, scale=scale, allowed=allowed, l2=l2, hold=hold, focus=settings.focus
-        )
+        return likelihood.maximised(counted, design, old, allowed=allowed, l2=l2, hold=hold)
 
     everything = torch.ones(len(names))
-    trends = {name for term in terms if isinstance(term, Trend) for name in term.feature_names}
-    trend_only = torch.tensor([float(name in trends) for name in names])
+    for_everybody = {name for term in terms if not term.personalised for name in term.feature_names}
+    trend_only = torch.tensor([float(name in for_everybody) for name in names])
     flat = np.ones((len(lengths), 1))
 
     old = torch.zeros(2, len(names))
@@ -168,7 +166,7 @@ class _Block:
         parts = [term.score(window.histories, as_of=window.moment) for term in terms]
         if known_apart:
             known = known_items(window.histories, window.num_items)[:, :, None]
-            parts += [part * known for term, part in zip(terms, parts, strict=True) if isinstance(term, Trend)]
+            parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
         features = torch.cat(parts, dim=2)
         counts = np.diff(window.offsets)
         return cls(
@@ -203,54 +201,53 @@ def _scale(blocks: Sequence[_Block]) -> Tensor:
     return deviation.clamp_min(SMALLEST_SCALE)
 
 
-def _maximise(
-    blocks: Sequence[_Block],
-    counted: np.ndarray,
-    design: np.ndarray,
-    anchor: Tensor,
-    *,
-    scale: Tensor,
-    allowed: Tensor,
-    l2: float,
-    hold: float,
-    focus: float,
-) -> Tensor:
-    """Weights [D, num_features] with a user's weights design[u] @ weights, over the users `counted`.
+@dataclass(frozen=True)
+class _Likelihood:
+    """What all fits on one window share."""
 
-    Minimises the mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|². The gradient is written
-    out: the features times what was expected less what was chosen. With a focus the maximum need not be the only one:
-    the search starts at the anchor, from zero at first, where all targets of a user count alike.
-    """
-    plan = torch.from_numpy(design.astype(np.float32))
-    importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)
-    weights = anchor.clone()
-    optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+    blocks: Sequence[_Block]
+    scale: Tensor  # [num_features]
+    focus: float
 
-    def loss() -> float:
-        total = l2 * float(weights.square().sum()) + hold * float((weights - anchor).square().sum())
-        gradient = 2 * l2 * weights + 2 * hold * (weights - anchor)
-        first = 0
-        for block in blocks:
-            users = slice(first, first + block.features.size(0))
-            first = users.stop
-            mine = (plan[users] @ weights) * allowed / scale  # [B, F]
-            scores = torch.bmm(mine[:, None, :], block.features)[:, 0]  # [B, N]
-            if block.barred is not None:
-                scores = scores.masked_fill(block.barred, -torch.inf)
-            norm = scores.logsumexp(dim=1)
-            chosen, shares = block.chosen(scores, focus=focus)
-            total += float(((norm - chosen) * importance[users]).sum())
-            surprise = torch.exp(scores - norm[:, None])
-            surprise[block.rows, block.targets] -= shares
-            surprise *= importance[users][:, None]
-            slope = torch.bmm(block.features, surprise[:, :, None])[:, :, 0]  # [B, F]
-            gradient += plan[users].T @ (slope * allowed / scale)
-        weights.grad = gradient
-        return total
+    def maximised(
+        self, counted: np.ndarray, design: np.ndarray, anchor: Tensor, *, allowed: Tensor, l2: float, hold: float
+    ) -> Tensor:
+        """Weights [D, num_features] with a user's weights design[u] @ weights, over the users `counted`.
 
-    step: Callable[[Callable[[], float]], Any] = optimiser.step
-    step(loss)
-    return weights.detach()
+        Minimises the mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|². The gradient is
+        written out: the features times what was expected less what was chosen. With a focus the maximum need not be the
+        only one: the search starts at the anchor, from zero at first, where all targets of a user count alike.
+        """
+        plan = torch.from_numpy(design.astype(np.float32))
+        importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)
+        weights = anchor.clone()
+        optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+
+        def loss() -> float:
+            total = l2 * float(weights.square().sum()) + hold * float((weights - anchor).square().sum())
+            gradient = 2 * l2 * weights + 2 * hold * (weights - anchor)
+            first = 0
+            for block in self.blocks:
+                users = slice(first, first + block.features.size(0))
+                first = users.stop
+                mine = (plan[users] @ weights) * allowed / self.scale  # [B, F]
+                scores = torch.bmm(mine[:, None, :], block.features)[:, 0]  # [B, N]
+                if block.barred is not None:
+                    scores = scores.masked_fill(block.barred, -torch.inf)
+                norm = scores.logsumexp(dim=1)
+                chosen, shares = block.chosen(scores, focus=self.focus)
+                total += float(((norm - chosen) * importance[users]).sum())
+                surprise = torch.exp(scores - norm[:, None])
+                surprise[block.rows, block.targets] -= shares
+                surprise *= importance[users][:, None]
+                slope = torch.bmm(block.features, surprise[:, :, None])[:, :, 0]  # [B, F]
+                gradient += plan[users].T @ (slope * allowed / self.scale)
+            weights.grad = gradient
+            return total
+
+        step: Callable[[Callable[[], float]], Any] = optimiser.step
+        step(loss)
+        return weights.detach()
 
 
 def _floats(values: Tensor) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ from training.export.serving_encoder import ServingEncoder
 from training.models.bundle import sha256_of
 from training.models.recommender import Recommender
 from training.sage.term import SageTerm
+from training.terms.protocol import named
 
 TOLERANCE = 1e-4
 """Largest difference of a score or of a coordinate: float32 sums in another order stay far below."""
@@ -75,7 +76,7 @@ def export_encoder(
     Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
     more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`.
     """
-    term = next((term for term in model.terms if isinstance(term, SageTerm)), None)
+    term = named(model.terms, SageTerm)
     if term is None:
         raise ExportError(f"model {model.model_version} holds no GraphSAGE term: there is no encoder to export")
     if unknown := [name for name in formats if name not in FORMATS]:

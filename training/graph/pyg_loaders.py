@@ -52,7 +52,7 @@ def homogeneous_data(snapshot: Snapshot) -> Data:
     )
 
 
-def get_data_loaders(
+def get_data_loaders(  # noqa: PLR0913 - named like the parameters of PyG's own loaders, which most of them go to
     snapshot: Snapshot,
     batch_size: int,
     num_neighbors: Sequence[int],

@@ -237,7 +237,7 @@ def _flat(parts: list[IntArray]) -> Tensor:
 
 
 @numba.njit(cache=True)
-def _hop(
+def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     offsets: IntArray,
     sources: IntArray,
     times: IntArray,

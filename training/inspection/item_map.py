@@ -19,8 +19,7 @@ from torch import Tensor
 from graphstore.arrays import Float64Array, IntArray
 from training.data.windows import BLOCK_CELLS
 from training.models.recommender import Recommender
-from training.sage.term import SageTerm
-from training.terms.filter_bank import FilterBank
+from training.terms.protocol import Term
 
 Method = Literal["tsne", "umap"]
 
@@ -48,12 +47,13 @@ def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str,
     GraphSAGE's embeddings; of a model without it the weights between the items in its linear filter, reduced to their
     first singular vectors. An item without a weight has no place. Raises `NoMap`.
     """
-    sage = next((term for term in model.terms if isinstance(term, SageTerm)), None)
-    linear = next((term for term in model.terms if isinstance(term, FilterBank)), None)
-    if sage is not None:
-        source, vectors = "GraphSAGE", sage.item_embeddings[torch.from_numpy(rows)]
-    elif linear is not None:
-        source, vectors = "linear filter", _reduced(_weights(linear, rows), seed=seed)
+    embedded = ((term.title, term.item_embeddings) for term in model.terms)
+    source, embeddings = next(((title, found) for title, found in embedded if found is not None), ("", None))
+    relating = next((term for term in model.terms if term.relates_items), None)
+    if embeddings is not None:
+        vectors = embeddings[torch.from_numpy(rows)]
+    elif relating is not None:
+        source, vectors = relating.title, _reduced(_weights(relating, rows), seed=seed)
     else:
         raise NoMap(f"{model.model_version} has neither GraphSAGE nor a linear filter: its items have no vectors")
     placed = torch.linalg.vector_norm(vectors, dim=1) > 0
@@ -88,16 +88,16 @@ def widest_groups(categories: Sequence[Sequence[str]]) -> list[str | None]:
     return [name if name in shown else None for name in widest]
 
 
-def _weights(linear: FilterBank, rows: IntArray) -> Tensor:
-    """The positive weights among the items at ascending `rows` [m, m]."""
-    step = max(1, BLOCK_CELLS // max(linear.num_items, 1))
+def _weights(relating: Term, rows: IntArray) -> Tensor:
+    """The positive relations among the items at ascending `rows` [m, m]."""
+    step = max(1, BLOCK_CELLS // max(relating.num_items, 1))
     columns = torch.from_numpy(rows)
     parts = []
-    for first in range(0, linear.num_items, step):
-        last = min(first + step, linear.num_items)
+    for first in range(0, relating.num_items, step):
+        last = min(first + step, relating.num_items)
         chosen = rows[(rows >= first) & (rows < last)] - first
         if len(chosen):
-            parts.append(linear.relations(first, last)[torch.from_numpy(chosen)][:, columns].clamp_min(0))
+            parts.append(relating.relations(first, last)[torch.from_numpy(chosen)][:, columns].clamp_min(0))
     return torch.cat(parts) if parts else torch.zeros(0, 0)
 
 

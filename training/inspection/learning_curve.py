@@ -6,8 +6,7 @@ Arrives: a `Recommender`. Leaves: `Look`s. Next: `sagestream visualize` draws th
 from collections.abc import Sequence
 
 from training.models.recommender import Recommender
-from training.sage.term import SageTerm
-from training.sage.trainer import Look
+from training.options import Look
 
 
 class NothingLearned(ValueError):
@@ -16,12 +15,12 @@ class NothingLearned(ValueError):
 
 def looks_of(model: Recommender) -> tuple[Look, ...]:
     """The looks of its GraphSAGE, at least one. Raises `NothingLearned`."""
-    sage = next((term for term in model.terms if isinstance(term, SageTerm)), None)
-    if sage is None:
+    looks = next((term.looks for term in model.terms if term.looks is not None), None)
+    if looks is None:
         raise NothingLearned(f"{model.model_version} has no GraphSAGE: nothing was learned step by step")
-    if not sage.looks:
+    if not looks:
         raise NothingLearned(f"the bundle of {model.model_version} is older than its learning curve: train a new model")
-    return sage.looks
+    return looks
 
 
 def kept_step(looks: Sequence[Look]) -> int:

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from graphstore.arrays import Float64Array, IntArray
-from training.sage.trainer import Look
+from training.options import Look
 
 FORMATS = (".png", ".svg")
 DOTS_PER_INCH = 150

@@ -19,7 +19,6 @@ import torch
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.progress import Progress
 from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
@@ -33,6 +32,7 @@ from training.lifecycle.run_result import RunFenced, RunResult, recalled, record
 from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
+from training.options import TrainingOptions
 from training.sage.resume import CheckpointStore, outdated_before
 
 logger = logging.getLogger(__name__)
@@ -41,29 +41,38 @@ TAKEN_OVER = "taken over from a run that was killed, on its snapshot"
 """Among the reasons of a run that goes on with another."""
 
 
+@dataclass(frozen=True)
+class RunSpec:
+    """Which run is wanted, and why."""
+
+    kind: Kind
+    trigger: str
+    """Who or what asked for it, as `training_runs` keeps it."""
+    run_id: str | None = None
+    """Names a run that was entered before, by the scheduler; None: a new one."""
+    resume: bool = False
+    """Whether a graphsage run goes on with one that was killed while GraphSAGE learned, on its snapshot, unless that is
+    out of date (`training.sage.resume`)."""
+
+
 def run_training(
     engine: Engine,
+    spec: RunSpec,
     *,
-    kind: Kind,
-    trigger: str,
     graph: GraphstoreConfig,
     config: TrainingConfig,
     now: Callable[[], int],
-    seed: int,
-    progress: Progress | None = None,
-    run_id: str | None = None,
-    resume: bool = False,
+    options: TrainingOptions,
 ) -> RunResult:
     """Train one model and put it through the gate.
 
-    With `resume` a graphsage run goes on with one that was killed while GraphSAGE learned, on its snapshot, unless that
-    is out of date (`training.sage.resume`). `run_id` names a run that was entered before, by the scheduler; a run that
-    has finished is not run again, its result is returned. A failure is recorded in `training_runs` and raised;
-    `RunFenced` where the run is dead.
+    A run that has finished is not run again, its result is returned. A failure is recorded in `training_runs` and
+    raised; `RunFenced` where the run is dead. Where a graphsage run keeps its state is for the run to say: a checkpoint
+    among the `options` does not count.
     """
     with write(engine) as connection:
-        run_id = run_id or registry.next_run_id(connection, now=now())
-        run = registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now())
+        run_id = spec.run_id or registry.next_run_id(connection, now=now())
+        run = registry.start_run(connection, run_id, kind=spec.kind, trigger=spec.trigger, now=now())
         if run.model_version is not None:
             return recalled(connection, run)
         if run.status != registry.RUNNING:
@@ -71,7 +80,7 @@ def run_training(
         champion = registry.champion(connection)
     try:
         with _threads(config.training_threads):
-            return _Run(engine, run_id, kind, champion, graph, config, now, seed, progress or _silent, resume).result()
+            return _Run(engine, spec, run_id, champion, graph, config, now, options).result()
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
         with write(engine) as connection:
@@ -84,20 +93,18 @@ class _Run:
     """A run that has been entered; its arguments are those of `run_training`."""
 
     engine: Engine
+    spec: RunSpec
     run_id: str
-    kind: Kind
     champion: registry.ModelRow | None
     graph: GraphstoreConfig
     config: TrainingConfig
     now: Callable[[], int]
-    seed: int
-    progress: Progress
-    resume: bool
+    options: TrainingOptions
 
     def result(self) -> RunResult:
         """Trial, gate, bundle, registry."""
-        began = time.monotonic()
-        self.progress("snapshot", 0.0)
+        began, kind, progress = time.monotonic(), self.spec.kind, self.options.progress
+        progress("snapshot", 0.0)
         snapshot, trial = self._tried()
         config = self.config
         decision = decide(
@@ -109,14 +116,14 @@ class _Run:
                 confidence=config.gate_confidence,
                 min_coverage_ratio=config.gate_min_coverage,
             ),
-            seed=self.seed,
+            seed=self.options.seed,
         )
         promoted = decision.verdict == registry.PROMOTED
         if promoted:
-            self.progress("learning the newest events", 0.85)
+            progress("learning the newest events", 0.85)
             trial.learn_the_rest()
-        self.progress("bundle", 0.95)
-        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", self.kind, fresh=promoted)
+        progress("bundle", 0.95)
+        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
         bundle = save_bundle(
             recommender,
@@ -129,7 +136,7 @@ class _Run:
         result = RunResult(
             run_id=self.run_id,
             model_version=recommender.model_version,
-            kind=self.kind,
+            kind=kind,
             verdict=decision.verdict,
             reasons=[*decision.reasons, *trial.notes],
             parent=self._parent,
@@ -141,20 +148,20 @@ class _Run:
         )
         with write(self.engine) as connection:
             result = recorded(connection, result, now=self.now())
-        self.progress(result.verdict, 1.0)
-        logger.info("%s %s %s: %s", self.kind, result.model_version, result.verdict, "; ".join(result.reasons))
+        progress(result.verdict, 1.0)
+        logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result
 
     def _tried(self) -> tuple[Snapshot, TrialResult]:
         """A candidate on a fresh snapshot, or with `resume` on that of a run killed while GraphSAGE learned."""
-        if self.kind == "graphsage":
+        if self.spec.kind == "graphsage":
             with CheckpointStore(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
-                interrupted = self._interrupted(unfinished) if self.resume else None
+                interrupted = self._interrupted(unfinished) if self.spec.resume else None
                 snapshot = open_snapshot(self.engine, interrupted) if interrupted else self._fresh_snapshot()
                 trial = self._full_trial(snapshot, checkpoint=unfinished.checkpoint(snapshot.snapshot_id))
             return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if interrupted else trial
         snapshot = self._fresh_snapshot()
-        if self.kind == "closed_form":
+        if self.spec.kind == "closed_form":
             return snapshot, self._full_trial(snapshot)
         if self.champion is None:
             raise ValueError("an incremental run needs a champion to start from")
@@ -162,8 +169,7 @@ class _Run:
             snapshot,
             champion_bundle=Path(self.champion.bundle),
             config=self.config,
-            seed=self.seed,
-            progress=self.progress,
+            options=self.options,
         )
 
     @property
@@ -173,7 +179,7 @@ class _Run:
     @property
     def _decisive(self) -> str:
         """What beside the snapshot decides the outcome of a fit."""
-        return f"{self.seed} {self._parent} {self.config.model_dump_json()}"
+        return f"{self.options.seed} {self._parent} {self.config.model_dump_json()}"
 
     def _interrupted(self, unfinished: CheckpointStore) -> Path | None:
         """The snapshot of a fit to go on with."""
@@ -193,15 +199,13 @@ class _Run:
         )
 
     def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> TrialResult:
-        assert self.kind != "incremental"
+        assert self.spec.kind != "incremental"
         return full_trial(
             snapshot,
-            kind=self.kind,
+            kind=self.spec.kind,
             champion=load_bundle(Path(self.champion.bundle)) if self.champion else None,
             config=self.config,
-            seed=self.seed,
-            progress=self.progress,
-            checkpoint=checkpoint,
+            options=replace(self.options, checkpoint=checkpoint),
         )
 
 
@@ -229,7 +233,3 @@ def _threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _silent(_line: str, _share: float) -> None:
-    """Progress that nobody asked for."""

@@ -212,7 +212,8 @@ _settings: dict[str, str] = {}
 
 def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
     """The job, in the child process: one run, by name."""
-    from training.lifecycle.run import run_training  # torch: only the child pays for it
+    from training.lifecycle.run import RunSpec, run_training  # torch: only the child pays for it
+    from training.options import TrainingOptions
 
     graph = GraphstoreConfig(**json.loads(_settings["graph"]))
     config = TrainingConfig(**json.loads(_settings["training"]))
@@ -220,14 +221,11 @@ def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
     try:
         return run_training(
             engine,
-            kind=kind,
-            trigger=trigger,
+            RunSpec(kind, trigger, run_id=run_id, resume=True),
             graph=graph,
             config=config,
             now=now_ms,
-            seed=config.training_seed,
-            run_id=run_id,
-            resume=True,
+            options=TrainingOptions(seed=config.training_seed),
         ).to_json()
     finally:
         engine.dispose()

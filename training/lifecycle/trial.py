@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import Baseline, tuned_baselines
@@ -29,7 +28,7 @@ from training.features.items import ItemEncoder, fitted_on
 from training.models.bundle import load_bundle
 from training.models.candidate import Candidate
 from training.models.recommender import Recommender
-from training.sage.term import SageTerm
+from training.options import TrainingOptions
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
 
@@ -64,17 +63,16 @@ def full_trial(
     kind: Literal["closed_form", "graphsage"],
     champion: Recommender | None,
     config: TrainingConfig,
-    seed: int,
-    progress: Progress,
-    checkpoint: Path | None = None,
+    options: TrainingOptions,
 ) -> TrialResult:
-    """A model from nothing; the fit of GraphSAGE keeps its state in `checkpoint`, and goes on from it.
+    """A model from nothing; the fit of GraphSAGE keeps its state in the checkpoint, and goes on from it.
 
     Raises `TooFewEvents` for a snapshot that cannot be cut in three.
 
     A champion that ends before the test window is compared as it is. One that has seen it and holds closed-form terms
     only is rebuilt without it, from the terms of this run; one with GraphSAGE is compared as it is, to its advantage.
     """
+    seed, progress = options.seed, options.progress
     dataset = Dataset.from_snapshot(snapshot)
     split = full_split(
         dataset.log, champion_as_of=champion.as_of if champion else None, min_users=config.gate_min_users
@@ -99,14 +97,12 @@ def full_trial(
         features=features,
         repeats=repeats,
         config=config,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
+        options=options.part(0.2, 0.7, "GraphSAGE"),
     )
     opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
     notes = []
     if champion is not None and champion.as_of > split.test:
-        if any(isinstance(term, SageTerm) for term in champion.terms):
+        if not all(term.closed_form for term in champion.terms):
             notes.append("the champion has seen the test window: the comparison favours it")
         else:
             # It shares its terms with the candidate, which move forward once for both.
@@ -130,12 +126,13 @@ def full_trial(
 
 
 def incremental_trial(
-    snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, seed: int, progress: Progress
+    snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, options: TrainingOptions
 ) -> TrialResult:
     """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in three.
 
     Items of the champion keep their rows, new ones come after them.
     """
+    seed, progress = options.seed, options.progress
     champion, learner = load_bundle(champion_bundle), load_bundle(champion_bundle)
     dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
     split = incremental_split(dataset.log, since=champion.as_of)

@@ -7,13 +7,11 @@ everything. Next: `training.lifecycle.run` judges, publishes or drops it.
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from graphstore.progress import Progress
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, fitting_part
 from training.config import TrainingConfig
@@ -21,12 +19,12 @@ from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.windows import Window
 from training.models.recommender import Recommender
+from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
-from training.sage.term import SageTerm
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
-from training.terms.protocol import Term
+from training.terms.protocol import ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -54,28 +52,19 @@ class Candidate:
         features: Tensor | None,
         repeats: bool,
         config: TrainingConfig,
-        seed: int,
-        progress: Progress,
-        checkpoint: Path | None = None,
+        options: TrainingOptions,
     ) -> Self:
         """Terms fitted on `past`, the blend on the validation `window` after it.
 
-        With `features` content and GraphSAGE are among them; the fit of GraphSAGE keeps its state in `checkpoint`.
+        With `features` content and GraphSAGE are among them; the fit of GraphSAGE keeps its state in the checkpoint.
         `filters` were fitted on the same past while the baselines were tuned.
         """
-        terms = closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)
+        seed = options.seed
+        terms: list[Term] = [*closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)]
         if features is not None:
+            sage_config = config.sage.model_copy(update={"repeats": repeats})
             try:
-                sage = fit_sage(
-                    past,
-                    features,
-                    config=config.sage.model_copy(update={"repeats": repeats}),
-                    seed=seed,
-                    validation=window,
-                    progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.2 + 0.5 * share),
-                    checkpoint=checkpoint,
-                )
-                terms.append(sage)
+                terms.append(fit_sage(past, features, config=sage_config, options=options, validation=window))
             except NothingToLearn as error:
                 logger.warning("the model is without GraphSAGE: %s", error)
         return cls(terms, _blend(terms, window, config=config, seed=seed))
@@ -110,28 +99,22 @@ class Candidate:
 
     def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
         """Take in the events start <= time < end of the log, of which everything before is known already."""
+        for term in self.terms:
+            if term.needs_features and features is None:
+                raise ValueError(f"{term.title} needs item features for an update")
         past, events = log.between(end=start), log.between(start, end)
         for term in self.terms:
-            if isinstance(term, SageTerm):
-                if features is None:
-                    raise ValueError("GraphSAGE needs item features for an update")
-                term.update_with(past, events, features)
-                continue
-            if isinstance(term, FilterBank | AlsTerm) and not term.remembers:
-                term.remember(past)
-            term.update(events)
-            if isinstance(term, Content) and features is not None:
-                term.describe(features)
+            term.update(events, past=past, features=features)
 
 
 def closed_form_terms(
     past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool, seed: int
-) -> list[Term]:
+) -> list[ClosedFormTerm]:
     """Every term but GraphSAGE, fitted on `past`: the `filters` that were, trend, content of `features`.
 
     And own repeats, or a factorisation where there are none (`BlendSearch.with_best_factorisation` says why).
     """
-    terms: list[Term] = [filters, Trend.fit(past)]
+    terms: list[ClosedFormTerm] = [filters, Trend.fit(past)]
     terms.append(PersonalRepeat.fit(past) if repeats else AlsTerm.fit(past, seed=seed))
     if features is not None and not (content := Content.of(features)).is_silent:
         terms.append(content)

@@ -19,10 +19,7 @@ from training.data.windows import BLOCK_CELLS
 from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
 from training.models.topk import best_items
-from training.sage.term import SageTerm
-from training.terms.filter_bank import FilterBank
 from training.terms.protocol import Term
-from training.terms.trend import Trend
 
 LARGEST_SCORE = 60_000.0
 """Scores are packed as half precision, which ends at 65,504."""
@@ -31,7 +28,7 @@ LARGEST_SCORE = 60_000.0
 class Recommender:
     """A model with its item order. Item rows are places in `item_ids` and `item_keys`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a bundle keeps of a model, each part by the name that it has there
         self,
         *,
         model_version: str,
@@ -122,27 +119,28 @@ class Recommender:
 
     @torch.no_grad()
     def similar(self, k: int) -> tuple[IntArray, Float32Array]:
-        """The k items nearest to each item [num_items, k], by the cosine of GraphSAGE's embeddings if the model has
-        it, else by the positive weights of the linear filter; −1 and −inf where there are fewer."""
-        sage = next((term for term in self.terms if isinstance(term, SageTerm)), None)
-        if sage is not None:
+        """The k items nearest to each item [num_items, k], by the cosine of a term's embeddings (GraphSAGE's) if the
+        model has any, else by the positive relations of a term (the linear filter's weights); −1 and −inf where there
+        are fewer."""
+        embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
+        if embeddings is not None:
             itself = np.arange(self.num_items + 1)
             return best_items(
-                sage.item_embeddings,
-                sage.item_embeddings,
+                embeddings,
+                embeddings,
                 k=k,
                 bias=torch.where(torch.from_numpy(self.available), 0.0, -torch.inf),
                 seen_offsets=itself,
                 seen_items=itself[:-1],
             )
-        linear = next((term for term in self.terms if isinstance(term, FilterBank)), None)
+        relating = next((term for term in self.terms if term.relates_items), None)
         step = max(1, BLOCK_CELLS // max(self.num_items, 1))
         missing = torch.from_numpy(~self.available)
         parts = []
         for first in range(0, self.num_items, step):
             last = min(first + step, self.num_items)
-            if linear is not None:
-                nearness = linear.relations(first, last)
+            if relating is not None:
+                nearness = relating.relations(first, last)
                 nearness = nearness.masked_fill(nearness <= 0, -torch.inf)
             else:
                 nearness = torch.full((last - first, self.num_items), -torch.inf)
@@ -159,8 +157,7 @@ class Recommender:
         rows = self.rows_of(item_keys)
         known = rows >= 0
         for term in self.terms:
-            if isinstance(term, Trend):
-                term.refresh(hours[known], rows[known], counts[known])
+            term.refresh(hours[known], rows[known], counts[known])
         if len(hours):
             self._clock = max(self._clock, (int(hours.max()) + 1) * HOUR_MS)
 

@@ -10,8 +10,6 @@ sum of `training.lifecycle.run` is still fitted by one.
 
 from typing import Any
 
-from graphstore.arrays import BoolArray, IntArray
-from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from training.blend.blend import Blend
 from training.config import TrainingConfig
@@ -20,6 +18,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.features.items import ItemEncoder, fitted_on
 from training.models.recommender import Recommender
+from training.options import TrainingOptions
 from training.sage.data_parallel import fit_shared
 from training.sage.process_group import ProcessGroup
 from training.sage.term import SageTerm
@@ -44,9 +43,8 @@ def fit_sage_model(
     *,
     model_version: str,
     config: TrainingConfig,
-    seed: int,
+    options: TrainingOptions,
     ranks: ProcessGroup,
-    progress: Progress,
 ) -> tuple[Recommender, dict[str, Any]]:
     """Fit on the past of the snapshot's split, stop by its validation window, measure on its test window.
 
@@ -64,45 +62,31 @@ def fit_sage_model(
         past,
         encoder.transform(dataset.catalogue),
         config=config.sage.model_copy(update={"repeats": repeats}),
-        seed=seed,
+        options=options,
         ranks=ranks,
         validation=split.validation_window(dataset.log, repeats=repeats),
-        progress=progress,
     )
     model = model_of(
-        term,
-        model_version=model_version,
-        as_of=split.validation,
-        repeats=repeats,
-        item_ids=dataset.item_ids,
-        item_keys=dataset.item_keys,
-        available=dataset.catalogue.available,
-        encoder=encoder,
+        term, dataset, model_version=model_version, as_of=split.validation, repeats=repeats, encoder=encoder
     )
-    window = Window.cut(dataset.log, start=split.test, repeats=repeats, max_users=config.evaluation_users, seed=seed)
+    window = Window.cut(
+        dataset.log, start=split.test, repeats=repeats, max_users=config.evaluation_users, seed=options.seed
+    )
     return model, evaluate(model.score, window).metrics()
 
 
 def model_of(
-    term: SageTerm,
-    *,
-    model_version: str,
-    as_of: int,
-    repeats: bool,
-    item_ids: list[str],
-    item_keys: IntArray,
-    available: BoolArray,
-    encoder: ItemEncoder | None,
+    term: SageTerm, dataset: Dataset, *, model_version: str, as_of: int, repeats: bool, encoder: ItemEncoder | None
 ) -> Recommender:
-    """The term as a model of its own."""
+    """The term as a model of its own, over the items of the data set that it was fitted on."""
     return Recommender(
         model_version=model_version,
         kind=KIND,
         as_of=as_of,
         repeats=repeats,
-        item_ids=item_ids,
-        item_keys=item_keys,
-        available=available,
+        item_ids=dataset.item_ids,
+        item_keys=dataset.item_keys,
+        available=dataset.available,
         terms=[term],
         blend=ALONE,
         encoder=encoder,

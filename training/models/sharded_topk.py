@@ -24,7 +24,7 @@ def shard_of(num_items: int, ranks: ProcessGroup) -> tuple[int, int]:
     return min(first, num_items), min(last, num_items)
 
 
-def best_items_of_shards(
+def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and where the shard lies
     users: Tensor,
     shard: Tensor,
     *,

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import IntArray
-from graphstore.progress import Progress
 from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
+from training.options import TrainingOptions
 from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint
 from training.sage.fit import fit_sage
@@ -69,10 +69,9 @@ def fit_shared(
     features: Tensor,
     *,
     config: SageConfig,
-    seed: int,
+    options: TrainingOptions,
     ranks: ProcessGroup,
     validation: Window | None = None,
-    progress: Progress | None = None,
 ) -> SageTerm:
     """`fit_sage` with every step shared by `ranks`: called in each process with the same arguments.
 
@@ -82,15 +81,14 @@ def fit_shared(
     """
     if config.loss != "softmax":
         raise ProcessGroupError(f"a fit of several processes takes the softmax loss, not {config.loss}")
-    mark = fingerprint(log, features, validation, config=config, seed=seed)
+    mark = fingerprint(log, features, validation, config=config, seed=options.seed)
     ranks.agree(bytes.fromhex(mark), "data set or settings")
     term = fit_sage(
         log,
         features,
         config=config,
-        seed=seed,
+        options=options,
         validation=validation,
-        progress=progress,
         descent_of=partial(DataParallelTrainer, ranks=ranks),
     )
     ranks.agree(_digest(term), "result")

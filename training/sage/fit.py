@@ -7,25 +7,24 @@ the other terms.
 import copy
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.progress import Progress
 from training.config import SageConfig
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.windows import Window
 from training.evaluation.ranking import Scorer, evaluate
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
+from training.options import Look, TrainingOptions
 from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.sage.model import GraphSAGE
 from training.sage.term import SageTerm
-from training.sage.trainer import Look, Trainer
+from training.sage.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -42,22 +41,20 @@ def fit_sage(
     features: Tensor,
     *,
     config: SageConfig,
-    seed: int,
+    options: TrainingOptions,
     validation: Window | None = None,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-    on_look: Callable[[Look], None] | None = None,
     descent_of: Callable[..., Trainer] = Trainer,
 ) -> SageTerm:
     """Fit on `log`; equal seeds give equal weights for one number of torch threads.
 
     With a `validation` window the averaged weights of the best look at it win and the fit stops after
-    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a `checkpoint` its state is
+    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a checkpoint its state is
     kept in that file every `evaluate_every` steps, the same fit that finds the file takes it and goes on to the same
-    weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. `on_look`
-    hears of every look, and ends the fit by what it raises; the term keeps them all. `descent_of` makes the descent
-    from the arguments of `Trainer`. Raises `NothingToLearn` where no basket has a past.
+    weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. The term keeps
+    all looks. `descent_of` makes the descent from the arguments of `Trainer`. Raises `NothingToLearn` where no basket
+    has a past.
     """
+    seed, checkpoint = options.seed, options.checkpoint
     if features.size(0) != log.num_items:
         raise ValueError(f"{features.size(0)} rows of features for {log.num_items} items")
     baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=seed)
@@ -100,10 +97,9 @@ def fit_sage(
         logger.info(line)
         if checkpoint is not None:
             save_checkpoint(checkpoint, fit.state(), fingerprint=mark)
-        if progress is not None:
-            progress(line, descent.steps / config.max_steps)
-        if on_look is not None:
-            on_look(fit.looks[-1])
+        options.progress(line, descent.steps / config.max_steps)
+        if options.on_look is not None:
+            options.on_look(fit.looks[-1])
     best, best_step = (descent.average, descent.steps) if window is None else (fit.best, fit.best_step)
     best.without_events(unsold)
     term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step, looks=fit.looks)

@@ -8,6 +8,7 @@ All items are one batch, because the encoder embeds all of them anyway.
 """
 
 import copy
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -16,9 +17,25 @@ from torch import Tensor, nn
 
 from training.config import SageConfig
 from training.graph.bipartite import MessageGraph
+from training.options import TrainingOptions
 from training.sage.model import GraphSAGE
 
 NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class ItemLabels:
+    """The classes of some items, and which of them are learned from. Raises `ValueError` where masks share items."""
+
+    classes: Tensor  # [num_items] int64, -1 for none
+    train_mask: Tensor  # [num_items] bool: the items to learn from
+    val_mask: Tensor  # [num_items] bool: the items that decide when to stop
+
+    def __post_init__(self) -> None:
+        if not (len(self.classes) == len(self.train_mask) == len(self.val_mask)):
+            raise ValueError("classes and masks are of different numbers of items")
+        if (self.train_mask & self.val_mask).any():
+            raise ValueError("items to learn from are among those that decide when to stop")
 
 
 class ItemClassifier(nn.Module):
@@ -36,47 +53,44 @@ class ItemClassifier(nn.Module):
         cls,
         graph: MessageGraph,
         features: Tensor,
-        labels: Tensor,
+        labels: ItemLabels,
         *,
-        train_mask: Tensor,
-        val_mask: Tensor,
         config: SageConfig,
-        seed: int,
+        options: TrainingOptions,
         encoder: GraphSAGE | None = None,
     ) -> Self:
-        """By cross entropy on `labels` [num_items] int64, -1 for none, where `train_mask` [num_items] is true.
+        """By cross entropy on the labels of the items to learn from.
 
         Of `config` the shape, AdamW's step size and decay, `max_steps`, `evaluate_every` and `patience` count: the fit
         stops after `patience` looks without a lower cross entropy on the `val_mask`, and the weights of the best look
         are kept; without validation items it takes all steps. `encoder` is where it begins, instead of at random.
-        Equal seeds give equal weights. Raises `ValueError` where there is nothing to learn from, and where the masks
-        share items.
+        Equal seeds give equal weights. Raises `ValueError` where there is nothing to learn from.
         """
-        if not (len(labels) == len(features) == len(train_mask) == len(val_mask)):
-            raise ValueError("labels, features and masks are of different numbers of items")
-        if (train_mask & val_mask).any():
-            raise ValueError("items to learn from are among those that decide when to stop")
-        known = labels != NO_CLASS
-        train, validation = train_mask & known, val_mask & known
+        classes = labels.classes
+        if len(classes) != len(features):
+            raise ValueError("labels and features are of different numbers of items")
+        known = classes != NO_CLASS
+        train, validation = labels.train_mask & known, labels.val_mask & known
         if not train.any():
             raise ValueError("no item to learn from has a class")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            start = GraphSAGE(len(labels), features.size(1), config) if encoder is None else copy.deepcopy(encoder)
-            classifier = cls(start, int(labels.max()) + 1)
+            torch.manual_seed(options.seed)
+            start = GraphSAGE(len(classes), features.size(1), config) if encoder is None else copy.deepcopy(encoder)
+            classifier = cls(start, int(classes.max()) + 1)
         weights = list(classifier.parameters())
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
         best, best_loss, looks = classifier, float("inf"), 0
         for step in range(1, config.max_steps + 1):
             optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(classifier(features, graph)[train], labels[train])
+            loss = F.cross_entropy(classifier(features, graph)[train], classes[train])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             classifier.steps = step
+            options.progress(f"step {step} loss {loss.item():.3f}", step / config.max_steps)
             if not validation.any() or (step % config.evaluate_every and step < config.max_steps):
                 continue
             with torch.no_grad():
-                held_out = F.cross_entropy(classifier(features, graph)[validation], labels[validation]).item()
+                held_out = F.cross_entropy(classifier(features, graph)[validation], classes[validation]).item()
             looks += 1
             if held_out < best_loss:
                 best, best_loss, looks = copy.deepcopy(classifier), held_out, 0

@@ -4,8 +4,8 @@ Arrives: a fitted model. Leaves: one feature for each shopper and item, and item
 `training.blend.blend` weighs it.
 
 The state holds weights and embeddings, no events: a bundle keeps nothing of a shopper, so `forget` need not look into
-bundles. An update needs the past for its graph and for replay, and takes it from whoever has the snapshot
-(`update_with`); a term that was just fitted or updated remembers it.
+bundles. An update needs the past for its graph and for replay, and takes it from whoever has the snapshot; a term that
+was just fitted or updated remembers it.
 """
 
 import json
@@ -23,9 +23,11 @@ from training.config import SageConfig
 from training.data.event_log import EventLog, Histories, Moment, joined
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
+from training.options import Look
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
-from training.sage.trainer import Look, Trainer
+from training.sage.trainer import Trainer
+from training.terms.protocol import Term
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +40,13 @@ class _Memory:
     features: Tensor  # [num_items, width]
 
 
-class SageTerm:
-    """The model with its item embeddings as of the last fit or update; implements `training.terms.protocol.Term`."""
+class SageTerm(Term):
+    """The model with its item embeddings as of the last fit or update."""
 
     name = "graphsage"
+    title = "GraphSAGE"
+    needs_past = True
+    needs_features = True
 
     def __init__(
         self,
@@ -61,8 +66,7 @@ class SageTerm:
         self.steps = steps
         """Steps of descent behind the weights; for a refit on more events, a `max_steps` that needs no validation."""
         self.updates = updates
-        self.looks = tuple(looks)
-        """The story of the fit, oldest first, past the best look to where it stopped; updates add nothing to it."""
+        self._looks = tuple(looks)
         self._memory: _Memory | None = None
         self._set(embeddings)
 
@@ -92,6 +96,15 @@ class SageTerm:
         return self._embeddings.size(0)
 
     @property
+    def num_parameters(self) -> int:
+        return sum(weights.numel() for weights in self.model.parameters())
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Oldest first, past the best look to where the fit stopped; updates add nothing to them."""
+        return self._looks
+
+    @property
     def item_embeddings(self) -> Tensor:
         """Unit vectors [num_items, dim]: their products are cosines, for similar items."""
         return self._unit_items
@@ -111,22 +124,21 @@ class SageTerm:
         profiles = Profiles.from_histories(histories, last=self.config.last_items, num_items=self.num_items)
         return self.model.encode_users(self._embeddings, profiles)
 
-    def update(self, events: EventLog) -> None:
-        """`update_with` on the remembered past; raises `RuntimeError` on a term that was loaded from its state."""
-        if self._memory is None:
-            raise RuntimeError("a loaded GraphSAGE term has no past: call update_with(log_before, events, features)")
-        self.update_with(self._memory.log, events, self._memory.features)
-
-    def update_with(self, log_before: EventLog, events: EventLog, features: Tensor) -> None:
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Go on from the present weights on `events` and replayed old ones, then refresh all embeddings.
 
         `features` [num_items, width] are of the items of `events`; new items come last. Where they have fewer rows
         than that, the missing ones are zero (logged). Old baskets are drawn with a recency half-life.
         """
+        if self._memory is not None:
+            past = self._memory.log if past is None else past
+            features = self._memory.features if features is None else features
+        if past is None or features is None:
+            raise RuntimeError("a loaded GraphSAGE term has no past: give it with update(events, past=…, features=…)")
         config = self.config
         self.updates += 1
         rng = np.random.default_rng([self.seed, self.updates])
-        log, is_new = joined(log_before, events)
+        log, is_new = joined(past, events)
         features = _padded(features, log.num_items)
         self.model.extend(log.num_items)
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
@@ -180,7 +192,7 @@ class SageTerm:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Scores as before; an update needs `update_with`."""
+        """Scores as before; an update needs the past and the features."""
         settings = json.loads(state["settings"].numpy().tobytes())
         config = SageConfig.model_validate_json(settings["config"])
         weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}

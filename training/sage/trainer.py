@@ -10,7 +10,7 @@ Up to some ten million edges a step takes messages over a sample of the whole gr
 import copy
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +24,6 @@ from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
 from training.sage.losses import CORRECTED, LOSSES, NegativeSampler, drawn_by_weight
 from training.sage.model import GraphSAGE
-
-
-class Look(NamedTuple):
-    """How a fit stands after so many steps."""
-
-    step: int
-    loss: float
-    """Mean over the steps since the look before."""
-    ndcg: float | None
-    """NDCG@20 of the averaged weights, by themselves, on the validation window; None without a window."""
 
 
 class Trainer:

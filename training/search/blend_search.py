@@ -33,7 +33,7 @@ from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import HALF_LIVES, FilterBank
 from training.terms.linear_filter import FilterSettings, LinearFilter
-from training.terms.protocol import Term
+from training.terms.protocol import ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import SPAN_SHARES, Trend
 
@@ -66,17 +66,13 @@ FEWEST_USERS = 200
 """A window of fewer users does not tell the better of two variants: the defaults stand."""
 
 
-Other = Trend | PersonalRepeat | Content | AlsTerm
-"""A term of the search beside the filters and GraphSAGE."""
-
-
 @dataclass(frozen=True)
 class BlendSearch:
     """What all comparisons share."""
 
     split: EvaluationSplit
     window: Window
-    others: list[Other]
+    others: list[ClosedFormTerm]
     """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
     memory_mb: int
     seed: int
@@ -84,7 +80,7 @@ class BlendSearch:
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
-        others: list[Other] = [Trend.fit(split.past, None if split.timed else (inf,))]
+        others: list[ClosedFormTerm] = [Trend.fit(split.past, None if split.timed else (inf,))]
         if split.test.repeats:
             others.append(PersonalRepeat.fit(split.past))
         return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
@@ -204,15 +200,7 @@ class BlendSearch:
 
     def others_again(self, log: EventLog) -> list[Term]:
         """The terms beside the filters and GraphSAGE, their settings kept, on more events."""
-        return [self._again(term, log) for term in self.others]
-
-    def _again(self, term: Other, log: EventLog) -> Term:
-        match term:
-            case Trend() | PersonalRepeat():
-                return type(term).fit(log, term.half_lives_hours)
-            case AlsTerm():
-                return AlsTerm.fit(log, term.settings, seed=self.seed)
-        return term  # content is of the items alone
+        return [term.refit(log, seed=self.seed) for term in self.others]
 
 
 def best(scores: Sequence[Float64Array]) -> int:

@@ -12,7 +12,7 @@ test nor on that of ML-100K.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.progress import Progress
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings
 from training.config import SageConfig, TrainingConfig
@@ -28,12 +27,10 @@ from training.data.event_log import Histories, Moment
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.models.candidate import Candidate
+from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.search.blend_search import BlendSearch, Other, best
-from training.terms.als import AlsTerm
-from training.terms.content import Content
-from training.terms.filter_bank import FilterBank
+from training.search.blend_search import BlendSearch, best
 from training.terms.protocol import Term
 
 CHOICES = {
@@ -76,15 +73,8 @@ class ChosenModel:
     @property
     def num_parameters(self) -> int:
         """Numbers that were learned: weights of the blend, of GraphSAGE, factors, kept weights of the filters."""
-        count = 2 * len(self.candidate.blend.feature_names)
-        for term in self.candidate.terms:
-            if isinstance(term, SageTerm):
-                count += sum(weights.numel() for weights in term.model.parameters())
-            elif isinstance(term, AlsTerm):
-                count += term.num_items * term.settings.factors
-            elif isinstance(term, FilterBank):
-                count += sum(one.num_weights for one in term.filters)
-        return count
+        weights = 2 * len(self.candidate.blend.feature_names)
+        return weights + sum(term.num_parameters for term in self.candidate.terms)
 
 
 def patient(config: TrainingConfig) -> TrainingConfig:
@@ -93,7 +83,7 @@ def patient(config: TrainingConfig) -> TrainingConfig:
 
 
 def fit_best(
-    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, seed: int, progress: Progress
+    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, options: TrainingOptions
 ) -> ChosenModel:
     """Search on the validation window, then fit what was chosen on everything before the test.
 
@@ -102,6 +92,7 @@ def fit_best(
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
     """
+    seed, progress = options.seed, options.progress
     width = torch.zeros(split.num_items, 0) if features is None else features
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
@@ -109,7 +100,7 @@ def fit_best(
     search = search.with_best_focus(bank).with_best_trend(bank)
     search = search.with_best_content(bank, width).with_best_factorisation(bank)
     plain: list[Term] = [bank, *search.others]
-    sage = _best_sage(split, width, config=config.sage, seed=seed, progress=progress)
+    sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"))
     progress("choosing the blend", 0.7)
     held_plain = search.best_l2(plain)
     blend_plain = search.blend(plain, held_plain)
@@ -119,13 +110,11 @@ def fit_best(
         if search.chooses and best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]):
             sage, reason = None, LEFT_OUT
     progress("fitting on all that is known", 0.75)
-    fitted = [bank.again(split.known), *search.others_again(split.known)]
+    fitted = [bank.refit(split.known, seed=seed), *search.others_again(split.known)]
     without = Candidate(fitted, blend_plain)
     settings: dict[str, Any] = {
-        "regularisation": bank.filters[0].settings.regularisation,
-        "drifting_filter": len(bank.filters) > 1,
-        "profile_half_lives": bank.half_lives,
-        "terms": {term.name: _told(term) for term in search.others},
+        **bank.choices,
+        "terms": {term.name: term.choices for term in search.others},
     }
     if sage is None:
         return ChosenModel(
@@ -136,23 +125,11 @@ def fit_best(
         split.known,
         width,
         config=sage.config.model_copy(update={"max_steps": split.steps_again(sage.steps)}),
-        seed=seed,
-        progress=lambda line, share: progress(f"GraphSAGE: {line}", 0.8 + 0.2 * share),
+        options=options.part(0.8, 1.0, "GraphSAGE"),
     )
     shape = {*CHOICES, *RECENT, "max_steps"}
     settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
     return ChosenModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
-
-
-def _told(term: Other) -> Any:
-    """What was chosen of a term."""
-    match term:
-        case AlsTerm():
-            return asdict(term.settings)
-        case Content():
-            return term.half_lives
-        case _:
-            return term.half_lives_hours
 
 
 def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
@@ -161,7 +138,7 @@ def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
 
 
 def _best_sage(
-    split: EvaluationSplit, features: Tensor, *, config: SageConfig, seed: int, progress: Progress
+    split: EvaluationSplit, features: Tensor, *, config: SageConfig, options: TrainingOptions
 ) -> SageTerm | None:
     """The shape that ranks the validation window best by itself; None where there is no event with a past.
 
@@ -173,23 +150,14 @@ def _best_sage(
     chosen: SageTerm | None = None
     reached = -1.0
     for place, shape in enumerate(shapes):
-        first = 0.2 + 0.5 * place / len(shapes)
+        own = options.part(place / len(shapes), (place + 1) / len(shapes))
         tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
         try:
-            term = fit_sage(
-                split.past,
-                features,
-                config=tried,
-                seed=seed,
-                validation=window,
-                progress=lambda line, share, first=first: progress(  # type: ignore[misc]
-                    f"GraphSAGE: {line}", first + 0.5 * share / len(shapes)
-                ),
-            )
+            term = fit_sage(split.past, features, config=tried, options=own, validation=window)
         except NothingToLearn as error:
-            progress(f"GraphSAGE: {error}", first)
+            own.progress(str(error), 0.0)
             continue
-        ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=seed)).metrics()[METRIC]
+        ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=options.seed)).metrics()[METRIC]
         if ndcg > reached:
             chosen, reached = term, ndcg
     return chosen

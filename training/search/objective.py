@@ -23,13 +23,13 @@ from training.data.dataset import Dataset, TooFewEvents, full_split, repeats_wan
 from training.data.splits import SEARCH_USERS, EvaluationSplit, temporal
 from training.features.items import fitted_on
 from training.models.candidate import blend_settings, closed_form_terms
+from training.options import Look, TrainingOptions
 from training.sage.checkpoint import fingerprint
 from training.sage.fit import fit_sage
-from training.sage.trainer import Look
 from training.search.blend_search import BlendSearch
 from training.search.space import SearchSpace
 from training.terms.filter_bank import FilterBank
-from training.terms.protocol import Term
+from training.terms.protocol import ClosedFormTerm
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Objective:
     """What a trial is worth, and everything that all trials of a study share."""
 
     split: EvaluationSplit
-    terms: list[Term]
+    terms: list[ClosedFormTerm]
     """The closed-form ones, on the past."""
     features: Tensor  # [num_items, width]
     config: TrainingConfig
@@ -84,9 +84,8 @@ class Objective:
     def ndcg(self, config: TrainingConfig, *, on_look: Callable[[Look], None]) -> float:
         """NDCG@20 of the sum with GraphSAGE fitted so, out of fold, over at most `SEARCH_USERS` of the validation."""
         window = self.split.validation
-        sage = fit_sage(
-            self.split.past, self.features, config=config.sage, seed=self.seed, validation=window, on_look=on_look
-        )
+        options = TrainingOptions(seed=self.seed, on_look=on_look)
+        sage = fit_sage(self.split.past, self.features, config=config.sage, options=options, validation=window)
         blend, users = blend_settings(config), window.sample(SEARCH_USERS, seed=self.seed)
         search = BlendSearch(self.split, users, [], config.blend_memory_mb, self.seed, blend.focus)
         return float(search.out_of_fold([*self.terms, sage], blend.l2).mean())

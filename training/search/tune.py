@@ -37,7 +37,7 @@ from training.benchmark.comparison import paired_bootstrap
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC, Evaluation
 from training.lifecycle.trial import full_trial
-from training.sage.trainer import Look
+from training.options import Look, TrainingOptions
 from training.search.model_search import BASKETS, CHOICES, RECENT
 from training.search.objective import Objective
 
@@ -242,7 +242,8 @@ def judged_on_test(
 
 
 def _judged(snapshot: Snapshot, objective: Objective, config: TrainingConfig, *, progress: Progress) -> Evaluation:
-    trial = full_trial(snapshot, kind="graphsage", champion=None, config=config, seed=objective.seed, progress=progress)
+    options = TrainingOptions(seed=objective.seed, progress=progress)
+    trial = full_trial(snapshot, kind="graphsage", champion=None, config=config, options=options)
     return trial.evaluation
 
 

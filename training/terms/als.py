@@ -24,6 +24,7 @@ from graphstore.arrays import Float32Array, IntArray, distinct
 from training.data.event_log import EventLog, Histories, Moment, joined
 from training.terms.filter_bank import two_forms
 from training.terms.gram import interactions
+from training.terms.protocol import ClosedFormTerm
 
 STEPS = 3
 """Of conjugate gradients for each row in each half of an iteration, from where the row stands."""
@@ -43,10 +44,12 @@ class AlsTermSettings:
     iterations: int = 5
 
 
-class AlsTerm:
-    """x · y of a shopper's and an item's vectors, as `two_forms`; implements `training.terms.protocol.Term`."""
+class AlsTerm(ClosedFormTerm):
+    """x · y of a shopper's and an item's vectors, as `two_forms`."""
 
     name = "factorisation"
+    title = "factorisation"
+    needs_past = True
     feature_names = ("factorisation_z", "factorisation_log")
 
     def __init__(self, items: Float32Array, settings: AlsTermSettings) -> None:
@@ -62,31 +65,35 @@ class AlsTerm:
         rng = np.random.default_rng(seed)
         items = (0.01 * rng.standard_normal((log.num_items, settings.factors))).astype(np.float32)
         term = cls(items, settings)
-        term.remember(log)
+        term._past = log
         term._iterate(settings.iterations)
         return term
+
+    def refit(self, log: EventLog, *, seed: int) -> Self:
+        return type(self).fit(log, self.settings, seed=seed)
+
+    @property
+    def choices(self) -> dict[str, float]:
+        return asdict(self.settings)
 
     @property
     def num_items(self) -> int:
         return len(self._items)
 
     @property
-    def remembers(self) -> bool:
-        """Whether the past is at hand for an update."""
-        return self._past is not None
+    def num_parameters(self) -> int:
+        return self._items.size
 
-    def remember(self, log: EventLog) -> None:
-        """Give a term that was loaded its past again, everything that it was fitted on, before an update.
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+        """A few iterations over the past and the new events.
 
-        A bundle keeps no shopper's events, so that what a shop forgets is forgotten there too.
+        A bundle keeps no shopper's events, so that what a shop forgets is forgotten there too: a term that was loaded
+        takes its past from whoever has the snapshot.
         """
-        self._past = log
-
-    def update(self, events: EventLog) -> None:
-        """A few iterations over the past and the new events; raises `RuntimeError` before `remember`."""
-        if self._past is None:
-            raise RuntimeError("a loaded factorisation has no past: call remember(log_before)")
-        self._past, _ = joined(self._past, events)
+        past = past if self._past is None else self._past
+        if past is None:
+            raise RuntimeError("a loaded factorisation has no past: give it with update(events, past=…)")
+        self._past, _ = joined(past, events)
         self._items = np.pad(self._items, ((0, self._past.num_items - self.num_items), (0, 0)))
         self._iterate(UPDATE_ITERATIONS)
 

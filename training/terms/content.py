@@ -16,6 +16,7 @@ from torch import Tensor
 from training.data.event_log import EventLog, Histories, Moment
 from training.features.items import NUMBER_COLUMNS
 from training.graph.profiles import Profiles
+from training.terms.protocol import ClosedFormTerm
 
 HALF_LIVES = (5.0, inf)
 """Distinct items after which one counts half in a profile, in ranks."""
@@ -23,7 +24,7 @@ HALF_LIVES = (5.0, inf)
 LAST_ITEMS = 200
 
 
-class Content:
+class Content(ClosedFormTerm):
     """Mean cosine of an item's description with those of the shopper's last items, decayed by rank.
 
     A mean of cosines is one product of two short vectors, so all items cost as little as one matrix product. A cosine
@@ -31,6 +32,8 @@ class Content:
     """
 
     name = "content"
+    title = "content"
+    update_equals_refit = True
 
     def __init__(self, descriptions: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> None:
         """From unit rows [num_items, width], zero where nothing is known of an item."""
@@ -56,14 +59,21 @@ class Content:
         """Whether nothing is known of any item: such a term is of no use."""
         return not bool(self._descriptions.any())
 
-    def describe(self, features: Tensor) -> None:
-        """Take the features [num_items, width] of all items anew: new ones come last."""
-        self._descriptions = _described(features)
+    @property
+    def choices(self) -> tuple[float, ...]:
+        return self.half_lives
 
-    def update(self, events: EventLog) -> None:
-        """Events tell nothing of content: new items stay undescribed until `describe`."""
+    def refit(self, log: EventLog, *, seed: int) -> Self:
+        """Itself: content is of the items alone."""
+        return self
+
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+        """Events tell nothing of content: with `features` all items are described anew, without them new ones stay
+        undescribed."""
         missing = events.num_items - self.num_items
-        if missing > 0:
+        if features is not None:
+            self._descriptions = _described(features)
+        elif missing > 0:
             self._descriptions = F.pad(self._descriptions, (0, 0, 0, missing))
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:

@@ -11,30 +11,42 @@ forgets, follows a catalogue that drifts.
 
 from collections.abc import Sequence
 from math import inf
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from training.data.event_log import EventLog, Histories, Moment
 from training.terms.linear_filter import LinearFilter
+from training.terms.protocol import ClosedFormTerm
 
 HALF_LIVES = (2.0, 10.0, 50.0, inf)
 """Events after which one counts half in a profile, in ranks; inf: no decay."""
 
 
-class FilterBank:
-    """Linear filters × half-lives; implements `training.terms.protocol.Term`."""
+class FilterBank(ClosedFormTerm):
+    """Linear filters × half-lives."""
 
     name = "filters"
+    title = "linear filter"
+    needs_past = True
+    update_equals_refit = True
+    relates_items = True
 
     def __init__(self, filters: Sequence[LinearFilter], half_lives: Sequence[float] = HALF_LIVES) -> None:
         self.filters = tuple(filters)
         self.half_lives = tuple(half_lives)
 
-    def again(self, log: EventLog) -> Self:
-        """The same settings, fitted on every event of `log` alone."""
+    def refit(self, log: EventLog, *, seed: int) -> Self:
         return type(self)([LinearFilter.fit(log, one.settings) for one in self.filters], self.half_lives)
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        return {
+            "regularisation": self.filters[0].settings.regularisation,
+            "drifting_filter": len(self.filters) > 1,
+            "profile_half_lives": self.half_lives,
+        }
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -50,18 +62,15 @@ class FilterBank:
         return self.filters[0].num_items
 
     @property
-    def remembers(self) -> bool:
-        """Whether the past is at hand for an update."""
-        return all(one.remembers for one in self.filters)
+    def num_parameters(self) -> int:
+        """The kept weights of all filters."""
+        return sum(one.num_weights for one in self.filters)
 
-    def remember(self, log: EventLog) -> None:
-        """Give filters that were loaded their past again, everything that they were fitted on, before an update."""
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+        """As `LinearFilter.update`; filters that were loaded are given their past first."""
         for one in self.filters:
-            one.remember(log)
-
-    def update(self, events: EventLog) -> None:
-        """As `LinearFilter.update`."""
-        for one in self.filters:
+            if past is not None and not one.remembers:
+                one.remember(past)
             one.update(events)
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
@@ -87,7 +96,7 @@ class FilterBank:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Scores as before; an update needs `remember`."""
+        """Scores as before; an update needs the past."""
         places = sorted({int(key.partition(".")[0]) for key in state if key != "half_lives"})
         filters = [
             LinearFilter.from_state(
@@ -103,6 +112,8 @@ def two_forms(response: Tensor) -> tuple[Tensor, Tensor]:
 
     The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.
     """
+    if not response.numel():  # torch warns of a deviation over nothing
+        return response, response
     z = (response - response.mean(dim=1, keepdim=True)) / response.std(dim=1, keepdim=True, correction=0).clamp_min(
         1e-9
     )

@@ -114,7 +114,7 @@ def _places(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.
 
 
 @numba.njit(cache=True)
-def _solved(
+def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     user_offsets: IntArray,  # user u has the items user_items[user_offsets[u]:user_offsets[u + 1]]
     user_items: npt.NDArray[np.int32],
     user_values: Float64Array,

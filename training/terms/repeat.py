@@ -19,6 +19,7 @@ from torch import Tensor
 from graphstore.arrays import Float32Array, Float64Array
 from graphstore.tables import HOUR_MS
 from training.data.event_log import EventLog, Histories, Moment
+from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
 """Half-lives as divisors of the time that the fit spans; one of infinity is added."""
@@ -32,7 +33,7 @@ PRIOR_BUYERS = 20.0
 RATE_NAMES = ("repeat_again", "repeat_times")
 
 
-class PersonalRepeat:
+class PersonalRepeat(ClosedFormTerm):
     """log(1 + 100 c) and log(1 + 1000 c / Σ c) of the shopper's own count c of an item, decayed by age.
 
     The count says how surely an item comes again, the share how much room it has among all that the shopper buys. For
@@ -40,6 +41,7 @@ class PersonalRepeat:
     """
 
     name = "repeat"
+    title = "personal repeat"
 
     def __init__(self, half_lives_hours: tuple[float, ...], rates: Float32Array | None = None) -> None:
         """`rates` [num_items + 1, 2], the last row for items that come later; None in models that know none."""
@@ -63,13 +65,24 @@ class PersonalRepeat:
         term.update(log)
         return term
 
+    def refit(self, log: EventLog, *, seed: int) -> Self:
+        return type(self).fit(log, self.half_lives_hours)
+
+    @property
+    def choices(self) -> tuple[float, ...]:
+        return self.half_lives_hours
+
+    @property
+    def num_items(self) -> int:
+        return self._num_items
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         places = range(len(self.half_lives_hours))
         rates = () if self._rates is None else RATE_NAMES
         return (*(f"repeat_count_{place}" for place in places), *(f"repeat_share_{place}" for place in places), *rates)
 
-    def update(self, events: EventLog) -> None:
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Only the number of items can change: the rates stay until the next fit."""
         self._num_items = max(self._num_items, events.num_items)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS
 from training.data.event_log import EventLog, Histories, Moment
+from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
 """Half-lives as divisors of the time that the first fit spans, at least an hour; one of infinity is added."""
@@ -24,15 +25,18 @@ SPAN_SHARES = (4, 16, 64, 256)
 MINUTE_MS = 60_000
 
 
-class Trend:
+class Trend(ClosedFormTerm):
     """log(1 + Σ count · 2^(−age / half-life)) of every item, for each half-life."""
 
     name = "trend"
+    title = "trend"
+    personalised = False
+    update_equals_refit = True
 
     def __init__(
         self, hours: IntArray, items: IntArray, counts: IntArray, *, num_items: int, half_lives_hours: tuple[float, ...]
     ) -> None:
-        self.num_items = num_items
+        self._num_items = num_items
         self.half_lives_hours = half_lives_hours
         self._cached: tuple[int, Tensor] | None = None  # minute, features
         self._set(hours, items, counts)
@@ -47,13 +51,24 @@ class Trend:
         term.update(log)
         return term
 
+    def refit(self, log: EventLog, *, seed: int) -> Self:
+        return type(self).fit(log, self.half_lives_hours)
+
+    @property
+    def choices(self) -> tuple[float, ...]:
+        return self.half_lives_hours
+
+    @property
+    def num_items(self) -> int:
+        return self._num_items
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"trend_{place}" for place in range(len(self.half_lives_hours)))
 
-    def update(self, events: EventLog) -> None:
+    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Count the events in."""
-        self.num_items = max(self.num_items, events.num_items)
+        self._num_items = max(self._num_items, events.num_items)
         ones = np.ones(len(events), dtype=np.int64)
         self._set(
             np.concatenate([self._hours, events.times // HOUR_MS]),
@@ -62,8 +77,7 @@ class Trend:
         )
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
-        """Take counts by hour (epoch ms // HOUR_MS) and item row from the table: from the earliest hour given on they
-        replace what was counted, older hours stay."""
+        """From the earliest hour given on the counts replace what was counted, older hours stay."""
         if not len(hours):
             return
         older = self._hours < hours.min()

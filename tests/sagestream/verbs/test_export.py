@@ -20,7 +20,8 @@ from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
 from training.config import TrainingConfig
 from training.features.snapshot_features import featurize
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
+from training.options import TrainingOptions
 
 SMALL = {"SAGE__DIM": "8", "SAGE__MAX_STEPS": "40", "SAGE__EVALUATE_EVERY": "10", "SAGE__LEARNING_RATE": "0.02"}
 
@@ -132,7 +133,12 @@ def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path
     with write(engine) as connection:
         now = closing_time(connection)
     run_training(
-        engine, kind="closed_form", trigger="test", graph=graph, config=TrainingConfig(), now=lambda: now, seed=0
+        engine,
+        RunSpec("closed_form", "test"),
+        graph=graph,
+        config=TrainingConfig(),
+        now=lambda: now,
+        options=TrainingOptions(seed=0),
     )
     engine.dispose()
     done = run("export", "--out", str(tmp_path / "out"), settings=shop)

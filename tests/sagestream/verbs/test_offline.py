@@ -21,7 +21,8 @@ from tests.training.toy_shop import closing_time, open_shop, trade
 from training.benchmark.run import run as offline_run
 from training.config import TrainingConfig
 from training.features.snapshot_features import featurize
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
+from training.options import TrainingOptions
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +159,12 @@ def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
         open_shop(connection, days=12)
         now = closing_time(connection)
     result = run_training(
-        engine, kind="closed_form", trigger="test", graph=graph, config=TrainingConfig(), now=lambda: now, seed=0
+        engine,
+        RunSpec("closed_form", "test"),
+        graph=graph,
+        config=TrainingConfig(),
+        now=lambda: now,
+        options=TrainingOptions(seed=0),
     )
     too_early = run("evaluate", settings=settings)
     assert (too_early.code, type(too_early.error).__name__) == (1, "TooFewEvents")

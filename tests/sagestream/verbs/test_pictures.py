@@ -15,7 +15,8 @@ from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.inspection import ranking_curves
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
+from training.options import TrainingOptions
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=6, evaluate_every=2, batch_size=128, learning_rate=0.02))
 
@@ -38,9 +39,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
         now = toy_shop.closing_time(connection)
-    settings = {"trigger": "test", "graph": graph, "config": CONFIG, "now": lambda: now, "seed": 0}
-    first = run_training(engine, kind="closed_form", **settings)
-    second = run_training(engine, kind="graphsage", **settings)
+    settings = {"graph": graph, "config": CONFIG, "now": lambda: now, "options": TrainingOptions(seed=0)}
+    first = run_training(engine, RunSpec("closed_form", "test"), **settings)
+    second = run_training(engine, RunSpec("graphsage", "test"), **settings)
     with write(engine) as connection:
         toy_shop.trade(connection, first_day=10, days=3)
         now = toy_shop.closing_time(connection)
@@ -116,7 +117,8 @@ def test_nothing_is_new_to_a_model(shop: Shop, tmp_path: Path) -> None:
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=8)
         now = toy_shop.closing_time(connection)
-    run_training(engine, kind="closed_form", trigger="t", graph=graph, config=CONFIG, now=lambda: now, seed=0)
+    options = TrainingOptions(seed=0)
+    run_training(engine, RunSpec("closed_form", "t"), graph=graph, config=CONFIG, now=lambda: now, options=options)
     engine.dispose()
     done = run("visualize", "--what", "curves", settings={"STATE_DIR": str(tmp_path)})
     assert (done.code, type(done.error).__name__) == (1, "TooFewEvents")

@@ -1,4 +1,5 @@
-"""Every baseline of the benchmark on the checkerboard: it finds the own colour, and it never sees the test."""
+"""One suite that runs on every baseline of the benchmark: what `BaselineFit` promises, on worlds whose right answer is
+known."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,16 +15,16 @@ from training.baselines import lightgcn, sasrec
 from training.baselines.contenders import BASELINES
 from training.baselines.factors import OWN
 from training.baselines.tuning import FittedBaseline
+from training.benchmark.run import DETERMINISTIC
 from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
 from training.evaluation.ranking import evaluate
+from training.options import TrainingOptions
 
 WITHOUT_PROFILE = ("popular", "recent", "personal-frequency")
 PERSONAL = tuple(name for name in BASELINES if name not in WITHOUT_PROFILE)
 
 
-def quiet(line: str, share: float) -> None:
-    assert line
-    assert 0.0 <= share <= 1.0
+SEED_0 = TrainingOptions(seed=0)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ def popular_world() -> EvaluationSplit:
 
 @cache
 def fitted(name: str, split: Callable[[], EvaluationSplit]) -> FittedBaseline:
-    return BASELINES[name](split(), seed=0, progress=quiet)
+    return BASELINES[name](split(), SEED_0)
 
 
 def share_of_own_colour(name: str, split: Callable[[], EvaluationSplit]) -> float:
@@ -91,10 +92,42 @@ def test_untimed_settings_hold_no_decay(name):
 def test_the_test_window_is_never_read_and_equal_seeds_give_equal_scores(name):
     window = world().test
     first = fitted(name, world)
-    second = BASELINES[name](replace(world(), test=None), seed=0, progress=quiet)
+    second = BASELINES[name](replace(world(), test=None), SEED_0)
     assert first.settings == second.settings
     assert first.num_parameters == second.num_parameters > 0
     assert torch.equal(first(window.histories, as_of=window.moment), second(window.histories, as_of=window.moment))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_another_seed_gives_other_scores_but_where_none_is_said_to_count(name):
+    window = world().test
+    first, second = fitted(name, world), BASELINES[name](world(), TrainingOptions(seed=1))
+    ours, theirs = (scorer(window.histories, as_of=window.moment) for scorer in (first, second))
+    assert torch.equal(ours, theirs) == (name in DETERMINISTIC)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_scores_are_a_finite_number_for_each_item_in_any_company(name):
+    window = world().test
+    scorer = fitted(name, world)
+    scores = scorer(window.histories, as_of=window.moment)
+    assert scores.shape == (len(window), world().num_items)
+    assert scores.dtype == torch.float32
+    assert not scores.requires_grad
+    assert scores.isfinite().all()
+    parts = [scorer(window.histories.block(user, user + 1), as_of=window.moment[user : user + 1]) for user in range(4)]
+    torch.testing.assert_close(scores[:4], torch.cat(parts), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_progress_goes_on_to_its_end_and_settings_are_numbers_and_names(name):
+    heard: list[tuple[str, float]] = []
+    model = BASELINES[name](world(), TrainingOptions(seed=0, progress=lambda line, share: heard.append((line, share))))
+    shares = [share for _, share in heard]
+    assert shares == sorted(shares)
+    assert 0.0 <= shares[0] <= shares[-1] == 1.0
+    assert all(line.startswith(f"{name}: ") for line, _ in heard)
+    assert all(isinstance(value, float | str) for value in model.settings.values())
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -117,7 +150,7 @@ def test_personal_frequency_knows_what_is_bought_again():
     rows = [(user, user, day * DAY_MS + user) for day in range(40) for user in range(20)]
     rows += [(user, 20, day * DAY_MS + user) for day in range(0, 40, 7) for user in range(20)]
     split = temporal(make_log(rows, num_users=20, num_items=30), repeats=True)
-    scorers = [BASELINES[name](split, seed=0, progress=quiet) for name in ("personal-frequency", "recent")]
+    scorers = [BASELINES[name](split, SEED_0) for name in ("personal-frequency", "recent")]
     personal, recent = (evaluate(scorer, split.test).metrics()["ndcg@20"] for scorer in scorers)
     assert personal > 0.95
     assert personal > recent + 0.1

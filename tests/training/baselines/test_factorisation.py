@@ -12,6 +12,7 @@ from training.baselines import factorisation
 from training.baselines.contenders import BASELINES
 from training.baselines.factorisation import Als, AlsSettings
 from training.data.splits import leave_last_out
+from training.options import TrainingOptions
 
 
 def test_als_solves_for_a_shopper(monkeypatch):
@@ -30,11 +31,10 @@ def test_als_solves_for_a_shopper(monkeypatch):
     torch.testing.assert_close(Als(items, 40, settings)(histories, as_of=0), scores)
 
 
-def test_als_without_history_or_shoppers():
+def test_als_says_nothing_without_a_history():
     log = checkerboard()
     model = Als(torch.ones(24, 5), 40, AlsSettings(profile_half_life=inf))
     assert torch.equal(model(log.histories(np.array([3]), before=0), as_of=0), torch.zeros(1, 24))
-    assert model(log.histories(np.array([], dtype=np.int64)), as_of=0).shape == (0, 24)
 
 
 @pytest.mark.parametrize("name", ["als", "bpr"])
@@ -42,7 +42,7 @@ def test_a_missing_library_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, f"implicit.cpu.{name}", None)
     split = leave_last_out(checkerboard(), repeats=False)
     with pytest.raises(ImportError, match=r"sagestream\[benchmark\]"):
-        BASELINES[name](split, seed=0, progress=lambda line, share: None)
+        BASELINES[name](split, TrainingOptions(seed=0))
 
 
 def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
@@ -55,6 +55,6 @@ def test_bpr_takes_the_passes_that_it_reports(monkeypatch):
     monkeypatch.setattr(factorisation, "fit_implicit", spied)
     split = leave_last_out(checkerboard(), repeats=False)
     monkeypatch.setattr(factorisation, "BPR_DRAWS", 40 * len(split.past))  # 40 passes are the most
-    model = BASELINES["bpr"](split, seed=0, progress=lambda line, share: None)
+    model = BASELINES["bpr"](split, TrainingOptions(seed=0))
     assert set(asked) == {30, 40}
     assert model.settings["iterations"] == asked[-1]  # the last fit is on all that is known

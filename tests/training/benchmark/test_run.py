@@ -17,6 +17,7 @@ from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.splits import leave_last_out, temporal
 from training.evaluation.ranking import evaluate
+from training.options import TrainingOptions
 
 SPLIT = leave_last_out(checkerboard(), repeats=False)
 COST = Cost(cpu_seconds=1.5, peak_rss_mb=100.0)
@@ -60,7 +61,7 @@ def test_the_best_baseline_is_the_best_on_the_test_and_never_a_part_of_ours() ->
 def test_means_and_deviations_over_seeds_are_those_of_single_runs() -> None:
     found = results(bpr=fits.guessing).models["bpr"]
     single = [
-        evaluate(fits.guessing(SPLIT, seed=seed, progress=silent), SPLIT.test, cutoffs=(5, 20)) for seed in range(3)
+        evaluate(fits.guessing(SPLIT, TrainingOptions(seed=seed)), SPLIT.test, cutoffs=(5, 20)) for seed in range(3)
     ]
     for name in ("ndcg@20", "recall@5", "map@5"):
         means = [one.per_user[name].mean() for one in single]

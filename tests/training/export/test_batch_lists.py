@@ -19,9 +19,10 @@ from training.config import TrainingConfig
 from training.data.event_log import EventLog, Histories
 from training.export.batch_lists import lists_of_all, write_lists
 from training.features.snapshot_features import featurize
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
 from training.models.recommender import Recommender
+from training.options import TrainingOptions
 
 
 @pytest.fixture
@@ -33,7 +34,12 @@ def shop(sqlite_engine: Engine, tmp_path: Path) -> tuple[Recommender, Snapshot]:
         now = closing_time(connection)
     config = TrainingConfig()
     result = run_training(
-        sqlite_engine, kind="closed_form", trigger="test", graph=graph, config=config, now=lambda: now, seed=0
+        sqlite_engine,
+        RunSpec("closed_form", "test"),
+        graph=graph,
+        config=config,
+        now=lambda: now,
+        options=TrainingOptions(seed=0),
     )
     with write(sqlite_engine) as connection:
         trade(connection, first_day=12, days=2)

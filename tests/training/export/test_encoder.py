@@ -10,31 +10,31 @@ import onnxruntime
 import pytest
 import torch
 
+from graphstore.catalogue import Catalogue
 from tests.training.export.test_serving_encoder import LOG, newest_first, term_of
 from training.blend.blend import Blend
+from training.data.dataset import Dataset
 from training.export import encoder
 from training.export.encoder import FORMATS, ExportError, export_encoder
 from training.export.serving_encoder import ServingEncoder
 from training.models.recommender import Recommender
 from training.models.sage_only import model_of
 from training.sage.term import SageTerm
+from training.terms.protocol import named
 from training.terms.trend import Trend
 
 ITEM_IDS = [f"item {row}" for row in range(LOG.num_items)]
+DATASET = Dataset(
+    log=LOG,
+    item_ids=ITEM_IDS,
+    item_keys=np.arange(LOG.num_items) + 100,
+    catalogue=Catalogue([], [], [], np.empty(0, np.float32), np.arange(LOG.num_items) != 3),
+)
 
 
 @pytest.fixture(scope="module")
 def model() -> Recommender:
-    return model_of(
-        term_of(),
-        model_version="m1",
-        as_of=5,
-        repeats=True,
-        item_ids=ITEM_IDS,
-        item_keys=np.arange(LOG.num_items) + 100,
-        available=np.arange(LOG.num_items) != 3,
-        encoder=None,
-    )
+    return model_of(term_of(), DATASET, model_version="m1", as_of=5, repeats=True, encoder=None)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -43,7 +43,7 @@ def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path
     files = export_encoder(model, tmp_path / "out", formats=list(FORMATS))
     histories = LOG.histories(np.arange(7))
     items = newest_first(histories, 11)
-    term = next(term for term in model.terms if isinstance(term, SageTerm))
+    term = named(model.terms, SageTerm)
     expected = term.score(histories, as_of=0)[:, :, 0].numpy()
     script = torch.jit.load(tmp_path / "out" / "encoder.ts")
     program = torch.export.load(tmp_path / "out" / "encoder.pt2").module()

@@ -10,6 +10,7 @@ from tests.training.checkerboard import checkerboard
 from training.config import SageConfig
 from training.data.event_log import Histories
 from training.export.serving_encoder import ServingEncoder
+from training.options import TrainingOptions
 from training.sage.fit import fit_sage
 from training.sage.term import SageTerm
 
@@ -18,7 +19,7 @@ LOG = checkerboard()
 
 def term_of(**settings: Any) -> SageTerm:
     config = SageConfig.model_validate({"dim": 8, "max_steps": 20, "learning_rate": 0.02, "last_items": 5, **settings})
-    return fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, seed=0)
+    return fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, options=TrainingOptions(seed=0))
 
 
 def newest_first(histories: Histories, width: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from training.data.event_log import EventLog
 from training.graph.bipartite import BipartiteGraph
 from training.graph.neighbor_sampling import INTERACTED_BY, Neighbourhoods, SampledGraph
 from training.graph.pyg_sampler import TemporalNeighborSampler
+from training.options import TrainingOptions
 from training.sage.baskets import Baskets
 from training.sage.fit import fit_sage
 from training.sage.model import GraphSAGE
@@ -182,9 +183,9 @@ def test_a_fit_on_sampled_neighbours_learns_the_own_colour_and_is_reproducible()
         dim=16, half_lives_ranks=(2.0, float("inf")), batch_size=64, learning_rate=0.02, max_steps=60, repeats=False,
         neighbours=(4, 3, 3, 2),
     )  # fmt: skip
-    term = fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, seed=0)
+    term = fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, options=TrainingOptions(seed=0))
     assert share_of_own_colour(term, LOG) == 1.0
-    again = fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, seed=0)
+    again = fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, options=TrainingOptions(seed=0))
     assert torch.equal(term.item_embeddings, again.item_embeddings)
     term.update(make_log([(user, 0, 10 * DAY_MS) for user in range(9)], num_users=40, num_items=25))
     assert term.item_embeddings.shape == (25, 16)

@@ -18,6 +18,7 @@ from training.inspection.item_map import GROUPS, NoMap, item_vectors, laid_out, 
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
+from training.terms.protocol import named
 from training.terms.trend import Trend
 
 CLUSTERS = 12  # items each
@@ -123,6 +124,6 @@ def test_at_most_so_many_groups_and_each_item_in_one_of_its_own(categories):
 
 def test_the_term_that_places_them_is_the_one_of_similar_items():
     model = recommender(sage=True)
-    sage = next(term for term in model.terms if isinstance(term, SageTerm))
+    sage = named(model.terms, SageTerm)
     _, _, vectors = item_vectors(model, np.array([3, 8, 9, 12, 20]), seed=0)
     torch.testing.assert_close(vectors, sage.item_embeddings[[3, 8, 9, 12, 20]])

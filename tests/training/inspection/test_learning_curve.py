@@ -3,7 +3,7 @@
 import pytest
 
 from training.inspection.learning_curve import kept_step
-from training.sage.trainer import Look
+from training.options import Look
 
 LOOKS = [Look(2, 3.0, 0.1), Look(4, 2.0, 0.3), Look(6, 1.5, 0.3), Look(8, 1.0, 0.2)]
 

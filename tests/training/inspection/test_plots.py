@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from training.inspection import plots
-from training.sage.trainer import Look
+from training.options import Look
 
 K = np.arange(1, 101)
 CURVES = {

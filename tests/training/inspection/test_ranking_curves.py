@@ -14,8 +14,9 @@ from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.inspection.later_evaluation import later_evaluation
 from training.inspection.ranking_curves import LONGEST, MEASURES, ranking_curves
-from training.lifecycle.run import run_training
+from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
+from training.options import TrainingOptions
 
 CONFIG = TrainingConfig(blend_focus=0.0)
 """All favourites count alike, the rarest one too."""
@@ -26,8 +27,8 @@ def test_a_curve_for_each_length_of_a_list(sqlite_engine: Engine, tmp_path: Path
         toy_shop.open_shop(connection, days=12)
         now = toy_shop.closing_time(connection)
     graph = GraphstoreConfig(state_dir=tmp_path)
-    settings = {"trigger": "test", "graph": graph, "config": CONFIG, "now": lambda: now, "seed": 0}
-    result = run_training(sqlite_engine, kind="closed_form", **settings)
+    settings = {"graph": graph, "config": CONFIG, "now": lambda: now, "options": TrainingOptions(seed=0)}
+    result = run_training(sqlite_engine, RunSpec("closed_form", "test"), **settings)
     model = load_bundle(Path(result.bundle))
     early = build_snapshot(sqlite_engine, graph.snapshots_dir, as_of=now, created_at=now)
     with pytest.raises(TooFewEvents, match="nothing to judge"):

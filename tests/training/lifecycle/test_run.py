@@ -14,10 +14,12 @@ from graphstore.snapshots.files import load_snapshot
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
 from training.lifecycle import registry
-from training.lifecycle.run import TAKEN_OVER, run_training
+from training.lifecycle.run import TAKEN_OVER, RunSpec, run_training
 from training.lifecycle.run_result import RunFenced, RunResult
 from training.models.bundle import load_bundle
+from training.options import TrainingOptions, silent
 from training.sage.term import SageTerm
+from training.terms.protocol import named
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02))
 
@@ -27,17 +29,13 @@ def shop(engine: Engine, tmp_path: Path):
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
 
-    def train(kind, **settings) -> RunResult:
+    def train(kind, *, seed=0, progress=silent, run_id=None, resume=False, **settings) -> RunResult:
         with read(engine) as connection:
             closing = toy_shop.closing_time(connection)
-        arguments = {
-            "trigger": "test",
-            "graph": GraphstoreConfig(state_dir=tmp_path),
-            "config": CONFIG,
-            "now": lambda: closing,
-            "seed": 0,
-        }
-        return run_training(engine, kind=kind, **(arguments | settings))
+        spec = RunSpec(kind, "test", run_id=run_id, resume=resume)
+        arguments = {"graph": GraphstoreConfig(state_dir=tmp_path), "config": CONFIG, "now": lambda: closing}
+        options = TrainingOptions(seed=seed, progress=progress)
+        return run_training(engine, spec, options=options, **(arguments | settings))
 
     return train
 
@@ -130,7 +128,8 @@ PATIENT = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update={"eval
 
 
 def sage_of(result: RunResult) -> SageTerm:
-    (term,) = (term for term in load_bundle(Path(result.bundle)).terms if isinstance(term, SageTerm))
+    term = named(load_bundle(Path(result.bundle)).terms, SageTerm)
+    assert term is not None
     return term
 
 

@@ -108,6 +108,7 @@ from graphstore.config import GraphstoreConfig
 from stream.config import StreamConfig
 from training.config import TrainingConfig
 from training.lifecycle.scheduler import run_scheduler
+from training.options import TrainingOptions
 
 if __name__ == "__main__":
     run_scheduler(
@@ -180,7 +181,8 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, caplog, ca
 
 def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
     """A champion from before this scheduler, so that GraphSAGE is due."""
-    from training.lifecycle.run import run_training
+    from training.lifecycle.run import RunSpec, run_training
+    from training.options import TrainingOptions
 
     with read(engine) as connection:
         closing = toy_shop.closing_time(connection)
@@ -190,12 +192,11 @@ def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
         toy_shop.open_shop(connection, days=8)
     result = run_training(
         twin,
-        kind="closed_form",
-        trigger="test",
+        RunSpec("closed_form", "test"),
         graph=GraphstoreConfig(state_dir=other),
         config=CONFIG,
         now=lambda: closing,
-        seed=0,
+        options=TrainingOptions(seed=0),
     )
     with read(twin) as connection:
         row = registry.get_model(connection, result.model_version)

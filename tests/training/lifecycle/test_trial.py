@@ -19,12 +19,9 @@ from training.features.snapshot_features import featurize
 from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
+from training.options import TrainingOptions
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02), gate_min_users=5)
-
-
-def silent(_line: str, _share: float) -> None:
-    return None
 
 
 @pytest.fixture
@@ -47,7 +44,7 @@ def shop(sqlite_engine, tmp_path: Path):
 
 
 def full(snapshot: Snapshot, *, kind="closed_form", champion: Recommender | None = None) -> TrialResult:
-    return full_trial(snapshot, kind=kind, champion=champion, config=CONFIG, seed=0, progress=silent)
+    return full_trial(snapshot, kind=kind, champion=champion, config=CONFIG, options=TrainingOptions(seed=0))
 
 
 def published(trial: TrialResult, directory: Path, version: str) -> Path:
@@ -155,7 +152,7 @@ def test_an_incremental_trial_goes_on_from_the_champion(shop, tmp_path, sqlite_e
                 for user in range(toy_shop.NUM_USERS)
             ]
             connection.execute(insert(interactions), rows)
-    trial = incremental_trial(shop(14), champion_bundle=path, config=CONFIG, seed=0, progress=silent)
+    trial = incremental_trial(shop(14), champion_bundle=path, config=CONFIG, options=TrainingOptions(seed=0))
     champion = load_bundle(path)
     assert champion.as_of < trial.split.validation < trial.split.test
     assert trial.dataset.item_ids == [*champion.item_ids, "new"]

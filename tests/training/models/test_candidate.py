@@ -14,11 +14,13 @@ from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.features.items import NUMBER_COLUMNS
 from training.models.candidate import Candidate
+from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
+from training.terms.protocol import named
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -42,8 +44,7 @@ def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Ca
         features=features,
         repeats=repeats,
         config=CONFIG,
-        seed=0,
-        progress=lambda _line, _share: None,
+        options=TrainingOptions(seed=0),
     )
 
 
@@ -58,10 +59,9 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage(caplog):
         features=FEATURES,
         repeats=False,
         config=CONFIG,
-        seed=0,
-        progress=lambda _line, _share: None,
+        options=TrainingOptions(seed=0),
     )
-    assert not any(isinstance(term, SageTerm) for term in made.terms)
+    assert named(made.terms, SageTerm) is None
     assert "without GraphSAGE: no basket with a past" in caplog.text
     list_of_one, list_of_none = made(Histories.from_rows([[(0, 0, 3)], []]), as_of=9 * DAY_MS)
     assert list_of_one.argmax() in (0, 1)

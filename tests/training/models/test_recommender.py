@@ -10,6 +10,7 @@ from training.blend.fit import fit_blend
 from training.config import SageConfig
 from training.data.windows import Window
 from training.models.recommender import LARGEST_SCORE, Recommender
+from training.options import TrainingOptions
 from training.sage.fit import fit_sage
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -28,7 +29,7 @@ def recommender(*, repeats: bool = False, sage: bool = False, **changes) -> Reco
         terms.append(PersonalRepeat.fit(past))
     if sage:
         config = SageConfig(dim=8, max_steps=20, batch_size=64, learning_rate=0.02)
-        terms.append(fit_sage(past, torch.ones(LOG.num_items, 1), config=config, seed=0))
+        terms.append(fit_sage(past, torch.ones(LOG.num_items, 1), config=config, options=TrainingOptions(seed=0)))
     window = Window.cut(LOG, start=START, repeats=repeats)
     settings = {
         "model_version": "m1",

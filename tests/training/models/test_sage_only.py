@@ -12,6 +12,7 @@ from training.config import SageConfig, TrainingConfig
 from training.features.snapshot_features import featurize
 from training.models.bundle import load_bundle, save_bundle
 from training.models.sage_only import KIND, fit_sage_model
+from training.options import TrainingOptions
 from training.sage.process_group import ProcessGroup
 
 SAGE = SageConfig(dim=16, max_steps=30, evaluate_every=10, learning_rate=0.02, half_lives_ranks=(2.0, float("inf")))
@@ -28,9 +29,8 @@ def test_from_a_snapshot_to_a_bundle(sqlite_engine: Engine, tmp_path: Path) -> N
         snapshot,
         model_version="m1",
         config=config,
-        seed=0,
+        options=TrainingOptions(seed=0, progress=lambda line, share: told.append(line)),
         ranks=ProcessGroup(),
-        progress=lambda line, share: told.append(line),
     )
     assert metrics["users"] == NUM_USERS
     assert metrics["recall@10"] > 0.95  # favourites are what comes next, and there are four of 24

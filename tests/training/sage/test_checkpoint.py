@@ -8,7 +8,9 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.config import SageConfig
+from training.data.event_log import EventLog
 from training.data.windows import Window
+from training.options import TrainingOptions
 from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.sage.fit import fit_sage
 
@@ -39,8 +41,16 @@ def killing(after: int):
     return progress, looks
 
 
-def run(config: SageConfig = CONFIG, *, window: Window | None = WINDOW, seed: int = 0, **more):
-    return fit_sage(LOG, FEATURES, config=config, seed=seed, validation=window, **more)
+def run(
+    config: SageConfig = CONFIG,
+    *,
+    log: EventLog = LOG,
+    features: torch.Tensor = FEATURES,
+    window: Window | None = WINDOW,
+    **options,
+):
+    options = TrainingOptions(**{"seed": 0, **options})
+    return fit_sage(log, features, config=config, options=options, validation=window)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +103,8 @@ def test_killed_at_the_last_look_there_is_nothing_left_to_do(tmp_path):
         lambda path: run(CONFIG.model_copy(update={"learning_rate": 0.01}), checkpoint=path),
         lambda path: run(seed=1, checkpoint=path),
         lambda path: run(window=None, checkpoint=path),
-        lambda path: fit_sage(
-            LOG.between(end=4 * DAY_MS), FEATURES, config=CONFIG, seed=0, validation=WINDOW, checkpoint=path
-        ),
-        lambda path: fit_sage(LOG, FEATURES + 1, config=CONFIG, seed=0, validation=WINDOW, checkpoint=path),
+        lambda path: run(log=LOG.between(end=4 * DAY_MS), checkpoint=path),
+        lambda path: run(features=FEATURES + 1, checkpoint=path),
     ],
     ids=["settings", "seed", "window", "log", "features"],
 )

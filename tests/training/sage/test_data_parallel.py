@@ -11,6 +11,7 @@ from tests.training import together
 from tests.training.together import FEATURES, LOG, run_together
 from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
+from training.options import TrainingOptions
 from training.sage.baskets import Baskets
 from training.sage.data_parallel import DataParallelTrainer, fit_shared
 from training.sage.model import GraphSAGE
@@ -80,4 +81,4 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
 
 def test_only_the_softmax_is_shared() -> None:
     with pytest.raises(ProcessGroupError, match="softmax"):
-        fit_shared(LOG, FEATURES, config=SageConfig(loss="bpr"), seed=0, ranks=ProcessGroup())
+        fit_shared(LOG, FEATURES, config=SageConfig(loss="bpr"), options=TrainingOptions(seed=0), ranks=ProcessGroup())

@@ -8,14 +8,15 @@ from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
+from training.options import Look, TrainingOptions
 from training.sage.fit import fit_sage
 from training.sage.term import SageTerm
-from training.sage.trainer import Look
 
 LOG = checkerboard()
 CONFIG = SageConfig(
     dim=16, half_lives_ranks=(2.0, float("inf")), batch_size=64, learning_rate=0.02, max_steps=60, evaluate_every=10
 )
+SEED_0 = TrainingOptions(seed=0)
 NO_FEATURES = torch.zeros(LOG.num_items, 0)
 
 
@@ -43,11 +44,11 @@ def share_of_own_colour(term: SageTerm, log: EventLog) -> float:
 )
 def test_the_best_new_item_is_of_the_own_colour(settings):
     config = CONFIG.model_copy(update={"repeats": False, **settings})
-    assert share_of_own_colour(fit_sage(LOG, NO_FEATURES, config=config, seed=0), LOG) == 1.0
+    assert share_of_own_colour(fit_sage(LOG, NO_FEATURES, config=config, options=SEED_0), LOG) == 1.0
 
 
 def test_a_shopper_never_seen_gets_the_own_colour_too():
-    term = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"repeats": False}), seed=0)
+    term = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"repeats": False}), options=SEED_0)
     stranger = make_log([(0, 5, DAY_MS), (0, 9, 2 * DAY_MS)], num_users=1, num_items=LOG.num_items)
     scores = term.score(stranger.histories(np.array([0])), as_of=3 * DAY_MS)[0, :, 0]
     scores[[5, 9]] = -torch.inf
@@ -60,7 +61,7 @@ def test_features_alone_carry_an_item_without_events():
         list(zip(LOG.users.tolist(), LOG.items.tolist(), LOG.times.tolist(), strict=True)), num_users=40, num_items=26
     )
     features = torch.nn.functional.one_hot(torch.arange(26) % 2).float()
-    term = fit_sage(log, features, config=CONFIG, seed=0)
+    term = fit_sage(log, features, config=CONFIG, options=SEED_0)
     cosines = term.item_embeddings @ term.item_embeddings.T
     assert term.model.item_bias[24:].tolist() == pytest.approx([term.model.item_bias[:24].mean().item()] * 2)
     assert not term.model.item_id[24:].any()
@@ -71,10 +72,10 @@ def test_features_alone_carry_an_item_without_events():
 def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone():
     config = CONFIG.model_copy(update={"max_steps": 10})
     torch.manual_seed(99)
-    ours = fit_sage(LOG, NO_FEATURES, config=config, seed=1).state()
+    ours = fit_sage(LOG, NO_FEATURES, config=config, options=TrainingOptions(seed=1)).state()
     drawn = torch.rand(1)
-    theirs = fit_sage(LOG, NO_FEATURES, config=config, seed=1).state()
-    other = fit_sage(LOG, NO_FEATURES, config=config, seed=2).state()
+    theirs = fit_sage(LOG, NO_FEATURES, config=config, options=TrainingOptions(seed=1)).state()
+    other = fit_sage(LOG, NO_FEATURES, config=config, options=TrainingOptions(seed=2)).state()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not torch.equal(ours["embeddings"], other["embeddings"])
     torch.manual_seed(99)
@@ -88,9 +89,8 @@ def test_a_validation_window_stops_the_fit_early_and_keeps_the_best():
         LOG.between(end=cut),
         NO_FEATURES,
         config=CONFIG.model_copy(update={"patience": 2, "max_steps": 500, "repeats": False}),
-        seed=0,
+        options=TrainingOptions(seed=0, progress=lambda line, share: looks.append((line, share))),
         validation=Window.cut(LOG, start=cut, repeats=False),
-        progress=lambda line, share: looks.append((line, share)),
     )
     steps = len(looks) * CONFIG.evaluate_every
     assert steps < 500
@@ -108,16 +108,15 @@ def test_the_story_of_the_fit_is_kept_past_its_best_look():
         LOG.between(end=cut),
         NO_FEATURES,
         config=CONFIG.model_copy(update=settings),
-        seed=0,
+        options=TrainingOptions(seed=0, on_look=heard.append),
         validation=Window.cut(LOG, start=cut, repeats=False),
-        on_look=heard.append,
     )
     assert list(term.looks) == heard
     assert [look.step for look in heard] == [10, 20, 30, 40, 45][: len(heard)]
     assert max(heard, key=lambda look: look.ndcg).step == term.steps
     assert heard[-1].loss < heard[0].loss
     assert SageTerm.from_state(term.state()).looks == term.looks
-    alone = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 12}), seed=0)
+    alone = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 12}), options=SEED_0)
     assert [(look.step, look.ndcg) for look in alone.looks] == [(10, None), (12, None)]
 
 
@@ -130,15 +129,20 @@ def test_who_hears_of_a_look_may_end_the_fit():
             raise Enough
 
     with pytest.raises(Enough):
-        fit_sage(LOG, NO_FEATURES, config=CONFIG, seed=0, on_look=hear)
+        fit_sage(LOG, NO_FEATURES, config=CONFIG, options=TrainingOptions(seed=0, on_look=hear))
 
 
 def test_without_a_validation_window_all_steps_are_taken():
-    assert fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 7}), seed=0).steps == 7
+    assert fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 7}), options=SEED_0).steps == 7
 
 
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(ValueError, match="rows of features"):
-        fit_sage(LOG, torch.zeros(3, 2), config=CONFIG, seed=0)
+        fit_sage(LOG, torch.zeros(3, 2), config=CONFIG, options=SEED_0)
     with pytest.raises(ValueError, match="past"):
-        fit_sage(make_log([(0, 1, 5)], num_users=1, num_items=2), torch.zeros(2, 0), config=CONFIG, seed=0)
+        fit_sage(
+            make_log([(0, 1, 5)], num_users=1, num_items=2),
+            torch.zeros(2, 0),
+            config=CONFIG,
+            options=SEED_0,
+        )

@@ -6,8 +6,9 @@ import torch
 from tests.training.checkerboard import checkerboard, make_log
 from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
+from training.options import TrainingOptions
 from training.sage.fit import fit_sage
-from training.sage.item_classifier import ItemClassifier
+from training.sage.item_classifier import ItemClassifier, ItemLabels
 
 LOG = checkerboard(num_users=200, num_items=60, bought=8)
 GRAPH = BipartiteGraph.from_log(LOG)
@@ -27,8 +28,10 @@ TRAIN, VALIDATION, TEST = mask(0, 16), mask(16, 28), mask(28, 60)
 
 
 def fit(graph: BipartiteGraph = GRAPH, labels: torch.Tensor = COLOURS, **more) -> ItemClassifier:
-    settings = {"train_mask": TRAIN, "val_mask": VALIDATION, "config": CONFIG, "seed": 0, **more}
-    return ItemClassifier.fit(graph, SILENT, labels, **settings)
+    masks = {"train_mask": TRAIN, "val_mask": VALIDATION}
+    masks = {name: more.pop(name, mask) for name, mask in masks.items()}
+    settings = {"config": CONFIG, "options": TrainingOptions(seed=more.pop("seed", 0)), **more}
+    return ItemClassifier.fit(graph, SILENT, ItemLabels(labels, **masks), **settings)
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "max", "lstm"])
@@ -75,7 +78,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone():
 
 
 def test_it_may_begin_with_an_encoder_that_recommends_and_leaves_it_alone():
-    term = fit_sage(LOG, SILENT, config=CONFIG.model_copy(update={"max_steps": 20}), seed=0)
+    term = fit_sage(LOG, SILENT, config=CONFIG.model_copy(update={"max_steps": 20}), options=TrainingOptions(seed=0))
     before = {name: weight.clone() for name, weight in term.model.state_dict().items()}
     classifier = fit(encoder=term.model, config=CONFIG.model_copy(update={"max_steps": 10}))
     assert all(torch.equal(weight, before[name]) for name, weight in term.model.state_dict().items())
@@ -87,5 +90,8 @@ def test_what_cannot_be_learned_is_refused():
         fit(labels=torch.full((60,), -1))
     with pytest.raises(ValueError, match="decide when to stop"):
         fit(val_mask=TRAIN)
-    with pytest.raises(ValueError, match="different numbers"):
+    with pytest.raises(ValueError, match="classes and masks"):
         fit(labels=COLOURS[:50])
+    short = {"labels": COLOURS[:50], "train_mask": TRAIN[:50], "val_mask": VALIDATION[:50]}
+    with pytest.raises(ValueError, match="labels and features"):
+        fit(**short)

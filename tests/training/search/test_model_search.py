@@ -13,16 +13,18 @@ from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
+from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.search import blend_search
 from training.search.blend_search import FEWEST_USERS, BlendSearch
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, patient
+from training.terms.protocol import named
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
 
 
 def fitted(split: EvaluationSplit) -> ChosenModel:
-    return fit_best(split, None, config=CONFIG, seed=0, progress=lambda _line, _share: None)
+    return fit_best(split, None, config=CONFIG, options=TrainingOptions(seed=0))
 
 
 def untimed(log: EventLog) -> EvaluationSplit:
@@ -66,7 +68,7 @@ def test_the_test_window_cannot_be_looked_at(monkeypatch):
 def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
     split = leave_last_out(checkerboard(bought=6), repeats=False)
     model = fitted(split)
-    term = next(term for term in model.candidate.terms if isinstance(term, SageTerm))
+    term = named(model.candidate.terms, SageTerm)
     ratio = len(split.known) / len(split.past)
     assert term.steps == model.settings["sage"]["max_steps"]
     assert term.steps in {round(looks * CONFIG.sage.evaluate_every * ratio) for looks in range(1, 400)}
@@ -76,19 +78,19 @@ def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
 def test_without_an_event_that_has_a_past_there_is_no_graphsage():
     model = fitted(leave_last_out(checkerboard(bought=3), repeats=False))
     assert model.settings["sage"] == NO_PAST
-    assert not any(isinstance(term, SageTerm) for term in model.candidate.terms)
+    assert named(model.candidate.terms, SageTerm) is None
 
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
     def judged(self, terms, settings):
-        return np.full(FEWEST_USERS, 0.5) + gain * any(isinstance(term, SageTerm) for term in terms)
+        return np.full(FEWEST_USERS, 0.5) + gain * (named(terms, SageTerm) is not None)
 
     monkeypatch.setattr(BlendSearch, "on_all", judged)
     monkeypatch.setattr(BlendSearch, "chooses", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
-    assert any(isinstance(term, SageTerm) for term in model.candidate.terms) == (gain > 0)
+    assert (named(model.candidate.terms, SageTerm) is not None) == (gain > 0)
     assert ("graphsage" in model.settings["weights"]) == (gain > 0)
 
 

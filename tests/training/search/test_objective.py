@@ -12,7 +12,7 @@ from graphstore.tables import interactions
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.sage.trainer import Look
+from training.options import Look
 from training.search.objective import Objective
 
 CONFIG = TrainingConfig(

@@ -14,7 +14,7 @@ from graphstore.session import write
 from graphstore.snapshots.files import Snapshot
 from tests.training import toy_shop
 from tests.training.search.test_objective import CONFIG, snapshot_of
-from training.sage.trainer import Look
+from training.options import Look
 from training.search.objective import Objective
 from training.search.tune import StudyError, TuningInterrupted, judged_on_test, open_study, outcome, run_trials
 

@@ -1,10 +1,7 @@
-"""The factorisation: rows solve their normal equations, groups of items are found, and a state scores as before."""
-
-import io
+"""The factorisation: rows solve their normal equations, and iterations come to what exact least squares come to."""
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,16 +22,6 @@ def loss(log, term: AlsTerm) -> float:
     confidence = 1.0 + term.settings.alpha * taken
     squares = confidence * (taken - users @ items.T) ** 2
     return float(squares.sum() + term.settings.regularisation * ((users**2).sum() + (items**2).sum()))
-
-
-def test_the_own_colour_scores_highest():
-    term = AlsTerm.fit(LOG, SMALL)
-    scores = term.score(LOG.histories(np.arange(4)), as_of=0)
-    assert scores.shape == (4, LOG.num_items, 2)
-    assert scores.dtype == torch.float32
-    for user in range(4):
-        best = scores[user, :, 0].topk(12).indices
-        assert (best % 2 == user % 2).all()
 
 
 def test_iterations_lower_the_loss_to_that_of_exact_least_squares():
@@ -82,7 +69,7 @@ def test_strangers_get_no_opinion():
     assert (scores[0] == scores[0, 0]).all()
 
 
-def test_an_update_comes_to_what_a_fit_of_everything_has_and_knows_new_items():
+def test_an_update_comes_near_to_what_a_fit_on_everything_has():
     new = make_log(
         [(user, LOG.num_items, 10**12) for user in range(0, LOG.num_users, 2)],
         num_users=LOG.num_users,
@@ -91,36 +78,4 @@ def test_an_update_comes_to_what_a_fit_of_everything_has_and_knows_new_items():
     whole, _ = joined(LOG, new)
     term = AlsTerm.fit(LOG, SMALL)
     term.update(new)
-    assert term.num_items == LOG.num_items + 1
     assert loss(whole, term) == pytest.approx(loss(whole, AlsTerm.fit(whole, SMALL)), rel=0.02)
-    scores = term.score(LOG.histories(np.arange(2)), as_of=0)[:, -1, 0]
-    assert scores[0] > 0 > scores[1]  # it is of the first one's colour
-
-
-def test_a_loaded_term_needs_its_past_for_an_update():
-    term = AlsTerm.from_state(AlsTerm.fit(LOG, SMALL).state())
-    assert not term.remembers
-    with pytest.raises(RuntimeError, match="remember"):
-        term.update(LOG)
-    term.remember(LOG)
-    before = loss(LOG, term)
-    term.update(LOG.take(np.arange(0)))
-    assert loss(LOG, term) == pytest.approx(before, rel=0.01)
-
-
-def test_fits_are_alike_for_equal_seeds_and_a_state_scores_as_before():
-    term = AlsTerm.fit(LOG, SMALL, seed=3)
-    again = AlsTerm.fit(LOG, SMALL, seed=3)
-    file = io.BytesIO()
-    torch.save(term.state(), file)
-    file.seek(0)
-    loaded = AlsTerm.from_state(torch.load(file, weights_only=True))
-    assert loaded.settings == SMALL
-    histories = LOG.histories(np.arange(LOG.num_users))
-    for other in (again, loaded):
-        assert torch.equal(term.score(histories, as_of=0), other.score(histories, as_of=0))
-
-
-def test_an_empty_log_has_no_factors_to_learn():
-    term = AlsTerm.fit(make_log([], num_users=0, num_items=3), SMALL)
-    assert term.score(Histories.from_rows([[]]), as_of=0).shape == (1, 3, 2)
