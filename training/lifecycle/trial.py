@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines.gate import Baseline, tuned_baselines
+from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tuned_baselines
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, repeats_wanted
 from training.data.windows import Window
@@ -112,6 +112,8 @@ def full_trial(
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=repeats, config=config, seed=seed)
+    # The candidate's filter has moved on, and the baseline is the same filter: it need not be solved for again.
+    moved = {LINEAR_ITEM_MODEL: LinearItemModel(linear_filter.variant())}
     return TrialResult(
         candidate=candidate,
         dataset=dataset,
@@ -120,7 +122,7 @@ def full_trial(
         encoder=encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, opponent, dataset, split, window),
+        comparison=_comparison(baselines, opponent, dataset, split, window, moved=moved),
         notes=notes,
     )
 
@@ -152,7 +154,7 @@ def incremental_trial(
         encoder=champion.encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window),
+        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window, moved={}),
         notes=[],
     )
 
@@ -177,10 +179,19 @@ def _test_window(dataset: Dataset, split: TimeSplit, *, repeats: bool, config: T
 
 
 def _comparison(
-    baselines: Mapping[str, Baseline], opponent: Scorer | None, dataset: Dataset, split: TimeSplit, window: Window
+    baselines: Mapping[str, Baseline],
+    opponent: Scorer | None,
+    dataset: Dataset,
+    split: TimeSplit,
+    window: Window,
+    *,
+    moved: Mapping[str, Baseline],
 ) -> dict[str, Evaluation]:
-    """The baselines know the validation window too, like the candidate."""
-    for baseline in baselines.values():
-        baseline.update(dataset.log.between(split.validation, split.test))
-    scorers: dict[str, Scorer] = {**baselines} if opponent is None else {**baselines, CHAMPION: opponent}
+    """The baselines know the validation window too, like the candidate; those in `moved` have learned it already."""
+    for name, baseline in baselines.items():
+        if name not in moved:
+            baseline.update(dataset.log.between(split.validation, split.test))
+    scorers: dict[str, Scorer] = {**baselines, **moved}
+    if opponent is not None:
+        scorers[CHAMPION] = opponent
     return {name: evaluate(scorer, window) for name, scorer in scorers.items()}
