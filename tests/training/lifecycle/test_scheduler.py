@@ -27,6 +27,9 @@ from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.scheduler import run_scheduler
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.kill
+
+
 CONFIG = TrainingConfig(
     scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100, retrain_attempts=5
 )
