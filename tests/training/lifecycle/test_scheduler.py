@@ -148,8 +148,6 @@ from graphstore.config import GraphstoreConfig
 from stream.config import StreamConfig
 from training.config import TrainingConfig
 from training.lifecycle.scheduler import run_scheduler
-from training.options import TrainingOptions
-from training.options import TrainingOptions
 
 if __name__ == "__main__":
     run_scheduler(
