@@ -4,8 +4,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 KILLS ?= 20
+PROCESSES ?= 2
 
-.PHONY: playground test check kills clean
+# Bytecode is kept: a test run starts a hundred interpreters, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+# The processes share the cores: one thread each for linear algebra.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: playground test check types tests quick kills clean
 
 playground: $(VENV)/.playground  ## the whole loop on this machine; make playground ARGS="--once --json"
 	@$(BIN)/sagestream playground $(ARGS)
@@ -15,9 +22,17 @@ test: check  ## linters, types, floors, tests
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@$(MAKE) --no-print-directory --jobs 2 types tests
+
+types: $(VENV)/.test
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/mypy
+
+tests: $(VENV)/.test
+	$(PYTEST) $(ARGS)
+
+quick: $(VENV)/.test  ## tests without services, kills and what is slow; make quick ARGS=tests/training
+	$(PYTEST) -m "not service and not kill and not slow" $(ARGS)
 
 kills: $(VENV)/.test  ## kill real processes under load and compare everything; make kills KILLS=200
 	@KAFKA_HOME="$${KAFKA_HOME:-$(abspath $(wildcard ../shared/kafka))}" $(BIN)/python -W ignore -m tests.kills --kills $(KILLS)

@@ -17,12 +17,13 @@ from sqlalchemy import Engine
 
 from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
+from sagestream.playground.processes import Child
 from stream.config import StreamConfig
 from stream.kafka.topics import create_topics
 from tests.brokers import NO_KAFKA, renew_topics, stream_config_of
 from tests.databases import EACH_DATABASE, Databases, migrated_sqlite
 from tests.postgres import start_postgres
-from tests.schedule import arrange
+from tests.schedule import CHILDREN, arrange
 
 # A slow machine is no failed law.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,6 +67,20 @@ def no_settings_from_outside() -> None:
     """Tests never touch services that the environment of this shell names."""
     for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def services_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts a service by itself says so: else `make quick` would not stay quick."""
+    if any(request.node.get_closest_marker(name) for name in ("service", "kill", "slow")):
+        return
+    start = Child.start
+
+    def refuse(child: Child) -> None:
+        assert child.name not in CHILDREN, f"{child.name} is started: mark the test `service`"
+        start(child)
+
+    monkeypatch.setattr(Child, "start", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,11 @@ all kills are one group: two of them at once would wait for the processor past t
 
 import pytest
 
-SERVICES = frozenset({"redis_url", "postgres_url", "tansu", "apache_kafka", "broker", "target", "secure"})
+SERVICES = frozenset({"redis_url", "postgres_url", "tansu", "apache_kafka", "broker", "mortal", "target", "secure"})
 """Fixtures that start a service. Others stand on them."""
+
+CHILDREN = frozenset({"redis", "kafka", "tansu"})
+"""Names of the child processes that are services."""
 
 KILLS = "kills"
 

@@ -46,6 +46,8 @@ PLANS: dict[tuple[Database, str], list[Disturbance]] = {
 }
 
 
+@pytest.mark.service
+@pytest.mark.kill
 @pytest.mark.parametrize(
     ("database", "broker"), [pytest.param(*key, marks=KAFKA if key[1] == "kafka" else ()) for key in PLANS]
 )

@@ -23,6 +23,9 @@ from sagestream.playground.embedded import find_kafka
 from sagestream.playground.run import Options, Playground
 from sagestream.stages import Stages
 
+pytestmark = [pytest.mark.service, pytest.mark.kill]
+
+
 SHOPPERS = 60
 SHELF = 20
 DAY = 86_400

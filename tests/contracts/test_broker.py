@@ -116,6 +116,7 @@ def test_a_message_tells_when_it_was_sent(target: Target) -> None:
     assert before - 1 <= record.timestamp <= time.time() * 1000 + 1
 
 
+@pytest.mark.kill
 def test_a_rebalance_under_load_loses_and_doubles_nothing(target: Target, tmp_path: Path) -> None:
     """A second worker joins; then, on Apache Kafka, one leaves and another one takes its place.
 
@@ -134,6 +135,7 @@ def test_a_rebalance_under_load_loses_and_doubles_nothing(target: Target, tmp_pa
     assert outcome.events > 500
 
 
+@pytest.mark.kill
 def test_what_a_killed_producer_was_told_is_in_the_log(target: Target) -> None:
     command = [sys.executable, "-m", "tests.contracts.acknowledging_producer", target.topic(events.IMPRESSIONS)]
     environment = {**os.environ, **target.environment}
@@ -149,6 +151,7 @@ def test_what_a_killed_producer_was_told_is_in_the_log(target: Target) -> None:
         assert kept[partition, offset] == str(number).encode()
 
 
+@pytest.mark.kill
 def test_a_killed_broker_forgets_nothing_and_the_producer_is_soon_back(target: Target) -> None:
     if target.kind == "tansu":
         pytest.skip("the embedded broker keeps its log in memory")

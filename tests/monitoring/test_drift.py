@@ -1,6 +1,5 @@
 """The drift verdict on traffic whose answer is known."""
 
-import logging
 import warnings
 
 import pytest
@@ -67,20 +66,16 @@ def made(rows, **columns):
 
 
 @pytest.mark.parametrize(("reference", "current"), [(0, 0), (1000, 0), (0, 1000), (1000, 199)])
-def test_too_few_events_give_no_verdict_aloud(reference, current, caplog):
-    with caplog.at_level(logging.WARNING):
-        result, snapshot = measure_drift(made(reference), made(current), **LIMITS)
+def test_too_few_events_give_no_verdict_and_say_so(reference, current):
+    result, snapshot = measure_drift(made(reference), made(current), **LIMITS)
     assert (result.verdict, result.share, snapshot) == ("insufficient", None, None)
     assert "not enough data" in result.reason
-    assert "not enough data" in caplog.text
 
 
-def test_a_column_without_values_is_skipped_aloud_and_the_others_are_tested(caplog):
-    with caplog.at_level(logging.WARNING):
-        result, _ = measure_drift(made(500), made(500, price=None), **LIMITS)
+def test_a_column_without_values_is_skipped_and_the_others_are_tested():
+    result, _ = measure_drift(made(500), made(500, price=None), **LIMITS)
     assert result.verdict == "stable"
     assert list(result.skipped) == ["price"]
-    assert "price is not tested" in caplog.text
     assert set(result.scores) == set(COLUMNS) - {"price"}
 
 

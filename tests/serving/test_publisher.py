@@ -109,6 +109,7 @@ def test_a_publication_that_is_stopped_leaves_the_pointer(redis: Redis) -> None:
     assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_a_kill_in_mid_publish_leaves_the_old_model_whole(redis: Redis, redis_url: str, calls: int) -> None:
     publish_toy(redis, "m1")

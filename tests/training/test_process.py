@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -18,6 +19,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.kill
 def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(PARENT)

@@ -65,6 +65,18 @@ def run_scheduler(
         engine.dispose()
 
 
+class ChildProcess(ProcessPoolExecutor):
+    """The pool of one process, which tells of a job whose process died: APScheduler only logs it."""
+
+    def __init__(self, died: Callable[[str], None], pool_kwargs: dict[str, Any]) -> None:
+        super().__init__(1, pool_kwargs)
+        self._died = died
+
+    def _run_job_error(self, job_id: str, exc: BaseException, traceback: Any = None) -> None:
+        super()._run_job_error(job_id, exc, traceback)
+        self._died(job_id)
+
+
 class Scheduler:
     """What the leader does."""
 
@@ -96,8 +108,8 @@ class Scheduler:
         if engine.dialect.name == "sqlite":
             url = f"sqlite:///{graph.state_dir.resolve() / 'scheduler.db'}"
         self._store_engine = open_engine(url)
-        children = ProcessPoolExecutor(
-            1,
+        children = ChildProcess(
+            self._settle,
             pool_kwargs={
                 "mp_context": context,
                 "initializer": _enter_child,

@@ -12,6 +12,9 @@ import pytest
 from sagestream.playground.processes import Child, ProcessFailed, Supervisor
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.kill
+
+
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from kafka import KafkaConsumer
 
 from sagestream.interruption import EXIT_CODE
@@ -44,6 +45,7 @@ def sent(broker: Broker, wanted: set[str], seconds: float = 60.0) -> set[str]:
     return found
 
 
+@pytest.mark.kill
 def test_produce_sends_a_typed_line_at_once_and_ends_on_an_interrupt(broker: Broker, settings: dict[str, str]) -> None:
     """Nobody waits for a full batch of a slow standard input."""
     process = start("produce", "-", "--json", settings={**settings, **broker_settings(broker)})

@@ -175,6 +175,7 @@ def test_a_period_and_a_shopper_of_a_file(settings: dict[str, str], tmp_path: Pa
     assert run(*words, settings=settings).json["read"] == 9
 
 
+@pytest.mark.kill
 def test_interrupted_it_says_how_far_it_came_and_is_taken_up_again(
     sqlite_engine: Engine, settings: dict[str, str], redis: Redis
 ) -> None:
@@ -217,6 +218,7 @@ def unread(pipe: int) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
 
 
+@pytest.mark.kill
 def test_a_quiet_standard_input_can_be_interrupted(settings: dict[str, str]) -> None:
     process = start("replay", "--file", "-", "--direct", "--json", settings=settings)
     assert process.stdin is not None

@@ -54,6 +54,7 @@ def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> N
     assert (config["sage"]["dim"], config["sage"]["layers"], config["blend_l2"]) == (4, 1, 3.5)
 
 
+@pytest.mark.kill
 def test_a_killed_training_is_gone_on_with_where_asked_for(alone: dict[str, str], tmp_path: Path) -> None:
     file, directory = tmp_path / "patient.json", Path(alone["STATE_DIR"])
     sage = {"dim": 4, "batch_size": 64, "max_steps": 300, "evaluate_every": 5, "patience": 100}

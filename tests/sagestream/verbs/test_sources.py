@@ -271,6 +271,7 @@ def test_onto_kafka(broker: Broker, settings: dict[str, str], tmp_path: Path) ->
     assert (done.code, done.json["produced"], done.json["rejected"]) == (0, 5, {"no user": 1})
 
 
+@pytest.mark.kill
 def test_an_interrupted_import_says_how_far_it_came_and_goes_on_later(settings: dict[str, str], tmp_path: Path) -> None:
     rows = 30_000
     path = write(tmp_path / "f.csv", "user,item\n" + "".join(f"u{n % 500},i{n % 700}\n" for n in range(rows)))

@@ -54,6 +54,7 @@ def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[st
     state.remove(Path(settings["STATE_DIR"]))  # what it left there is ours
 
 
+@pytest.mark.kill
 def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> None:
     study = tmp_path / "study.db"
     words = ["tune", "--trials", "1000", "--study", str(study), "--out", str(tmp_path / "tuned.json")]

@@ -126,6 +126,7 @@ def test_a_broker_that_is_away_is_an_error(sqlite_engine: Engine) -> None:
 def test_the_gauge_follows_and_a_remark_is_logged_once(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # The log is all that an operator gets of a remark, or of a broker that does not answer.
     monkeypatch.setattr(lag, "INTERVAL_SECONDS", 0.02)
     monkeypatch.setattr(lag, "measure", _answers())
     before = set(threading.enumerate())

@@ -160,6 +160,7 @@ def test_a_program_that_forgets_to_flush_delivers_all_at_its_exit(broker: Broker
     assert found == [str(number).encode() for number in range(3000)]
 
 
+@pytest.mark.kill
 def test_what_is_lost_at_the_exit_is_said(mortal: Broker) -> None:
     environment = {**os.environ, **mortal.environment}
     soon = "import sys\nfrom stream.kafka import producer\nproducer.FLUSH_SECONDS = 0.5"

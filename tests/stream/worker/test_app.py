@@ -219,6 +219,7 @@ def produce(broker: Broker, sent: Sequence[Message]) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_rebalances_in_mid_batch_lose_and_double_nothing(
     broker: Broker, database_url: str, redis: Redis, redis_url: str, tmp_path: Path

@@ -23,6 +23,9 @@ from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
+pytestmark = pytest.mark.kill
+
+
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
 BOUND_SECONDS = 10.0
 """As promised; the worker's own bound is a second less."""

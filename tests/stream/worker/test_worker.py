@@ -318,6 +318,7 @@ def test_a_share_of_one_never_stops(sink: Sink) -> None:
 def test_a_stopped_topic_says_so_again_and_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """In the log: it is what an operator looks at who has no metrics."""
     monkeypatch.setattr("stream.worker.worker.STOPPED_LOG_SECONDS", 0.01)
     bench.stops = True
     assert not bench.run("on_interactions", rubbish(0, 200))

@@ -165,6 +165,7 @@ def test_settings_become_plain_json() -> None:
     }
 
 
+@pytest.mark.kill
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(ModelFailed, match="als, seed 0: its process ended with exit code 3"):
         run(SPLIT, {"als": fits.dying}, seeds=1, cutoffs=(5,), progress=silent)

@@ -8,7 +8,7 @@ from graphstore.session import write
 from stream.config import StreamConfig
 from stream.events import MODELS, ModelAnnouncement, decode, utc
 from tests.training.lifecycle.test_registry import model
-from training.lifecycle import registry
+from training.lifecycle import announcer, registry
 from training.lifecycle.announcer import Announcer
 
 NOW = 1_700_000_000_000
@@ -40,24 +40,41 @@ def promote(engine: Engine, version: str) -> None:
 
 
 def test_each_champion_once(sqlite_engine: Engine, stream_config: StreamConfig, consumer: KafkaConsumer):
-    announcer = Announcer(sqlite_engine, stream_config, now=lambda: NOW)
-    announcer.look()  # nobody reigns
+    made = Announcer(sqlite_engine, stream_config, now=lambda: NOW)
+    made.look()  # nobody reigns
     promote(sqlite_engine, "m1")
-    announcer.look()
-    announcer.look()
+    made.look()
+    made.look()
     promote(sqlite_engine, "m2")
-    announcer.look()
-    announcer.close()
+    made.look()
+    made.close()
     again = Announcer(sqlite_engine, stream_config, now=lambda: NOW)  # a new start repeats it
     again.look()
     again.close()
     assert hear(consumer, 3) == [("m1", "champion"), ("m2", "champion"), ("m2", "champion")]
 
 
-def test_a_broker_that_is_away_is_only_a_warning(sqlite_engine: Engine, caplog: pytest.LogCaptureFixture):
+def test_a_broker_that_was_away_hears_of_it_with_the_next_look(
+    sqlite_engine: Engine, kafka_away: StreamConfig, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[str] = []
+
+    class Producer:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def send(self, topic: str, event: ModelAnnouncement, *, key: str) -> None:
+            told.append(event.model_version)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
     promote(sqlite_engine, "m1")
-    away = StreamConfig(kafka_bootstrap_servers="127.0.0.1:9")
-    announcer = Announcer(sqlite_engine, away, now=lambda: NOW)
-    announcer.look()
-    announcer.close()
-    assert "m1 is not announced yet" in caplog.text
+    monkeypatch.setattr(announcer, "BOOTSTRAP_SECONDS", 0.2)
+    made = Announcer(sqlite_engine, kafka_away, now=lambda: NOW)
+    made.look()
+    monkeypatch.setattr(announcer, "EventProducer", Producer)
+    made.look()
+    made.look()
+    made.close()
+    assert told == ["m1"]

@@ -42,9 +42,10 @@ def test_waiting_ends_with_the_lock_or_the_stop(tmp_path: Path):
     second.release()
 
 
+@pytest.mark.kill
 def test_a_killed_process_lets_go(tmp_path: Path):
     program = (
-        "import sys, time; from pathlib import Path; from training.lifecycle.leader import FileLock\n"
+        "import sys, time; from pathlib import Path; from graphstore.locks import FileLock\n"
         "lock = FileLock(Path(sys.argv[1])); print(lock.acquire(), flush=True); time.sleep(60)"
     )
     path = tmp_path / "lock"

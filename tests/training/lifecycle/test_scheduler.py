@@ -23,7 +23,12 @@ from tests.training import toy_shop
 from tests.waiting import wait_until
 from training.config import TrainingConfig
 from training.lifecycle import registry
+from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.scheduler import run_scheduler
+from training.options import TrainingOptions
+
+pytestmark = pytest.mark.kill
+
 
 CONFIG = TrainingConfig(
     scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100, retrain_attempts=5
@@ -50,6 +55,41 @@ def shop(graph: GraphstoreConfig) -> Iterator[Engine]:
         registry.request_retrain(connection, reason="opening", requested_by="test", now=1)
     yield engine
     engine.dispose()
+
+
+ENDLESS = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update={"max_steps": 1_000_000, "patience": 1_000})})
+"""A training of GraphSAGE that cannot end by itself before it is killed or given up."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> registry.ModelRow:
+    """A model of another shop like it."""
+    other = tmp_path_factory.mktemp("elsewhere")
+    twin = open_engine(migrated_sqlite(other / "graph.db"))
+    with write(twin) as connection:
+        toy_shop.open_shop(connection, days=8)
+        closing = toy_shop.closing_time(connection)
+    result = run_training(
+        twin,
+        RunSpec("closed_form", "test"),
+        graph=GraphstoreConfig(state_dir=other),
+        config=CONFIG,
+        now=lambda: closing,
+        options=TrainingOptions(seed=0),
+    )
+    with read(twin) as connection:
+        row = registry.get_model(connection, result.model_version)
+    twin.dispose()
+    return row
+
+
+@pytest.fixture
+def veteran(shop: Engine, trained: registry.ModelRow) -> None:
+    """A champion from before the scheduler, so that GraphSAGE is due."""
+    with write(shop) as connection:
+        row = registry.ModelRow(**{**vars(trained), "model_version": "m0", "status": registry.CANDIDATE})
+        registry.register(connection, row)
+        registry.promote(connection, "m0", now=2)
 
 
 def runs(engine: Engine) -> list[registry.RunRow]:
@@ -108,7 +148,6 @@ from graphstore.config import GraphstoreConfig
 from stream.config import StreamConfig
 from training.config import TrainingConfig
 from training.lifecycle.scheduler import run_scheduler
-from training.options import TrainingOptions
 
 if __name__ == "__main__":
     run_scheduler(
@@ -120,25 +159,18 @@ if __name__ == "__main__":
 """
 
 
-def leading(graph: GraphstoreConfig, shop: Engine, config: TrainingConfig) -> "subprocess.Popen[bytes]":
-    """A scheduler in a process of its own, for which GraphSAGE is due."""
-    with write(shop) as connection:
-        registry.register(connection, _veteran(shop, graph))
-        registry.promote(connection, "m0", now=2)
+def leading(graph: GraphstoreConfig, config: TrainingConfig) -> "subprocess.Popen[bytes]":
+    """A scheduler in a process of its own."""
     program = graph.state_dir / "leader.py"
     program.write_text(LEADER)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
         [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()], env=environment
     )
 
 
-def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop):
-    # A training that cannot end by itself before it is killed: GraphSAGE with steps without end.
-    endless = CONFIG.model_copy(
-        update={"sage": CONFIG.sage.model_copy(update={"max_steps": 1_000_000, "patience": 1_000})}
-    )
-    with leading(graph, shop, endless) as leader:
+def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop, veteran):
+    with leading(graph, ENDLESS) as leader:
         eventually(lambda: [run.status for run in runs(shop)] == ["running"])
         family = psutil.Process(leader.pid)
         eventually(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in family.children()))
@@ -160,12 +192,12 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     assert second.trigger == "test: opening"
 
 
-def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, caplog, capfd):
+def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, veteran, caplog, capfd):
     caplog.set_level("INFO")  # the child takes the level over
     sage = {"max_steps": 300, "patience": 1_000, "evaluate_every": 5, "dim": 8, "batch_size": 64}
     config = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update=sage)})
     checkpoints = graph.state_dir / "checkpoints"
-    with leading(graph, shop, config) as leader:
+    with leading(graph, config) as leader:
         eventually(lambda: list(checkpoints.glob("s*.pt")))
         leader.send_signal(signal.SIGKILL)
         leader.wait()
@@ -175,50 +207,28 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, caplog, ca
     second, first = runs(shop)
     assert first.status == "failed"
     assert second.snapshot_id == unfinished
-    assert "goes on from step" in capfd.readouterr().err
+    assert "goes on from step" in capfd.readouterr().err  # anew, it would come to the same weights
     assert not list(checkpoints.glob("*.pt"))
 
 
-def _veteran(engine: Engine, graph: GraphstoreConfig) -> registry.ModelRow:
-    """A champion from before this scheduler, so that GraphSAGE is due."""
-    from training.lifecycle.run import RunSpec, run_training
-    from training.options import TrainingOptions
-
-    with read(engine) as connection:
-        closing = toy_shop.closing_time(connection)
-    other = graph.state_dir / "elsewhere"
-    twin = open_engine(migrated_sqlite(other / "graph.db"))
-    with write(twin) as connection:
-        toy_shop.open_shop(connection, days=8)
-    result = run_training(
-        twin,
-        RunSpec("closed_form", "test"),
-        graph=GraphstoreConfig(state_dir=other),
-        config=CONFIG,
-        now=lambda: closing,
-        options=TrainingOptions(seed=0),
-    )
-    with read(twin) as connection:
-        row = registry.get_model(connection, result.model_version)
-    twin.dispose()
-    return registry.ModelRow(**{**vars(row), "model_version": "m0", "status": registry.CANDIDATE})
-
-
-def test_a_stop_gives_up_a_running_training(graph, shop):
+def test_a_killed_training_is_tried_again_and_a_stop_gives_it_up(graph, shop, veteran):
     """It ends at once, the run is closed and its request waits for the next leader."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_scheduler, args=(graph, CONFIG, UNREACHABLE, stop))
+    thread = threading.Thread(target=run_scheduler, args=(graph, ENDLESS, UNREACHABLE, stop))
     thread.start()
     eventually(lambda: [run.status for run in runs(shop)] == ["running"])
+    eventually(children)
+    for child in children():
+        os.kill(child, signal.SIGKILL)
+    eventually(lambda: [run.status for run in runs(shop)] == ["running", "failed"])
     eventually(children)
     stop.set()
     thread.join(DEADLINE_SECONDS)
     assert not thread.is_alive()
     assert not children()
-    (run,) = runs(shop)
-    if run.status == "failed":  # unless it was faster than the stop
-        with read(shop) as connection:
-            assert len(registry.pending_requests(connection)) == 1
+    assert [run.status for run in runs(shop)] == ["failed", "failed"]
+    with read(shop) as connection:
+        assert len(registry.pending_requests(connection)) == 1
 
 
 def test_a_second_scheduler_waits(graph, shop, caplog):
@@ -227,6 +237,6 @@ def test_a_second_scheduler_waits(graph, shop, caplog):
         eventually(lambda: (graph.state_dir / "scheduler.lock").exists())
         eventually(lambda: runs(shop))
         with scheduling(graph, UNREACHABLE):
-            eventually(lambda: "another scheduler leads" in caplog.text)
+            eventually(lambda: "another scheduler leads" in caplog.text)  # it does nothing that could be seen
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
     assert len(runs(shop)) == 1

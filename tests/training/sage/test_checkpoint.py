@@ -108,13 +108,12 @@ def test_killed_at_the_last_look_there_is_nothing_left_to_do(tmp_path):
     ],
     ids=["settings", "seed", "window", "log", "features"],
 )
-def test_another_fit_starts_anew_aloud(tmp_path, caplog, other):
+def test_another_fit_starts_anew(tmp_path, other):
     path = tmp_path / "fit.pt"
     unhindered = other(tmp_path / "other.pt")
     with pytest.raises(Killed):
         run(checkpoint=path, progress=killing(1)[0])
     found = other(path)
-    assert "of another fit" in caplog.text
     assert found.looks == unhindered.looks
     assert torch.equal(found.state()["embeddings"], unhindered.state()["embeddings"])
     assert list(tmp_path.iterdir()) == []
@@ -134,12 +133,11 @@ SAVED = 1000
     [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: bytes(len(whole)), hole],
     ids=["empty", "half", "zeros", "hole"],
 )
-def test_a_damaged_file_is_of_no_use_and_said_so(tmp_path, caplog, damage):
+def test_a_damaged_file_is_of_no_use(tmp_path, damage):
     path = tmp_path / "fit.pt"
     save_checkpoint(path, {"weights": torch.arange(SAVED, dtype=torch.float32)}, fingerprint="a")
     path.write_bytes(damage(path.read_bytes()))
     assert take_checkpoint(path, fingerprint="a") is None
-    assert "is damaged" in caplog.text
     assert not path.exists()
 
 

@@ -69,6 +69,7 @@ def test_a_process_with_other_events_ends_it_before_the_first_step() -> None:
     assert "process 1 of 2 has another data set" in str(first)
 
 
+@pytest.mark.kill
 def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
     begun = time.monotonic()
     first, second = run_together(together.fit_until_one_dies, tmp_path / "died", size=2, timeout_seconds=60.0)

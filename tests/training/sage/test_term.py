@@ -149,7 +149,7 @@ def test_an_update_brings_new_items(term, caplog):
     steps = term.steps
     with caplog.at_level(logging.WARNING):
         term.update(events, past=LOG, features=FEATURES)
-    assert "1 new items have no features" in caplog.text
+    assert "1 new items have no features" in caplog.text  # nothing else tells an operator
     assert term.steps > steps
     assert term.item_embeddings.shape == (25, 16)
     cosines = term.item_embeddings[24] @ term.item_embeddings[:24].T
