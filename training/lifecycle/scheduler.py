@@ -65,7 +65,7 @@ def run_scheduler(
         engine.dispose()
 
 
-class ChildProcess(ProcessPoolExecutor):
+class ChildProcess(ProcessPoolExecutor):  # type: ignore[misc]
     """The pool of one process, which tells of a job whose process died: APScheduler only logs it."""
 
     def __init__(self, died: Callable[[str], None], pool_kwargs: dict[str, Any]) -> None:
