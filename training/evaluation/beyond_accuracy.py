@@ -1,7 +1,7 @@
-"""Beyond accuracy: what lists are made of, and how they do for whom little is known.
+"""Beyond-accuracy metrics: coverage, novelty, diversity and popularity bias, and metrics of cold users and items.
 
-Arrives: lists that `training.evaluation.ranking` made for a window, and the log that their model was fitted on. Leaves:
-coverage, novelty, diversity and popularity bias, and the slices of users and targets. Next: `training.benchmark.run`.
+Arrives: the lists of `training.evaluation.ranking` for a window, and the log of the model's fit. Leaves: metrics of the
+lists, and slices of users and targets. Next: `training.benchmark.run`.
 """
 
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from training.data.windows import COLD_EVENTS, Window
 from training.evaluation.ranking import accuracy
 
 DIVERSITY_USERS = 2_000
-"""Pairs of items are compared in the lists of at most so many users, the same for every model."""
+"""The largest number of users whose lists are compared for diversity. All models have the same users."""
 
 PAIR_BLOCK = 20_000
-"""Pairs compared at a time."""
+"""Item pairs in one block."""
 
 LIST_MEASURES = ("coverage", "novelty", "diversity", "popularity_bias")
 
 
 @dataclass(frozen=True)
 class KnownItems:
-    """What the log that a model was fitted on says of each item."""
+    """Statistics of each item in the log of a model's fit."""
 
     takers: sparse.csr_array
-    """[num_items, num_users] one where the user touched the item, each row at length one."""
+    """[num_items, num_users] Item vectors of length one, non-zero for the users of the item."""
     information: Float64Array
-    """[num_items] −log2 of the share of users who touched it, in bits; of an item of nobody as of an item of one."""
+    """[num_items] −log2 of the share of users with the item, in bits. An item without users counts as one user."""
     popularity: Float64Array
-    """[num_items] its percentile (0..1) by number of users, ties in their middle."""
+    """[num_items] Percentile (0..1) by number of users. Equal items share the average rank."""
 
     @classmethod
     def of(cls, log: EventLog) -> "KnownItems":
-        """From every event of the log, each user counted once an item."""
+        """Compute the statistics of a log. A user counts once for an item."""
         cells = distinct(log.items * max(log.num_users, 1) + log.users)
         items, users = cells // max(log.num_users, 1), cells % max(log.num_users, 1)
         counts = np.bincount(items, minlength=log.num_items)
@@ -50,7 +50,7 @@ class KnownItems:
         )
 
     def cosines(self, one: IntArray, other: IntArray) -> Float64Array:
-        """Cosine of the co-occurrence of two items, for pairs of rows [n]: users of both over √(users · users)."""
+        """Return the co-occurrence cosine of item pairs [n]: users of both items over √(users · users)."""
         size = self.takers.shape[0]
         pairs, places = np.unique(np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True)
         values = np.empty(len(pairs))
@@ -62,13 +62,16 @@ class KnownItems:
 
 
 def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs: Sequence[int]) -> dict[str, float]:
-    """Measures of what is listed, without regard to what was taken; `lists` [U, K] with −1 for an empty place.
+    """Return metrics of `lists` [U, K] that do not depend on the targets. −1 marks an empty position.
 
-    coverage: share of all items that stand in somebody's list. novelty: mean self-information of the listed items, in
-    bits (Zhou et al., 2010, "Solving the apparent diversity-accuracy dilemma"). diversity: one less the mean cosine of
-    the co-occurrence of two items in a list (intra-list similarity, Ziegler et al., 2005). popularity_bias: mean
-    popularity percentile of the list less that of what the user had before, over users with a history (the difference
-    that Abdollahpouri et al., 2019, take as a ratio).
+    - coverage: the share of all items that are in at least one list.
+    - novelty: the mean self-information of the listed items, in bits.
+    - diversity: 1 − the mean co-occurrence cosine of two items in a list (1 − intra-list similarity).
+    - popularity_bias: the mean popularity percentile of a list minus the mean of the user's history, over users with a
+      history. The source uses the ratio instead of the difference.
+
+    Source: novelty from Zhou et al., "Solving the apparent diversity-accuracy dilemma", 2010; diversity from Ziegler et
+    al., 2005; popularity bias from Abdollahpouri et al., 2019.
     """
     measured: dict[str, float] = {}
     before = _mean_popularity_before(window, known)
@@ -92,7 +95,7 @@ def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs
 
 
 def _diversity(lists: IntArray, known: KnownItems) -> float:
-    """Lists of fewer than two items say nothing."""
+    """Return 1 − the mean cosine of item pairs. Lists with fewer than two items are ignored."""
     one, other = np.triu_indices(lists.shape[1], k=1)
     left, right = lists[:, one], lists[:, other]
     pairs = (left >= 0) & (right >= 0)
@@ -105,7 +108,7 @@ def _diversity(lists: IntArray, known: KnownItems) -> float:
 
 
 def _mean_popularity_before(window: Window, known: KnownItems) -> Float64Array:
-    """[U], NaN for a user without a history."""
+    """Return the mean popularity of each history [U]; NaN for an empty history."""
     lengths = window.lengths()
     sums = np.bincount(window.histories.rows(), known.popularity[window.histories.items], minlength=len(window))
     return np.where(lengths > 0, sums / np.maximum(lengths, 1), np.nan)
@@ -113,18 +116,18 @@ def _mean_popularity_before(window: Window, known: KnownItems) -> Float64Array:
 
 @dataclass(frozen=True)
 class Slices:
-    """Parts of a window that are reported apart."""
+    """Parts of a window with separate metrics."""
 
     warm: BoolArray
-    """[U] users with more than `COLD_EVENTS` events before."""
+    """[U] Mask of the users with more than `COLD_EVENTS` earlier events."""
     cold_items: Window
-    """The users with a target of which the known log has no event, and those targets alone."""
+    """The users with cold targets, which have no event in the known log, and only these targets."""
     with_cold_items: IntArray
-    """Their places in the whole window."""
+    """The indices of these users in the whole window."""
 
     @classmethod
     def of(cls, window: Window, known: EventLog) -> "Slices":
-        """Of the window of users to whom a model fitted on `known` recommends."""
+        """Split a window for a model that was fitted on `known`."""
         new = np.bincount(known.items, minlength=window.num_items)[window.targets] == 0
         owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))[new]
         places, counts = np.unique(owners, return_counts=True)
@@ -143,9 +146,9 @@ class Slices:
     def means(
         self, per_user: dict[str, Float64Array], lists: IntArray, *, cutoffs: Sequence[int]
     ) -> dict[str, dict[str, float | None]]:
-        """Each slice's mean of each measure (None where it has no user) and its number of users.
+        """Return the mean of each metric in each slice, and the number of users. An empty slice has None.
 
-        Of cold items there are recall and NDCG, over the cold targets alone but in the whole lists.
+        Cold items have only recall and NDCG: of the cold targets in the whole lists.
         """
         new = accuracy(lists[self.with_cold_items], self.cold_items, cutoffs=cutoffs)
         new = {name: values for name, values in new.items() if name.startswith(("recall@", "ndcg@"))}

@@ -1,11 +1,10 @@
-"""Full ranking over a window: Recall, Precision, NDCG, MAP, MRR and hit rate at K, one value a shopper.
+"""Full ranking over a window: Recall, Precision, NDCG, MAP, MRR and hit rate at K for each user.
 
-Arrives: anything that scores shoppers against all items, and an event log cut at a time. Leaves: `Evaluation` with
-per-user arrays, because the gate compares two models on the same shoppers. Next: `training.lifecycle.gate`, the
-registry.
+Arrives: a `Scorer` and a `Window`. Leaves: `Evaluation` with per-user arrays, because the gate compares two models on
+the same users. Next: `training.lifecycle.gate`, the registry.
 
-Profiles are frozen at the moment of the window; the targets are the distinct items that the shopper touched in it,
-only unseen ones where repeats are not allowed. Every item is a candidate: no sampled negatives.
+Histories end at the time of the window. Targets are the distinct items of the user in the window; without repeats only
+new items. Every item is a candidate: there are no sampled negatives.
 """
 
 from collections.abc import Sequence
@@ -23,31 +22,31 @@ from training.data.windows import COLD_EVENTS, Window
 CUTOFFS = (10, 20)
 
 METRIC = "ndcg@20"
-"""What settings are chosen by, and what models are compared by."""
+"""The metric that selects settings and compares models."""
 
 
 class Scorer(Protocol):
-    """Scores a batch of shoppers [B, num_items] at a moment; −inf for what it cannot recommend."""
+    """Scores all items for a batch of users [B, num_items] at a time. −inf: cannot be recommended."""
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measures of one model on one window."""
+    """The metrics of one model on one window."""
 
     users: IntArray  # [U]
     cold: BoolArray  # [U]
     per_user: dict[str, Float64Array]  # "ndcg@20" and so on, each [U]
     coverage: float
-    """Share of the catalogue that stands in somebody's list."""
+    """The share of all items that are in at least one list."""
     finite: bool
-    """No score was NaN or +inf."""
+    """Whether no score was NaN or +inf."""
     lists: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.int64))
-    """What was recommended [U, K], best first, K the deepest cutoff; −1 where there was nothing more."""
+    """[U, K] The recommended item rows, best first. K is the largest cutoff; −1 marks an empty position."""
 
     def metrics(self) -> dict[str, float]:
-        """Means over the users; those of warm and cold users under `warm_` and `cold_` where there are any."""
+        """Return means over all users, and over warm and cold users (`warm_…`, `cold_…`) if there are any."""
         means = {name: float(values.mean()) if len(values) else 0.0 for name, values in self.per_user.items()}
         for prefix, part in (("warm_", ~self.cold), ("cold_", self.cold)):
             if part.any():
@@ -60,13 +59,13 @@ class Evaluation:
 
 
 def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS) -> Evaluation:
-    """Rank every item for every user of the window, and measure the lists (`accuracy`)."""
+    """Rank all items for all users of the window, and measure the lists (see `accuracy`)."""
     lists, finite = recommend(scorer, window, k=max(cutoffs))
     return evaluation(lists, window, cutoffs=cutoffs, finite=finite)
 
 
 def evaluation(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finite: bool = True) -> Evaluation:
-    """The measures of lists [U, K] made for the window."""
+    """Return the metrics of `lists` [U, K] for the users of the window."""
     listed = distinct(lists[lists >= 0])
     return Evaluation(
         users=window.users,
@@ -79,8 +78,10 @@ def evaluation(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finit
 
 
 def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool]:
-    """Every user's k best items [U, k], best first, −1 where fewer can be recommended; and whether no score was NaN or
-    +inf. Seen items are taken out where the window has no repeats."""
+    """Return the k best items of each user [U, k], best first, and whether no score was NaN or +inf.
+
+    −1 marks an empty position. Without repeats in the window, known items are excluded.
+    """
     lists = [np.empty((0, k), dtype=np.int64)]
     finite = True
     for block in window.blocks():
@@ -93,11 +94,14 @@ def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool
 
 
 def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict[str, Float64Array]:
-    """Each measure at each cutoff, one value a user [U]; `lists` [U, K] hold no item twice.
+    """Return each metric at each cutoff for each user [U]. `lists` [U, K] contain no item twice.
 
-    Recall is hits over all targets, precision hits over K. NDCG has binary gains and the ideal of min(K, targets)
-    (Järvelin & Kekäläinen, 2002). MAP is the mean of the precision at each hit over min(K, targets), MRR one over the
-    place of the first hit (Manning, Raghavan & Schütze, 2008, chapter 8; Voorhees, 1999).
+    - recall: hits / targets. precision: hits / K. hit_rate: 1 if there is a hit.
+    - ndcg: binary gains; the ideal list has min(K, targets) hits.
+    - map: the sum of the precisions at each hit / min(K, targets).
+    - mrr: 1 / position of the first hit.
+
+    Source: Järvelin & Kekäläinen, 2002 (NDCG); Manning, Raghavan & Schütze, 2008, chapter 8; Voorhees, 1999 (MRR).
     """
     sizes = np.maximum(np.diff(window.offsets), 1)
     hits = _hits(lists, window)
@@ -124,7 +128,7 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
 
 
 def _hits(lists: IntArray, window: Window) -> BoolArray:
-    """Which places of the lists [U, K] hold a target."""
+    """Return a mask [U, K] of the list positions with a target."""
     owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))
     cells = owners * window.num_items + window.targets
     asked = np.arange(len(window))[:, None] * window.num_items + lists
@@ -132,7 +136,7 @@ def _hits(lists: IntArray, window: Window) -> BoolArray:
 
 
 def top_k(scores: Tensor, k: int) -> tuple[IntArray, Float32Array]:
-    """The k best items [B, k] and their scores, best first; row −1 and −inf where fewer can be recommended."""
+    """Return the k best items [B, k] and their scores, best first. Item −1 with score −inf marks an empty position."""
     values, rows = scores.topk(min(k, scores.size(1)), dim=1)
     rows = rows.masked_fill(torch.isneginf(values), -1)
     if (missing := k - rows.size(1)) > 0:

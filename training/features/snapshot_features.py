@@ -1,8 +1,8 @@
-"""Item features of a snapshot, as the settings want them.
+"""Item features of a snapshot, by the encoders in the settings.
 
-Arrives: a catalogue and which of its items the training window knows, from `graphstore.snapshots.snapshot`. Leaves:
-`item.x` and the encoder's state. Next: the snapshot keeps both. A training run fits an encoder of its own, since its
-windows may be others (`training.lifecycle.trial`).
+Arrives: a catalogue and the item rows of the training window, from `graphstore.snapshots.snapshot`. Leaves: `item.x`
+and the state of the encoder. Next: the snapshot saves both. A training run fits its own encoder, because its windows
+may differ (`training.lifecycle.trial`).
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from training.features.text_encoder import full_name
 
 
 class OtherFeatures(ValueError):
-    """The snapshot was made before, with features by other encoders."""
+    """The snapshot already exists, and its features come from other encoders."""
 
 
 def featurize(
@@ -31,20 +31,20 @@ def featurize(
     text_encoder: str = TEXT_ENCODER,
     name_encoding: Encoding = NAME_ENCODING,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Features of every item [num_items, width] by an encoder fitted on the items at `trained`, and its state."""
+    """Return features of all items [num_items, width] and the state of an encoder that is fitted on items `trained`."""
     encoder = fitted_on(catalogue, trained, text_encoder=text_encoder, name_encoding=name_encoding)
     return encoder.transform(catalogue), encoder.state()
 
 
 def featurizer(config: TrainingConfig) -> Featurize:
-    """`featurize` with the encoders of the settings."""
+    """Return `featurize` with the encoders in the settings."""
     return partial(featurize, text_encoder=config.text_encoder, name_encoding=config.name_encoding)
 
 
 def check_features(snapshot: Snapshot, config: TrainingConfig) -> None:
-    """Raises `OtherFeatures` where the snapshot's texts or names were read by another encoder than the settings name.
+    """Raise `OtherFeatures` when the encoders of the snapshot differ from the settings.
 
-    A snapshot is named by time and row and never changes, so asking for the same pair gives what was made first.
+    A time and a row identify a snapshot, which never changes. A second request for the same pair returns the first one.
     """
     if not (state := snapshot.encoders.get("item")):
         return
@@ -60,7 +60,7 @@ def check_features(snapshot: Snapshot, config: TrainingConfig) -> None:
 
 
 def _is_one_hot(encoder: ItemEncoder, snapshot: Snapshot, wanted: bool) -> bool:
-    """Whether names have columns of their own; what is hashed since no names fit counts as what is `wanted`."""
+    """Return whether names have one-hot columns. Names that are hashed because they are too many count as `wanted`."""
     if encoder.categories.vocabulary is not None or encoder.brands.vocabulary is not None:
         return True
     return wanted and not one_hot_fits(encoder, snapshot.catalogue, trained_items(snapshot.stores))

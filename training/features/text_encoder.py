@@ -1,7 +1,7 @@
-"""What reads the words of an item: TF-IDF by default, a sentence transformer where one is named.
+"""Text encoder of items: TF-IDF by default, or a sentence transformer.
 
-Arrives: the name of an encoder, as the setting `text_encoder` has it, and texts. Leaves: a fitted `TextEncoder`, or the
-one that a bundle kept. Next: `training.features.items`.
+Arrives: the setting `text_encoder` and texts, or a saved state. Leaves: a fitted `TextEncoder`. Next:
+`training.features.items`.
 """
 
 from collections.abc import Sequence
@@ -16,39 +16,40 @@ SEPARATOR = ":"
 
 TEXT_DIM = 32
 SENTENCE_DIM = 64
-"""Columns of a text. Beside categories and brand, a content term by 64 principal directions of a sentence transformer
-ranks 5 % better than one by 32."""
+"""Columns of a text. With categories and brand, a content term with 64 principal components of a sentence transformer
+ranks 5 % better than with 32."""
 
 
 class TextEncoder(Protocol):
-    """Fitted on the texts of a training window by a class method of its own; from then on the same for all."""
+    """Encodes texts. A class method of each encoder fits it on the texts of a training window."""
 
     kind: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """As the setting has it: the kind, and the model where there is one."""
+        """The value of the setting: the kind, followed by the model if there is one."""
         ...
 
     @property
     def dim(self) -> int:
-        """How many columns a text has."""
+        """The number of columns of a text."""
         ...
 
     def transform(self, texts: Sequence[str]) -> Tensor:
-        """[len(texts), dim] float32, a row depending on its text alone; zeros where there is nothing to read."""
+        """Return rows [len(texts), dim] float32. A row depends only on its own text. Without words it is zero."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Tensors and JSON-able values, `kind` among them: for `torch.save`, and `torch.load` with weights_only."""
+        """Return tensors and plain values, with `kind`, for `torch.save` and `torch.load(weights_only=True)`."""
         ...
 
 
 def fit_text_encoder(name: str, texts: Sequence[str], *, dim: int | None = None, seed: int) -> TextEncoder:
-    """`tfidf`, or `sentence-transformers:<path or name>`; at most `dim` columns, None: as many as the encoder's own.
+    """Fit `tfidf` or `sentence-transformers:<path or name>` with at most `dim` columns. None: the default of the
+    encoder.
 
-    Raises `ValueError` for another name, `training.features.sentence_encoder.TextModelError` where the model is not
-    there.
+    Raises `ValueError` for an unknown name, and `training.features.sentence_encoder.TextModelError` when the model is
+    missing.
     """
     kind, _, model = name.partition(SEPARATOR)
     if name == TfidfEncoder.kind:
@@ -61,13 +62,13 @@ def fit_text_encoder(name: str, texts: Sequence[str], *, dim: int | None = None,
 
 
 def full_name(name: str) -> str:
-    """The name as a fitted encoder gives it: a directory is found from anywhere."""
+    """Return the name of a fitted encoder: a relative directory becomes an absolute path."""
     kind, _, model = name.partition(SEPARATOR)
     return name if kind != SentenceEncoder.kind else f"{kind}{SEPARATOR}{located(model.strip())}"
 
 
 def text_encoder_from_state(state: dict[str, Any]) -> TextEncoder:
-    """The encoder of a bundle; one without a kind is of the time when there was only TF-IDF."""
+    """Restore an encoder from a state. An old state without a kind is TF-IDF."""
     kind = state.get("kind", TfidfEncoder.kind)
     if kind == SentenceEncoder.kind:
         return SentenceEncoder.from_state(state)

@@ -1,9 +1,11 @@
-"""Words to vectors: cleaning, TF-IDF and truncated SVD (latent semantic analysis, Deerwester et al., 1990).
+"""TF-IDF encoder: cleaning, TF-IDF weights and truncated SVD (latent semantic analysis).
 
-Arrives: one text for each item. Leaves: `TfidfEncoder`, which encodes texts it never saw with the words it knows.
-Next: `training.features.text_encoder` offers it beside a sentence transformer.
+Arrives: one text for each item. Leaves: `TfidfEncoder`, which encodes new texts with the fitted vocabulary. Next:
+`training.features.text_encoder` selects it or a sentence transformer.
 
-Words are English: stop words and the dictionary of lemmas are, and words of other languages stay nearly as they are.
+Stop words and lemmas are English. Words of other languages stay nearly unchanged.
+
+Source: Deerwester et al., "Indexing by latent semantic analysis", 1990.
 """
 
 import re
@@ -23,15 +25,15 @@ from graphstore.arrays import offsets_of
 MAX_WORDS = 20_000
 MAX_TEXT_CHARACTERS = 2_000
 MAX_LEMMAS = 100_000
-"""Words whose lemma is remembered, the last ones looked for."""
+"""Size of the cache of lemmas, in words."""
 
 _WORD = re.compile(r"[^\W_]+")
 
 
 def clean(text: str, *, lemmas: bool) -> list[str]:
-    """Words in lower case, without punctuation, English stop words and single characters; long texts are cut.
+    """Return lower-case words without punctuation, English stop words and single characters. Long texts are truncated.
 
-    With `lemmas` a word stands for all its forms: "boxes" is "box".
+    With `lemmas`, all forms of a word become one word: "boxes" becomes "box".
     """
     words = [word for word in _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower()) if _tells(word)]
     return [lemma for lemma in map(_lemma, words) if _tells(lemma)] if lemmas else words
@@ -43,7 +45,7 @@ def _tells(word: str) -> bool:
 
 @cache
 def _stop_words() -> frozenset[str]:
-    # Imported here, as below: a second that a process which only scores does not pay.
+    # Imported here: the import takes a second, and a process that only scores does not need it.
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return frozenset(ENGLISH_STOP_WORDS)
@@ -51,33 +53,34 @@ def _stop_words() -> frozenset[str]:
 
 @lru_cache(maxsize=MAX_LEMMAS)
 def _lemma(word: str) -> str:
-    # Imported here for the same reason: .3 s, dictionary and all. A stemmer needs no dictionary, but makes words of no
-    # language, and keeps "mice" apart from "mouse".
+    # Imported here for the same reason: 0.3 s with the dictionary. Rejected: a stemmer, because its stems are not words
+    # and "mice" and "mouse" stay different.
     from simplemma import lemmatize
 
     lemma = str(lemmatize(word, lang="en")).lower()
-    return lemma if len(lemma) > 1 else word  # "ss", stainless steel, would become "s"
+    return lemma if len(lemma) > 1 else word  # "ss" (stainless steel) would become "s"
 
 
 @dataclass(frozen=True)
 class TfidfEncoder:
-    """Fitted words and directions; a text becomes its projected TF-IDF row."""
+    """Encodes a text as its TF-IDF row, projected on the fitted components."""
 
     kind: ClassVar[str] = "tfidf"
 
     words: list[str]
-    """Sorted: the column of a word."""
+    """The vocabulary in sorted order. The index of a word is its column."""
     idf: Tensor  # [num_words] float32
     components: Tensor  # [dim, num_words] float32
     lemmas: bool
-    """Whether words were lemmatised: as it was fitted, so it cleans."""
+    """Whether words are lemmatised, in the fit and in `transform`."""
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, dim: int, seed: int, lemmas: bool = True) -> Self:
-        """Words of at least two texts, the 20,000 most frequent; at most `dim` directions, fewer for few words."""
+        """Fit on the `MAX_WORDS` most frequent words that occur in at least two texts. Few words give fewer than `dim`
+        columns."""
         documents = [set(clean(text, lemmas=lemmas)) for text in texts]
         frequencies = Counter(word for document in documents for word in document)
-        # Ties are broken by the word, so that the order of the texts changes nothing.
+        # The word breaks ties, so the order of the texts has no influence.
         frequent = sorted((-count, word) for word, count in frequencies.items() if count > 1)[:MAX_WORDS]
         words = sorted(word for _, word in frequent)
         counts = np.array([frequencies[word] for word in words])
@@ -90,7 +93,7 @@ class TfidfEncoder:
             return cls(words, idf, torch.eye(dim), lemmas)
         from sklearn.decomposition import TruncatedSVD
 
-        with np.errstate(invalid="ignore"):  # its share of the variance, which nobody reads, where all texts are equal
+        with np.errstate(invalid="ignore"):  # equal texts: the unused explained variance ratio is NaN
             svd = TruncatedSVD(dim, random_state=seed).fit(encoder._rows(texts))
         return cls(words, idf, torch.from_numpy(svd.components_).float().contiguous(), lemmas)
 
@@ -103,11 +106,11 @@ class TfidfEncoder:
         return self.components.size(0)
 
     def transform(self, texts: Sequence[str]) -> Tensor:
-        """[len(texts), dim]; zeros for a text without a known word."""
+        """Return rows [len(texts), dim]. A text without a known word has a zero row."""
         return torch.from_numpy(self._rows(texts) @ self.components.numpy().T).float()
 
     def _rows(self, texts: Sequence[str]) -> "sp.csr_array[Any]":
-        """TF-IDF [len(texts), num_words], rows of length one."""
+        """Return TF-IDF unit rows [len(texts), num_words]."""
         column = {word: i for i, word in enumerate(self.words)}
         found = [Counter(column[word] for word in clean(text, lemmas=self.lemmas) if word in column) for text in texts]
         offsets = offsets_of([len(row) for row in found])
@@ -120,7 +123,7 @@ class TfidfEncoder:
         return sp.csr_array((values, columns, offsets), shape=(len(found), len(self.words)))
 
     def state(self) -> dict[str, Any]:
-        """Tensors, a list of words and a flag."""
+        """Return the state: tensors, a list of words and a flag."""
         return {
             "kind": self.kind,
             "words": self.words,
@@ -131,7 +134,7 @@ class TfidfEncoder:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The same encoder again; a state without the flag is of the time before words were lemmatised."""
+        """Restore an encoder from its state. An old state without the flag has no lemmas."""
         return cls(
             words=list(state["words"]),
             idf=state["idf"],

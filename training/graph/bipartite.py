@@ -1,10 +1,9 @@
-"""Products with sparse matrices, differentiable: how messages move over the whole graph, and profiles become vectors.
+"""Bipartite graph as sparse matrices, with differentiable sparse-dense products for message passing and profiles.
 
-Arrives: pairs of an `EventLog`, profiles of shoppers. Leaves: `Csr` and `BipartiteGraph`. Next: `training.sage.model`.
+Arrives: pairs of an `EventLog`, profiles of users. Leaves: `Csr` and `BipartiteGraph`. Next: `training.sage.model`.
 
-Up to some ten million edges one product over all of them costs less CPU than sampling neighbourhoods batch by batch.
-The gradient of a product is the product with the transpose, so both orders are kept ready instead of letting
-autograd sort the indices in every step.
+Up to about ten million edges, one product over the whole graph costs less CPU than sampled neighbourhoods. The gradient
+of a product is the product with the transpose. Both orders are stored; autograd would sort the indices in every step.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,14 +22,14 @@ from training.data.event_log import EventLog
 
 @dataclass(frozen=True)
 class Csr:
-    """A sparse matrix [num_rows, num_columns], row by row."""
+    """A sparse matrix [num_rows, num_columns] in compressed rows."""
 
-    offsets: Tensor  # [num_rows + 1] int64: row r stands at offsets[r]:offsets[r + 1]
+    offsets: Tensor  # [num_rows + 1] int64: row r is offsets[r]:offsets[r + 1]
     columns: Tensor  # [n] int64
     weights: Tensor  # [n] float32
     num_columns: int
     flip: "TransposePattern | None" = field(default=None, repr=False, compare=False)
-    """How the places are turned over, where that is known; matrices of the same places share it."""
+    """The transpose of the sparsity pattern. Matrices with the same pattern share it."""
 
     def __post_init__(self) -> None:
         if self.flip is None:
@@ -42,27 +41,27 @@ class Csr:
 
     @cached_property
     def transposed(self) -> Self:
-        """The transpose [num_columns, num_rows], made once."""
+        """The transpose [num_columns, num_rows], computed once."""
         assert self.flip is not None
         offsets, rows, order = self.flip.turned
-        weights = self.weights.index_select(0, order)  # an index in brackets takes three times as long
+        weights = self.weights.index_select(0, order)  # weights[order] takes three times as long
         return type(self)(offsets, rows, weights, self.num_rows, self.flip.back)
 
     def with_weights(self, weights: Tensor) -> Self:
-        """The same places with other `weights` [n]; how they are transposed is found out once for both."""
+        """Return a matrix with the same pattern and other `weights` [n]. Both share the transposed pattern."""
         return replace(self, weights=weights)
 
     def __matmul__(self, x: Tensor) -> Tensor:
-        """The product with x [num_columns, width]: [num_rows, width], with a gradient for x alone."""
+        """Return the product [num_rows, width] with x [num_columns, width]. Only x has a gradient."""
         product: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
         return product
 
 
 class TransposePattern:
-    """Where the places of a sparse matrix stand in its transpose; found out when it is asked for first.
+    """The sparsity pattern of the transpose, without weights. It is computed on first use.
 
-    Weights are not in it: the matrices of a profile under several half-lives, and the means over both sides of a
-    graph, have the same places, and sorting them is what a transpose costs.
+    The profile matrices of several half-lives have the same pattern, and so have both directions of a graph. They share
+    it, because the sort is the cost of a transpose.
     """
 
     def __init__(
@@ -72,7 +71,8 @@ class TransposePattern:
 
     @cached_property
     def turned(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(offsets [num_columns + 1], rows [n], order [n]): place p of the transpose is order[p] of the matrix."""
+        """(offsets [num_columns + 1], rows [n], order [n]): entry i of the transpose is entry order[i] of the
+        matrix."""
         if self._back is not None:
             order = self._back.turned[2]
             inverse = torch.empty_like(order)
@@ -83,14 +83,14 @@ class TransposePattern:
 
     @property
     def back(self) -> "TransposePattern":
-        """The flip of the transpose, which leads here again."""
+        """The pattern of the transpose of the transpose: the original matrix."""
         offsets, rows, _ = self.turned
         return TransposePattern(offsets, rows, self._offsets.numel() - 1, back=self)
 
 
 @numba.njit(cache=True)
 def _turned(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[IntArray, IntArray, IntArray]:
-    """A counting sort by column, stable: the rows of each column ascend."""
+    """Sort the entries by column with a stable counting sort. The rows of each column ascend."""
     starts = np.zeros(num_columns + 1, dtype=np.int64)
     for column in columns:
         starts[column + 1] += 1
@@ -109,7 +109,7 @@ def _turned(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[Int
 
 
 class _Product(torch.autograd.Function):
-    """Sparse times dense by `embedding_bag`, forward and backward."""
+    """Sparse times dense with `embedding_bag`, forward and backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Csr) -> Tensor:
@@ -133,27 +133,27 @@ def _bags(matrix: Csr, x: Tensor) -> Tensor:
 
 
 class MessageGraph(Protocol):
-    """What a layer needs of a graph: who hears whom, and which items it is about."""
+    """The input of a layer: items, and mean aggregation in both directions."""
 
     @property
     def nodes(self) -> Tensor | None:
-        """The item [n] behind each item row of the matrices; None where they are all items in order."""
+        """The item of each item row in the matrices [n]. None: all items in order."""
         ...
 
     @property
     def items_of_users(self) -> Csr:
-        """Row u is the mean over the items that user u hears: [num_users, n]."""
+        """The mean over the neighbour items of each user [num_users, n]."""
         ...
 
     @property
     def users_of_items(self) -> Csr:
-        """Row i is the mean over the users that item i hears: [n, num_users]."""
+        """The mean over the neighbour users of each item [n, num_users]."""
         ...
 
 
 @dataclass(frozen=True)
 class BipartiteGraph:
-    """The distinct (user, item) pairs of a log, as means over neighbours in both directions."""
+    """The distinct (user, item) pairs of a log, with means over neighbours in both directions."""
 
     users: IntArray  # [num_pairs] sorted by (user, item)
     items: IntArray  # [num_pairs]
@@ -162,7 +162,7 @@ class BipartiteGraph:
 
     @classmethod
     def from_log(cls, log: EventLog) -> Self:
-        """One pair for all events of a user with an item, whatever their types and times."""
+        """Build the graph. All events of a user with an item are one pair, for all types and times."""
         keys = distinct(log.cells)
         return cls(keys // log.num_items, keys % log.num_items, log.num_users, log.num_items)
 
@@ -170,35 +170,38 @@ class BipartiteGraph:
         return len(self.users)
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
-        """Places [n], ascending, of the pairs (users[i], items[i]); pairs that are not in the graph are left out."""
+        """Return the ascending indices [n] of the pairs (users[i], items[i]). Pairs that are not in the graph are left
+        out."""
         places, found = find_sorted(np.sort(users * self.num_items + items), self._keys)
         return places[found]
 
     def holds(self, users: IntArray, items: IntArray) -> BoolArray:
-        """Which of the pairs (users[i], items[i]) are in the graph [n]."""
+        """Return a mask [n] of the pairs (users[i], items[i]) that are in the graph."""
         return find_sorted(users * self.num_items + items, self._keys)[1]
 
     @cached_property
     def _keys(self) -> IntArray:
-        """The pairs [num_pairs] as ascending numbers: sought in every step."""
+        """The pairs [num_pairs] as ascending numbers. Cached, because every step searches in them."""
         return self.users * self.num_items + self.items
 
     @property
     def nodes(self) -> None:
-        """All items, in their own order."""
+        """None: the item rows are all items in order."""
         return None
 
     def only(self, keep: BoolArray) -> Self:
-        """The graph of the pairs where `keep` [num_pairs] is true."""
-        return self.take(np.flatnonzero(keep))  # far cheaper than two masks where few are kept
+        """Return the graph of the pairs with a true `keep` [num_pairs]."""
+        return self.take(np.flatnonzero(keep))  # much cheaper than two masks when few pairs stay
 
     def take(self, places: IntArray) -> Self:
-        """The graph of the pairs at distinct ascending `places`."""
+        """Return the graph of the pairs at distinct ascending `places`."""
         return replace(self, users=self.users[places], items=self.items[places])
 
     def compact(self) -> Self:
-        """The same messages with users numbered anew, those without a pair left out: of a large shop's users, a small
-        sample of the pairs has few, and each costs a vector a layer."""
+        """Return the same graph without isolated users, with new user rows.
+
+        A small sample of the pairs has few users, and each user row costs a vector in each layer.
+        """
         is_new = np.ones(len(self), dtype=np.bool_)
         is_new[1:] = self.users[1:] != self.users[:-1]
         rows = np.cumsum(is_new) - 1
@@ -206,22 +209,22 @@ class BipartiteGraph:
 
     @cached_property
     def items_of_users(self) -> Csr:
-        """Row u is the mean over the items of user u: [num_users, num_items]."""
+        """The mean over the items of each user [num_users, num_items]."""
         degrees = np.bincount(self.users, minlength=self.num_users)
         return means(torch.from_numpy(offsets_of(degrees)), torch.from_numpy(self.items), self.num_items)
 
     @cached_property
     def users_of_items(self) -> Csr:
-        """Row i is the mean over the users of item i: [num_items, num_users]."""
+        """The mean over the users of each item [num_items, num_users]."""
         places = self.items_of_users.transposed
         return places.with_weights(_equal_shares(places.offsets))
 
 
 def means(offsets: Tensor, columns: Tensor, num_columns: int) -> Csr:
-    """The matrix that takes the mean over the columns [n] named in each row; zero for a row of none."""
+    """Return the matrix that averages over the `columns` [n] of each row. The mean of an empty row is zero."""
     return Csr(offsets, columns, _equal_shares(offsets), num_columns)
 
 
 def _equal_shares(offsets: Tensor) -> Tensor:
     degrees = offsets.diff()
-    return torch.repeat_interleave(1.0 / degrees, degrees)  # a row of none has an infinite share, no times
+    return torch.repeat_interleave(1.0 / degrees, degrees)  # an empty row has an infinite share, repeated zero times

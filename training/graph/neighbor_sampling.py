@@ -1,13 +1,13 @@
-"""The surroundings of a few items as a graph of their own: what a layer hears where the whole graph is too much for it.
+"""Neighbour sampling: a subgraph around a batch of items, for graphs that are too large for one full step.
 
 Arrives: a `BipartiteGraph` and seed items, or a batch of PyTorch Geometric's loaders. Leaves: `SampledGraph`, for
-`GraphSAGE.encode_items`. Next: `training.sage.trainer` takes steps on it where `SageConfig.neighbours` is set.
+`GraphSAGE.encode_items`. Next: `training.sage.trainer` uses it when `SageConfig.neighbours` is set.
 
-A layer takes two hops, item - user - item, so L layers need 2 L. All seeds share one subgraph: messages know no time
-(see `training.sage.model`), so a tree for each seed would only repeat nodes. With all neighbours the embeddings of the
-seeds, and the gradients, are those of the whole graph; with fewer, each mean estimates the whole one without bias (what
-comes after relu does not). What a step keeps for its gradient is that of the nodes reached, not of the graph. Where all
-items are embedded, at a look or at the end, no gradient is kept, and the whole graph goes layer by layer.
+A layer has two hops (item - user - item), so L layers need 2 L hops. All seeds share one subgraph. Rejected: a tree for
+each seed, because messages do not depend on time (`training.sage.model`) and trees would only repeat nodes. With all
+neighbours, embeddings and gradients of the seeds equal those of the whole graph. With fewer, each mean is an unbiased
+estimate; the value after relu is not. A step keeps activations only for the sampled nodes. An evaluation and the end of
+a fit embed all items, layer by layer over the whole graph, without gradients.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,8 @@ INTERACTED_BY = ("item", "rev_interacts", "user")
 
 @dataclass(frozen=True)
 class SampledGraph:
-    """A `MessageGraph` of some items; only the embeddings of its seeds are whole, those of the rim lack neighbours."""
+    """A `MessageGraph` around seed items. Only the embeddings of the seeds are complete; outer nodes lack
+    neighbours."""
 
     nodes: Tensor  # [n] rows of the items, the seeds first
     items_of_users: Csr  # [num_users, n]
@@ -39,10 +40,10 @@ class SampledGraph:
 
     @classmethod
     def from_batch(cls, batch: "HeteroData") -> Self:
-        """From what a loader with a `TemporalNeighborSampler` gives; several events of one pair count once.
+        """Build the graph from a batch of a loader with a `TemporalNeighborSampler`. Events of one pair count once.
 
-        Every node hears only what was sampled into it, so the two matrices need not be transposes of each other. The
-        embeddings have the order of the batch's item nodes, each seed in a tree of its own.
+        A node aggregates only its sampled neighbours, so the two matrices need not be transposes of each other. The
+        embeddings follow the item nodes of the batch, in which each seed has its own tree.
         """
         num_users, num_items = len(batch["user"].n_id), len(batch["item"].n_id)
         items, users = batch[INTERACTED_BY].edge_index.numpy()
@@ -55,7 +56,7 @@ class SampledGraph:
 
 
 class Neighbourhoods:
-    """Draws `neighbours[h]` of the neighbours of every node at hop h, without replacement; -1 takes all."""
+    """Samples at most `neighbours[h]` neighbours of each node at hop h, without replacement. -1: all."""
 
     def __init__(self, graph: BipartiteGraph, neighbours: Sequence[int]) -> None:
         self._graph = graph
@@ -65,11 +66,11 @@ class Neighbourhoods:
         offsets, users, order = (part.numpy() for part in by_user.flip.turned)
         self._of_users = _Rows(by_user.offsets.numpy(), graph.items, np.empty(0, dtype=np.int64))
         self._of_items = _Rows(offsets, users, order)
-        # Kept between calls: clearing a handful of pairs is cheaper than a fresh mask of all of them.
+        # Reused between calls: to reset a few entries is cheaper than a new mask.
         self._barred = np.zeros(len(graph), dtype=np.bool_)
 
     def around(self, seeds: IntArray, *, without: tuple[IntArray, IntArray], rng: np.random.Generator) -> SampledGraph:
-        """The surroundings of distinct `seeds` [s], as if the pairs `without` (users, items) did not exist."""
+        """Return the subgraph around distinct `seeds` [s]. The pairs `without` (users, items) are excluded."""
         barred = self._graph.find(*without)
         self._barred[barred] = True
         try:
@@ -99,7 +100,8 @@ class Neighbourhoods:
 
 
 class _Rows:
-    """The neighbours of the nodes of one side; `order` gives a place's pair in the graph, where it is not the same."""
+    """The neighbours of the nodes on one side. `order` maps an entry to its pair in the graph; empty: the same
+    index."""
 
     def __init__(self, offsets: IntArray, neighbours: IntArray, order: IntArray) -> None:
         self._offsets, self._neighbours, self._order = offsets, neighbours, order
@@ -107,21 +109,21 @@ class _Rows:
     def draw(
         self, nodes: IntArray, barred: BoolArray, limit: int, rng: np.random.Generator
     ) -> tuple[IntArray, IntArray]:
-        """(nodes [n], neighbours [n]) drawn, at most `limit` a node."""
+        """Return sampled (nodes [n], neighbours [n]), at most `limit` neighbours for each node."""
         most = limit if limit >= 0 else np.iinfo(np.int64).max
         places, at = _draw(self._offsets, self._order, nodes, barred, most, int(rng.integers(2**32)))
         return nodes[at], self._neighbours[places]
 
 
 class _Places:
-    """Where each of some distinct numbers stands."""
+    """Maps distinct numbers to their indices."""
 
     def __init__(self, numbers: IntArray) -> None:
         self._order = np.argsort(numbers)
         self._sorted = numbers[self._order]
 
     def of(self, numbers: IntArray) -> IntArray:
-        """The places [n] of numbers [n] that are all among them."""
+        """Return the indices [n] of `numbers` [n]. All must be known."""
         places: IntArray = self._order[np.searchsorted(self._sorted, numbers)].astype(np.int64)
         return places
 
@@ -132,7 +134,7 @@ def _joined(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]
 
 
 def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns: int) -> Csr:
-    """Row r takes the mean over the distinct columns that it has a pair with."""
+    """Return the matrix whose row r is the mean over the distinct columns of its pairs."""
     keys = distinct(rows * num_columns + columns)
     degrees = np.bincount(keys // max(num_columns, 1), minlength=num_rows)
     offsets = torch.from_numpy(offsets_of(degrees))
@@ -141,7 +143,8 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
 
 @numba.njit(cache=True)
 def room_for(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
-    """(allowed, places, at): room for the neighbours of the widest node, and for `limit` of each of the nodes [f]."""
+    """Allocate (allowed, places, at): buffers for the neighbours of the widest node, and for `limit` of each node
+    [f]."""
     room = 0
     widest = 0
     for node in nodes:
@@ -164,7 +167,7 @@ def _draw(
             if not barred[order[place] if len(order) else place]:
                 allowed[count] = place
                 count += 1
-        # The first of a shuffle: as many swaps as are drawn.
+        # Partial Fisher-Yates shuffle: one swap for each sample.
         for i in range(min(limit, count)):
             if count > limit:
                 j = np.random.randint(i, count)

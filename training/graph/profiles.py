@@ -1,7 +1,7 @@
-"""What a shopper's vector is made of: the newest distinct items before a moment, newest first.
+"""User profiles: the newest distinct items of each user before a time, newest first.
 
-Arrives: `Histories`, or the sorted log while fitting. Leaves: `Profiles`. Next: `training.sage.model` turns them to
-vectors.
+Arrives: `Histories`, or the sorted log during a fit. Leaves: `Profiles`. Next: `training.sage.model` computes user
+vectors from them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from training.graph.bipartite import Csr
 
 @dataclass(frozen=True)
 class Profiles:
-    """Ragged profiles: shopper b's items stand at offsets[b]:offsets[b + 1], newest first, each once."""
+    """Ragged profiles. The items of user b are items[offsets[b]:offsets[b + 1]], distinct, newest first."""
 
     offsets: IntArray  # [B + 1]
     items: IntArray  # [n]
@@ -27,28 +27,29 @@ class Profiles:
 
     @classmethod
     def from_spans(cls, items: IntArray, starts: IntArray, ends: IntArray, *, last: int, num_items: int) -> Self:
-        """Of the events items[starts[b]:ends[b]], oldest first, the `last` newest distinct items."""
+        """Return the `last` newest distinct items of each range items[starts[b]:ends[b]], which is oldest first."""
         offsets, rows = _newest_distinct(items, starts, ends, last, num_items)
         return cls(offsets, rows, num_items)
 
     @classmethod
     def from_histories(cls, histories: Histories, *, last: int, num_items: int) -> Self:
-        """The `last` newest distinct items of each shopper."""
+        """Return the `last` newest distinct items of each user."""
         offsets = histories.offsets
         return cls.from_spans(histories.items, offsets[:-1], offsets[1:], last=last, num_items=num_items)
 
     def __len__(self) -> int:
-        """The number of shoppers."""
+        """The number of users."""
         return len(self.offsets) - 1
 
     def rows(self) -> IntArray:
-        """The shopper's place [n] in the batch of each item."""
+        """Return the index of each item's user in the batch [n]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def decayed(self, half_lives: Sequence[float]) -> list[Csr]:
-        """For each half-life (ranks; inf: no decay) the rows of weights [B, num_items], each summing to one.
+        """Return a weight matrix [B, num_items] for each half-life (in ranks; inf: no decay). Each row sums to one.
 
-        The item of rank r (0: newest) weighs 0.5 ** (r / half_life); a shopper without items has an empty row.
+        The item of rank r (0: newest) has a weight proportional to 0.5 ** (r / half_life). A user without items has an
+        empty row.
         """
         longest = int(np.diff(self.offsets).max(initial=0))
         offsets, columns = torch.from_numpy(self.offsets), torch.from_numpy(self.items)
@@ -62,7 +63,7 @@ class Profiles:
 
 @numba.njit(cache=True)
 def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Float32Array:
-    """The first values of `curve` in each row, over their sum, which stands in `totals`."""
+    """Return the first values of `curve` in each row, divided by their sum from `totals`."""
     shares = np.empty(offsets[-1], dtype=np.float32)
     for b in range(len(offsets) - 1):
         start, end = offsets[b], offsets[b + 1]
@@ -75,14 +76,14 @@ def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Flo
 def _newest_distinct(
     items: IntArray, starts: IntArray, ends: IntArray, last: int, num_items: int
 ) -> tuple[IntArray, IntArray]:
-    """Walk back from each end until `last` distinct items are found or the span is over."""
+    """Walk back from each end until `last` distinct items are found or the range is over."""
     rows = len(starts)
     offsets = np.zeros(rows + 1, dtype=np.int64)
     room = 0
     for b in range(rows):
         room += min(last, ends[b] - starts[b])
     newest = np.empty(room, dtype=np.int64)
-    seen_by = np.full(num_items, -1, dtype=np.int64)  # the row that met the item last: nothing to reset between rows
+    seen_by = np.full(num_items, -1, dtype=np.int64)  # the last row that had the item, so rows need no reset
     n = 0
     for b in range(rows):
         limit = n + last

@@ -1,7 +1,7 @@
-"""Mini-batches of target events with their sampled past, on PyTorch Geometric's own loaders.
+"""PyTorch Geometric loaders: mini-batches of target events with their sampled past.
 
-Arrives: a `Snapshot`. Leaves: train, validation and test `LinkLoader`s. Next: any PyG model that wants neighbourhoods;
-`training.sage.fit` itself takes the whole graph at once, which is cheaper below some ten million edges.
+Arrives: a `Snapshot`. Leaves: train, validation and test `LinkLoader`s. Next: any PyG model that uses neighbourhoods.
+`training.sage.fit` uses the whole graph instead, which is cheaper below about ten million edges.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ from training.graph.pyg_sampler import TemporalNeighborSampler
 
 
 def bipartite_data(snapshot: Snapshot) -> HeteroData:
-    """The snapshot's graph with every event in both directions: `edge_index` [2, num_events] and `edge_time`."""
+    """Return the graph with each event in both directions, with `edge_index` [2, num_events] and `edge_time`
+    [num_events]."""
     data = HeteroData()
     data["user"].num_nodes = snapshot.num_users
     data["item"].num_nodes = snapshot.num_items
@@ -35,11 +36,11 @@ def bipartite_data(snapshot: Snapshot) -> HeteroData:
 
 
 def homogeneous_data(snapshot: Snapshot) -> Data:
-    """The same graph with one node type, for models that know no other: users first, then items.
+    """Return the same graph with one node type, for homogeneous models. Users come first, then items.
 
-    `edge_index` [2, 2 · num_events] has every event in both directions, user to item first; `edge_time` and
-    `edge_weight` [2 · num_events] go with it, `num_users` says where the items begin. Users have no features, so there
-    are none.
+    `edge_index` [2, 2 · num_events] has each event in both directions, user to item first, with `edge_time` and
+    `edge_weight` [2 · num_events]. `num_users` is the first item node. There are no features, because users have no
+    features.
     """
     users, items = snapshot.events.edge_index
     forward = torch.stack([users, items + snapshot.num_users])
@@ -63,12 +64,21 @@ def get_data_loaders(  # noqa: PLR0913 - named like the parameters of PyG's own 
     seed: int = 0,
     homogeneous: bool = False,
 ) -> tuple[LinkLoader, LinkLoader, LinkLoader]:
-    """Loaders over the events of the train, validation and test mask, each event with its own past as neighbourhood.
+    """Return loaders over the events of the train, validation and test mask. Each event has its own sampled past.
 
-    `num_neighbors` has one number a hop, -1 for all; `shuffle` is for the training events alone. Without `negatives`
-    a batch's `edge_label` is the snapshot's `y`; with them it is PyG's (1 and 0, or indices of triplets). Batches are
-    of `bipartite_data`, or of `homogeneous_data`, whose negatives are of users with items, too; raises `ValueError`
-    where there their amount is not whole: PyG could not tell whose they are.
+    Args:
+        snapshot: the graph, the masks and the labels.
+        batch_size: events in a batch.
+        num_neighbors: one number for each hop; -1 for all.
+        shuffle: whether the training events are shuffled. The others never are.
+        mode: see `TemporalNeighborSampler`.
+        negatives: PyG's negative sampling, with PyG's labels (1 and 0, or indices of triplets). None: the `edge_label`
+            of a batch is the snapshot's `y`.
+        seed: seed of the order and of the sampler.
+        homogeneous: use `homogeneous_data` instead of `bipartite_data`. Negatives are (user, item) pairs in both.
+
+    Raises:
+        ValueError: the number of homogeneous negatives is not whole, so PyG could not assign them to positives.
     """
     data = homogeneous_data(snapshot) if homogeneous else bipartite_data(snapshot)
     if homogeneous and negatives is not None:
@@ -86,7 +96,7 @@ def get_data_loaders(  # noqa: PLR0913 - named like the parameters of PyG's own 
             data,
             link_sampler=sampler,
             edge_label_index=links(mask) if homogeneous else (INTERACTS, links(mask)),
-            # PyG adds one to given labels when it appends negatives, so the two are not mixed.
+            # PyG adds one to given labels when it appends negatives, so labels and negatives are not combined.
             edge_label=events.y[mask] if negatives is None else None,
             edge_label_time=events.edge_time[mask],
             neg_sampling=negatives,
@@ -99,7 +109,7 @@ def get_data_loaders(  # noqa: PLR0913 - named like the parameters of PyG's own 
 
 
 def _between_users_and_items(negatives: NegativeSampling, snapshot: Snapshot) -> NegativeSampling:
-    """The same negatives where users and items are nodes of one type: first ends are users, second ends items."""
+    """Restrict negatives of a homogeneous graph to users as sources and items as targets."""
     if negatives.amount != int(negatives.amount):
         raise ValueError(f"{negatives.amount} negatives for each positive: take a whole number")
     users, items = snapshot.num_users, snapshot.num_items

@@ -1,15 +1,14 @@
-"""A neighbour sampler for PyTorch Geometric's own loaders: time aware, on numba, without compiled extensions.
+"""Temporal neighbour sampler for PyTorch Geometric's loaders, with numba and without compiled extensions.
 
-Arrives: the bipartite graph of a snapshot, seeds from a `NodeLoader` or `LinkLoader`. Leaves: subgraphs. Next:
-`training.graph.pyg_loaders` joins them to PyG's loaders.
+Arrives: the graph of a snapshot, seeds from a `NodeLoader` or `LinkLoader`. Leaves: subgraphs. Next:
+`training.graph.pyg_loaders` builds PyG loaders with it.
 
-PyG's `NeighborSampler` needs pyg-lib or torch-sparse, which have no wheels on the package index; `BaseSampler` is the
-extension point meant for this. Every seed has a subgraph of its own ("disjoint"), because every seed has a time of its
-own: only events strictly before it are sampled, so neither the target nor its basket can be seen. Without times the
-pair of a seed link is taken out of its subgraph instead.
+PyG's `NeighborSampler` needs pyg-lib or torch-sparse, which have no wheels on the package index. `BaseSampler` is PyG's
+extension point for this case. Each seed has its own subgraph ("disjoint") and its own time. Only events strictly before
+that time are sampled, so a subgraph contains neither the target nor its basket. Without times, the pair of a seed link
+is removed from its subgraph.
 
-pyg-lib's temporal sampling takes events at the seed's own time too (at or before, not before), so it would have to be
-told another time; this sampler is used even where pyg-lib is installed, and is the same everywhere.
+Rejected: pyg-lib, even where it is installed, because it also samples events with the time of the seed.
 """
 
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ from training.graph.neighbor_sampling import INTERACTED_BY, room_for
 EdgeType = tuple[str, str, str]
 
 NODE = "node"
-"""The one node type of a homogeneous graph."""
+"""The node type of a homogeneous graph."""
 
 _LINKED = (NODE, "to", NODE)
 
@@ -45,15 +44,14 @@ _NO_LIMIT = np.iinfo(np.int64).max
 
 
 class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
-    """Samples at most `num_neighbors[h]` events at hop h into every node of the frontier; -1 takes all.
+    """Samples at most `num_neighbors[h]` events into each node of the frontier at hop h. -1: all.
 
     Args:
-        data: with `edge_index` and `edge_time` on both edge types, as `training.graph.pyg_loaders.bipartite_data` makes
-        it, or on
-            the one of a homogeneous graph, both directions in it (`training.graph.pyg_loaders.homogeneous_data`).
-        num_neighbors: one number a hop.
-        mode: "uniform" without replacement (Floyd's algorithm), or "recent": the newest before the seed's time.
-        seed: of the random choice; the same calls in the same order give the same subgraphs.
+        data: the graph, with `edge_index` and `edge_time` on each edge type, from
+            `training.graph.pyg_loaders.bipartite_data` or `training.graph.pyg_loaders.homogeneous_data`.
+        num_neighbors: one number for each hop.
+        mode: "uniform" without replacement (Floyd's algorithm), or "recent": the newest events before the seed's time.
+        seed: seed of the samples. The same calls in the same order give the same subgraphs.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
             }
 
     def sample_from_nodes(self, index: NodeSamplerInput) -> HeteroSamplerOutput | SamplerOutput:
-        """Subgraphs around nodes of one type; `index.time` bounds each."""
+        """Return subgraphs around nodes of one type, with events before `index.time`."""
         kind = NODE if self._homogeneous else index.input_type
         times = None if index.time is None else {kind: index.time}
         output = self._sample({kind: index.node}, times, pairs=None)
@@ -84,9 +82,9 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
     def sample_from_edges(
         self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
     ) -> HeteroSamplerOutput | SamplerOutput:
-        """Subgraphs around both ends of links, and around negatives where the loader asks for them.
+        """Return subgraphs around both ends of links, and around negatives if the loader samples them.
 
-        Links of a homogeneous graph are (user, item), as everywhere.
+        Links are (user, item), also in a homogeneous graph.
         """
         pairs = None if index.time is not None else (index.row.numpy(), index.col.numpy())
 
@@ -107,11 +105,14 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
     def _sample(
         self, seeds: dict[str, Tensor], times: dict[str, Tensor] | None, pairs: tuple[IntArray, IntArray] | None
     ) -> HeteroSamplerOutput:
-        """One tree a seed; of the links `pairs` (users, items) each is forbidden in the trees of its own ends.
+        """Sample one tree for each seed. Each link in `pairs` (users, items) is excluded from the trees of its two
+        ends.
 
-        Seeds of one type are those of a multiple of the links, in their order.
+        The number of seeds of one type is a multiple of the number of links, and they have the order of the links.
         """
-        place = np.concatenate([np.arange(len(nodes)) for nodes in seeds.values()])  # [trees] among its type's seeds
+        place = np.concatenate(
+            [np.arange(len(nodes)) for nodes in seeds.values()]
+        )  # [trees] index among the seeds of its type
         before = np.full(len(place), _NO_LIMIT)
         if times is not None:
             before = np.concatenate([times[kind].numpy() for kind in seeds])
@@ -123,7 +124,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
         rows: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
         columns: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
         edges: dict[EdgeType, list[IntArray]] = {edge_type: [] for edge_type in self._incoming}
-        frontier = dict.fromkeys(known, 0)  # first local number of the nodes that the last hop added
+        frontier = dict.fromkeys(known, 0)  # first local number of the nodes from the last hop
         num_nodes = {kind: [len(numbering)] for kind, numbering in known.items()}
         for limit in self.num_neighbors:
             ends = {kind: len(numbering) for kind, numbering in known.items()}
@@ -134,7 +135,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
                 if pairs is not None:
                     link = place[trees] % len(pairs[0])
                     users, items = pairs[0][link], pairs[1][link]
-                    if target != "item":  # in one numbering no user is an item, so both may be asked
+                    if target != "item":  # a homogeneous graph has both; user and item numbers differ
                         forbidden = np.where(heads == users, items, forbidden)
                     if target != "user":
                         forbidden = np.where(heads == items, users, forbidden)
@@ -162,7 +163,7 @@ class _Incoming:
 
     def __init__(self, edge_index: Tensor, edge_time: Tensor, num_targets: int) -> None:
         sources, targets = edge_index.numpy()
-        self.edges: IntArray = np.lexsort((edge_time.numpy(), targets)).astype(np.int64)  # place in the original graph
+        self.edges: IntArray = np.lexsort((edge_time.numpy(), targets)).astype(np.int64)  # index in the original graph
         self.sources: IntArray = sources[self.edges]
         self.times: IntArray = edge_time.numpy()[self.edges]
         self.offsets: IntArray = np.searchsorted(targets[self.edges], np.arange(num_targets + 1)).astype(np.int64)
@@ -176,7 +177,7 @@ class _Incoming:
         recent: bool,
         rng: np.random.Generator,
     ) -> tuple[IntArray, IntArray]:
-        """Sampled places [n] in `sources`, and for each its place [n] in `nodes`."""
+        """Return the indices [n] of the sampled edges in `sources`, and the index [n] of their target in `nodes`."""
         seed = int(rng.integers(2**32))
         places, at = _hop(
             self.offsets,
@@ -193,7 +194,7 @@ class _Incoming:
 
 
 class _Numbering:
-    """Local numbers of (tree, node), in the order of their first coming."""
+    """Local numbers of (tree, node) pairs, in the order of their first occurrence."""
 
     def __init__(self, num_nodes: int) -> None:
         self._num_nodes = num_nodes
@@ -203,7 +204,7 @@ class _Numbering:
         return len(self._keys)
 
     def add(self, trees: IntArray, nodes: IntArray) -> IntArray:
-        """The local numbers [n], new ones where the tree did not have the node."""
+        """Return the local numbers [n]. A node that is new in its tree gets a new number."""
         keys = np.concatenate([self._keys, trees * self._num_nodes + nodes])
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         coming = np.argsort(first)
@@ -214,12 +215,12 @@ class _Numbering:
         return local
 
     def span(self, start: int, end: int) -> tuple[IntArray, IntArray]:
-        """Trees and nodes of the local numbers start:end."""
+        """Return the trees and nodes of the local numbers start:end."""
         return self._keys[start:end] // self._num_nodes, self._keys[start:end] % self._num_nodes
 
 
 def _one_type(output: HeteroSamplerOutput) -> SamplerOutput:
-    """The only node type and the only edge type of it."""
+    """Return the output for the only node type and the only edge type."""
     return SamplerOutput(
         node=output.node[NODE],
         row=output.row[_LINKED],
@@ -265,7 +266,7 @@ def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
                 places[n] = allowed[i]
                 n += 1
         else:
-            # Floyd: for each i of the last `limit` places draw among the first i + 1; where taken, take i itself.
+            # Floyd's algorithm: for each of the last `limit` i sample one of the first i + 1; if it is taken, take i.
             for i in range(count - limit, count):
                 drawn = allowed[np.random.randint(0, i + 1)]
                 for earlier in range(start, n):
