@@ -1,6 +1,6 @@
-"""The backlog: events on `interactions` before anybody reads, and what it costs to produce them.
+"""Backlog: produces events on `interactions` before any consumer runs, and measures the producer's cost.
 
-Arrives: a workload. Leaves: so many acknowledged messages, and the producer's span. Next: `benchmarks.drain`.
+Arrives: a workload. Leaves: acknowledged messages, and the producer's span. Next: `benchmarks.drain`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ CHUNK = 20_000
 
 
 def produce(config: StreamConfig, workload: Workload, count: int, *, tell: Callable[[str], None]) -> Span:
-    """Produce `count` events, all acknowledged. The span is the producer's: making the events is not in it."""
+    """Produce `count` acknowledged events and return the producer's span, without the time to generate events."""
     cpu = wall = 0.0
     done = 0
     source = workload.events(count)

@@ -1,10 +1,10 @@
-"""The direct path: events from memory through `stream.replay.store` into the graph, no broker between.
+"""Direct path: stores events from memory into the graph through `stream.replay.store`, without a broker.
 
-Arrives: a database, and the segments to store one after another. Leaves: the span and the memory of each, as JSON.
-Next: `benchmarks.growth`.
+Arrives: a database, and the segments to store one after another. Leaves: the span and the memory of each segment, as
+JSON. Next: `benchmarks.growth`.
 
-A process of its own (`python -m benchmarks.direct`), so that its memory is that of the path alone. Making the events is
-not in the span; reading them from JSON is, because a replay from a file has to, too.
+It runs in its own process (`python -m benchmarks.direct`), so its memory is only the memory of this path. The span does
+not include the generation of events. It includes JSON decoding, because a replay from a file decodes JSON, too.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from stream import events, replay
 from stream.worker.sink import Sink
 
 CHUNK = 20_000
-"""Events in memory at a time, a multiple of the path's own batches."""
+"""Events in memory at a time, a multiple of the path's own batch size."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """So many events more; `redis` False: SQL only, to fill a database."""
+    """A number of events to store. `redis` False stores them only in SQL, to fill a database."""
 
     name: str
     events: int
@@ -44,7 +44,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a segment took."""
+    """The cost of a segment."""
 
     span: Span
     resident_mb: float
@@ -61,7 +61,7 @@ def store_segments(
     begun: int = 0,
     tell: Callable[[str], None],
 ) -> dict[str, Stored]:
-    """Run the segments in a child; `begun` events came before, `seed` makes these ones."""
+    """Store the segments in a child process. `begun` events are stored already; `seed` generates the new events."""
     command = [sys.executable, "-m", "benchmarks.direct", "--seed", str(seed), "--begun", str(begun)]
     command += ["--output", str(output), "--segments", json.dumps([asdict(segment) for segment in segments])]
     settings = environment({"database_url": database_url, "redis_url": redis_url})
@@ -82,7 +82,7 @@ def store_segments(
 
 
 def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConfig, output: Path) -> None:
-    """In the child: one segment after another through one connection each to SQL and Redis."""
+    """Store the segments one after another, in the child, through one connection each to SQL and Redis."""
     engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
     found: dict[str, Any] = {}
     for segment in segments:
@@ -109,7 +109,7 @@ def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConf
 
 
 def decoded(chunk: Sequence[bytes]) -> Iterator[events.Interaction]:
-    """The events of the JSON, checked as the worker checks them."""
+    """Yield the events of the JSON, validated as in the worker."""
     moment = events.utc(now_ms())
     for raw in chunk:
         yield events.decode(raw, events.Interaction, now=moment)

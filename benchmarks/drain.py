@@ -1,10 +1,10 @@
-"""Draining a backlog: the worker and the limits over the same events, one after another.
+"""Drain: measures the worker and the limits on the same backlog, one after another.
 
 Arrives: a broker with a backlog. Leaves: spans of CPU and clock. Next: `benchmarks.table`.
 
-A contender starts as a process of its own, in a consumer group of its own, at the beginning of the log. What it does
-until `SKIP` of the backlog is through is its start; from there on its CPU time is counted, and the services' beside it.
-The worker is the product's, `sagestream worker`, followed from outside by the offsets that it stores in SQL.
+Each contender starts in its own process and its own consumer group, at the beginning of the log. The first `SKIP` of
+the backlog is the warm-up. After it, the CPU time of the contender and of the services is counted. The worker is the
+product's `sagestream worker`; the benchmark follows it through the offsets that it stores in SQL.
 """
 
 import secrets
@@ -27,7 +27,7 @@ from stream import events
 
 SKIP = 0.1
 END = 0.95
-"""Where the count stops: of two workers one is through a little before the other."""
+"""Share of the backlog where the measurement ends, because two workers do not end at the same time."""
 
 START_SECONDS = 60.0
 DRAIN_SECONDS = 3_600.0
@@ -36,19 +36,19 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Drained:
-    """What one contender did; `database_us`, `redis_us` and `broker_us` are the services' CPU an event."""
+    """The result of one contender. `database_us`, `redis_us` and `broker_us` are the services' CPU for each event."""
 
     span: Span
     peak_mb: float = 0.0
     resident_mb: Sequence[float] = ()
-    """At a tenth, a half and the end of the backlog."""
+    """Resident MB at the marks `SKIP`, a half and `END` of the backlog."""
     database_us: float | None = None
     redis_us: float | None = None
     broker_us: float | None = None
 
 
 def drain_limit(ground: Ground, stream: Stream, kind: str, total: int) -> Drained:
-    """One of `benchmarks.limits`."""
+    """Drain with a consumer of `benchmarks.limits`."""
     ground.empty_redis()
     output = ground.directory / f"{kind}-{secrets.token_hex(3)}.json"
     settings = {**stream.settings, "worker_group": _group(), "redis_url": ground.redis_url}
@@ -70,7 +70,7 @@ def drain_limit(ground: Ground, stream: Stream, kind: str, total: int) -> Draine
 
 
 def drain_worker(ground: Ground, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1) -> Drained:
-    """The product's worker, or several of one group."""
+    """Drain with the product's worker, or with several workers of one group."""
     url = ground.database(database)
     ground.empty_redis(url)
     engine = open_engine(url)
@@ -90,7 +90,7 @@ class RunningWorker:
 
     @property
     def ready(self) -> bool:
-        """Whether it has its partitions and reads."""
+        """Whether the worker has its partitions and reads them."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -102,7 +102,7 @@ class RunningWorker:
 def run_workers(
     ground: Ground, stream: Stream, database_url: str, group: str, count: int = 1
 ) -> Iterator[list[RunningWorker]]:
-    """`sagestream worker`, `count` times, stopped at the end."""
+    """Run `count` processes of `sagestream worker` and stop them at the end."""
     workers = []
     try:
         for number in range(1, count + 1):
@@ -160,7 +160,7 @@ def _follow(
 
 
 def progress(engine: Engine) -> int:
-    """Messages of `interactions` that are durable in SQL."""
+    """Return the number of messages of `interactions` that are durable in SQL."""
     statement = text("SELECT coalesce(sum(next_offset), 0) FROM stream_progress WHERE topic = :topic")
     with read(engine) as connection:
         return int(connection.execute(statement, {"topic": events.INTERACTIONS}).scalar_one())

@@ -1,11 +1,11 @@
-"""What a fit costs at one number of edges, and how that grows with them.
+"""Edges: the cost of a fit for one number of edges, and how it grows with the edges.
 
 Arrives: sizes of shops. Leaves: CPU seconds and peak memory of each fit, and their slopes. Next: `benchmarks.training`
-tells them.
+reports them.
 
-An epoch of ten million edges takes minutes on the whole graph and an hour on sampled neighbours. So a fit may take
-fewer steps than an epoch has: its epoch is what it spent outside of steps, and so many times the mean step. Steps do
-not depend on where in an epoch they are: each draws its own graph and a batch of the same size.
+An epoch with ten million edges takes minutes on the whole graph and an hour with sampled neighbours. A fit may
+therefore run fewer steps than an epoch. Its epoch cost is then the time outside of steps plus the mean step time for
+all steps of an epoch. This is valid because each step draws its own graph and a batch of the same size.
 """
 
 import math
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from graphstore.progress import Progress
 
 PATHS: dict[str, tuple[int, ...] | None] = {"whole graph": None, "sampled": (5, 5, 3, 3)}
-"""The two ways to take a step, by `SageConfig.neighbours`."""
+"""The two kinds of training step, by `SageConfig.neighbours`."""
 
 CLOSED_FORM = "closed form"
 
 FEATURES = 64
 DRIFT_SHARE = 4
 LOOK_STEPS = 5
-"""Steps between two readings of the clock; those before the first reading compile and are no part of the mean step."""
+"""Steps between two measurements. Steps before the first one compile code and do not count for the mean."""
 
 Run = Callable[..., dict[str, Any]]
-"""Calls a function in a process of its own: (name, function, *arguments)."""
+"""Calls a function in its own process: (name, function, *arguments)."""
 
 
 def sage_fit(
     shop: Shop, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
 ) -> dict[str, Any]:
-    """A GraphSAGE fit of so many steps, None: as many as an epoch has; its graph and its last embeddings included."""
+    """Fit GraphSAGE for `steps` steps, None for one epoch. The cost includes the graph and the final embeddings."""
     log = synthetic_log(shop, seed=seed)
     made_mb = peak_rss_mb()
     config = SageConfig()
@@ -80,7 +80,7 @@ def sage_fit(
 
 
 def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
-    """The terms but GraphSAGE: a bank of a filter and one that forgets, trend, personal repeat, factorisation."""
+    """Fit the closed-form terms: a bank of two filters, one of them with decay, trend, repeat and factorisation."""
     log = synthetic_log(shop, seed=seed)
     forgets = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
     fits: dict[str, Callable[[], Any]] = {
@@ -102,7 +102,7 @@ def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, An
 def measure_growth(
     growth: dict[str, Any], run: Run, *, sizes: Sequence[int], edges_a_user: int, items: int, steps: int | None
 ) -> None:
-    """Every fit at every size, smallest first; what is known so far stands in `growth`, with the slopes over it."""
+    """Measure every fit at every size, smallest first. `growth` holds the results so far, with their slopes."""
     growth.update({**{path: {} for path in PATHS}, CLOSED_FORM: {}, "slope": {}})
 
     def measure(name: str, cost: str, edges: int, *call: Any) -> None:
@@ -117,7 +117,7 @@ def measure_growth(
 
 
 def slope(by_size: dict[str, dict[str, Any]], key: str) -> float | None:
-    """Of log cost over log edges by least squares: 1 is in proportion; None for fewer than two sizes."""
+    """Return the least-squares slope of log cost over log edges. 1 is linear. None for fewer than two sizes."""
     if len(by_size) < 2:
         return None
     costs: Iterable[float] = (one[key] for one in by_size.values())
@@ -126,6 +126,6 @@ def slope(by_size: dict[str, dict[str, Any]], key: str) -> float | None:
 
 
 def seconds_since(begun: Mark) -> dict[str, float]:
-    """CPU seconds and seconds by the clock of this process."""
+    """Return the CPU seconds and the clock seconds of this process since the mark."""
     span = Span.between(begun, own_mark(0))
     return {"cpu_seconds": round(span.cpu_seconds, 3), "wall_seconds": round(span.wall_seconds, 3)}

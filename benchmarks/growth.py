@@ -1,10 +1,10 @@
-"""What an event costs while the graph grows: directly into an empty graph, into a small and into a large one.
+"""Growth: the cost of an event while the graph grows, in an empty, a small and a large graph.
 
-Arrives: databases. Leaves: the direct path's rates, the ratio of the large graph's cost to the small one's, and the
-memory on the way there. Next: `benchmarks.table`.
+Arrives: databases. Leaves: the direct path's rates, the cost ratio of the large to the small graph, and the memory
+during the fill. Next: `benchmarks.table`.
 
-The large graph is filled through the same ingest, without Redis. That takes a while, so a filled database can be kept
-in a cache directory; it is known by the schema's revision and by what it holds.
+The same ingest fills the large graph, without Redis. The fill takes long, so a cache directory can keep the database.
+The cache name contains the schema revision and the size.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ from graphstore.session import migrations
 
 TURNS = 3
 MEMORY_MARKS = (0.1, 0.5, 1.0)
-"""Shares of the large graph at which the filling process' memory is taken."""
+"""Shares of the large graph at which the memory of the filling process is measured."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The direct path into a small and a large graph in turn; the filling process' resident MB by rows."""
+    """Results for a small and a large graph, measured in turn, and the filling process' memory (MB) by rows."""
 
     small: Sequence[Stored]
     large: Sequence[Stored]
@@ -42,13 +42,13 @@ class Growth:
 
     @property
     def cost_ratio(self) -> float:
-        """CPU an event of the storing process, large to small: the median of the turns."""
+        """CPU of the storing process for each event, large to small graph: the median of the turns."""
         pairs = zip(self.small, self.large, strict=True)
         return statistics.median(large.span.cpu_us / small.span.cpu_us for small, large in pairs)
 
     @property
     def cost_ratio_with_database(self) -> float:
-        """The same with the database's own CPU."""
+        """The same ratio with the database's own CPU."""
         pairs = zip(self.small, self.large, strict=True)
         return statistics.median(_both(large) / _both(small) for small, large in pairs)
 
@@ -58,7 +58,7 @@ def _both(stored: Stored) -> float:
 
 
 def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: Tell) -> Stored:
-    """Into an empty graph, Redis too; the first tenth is not counted."""
+    """Store into an empty graph and Redis. The first tenth is not counted."""
     url = ground.database(database)
     _run(ground, url, [Segment("begun", int(SKIP * count))], seed=2, begun=0, tell=tell)
     return _run(ground, url, [Segment("direct", count)], seed=3, begun=int(SKIP * count), tell=tell)["direct"]
@@ -74,8 +74,11 @@ def measure_growth(
     cache: Path | None,
     tell: Tell,
 ) -> Growth:
-    """Store `measured` events into a small graph and into a large one, in turn: both meet the same of what else the
-    machine has to do. The large one is filled first, or taken from the cache."""
+    """Store `measured` events into a small and a large graph, in turn.
+
+    Other load on the machine then affects both in the same way. The large graph is filled first or comes from the
+    cache.
+    """
     name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
     known = cache / f"{name}.{database}.json" if cache else None
     large_url = ground.database(database, name, cache)
@@ -89,7 +92,7 @@ def measure_growth(
         small_url = ground.database(database)
         _run(ground, small_url, [Segment("fill", small_rows, redis=False)], seed=4, begun=0, tell=tell)
         small += _run(ground, small_url, [Segment("small", measured)], seed=5, begun=small_rows, tell=tell).values()
-        seed = secrets.randbits(60)  # other ids than those that an earlier run added to a kept graph
+        seed = secrets.randbits(60)  # event ids that no earlier run added to a kept graph
         large += _run(
             ground, large_url, [Segment("large", measured)], seed=seed, begun=fill["begun"], tell=tell
         ).values()
@@ -102,7 +105,7 @@ def measure_growth(
 
 
 def _fill(ground: Ground, url: str, rows: int, tell: Tell) -> dict[str, float]:
-    """Store `rows` events; the storing process' resident MB at the marks, by rows."""
+    """Store `rows` events and return the storing process' resident MB at the marks, by rows."""
     marks = [int(share * rows) for share in MEMORY_MARKS]
     parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
     segments = [Segment(f"{mark:,}", part, redis=False) for mark, part in zip(marks, parts, strict=True)]
@@ -111,7 +114,7 @@ def _fill(ground: Ground, url: str, rows: int, tell: Tell) -> dict[str, float]:
 
 
 def _run(ground: Ground, url: str, segments: list[Segment], *, seed: int, begun: int, tell: Tell) -> dict[str, Stored]:
-    """The segments in one child; the database's CPU is known for one segment alone."""
+    """Store the segments in one child. The database's CPU is known only for a single segment."""
     ground.empty_redis()
     pid = ground.database_pid(url)
     before = cpu_seconds(pid, family=True) if pid else 0.0
@@ -125,7 +128,7 @@ def _run(ground: Ground, url: str, segments: list[Segment], *, seed: int, begun:
 
 
 def _fingerprint() -> str:
-    """Of the schema and the workload: a kept graph of another kind is not taken."""
+    """Return a hash of the schema and the workload, so a kept graph from other code is not used."""
     head = ScriptDirectory.from_config(migrations("sqlite://")).get_current_head()
     source = Path(workload.__file__).read_bytes()
     return hashlib.blake2b(f"{head}".encode() + source, digest_size=6).hexdigest()

@@ -1,11 +1,12 @@
-"""The importers: rows a second and peak memory of each, reading alone.
+"""Importers: rows per second and peak memory of each import source, for reading alone.
 
-Arrives: a source's name and its files, as `sagestream import` takes them. Leaves: one JSON object a source.
+Arrives: a source's name and its files, as for `sagestream import`. Leaves: one JSON object for each source.
 
     python -m benchmarks.importers amazon=ratings.csv movielens=u.data,u.item complete-journey
 
-Each source is read in a process of its own, so that its peak memory is that of the path alone: block by block, into
-events and items that are stored nowhere. `--times N` reads a file N times as long: does memory follow its size?
+Each source is read in its own process, so its peak memory is only the memory of this path. It is read block by block
+into events and items, which are not stored. `--times N` reads a file N times as long, to show whether memory grows with
+the file size.
 """
 
 import argparse
@@ -26,7 +27,7 @@ PART = "--part"
 
 
 def measure(name: str, paths: Sequence[Path]) -> dict[str, Any]:
-    """In the child: read everything."""
+    """Read all files of a source, in the child process."""
     from stream.sources.source import Reading
 
     source = choose(name, paths, mapping={}).open()
@@ -54,12 +55,12 @@ def measure(name: str, paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def _peak_mb() -> float:
-    """Largest resident size of this process so far, in MB (10^6 bytes)."""
+    """Return the peak resident size of this process, in MB (10^6 bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def repeated(path: Path, times: int, folder: Path) -> Path:
-    """A text file whose content comes so many times, its first line once where it is a header."""
+    """Write a text file that repeats the content `times` times. A header line comes only once."""
     target = folder / path.name
     content = path.read_bytes()
     header, _, rows = content.partition(b"\n")

@@ -1,10 +1,11 @@
-"""How fast the graph takes events, and what an event costs: `python benchmarks/ingest.py --json OUT`.
+"""Ingest: how fast the graph takes events, and the cost of an event: `python benchmarks/ingest.py --json OUT`.
 
 Arrives: sizes. Leaves: one JSON object with the keys of `benchmarks.table`, the same as a table on standard output, and
-what is going on on standard error. Everything that is needed is started here, and stopped at the end: Redis,
-PostgreSQL, the embedded broker, and Apache Kafka where `KAFKA_HOME` names one.
+progress on standard error. The program starts all services and stops them at the end: Redis, PostgreSQL, the embedded
+broker, and Apache Kafka when `KAFKA_HOME` is set.
 
-CPU seconds are those of the consuming process, user and system, without its start; the services' are told beside them.
+CPU seconds are user and system time of the consuming process, without its start. The CPU of the services is shown
+beside them.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-if __package__ in (None, ""):  # run as a file: our packages are beside this directory, and nothing of it on the path
+if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.ground import BrokerKind, open_ground
@@ -27,7 +28,7 @@ from sagestream.playground.embedded import find_kafka
 from sagestream.runners import set_up_logging
 
 ROWS_SMALL = 100_000
-"""Rows of the small graph, and what is then stored into each."""
+"""Rows of the small graph, and events that are then stored into each graph."""
 
 QUICK = Sizes(
     events=12_000,
@@ -43,7 +44,7 @@ QUICK = Sizes(
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for; exits with 2 where it makes no sense."""
+    """Parse the arguments. Exits with 2 when they are not valid."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -71,11 +72,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0, or 1 with what was measured so far where a part failed."""
+    """Run the requested parts. Return 0, or 1 when a part failed. The figures so far are written in both cases."""
     asked = arguments(given)
     for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
-        del os.environ[name]  # settings of this shell's own services
-    set_up_logging(logging.ERROR)  # on a busy machine kafka-python tells of every slow turn
+        del os.environ[name]  # settings for other services of this shell
+    set_up_logging(logging.ERROR)  # on a busy machine kafka-python logs every slow poll
     sizes = (
         QUICK
         if asked.quick
@@ -110,14 +111,14 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def brokers(asked: str) -> list[BrokerKind]:
-    """The brokers to measure; of both, those that can run here."""
+    """Return the brokers to measure. For "both", only the brokers that can run here."""
     if asked == "kafka":
         return ["kafka"]
     return ["kafka", "embedded"] if asked == "both" and find_kafka() else ["embedded"]
 
 
 def tell(line: str) -> None:
-    """Progress."""
+    """Print a progress line."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,12 +1,12 @@
-"""The limits: consumers that do less than the worker, each a process of its own, to compare it with.
+"""Limits: consumers that do less than the worker, each in its own process, for comparison.
 
-Arrives: a backlog on `interactions`. Leaves: the span that it took (`meters.Meter`). Next: `benchmarks.drain`.
+Arrives: a backlog on `interactions`. Leaves: the span of its consumption (`meters.Meter`). Next: `benchmarks.drain`.
 
-`faust_empty` is a stock Faust agent that takes lists and does nothing with them, `aiokafka_empty` the plain consumer
-below it, `aiokafka_sqlite` that consumer with the worker's own sink: decode, store, commit. It announces nothing and
-knows no dead letters, so that what the worker adds to the sink shows.
+`faust_empty` is a standard Faust agent that takes batches and does nothing with them. `aiokafka_empty` is the plain
+consumer below Faust. `aiokafka_sqlite` is this consumer with the worker's own sink: decode, store, commit. It sends no
+announcements and no dead letters, so the comparison shows the worker's cost beyond the sink.
 
-Started as `python -m benchmarks.limits KIND …`; settings come from the environment, as the worker's do.
+Start it as `python -m benchmarks.limits KIND …`. Settings come from the environment, as for the worker.
 """
 
 import argparse
@@ -35,13 +35,13 @@ KINDS = ("faust_empty", "aiokafka_empty", "aiokafka_sqlite")
 TAKE = 1_000
 TAKE_SECONDS = 0.05
 GATHERED = 4_000
-"""The most records of one call, as the worker's."""
+"""Maximum records of one call, as in the worker."""
 
 Handle = Callable[[Sequence[ConsumerRecord]], None]
 
 
 def run_faust(config: StreamConfig, meter: Meter) -> None:
-    """Faust as it comes, with the settings that cost it least."""
+    """Run plain Faust with its cheapest settings."""
     app = faust.App(
         config.worker_group,
         broker=[f"kafka://{server}" for server in config.kafka_bootstrap_servers.split(",")],
@@ -64,7 +64,7 @@ def run_faust(config: StreamConfig, meter: Meter) -> None:
         async for taken in stream.take(TAKE, within=TAKE_SECONDS):
             meter.add(len(taken))
 
-    with suppress(ImportError):  # a fifth cheaper for an app that waits for every record
+    with suppress(ImportError):  # saves a fifth for an app that waits for every record
         import uvloop
 
         uvloop.install()
@@ -72,7 +72,7 @@ def run_faust(config: StreamConfig, meter: Meter) -> None:
 
 
 async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None) -> None:
-    """The plain consumer; with `handle` it commits after each list, without by the second."""
+    """Run the plain consumer. With `handle` it commits after each batch, otherwise every second."""
     consumer = AIOKafkaConsumer(
         events.INTERACTIONS,
         bootstrap_servers=config.kafka_bootstrap_servers,
@@ -102,7 +102,7 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
 
 
 def storing(graph: GraphstoreConfig) -> Handle:
-    """Decode and store."""
+    """Return a handler that decodes and stores."""
     redis = Redis.from_url(graph.redis_url)
     sink = Sink(
         open_engine(graph.sqlalchemy_url), redis, recent_items=graph.recent_items, trending_items=graph.trending_items
@@ -127,11 +127,11 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     config, meter = StreamConfig(), Meter(given.total, given.skip, given.output)
     if given.kind == "faust_empty":
-        run_faust(config, meter)  # goes on until it is told to stop
+        run_faust(config, meter)  # runs until the parent stops it
     else:
         handle = storing(GraphstoreConfig()) if given.kind == "aiokafka_sqlite" else None
         asyncio.run(run_aiokafka(config, meter, handle))
-    os._exit(0)  # nothing is left to tidy up, and Faust's threads would have to be waited for
+    os._exit(0)  # nothing to clean up, and a normal exit waits for Faust's threads
 
 
 if __name__ == "__main__":

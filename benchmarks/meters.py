@@ -1,9 +1,9 @@
-"""CPU time and memory of processes, from the kernel's own books.
+"""Meters: CPU time and memory of processes, from the kernel's accounting.
 
 Arrives: process ids. Leaves: seconds of user and system time, resident megabytes. Next: every part of the benchmark.
 
-CPU time and not the clock is what contenders are compared by: on a machine that others use, too, the same run takes
-two or three times as long by the clock, and at most half as much again of CPU.
+Contenders are compared by CPU time and not by the clock. On a machine with other load, the same run takes two to three
+times as long by the clock, but at most 1.5 times as much CPU.
 """
 
 import json
@@ -20,7 +20,7 @@ INTERVAL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment: how many events were through, at what CPU time and at what clock (seconds)."""
+    """A measurement: the number of processed events, the CPU time and the clock time (seconds)."""
 
     events: int
     cpu_seconds: float
@@ -29,7 +29,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Span:
-    """What lies between two marks."""
+    """The difference of two marks."""
 
     events: int
     cpu_seconds: float
@@ -37,7 +37,7 @@ class Span:
 
     @classmethod
     def between(cls, first: Mark, last: Mark) -> "Span":
-        """From `first` to `last`."""
+        """Return the span from `first` to `last`."""
         return cls(
             last.events - first.events,
             last.cpu_seconds - first.cpu_seconds,
@@ -46,33 +46,33 @@ class Span:
 
     @classmethod
     def read(cls, path: Path) -> "Span":
-        """What a child wrote (`Meter`)."""
+        """Read the span that a child process wrote (`Meter`)."""
         return cls(**json.loads(path.read_text()))
 
     @property
     def events_per_cpu_second(self) -> float:
-        """The figure that contenders are compared by."""
+        """The figure for the comparison of contenders."""
         return self.events / self.cpu_seconds
 
     @property
     def events_per_second(self) -> float:
-        """By the clock, as busy as the machine was."""
+        """The rate by the clock, which depends on other load on the machine."""
         return self.events / self.wall_seconds
 
     @property
     def cpu_us(self) -> float:
-        """Microseconds of CPU an event."""
+        """CPU microseconds for each event."""
         return self.cpu_seconds / self.events * 1e6
 
 
 def own_mark(events: int) -> Mark:
-    """This process now."""
+    """Return a mark of this process now."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Mark(events, used.ru_utime + used.ru_stime, time.monotonic())
 
 
 def cpu_seconds(pid: int, *, family: bool = False) -> float:
-    """User and system time of a process so far; with `family` also of its children, living and ended."""
+    """Return user and system time of a process so far. `family` adds its children, running and ended."""
     process = psutil.Process(pid)
     own = process.cpu_times()
     seconds = float(own.user + own.system)
@@ -81,19 +81,19 @@ def cpu_seconds(pid: int, *, family: bool = False) -> float:
         for child in process.children(recursive=True):
             try:
                 used = child.cpu_times()
-            except psutil.NoSuchProcess:  # it ended since it was listed
+            except psutil.NoSuchProcess:  # it has ended since the listing
                 continue
             seconds += used.user + used.system
     return seconds
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB (10^6 bytes)."""
+    """Return the resident memory of a process in MB (10^6 bytes)."""
     return float(psutil.Process(pid).memory_info().rss) / 1e6
 
 
 class PeakMemory:
-    """Watches processes; `stop` gives the largest resident size that any one of them reached, in MB."""
+    """Watches processes. `stop` returns the largest resident size of any of them, in MB."""
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
@@ -103,7 +103,7 @@ class PeakMemory:
         self._thread.start()
 
     def stop(self) -> float:
-        """End the watch."""
+        """Stop the watch and return the peak in MB."""
         self._stop.set()
         self._thread.join()
         return self._peak
@@ -118,7 +118,7 @@ class PeakMemory:
 
 
 class Meter:
-    """Counts events inside a child process and writes the span behind the first `skip` of `total` to `output`."""
+    """Counts events in a child process and writes the span after the first `skip` of `total` events to `output`."""
 
     def __init__(self, total: int, skip: int, output: Path) -> None:
         self._total = total
@@ -128,7 +128,7 @@ class Meter:
         self._first: Mark | None = None
 
     def add(self, events: int) -> bool:
-        """So many more are through; True once all are."""
+        """Count more events. Return True when all events are counted."""
         self._done += events
         if self._first is None and self._done >= self._skip:
             self._first = own_mark(self._done)
@@ -139,7 +139,7 @@ class Meter:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Whole or not at all: whoever waits for the file never reads half of it."""
+    """Write the file with a rename, so a reader that waits for it never reads half of it."""
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps(value))
     unfinished.replace(path)

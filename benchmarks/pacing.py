@@ -1,10 +1,10 @@
-"""A shop at an even rate: one event after another onto `interactions`, each with the moment at which it was sent.
+"""Pacing: sends events to `interactions` at a constant rate and records each send time.
 
-Arrives: a rate and a time. Leaves: by user id the epoch seconds just before its event was handed to the producer, as
-JSON. Next: `benchmarks.visible` takes the differences.
+Arrives: a rate and a number of events. Leaves: epoch seconds just before the producer got the event, by user id, as
+JSON. Next: `benchmarks.visible` computes the differences.
 
-A process of its own (`python -m benchmarks.pacing`): kafka-python's threads would delay whoever watches. Every event
-has a user of its own, so that what appears in Redis tells which event it was.
+It runs in its own process (`python -m benchmarks.pacing`), because kafka-python's threads would delay the process that
+watches Redis. Every event has its own user, so a key in Redis identifies its event.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from stream.kafka.producer import EventProducer
 
 
 def send_evenly(config: StreamConfig, rate: float, count: int, prefix: str) -> dict[str, float]:
-    """Send `count` events, `rate` a second; by user id, when (epoch seconds)."""
+    """Send `count` events at `rate` events per second. Return the send times (epoch seconds) by user id."""
     made = [
         msgspec.structs.replace(event, user_id=f"{prefix}-{number:031d}")
         for number, event in enumerate(Workload(np.random.default_rng()).events(count))

@@ -1,9 +1,9 @@
-"""The parts of the benchmark: each measures one thing and leaves its figures in the report.
+"""Parts: the parts of the benchmark, each measures one thing and writes its figures into the report.
 
 Arrives: services and sizes. Leaves: `Report`. Next: `benchmarks.table`.
 
-Contenders are compared within one run, in turn, `repeats` times over, and the median by CPU an event is kept: whoever
-else uses the machine disturbs them alike.
+The contenders run in turn within one run, `repeats` times, and the median by CPU for each event counts. Other load on
+the machine then affects all of them in the same way.
 """
 
 import statistics
@@ -25,14 +25,14 @@ from benchmarks.visible import Visible, measure_visible
 from benchmarks.workload import Workload, span_ms
 
 PARTS = ("drain", "direct", "growth", "memory", "visible")
-"""In the order in which they run."""
+"""In the order of their execution."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything."""
+    """Sizes of all parts."""
 
     events: int
     rows_large: int
@@ -47,7 +47,7 @@ class Sizes:
 
 @dataclass
 class BrokerReport:
-    """What was measured on one broker."""
+    """The figures of one broker."""
 
     contenders: dict[str, list[Drained]] = field(default_factory=dict)
     producer: float | None = None
@@ -55,13 +55,13 @@ class BrokerReport:
     visible: Visible | None = None
 
     def rate(self, name: str) -> float | None:
-        """Events a CPU second: the median run."""
+        """Return events per CPU second of the median run."""
         found = self.contenders.get(name)
         return median_run(found).span.events_per_cpu_second if found else None
 
     @property
     def two_workers_ratio(self) -> float | None:
-        """By the clock: two workers to one, the median of the turns."""
+        """Rate of two workers to one worker by the clock: the median of the turns."""
         pairs = zip(self.contenders.get("faust_postgresql", []), self.contenders.get("two_workers", []), strict=False)
         ratios = [two.span.events_per_second / one.span.events_per_second for one, two in pairs]
         return statistics.median(ratios) if ratios else None
@@ -69,7 +69,7 @@ class BrokerReport:
 
 @dataclass
 class Report:
-    """Everything; what was not run is absent."""
+    """All figures. A part that did not run is absent."""
 
     sizes: Sizes
     brokers: dict[BrokerKind, BrokerReport] = field(default_factory=dict)
@@ -78,14 +78,14 @@ class Report:
 
 
 def median_run(runs: Sequence[Any]) -> Any:
-    """The run whose CPU an event is the median (of an even number, the cheaper of the two)."""
+    """Return the run with the median CPU for each event, the cheaper one of two middle runs."""
     return sorted(runs, key=lambda run: float(run.span.cpu_us))[(len(runs) - 1) // 2]
 
 
 def run_parts(
     report: Report, parts: Sequence[str], kinds: Sequence[BrokerKind], ground: Ground, cache: Path | None, tell: Tell
 ) -> None:
-    """Run the parts into the report; what a part found stays there when a later one fails."""
+    """Run the parts and write into the report. Its figures stay when a later part fails."""
     for kind in kinds:
         found = report.brokers.setdefault(kind, BrokerReport())
         for part, measure in (("drain", _drain), ("memory", _memory), ("visible", _visible)):
@@ -132,7 +132,7 @@ def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, 
 
 
 def _memory(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
-    """A backlog as long as is affordable, through one worker."""
+    """Drain a long backlog through one worker."""
     with open_stream(ground.directory, kind) as stream:
         produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, tell=tell)
         found.memory = drain_worker(ground, stream, "sqlite", sizes.memory_events)
@@ -145,5 +145,5 @@ def _visible(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground
 
 
 def _recent(count: int) -> Workload:
-    """Events that end now: the trending windows are full of them."""
+    """Return a workload that ends now, so its events fill the trending windows."""
     return Workload(np.random.default_rng(1), begin=time.time_ns() // 1_000_000 - span_ms(count))

@@ -1,7 +1,7 @@
-"""A synthetic shop's log of any size: what the benchmark of training fits on.
+"""Shop log: a synthetic event log of any size, for the training benchmark.
 
-Arrives: a `Shop`'s size and a seed. Leaves: an `EventLog`, the same on every machine. Next: `benchmarks.training` and
-`benchmarks.edges`.
+Arrives: the size of a `Shop` and a seed. Leaves: an `EventLog`, the same on every machine. Next: `benchmarks.training`
+and `benchmarks.edges`.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,12 @@ class Shop:
 
 
 def synthetic_log(shop: Shop, *, seed: int) -> EventLog:
-    """So many purchases of distinct (user, item) pairs in a year. Popularity falls as one over the rank, and so does
-    activity, more flatly; four of five events are of the shopper's own taste, 500 items. Equal seeds, equal logs.
+    """Return purchases of distinct (user, item) pairs within a year. Equal seeds give equal logs.
 
-    Raises `ValueError` where the pairs would be more than a tenth of all: there is no such shop.
+    Popularity falls with one over the rank; activity falls more slowly. Four of five events have an item of the user's
+    own taste, which has 500 items.
+
+    Raises `ValueError` when the pairs are more than a tenth of all possible pairs, because no real shop is so dense.
     """
     if shop.edges > shop.users * shop.items / 10:
         raise ValueError(f"{shop.edges} edges are too many for {shop.users} users and {shop.items} items")
@@ -39,7 +41,7 @@ def synthetic_log(shop: Shop, *, seed: int) -> EventLog:
     activity = np.cumsum((np.arange(shop.users) + 0.05 * shop.users) ** -1.0)
     popularity = np.cumsum((np.arange(shop.items) + 10.0) ** -1.0)
     within = popularity[: max(shop.items // tastes, 1)]
-    shuffled = rng.permutation(shop.items)  # rows say nothing of the popularity
+    shuffled = rng.permutation(shop.items)  # a row does not show the popularity
     cells = np.empty(0, dtype=np.int64)
     while len(cells) < shop.edges:
         drawn = shop.edges - len(cells) + shop.edges // 10 + 16
@@ -49,7 +51,7 @@ def synthetic_log(shop: Shop, *, seed: int) -> EventLog:
         ranks = np.searchsorted(within, rng.random(drawn) * within[-1])
         items[own] = (ranks * tastes + users % tastes)[own]
         cells = np.concatenate([cells, users * shop.items + shuffled[items]])
-        cells = cells[np.sort(np.unique(cells, return_index=True)[1])]  # the first of each pair, in their order
+        cells = cells[np.sort(np.unique(cells, return_index=True)[1])]  # the first of each pair, in the drawn order
     cells = cells[: shop.edges]
     return EventLog(
         users=cells // shop.items,

@@ -1,9 +1,9 @@
-"""The report: one JSON object with fixed keys, and a table with the issue's bounds for people.
+"""Table: the report as one JSON object with fixed keys, and as a table with the required bounds.
 
 Arrives: `benchmarks.parts.Report`. Leaves: JSON and Markdown.
 
-The figures at the top are those of Apache Kafka where it was measured, else of the embedded broker; each broker's own
-stand beside them under `brokers`. What was not run is null.
+The figures at the top level are from Apache Kafka when it was measured, otherwise from the embedded broker. `brokers`
+holds the figures of each broker. Parts that did not run are null.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ BOUNDS = {
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The object that `--json` writes."""
+    """Return the object that `--json` writes."""
     kind = "kafka" if "kafka" in report.brokers else "embedded"
     main = report.brokers.get(kind, BrokerReport())  # type: ignore[call-overload]
     direct = {name: median_run(runs) for name, runs in report.direct.items()}
@@ -72,7 +72,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def as_markdown(found: dict[str, Any]) -> str:
-    """The same for a README: a row a contender, a column a broker."""
+    """Return the same for a README: one row for each contender, one column for each broker."""
     kinds = list(found["brokers"])
     names = {"kafka": "Apache Kafka", "embedded": "embedded broker"}
     lines = [
@@ -158,7 +158,7 @@ def _span(run: Any) -> dict[str, Any]:
 
 
 def _peaks(report: Report) -> list[float]:
-    """Of the worker, over every backlog, and of the direct path."""
+    """Return the peaks of the worker over all backlogs, and of the direct path."""
     drained = [run for broker in report.brokers.values() for run in broker.contenders.get("faust_sqlite", [])]
     drained += [broker.memory for broker in report.brokers.values() if broker.memory]
     return [run.peak_mb for run in drained] + [

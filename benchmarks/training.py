@@ -1,12 +1,11 @@
-"""What training costs, and how it grows: `python benchmarks/training.py --json OUT`.
+"""Training: the cost of training and how it grows with the data: `python benchmarks/training.py --json OUT`.
 
-Arrives: sizes. Leaves: one JSON object with the CPU seconds, the clock's seconds and the peak memory of each part, the
-same as a table on standard output, and what is going on on standard error. Nothing is needed but this machine.
+Arrives: sizes. Leaves: one JSON object with CPU seconds, clock seconds and peak memory of each part, the same as a
+table on standard output, and progress on standard error. It needs no service.
 
 `--only growth` measures an epoch of GraphSAGE on both of its paths, and the closed-form terms, from 100,000 to ten
-million edges, with the slopes. Each measurement has a process of its own with one thread, so that none pays for
-another, and its peak memory is that of the interpreter and the libraries, too. Making the synthetic log is in the
-memory and not in the seconds.
+million edges, with the slopes. Each measurement runs in its own process with one thread, so they do not affect each
+other. Peak memory includes the interpreter and the libraries. The synthetic log counts for memory but not for seconds.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __package__ in (None, ""):  # run as a file: our packages are beside this directory, and nothing of it on the path
+if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from graphstore.progress import Progress
 
 PARTS = ("sage", "closed_form", "retrieval", "large_catalogue", "growth")
-"""In the order in which they run."""
+"""In the order of their execution."""
 
 DIM, TOP, SEEN = 64, 100, 30
 SCORED = 16
@@ -49,7 +48,7 @@ BOUNDS = {
 
 
 def retrieval_run(users: int, items: int, seed: int, progress: "Progress") -> dict[str, Any]:
-    """The best of all items for so many users, with a bias and without what each has seen."""
+    """Retrieve the best of all items for `users` users, with a bias and without the items they have seen."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     vectors, matrix = (torch.randn(rows, DIM, generator=generator) for rows in (users, items))
     bias = torch.randn(items, generator=generator)
@@ -63,7 +62,7 @@ def retrieval_run(users: int, items: int, seed: int, progress: "Progress") -> di
 
 
 def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
-    """The linear filter beyond its dense size, and the scores of a few shoppers with the newest events."""
+    """Fit the linear filter beyond its dense size, and score a few users with the newest events."""
     log = synthetic_log(shop, seed=seed)
     tiny = log.between(end=int(log.times[0]) + 1)
     LinearFilter.fit(tiny, FilterSettings(max_items=0))  # compiles
@@ -82,7 +81,7 @@ def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str
 
 
 def measured(asked: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Run what was asked for; figures stand in `found` as soon as they are known. Raises `IsolatedProcessFailed`."""
+    """Run the requested parts. Each writes its figures into `found` when it ends. Raises `IsolatedProcessFailed`."""
 
     def run(name: str, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         values, cost = isolated(
@@ -114,7 +113,7 @@ def measured(asked: argparse.Namespace, found: dict[str, Any]) -> None:
 
 
 def as_json(found: dict[str, Any], sizes: dict[str, Any]) -> dict[str, Any]:
-    """The object that `--json` writes: every part, null where it was not run, and the bounds."""
+    """Return the object that `--json` writes: every part, null for a part that did not run, and the bounds."""
     bounds: dict[str, Any] = {}
     for name, (bound, word) in BOUNDS.items():
         part, _, key = name.partition(".")
@@ -125,7 +124,7 @@ def as_json(found: dict[str, Any], sizes: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_markdown(figures: dict[str, Any]) -> str:
-    """The same for a README."""
+    """Return the same for a README."""
     lines = ["| | CPU s | s by the clock | peak MB |", "|---|---|---|---|"]
     rows = {part: figures[part] for part in PARTS if figures[part] and part != "growth"}
     for name, one in rows.items():
@@ -142,7 +141,7 @@ def as_markdown(figures: dict[str, Any]) -> str:
 
 
 def growth_table(growth: dict[str, Any]) -> list[str]:
-    """A row a fit and size; the last column is of the whole process, the interpreter and the log in it."""
+    """Return one row for each fit and size. The last column includes the interpreter and the log."""
     lines = ["", "| fit | edges | steps | CPU ms a step | CPU s an epoch | peak MB |", "|---|---|---|---|---|---|"]
     for name, by_size in growth.items():
         for edges, one in by_size.items() if name != "slope" else ():
@@ -156,7 +155,7 @@ def growth_table(growth: dict[str, Any]) -> list[str]:
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """What was asked for; exits with 2 where it makes no sense."""
+    """Parse the arguments. Exits with 2 when they are not valid."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -185,7 +184,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0, or 1 with what was measured so far where a part failed or somebody stopped it."""
+    """Run the requested parts. Return 0, or 1 after a failure or a stop. The figures so far are written."""
     asked = arguments(given)
     found: dict[str, Any] = {}
     failed = False
@@ -194,7 +193,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except IsolatedProcessFailed as error:
         tell(f"failed: {error}")
         failed = True
-    except KeyboardInterrupt:  # the largest sizes take long: what smaller ones took is kept
+    except KeyboardInterrupt:  # the largest sizes take long: keep the figures of the smaller ones
         tell("stopped")
         failed = True
     sizes = {name: value for name, value in vars(asked).items() if name not in ("json", "only")}
@@ -205,7 +204,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def tell(line: str) -> None:
-    """Progress."""
+    """Print a progress line."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,9 +1,9 @@
-"""From produced to visible: how long until an event that was sent is in `recent:{user}` for every reader.
+"""Visible: the delay from the producer until an event is in `recent:{user}` for every reader.
 
 Arrives: a broker and a running worker. Leaves: percentiles in milliseconds. Next: `benchmarks.table`.
 
-Redis itself says when it has written a key (keyspace notifications), so nobody has to poll. Both moments are this
-machine's clock: the one before the event is handed to the producer, and the one at which Redis' word arrives.
+Redis reports every written key (keyspace notifications), so no polling is needed. Both times come from this machine's
+clock: just before the producer gets the event, and when the notification arrives.
 """
 
 import json
@@ -26,12 +26,12 @@ from graphstore.redis import hot
 
 DROPPED_SECONDS = 5.0
 ARRIVE_SECONDS = 30.0
-"""How long the last event may take; one that is not there by then is an error, not a slow one."""
+"""Maximum time for the last event. A later event is an error and not a slow event."""
 
 
 @dataclass(frozen=True)
 class Visible:
-    """Milliseconds; `worker` is the worker's span."""
+    """Delays in milliseconds, and the worker's span."""
 
     p50: float
     p99: float
@@ -41,7 +41,7 @@ class Visible:
 
 
 def measure_visible(ground: Ground, stream: Stream, database: DatabaseKind, rate: float, seconds: float) -> Visible:
-    """Send at `rate` for `seconds` while a worker runs, and watch Redis; the first five seconds are dropped."""
+    """Send `rate` events per second for `seconds` while a worker runs, and watch Redis. The first 5 s do not count."""
     url = ground.database(database)
     ground.empty_redis(url)
     with run_workers(ground, stream, url, f"visible-{secrets.token_hex(4)}") as workers:
@@ -63,7 +63,7 @@ def measure_visible(ground: Ground, stream: Stream, database: DatabaseKind, rate
 
 
 def summary(delays: Iterable[float], worker: Span) -> Visible:
-    """Percentiles of delays in milliseconds."""
+    """Return percentiles of the delays (milliseconds)."""
     values = np.array(list(delays))
     p50, p99 = np.percentile(values, [50, 99])
     return Visible(round(float(p50), 1), round(float(p99), 1), round(float(values.max()), 1), len(values), worker)
@@ -72,7 +72,7 @@ def summary(delays: Iterable[float], worker: Span) -> Visible:
 def _send_and_watch(
     ground: Ground, stream: Stream, rate: float, count: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """By user id, when each event was sent and when it was seen (epoch seconds)."""
+    """Return the send time and the arrival time of each event by user id (epoch seconds)."""
     prefix = secrets.token_hex(2)
     output = ground.directory / f"pacing-{prefix}.json"
     command = [sys.executable, "-m", "benchmarks.pacing", "--rate", str(rate), "--count", str(count)]
@@ -84,7 +84,7 @@ def _send_and_watch(
         child = subprocess.Popen(command, env={**environ, **environment(stream.settings)})
         try:
             seen = _watch(listener, child, count)
-            child.wait(ARRIVE_SECONDS)  # the last event may be seen before the child has written its moments down
+            child.wait(ARRIVE_SECONDS)  # the last event may arrive before the child has written its times
         finally:
             child.kill()
             child.wait()

@@ -1,11 +1,10 @@
-"""The workload: interactions of some 200 bytes, from shoppers and for items as unevenly chosen as a real shop's.
+"""Workload: interactions of about 200 bytes, with the skewed user and item distributions of a real shop.
 
-Arrives: a size and a random generator. Leaves: events in the order of their time, as structs and as JSON. Next:
-`benchmarks.backlog` produces them, `benchmarks.direct` stores them.
+Arrives: a size and a random generator. Leaves: events in time order, as structs and as JSON. Next: `benchmarks.backlog`
+produces them, `benchmarks.direct` stores them.
 
-Popularity falls with the rank as a power of it, exponents 0.7 for users and 0.9 for items; ranks have nothing to do
-with the order of the ids. Event ids are random, as a shop's UUIDs are: a store that only does well with ids in order
-would be found out.
+Popularity is a power law of the rank with the exponents 0.7 for users and 0.9 for items. The rank is independent of the
+id order. Event ids are random, like a shop's UUIDs, because a store could be fast only for ordered ids.
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from stream.events import EventType, Interaction, encode, utc
 USER_EXPONENT = 0.7
 ITEM_EXPONENT = 0.9
 EVENTS_AN_HOUR = 2_300
-"""Ten million events are half a year."""
+"""Ten million events span half a year."""
 
 SHARES = {
     EventType.VIEW: 0.60,
@@ -29,7 +28,7 @@ SHARES = {
     EventType.RATING: 0.01,
 }
 REQUESTED_SHARE = 0.2
-"""Events that a served list led to: they name it."""
+"""Share of events that name the served list they come from."""
 
 BEGIN = 1_735_689_600_000
 """Epoch ms of the first event, 2025-01-01."""
@@ -39,21 +38,21 @@ CHUNK = 20_000
 
 @dataclass(frozen=True)
 class Shop:
-    """How many there are of what."""
+    """The number of users and items."""
 
     users: int = 100_000
     items: int = 10_000
 
 
 class Workload:
-    """Events of a shop, one after another; `begin` (epoch ms) is the first one's time."""
+    """Generates the events of a shop in time order. `begin` (epoch ms) is the time of the first event."""
 
     def __init__(self, rng: np.random.Generator, shop: Shop | None = None, *, begin: int = BEGIN) -> None:
         shop = shop or Shop()
         self._rng = rng
         self._begin = begin
         self._made = 0
-        # The shop is the same for every generator; only what happens in it differs.
+        # Every generator has the same shop. Only the events differ.
         names = np.random.default_rng(0)
         self._users = [_uuid(names.bytes(16).hex()) for _ in range(shop.users)]
         self._items = [f"sku-{number:07d}" for number in names.permutation(shop.items)]
@@ -61,7 +60,7 @@ class Workload:
         self._item_shares = _cumulated(shop.items, ITEM_EXPONENT)
 
     def events(self, count: int) -> Iterator[Interaction]:
-        """The next `count` events."""
+        """Yield the next `count` events."""
         while count > 0:
             size = min(count, CHUNK)
             yield from self._chunk(size)
@@ -93,17 +92,17 @@ class Workload:
             self._made += 1
 
     def skip(self, count: int) -> None:
-        """Go on as if `count` events had been made already."""
+        """Continue as if `count` events were generated already."""
         self._made += count
 
 
 def span_ms(count: int) -> int:
-    """The time that `count` events take, in ms."""
+    """Return the time span of `count` events, in ms."""
     return count * 3_600_000 // EVENTS_AN_HOUR
 
 
 def mean_bytes(count: int = 1_000) -> float:
-    """The mean size of an event's JSON."""
+    """Return the mean JSON size of an event, in bytes."""
     return sum(len(encode(event)) for event in Workload(np.random.default_rng(1)).events(count)) / count
 
 

@@ -1,11 +1,12 @@
-"""The baselines of the offline benchmark by name.
+"""Contenders: the baselines of the offline benchmark, by name.
 
-Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`, tuned on the split's validation and fitted on what it knows.
-Next: `training.benchmark.run` runs each over every split.
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`, tuned on the validation window of the split and fitted on all
+known events. Next: `training.benchmark.run` runs each baseline over every split.
 
-Each is tuned in the settings that move it most (of SASRec the steps, of LightGCN steps, layers and rate; their width
-stands), and in two more that matter on data with an order in time: a profile that forgets by rank, and a term of recent
-popularity; both are used where the validation likes them better. Own counts are in `personal-frequency` alone.
+The search tunes the settings that change the ranking most. For SASRec these are the steps, for LightGCN the steps, the
+layers and the learning rate; their embedding size is fixed. Two more settings matter on data with an order in time: the
+decay of the profile by rank, and a term of recent popularity. A baseline uses both when they improve the validation
+score. Only `personal-frequency` counts the user's own events.
 """
 
 from collections.abc import Mapping

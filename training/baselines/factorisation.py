@@ -2,9 +2,10 @@
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
 
-ALS is Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008): its users are solved
-for in closed form from any profile, so nobody is unknown to it. BPR is Rendle et al., "Bayesian Personalized Ranking"
-(UAI 2009).
+ALS computes a user's vector from any profile in closed form, so it also scores users that it was not fitted on.
+
+Source: Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), for ALS; Rendle et
+al., "Bayesian Personalized Ranking" (UAI 2009), for BPR.
 """
 
 from dataclasses import dataclass
@@ -26,17 +27,17 @@ from training.options import TrainingOptions
 from training.terms.gram import interactions
 
 BPR_DRAWS = 40_000_000
-"""Bounds the passes of BPR over a big log: a pass draws each distinct pair once."""
+"""Limits the passes of BPR over a big log. One pass draws each distinct pair once."""
 BPR_PASSES = (30, 100, 300)
 
 SYSTEM_CELLS = 8_000_000
-"""Shoppers × dim² solved for at a time."""
+"""Users × dim² in one batch of linear systems."""
 
 
 @dataclass(frozen=True)
 class AlsSettings:
     alpha: float = 4.0
-    """What a pair's confidence has above that of a missing one."""
+    """Confidence of a pair, beyond the confidence 1 of a missing pair."""
     regularisation: float = 10.0
     factors: int = 64
     iterations: int = 15
@@ -44,7 +45,7 @@ class AlsSettings:
 
 
 class Als:
-    """Item factors, and a ridge regression on them for each shopper."""
+    """Item factors; a ridge regression on them gives each user's vector."""
 
     def __init__(self, items: Tensor, num_users: int, settings: AlsSettings) -> None:
         self.items = items  # [num_items, dim]
@@ -53,7 +54,7 @@ class Als:
         self._gram = items.T @ items + settings.regularisation * torch.eye(items.size(1))
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items]."""
+        """Return scores [B, num_items]."""
         dim = self.items.size(1)
         step = max(1, SYSTEM_CELLS // dim**2)
         parts = [histories.block(start, min(start + step, len(histories))) for start in range(0, len(histories), step)]
@@ -61,7 +62,10 @@ class Als:
         return torch.cat([torch.zeros(0, dim), *vectors]) @ self.items.T
 
     def _users(self, histories: Histories) -> Tensor:
-        """(YᵀY + λI + Σ w α y yᵀ) x = Σ w (1 + α) y, w the decay: what is long ago fades into the missing."""
+        """Return user vectors x [B, dim]: (YᵀY + λI + Σ w α y yᵀ) x = Σ w (1 + α) y, where w is the decay.
+
+        With a full decay (w = 0) an event counts as a missing pair.
+        """
         half_life, alpha = self.settings.profile_half_life, self.settings.alpha
         profiles = decayed_profiles(histories, half_life, num_items=len(self.items))
         systems = self._gram.repeat(len(histories), 1, 1)
@@ -84,7 +88,7 @@ class BprSettings:
 
 
 def fit_als(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Confidence, regularisation, dimension, iterations, then profile and popularity."""
+    """Fit ALS: tune confidence, regularisation, dimension and iterations, then profile and popularity."""
     tuning = Tuning(split, "als", options.progress)
 
     def build(log: EventLog, settings: AlsSettings) -> Als:
@@ -122,7 +126,7 @@ def fit_als(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
 
 
 def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Passes, regularisation, learning rate, dimension, then profile and popularity."""
+    """Fit BPR: tune passes, regularisation, learning rate and dimension, then profile and popularity."""
     tuning = Tuning(split, "bpr", options.progress)
     most = max(BPR_DRAWS // max(interactions(split.past).nnz, 1), 1)
     passes = tuple(dict.fromkeys(min(count, most) for count in BPR_PASSES))
@@ -161,15 +165,15 @@ def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
 
 
 def fit_implicit(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:
-    """User and item factors of a model of the library `implicit`, which only the benchmark needs.
+    """Return the user and item factors of a model of the library `implicit`, which only the benchmark needs.
 
-    Raises `ImportError` where it is not installed.
+    Raises `ImportError` when the library is not installed.
     """
     try:
         library = import_module(f"implicit.cpu.{kind}")
     except ImportError as error:
         raise ImportError(f"{kind} needs the library implicit: install sagestream[benchmark]") from error
-    # The library warns of a BLAS with threads of its own, and equal seeds are equal on one thread only.
+    # The library warns about a BLAS that has its own threads. Results repeat with a seed only on one thread.
     with import_module("threadpoolctl").threadpool_limits(1, "blas"):
         model = getattr(library, model_name)(num_threads=1, **settings)
         model.fit(sparse.csr_matrix(matrix), show_progress=False)

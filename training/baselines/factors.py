@@ -1,10 +1,10 @@
-"""Scores as products of two embeddings: a shopper's own where it was learned, else one made from the profile.
+"""Factors: scores from user and item embeddings, with a profile vector for users who have no embedding.
 
-Arrives: factors that a model has learned. Leaves: a scorer. Next: `training.baselines.factorisation` and
-`training.baselines.lightgcn` tune which of the two a shopper gets.
+Arrives: the factors that a model has learned. Leaves: a scorer. Next: `training.baselines.factorisation` and
+`training.baselines.lightgcn` tune whether a user gets the own embedding or the profile vector.
 
-A scorer is given histories and no names. A history that is, event for event, what a user had in training is that
-user's; whoever has done more since, or is new, is represented by the items taken.
+A scorer gets histories without user ids. When a history equals a user's training history event by event, the user's own
+embedding scores it. For new users and users with newer events, the vector is the weighted mean of the item embeddings.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.data.event_log import EventLog, Histories, Moment
 
 OWN = "own"
-"""In the settings, the profile of users by their own embedding."""
+"""Profile setting: score known users by their own embedding."""
 
 PROFILES: Sequence[float | str] = (OWN, *HALF_LIVES)
 UNTIMED_PROFILES: Sequence[float | str] = (OWN, HALF_LIVES[-1])
 
 
 class Roster:
-    """The users of a log by a fingerprint of their history: the sum of a 64-bit mix of each event."""
+    """Finds a log's users by a fingerprint of their history: the sum of a 64-bit hash of each event."""
 
     def __init__(self, log: EventLog) -> None:
         users = distinct(log.users)
@@ -37,7 +37,7 @@ class Roster:
         self._prints, self._users = prints[order], users[order]
 
     def rows(self, histories: Histories) -> IntArray:
-        """The row of the user [B] that each history belongs to, −1 for none."""
+        """Return the user row [B] of each history, −1 for an unknown history."""
         rows = np.full(len(histories), -1, dtype=np.int64)
         if not len(self._prints):
             return rows
@@ -50,25 +50,25 @@ class Roster:
 
 @dataclass(frozen=True)
 class Factors:
-    """Embeddings of users and items, and how a shopper's is made."""
+    """Embeddings of users and items, and the profile setting for user vectors."""
 
     users: Tensor  # [num_users, dim]
     items: Tensor  # [num_items, dim]
     bias: Tensor  # [num_items]
     roster: Roster
     profile: float | str = OWN
-    """`OWN`, or the half-life of the mean of items, in ranks."""
+    """`OWN`, or the half-life of the weighted mean of items, in ranks."""
 
     @property
     def num_parameters(self) -> int:
         return self.users.numel() + self.items.numel() + int(self.bias.count_nonzero())
 
     def with_profile(self, profile: float | str) -> Self:
-        """The same embeddings; the stage of tuning after the fit."""
+        """Return the same embeddings with another profile setting, for tuning after the fit."""
         return replace(self, profile=profile)
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items]."""
+        """Return scores [B, num_items]."""
         own = self.profile == OWN
         half_life = HALF_LIVES[-1] if own else float(self.profile)
         profiles = decayed_profiles(histories, half_life, num_items=len(self.items))
@@ -81,7 +81,7 @@ class Factors:
 
 
 def _fingerprints(histories: Histories) -> npt.NDArray[np.uint64]:
-    """[B]; the finaliser is SplitMix64's (Steele, Lea & Flood, 2014)."""
+    """Return fingerprints [B]. The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood, 2014)."""
     mixed = histories.items.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + histories.times.astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)

@@ -1,7 +1,7 @@
-"""Personal frequency with popularity: the baseline of the next basket.
+"""Personal frequency with popularity: the baseline for next-basket recommendation.
 
-Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it. Where nothing
-is recommended twice, what remains of it is popularity.
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it. In data
+without repeats, only the popularity part changes the ranking.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,16 @@ WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 @dataclass(frozen=True)
 class FrequencySettings:
     half_life_hours: float = inf
-    """Of the shopper's own counts."""
+    """Half-life of the user's own counts."""
     popularity_half_life_hours: float = inf
     popularity_weight: float = 0.3
 
 
 def fit_personal_frequency(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """log(1 + 100 · own decayed count) + weight · log(1 + decayed count of all), both half-lives and weight tuned."""
+    """Fit log(1 + 100 · own decayed count) + weight · log(1 + decayed count of all users).
+
+    Both half-lives and the weight are tuned.
+    """
     tuning = Tuning(split, "personal-frequency", options.progress)
 
     def build(log: EventLog, settings: FrequencySettings, popularity: RecentPopularity) -> PersonalFrequency:

@@ -1,10 +1,12 @@
-"""LightGCN: embeddings of users and items, smoothed over the graph of their pairs.
+"""LightGCN: embeddings of users and items, smoothed over their bipartite graph.
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
 
-He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation" (SIGIR 2020), in PyTorch
-Geometric's implementation with its BPR loss. The normalised adjacency is symmetric, so the product of
-`training.graph.bipartite` serves it forward and backward, at a fraction of the cost of messages edge by edge.
+The model and its BPR loss come from PyTorch Geometric. The normalised adjacency is symmetric, so the sparse product of
+`training.graph.bipartite` computes the forward and the backward pass. It is much faster than message passing edge by
+edge.
+
+Source: He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation" (SIGIR 2020).
 """
 
 from collections.abc import Sequence
@@ -31,16 +33,16 @@ LEARNING_RATES = (0.01, 0.03)
 EVERY, PATIENCE = 25, 8
 MIN_STEPS, MAX_STEPS = 100, 1_000
 STEP_PAIRS = 1_000_000_000
-"""Pairs × steps of one fit: bounds the steps on a big graph."""
+"""Pairs × steps of one fit. It limits the steps on a big graph."""
 
 REGULARISATION = 1e-4
-"""Of the embeddings that a batch touches, before smoothing."""
+"""L2 penalty on the unsmoothed embeddings of a batch."""
 
 RUN_SHARE = 0.5 / 3
-"""Of the whole search, what each of the three fits takes."""
+"""Share of the whole search for each of the three fits."""
 
 EARLY_PROFILES: Sequence[float | str] = (OWN, 5.0)
-"""Steps are counted by the better of the two, and all profiles are tried after them."""
+"""Early stopping counts the better of the two. All profiles are tried after the last step."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,18 @@ class LightGCNSettings:
 
 
 class Convolution(torch.nn.Module):
-    """A layer of LightGCN: the product with the normalised adjacency."""
+    """One layer of LightGCN: the product with the normalised adjacency."""
 
     def forward(self, x: Tensor, adjacency: Csr, _weights: None = None) -> Tensor:
-        """[num_nodes, dim]."""
+        """Return node embeddings [num_nodes, dim]."""
         return adjacency @ x
 
 
 class LightGCNTrainer:
-    """LightGCN on the pairs of a log, one batch a step."""
+    """Trains LightGCN on the pairs of a log, one batch each step."""
 
     def __init__(self, log: EventLog, settings: LightGCNSettings, seed: int) -> None:
-        torch.manual_seed(seed)  # for the initial embeddings: the library takes no generator
+        torch.manual_seed(seed)  # for the initial embeddings, because the library accepts no generator
         self.rng = np.random.default_rng(seed)
         self.settings = settings
         self.graph = BipartiteGraph.from_log(log)
@@ -74,12 +76,12 @@ class LightGCNTrainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
 
     def step(self) -> None:
-        """One step on pairs drawn with a negative each."""
+        """Run one step on random pairs with one negative each."""
         graph = self.graph
         drawn = self.rng.integers(len(graph), size=BATCH)
         users, positives = graph.users[drawn], graph.items[drawn]
         negatives = self.rng.integers(graph.num_items, size=len(drawn))
-        taken = graph.holds(users, negatives)  # drawn once more: few are taken twice
+        taken = graph.holds(users, negatives)  # drawn once more; few are positives a second time
         negatives[taken] = self.rng.integers(graph.num_items, size=int(taken.sum()))
         nodes = torch.from_numpy(np.concatenate([users, graph.num_users + positives, graph.num_users + negatives]))
         user, positive, negative = self.model.get_embedding(self.adjacency)[nodes].chunk(3)
@@ -95,14 +97,14 @@ class LightGCNTrainer:
 
     @torch.no_grad()
     def scorer(self) -> Factors:
-        """The smoothed embeddings of now."""
+        """Return the current smoothed embeddings."""
         nodes: Tensor = self.model.get_embedding(self.adjacency)
         users, items = nodes[: self.graph.num_users], nodes[self.graph.num_users :]
         return Factors(users, items, torch.zeros(len(items)), self.roster, self.settings.profile)
 
 
 def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Layers, learning rate and steps, then profile and popularity."""
+    """Fit LightGCN: tune layers, learning rate and steps, then profile and popularity."""
     tuning = Tuning(split, "lightgcn", options.progress)
     at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
     profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
@@ -137,7 +139,7 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
 
 
 def _normalised(graph: BipartiteGraph) -> Csr:
-    """D^(−1/2) A D^(−1/2) over the users and after them the items."""
+    """Return D^(−1/2) A D^(−1/2); the users' rows come first, then the items' rows."""
     num_nodes = graph.num_users + graph.num_items
     items = graph.num_users + graph.items
     degrees = np.bincount(np.concatenate([graph.users, items]), minlength=num_nodes)

@@ -1,8 +1,9 @@
 """EASE: the closed-form linear item–item model, as a baseline.
 
-Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it. The model is
-`training.terms.linear_filter`; here it is tuned harder than the term of the blend, and keeps all weights that fit in
-memory.
+Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
+
+The model is `training.terms.linear_filter`. The baseline tunes more settings than the term of the blend, and keeps as
+many weights as memory allows.
 """
 
 from math import inf
@@ -18,16 +19,16 @@ from training.terms.linear_filter import FilterSettings, LinearFilter
 
 REGULARISATIONS = (2.0, 6.0, 20.0)
 BEYOND = {2.0: (0.5, 0.1), 20.0: (50.0, 150.0)}
-"""Tried where the best of the grid stands at its edge."""
+"""More values to try when the best value is at the edge of the grid."""
 
 GRAM_SPAN_SHARES = (4.0, 16.0)
 
 KEPT_WEIGHTS = 10_000_000
-"""Weights of the item–item matrix that are kept, the strongest of each row."""
+"""Weights of the item–item matrix that the model keeps. It keeps the strongest weights of each row."""
 
 
 def fit_ease(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Regularisation, profile, decay of the Gram matrix, regularisation once more, then popularity."""
+    """Fit EASE: tune regularisation, profile, decay of the Gram matrix, again regularisation, then popularity."""
     tuning = Tuning(split, "ease", options.progress)
     start = FilterSettings(
         profile_half_life=inf,

@@ -1,10 +1,11 @@
-"""Item nearest neighbours: cosine similarity of the items' columns, applied to a profile.
+"""Item nearest neighbours: cosine similarity of item columns, applied to a user's profile.
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
 
-Deshpande & Karypis, "Item-Based Top-N Recommendation Algorithms", TOIS 2004: an item's score is the sum of its
-similarities with what the shopper took, counted only over its K nearest neighbours. Products of columns are made a
-block of items at a time, so a dense Gram matrix never stands in memory.
+An item's score is the sum of its similarities with the items in the profile, over the item's K nearest neighbours only.
+The products of columns are computed for one block of items at a time, so memory never holds a dense Gram matrix.
+
+Source: Deshpande & Karypis, "Item-Based Top-N Recommendation Algorithms" (TOIS 2004).
 """
 
 from dataclasses import dataclass
@@ -34,19 +35,19 @@ GRAM_SPAN_SHARES = (4.0, 16.0)
 class NeighbourSettings:
     neighbours: int = 200
     shrinkage: float = 10.0
-    """Added to the product of two norms: what few shoppers share counts less."""
+    """Added to the product of the two norms. It lowers similarities that rest on few common users."""
     value: str = "binary"
-    """Of a pair: "binary", or "log" for log(1 + weight of its events)."""
+    """Value of a pair: "binary", or "log" for log(1 + weight of its events)."""
     gram_half_life_hours: float = inf
-    """Age at which a product of two pairs counts half."""
+    """Half-life of the product of two pairs in the Gram matrix."""
     profile_half_life: float = inf
 
 
 class ItemNeighbours:
-    """Similarities of items, and the half-life of the profile they are applied to."""
+    """Item similarities, and the half-life of the profile that they are applied to."""
 
     def __init__(self, similarities: sparse.csr_array, profile_half_life: float) -> None:
-        self.similarities = similarities  # [num_items, num_items]: column j holds the neighbours of item j
+        self.similarities = similarities  # [num_items, num_items]; column j holds the neighbours of item j
         self.profile_half_life = profile_half_life
 
     @property
@@ -54,14 +55,14 @@ class ItemNeighbours:
         return int(self.similarities.nnz)
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items]."""
+        """Return scores [B, num_items]."""
         num_items = self.similarities.shape[0]
         profiles = decayed_profiles(histories, self.profile_half_life, num_items=num_items)
         return torch.from_numpy((profiles @ self.similarities).toarray())
 
 
 def fit_itemknn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Neighbours, shrinkage, values, decay of the Gram matrix, then profile and popularity."""
+    """Fit the model: tune neighbours, shrinkage, values and decay of the Gram matrix, then profile and popularity."""
     tuning = Tuning(split, "itemknn", options.progress)
     grid = {"shrinkage": SHRINKAGES, "neighbours": NEIGHBOURS, "value": ("binary", "log")}
     settings, model = tuning.greedy(
@@ -92,14 +93,15 @@ def fit_neighbours(log: EventLog, settings: NeighbourSettings) -> ItemNeighbours
     if settings.value == "log":
         cells, place = np.unique(log.users * log.num_items + log.items, return_inverse=True)
         values = np.log1p(np.bincount(place, log.weights, minlength=len(cells)))[place].astype(np.float32)
-    if len(log):  # half the decay on each of the two pairs of a product
+    if len(log):  # each of the two pairs of a product carries half of the decay
         age_hours = (log.times[-1] - log.times) / HOUR_MS
         values *= np.exp2(-age_hours / (2 * settings.gram_half_life_hours)).astype(np.float32)
     return ItemNeighbours(_similarities(interactions(log, values), settings), settings.profile_half_life)
 
 
 def _similarities(matrix: sparse.csr_array, settings: NeighbourSettings) -> sparse.csr_array:
-    """[num_items, num_items]: in column j the similarities of item j with its nearest neighbours."""
+    """Return similarities [num_items, num_items]; column j holds the similarities of item j to its nearest
+    neighbours."""
     columns = matrix.T.tocsr()
     num_items = matrix.shape[1]
     norms = np.sqrt(np.bincount(matrix.indices, matrix.data**2, minlength=num_items)).astype(np.float32)

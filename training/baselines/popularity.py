@@ -1,10 +1,10 @@
-"""Popularity: alone as a baseline, plain and with decay, and as a term beside any other baseline.
+"""Popularity: a baseline with and without decay, and a term that is added to every other baseline.
 
-Arrives: an `EvaluationSplit`; for the term also a scorer fitted on its past. Leaves: a `FittedBaseline`. Next:
-`training.baselines.contenders` names them.
+Arrives: an `EvaluationSplit`, and for the term a scorer fitted on its past. Leaves: a `FittedBaseline`. Next:
+`training.baselines.contenders` names it.
 
-On a catalogue that drifts a term of recent popularity lifts every model that learned from pairs alone, by more than
-the models differ among themselves; leaving it out would make them straw men.
+On a catalogue that changes, a term of recent popularity improves every pair-based model by more than these models
+differ from each other. Without this term they would be weak baselines.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,16 @@ from training.options import TrainingOptions
 from training.terms.trend import SPAN_SHARES, Trend
 
 FIRST_WEIGHTS = (0.2, 1.0)
-"""The half-life is chosen at these weights, then the weight at that half-life."""
+"""The half-life is chosen with these weights, then the weight with that half-life."""
 
 WEIGHTS = (-0.2, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0)
 
 
 class WithPopularity:
-    """z(model) + weight · z(log(1 + decayed count)), z over the items; popularity alone for whoever has no history."""
+    """z(model) + weight · z(log(1 + decayed count)), where z standardises over the items.
+
+    An empty history gets popularity alone.
+    """
 
     def __init__(self, model: Scorer, popularity: RecentPopularity, weight: float) -> None:
         self.model = model
@@ -38,20 +41,20 @@ class WithPopularity:
         self.weight = weight
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items]."""
+        """Return scores [B, num_items]."""
         own = standardised(self.model(histories, as_of=as_of))
         popular = standardised(self.popularity(histories, as_of=as_of))
         return joined(own, popular, self.weight, histories)
 
 
 def joined(own: Tensor, popular: Tensor, weight: float, histories: Histories) -> Tensor:
-    """The sum of two standardised scores [B, num_items]; `popular` alone where there is nothing else to say."""
+    """Return the sum of two standardised scores [B, num_items], and `popular` alone for an empty history."""
     known = torch.from_numpy(np.diff(histories.offsets) > 0)[:, None]
     return torch.where(known, own + weight * popular, popular)
 
 
 def standardised(scores: Tensor) -> Tensor:
-    """Each row with mean 0 and deviation 1; a constant row becomes zeros."""
+    """Return each row with mean 0 and standard deviation 1. A constant row becomes zeros."""
     centred = scores - scores.mean(dim=1, keepdim=True)
     return centred / centred.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
 
@@ -63,9 +66,9 @@ def finished(
     refit: Callable[[], Counted],
     settings: Settings,
 ) -> FittedBaseline:
-    """Tune the popularity term beside `past`, which was fitted on the split's past, and put it beside the refit.
+    """Tune the popularity term for `past`, a scorer fitted on the split's past, and add the term to the refitted model.
 
-    `refit` fits the chosen settings on what the split knows.
+    `refit` fits the chosen settings on all known events.
     """
     tuning.report("popularity", 0.6)
     half_life, weight = _chosen(split, tuning.window, past)
@@ -85,7 +88,7 @@ def finished(
 
 
 def half_lives(split: EvaluationSplit) -> tuple[float, ...]:
-    """Half-lives (hours) worth trying: shares of the time that the past spans; without an order in time none."""
+    """Return the half-lives to try (hours): shares of the time span of the past. Untimed data have only infinity."""
     if not split.timed:
         return (inf,)
     return (inf, *(max(split.past.span_hours / share, 1.0) for share in SPAN_SHARES))
@@ -93,7 +96,7 @@ def half_lives(split: EvaluationSplit) -> tuple[float, ...]:
 
 @torch.no_grad()
 def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[float, float]:
-    """Half-life and weight; the model's own scores are computed once a block and not once a candidate."""
+    """Return half-life (hours) and weight. The model's own scores are computed only once for each block."""
     lives = half_lives(split)
     trend = Trend.fit(split.past, lives)
 
@@ -118,14 +121,14 @@ def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[floa
 
 
 def fit_popular(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Every item by its count."""
+    """Rank every item by its count."""
     options.progress("popular: fitted", 1.0)
     scorer = RecentPopularity(Trend.fit(split.known, (inf,)))
     return FittedBaseline(scorer=scorer, num_parameters=split.num_items, settings={})
 
 
 def fit_recent(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Every item by its decayed count, the half-life tuned; without an order in time plain popularity."""
+    """Rank every item by its decayed count with a tuned half-life. Untimed data give plain popularity."""
     tuning = Tuning(split, "recent", options.progress)
     lives = half_lives(split)
     measured = {life: tuning.ndcg(RecentPopularity(Trend.fit(split.past, (life,)))) for life in lives}

@@ -1,6 +1,7 @@
-"""Shoppers' profiles as a sparse matrix: what a baseline without a user's own parameters scores from.
+"""User profiles as a sparse matrix: the input of baselines that learn no user parameters.
 
-Arrives: `Histories`. Leaves: a matrix over items. Next: the item models and the fold-ins of the factor models.
+Arrives: `Histories`. Leaves: a matrix over items. Next: the item models, and the factor models for users without an
+embedding.
 """
 
 from math import inf
@@ -12,11 +13,12 @@ from training.data.event_log import Histories
 from training.graph.profiles import Profiles
 
 HALF_LIVES = (2.0, 5.0, 20.0, 50.0, inf)
-"""Items after which one counts half, in ranks from the newest; the profile is tuned over these."""
+"""Half-lives of the profile in ranks, counted from the newest item. Tuning tries them."""
 
 
 def decayed_profiles(histories: Histories, half_life: float, *, num_items: int) -> sparse.csr_array:
-    """The distinct items of each shopper [B, num_items] float32; the one of rank r weighs 0.5^(r / half_life)."""
+    """Return each user's distinct items [B, num_items] float32. The item of rank r has the weight 0.5^(r /
+    half_life)."""
     longest = int(np.diff(histories.offsets).max(initial=1))
     profiles = Profiles.from_histories(histories, last=longest, num_items=num_items)
     starts = np.repeat(profiles.offsets[:-1], np.diff(profiles.offsets))

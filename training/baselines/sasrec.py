@@ -1,10 +1,12 @@
-"""SASRec: a small causal transformer that reads a shopper's last events and says what comes next.
+"""SASRec: a small causal transformer that predicts the next item from a user's last events.
 
 Arrives: an `EvaluationSplit`. Leaves: a `FittedBaseline`. Next: `training.baselines.contenders` names it.
 
-Kang & McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018), with cross entropy in place of its one sampled
-negative, which lifts it well above the published figures (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss", RecSys
-2023): over all items of a small catalogue, over a shared sample of a big one.
+The loss is cross entropy, over all items of a small catalogue or over a shared sample of a big one. Rejected: the
+single sampled negative of the paper, because its results are clearly lower.
+
+Source: Kang & McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018); Klenitskiy & Vasilev, "Turning Dross
+Into Gold Loss" (RecSys 2023), for the loss.
 """
 
 import copy
@@ -29,18 +31,18 @@ DIM, HEADS, BLOCKS = 64, 2, 2
 LAST_EVENTS = 50
 LAST_EVENTS_OF_BASKETS = 200
 TARGETS = 3_200
-"""Targets of a step: the batch is so many over the length of a window."""
+"""Targets in one step. The batch size is this number divided by the window length."""
 
 FULL_SOFTMAX_ITEMS = 4_000
 NEGATIVES = 1_024
 NEGATIVE_POWER = 0.75
 LEARNING_RATE = 4e-3
 AVERAGE = 0.98
-"""Decay of the moving average of the weights, which is what scores: one step more or less then matters little."""
+"""Decay of the moving average of the weights. The average scores, so one step more or less changes little."""
 
 EVERY, PATIENCE = 25, 6
 PASSES = 25
-"""Over the log, at most; within these bounds of steps:"""
+"""Maximum passes over the log, within these limits of steps:"""
 MIN_STEPS, MAX_STEPS = 400, 2_000
 
 SCORED_USERS = 512
@@ -54,7 +56,7 @@ class SasrecSettings:
 
 
 class TransformerBlock(nn.Module):
-    """Attention to what came before, then a feed-forward layer; both residual, normalised first."""
+    """Attention to earlier events, then a feed-forward layer. Both are residual with the normalisation first."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, length, DIM]; padding stands at the end, where a causal mask hides it from all that counts."""
+        """Return [B, length, DIM]. Padding is at the end, where the causal mask hides it from the real events."""
         batch, length, _ = x.shape
         heads = self.qkv(self.norms[0](x)).view(batch, length, 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
@@ -75,13 +77,13 @@ class TransformerBlock(nn.Module):
 
 
 class Sasrec(nn.Module):
-    """Item embeddings, which are also the output weights, positions, and the blocks."""
+    """Item embeddings (also the output weights), position embeddings, and the transformer blocks."""
 
     def __init__(self, num_items: int, settings: SasrecSettings) -> None:
         super().__init__()
         self.num_items = num_items
         self.last_events = settings.last_events
-        self.items = nn.Embedding(num_items + 1, DIM)  # the last row pads
+        self.items = nn.Embedding(num_items + 1, DIM)  # the last row is the padding
         self.positions = nn.Embedding(settings.last_events, DIM)
         nn.init.normal_(self.items.weight, std=DIM**-0.5)
         nn.init.normal_(self.positions.weight, std=DIM**-0.5)
@@ -94,7 +96,7 @@ class Sasrec(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     def forward(self, windows: Tensor) -> Tensor:
-        """What each event of `windows` [B, length] leads to: [B, length, DIM]."""
+        """Return a prediction vector for each event of `windows` [B, length]: [B, length, DIM]."""
         x = self.dropout(self.items(windows) + self.positions.weight[: windows.size(1)])
         for block in self.blocks:
             x = block(x)
@@ -102,11 +104,11 @@ class Sasrec(nn.Module):
         return out
 
     def frozen(self) -> Self:
-        """A copy that scores."""
+        """Return a copy in evaluation mode."""
         return copy.deepcopy(self).eval()
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items] after the last events; zeros for no history."""
+        """Return scores [B, num_items] after the last events, and zeros for an empty history."""
         parts = [torch.zeros(0, self.num_items)]
         for start in range(0, len(histories), SCORED_USERS):
             part = histories.block(start, min(start + SCORED_USERS, len(histories)))
@@ -121,7 +123,7 @@ class Sasrec(nn.Module):
 
 @dataclass(frozen=True)
 class SasrecScorer:
-    """A frozen model as a `training.evaluation.ranking.Scorer`: a module's own call is taken."""
+    """A frozen model as a `training.evaluation.ranking.Scorer`, because a module's own call is already `forward`."""
 
     model: Sasrec
 
@@ -130,15 +132,15 @@ class SasrecScorer:
         return self.model.num_parameters
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items]."""
+        """Return scores [B, num_items]."""
         return self.model.score(histories, as_of=as_of)
 
 
 class SasrecTrainer:
-    """Windows that end at events drawn from a log; every event of a window is asked for what follows."""
+    """Trains on windows that end at random events of a log. Every event of a window predicts the next one."""
 
     def __init__(self, log: EventLog, settings: SasrecSettings, seed: int) -> None:
-        torch.manual_seed(seed)  # for the initial weights and the dropout, which take no generator
+        torch.manual_seed(seed)  # for the initial weights and the dropout, which accept no generator
         self.rng = np.random.default_rng(seed)
         self.model = Sasrec(log.num_items, settings)
         self.average = self.model.frozen()
@@ -146,15 +148,15 @@ class SasrecTrainer:
         order = np.argsort(log.users, kind="stable")
         users = log.users[order]
         self.items = log.items[order]
-        self.starts = np.searchsorted(users, users, side="left")  # [num_events] where the event's user begins
-        self.ends = np.flatnonzero(np.arange(len(users)) > self.starts)  # events that something came before
+        self.starts = np.searchsorted(users, users, side="left")  # [num_events] first event of the same user
+        self.ends = np.flatnonzero(np.arange(len(users)) > self.starts)  # events with an earlier event of the user
         counts = np.bincount(log.items, minlength=log.num_items)
         self.negatives = NegativeSampler.from_counts(counts, power=NEGATIVE_POWER, draws=NEGATIVES)
         self.log_inclusion = self.negatives.log_inclusion()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
 
     def step(self) -> None:
-        """One step on a batch of windows."""
+        """Run one step on a batch of windows."""
         if not len(self.ends):
             return
         length = self.model.last_events
@@ -183,12 +185,12 @@ class SasrecTrainer:
         return F.cross_entropy(torch.cat([own[:, None], against], dim=1), torch.zeros_like(targets))
 
     def scorer(self) -> SasrecScorer:
-        """The average of now."""
+        """Return the current average of the weights as a scorer."""
         return SasrecScorer(self.average.frozen())
 
 
 def padded(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -> Tensor:
-    """The spans items[starts[b]:ends[b]] as rows [B, longest], `padding` after their end."""
+    """Return items[starts[b]:ends[b]] as rows [B, longest], filled with `padding` at the end."""
     length = max(int((ends - starts).max(initial=0)), 1)
     places = starts[:, None] + np.arange(length)
     inside = places < ends[:, None]
@@ -198,7 +200,7 @@ def padded(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -
 
 
 def fit_sasrec(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
-    """Steps, then popularity."""
+    """Fit SASRec: tune the steps, then popularity."""
     tuning = Tuning(split, "sasrec", options.progress)
     last_events = LAST_EVENTS_OF_BASKETS if split.validation.repeats else LAST_EVENTS
     at_most = min(MAX_STEPS, max(MIN_STEPS, PASSES * len(split.past) // TARGETS))

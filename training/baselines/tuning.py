@@ -1,10 +1,10 @@
-"""Tuning by one setting after the other, on the validation window of a split.
+"""Tuning: chooses a baseline's settings one after the other on the validation window of a split.
 
-Arrives: an `EvaluationSplit`, a function that builds a scorer from settings. Leaves: the settings that rank best, as
-part of a `FittedBaseline`. Next: `training.benchmark.run` measures it on the test window, which nothing here looks at.
+Arrives: an `EvaluationSplit`, and a function that builds a scorer from settings. Leaves: the settings with the best
+ranking, in a `FittedBaseline`. Next: `training.benchmark.run` measures the baseline on the test window, which tuning
+never reads.
 
-One setting is chosen, then the next beside it, not their product: that is cheap, and a window that is looked at less
-often is fitted less.
+Rejected: all combinations of settings, because they cost more, and more evaluations on one window overfit it more.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,47 +32,47 @@ M_co = TypeVar("M_co", bound=Scorer, covariant=True)
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A baseline fitted on everything that the split lets it know; a `training.evaluation.ranking.Scorer`."""
+    """A baseline fitted on all events that the split lets it know; a `training.evaluation.ranking.Scorer`."""
 
     scorer: Scorer
     num_parameters: int
-    """Numbers that the data decided: factors, weights, counts."""
+    """Numbers learned from data: factors, weights, counts."""
     settings: Settings
-    """What the validation chose."""
+    """The settings chosen on the validation window."""
 
     @torch.no_grad()
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """Scores [B, num_items]; what was seen is not taken out."""
+        """Return scores [B, num_items]. Items of the history are not masked."""
         return self.scorer(histories, as_of=as_of)
 
 
 class BaselineFit(Protocol):
-    """Tunes a baseline on the validation of a split, then fits it on what the split knows."""
+    """Tunes a baseline on the validation window of a split, then fits it on all known events."""
 
     def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline: ...
 
 
 class Counted(Scorer, Protocol):
-    """A scorer that says how big it is."""
+    """A scorer that knows its number of parameters."""
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that the data decided: factors, weights, counts."""
+        """Numbers learned from data: factors, weights, counts."""
         ...
 
 
 class BaselineTrainer(Protocol[M_co]):
-    """A model that is learned step by step."""
+    """A model that is trained step by step."""
 
     def step(self) -> None: ...
 
     def scorer(self) -> M_co:
-        """What was learned so far; later steps leave it as it is."""
+        """Return a scorer from the current weights. Later steps do not change it."""
         ...
 
 
 class Tuning:
-    """The validation window, and how far the search has come."""
+    """The search on the validation window, with its progress."""
 
     def __init__(self, split: EvaluationSplit, name: str, progress: Progress) -> None:
         self.window = split.validation
@@ -81,12 +81,12 @@ class Tuning:
         self._progress = progress
 
     def report(self, stage: str, share: float) -> None:
-        """Show a line; `share` is of the whole baseline."""
+        """Report the progress; `share` is the finished part of the whole baseline."""
         self._progress(f"{self._name}: {stage}", share)
 
     @torch.no_grad()
     def ndcg(self, scorer: Scorer) -> float:
-        """What is tuned for."""
+        """Return NDCG@20 on the validation window, the target of tuning."""
         return evaluate(scorer, self.window, cutoffs=(20,)).metrics()[METRIC]
 
     def greedy(
@@ -98,10 +98,16 @@ class Tuning:
         built: M | None = None,
         shares: tuple[float, float] = (0.0, 0.5),
     ) -> tuple[S, M]:
-        """From `start`, field after field of `grid` the value that ranks best; the first of equals stays.
+        """Choose the best value field by field, in the order of `grid`. The first of equal values wins.
 
-        Returns the settings and the scorer built from them. `built` is that of `start` where it stands already,
-        `shares` is where in the whole this search begins and ends.
+        Args:
+            start: The settings to begin with.
+            build: Builds a scorer from settings.
+            grid: The values to try, by field.
+            built: The scorer of `start`, when it exists already.
+            shares: The progress at the begin and at the end of this search.
+
+        Returns the settings and the scorer built from them.
         """
         chosen, model = start, build(start) if built is None else built
         best = self.ndcg(model)
@@ -127,9 +133,9 @@ class Tuning:
         shares: tuple[float, float],
         variants: Callable[[M], Sequence[M]] = lambda scorer: (scorer,),
     ) -> tuple[int, M, float]:
-        """Train until `patience` looks, one `every` so many steps, have found nothing better.
+        """Train until `patience` evaluations in a row find nothing better. There is one evaluation every `every` steps.
 
-        Returns the best number of steps, the scorer after it (the best of its `variants`) and its NDCG.
+        Returns the best number of steps, the scorer after it (the best of its `variants`) and its NDCG@20.
         """
         best: tuple[int, M, float] | None = None
         for steps in range(1, at_most + 1):
@@ -149,12 +155,12 @@ class Tuning:
 
 
 def trained(trainer: BaselineTrainer[M], steps: int) -> M:
-    """The scorer after so many steps."""
+    """Run `steps` steps and return the scorer."""
     for _ in range(steps):
         trainer.step()
     return trainer.scorer()
 
 
 def settings_of(settings: "DataclassInstance") -> Settings:
-    """The fields by name, as the report shows them."""
+    """Return the fields by name, as the report shows them."""
     return {name: value if isinstance(value, str) else float(value) for name, value in asdict(settings).items()}

@@ -1,9 +1,9 @@
-"""What a benchmark found: every model's measures over seeds, and ours against the best baseline.
+"""Comparison: every model's measures over the seeds, and our model against the best baseline.
 
-Arrives: each model's lists for one test window, seed by seed. Leaves: `Results`, as JSON for programs. Next:
+Arrives: each model's lists for one test window, for each seed. Leaves: `Results`, as JSON for programs. Next:
 `training.benchmark.report` shows them to people.
 
-The best baseline is the one that is best on the test window itself: no choice is harder on us.
+The best baseline is the one with the best score on the test window itself. This choice favours the baselines.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,30 +25,32 @@ RATIOS = (METRIC, "recall@20")
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 RESAMPLE_CELLS = 4_000_000
-"""Resamples × users drawn at a time: bounds the memory of the bootstrap."""
+"""Resamples × users drawn at a time. It limits the memory of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One row: a measure is a mean over users for each seed, and then mean and deviation over the seeds."""
+    """The results of one model. A measure is first a mean over users for each seed, then mean and deviation over
+    seeds."""
 
     measures: dict[str, tuple[float, float]]
-    """"ndcg@20" and so on: mean, standard deviation over the seeds (of a sample; 0 for a single one)."""
+    """By name, such as "ndcg@20": mean and sample standard deviation over the seeds. One seed has deviation 0."""
     slices: dict[str, dict[str, float | None]]
     per_user: dict[str, Float64Array]
     """[U], mean over the seeds."""
     num_parameters: int | None
     settings: tuple[Any, ...]
-    """What was chosen with each seed."""
+    """The chosen settings, for each seed."""
     cpu_seconds: float | None
-    """Tuning, fitting and scoring once: mean over the seeds. None for a part, which is not fitted by itself."""
+    """Mean over the seeds for tuning, fitting and one scoring. None for a part, because a part is not fitted alone."""
     peak_rss_mb: float | None
-    """The most of all seeds."""
+    """The maximum over the seeds."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All rows, and ours against the best baseline (all None where one of the two is missing)."""
+    """The results of all models, and our model against the best baseline. Without one of the two, the latter is
+    None."""
 
     split: str
     cutoffs: tuple[int, ...]
@@ -57,10 +59,10 @@ class Results:
     best_baseline: str | None = None
     ratio: dict[str, float | None] = field(default_factory=dict)
     difference: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Of ours less the best baseline, user by user: mean and the bounds of the bootstrap's 95 %."""
+    """Our model minus the best baseline, paired by user: mean, and the bounds of the 95 % bootstrap interval."""
 
     def as_json(self, dataset: str) -> dict[str, Any]:
-        """The object that `sagestream benchmark --json` writes."""
+        """Return the object that `sagestream benchmark --json` writes."""
         return {
             "dataset": dataset,
             "split": self.split,
@@ -73,7 +75,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What the lists of all models are measured against."""
+    """Measures the lists of all models against one test window."""
 
     window: Window
     known: KnownItems
@@ -88,7 +90,7 @@ class Evaluator:
         settings: Sequence[Any],
         costs: Sequence[Cost],
     ) -> ModelResult:
-        """One model from its lists [U, K] of each seed, made for the window."""
+        """Return one model's result from its lists [U, K] for the window, one array for each seed."""
         cutoffs = self.cutoffs
         per_seed = [accuracy(one, self.window, cutoffs=cutoffs) for one in lists]
         means = [
@@ -112,7 +114,7 @@ class Evaluator:
 
 
 def compared(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs: tuple[int, ...]) -> Results:
-    """Ours against the best of the others; a row `sagestream-…` is a part of ours and no baseline."""
+    """Compare our model with the best baseline. A model `sagestream-…` is a part of ours and no baseline."""
     shown: dict[str, Any] = {"split": split, "cutoffs": cutoffs, "seeds": seeds, "models": models}
     baselines = [name for name in models if name != OURS and not name.startswith(f"{OURS}-")]
     if not baselines:
@@ -131,7 +133,7 @@ def compared(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs:
 
 
 def paired_bootstrap(difference: Float64Array, *, seed: int, resamples: int = RESAMPLES) -> tuple[float, float, float]:
-    """The mean of users' differences [U], and the bounds within which 95 % of resampled means lie (Efron, 1979)."""
+    """Return the mean of the users' differences [U] and the 95 % bounds of its resampled means (Efron, 1979)."""
     if not len(difference):
         return 0.0, 0.0, 0.0
     rng = np.random.default_rng(seed)
@@ -158,7 +160,7 @@ def _row(result: ModelResult) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: no infinity, no NumPy, what is unknown by its text."""
+    """Return the value in a form that JSON can hold: infinities and unknown objects as text, NumPy as plain values."""
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

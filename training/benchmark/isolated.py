@@ -1,7 +1,7 @@
-"""A function in a process of its own, and what it cost there.
+"""Isolated: runs a function in its own process and measures its cost.
 
-Arrives: a function of a module and its arguments, all of which can be sent to another process. Leaves: what it
-returned, with CPU seconds and peak memory. Next: `training.benchmark.run` fits each model so: none pays for another.
+Arrives: a module-level function and its arguments, all picklable. Leaves: the returned value, with CPU seconds and peak
+memory. Next: `training.benchmark.run` fits each model in this way, so models do not share caches or memory.
 """
 
 import multiprocessing
@@ -29,22 +29,22 @@ STOP_SECONDS = 5.0
 
 
 class IsolatedProcessFailed(RuntimeError):
-    """The function raised, or its process died; the message says which."""
+    """The function raised an error or its process died. The message tells which."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call took of its process."""
+    """The cost of one call."""
 
     cpu_seconds: float
-    """User and system time from the call to its return, without imports."""
+    """User and system time of the call, without imports."""
     peak_rss_mb: float
-    """The most memory that the process ever held, the interpreter and its libraries included."""
+    """Peak memory of the process, in MB of 10⁶ bytes, including the interpreter and its libraries."""
 
 
 def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress") -> tuple[Any, Cost]:
     """Call `function(*arguments, progress)` in a spawned process with one thread. Raises `IsolatedProcessFailed`."""
-    context = multiprocessing.get_context("spawn")  # a fork would share, and so hide, the memory of this process
+    context = multiprocessing.get_context("spawn")  # a fork shares the memory of this process and hides its size
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(sender, function, arguments), daemon=True)
     try:
@@ -58,7 +58,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
             elif kind == "failed":
                 raise IsolatedProcessFailed(values[0])
             else:
-                process.join(STOP_SECONDS)  # ended by itself it gives back what its libraries hold
+                process.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries
                 return values[0], values[1]
     except (EOFError, BrokenPipeError):
         process.join(STOP_SECONDS)
@@ -68,7 +68,7 @@ def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress"
         raise IsolatedProcessFailed(f"its process ended {how}{hint}") from None
     finally:
         if process.pid is not None:
-            process.terminate()  # before the pipe goes, or it would complain
+            process.terminate()  # before the pipe closes, otherwise the process prints an error
             process.join(STOP_SECONDS)
         receiver.close()
 
@@ -85,7 +85,7 @@ def _call(sender: Connection, function: Callable[..., Any], arguments: tuple[Any
     before = _cpu_seconds()
     try:
         value = function(*arguments, report)
-    except Exception as error:  # noqa: BLE001 - told to whoever called, with its place
+    except Exception as error:  # noqa: BLE001 - reported to the caller, with file and line
         last = traceback.extract_tb(error.__traceback__)[-1]
         sender.send(("failed", f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
         return
@@ -94,7 +94,7 @@ def _call(sender: Connection, function: Callable[..., Any], arguments: tuple[Any
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Libraries read these when they are loaded: they must stand before the process begins."""
+    """Set one thread. Libraries read these variables when they load, so set them before the process starts."""
     before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
     try:
@@ -109,8 +109,8 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """A process begun meanwhile never sees Ctrl-C, not even in its imports: whoever called ends it."""
-    resource_tracker.ensure_running()  # begun later, it would let interrupts through again
+    """Block Ctrl-C in a process started in this context, even during its imports. The caller stops the process."""
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -124,10 +124,10 @@ def _cpu_seconds() -> float:
 
 
 def peak_rss_mb() -> float:
-    """The most memory (MB of 10⁶ bytes) that this process held.
+    """Return the peak memory of this process in MB (10⁶ bytes).
 
-    Linux hands `ru_maxrss` on from the process that spawned this one, so that a small child of a big parent looks big;
-    `VmHWM` belongs to the process alone.
+    On Linux a spawned process inherits `ru_maxrss`, so a small child of a big parent looks big. `VmHWM` counts only the
+    process itself.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,4 +1,4 @@
-"""A benchmark's results for people, as Markdown.
+"""Report: a benchmark's results as Markdown.
 
 Arrives: `training.benchmark.comparison.Results`. Leaves: text. Next: the command line prints it; a README may hold it.
 """
@@ -12,7 +12,7 @@ SLICES = (("warm", "ndcg"), ("cold_users", "ndcg"), ("cold_items", "recall"))
 
 
 def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
-    """Models from best to worst at the deepest of `cutoffs`, slices, and a sentence on ours and the best baseline."""
+    """Return tables, sorted by NDCG at the largest of `cutoffs`, and a sentence on our model and the best baseline."""
     deepest = max(cutoffs)
     order = sorted(results.models, key=lambda name: -results.models[name].measures[f"ndcg@{deepest}"][0])
     accuracy = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall")]
@@ -46,7 +46,7 @@ def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
 
 
 def sentence(results: Results) -> str:
-    """Ours against the best baseline in one line."""
+    """Return one sentence that compares our model with the best baseline."""
     if results.best_baseline is None:
         return "No baseline was asked for."
     best = f"`{results.best_baseline}`, the best baseline on the test window itself (the choice that is hardest on us)"
@@ -63,7 +63,7 @@ def sentence(results: Results) -> str:
 
 
 def title(measure: str) -> str:
-    """`ndcg@20` as a heading."""
+    """Return `ndcg@20` as a heading."""
     name, _, cutoff = measure.partition("@")
     shown = name.upper() if name in ("ndcg", "map", "mrr") else name.replace("_", " ").capitalize()
     return f"{shown}@{cutoff}" if cutoff else shown
@@ -86,7 +86,7 @@ def _slices(rows: dict[str, ModelResult], deepest: int) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded, so that it reads well in a terminal too."""
+    """Return a Markdown table with padded columns, which is readable in a terminal, too."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     shown = [

@@ -1,7 +1,7 @@
-"""The file of a benchmark, read back: each model's measures over its seeds.
+"""Results file: reads each model's measures over its seeds from the JSON of a benchmark.
 
-Arrives: what `sagestream benchmark --json` wrote. Leaves: means and deviations. Next: `training.inspection.plots` draws
-them.
+Arrives: the file of `sagestream benchmark --json`. Leaves: means and deviations. Next: `training.inspection.plots`
+draws them.
 """
 
 import math
@@ -17,21 +17,21 @@ MOST_MODELS = 100
 
 
 class ResultsFileError(ValueError):
-    """The file is not what a benchmark writes; the message says what is missing."""
+    """The file is no benchmark result. The message names the missing part."""
 
 
 @dataclass(frozen=True)
 class BenchmarkResults:
-    """What is drawn of a benchmark."""
+    """The part of a benchmark's results that is drawn."""
 
     dataset: str
     split: str
     models: dict[str, dict[str, tuple[float, float]]]
-    """By model NDCG@20 and recall@20, each a mean over shoppers and its standard deviation over seeds."""
+    """By model: NDCG@20 and recall@20, each as mean over users and standard deviation over seeds."""
 
 
 def load_results(path: Path) -> BenchmarkResults:
-    """Raises `ResultsFileError`, and `OSError` where the file cannot be read."""
+    """Read the file. Raises `ResultsFileError` for other content, `OSError` when the file cannot be read."""
     told = read_json(path, max_bytes=MAX_BYTES, error=ResultsFileError)
     rows = told.get("models") if isinstance(told, dict) else None
     if not isinstance(rows, dict) or not rows:

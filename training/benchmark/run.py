@@ -1,9 +1,9 @@
-"""Our model and the baselines over one split, each in a process of its own.
+"""Run: fits our model and the baselines on one split, each in its own process.
 
-Arrives: an `EvaluationSplit` and a function for each model that tunes and fits it. Leaves:
-`training.benchmark.comparison`'s `Results`. Next: the command line writes them as JSON and as a table.
+Arrives: an `EvaluationSplit`, and for each model a function that tunes and fits it. Leaves: `Results` of
+`training.benchmark.comparison`. Next: the command line writes them as JSON and as a table.
 
-A model gives lists for the test window and nothing else; measures are taken here, the same way for all.
+A model returns only lists for the test window. The measures are computed here in the same way for all models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,20 +27,20 @@ from training.evaluation.ranking import Scorer, recommend
 from training.options import TrainingOptions
 
 DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
-"""Fitted once: another seed would give the same lists."""
+"""Baselines that are fitted once, because another seed would give the same lists."""
 
 CUTOFF = 20
 
 BEGINS = "tuning and fit"
-"""Ends the first line of progress of each fit."""
+"""The first progress line of each fit ends with this text."""
 
 
 class ModelFailed(RuntimeError):
-    """A model could not be fitted or scored; the message names it."""
+    """A model could not be fitted or scored. The message names it."""
 
 
 class FittedModel(Protocol):
-    """A scorer that says how big it is and what was chosen for it. It may hold `parts`: scorers shown beside it."""
+    """A scorer with its number of parameters and its chosen settings. It may have `parts`: more scorers to show."""
 
     @property
     def num_parameters(self) -> int: ...
@@ -52,14 +52,14 @@ class FittedModel(Protocol):
 
 
 class Fit(Protocol):
-    """Tunes on the validation of a split, fits on what the split knows. Can be sent to another process."""
+    """Tunes on the validation window of a split and fits on all known events. It must be picklable."""
 
     def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedModel: ...
 
 
 @dataclass(frozen=True)
 class WithFeatures:
-    """A fit that also takes item features [num_items, width] (None: there are none) and the configuration."""
+    """A fit that also needs item features [num_items, width] (None without features) and the configuration."""
 
     fit: Callable[..., FittedModel]
     features: Float32Array | None
@@ -72,11 +72,11 @@ class WithFeatures:
 
 @dataclass(frozen=True)
 class FittedLists:
-    """What one model recommends to the users of the test window, with one seed."""
+    """One model's recommendations for the users of the test window, for one seed."""
 
     lists: IntArray  # [U, K]
     parts: dict[str, tuple[IntArray, int | None, Any]]
-    """Of each part its lists, number of parameters and settings, where it knows them."""
+    """By part: its lists, and its number of parameters and settings where the part has them."""
     num_parameters: int
     settings: Any
 
@@ -93,10 +93,10 @@ def run(
     progress: Progress,
     launch: Launch = isolated,
 ) -> Results:
-    """Fit every model (ours is `OURS`) with seeds 0 … seeds − 1, measure its lists on the test window, compare.
+    """Fit every model (ours is `OURS`) with seeds 0 … seeds − 1, measure the lists on the test window, and compare.
 
-    NDCG and recall at 20 are among the measures whatever the cutoffs. Raises `ModelFailed`: a benchmark without one of
-    its baselines might flatter us. Raises `TooFewEvents` where a window has no user.
+    The measures always include NDCG@20 and recall@20. Raises `TooFewEvents` when a window has no users. Raises
+    `ModelFailed` when one model fails: a benchmark without one of its baselines could favour our model.
     """
     if not fits or seeds < 1:
         raise ValueError(f"{len(fits)} models and {seeds} seeds")
@@ -129,7 +129,7 @@ def _lists(scorer: Scorer, window: Window, k: int) -> IntArray:
 
 
 def fitted_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: Progress) -> FittedLists:
-    """Fit a model and make its lists; runs in the process of the model."""
+    """Fit a model and make its lists. It runs in the process of the model."""
     model = fit(split, TrainingOptions(seed=seed, progress=progress))
     progress("lists", 0.99)
     parts: Mapping[str, Scorer] = getattr(model, "parts", {})

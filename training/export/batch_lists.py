@@ -1,11 +1,11 @@
-"""Lists for every shopper of a snapshot, block by block, into one file.
+"""Batch lists: recommends to every user of a snapshot, block by block, into one file.
 
-Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with a row for each shopper. Next: whoever takes
-lists from files; `serving.publisher` writes the same lists into Redis from SQL.
+Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with one row for each user. Next: programs that read
+lists from files; `serving.publisher` writes the same lists from SQL into Redis.
 
-Histories and scores of one block stand in memory at a time, [block, num_items] at most, and lists leave with their
-block: beside the snapshot, and a number for each of its events, memory does not grow with the number of shoppers. The
-file is written to a temporary name and renamed, so that a file of the final name is whole.
+Memory holds the histories and scores of one block, at most [block, num_items], and lists leave with their block.
+Besides the snapshot and one number for each of its events, memory does not grow with the number of users. The file is
+written to a temporary name and then renamed, so a file with the final name is complete.
 """
 
 import copy
@@ -27,12 +27,12 @@ from training.data.event_log import EventLog, Histories, gather_ranges
 from training.models.recommender import Recommender
 
 SUFFIXES = (".parquet", ".jsonl")
-"""What a file of lists may end with."""
+"""The allowed suffixes of a file of lists."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of a block of shoppers, best first."""
+    """The lists of a block of users, best item first."""
 
     user_ids: list[str]
     item_ids: list[list[str]]
@@ -40,7 +40,7 @@ class Lists:
 
 
 class Writer(Protocol):
-    """Takes blocks."""
+    """Writes blocks to a file."""
 
     def write(self, lists: Lists) -> None: ...
 
@@ -48,11 +48,10 @@ class Writer(Protocol):
 def lists_of_all(
     model: Recommender, snapshot: Snapshot, *, k: int, history_limit: int, block_users: int
 ) -> Iterator[Lists]:
-    """The `k` best items of every shopper of the snapshot at its time, from their newest `history_limit` events.
+    """Yield the `k` best items of every user at the snapshot's time, from the newest `history_limit` events.
 
-    The model's trend learns of the snapshot's newer events, as near-line would tell it; events of items that it does
-    not know are left out, and so is from the lists what the snapshot knows to be not available. Raises
-    `FloatingPointError` where it scores NaN.
+    The model's trend learns the snapshot's newer events, as in near-line serving. Events of unknown items are dropped.
+    Lists leave out items that the snapshot marks as unavailable. Raises `FloatingPointError` for NaN scores.
     """
     model_rows = model.rows_of(snapshot.item_keys)
     log = EventLog.from_snapshot(snapshot)
@@ -84,10 +83,10 @@ def write_lists(
     block_users: int,
     progress: Progress | None = None,
 ) -> int:
-    """Write everybody's lists to `path`, a new file that ends with one of `SUFFIXES`; how many shoppers there are.
+    """Write all users' lists to `path`, a new file with one of `SUFFIXES`, and return the number of users.
 
-    Raises `FileExistsError`, `ValueError` for another ending, and what `lists_of_all` raises; then there is no
-    file.
+    Raises `FileExistsError`, `ValueError` for another suffix, and the errors of `lists_of_all`. After an error there is
+    no file.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists: name a new file")
@@ -102,7 +101,7 @@ def write_lists(
 
 
 def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: int) -> Iterator[Histories]:
-    """Of all shoppers, a block at a time: the `last` newest events of items that have a row in the model."""
+    """Yield the histories block by block: each user's `last` newest events of items that the model knows."""
     places = np.flatnonzero(model_rows[log.items] >= 0)
     places = places[np.argsort(log.users[places], kind="stable")]  # stable: each user's events stay in time order
     bounds = offsets_of(np.bincount(log.users[places], minlength=log.num_users))
@@ -132,7 +131,7 @@ def _writer(path: Path, suffix: str) -> Iterator[Writer]:
 
 
 class _JsonLines:
-    """{"user_id", "item_ids", "scores"} a line."""
+    """Writes one line for each user: {"user_id", "item_ids", "scores"}."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -145,7 +144,7 @@ class _JsonLines:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Writer]:
-    """The same as columns, a row group a block."""
+    """Open a Parquet file with the same fields as columns, and one row group for each block."""
     import pyarrow as pa
     from pyarrow import parquet
 

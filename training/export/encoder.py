@@ -1,11 +1,11 @@
-"""A model's GraphSAGE encoder written for other runtimes, each file read again and held against the model itself.
+"""Encoder export: writes a model's GraphSAGE encoder for other runtimes and checks each file against the model.
 
-Arrives: a `Recommender`. Leaves: a directory with `encoder.ts` (TorchScript), `encoder.pt2` (torch.export) and
-`encoder.onnx`, those that were asked for, `items.json` with the item ids in the order of the rows, and `metadata.json`,
-which says what goes in and what comes out. Next: whoever serves without this code.
+Arrives: a `Recommender`. Leaves: a directory with the requested formats of `encoder.ts` (TorchScript), `encoder.pt2`
+(torch.export) and `encoder.onnx`. It also holds `items.json` with the item ids in row order, and `metadata.json`, which
+describes inputs and outputs. Next: runtimes without this code.
 
-The directory is written to a temporary name and renamed only when every file has given the scores of the model on
-made-up shoppers: what does not agree is an error, and nothing is left of it.
+The directory is written to a temporary name. It is renamed only after every file, loaded again, has returned the
+model's scores on random users. After a difference an error is raised and no file stays.
 """
 
 import json
@@ -31,35 +31,35 @@ from training.sage.term import SageTerm
 from training.terms.protocol import named
 
 TOLERANCE = 1e-4
-"""Largest difference of a score or of a coordinate: float32 sums in another order stay far below."""
+"""Maximum difference of a score or a coordinate. Float32 sums in another order differ much less."""
 
 SHAPES = ((1, 1), (3, 17), (8, 300))
-"""Batches that each file is held against the model on: shoppers × events."""
+"""Batches for the check: users × events."""
 
 INPUT = "items"
 OUTPUTS = ("vectors", "scores")
 DIMENSIONS = ("shoppers", "events")
 
 LARGEST_PROTOBUF = 1_500_000_000
-"""Bytes of weights above which ONNX keeps them in a file beside the graph: a protobuf ends at two gigabytes."""
+"""Bytes of weights above which ONNX stores them in a separate file. A protobuf ends at two gigabytes."""
 
 Run = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class ExportError(ValueError):
-    """The model cannot be exported, or an exported file does not give its scores."""
+    """The model cannot be exported, or an exported file returns other scores."""
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file and how far it is from the model."""
+    """An exported file and its difference from the model."""
 
     format: str
     file: str
     bytes: int
     sha256: str
     largest_difference: float
-    """Of any score or coordinate of a vector, over all test batches."""
+    """Maximum over all scores and vector coordinates of all test batches."""
 
 
 def export_encoder(
@@ -73,8 +73,8 @@ def export_encoder(
 ) -> list[ExportedFile]:
     """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
 
-    Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
-    more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`.
+    Raises `ExportError` for a model without GraphSAGE, an unknown format, or a file that differs from the model by more
+    than `tolerance`. Raises `FileExistsError` when the directory exists. ONNX needs the extra `export`.
     """
     term = named(model.terms, SageTerm)
     if term is None:
@@ -95,7 +95,7 @@ def export_encoder(
             with _quiet():
                 run = write(encoder, temporary / file)
                 difference = max(_difference(run, term, batch) for batch in batches)
-            if not difference <= tolerance:  # not so for NaN, too
+            if not difference <= tolerance:  # also true for NaN
                 raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
             path = temporary / file
             files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
@@ -112,7 +112,7 @@ def _torchscript(encoder: ServingEncoder, path: Path) -> Run:
 
 def _torch_export(encoder: ServingEncoder, path: Path) -> Run:
     program = _program(encoder)
-    program.example_inputs = None  # they would be pickled into the file
+    program.example_inputs = None  # otherwise they are pickled into the file
     torch.export.save(program, path)
     loaded: Run = torch.export.load(path).module()
     return loaded
@@ -139,18 +139,18 @@ FORMATS: dict[str, tuple[str, Callable[[ServingEncoder, Path], Run]]] = {
     "torch-export": ("encoder.pt2", _torch_export),
     "onnx": ("encoder.onnx", _onnx),
 }
-"""By name: the file, and what writes it and reads it again."""
+"""By name: the file, and the function that writes and loads it."""
 
 
 def _program(encoder: ServingEncoder) -> torch.export.ExportedProgram:
-    """The graph of the encoder, for any number of shoppers and events."""
+    """Return the encoder's graph, for any number of users and events."""
     dimensions = {place: torch.export.Dim(name) for place, name in enumerate(DIMENSIONS)}
     example = torch.zeros(2, 3, dtype=torch.int64)
     return torch.export.export(encoder, (example,), dynamic_shapes={INPUT: dimensions})
 
 
 def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
-    """Item rows [B, N], newest first: repeats, some −1 in between, one shopper without any."""
+    """Return item rows [B, N], newest first, with repeats and some −1. One user has no items."""
     rng = np.random.default_rng([seed, *shape])
     rows = rng.integers(0, num_items, shape)
     rows[rng.random(shape) < 0.1] = -1
@@ -161,7 +161,7 @@ def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
 
 @torch.no_grad()
 def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
-    """The largest difference from the term itself, which sees the same events as histories."""
+    """Return the largest difference from the term itself, which scores the same events as histories."""
     rows = [[(item, -place, 0) for place, item in enumerate(row) if item >= 0] for row in items.tolist()]
     histories = Histories.from_rows(rows)
     expected = (term.user_vectors(histories), term.score(histories, as_of=0)[:, :, 0])
@@ -197,7 +197,7 @@ def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch says of itself: that TorchScript is old, that torchvision is missing, a call of its own."""
+    """Hide torch's messages about old TorchScript, missing torchvision and its own deprecated call."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():

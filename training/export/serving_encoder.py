@@ -1,14 +1,14 @@
-"""GraphSAGE's part of the score as one module of plain tensors, for runtimes that know nothing of this code.
+"""Serving encoder: GraphSAGE's score as one module of plain tensors, for runtimes without this code.
 
-Arrives: a fitted `SageTerm`. Leaves: `ServingEncoder`, from the rows of a shopper's last items to a vector and scores.
-Next: `training.export.encoder` writes it in three formats.
+Arrives: a fitted `SageTerm`. Leaves: `ServingEncoder`, which maps the rows of a user's last items to a vector and
+scores. Next: `training.export.encoder` writes it in three formats.
 
-It is the GraphSAGE term and not the whole blend. The linear filters are products with sparse rows, for which ONNX has
-no operator, the trend changes by the hour, and habits need times: an exported sum of them would be old the moment it is
-written. Where GraphSAGE alone is wanted, or its vectors for another index, this is all that it takes.
+It is the GraphSAGE term and not the whole blend. ONNX has no operator for the sparse products of the linear filters,
+the trend changes every hour, and the repeat term needs times. An exported sum would be outdated at once. The module is
+enough for GraphSAGE scores, or for GraphSAGE vectors in another index.
 
-Everything is ordinary tensor algebra, so that scripting, exporting and ONNX need no special case: the newest distinct
-items of a shopper are found by comparing every event with those after it, N² comparisons for N events.
+The module uses only ordinary tensor algebra, so scripting, exporting and ONNX need no special case. It compares every
+event with all newer events to find a user's newest distinct items: N² comparisons for N events.
 """
 
 from math import isinf
@@ -23,20 +23,20 @@ from training.sage.term import SageTerm
 
 
 class ServingEncoder(nn.Module):
-    """Vectors and scores of shoppers from the rows of their last items.
+    """Vectors and scores of users from the rows of their last items.
 
-    Memory is that of the scores [B, num_items], besides [B, N, N] for comparisons; with the network as decoder it is
-    [B, num_items, dim].
+    Memory is [B, num_items] for the scores and [B, N, N] for the comparisons. With the MLP decoder the scores need [B,
+    num_items, dim].
     """
 
     decoder: Final[str]
     last: Final[int]
     embeddings: Tensor  # [num_items, dim]
-    prepared: Tensor  # [num_items, dim] what the decoder needs of items
+    prepared: Tensor  # [num_items, dim], the decoder's item input
     bias: Tensor  # [num_items]
     heads: Tensor  # [H, dim, dim]
-    rates: Tensor  # [H] halvings a rank
-    of_user: Tensor  # [dim, dim]; this and the next are of the network as decoder, and empty without it
+    rates: Tensor  # [H], halvings for each rank
+    of_user: Tensor  # [dim, dim]; this and all buffers below belong to the MLP decoder and are empty without it
     of_user_bias: Tensor  # [dim]
     own: Tensor  # [num_items, dim]
     of_product: Tensor  # [dim, dim]
@@ -64,18 +64,18 @@ class ServingEncoder(nn.Module):
                 "of_product": decoder.of_product.weight,
                 "out": decoder.out.weight[0],
             }
-        else:  # a scripted module has all of its attributes
+        else:  # a scripted module needs all its attributes
             nothing = torch.zeros(0)
             tensors |= dict.fromkeys(("of_user", "of_user_bias", "own", "of_product", "out"), nothing)
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor.detach().clone())
 
     def forward(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """(vectors [B, dim], scores [B, num_items]) of item rows [B, N] int64, the newest event first.
+        """Return vectors [B, dim] and scores [B, num_items] for item rows [B, N] int64, newest event first.
 
-        −1 is no item, in any place; an item that comes again counts where it is newest. Of the distinct items the
-        `last` newest count. Vectors have length one, zero without an item; scores are the decoder's, bias included, and
-        nothing is left out of them.
+        Row −1 is no item, at any index. A repeated item counts at its newest event. Only the `last` newest distinct
+        items count. Vectors have unit length, or are zero without an item. Scores come from the decoder, with its bias
+        and without any mask.
         """
         known = items >= 0  # [B, N]
         same = items.unsqueeze(2) == items.unsqueeze(1)  # [B, N, N]
@@ -85,7 +85,7 @@ class ServingEncoder(nn.Module):
         kept = kept & (ranks < self.last)
         powers = torch.exp2(-ranks.unsqueeze(1) * self.rates.unsqueeze(1))  # [B, H, N]
         weights = powers * kept.to(torch.float32).unsqueeze(1)
-        weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1.0)  # the newest alone weighs one
+        weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1.0)  # a single item has the weight one
         gather_ranges = self.embeddings[items.clamp(min=0)]  # [B, N, dim]
         means = torch.matmul(weights, gather_ranges).transpose(0, 1)  # [H, B, dim]
         users = torch.matmul(means, self.heads).sum(dim=0)  # [B, dim]

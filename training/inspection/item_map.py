@@ -1,9 +1,10 @@
-"""A map of the items: where their vectors lie, on a plane, and what shelf each is from.
+"""Item map: lays out the item vectors on a plane and groups them by category.
 
-Arrives: a model, categories in its item order. Leaves: points and groups. Next: `training.inspection.plots` draws them.
+Arrives: a model, and categories in its item order. Leaves: points and groups. Next: `training.inspection.plots` draws
+them.
 
-t-SNE (van der Maaten & Hinton, 2008) keeps neighbours together; UMAP (McInnes et al., 2018) is quicker on many items
-and says a little more about what is far apart. Of neither do distances between clusters mean anything.
+t-SNE (van der Maaten & Hinton, 2008) keeps neighbours together. UMAP (McInnes et al., 2018) is faster on many items and
+keeps a little more of the global structure. With both methods, distances between clusters have no meaning.
 """
 
 import warnings
@@ -27,25 +28,25 @@ MOST_ITEMS = 5_000
 FEWEST_ITEMS = 5
 GROUPS = 10
 FILTER_WIDTH = 50
-"""Dimensions that the rows of the linear filter are reduced to before they are laid out."""
+"""Dimensions of the linear filter's rows after their reduction."""
 
 
 class NoMap(ValueError):
-    """The model has no vectors, or too few, to lay out."""
+    """The model has no item vectors, or too few for a map."""
 
 
 def sampled_items(model: Recommender, *, seed: int) -> IntArray:
-    """Rows of at most `MOST_ITEMS` of the items, drawn by `seed`, ascending."""
+    """Return the ascending rows of at most `MOST_ITEMS` items, sampled with `seed`."""
     if model.num_items <= MOST_ITEMS:
         return np.arange(model.num_items)
     return np.sort(np.random.default_rng(seed).choice(model.num_items, MOST_ITEMS, replace=False))
 
 
 def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str, IntArray, Tensor]:
-    """Whose vectors they are, the rows [m] that have one, and those as unit vectors [m, dim].
+    """Return the source of the vectors, the rows [m] with a vector, and unit vectors [m, dim].
 
-    GraphSAGE's embeddings; of a model without it the weights between the items in its linear filter, reduced to their
-    first singular vectors. An item without a weight has no place. Raises `NoMap`.
+    The vectors are GraphSAGE's embeddings. A model without GraphSAGE uses the item weights of its linear filter,
+    reduced to their first singular vectors. An item without a weight has no vector. Raises `NoMap`.
     """
     embedded = ((term.title, term.item_embeddings) for term in model.terms)
     source, embeddings = next(((title, found) for title, found in embedded if found is not None), ("", None))
@@ -63,15 +64,15 @@ def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str,
 
 
 def laid_out(vectors: Tensor, *, method: Method, seed: int) -> Float64Array:
-    """Unit vectors [m, dim] as points [m, 2]; the same for the same seed on one thread."""
+    """Return unit vectors [m, dim] as points [m, 2]. One thread gives the same points for the same seed."""
     values = vectors.numpy().astype(np.float32)
     if method == "umap":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImportWarning)  # of a part that needs Tensorflow
+            warnings.simplefilter("ignore", ImportWarning)  # from an optional part that needs Tensorflow
             import umap
 
         neighbours = min(15, len(values) - 1)
-        init = "spectral" if len(values) > 50 else "random"  # spectral needs more points than its solver has vectors
+        init = "spectral" if len(values) > 50 else "random"  # the spectral solver needs more points than vectors
         layout = umap.UMAP(n_neighbors=neighbours, metric="cosine", init=init, random_state=seed, n_jobs=1)
     else:
         from sklearn.manifold import TSNE
@@ -81,7 +82,7 @@ def laid_out(vectors: Tensor, *, method: Method, seed: int) -> Float64Array:
 
 
 def widest_groups(categories: Sequence[Sequence[str]]) -> list[str | None]:
-    """Each item's widest category, the one of its own that most of the items have; None beyond the `GROUPS` widest."""
+    """Return each item's most frequent category among all items, None outside the `GROUPS` biggest categories."""
     sizes = Counter(name for names in categories for name in set(names))
     widest = [max(names, key=lambda name: (sizes[name], name), default=None) for names in categories]
     shown = {name for name, _ in sorted(Counter(filter(None, widest)).items(), key=lambda at: (-at[1], at[0]))[:GROUPS]}
@@ -89,7 +90,7 @@ def widest_groups(categories: Sequence[Sequence[str]]) -> list[str | None]:
 
 
 def _weights(relating: Term, rows: IntArray) -> Tensor:
-    """The positive relations among the items at ascending `rows` [m, m]."""
+    """Return the positive relations [m, m] among the items at ascending `rows`."""
     step = max(1, BLOCK_CELLS // max(relating.num_items, 1))
     columns = torch.from_numpy(rows)
     parts = []
@@ -102,7 +103,7 @@ def _weights(relating: Term, rows: IntArray) -> Tensor:
 
 
 def _reduced(weights: Tensor, *, seed: int) -> Tensor:
-    """Rows at length one [m, m] as their first singular vectors [m, FILTER_WIDTH]; a row of zeros stays zero."""
+    """Return unit rows [m, m] as their first singular vectors [m, FILTER_WIDTH]. A zero row stays zero."""
     if len(weights) <= FILTER_WIDTH:
         return weights
     from sklearn.decomposition import TruncatedSVD

@@ -1,7 +1,7 @@
-"""How a registered model does on what came after it.
+"""Later evaluation: measures a registered model on events after its `as_of`.
 
-Arrives: a model as it was published, a snapshot that is newer. Leaves: its `Evaluation` with measures of the lists and
-the slices. Next: `sagestream evaluate` shows them, `training.inspection.ranking_curves` ranks the same window.
+Arrives: a model as published, and a newer snapshot. Leaves: its `Evaluation` with list measures and slices. Next:
+`sagestream evaluate` shows them, `training.inspection.ranking_curves` ranks the same window.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from training.models.recommender import Recommender
 def later_window(
     model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0
 ) -> tuple[Dataset, EventLog, Window]:
-    """The snapshot in the model's item order, its events that the model knows, and the window of those that came later.
+    """Return the snapshot in the model's item order, the events that the model knows, and the window of later events.
 
-    Raises `TooFewEvents` where there are none.
+    Raises `TooFewEvents` when there are no later events.
     """
     dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
     known = dataset.log.between(end=model.as_of)
@@ -37,10 +37,10 @@ def later_window(
 def later_evaluation(
     model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0, cutoffs: Sequence[int] = CUTOFFS
 ) -> dict[str, Any]:
-    """Measures over at most `max_users` shoppers of what they took from the model's `as_of` on, which it never saw.
+    """Return measures over at most `max_users` users, on events from the model's `as_of` on. The model never saw these.
 
-    Histories end at its `as_of`; items that came later count as targets which it cannot list. Raises `TooFewEvents`
-    where the snapshot holds nothing newer.
+    Histories end at `as_of`. Items that came later count as targets, but the model cannot list them. Raises
+    `TooFewEvents` when the snapshot holds no newer events.
     """
     dataset, known, window = later_window(model, snapshot, max_users=max_users, seed=seed)
     evaluation = evaluate(model.aligned(dataset.item_keys), window, cutoffs=cutoffs)

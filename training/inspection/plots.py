@@ -1,9 +1,9 @@
-"""Pictures: metric curves, precision against recall, learning curves, embedding maps, degrees, a benchmark's bars.
+"""Plots: metric curves, precision and recall, learning curves, item maps, degree distributions, benchmark bars.
 
-Arrives: plain arrays and numbers. Leaves: a `Figure`, and files. Next: `sagestream visualize` and `graph report`.
+Arrives: arrays and numbers. Leaves: a `Figure`, and files. Next: `sagestream visualize` and `graph report`.
 
-Figures are made by matplotlib's object API without a window and without global state, and saved without a date: the
-same numbers give the same bytes with one version of matplotlib.
+The figures use matplotlib's object API, without a window and without global state. Files contain no date, so the same
+numbers give the same bytes with one version of matplotlib.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,17 @@ DOTS_PER_INCH = 150
 GREY = "0.75"
 MEASURES = {"ndcg": "NDCG", "recall": "recall", "precision": "precision", "hit_rate": "hit rate"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800", "#7B3294", "#8C510A")
-"""Told apart with colour-blind eyes, too: the first seven are those of Okabe & Ito (2008), but yellow."""
+"""Distinct for colour-blind readers. The first seven are from Okabe & Ito (2008), without yellow."""
 LINES = ("-", "--", "-.", ":")
 MARKED_CUTOFFS = (1, 5, 10, 20, 50, 100)
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the figure in the format of the name's ending; its path. Raises `ValueError` for another format."""
+    """Write the figure in the format of the file suffix and return the path. Raises `ValueError` for other formats."""
     if path.suffix not in FORMATS:
         raise ValueError(f"{path.name}: a picture ends in {' or '.join(FORMATS)}")
     FigureCanvasAgg(figure)
-    # Ids in an SVG are hashed with a salt, which is random where none is given.
+    # Ids in an SVG are hashed with a salt. The default salt is random.
     with mpl.rc_context({"svg.hashsalt": "sagestream", "svg.fonttype": "path"}):
         metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
@@ -42,7 +42,8 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def metric_curves(curves: Mapping[str, Mapping[str, Float64Array]], *, title: str) -> Figure:
-    """Four panels over the length k of a list; of each model its measures by name, each [K] for k = 1 … K."""
+    """Draw four panels over the list length k. `curves` holds the measures by model and name, each [K] for k = 1 …
+    K."""
     figure = _figure(9.0, 7.0, title)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (name, label) in zip(panels.flat, MEASURES.items(), strict=True):
@@ -59,7 +60,7 @@ def metric_curves(curves: Mapping[str, Mapping[str, Float64Array]], *, title: st
 
 
 def precision_recall(curves: Mapping[str, Mapping[str, Float64Array]], *, title: str) -> Figure:
-    """Precision against recall as lists grow from 1 to K items; some lengths are marked on each curve."""
+    """Draw precision against recall for lists of 1 to K items. Some lengths are marked on each curve."""
     figure = _figure(7.0, 5.5, title)
     axes = figure.subplots()
     for place, (model, measures) in enumerate(curves.items()):
@@ -76,7 +77,7 @@ def precision_recall(curves: Mapping[str, Mapping[str, Float64Array]], *, title:
             )  # fmt: skip
     axes.set_xlabel("recall@k, mean over shoppers")
     axes.set_ylabel("precision@k, mean over shoppers")
-    axes.margins(x=0.12, y=0.1)  # the marks' words need room
+    axes.margins(x=0.12, y=0.1)  # the labels of the marks need room
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     _grid(axes)
@@ -110,7 +111,7 @@ def learning_curve(looks: Sequence[Look], *, kept_step: int, title: str) -> Figu
 
 
 def embedding_map(points: Float64Array, groups: Sequence[str | None], *, title: str, legend: str) -> Figure:
-    """Points [n, 2] in the colour of their group, the most frequent first; None is grey, under the others."""
+    """Draw points [n, 2] in the colours of their groups, by descending size. None is grey and below the others."""
     figure = _figure(9.0, 6.5, title)
     axes = figure.subplots()
     names = [name for name in dict.fromkeys(groups) if name is not None]
@@ -132,7 +133,7 @@ def embedding_map(points: Float64Array, groups: Sequence[str | None], *, title: 
     axes.set_aspect("equal", adjustable="datalim")
     if len(points):
         handles, labels = axes.get_legend_handles_labels()
-        if None in groups:  # drawn first, so that it hides nobody; read last
+        if None in groups:  # drawn first, so that it covers no other point, but last in the legend
             handles, labels = [*handles[1:], handles[0]], [*labels[1:], labels[0]]
         axes.legend(
             handles, labels, title=legend, markerscale=2, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False
@@ -141,7 +142,7 @@ def embedding_map(points: Float64Array, groups: Sequence[str | None], *, title: 
 
 
 def degree_distribution(degrees: Mapping[str, IntArray], *, title: str) -> Figure:
-    """Of each kind of node the share with at least so many events, both axes logarithmic; degrees [num_nodes]."""
+    """Draw for each kind of node the share with at least k events, both axes logarithmic; degrees [num_nodes]."""
     figure = _figure(7.0, 5.0, title)
     axes = figure.subplots()
     for place, (kind, values) in enumerate(degrees.items()):
@@ -162,7 +163,7 @@ def degree_distribution(degrees: Mapping[str, IntArray], *, title: str) -> Figur
 
 
 def benchmark_bars(models: Mapping[str, Mapping[str, tuple[float, float]]], *, title: str) -> Figure:
-    """Of each model its measures by name, each a mean and its deviation over seeds; the best model on top."""
+    """Draw each model's measures, each as mean and deviation over seeds. The best model is on top."""
     measures = list(dict.fromkeys(name for row in models.values() for name in row))
     figure = _figure(4.0 * max(len(measures), 1) + 1.5, 1.6 + 0.34 * len(models), title)
     ordered = sorted(models, key=lambda model: models[model].get(measures[0], (0.0, 0.0))[0]) if measures else []
@@ -207,5 +208,5 @@ def _short(name: str, limit: int = 32) -> str:
 
 
 def _plain(text: str) -> str:
-    """Between dollar signs matplotlib would read mathematics; what a shop calls its shelves is text."""
+    """Return text without matplotlib's mathematics between dollar signs. Category names are plain text."""
     return "".join(character if character.isprintable() else "·" for character in text).replace("$", r"\$")

@@ -1,7 +1,7 @@
-"""How a model ranks, list length by list length, beside recent popularity.
+"""Ranking curves: a model's measures for every list length, beside recent popularity.
 
-Arrives: a model as it was published, a snapshot that is newer. Leaves: `RankingCurves`. Next:
-`training.inspection.plots` draws them.
+Arrives: a model as published, and a newer snapshot. Leaves: `RankingCurves`. Next: `training.inspection.plots` draws
+them.
 """
 
 from dataclasses import dataclass
@@ -30,17 +30,16 @@ class RankingCurves:
 
     users: int
     since: int
-    """Epoch ms at which the window begins."""
+    """Epoch ms. The window begins at this time."""
     models: dict[str, dict[str, Float64Array]]
-    """By model its measures by name, each [LONGEST] for lists of 1 … LONGEST items."""
+    """By model and measure name, each [LONGEST] for lists of 1 … LONGEST items."""
 
 
 def ranking_curves(model: Recommender, snapshot: Snapshot, *, max_users: int, seed: int = 0) -> RankingCurves:
-    """Of the model and of recent popularity, on what came after the model, as `training.inspection.later_evaluation`
-    measures it.
+    """Measure the model and recent popularity on later events, like `training.inspection.later_evaluation`.
 
-    Popularity knows what the model knows, and forgets at the pace that ranked the last tenth of it best. Raises
-    `TooFewEvents`.
+    Popularity knows the same events as the model. Its half-life is the best one on the last tenth of these events.
+    Raises `TooFewEvents`.
     """
     dataset, known, window = later_window(model, snapshot, max_users=max_users, seed=seed)
     scorers: dict[str, Scorer] = {
@@ -55,7 +54,7 @@ def ranking_curves(model: Recommender, snapshot: Snapshot, *, max_users: int, se
 
 
 def curve(scorer: Scorer, window: Window) -> dict[str, Float64Array]:
-    """The measures by name, each [LONGEST]; raises `ValueError` for scores that are not finite."""
+    """Return the measures by name, each [LONGEST]. Raises `ValueError` for scores that are not finite."""
     lists, finite = recommend(scorer, window, k=LONGEST)
     if not finite:
         raise ValueError("some scores are not finite")
@@ -65,7 +64,7 @@ def curve(scorer: Scorer, window: Window) -> dict[str, Float64Array]:
 
 
 def recent_popularity(known: EventLog, *, repeats: bool, max_users: int) -> RecentPopularity:
-    """Over all of `known`, with the half-life that ranks its last tenth best. Raises `TooFewEvents`."""
+    """Return popularity over `known`, with the best half-life on its last tenth. Raises `TooFewEvents`."""
     cut = full_split(known, champion_as_of=None, min_users=0).test
     past, window = known.between(end=cut), Window.cut(known, start=cut, repeats=repeats, max_users=max_users)
     lives = [*(known.span_hours / share for share in SPAN_SHARES), inf]

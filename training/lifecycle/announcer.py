@@ -1,7 +1,9 @@
-"""The announcer: tells the topic `models` who the champion is, once for each.
+"""Announcer: sends each new champion to the topic `models`, once.
 
-Arrives: the registry. Leaves: an announcement after every change, however it came about (a training, a rollback by
-hand), and one at the start, because the last may have been lost. Next: `serving.publisher`.
+Arrives: the registry. Leaves: an announcement after every change of the champion, by training or by rollback. Next:
+`serving.publisher`.
+
+It also announces the champion at every start, because the last announcement may be lost.
 """
 
 import logging
@@ -21,7 +23,7 @@ BOOTSTRAP_SECONDS = 2.0
 
 
 class Announcer:
-    """Called again and again; not from two threads at once."""
+    """Announces the champion. Call it repeatedly, but not from two threads at the same time."""
 
     def __init__(self, engine: Engine, stream: StreamConfig, *, now: Callable[[], int]) -> None:
         self._engine = engine
@@ -31,7 +33,7 @@ class Announcer:
         self._announced: str | None = None
 
     def look(self) -> None:
-        """Announce the champion unless it was the last announced; where Kafka fails, the next look tries again."""
+        """Announce the champion unless it was announced last. After a Kafka error the next call tries again."""
         with read(self._engine) as connection:
             champion = registry.champion(connection)
         if champion is None or champion.model_version == self._announced:
@@ -47,7 +49,7 @@ class Announcer:
         self._announced = champion.model_version
 
     def close(self) -> None:
-        """Let go of the producer; an announcement that did not arrive is logged: the next start repeats it."""
+        """Close the producer. A lost announcement is logged, and the next start repeats it."""
         if self._producer is None:
             return
         try:

@@ -1,7 +1,7 @@
-"""The gate: whether a challenger takes the champion's place.
+"""Gate: decides whether a challenger replaces the champion.
 
 Arrives: two evaluations on one window that neither model was fitted on. Leaves: a verdict with its reasons. Next:
-`training.lifecycle.registry` promotes or keeps. Pure: no clock, no database; the seed decides the resamples.
+`training.lifecycle.registry` promotes or keeps. The gate uses no clock and no database; the seed decides the resamples.
 """
 
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from training.evaluation.ranking import Evaluation
 
 RESAMPLES = 2_000
 MAX_DRAWS = 20_000_000
-"""Bounds the bootstrap's work on a big window: fewer resamples, at least 200."""
+"""Limits the work of the bootstrap on a big window: fewer resamples, but at least 200."""
 
 
 @dataclass(frozen=True)
 class GateRules:
-    """What a challenger must show."""
+    """The conditions for a promotion."""
 
     metric: str = "ndcg@20"
     min_users: int = 30
     confidence: float = 0.9
-    """Share of the bootstrap's resamples in which the challenger must be ahead."""
+    """The challenger must be better in this share of the bootstrap's resamples."""
     min_coverage_ratio: float = 0.5
-    """Its lists must cover at least this share of what the champion's cover."""
+    """The challenger's coverage must be at least this share of the champion's coverage."""
 
 
 @dataclass(frozen=True)
 class GateDecision:
-    """`reasons` are sentences for people: what spoke for the verdict, or everything that spoke against it."""
+    """The verdict. `reasons` are sentences for people: the reason of a promotion, or all reasons against it."""
 
     verdict: Literal["promoted", "kept"]
     reasons: list[str]
@@ -45,11 +45,11 @@ def decide(
     rules: GateRules,
     seed: int,
 ) -> GateDecision:
-    """The challenger is promoted where, user by user, it is ahead of the champion beyond chance.
+    """Promote the challenger when it is better than the champion, user by user, beyond chance.
 
-    Chance is a paired bootstrap over the users (Efron, 1979). The first champion has nobody to beat: it is promoted
-    unless its scores are not finite, or recent `popularity` is ahead of it beyond chance; too few users speak neither
-    for nor against it. Raises `ValueError` where the users differ.
+    A paired bootstrap over the users measures chance (Efron, 1979). Without a champion, the challenger is promoted
+    unless its scores are not finite, or recent `popularity` is better beyond chance. With too few users this comparison
+    does not count. Raises `ValueError` when the users differ.
     """
     if not challenger.finite:
         return GateDecision("kept", ["some scores are not finite"])
@@ -86,7 +86,7 @@ def _paired(one: Evaluation, other: Evaluation, metric: str) -> Float64Array:
 
 
 def _ahead(difference: Float64Array, seed: int) -> tuple[float, float]:
-    """The mean, and the share of resamples of the users whose mean is above zero."""
+    """Return the mean, and the share of resamples with a mean above zero."""
     users = len(difference)
     if not users:
         return 0.0, 0.0

@@ -1,10 +1,10 @@
-"""The leader lock: of all schedulers on one database, one works.
+"""Leader lock: only one of all schedulers on one database works.
 
-Arrives: the database and the state directory. Leaves: a lock that a process holds until it lets go or dies. Next:
-`training.lifecycle.scheduler` works while it holds it.
+Arrives: the database and the state directory. Leaves: a lock that a process holds until it releases it or dies. Next:
+`training.lifecycle.scheduler` works while it holds the lock.
 
-On PostgreSQL an advisory lock of the session, on a connection of its own: the server frees it when the connection
-ends, however the process died. On SQLite, where all processes share a machine, a locked file.
+On PostgreSQL it is an advisory lock of a session with its own connection. The server frees it when the connection ends,
+also after a kill. On SQLite all processes share a machine, so it is a locked file.
 """
 
 import logging
@@ -20,32 +20,32 @@ from graphstore.locks import FileLock
 logger = logging.getLogger(__name__)
 
 ADVISORY_KEY = 0x5361_6765
-"""Any number that no other program on the database takes."""
+"""A number that no other program on the database uses."""
 
 
 class LeaderLock(Protocol):
-    """Held by at most one process."""
+    """A lock that at most one process holds."""
 
     def acquire(self) -> bool:
-        """Try once, without waiting; True where it is held now."""
+        """Try once without waiting. Return True when this process holds the lock now."""
         ...
 
     def held(self) -> bool:
-        """Whether it still is: a connection may have been lost."""
+        """Return whether this process still holds the lock. A lost connection loses the lock."""
         ...
 
     def release(self) -> None:
-        """Let go; nothing where it is not held."""
+        """Release the lock. Without the lock, nothing happens."""
         ...
 
 
 def leader_lock(engine: Engine, path: Path) -> LeaderLock:
-    """The lock that fits the database; `path` is the file for SQLite."""
+    """Return the lock for this database. `path` is the lock file for SQLite."""
     return AdvisoryLock(engine) if engine.dialect.name == "postgresql" else FileLock(path)
 
 
 def wait_for_leadership(lock: LeaderLock, stop: threading.Event, *, retry_seconds: float) -> bool:
-    """Try until the lock is held (True) or `stop` is set (False)."""
+    """Try until this process holds the lock (True) or `stop` is set (False)."""
     waiting = False
     while not stop.is_set():
         if lock.acquire():
@@ -58,7 +58,7 @@ def wait_for_leadership(lock: LeaderLock, stop: threading.Event, *, retry_second
 
 
 class AdvisoryLock:
-    """`pg_try_advisory_lock` on a connection that does nothing else."""
+    """`pg_try_advisory_lock` on a connection that has no other use."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -89,7 +89,7 @@ class AdvisoryLock:
 
     def release(self) -> None:
         if self._connection is not None:
-            # Not back into the pool: the lock belongs to the session and must end with it.
+            # Do not return it to the pool: the lock belongs to the session and must end with it.
             self._connection.invalidate()
             self._connection.close()
             self._connection = None

@@ -1,11 +1,11 @@
-"""The registry: which models exist, which one is the champion, which runs made them, who asks for a retrain.
+"""Registry: the models, the champion, the training runs and the retrain requests.
 
 Arrives: bundles and gate decisions from `training.lifecycle.run`, requests from `monitoring`. Leaves: rows of `models`,
 `training_runs` and `retrain_requests`, and announcements on the topic `models`. Next: `serving.publisher` follows them.
 
-Every function takes a connection inside a transaction (`graphstore.session.write`, `read`), so that a caller joins
-several into one. A unique index allows one champion, whatever two processes try at once. An announcement may be lost
-or repeated: the table is the truth.
+Every function gets a connection inside a transaction (`graphstore.session.write`, `read`), so a caller can combine
+several calls in one transaction. A unique index allows only one champion, also when two processes write. An
+announcement may be lost or repeated, so the table is the source of truth.
 """
 
 import json
@@ -18,7 +18,7 @@ from graphstore.tables import models, retrain_requests, snapshots, training_runs
 from stream.events import MODELS, Event, ModelAnnouncement, utc
 
 Kind = Literal["closed_form", "graphsage", "incremental"]
-"""What a run does: from nothing without or with GraphSAGE, or on from the champion."""
+"""The kind of a run: from scratch without or with GraphSAGE, or an update of the champion."""
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -32,7 +32,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of `models`; times are epoch ms."""
+    """A row of `models`. Times are epoch ms."""
 
     model_version: str
     kind: str
@@ -42,7 +42,7 @@ class ModelRow:
     bundle: str
     metrics: dict[str, float]
     gate: dict[str, Any]
-    """Verdict, reasons, and what the model was compared with."""
+    """The verdict, its reasons, and the evaluations of the models it was compared with."""
     seconds: float
     created_at: int
     promoted_at: int | None = None
@@ -50,7 +50,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A row of `training_runs`."""
+    """A row of `training_runs`. Times are epoch ms."""
 
     run_id: str
     kind: str
@@ -65,7 +65,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RetrainRequest:
-    """Somebody asks for a retrain."""
+    """A row of `retrain_requests`. Times are epoch ms."""
 
     request_key: int
     reason: str
@@ -75,7 +75,7 @@ class RetrainRequest:
 
 
 class Sender(Protocol):
-    """What announcing needs of `stream.kafka.producer.EventProducer`."""
+    """The part of `stream.kafka.producer.EventProducer` that `announce` needs."""
 
     def send(self, topic: str, event: Event, *, key: str) -> None: ...
 
@@ -83,7 +83,7 @@ class Sender(Protocol):
 
 
 def register(connection: Connection, model: ModelRow) -> None:
-    """Enter a model, as it is given; raises `IntegrityError` for a version that exists."""
+    """Insert a model. Raises `IntegrityError` when the version exists already."""
     connection.execute(
         insert(models).values(
             model_version=model.model_version,
@@ -102,13 +102,13 @@ def register(connection: Connection, model: ModelRow) -> None:
 
 
 def champion(connection: Connection) -> ModelRow | None:
-    """The model that serves, or None before the first."""
+    """Return the serving model, or None before the first promotion."""
     row = connection.execute(select(models).where(models.c.status == CHAMPION)).one_or_none()
     return None if row is None else _model(row)
 
 
 def get_model(connection: Connection, model_version: str) -> ModelRow:
-    """Raises `LookupError` for a version that does not exist."""
+    """Return the model. Raises `LookupError` for an unknown version."""
     row = connection.execute(select(models).where(models.c.model_version == model_version)).one_or_none()
     if row is None:
         raise LookupError(f"no model {model_version}")
@@ -116,15 +116,15 @@ def get_model(connection: Connection, model_version: str) -> ModelRow:
 
 
 def list_models(connection: Connection) -> list[ModelRow]:
-    """All models, oldest first."""
+    """Return all models, oldest first."""
     rows = connection.execute(select(models).order_by(models.c.created_at, models.c.model_version))
     return [_model(row) for row in rows]
 
 
 def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow:
-    """Make it the champion and retire the old one, in the caller's transaction; its row afterwards.
+    """Make the model the champion and retire the old champion, in the caller's transaction. Return the model.
 
-    The champion itself is left as it is. Raises `LookupError` for a version that does not exist.
+    For the champion itself nothing changes. Raises `LookupError` for an unknown version.
     """
     model = get_model(connection, model_version)
     if model.status == CHAMPION:
@@ -137,7 +137,7 @@ def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow
 
 
 def keep(connection: Connection, model_version: str) -> ModelRow:
-    """Note that the challenger did not pass the gate; raises `LookupError`, or `ValueError` for the champion."""
+    """Record that the challenger failed the gate. Raises `LookupError`, or `ValueError` for the champion."""
     if get_model(connection, model_version).status == CHAMPION:
         raise ValueError(f"{model_version} is the champion")
     connection.execute(update(models).where(models.c.model_version == model_version).values(status=KEPT))
@@ -145,9 +145,9 @@ def keep(connection: Connection, model_version: str) -> ModelRow:
 
 
 def rollback(connection: Connection, *, now: int) -> ModelRow:
-    """Make the champion's parent the champion again (without one, the champion before it); its row.
+    """Promote the champion's parent again, or the previous champion when it has no parent. Return the new champion.
 
-    Raises `LookupError` where there is nothing to go back to.
+    Raises `LookupError` when there is no earlier champion.
     """
     current = champion(connection)
     if current is None:
@@ -162,12 +162,12 @@ def rollback(connection: Connection, *, now: int) -> ModelRow:
 
 
 def next_run_id(connection: Connection, *, now: int) -> str:
-    """A run's name: readable, sortable by time, unique by the number of runs before it."""
+    """Return a run id that is readable, sortable by time, and unique through the number of earlier runs."""
     return f"r{now:013d}-{connection.scalar(select(func.count()).select_from(training_runs)) or 0}"
 
 
 def start_run(connection: Connection, run_id: str, *, kind: str, trigger: str, now: int) -> RunRow:
-    """Enter a run as running, or return the one that has this name already: a run is entered once."""
+    """Insert a run as running, or return the existing run with this id."""
     known = get_run(connection, run_id)
     if known is not None:
         return known
@@ -183,7 +183,7 @@ def get_run(connection: Connection, run_id: str) -> RunRow | None:
 
 
 def list_runs(connection: Connection, *, newest: int) -> list[RunRow]:
-    """The newest runs, newest first."""
+    """Return the newest runs, newest first."""
     query = select(training_runs).order_by(training_runs.c.started_at.desc(), training_runs.c.run_id.desc())
     return [_run(row) for row in connection.execute(query.limit(newest))]
 
@@ -198,7 +198,7 @@ def finish_run(
     model_version: str | None = None,
     error: str | None = None,
 ) -> bool:
-    """Close a run that is running: False where it is not (somebody declared it dead), then nothing of it may count."""
+    """Close a running run. Return False when it does not run, for example after it was declared dead."""
     values = {"snapshot_id": snapshot_id, "model_version": model_version, "error": error}
     done = connection.execute(
         update(training_runs)
@@ -209,7 +209,7 @@ def finish_run(
 
 
 def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = None) -> list[str]:
-    """Declare running runs dead (all of them, or one): for whoever holds the leader lock. Their names."""
+    """Mark running runs as failed, all or one, and return their ids. Only the holder of the leader lock calls it."""
     query = select(training_runs.c.run_id).where(training_runs.c.status == RUNNING)
     if run_id is not None:
         query = query.where(training_runs.c.run_id == run_id)
@@ -220,19 +220,19 @@ def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = Non
 
 
 def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int) -> None:
-    """Ask for a retrain; the scheduler sees it at its next tick."""
+    """Ask for a retrain. The scheduler sees the request at its next tick."""
     connection.execute(insert(retrain_requests).values(reason=reason, requested_by=requested_by, requested_at=now))
 
 
 def pending_requests(connection: Connection) -> list[RetrainRequest]:
-    """Requests that no run has taken, oldest first."""
+    """Return the requests without a run, oldest first."""
     pending = select(retrain_requests).where(retrain_requests.c.run_id.is_(None))
     rows = connection.execute(pending.order_by(retrain_requests.c.request_key))
     return [RetrainRequest(**row._asdict()) for row in rows]
 
 
 def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
-    """Give all pending requests to a run: one retrain answers them together."""
+    """Assign all pending requests to a run. One retrain answers all of them."""
     taken = pending_requests(connection)
     keys = [request.request_key for request in taken]
     connection.execute(update(retrain_requests).where(retrain_requests.c.request_key.in_(keys)).values(run_id=run_id))
@@ -240,13 +240,13 @@ def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
 
 
 def offer_again(connection: Connection, run_id: str) -> int:
-    """Put the requests of a run that failed back; how many."""
+    """Return the requests of a failed run to pending, and return their number."""
     done = connection.execute(update(retrain_requests).where(retrain_requests.c.run_id == run_id).values(run_id=None))
     return int(done.rowcount)
 
 
 def last_seen_interaction(connection: Connection) -> int:
-    """The last ingested row that a finished run has looked at; 0 before the first."""
+    """Return the last interaction row that a finished run has read, 0 before the first run."""
     query = (
         select(func.max(snapshots.c.last_interaction_key))
         .join(training_runs, training_runs.c.snapshot_id == snapshots.c.snapshot_id)
@@ -256,7 +256,7 @@ def last_seen_interaction(connection: Connection) -> int:
 
 
 def announce(producer: Sender, model: ModelRow, *, now: int) -> None:
-    """Tell the topic `models` of a model's status; raises what the producer raises where it does not arrive."""
+    """Send a model's status to the topic `models`. Raises the producer's errors when the message does not arrive."""
     announcement = ModelAnnouncement(
         model_version=model.model_version, status=model.status, bundle=model.bundle, event_time=utc(now)
     )

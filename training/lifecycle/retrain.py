@@ -1,10 +1,10 @@
-"""When to train, and what: the scheduler's decisions, as functions of the database.
+"""Retrain: decides when to train and which kind of run, from the database alone.
 
-Arrives: pending requests, the number of new interactions, the runs so far. Leaves: a run that is entered and has taken
-the requests, or nothing. Next: `training.lifecycle.scheduler` starts it.
+Arrives: pending requests, the number of new interactions, the earlier runs. Leaves: a new run that owns the requests,
+or nothing. Next: `training.lifecycle.scheduler` starts the run.
 
-The truth is in rows, never in a scheduler's memory: a run that a killed process left behind is declared dead at the
-next start, and its requests are offered again.
+All state is in rows, not in a scheduler's memory. The next start marks a run of a killed process as failed, and its
+requests become pending again.
 """
 
 import logging
@@ -25,11 +25,13 @@ MAX_TRIGGER_LENGTH = 500
 
 
 def due(connection: Connection, config: TrainingConfig, *, now: int) -> tuple[Kind, str] | None:
-    """The kind of run that is due and what triggers it, or None.
+    """Return the kind of run that is due and its trigger, or None.
 
-    A request makes one due as soon as there is any new interaction, without one it takes `retrain_min_events`. After
-    failures in a row the wait doubles from a tick to an hour. The first model is closed_form; GraphSAGE is trained from
-    scratch when the last time is `retrain_full_seconds` ago; everything between is incremental.
+    With a pending request one new interaction is enough. Without a request it takes `retrain_min_events`. After
+    failures in a row the wait doubles, from one tick up to an hour.
+
+    The first model is closed_form. GraphSAGE trains from scratch when its last run is at least `retrain_full_seconds`
+    old. All other runs are incremental.
     """
     runs = registry.list_runs(connection, newest=LOOK_BACK_RUNS)
     failures = failures_in_a_row(runs)
@@ -59,7 +61,7 @@ def _kind(connection: Connection, runs: list[registry.RunRow], config: TrainingC
 
 
 def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
-    """Enter a run and give it the pending requests; its name."""
+    """Insert a run, give it the pending requests, and return its id."""
     run_id = registry.next_run_id(connection, now=now)
     registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now)
     registry.take_requests(connection, run_id)
@@ -67,8 +69,11 @@ def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
 
 
 def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: str | None = None) -> None:
-    """After a run has ended in whatever way (with `run_id`), or at the start (all of them): declare dead what still
-    stands as running, and put back the requests of failed runs, unless too many have failed in a row."""
+    """Mark runs that still run as failed, and return the requests of failed runs to pending.
+
+    Call it after a run has ended, with its `run_id`, and at the start for all runs. After too many failures in a row
+    the requests are dropped.
+    """
     dead = registry.fail_abandoned(connection, now=now, run_id=run_id)
     for name in [run_id] if run_id is not None else dead:
         run = registry.get_run(connection, name)
@@ -83,5 +88,5 @@ def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: 
 
 
 def failures_in_a_row(runs: list[registry.RunRow]) -> int:
-    """How many of the newest runs have failed; `runs` are newest first."""
+    """Return how many of the newest runs have failed in a row. `runs` are newest first."""
     return sum(1 for _ in takewhile(lambda run: run.status == registry.FAILED, runs))

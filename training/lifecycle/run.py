@@ -1,10 +1,10 @@
-"""A training run: snapshot, trial, gate, bundle, registry, in that order.
+"""Training run: snapshot, trial, gate, bundle and registry, in this order.
 
 Arrives: the SQL graph and a kind of run. Leaves: a bundle, a row in `models`, perhaps a new champion. Next:
-`training.lifecycle.scheduler` calls it again and again; `serving.publisher` publishes what it promotes.
+`training.lifecycle.scheduler` calls it again and again; `serving.publisher` publishes the promoted model.
 
-Only a model that passed the gate learns the events that it was judged on, and so is published fresh. A run has a name,
-entered once: one that was declared dead while it ran may finish its work, and nothing of it counts.
+Only a model that passes the gate learns the test window, so it is fresh when it is published. A run id is used once. A
+run that was marked as failed while it ran may finish its work, but its result does not count.
 """
 
 import json
@@ -38,21 +38,21 @@ from training.sage.resume import CheckpointStore, outdated_before
 logger = logging.getLogger(__name__)
 
 TAKEN_OVER = "taken over from a run that was killed, on its snapshot"
-"""Among the reasons of a run that goes on with another."""
+"""Reason in the result of a run that resumes a killed run."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Which run is wanted, and why."""
+    """The wanted run and its reason."""
 
     kind: Kind
     trigger: str
-    """Who or what asked for it, as `training_runs` keeps it."""
+    """Who or what asked for the run, as stored in `training_runs`."""
     run_id: str | None = None
-    """Names a run that was entered before, by the scheduler; None: a new one."""
+    """The id of a run that the scheduler inserted before. None creates a new run."""
     resume: bool = False
-    """Whether a graphsage run goes on with one that was killed while GraphSAGE learned, on its snapshot, unless that is
-    out of date (`training.sage.resume`)."""
+    """Whether a graphsage run resumes a run that was killed during the fit of GraphSAGE, on its snapshot. An outdated
+    snapshot is not resumed (`training.sage.resume`)."""
 
 
 def run_training(
@@ -64,11 +64,10 @@ def run_training(
     now: Callable[[], int],
     options: TrainingOptions,
 ) -> RunResult:
-    """Train one model and put it through the gate.
+    """Train one model and pass it through the gate.
 
-    A run that has finished is not run again, its result is returned. A failure is recorded in `training_runs` and
-    raised; `RunFenced` where the run is dead. Where a graphsage run keeps its state is for the run to say: a checkpoint
-    among the `options` does not count.
+    A finished run does not run again; its result is returned. An error is recorded in `training_runs` and raised.
+    Raises `RunFenced` when the run is dead. The run chooses its own checkpoint and ignores the checkpoint in `options`.
     """
     with write(engine) as connection:
         run_id = spec.run_id or registry.next_run_id(connection, now=now())
@@ -90,7 +89,7 @@ def run_training(
 
 @dataclass(frozen=True)
 class _Run:
-    """A run that has been entered; its arguments are those of `run_training`."""
+    """A run that is in the table. Its fields are the arguments of `run_training`."""
 
     engine: Engine
     spec: RunSpec
@@ -102,7 +101,7 @@ class _Run:
     options: TrainingOptions
 
     def result(self) -> RunResult:
-        """Trial, gate, bundle, registry."""
+        """Run the trial, the gate, the bundle and the registry."""
         began, kind, progress = time.monotonic(), self.spec.kind, self.options.progress
         progress("snapshot", 0.0)
         snapshot, trial = self._tried()
@@ -153,7 +152,7 @@ class _Run:
         return result
 
     def _tried(self) -> tuple[Snapshot, TrialResult]:
-        """A candidate on a fresh snapshot, or with `resume` on that of a run killed while GraphSAGE learned."""
+        """Fit a candidate on a fresh snapshot, or with `resume` on the snapshot of a killed run."""
         if self.spec.kind == "graphsage":
             with CheckpointStore(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
                 interrupted = self._interrupted(unfinished) if self.spec.resume else None
@@ -178,11 +177,11 @@ class _Run:
 
     @property
     def _decisive(self) -> str:
-        """What beside the snapshot decides the outcome of a fit."""
+        """Everything besides the snapshot that decides the result of a fit."""
         return f"{self.options.seed} {self._parent} {self.config.model_dump_json()}"
 
     def _interrupted(self, unfinished: CheckpointStore) -> Path | None:
-        """The snapshot of a fit to go on with."""
+        """Return the snapshot of an unfinished fit."""
         with read(self.engine) as connection:
             since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
         name = unfinished.snapshot_id(since=since)
@@ -213,7 +212,7 @@ def _recommender(trial: TrialResult, model_version: str, kind: Kind, *, fresh: b
     return Recommender(
         model_version=model_version,
         kind=kind,
-        # Not the snapshot's time but the newest event's: what comes late in a quiet hour is still new to the model.
+        # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
         as_of=trial.dataset.as_of if fresh else trial.split.test,
         repeats=trial.repeats,
         item_ids=trial.dataset.item_ids,

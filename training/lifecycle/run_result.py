@@ -1,7 +1,7 @@
-"""What a training run came to, entered in the registry once.
+"""Run result: the outcome of a training run, recorded in the registry once.
 
 Arrives: the gate's decision on a trained model. Leaves: rows of `models` and `training_runs`, perhaps a new champion.
-Next: the verbs print it, `serving.publisher` follows the champion.
+Next: the commands print it, `serving.publisher` follows the champion.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -13,25 +13,25 @@ from training.lifecycle import registry
 
 
 class RunFenced(RuntimeError):
-    """Somebody has declared this run dead: nothing of it may count."""
+    """This run was marked as failed while it ran. Its result must not count."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to."""
+    """The outcome of a run."""
 
     run_id: str
     model_version: str
     kind: str
     verdict: str
-    """promoted or kept"""
+    """"promoted" or "kept"."""
     reasons: list[str]
     parent: str | None
     """The champion at the start of the run."""
     metrics: dict[str, float]
-    """`ndcg@20` and so on; those of warm and cold shoppers under `warm_` and `cold_`."""
+    """By name, such as `ndcg@20`. Warm and cold users have the prefixes `warm_` and `cold_`."""
     comparison: dict[str, dict[str, float]]
-    """The same of baselines and champion on the same window."""
+    """The same measures of the baselines and the champion on the same window."""
     seconds: float
     bundle: str
     snapshot_id: str
@@ -41,7 +41,7 @@ class RunResult:
 
 
 def recorded(connection: Connection, result: RunResult, *, now: int) -> RunResult:
-    """Enter the model, promote or keep it, close the run: all or nothing. Raises `RunFenced`."""
+    """Insert the model, promote or keep it, and close the run, all in one transaction. Raises `RunFenced`."""
     champion = registry.champion(connection)
     if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
         reason = "another model became champion during the run"
@@ -79,7 +79,7 @@ def recorded(connection: Connection, result: RunResult, *, now: int) -> RunResul
 
 
 def recalled(connection: Connection, run: registry.RunRow) -> RunResult:
-    """The result of a run that has finished."""
+    """Return the result of a finished run."""
     model = registry.get_model(connection, str(run.model_version))
     return RunResult(
         run_id=run.run_id,

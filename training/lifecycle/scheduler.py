@@ -1,12 +1,12 @@
-"""The scheduler: looks at every tick whether a model is due, and trains it in a child process, one at a time.
+"""Scheduler: checks at every tick whether a model is due, and trains it in a child process, one at a time.
 
-Arrives: pending requests and new interactions in SQL. Leaves: trained models, and the champion announced
+Arrives: pending requests and new interactions in SQL. Leaves: trained models, and the announced champion
 (`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
 
-APScheduler gives the ticks and the pool of one spawned process. What must survive lives in our own rows
-(`training.lifecycle.retrain`), not in its job store: a job that is killed half-way is gone from there; the run that
-takes its place goes on with GraphSAGE where it stood. A leader lock surrounds everything, because two schedulers on one
-store would run every job twice. The child ends when its parent does.
+APScheduler provides the ticks and a pool with one spawned process. State that must survive is in our own rows
+(`training.lifecycle.retrain`), because its job store loses a job that is killed. The next run resumes the fit of
+GraphSAGE. A leader lock covers everything, because two schedulers on one store would run every job twice. The child
+ends when its parent ends.
 """
 
 import json
@@ -51,9 +51,9 @@ def run_scheduler(
     *,
     now: Callable[[], int] = now_ms,
 ) -> None:
-    """Work until `stop` is set, waiting first until no other scheduler leads.
+    """Wait for the leader lock, then work until `stop` is set.
 
-    At a stop a running training has `scheduler_stop_seconds`, then it is given up and its requests are offered again.
+    After the stop a running training has `scheduler_stop_seconds`. Then it is killed and its requests become pending.
     """
     engine = open_engine(graph.sqlalchemy_url)
     lock = leader_lock(engine, graph.state_dir / "scheduler.lock")
@@ -78,7 +78,7 @@ class ChildProcess(ProcessPoolExecutor):  # type: ignore[misc]
 
 
 class Scheduler:
-    """What the leader does."""
+    """The work of the leader."""
 
     def __init__(
         self,
@@ -100,10 +100,10 @@ class Scheduler:
         self._announcer = Announcer(engine, stream, now=now)
         self._idle = threading.Event()
         self._idle.set()
-        context = multiprocessing.get_context("spawn")  # a fork would inherit threads of torch and Kafka
+        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and Kafka
         self._give_up = context.Event()
-        # A store of its own beside SQLite: its writes would wait for the worker's. It holds what APScheduler itself
-        # pickles: the name of `train` and its three strings.
+        # With SQLite the job store has its own file, otherwise its writes wait for the worker's writes. It holds only
+        # what APScheduler pickles itself: the name of `train` and its three strings.
         url = graph.sqlalchemy_url
         if engine.dialect.name == "sqlite":
             url = f"sqlite:///{graph.state_dir.resolve() / 'scheduler.db'}"
@@ -123,13 +123,13 @@ class Scheduler:
         )
 
     def run(self) -> None:
-        """Until the stop."""
+        """Work until the stop."""
         with write(self._engine) as connection:
             retrain.settle(connection, self._config, now=self._now())
         self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.start(paused=True)
-        self._scheduler.remove_all_jobs(TRAININGS)  # of a leader that died: its runs have just been settled
-        # Two jobs: a broker that does not answer must not hold up a training.
+        self._scheduler.remove_all_jobs(TRAININGS)  # jobs of a dead leader; their runs are settled above
+        # Two jobs, so that an unreachable broker does not block a training.
         for job in (self.tick, self._announcer.look):
             self._scheduler.add_job(
                 job,
@@ -166,7 +166,7 @@ class Scheduler:
             self._announcer.close()
 
     def tick(self) -> None:
-        """Start a training where one is due and none is running; stop where leadership was lost."""
+        """Start a training when one is due and none runs. Stop when the leader lock is lost."""
         if not self._lock.held():
             logger.error("leadership is lost: stopping")
             self._stop.set()
@@ -195,7 +195,7 @@ class Scheduler:
             raise
 
     def retain(self) -> None:
-        """Compact what is older than `retention_days`, delete snapshots beyond `snapshots_kept`."""
+        """Compact data older than `retention_days` days, and delete snapshots beyond `snapshots_kept`."""
         if self._graph.retention_days:
             done = compact(self._engine, before=self._now() - self._graph.retention_days * DAY_MS)
             logger.info("compacted: %d interactions, %d rows of lists", done.interactions, done.impressions)
@@ -219,12 +219,12 @@ class Scheduler:
 
 
 _settings: dict[str, str] = {}
-"""In the child: what `_enter_child` was given. Not arguments of the job, which would store a database's password."""
+"""In the child: the settings from `_enter_child`. As job arguments they would store the database password."""
 
 
 def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
-    """The job, in the child process: one run, by name."""
-    from training.lifecycle.run import RunSpec, run_training  # torch: only the child pays for it
+    """Run one training in the child process, by run id."""
+    from training.lifecycle.run import RunSpec, run_training  # imports torch, which only the child needs
     from training.options import TrainingOptions
 
     graph = GraphstoreConfig(**json.loads(_settings["graph"]))
@@ -244,14 +244,14 @@ def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
 
 
 def _enter_child(graph: str, training: str, give_up: ProcessEvent, log_level: int) -> None:
-    """First thing in the child: settings, logging, and two ways to end it."""
+    """Initialise the child: settings, logging, and two ways to end it."""
     _settings.update(graph=graph, training=training)
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     exit_with_parent()
     exit_after(give_up.wait)
 
 
 def _dumped(config: GraphstoreConfig | TrainingConfig) -> str:
-    """JSON by which the child makes the same configuration again."""
+    """Return JSON from which the child builds the same configuration."""
     return config.model_dump_json()

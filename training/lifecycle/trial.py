@@ -1,12 +1,12 @@
-"""A trial: a candidate, the baselines and the champion on one window that none of them was fitted on.
+"""Trial: evaluates a candidate, the baselines and the champion on one window that no model was fitted on.
 
-Arrives: a snapshot, the champion. Leaves: `TrialResult` with every evaluation. Next: `training.lifecycle.run` puts it
-before the gate.
+Arrives: a snapshot, the champion. Leaves: `TrialResult` with all evaluations. Next: `training.lifecycle.run` passes it
+to the gate.
 
-A full trial (closed_form, graphsage) fits terms on the past and the blend on the validation window, takes that window
-into the terms, and is judged on the test window. An incremental trial does the same with the thirds of the events
-since the champion, and starts from the champion's terms. The champion competes as it serves: its terms as they were
-fitted, its trend brought up to the moment at which the window begins.
+A full trial (closed_form, graphsage) fits the terms on the past and the blend on the validation window. Then the terms
+learn the validation window, and the test window evaluates the candidate. An incremental trial does the same with three
+parts of the events since the champion, and starts with the champion's terms. The champion is evaluated as it serves:
+its terms as fitted, its trend updated to the start of the window.
 """
 
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
 
 CHAMPION = "champion"
-"""The champion's name beside those of the baselines."""
+"""The champion's name in the comparison."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What was judged on the window from `split.test` on."""
+    """The evaluations on the test window, which begins at `split.test`."""
 
     candidate: Candidate
     dataset: Dataset
@@ -48,12 +48,12 @@ class TrialResult:
     features: Tensor | None
     evaluation: Evaluation
     comparison: dict[str, Evaluation]
-    """The baselines', and the champion's where there is one."""
+    """The evaluations of the baselines, and of the champion when there is one."""
     notes: list[str]
-    """What a reader of the comparison must know."""
+    """Remarks that a reader of the comparison must know."""
 
     def learn_the_rest(self) -> None:
-        """Take the test window into the candidate's terms, after judgement."""
+        """Let the candidate's terms learn the test window, after the evaluation."""
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
 
 
@@ -65,12 +65,13 @@ def full_trial(
     config: TrainingConfig,
     options: TrainingOptions,
 ) -> TrialResult:
-    """A model from nothing; the fit of GraphSAGE keeps its state in the checkpoint, and goes on from it.
+    """Fit a model from scratch and evaluate it. The fit of GraphSAGE saves its state in the checkpoint and resumes it.
 
-    Raises `TooFewEvents` for a snapshot that cannot be cut in three.
+    Raises `TooFewEvents` when the snapshot cannot be split in three.
 
-    A champion that ends before the test window is compared as it is. One that has seen it and holds closed-form terms
-    only is rebuilt without it, from the terms of this run; one with GraphSAGE is compared as it is, to its advantage.
+    A champion that ends before the test window is evaluated as it is. When the champion has seen the window and all its
+    terms are closed-form, it is rebuilt without the window from the terms of this run. A champion with GraphSAGE is
+    evaluated as it is, which favours it.
     """
     seed, progress = options.seed, options.progress
     dataset = Dataset.from_snapshot(snapshot)
@@ -105,7 +106,7 @@ def full_trial(
         if not all(term.closed_form for term in champion.terms):
             notes.append("the champion has seen the test window: the comparison favours it")
         else:
-            # It shares its terms with the candidate, which move forward once for both.
+            # It shares its terms with the candidate. One update serves both.
             names = {term.name for term in champion.terms}
             opponent = candidate.narrowed(names, validation, config=config, seed=seed)
             notes.append("the champion was rebuilt without the test window")
@@ -130,9 +131,9 @@ def full_trial(
 def incremental_trial(
     snapshot: Snapshot, *, champion_bundle: Path, config: TrainingConfig, options: TrainingOptions
 ) -> TrialResult:
-    """The champion's terms on the events since. Raises `TooFewEvents` where they cannot be cut in three.
+    """Update the champion's terms with newer events. Raises `TooFewEvents` when these cannot be split in three.
 
-    Items of the champion keep their rows, new ones come after them.
+    Items of the champion keep their rows. New items come after them.
     """
     seed, progress = options.seed, options.progress
     champion, learner = load_bundle(champion_bundle), load_bundle(champion_bundle)
@@ -160,7 +161,7 @@ def incremental_trial(
 
 
 def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
-    """The champion as its readers have it at a moment (epoch ms): near-line keeps its trend up to date."""
+    """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
     log = dataset.log.between(hour, moment)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
@@ -187,7 +188,8 @@ def _comparison(
     *,
     moved: Mapping[str, Baseline],
 ) -> dict[str, Evaluation]:
-    """The baselines know the validation window too, like the candidate; those in `moved` have learned it already."""
+    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window, except those
+    in `moved`, which know it already."""
     for name, baseline in baselines.items():
         if name not in moved:
             baseline.update(dataset.log.between(split.validation, split.test))

@@ -1,10 +1,10 @@
-"""The model bundle: a directory `models/<model_version>/` that holds everything a model needs to recommend.
+"""Bundle: the directory `models/<model_version>/` with everything that a model needs to recommend.
 
-Arrives: a fitted model. Leaves: a directory, and from it a `Recommender` again. Next: `serving.publisher` scores every
-shopper with it, `serving.nearline` one shopper at a time.
+Arrives: a fitted model. Leaves: a directory, and a `Recommender` loaded from it. Next: `serving.publisher` scores every
+user with it, `serving.nearline` one user at a time.
 
-A bundle is written to a temporary name and renamed, so that a directory with the final name is whole; SHA-256 sums of
-its files are verified when it is loaded. It holds no object to unpickle, and nothing of any one shopper.
+A bundle is written to a temporary name and then renamed, so a directory with the final name is complete. Loading
+verifies the SHA-256 sums of all files. A bundle holds no pickled objects and no data about single users.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ from training.terms.trend import Trend
 TERMS: dict[str, type[Term]] = {
     term.name: term for term in (FilterBank, Trend, PersonalRepeat, AlsTerm, Content, SageTerm)
 }
-"""Every term that a bundle may hold, by the name of its file."""
+"""All terms that a bundle may hold, by file name."""
 
 CHECKSUMS = "checksums.json"
 
 
 class BundleError(ValueError):
-    """The directory is not a whole bundle; the message says what is wrong."""
+    """The directory is no complete bundle. The message tells the reason."""
 
 
 def save_bundle(
@@ -48,9 +48,9 @@ def save_bundle(
     metrics: dict[str, float],
     config: dict[str, Any],
 ) -> Path:
-    """Write `directory / model_version` and return it; raises `FileExistsError` where that is taken.
+    """Write `directory / model_version` and return it. Raises `FileExistsError` when the version exists already.
 
-    `config` is what the model was fitted with and `metrics` what it reached; neither is needed to recommend.
+    `config` is the training configuration and `metrics` the evaluation result. A recommendation needs neither.
     """
     path = directory / recommender.model_version
     if path.exists():
@@ -89,7 +89,7 @@ def save_bundle(
 
 
 def load_bundle(path: Path) -> Recommender:
-    """The model in the directory; raises `BundleError` where a file is missing, changed or too many."""
+    """Load the model in the directory. Raises `BundleError` when a file is missing, changed or unexpected."""
     if not (path / CHECKSUMS).exists():
         raise BundleError(f"no bundle at {path}")
     expected: dict[str, str] = json.loads((path / CHECKSUMS).read_text())
@@ -129,6 +129,6 @@ def _dump(path: Path, value: Any) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

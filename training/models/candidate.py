@@ -1,7 +1,7 @@
-"""A candidate: terms with their blend, fitted on the past of a split, moved forward in time.
+"""Candidate: terms and their blend, fitted on the past of a split and then updated with newer events.
 
-Arrives: a `Dataset` and its `TimeSplit`, or the champion's terms. Leaves: a scorer to judge, then terms that know
-everything. Next: `training.lifecycle.run` judges, publishes or drops it.
+Arrives: a `Dataset` and its `TimeSplit`, or the champion's terms. Leaves: a scorer to evaluate, later with terms that
+know all events. Next: `training.lifecycle.run` evaluates it, then publishes or drops it.
 """
 
 import logging
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Candidate:
-    """Terms and weights; a `training.evaluation.ranking.Scorer`."""
+    """Terms and their blend; a `training.evaluation.ranking.Scorer`."""
 
     terms: list[Term]
     blend: Blend
@@ -54,10 +54,10 @@ class Candidate:
         config: TrainingConfig,
         options: TrainingOptions,
     ) -> Self:
-        """Terms fitted on `past`, the blend on the validation `window` after it.
+        """Fit the terms on `past`, and the blend on the validation `window` that follows it.
 
-        With `features` content and GraphSAGE are among them; the fit of GraphSAGE keeps its state in the checkpoint.
-        `filters` were fitted on the same past while the baselines were tuned.
+        With `features` the terms include content and GraphSAGE. The fit of GraphSAGE saves its state in the checkpoint.
+        `filters` are already fitted on the same past, by the tuning of the baselines.
         """
         seed = options.seed
         terms: list[Term] = [*closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)]
@@ -70,7 +70,7 @@ class Candidate:
         return cls(terms, _blend(terms, window, config=config, seed=seed))
 
     def narrowed(self, names: Collection[str], window: Window, *, config: TrainingConfig, seed: int) -> Self:
-        """The terms of these names with a blend of their own, before either has moved forward."""
+        """Return the terms with these names and a new blend. Call it before any term learns newer events."""
         terms = [term for term in self.terms if term.name in names]
         return type(self)(terms, _blend(terms, window, config=config, seed=seed))
 
@@ -85,11 +85,12 @@ class Candidate:
         config: TrainingConfig,
         seed: int,
     ) -> Self:
-        """The champion's terms after the first new events, with a blend fitted on those that follow and drawn to the
-        old weights. `champion` is used up.
+        """Update the champion's terms with the first new events, and fit a blend on the events that follow.
 
-        The blend must see terms as fresh as they will serve: fitted with terms that do not know the newest items, it
-        learns to distrust the trend just when that is what a shop needs.
+        The blend is regularised towards the champion's blend. This changes `champion` itself.
+
+        The blend needs terms as fresh as in serving. With terms that miss the newest items, it learns too small a
+        weight for the trend, exactly when a shop needs the trend.
         """
         learner = cls(champion.terms, champion.blend)
         learner.advance(dataset.log, champion.as_of, split.validation, features)
@@ -98,7 +99,7 @@ class Candidate:
         return cls(champion.terms, blend)
 
     def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
-        """Take in the events start <= time < end of the log, of which everything before is known already."""
+        """Learn the events start <= time < end (epoch ms) of the log. The terms know all earlier events already."""
         for term in self.terms:
             if term.needs_features and features is None:
                 raise ValueError(f"{term.title} needs item features for an update")
@@ -110,9 +111,10 @@ class Candidate:
 def closed_form_terms(
     past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool, seed: int
 ) -> list[ClosedFormTerm]:
-    """Every term but GraphSAGE, fitted on `past`: the `filters` that were, trend, content of `features`.
+    """Return every term except GraphSAGE, fitted on `past`: filters, trend, repeats or factorisation, content.
 
-    And own repeats, or a factorisation where there are none (`BlendSearch.with_best_factorisation` says why).
+    `filters` are fitted already. With repeats the user's own counts are a term, else a factorisation is.
+    `BlendSearch.with_best_factorisation` gives the reason.
     """
     terms: list[ClosedFormTerm] = [filters, Trend.fit(past)]
     terms.append(PersonalRepeat.fit(past) if repeats else AlsTerm.fit(past, seed=seed))
@@ -122,7 +124,7 @@ def closed_form_terms(
 
 
 def blend_settings(config: TrainingConfig) -> BlendSettings:
-    """With the configured penalty, for shoppers with a past and for strangers alike, and the configured focus."""
+    """Return the configured penalty, the same for known and cold users, and the configured focus."""
     settings, l2, focus = BlendSettings(), config.blend_l2, config.blend_focus
     if l2 is not None:
         settings = replace(settings, l2=l2, unknown_l2=l2)

@@ -1,8 +1,8 @@
-"""The recommender: a model as its readers use it, by item keys and times instead of rows.
+"""Recommender: a model for serving, which works with item keys and times instead of rows.
 
-Arrives: terms and their blend, fitted or loaded by `training.models.bundle`. Leaves: the best items for shoppers,
-similar items. Next: `serving.publisher` for everybody, `serving.nearline` for one shopper, `training.lifecycle.run` to
-compare models.
+Arrives: terms and their blend, fitted or loaded by `training.models.bundle`. Leaves: the best items for users, and
+similar items. Next: `serving.publisher` recommends to all users, `serving.nearline` to one user,
+`training.lifecycle.run` compares models.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from training.models.topk import best_items
 from training.terms.protocol import Term
 
 LARGEST_SCORE = 60_000.0
-"""Scores are packed as half precision, which ends at 65,504."""
+"""Scores are stored in half precision, which ends at 65,504."""
 
 
 class Recommender:
-    """A model with its item order. Item rows are places in `item_ids` and `item_keys`."""
+    """A model with its item order. Item rows are indices into `item_ids` and `item_keys`."""
 
-    def __init__(  # noqa: PLR0913 - what a bundle keeps of a model, each part by the name that it has there
+    def __init__(  # noqa: PLR0913 - the parts of a bundle, each under its name in the bundle
         self,
         *,
         model_version: str,
@@ -45,16 +45,16 @@ class Recommender:
         self.model_version = model_version
         self.kind = kind
         self.as_of = as_of
-        """Epoch ms: the model knows the events before it."""
+        """Epoch ms. The model knows all events before this time."""
         self.repeats = repeats
-        """Whether an item that the shopper knows may be recommended again."""
+        """Whether a list may contain items of the user's history."""
         self.item_ids = item_ids
         self.item_keys = item_keys  # [num_items]
         self.available = available  # [num_items]
         self.terms = list(terms)
         self.blend = blend
         self.encoder = encoder
-        """Makes features of items that come later; None without GraphSAGE."""
+        """Encodes features of items that come later. None without GraphSAGE."""
         self._clock = as_of
         self._order = np.argsort(item_keys, kind="stable")
 
@@ -63,7 +63,7 @@ class Recommender:
         return len(self.item_keys)
 
     def rows_of(self, item_keys: IntArray) -> IntArray:
-        """The rows [n] of item keys, −1 for an item that the model does not know."""
+        """Return the rows [n] of item keys, −1 for an unknown item."""
         if not self.num_items:
             return np.full(len(item_keys), -1, dtype=np.int64)
         place = np.searchsorted(self.item_keys, item_keys, sorter=self._order).clip(max=self.num_items - 1)
@@ -71,7 +71,7 @@ class Recommender:
         return np.where(self.item_keys[rows] == item_keys, rows, -1)
 
     def histories(self, per_user: Sequence[Sequence[tuple[int, int, int]]]) -> Histories:
-        """From each user's (item_key, time ms, event type), in any order; items unknown to the model drop out."""
+        """Return histories from each user's (item_key, time ms, event type), in any order, without unknown items."""
         flat = np.array([event for user in per_user for event in user], dtype=np.int64).reshape(-1, 3)
         users = np.repeat(np.arange(len(per_user)), [len(user) for user in per_user])
         rows = self.rows_of(flat[:, 0])
@@ -87,19 +87,19 @@ class Recommender:
 
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """The blended score [B, num_items], nothing masked.
+        """Return blended scores [B, num_items] without any mask.
 
-        The model's clock stands still after its newest event: a shop that was closed has forgotten nothing.
+        The model's clock stops after its newest event, so nothing decays while a shop is closed.
         """
         known = np.minimum(as_of, self._clock) if isinstance(as_of, np.ndarray) else min(as_of, self._clock)
         return self.blend.score(self.terms, histories, as_of=known)
 
     @torch.no_grad()
     def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, Float32Array]:
-        """The k best rows [B, k] and their scores, best first; row −1 and −inf where there are fewer.
+        """Return the k best rows [B, k] and their scores, best first. Missing items have row −1 and score −inf.
 
-        Items that are not available are left out, and where the model has no repeats those of the history. An empty
-        history is answered by the trend. Scores fit half precision. Raises `FloatingPointError` for NaN.
+        Lists leave out unavailable items and, without repeats, the items of the history. For an empty history the trend
+        recommends. Scores fit half precision. Raises `FloatingPointError` for NaN.
         """
         step = max(1, BLOCK_CELLS // max(self.num_items, 1))
         missing = torch.from_numpy(~self.available)
@@ -119,9 +119,11 @@ class Recommender:
 
     @torch.no_grad()
     def similar(self, k: int) -> tuple[IntArray, Float32Array]:
-        """The k items nearest to each item [num_items, k], by the cosine of a term's embeddings (GraphSAGE's) if the
-        model has any, else by the positive relations of a term (the linear filter's weights); −1 and −inf where there
-        are fewer."""
+        """Return the k most similar items for each item [num_items, k]. Missing items have row −1 and score −inf.
+
+        The similarity is the cosine of a term's embeddings (GraphSAGE). A model without embeddings uses the positive
+        relations of a term (the weights of the linear filter).
+        """
         embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
         if embeddings is not None:
             itself = np.arange(self.num_items + 1)
@@ -152,8 +154,11 @@ class Recommender:
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
-        """Take event counts by hour and item key from the table `item_buckets`: from the earliest hour given on they
-        replace the model's own, and its clock moves on to the end of the newest."""
+        """Replace event counts by hour and item key with those of the table `item_buckets`.
+
+        The new counts replace the model's own from the earliest given hour. The model's clock moves to the end of the
+        newest hour.
+        """
         rows = self.rows_of(item_keys)
         known = rows >= 0
         for term in self.terms:
@@ -162,8 +167,8 @@ class Recommender:
             self._clock = max(self._clock, (int(hours.max()) + 1) * HOUR_MS)
 
     def aligned(self, item_keys: IntArray) -> Scorer:
-        """A scorer for histories and lists in another item order: −inf for items that this model does not know."""
-        rows = self.rows_of(item_keys)  # ours of theirs
+        """Return a scorer for another item order. Items that this model does not know score −inf."""
+        rows = self.rows_of(item_keys)  # row in this model of each item in the other order
         known = np.flatnonzero(rows >= 0)
 
         def score(histories: Histories, *, as_of: Moment) -> Tensor:

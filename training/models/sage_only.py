@@ -1,11 +1,10 @@
-"""A model of GraphSAGE alone: fitted on a snapshot by one process or several, judged, and written as a bundle.
+"""GraphSAGE-only model: fits GraphSAGE alone on a snapshot, in one or more processes, and evaluates it.
 
-Arrives: a snapshot, `ProcessGroup`. Leaves: a `Recommender` and its measures on events that it never saw. Next:
-`training.export.encoder` and `training.export.batch_lists` take such a bundle as any other; the registry and the gate
-do not know it.
+Arrives: a snapshot, a `ProcessGroup`. Leaves: a `Recommender`, and its measures on events that it never saw. Next:
+`training.export.encoder` and `training.export.batch_lists` accept its bundle. The registry and the gate do not know it.
 
-For graphs on which one process is too slow. The closed-form terms need seconds and no second process, so that the whole
-sum of `training.lifecycle.run` is still fitted by one.
+It is for graphs where one process is too slow. The closed-form terms need seconds and only one process, so one process
+still fits the whole blend of `training.lifecycle.run`.
 """
 
 from typing import Any
@@ -35,7 +34,7 @@ ALONE = Blend(
     cold=None,
     unknown=(1.0,),
 )
-"""The term's own score."""
+"""The blend that returns the term's own score."""
 
 
 def fit_sage_model(
@@ -46,10 +45,11 @@ def fit_sage_model(
     options: TrainingOptions,
     ranks: ProcessGroup,
 ) -> tuple[Recommender, dict[str, Any]]:
-    """Fit on the past of the snapshot's split, stop by its validation window, measure on its test window.
+    """Fit on the past of the snapshot's split, stop early on its validation window, measure on its test window.
 
-    Called in each process of `ranks` with the same arguments; each has the same model and measures. Raises
-    `TooFewEvents` for a snapshot that cannot be cut in three, and what `training.sage.data_parallel.fit_shared` raises.
+    Each process of `ranks` calls it with the same arguments, and gets the same model and measures. Raises
+    `TooFewEvents` when the snapshot cannot be split in three, and the errors of
+    `training.sage.data_parallel.fit_shared`.
     """
     dataset = Dataset.from_snapshot(snapshot)
     split = full_split(dataset.log, champion_as_of=None, min_users=config.gate_min_users)
@@ -78,7 +78,7 @@ def fit_sage_model(
 def model_of(
     term: SageTerm, dataset: Dataset, *, model_version: str, as_of: int, repeats: bool, encoder: ItemEncoder | None
 ) -> Recommender:
-    """The term as a model of its own, over the items of the data set that it was fitted on."""
+    """Return the term as a complete model, over the items of the data set that it was fitted on."""
     return Recommender(
         model_version=model_version,
         kind=KIND,

@@ -1,11 +1,11 @@
-"""Exact retrieval over items that several processes share: each holds and scores its own, the best are merged.
+"""Sharded top-k: exact retrieval over items in several processes. Each scores its own shard, then results are merged.
 
-Arrives: vectors of shoppers in every process, the item vectors of a shard in each. Leaves: in every process the same
-lists, those that `training.models.topk.best_items` makes of all items. Next: a program of one's own under
-`torchrun`, for a catalogue that one process cannot hold; no verb calls it.
+Arrives: user vectors in every process, and the item vectors of one shard in each. Leaves: in every process the same
+lists as `training.models.topk.best_items` over all items. Next: a program of your own under `torchrun`, for a catalogue
+that one process cannot hold. No command calls it.
 
-A shard is whole tiles of the retrieval, so that every product is computed in the same shape as in one process and comes
-out the same to the bit: else two items of nearly equal scores could change places with the number of processes.
+A shard consists of whole tiles, so every product has the same shape as in one process and gives exactly the same bits.
+Otherwise two items with nearly equal scores could change their order with the number of processes.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from training.sage.process_group import ProcessGroup
 
 
 def shard_of(num_items: int, ranks: ProcessGroup) -> tuple[int, int]:
-    """(first, last): the item rows first:last that this process holds; none where there are fewer tiles."""
+    """Return (first, last): this process holds the item rows first:last. With fewer tiles the range may be empty."""
     tiles = -(-num_items // TILE_ITEMS)
     first, last = (tiles * number // ranks.size * TILE_ITEMS for number in (ranks.number, ranks.number + 1))
     return min(first, num_items), min(last, num_items)
 
 
-def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and where the shard lies
+def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and the position of the shard
     users: Tensor,
     shard: Tensor,
     *,
@@ -35,11 +35,21 @@ def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and
     seen_offsets: IntArray | None = None,
     seen_items: IntArray | None = None,
 ) -> tuple[IntArray, Float32Array]:
-    """`best_items` over the items of all processes: rows [B, k] among all items and scores [B, k], in each process.
+    """Return the result of `best_items` over the items of all processes, in each process.
 
-    `users` [B, dim] and what they have seen, in rows of all items, are the same everywhere; `shard` [n, dim] and `bias`
-    [n] are of the item rows from `first` on, as `shard_of` cuts them. Raises `ValueError` as `best_items` does, and
-    `ProcessGroupError` where a process is gone.
+    Args:
+        users: User vectors, the same in all processes.
+        shard: Item vectors of this process, cut by `shard_of`.
+        first: The first row of the shard among all items.
+        k: The length of a list.
+        ranks: The processes.
+        bias: Bias of the items in the shard.
+        seen_offsets: As in `best_items`, the same in all processes.
+        seen_items: Rows among all items, the same in all processes.
+
+    Shapes: `users` [B, dim], `shard` [n, dim], `bias` [n]; returns rows among all items [B, k] and scores [B, k].
+
+    Raises `ValueError` as `best_items` does, and `ProcessGroupError` when a process is gone.
     """
     if seen_offsets is not None and seen_items is not None:
         seen_offsets, seen_items = _within(seen_offsets, seen_items, first, first + shard.size(0))
@@ -47,13 +57,13 @@ def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and
     rows = np.where(rows >= 0, rows + first, -1)
     all_rows = torch.cat(ranks.collect(torch.from_numpy(rows)), dim=1).numpy()  # [B, size · k]
     all_scores = torch.cat(ranks.collect(torch.from_numpy(scores)), dim=1).numpy()
-    # Best first, of equal scores the lower row; what is no item has minus infinity, which no item's score is.
+    # Best first; with equal scores the lower row first. Only a missing item has the score minus infinity.
     best = np.lexsort((all_rows, -all_scores), axis=1)[:, :k]
     return np.take_along_axis(all_rows, best, axis=1), np.take_along_axis(all_scores, best, axis=1)
 
 
 def _within(offsets: IntArray, items: IntArray, first: int, last: int) -> tuple[IntArray, IntArray]:
-    """Of each shopper's items those of first:last, counted from `first`."""
+    """Return each user's items in first:last, counted from `first`."""
     kept = (items >= first) & (items < last)
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[kept]
     counts = np.bincount(owners, minlength=len(offsets) - 1)

@@ -1,11 +1,12 @@
-"""Exact retrieval: the best items by a product of vectors, for many shoppers at once.
+"""Top-k: exact retrieval of the best items by inner product, for many users at once.
 
-Arrives: vectors of shoppers and items, one bias an item. Leaves: each shopper's k best items, best first. Next: whoever
-makes lists from GraphSAGE's vectors alone; a blend of several terms is ranked by `training.evaluation.ranking.top_k`.
+Arrives: vectors of users and items, one bias for each item. Leaves: each user's k best items, best first. Next: lists
+from GraphSAGE vectors alone. `training.evaluation.ranking.top_k` ranks a blend of several terms.
 
-The scores are computed in tiles that stay in the cache, and of each tile only what beats the k-th best so far is looked
-at, so that [num_users, num_items] scores never stand in memory. Over 100,000 items that is 2.5 times as fast as a
-plain `topk` over all scores. An approximate index would be faster beyond a million items, and lose some of the best.
+Scores are computed in tiles that fit the cache. Of each tile, only scores above the current k-th best are examined, so
+memory never holds [num_users, num_items] scores. Over 100,000 items this is 2.5 times as fast as a plain `topk` over
+all scores. Rejected: an approximate index, because it loses some of the best items. It would be faster only beyond a
+million items.
 """
 
 import numba
@@ -18,10 +19,10 @@ from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 TILE_USERS = 128
 TILE_ITEMS = 2048
-"""Scores of a tile: one megabyte, which a core keeps near."""
+"""A tile has one megabyte of scores, which fits the cache of a core."""
 
 _STRIP = 32
-"""Scores that are compared together: nearly all strips hold nothing that is good enough."""
+"""Scores that are compared together. Nearly all strips hold no score above the threshold."""
 
 
 @torch.no_grad()
@@ -34,16 +35,26 @@ def best_items(
     seen_offsets: IntArray | None = None,
     seen_items: IntArray | None = None,
 ) -> tuple[IntArray, Float32Array]:
-    """The k items of the largest users @ items.T + bias: rows [B, k] int64 and scores [B, k], best first.
+    """Return the k items with the largest users @ items.T + bias: rows [B, k] int64 and scores [B, k], best first.
 
-    `users` [B, dim] and `items` [N, dim] are finite float32; `bias` [N] may be −inf for an item that nobody shall get.
-    Of equal scores the lower row is better. Row −1 and −inf where there are fewer. Shopper b never gets the rows
-    seen_items[seen_offsets[b]:seen_offsets[b + 1]], in any order. Raises `ValueError` for a number that is none.
+    With equal scores the lower row is better. Missing items have row −1 and score −inf.
+
+    Args:
+        users: Finite user vectors.
+        items: Finite item vectors.
+        k: The length of a list.
+        bias: Added to each item's score; −inf excludes an item for all users.
+        seen_offsets: Together with `seen_items`: user b never gets seen_items[seen_offsets[b]:seen_offsets[b + 1]].
+        seen_items: Item rows, in any order.
+
+    Shapes: `users` [B, dim] float32, `items` [N, dim] float32, `bias` [N], `seen_offsets` [B + 1].
+
+    Raises `ValueError` for NaN and infinite values.
     """
     if (seen_offsets is None) is not (seen_items is None):
         raise ValueError("seen_offsets and seen_items belong together")
     bias = torch.zeros(items.size(0)) if bias is None else bias
-    # A product that is no number would not be seen: it is larger than nothing.
+    # A NaN score would never be found, because it is not larger than any threshold.
     if not (users.isfinite().all() and items.isfinite().all() and (bias < torch.inf).all()):
         raise ValueError("vectors are finite, a bias is finite or -inf")
     num_users = users.size(0)
@@ -63,7 +74,7 @@ def best_items(
 def _search(
     users: Tensor, items: Tensor, bias: Tensor, next_seen: IntArray, seen_items: IntArray, heaps: IntArray
 ) -> None:
-    """Take every item's score into the heaps [users, k]; next_seen moves on through the seen items."""
+    """Put every item's score into the heaps [users, k]. `next_seen` advances through the seen items."""
     last_seen = next_seen[1:].copy()
     thresholds = np.full(len(heaps), -np.inf, dtype=np.float32)
     tile = torch.empty(users.size(0), TILE_ITEMS)
@@ -77,12 +88,12 @@ def _search(
 
 @numba.njit(cache=True)
 def _take(
-    scores: Float32Array,  # [users, width] of the items from `first` on
+    scores: Float32Array,  # [users, width], for the items from `first` on
     first: int,
     seen_items: IntArray,
     next_seen: IntArray,
     last_seen: IntArray,
-    thresholds: Float32Array,  # [users] what a score must beat
+    thresholds: Float32Array,  # [users], a score must be larger
     heaps: IntArray,
 ) -> None:
     width = scores.shape[1]
@@ -102,7 +113,7 @@ def _take(
             if better:
                 for place in range(start, end):
                     if row[place] > threshold:
-                        # Items come in the order of their rows: an equal score that comes later is not better.
+                        # Items come in row order, so a later item with an equal score is not better.
                         replace_least(heap, key_of(_level(row[place], one), first + place))
                         if heap[0] != LOWEST:
                             threshold = _score(heap[0] >> 32, one)
@@ -111,21 +122,21 @@ def _take(
 
 @numba.njit(cache=True)
 def _level(score: float, one: Float32Array) -> int:
-    """The float32's bits as an integer that rises with it; `one` [1] is room for it."""
-    one[0] = score + np.float32(0.0)  # of −0 this makes 0: they are equal
+    """Return the float32's bits as an integer in the same order. `one` [1] is a work buffer."""
+    one[0] = score + np.float32(0.0)  # turns −0 into 0, because they are equal
     bits = one.view(np.int32)[0]
     return int(bits if bits >= 0 else bits ^ np.int32(0x7FFFFFFF))
 
 
 @numba.njit(cache=True)
 def _score(level: int, one: Float32Array) -> float:
-    """The score of a level."""
+    """Return the score of a level."""
     one.view(np.int32)[0] = level if level >= 0 else level ^ np.int32(0x7FFFFFFF)
     return float(one[0])
 
 
 def _unpacked(keys: IntArray) -> tuple[IntArray, Float32Array]:
-    """Rows and scores of keys of any shape."""
+    """Return rows and scores of keys of any shape."""
     levels = (keys >> 32).astype(np.int32)
     scores = np.where(levels >= 0, levels, levels ^ np.int32(0x7FFFFFFF)).view(np.float32)
     found = keys != LOWEST

@@ -1,15 +1,17 @@
-"""The blend search: which filters, which memories, how tight and how focused a blend, all judged out of fold.
+"""Blend search: chooses the filters, the half-lives, the penalty and the focus of the blend, all out of fold.
 
-Arrives: an `EvaluationSplit`. Leaves: a filter bank, blends of any terms. Next: `training.search.model_search`.
+Arrives: an `EvaluationSplit`. Leaves: a filter bank, and blends of any terms. Next: `training.search.model_search`.
 
-A likelihood fitted on some users and judged on others cannot be bought by more weights, and a window of a hundred users
-carries few of them: so the memories of the bank and the penalty on the weights are chosen, too. The first of the
-variants is the default, and a window of too few users chooses nothing: there the best of four is mostly the luckiest.
+Each blend is fitted on some users and evaluated on others, so more weights alone do not improve the result. A window of
+a hundred users supports few weights, so the half-lives of the bank and the penalty are chosen, too. The first variant
+is the default. A window with too few users always takes the default, because there the best variant is mostly the
+luckiest.
 
-Tried and left: a second fit on each user's best hundred or three hundred items alone, nearer to what a list shows, is
-no better than the whole catalogue once GraphSAGE and content stand in the sum; and the simplest variant, or the
-default, unless the best leads by a standard error (Breiman et al., 1984) costs up to 7 %, because one target a user
-makes the errors wide.
+Rejected: a second fit on each user's best 100 or 300 items, closer to the served list. Once GraphSAGE and content are
+in the sum, it is no better than the whole catalogue.
+
+Rejected: the simplest variant, or the default, unless the best one is better by one standard error (Breiman et al.,
+1984). It costs up to 7 %, because one target for each user makes the errors wide.
 """
 
 from collections.abc import Sequence
@@ -39,41 +41,42 @@ from training.terms.trend import SPAN_SHARES, Trend
 
 REGULARISATIONS = (6.0, 2.0, 20.0, 60.0)
 MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
-"""Half-lives of the bank: a single one where the window is too small for the weights of all at once."""
+"""Half-lives of the bank in ranks. A single one is for windows too small for the weights of all half-lives."""
 
 DRIFT_SPAN_SHARE = 8.0
-"""Half-life of a second filter's Gram matrix, as a divisor of the time that the past spans."""
+"""The time span of the past divided by this number is the half-life of a second filter's Gram matrix."""
 
 TREND_SPAN_SHARES = ((4.0, 16.0), (16.0,), SPAN_SHARES)
-"""Half-lives of the trend, as divisors of the time that the past spans; infinity beside them."""
+"""The time span of the past divided by these numbers gives the trend's half-lives. Infinity is added."""
 
 CONTENT_MEMORIES = ((20.0,), (5.0, inf))
-"""Half-lives of content's profile; or no content at all."""
+"""Half-lives of the content profile in ranks. The search also tries no content."""
 
 L2 = (0.02, 0.1, 0.005, 0.001)
 """Penalties on the weights of the blend."""
 
 FOCUSES = (BlendSettings().focus, 1.0, 0.0)
-"""In the discovery of a gift shop and of a grocer 1 ranks 2 % better than 0, in a grocer's next basket 1 % worse."""
+"""For discovery, 1 ranks 2 % better than 0 in a gift shop and a grocery. For a grocery's next basket it is 1 %
+worse."""
 
 FIRST_L2 = 0.005
-"""While terms are chosen: what more of them can say shows in a loose blend."""
+"""Penalty while terms are chosen. A small penalty shows the effect of additional terms."""
 
 HALVINGS = 3
-"""Divisions of the users over which the largest of the choices is averaged."""
+"""Number of random divisions of the users over which the biggest choice is averaged."""
 
 FEWEST_USERS = 200
-"""A window of fewer users does not tell the better of two variants: the defaults stand."""
+"""A smaller window cannot tell the better of two variants, so the defaults stay."""
 
 
 @dataclass(frozen=True)
 class BlendSearch:
-    """What all comparisons share."""
+    """The state that all comparisons share."""
 
     split: EvaluationSplit
     window: Window
     others: list[ClosedFormTerm]
-    """Every term but the filters and GraphSAGE, fitted on the past; the trend first."""
+    """Every term except the filters and GraphSAGE, fitted on the past. The trend comes first."""
     memory_mb: int
     seed: int
     focus: float = FOCUSES[0]
@@ -86,7 +89,7 @@ class BlendSearch:
         return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
 
     def best_bank(self) -> FilterBank:
-        """A regularisation, the memories, and a second filter that forgets: one after the other; fitted on the past."""
+        """Return a filter bank fitted on the past: tune regularisation, half-lives, and a second filter with decay."""
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         memories = MEMORIES if self.split.timed else ((inf,),)
         if not self.chooses:
@@ -107,13 +110,13 @@ class BlendSearch:
         return FilterBank(filters, memories[memory])
 
     def with_best_focus(self, bank: FilterBank) -> Self:
-        """The same search with the focus that ranks better, for all that follows."""
-        if len(self.window.targets) == len(self.window):  # one target a user: all are the same
+        """Return the search with the focus that ranks best. All later steps use it."""
+        if len(self.window.targets) == len(self.window):  # with one target each, all focuses are the same
             return self
         return self._best_of([replace(self, focus=focus) for focus in FOCUSES], bank)
 
     def with_best_trend(self, bank: FilterBank) -> Self:
-        """The same search with as many half-lives of the trend as the window can weigh."""
+        """Return the search with as many trend half-lives as the window supports."""
         if not self.split.timed:
             return self
         hours = self.split.past.span_hours
@@ -122,7 +125,7 @@ class BlendSearch:
         return self._best_of(variants, bank)
 
     def with_best_content(self, bank: FilterBank, features: Tensor) -> Self:
-        """The same search with content among the other terms, where it ranks better; `features` [num_items, width]."""
+        """Return the search with content, when content ranks better; `features` [num_items, width]."""
         if Content.of(features).is_silent:
             return self
         memories = CONTENT_MEMORIES if self.split.timed else ((inf,),)
@@ -130,10 +133,10 @@ class BlendSearch:
         return self._best_of([*variants, self], bank)
 
     def with_best_factorisation(self, bank: FilterBank) -> Self:
-        """The same search with a factorisation among the other terms, where it ranks better.
+        """Return the search with a factorisation, when it ranks better.
 
-        Not with repeats, where it costs 2 % in a grocer's next basket: what a shopper had is what it scores highest,
-        and for that own counts say more.
+        With repeats there is no factorisation: it costs 2 % in a grocery's next basket. It scores the items of a user's
+        history highest, and the user's own counts rank these better.
         """
         if self.split.test.repeats:
             return self
@@ -142,7 +145,7 @@ class BlendSearch:
 
     @property
     def chooses(self) -> bool:
-        """Whether the window holds users enough to leave a default: if not, no variant need be fitted and ranked."""
+        """Whether the window has enough users to leave a default. If not, no variant is fitted and ranked."""
         return len(self.window) >= FEWEST_USERS
 
     def _best_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
@@ -154,14 +157,14 @@ class BlendSearch:
         return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
 
     def out_of_fold(self, terms: Sequence[Term], l2: float) -> Float64Array:
-        """NDCG@20 [U] of each user of the window under a blend that was fitted on the other half of the users."""
+        """Return NDCG@20 [U] of each user of the window. The other half of the users fits each user's blend."""
         return self._halved(terms, self.window, self._settings(l2, l2), np.random.default_rng(self.seed))
 
     def on_all(self, terms: Sequence[Term], settings: BlendSettings) -> Float64Array:
-        """The same for all users [V] of the validation, a mean over `HALVINGS` divisions into halves.
+        """Return the same for all users [V] of the validation window, as mean over `HALVINGS` divisions into halves.
 
-        For what a thousand users and one division cannot tell: in a grocer's discovery GraphSAGE adds or costs one per
-        cent, and that is their standard error.
+        It is for effects that a thousand users and one division cannot show. In a grocery's discovery GraphSAGE adds or
+        costs 1 %, which is their standard error.
         """
         rng = np.random.default_rng(self.seed)
         found = [self._halved(terms, self.split.validation, settings, rng) for _ in range(HALVINGS)]
@@ -181,7 +184,7 @@ class BlendSearch:
         return ndcg
 
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
-        """For shoppers with a past and for those without, each by its own users."""
+        """Choose the penalties for known and for cold users, each on its own users."""
         stranger = self.window.lengths() == 0
         found = [self.out_of_fold(terms, l2) for l2 in L2]
         known, unknown = (best([ndcg[users] for ndcg in found]) for users in (~stranger, stranger))
@@ -191,7 +194,7 @@ class BlendSearch:
         return BlendSettings(l2=l2, unknown_l2=unknown_l2, focus=self.focus)
 
     def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
-        """Fitted on as many users of the validation window as the memory holds."""
+        """Fit a blend on as many users of the validation window as memory allows."""
         return self._fitted(terms, self.split.validation, settings)
 
     def _fitted(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
@@ -199,10 +202,11 @@ class BlendSearch:
         return fit_blend(terms, part, settings=settings)
 
     def others_again(self, log: EventLog) -> list[Term]:
-        """The terms beside the filters and GraphSAGE, their settings kept, on more events."""
+        """Refit the terms besides filters and GraphSAGE on more events, with the same settings."""
         return [term.refit(log, seed=self.seed) for term in self.others]
 
 
 def best(scores: Sequence[Float64Array]) -> int:
-    """The place of the variant with the largest mean score, each a score a user [U]; the first where users are few."""
+    """Return the index of the variant with the largest mean score, 0 with few users. Each array is a score by user
+    [U]."""
     return int(np.argmax([score.mean() for score in scores])) if len(scores[0]) >= FEWEST_USERS else 0

@@ -1,14 +1,14 @@
-"""The model search: every setting of the sum of terms chosen on a validation window, then fitted on all that is known.
+"""Model search: chooses all settings of the sum of terms on a validation window, then fits on all known events.
 
-Arrives: an `EvaluationSplit`, item features. Leaves: `ChosenModel`, a scorer that knows what was chosen. Next:
-`training.benchmark.run` sets it beside the baselines.
+Arrives: an `EvaluationSplit`, item features. Leaves: `ChosenModel`, a scorer with its chosen settings. Next:
+`training.benchmark.run` compares it with the baselines.
 
-Terms are fitted on the past and compared on the validation window: GraphSAGE shapes by their own NDCG after early
-stopping, everything that goes through the blend out of fold, because a likelihood fitted on some users and judged on
-others cannot be bought by more weights. The test window is never looked at.
+Terms are fitted on the past and compared on the validation window. GraphSAGE shapes are compared by their own NDCG
+after early stopping. All other choices use the blend out of fold (`training.search.blend_search`). The search never
+reads the test window.
 
-Tried and left: both shapes in the sum at once. 4.5 % on the validation window of `amazon_ratings_hin`, nothing on its
-test nor on that of ML-100K.
+Rejected: both GraphSAGE shapes in one sum. They gained 4.5 % on the validation window of `amazon_ratings_hin`, but
+nothing on its test window, and nothing on the test window of ML-100K.
 """
 
 from collections.abc import Mapping
@@ -40,19 +40,19 @@ CHOICES = {
     "weight_decay": 1e-2,
     "ties": "random",
 }
-"""One item after the other; events of one instant are choices whose order the clock was too coarse for."""
+"""Single choices, one after the other. Events with equal times are ordered at random: the clock was too coarse."""
 BASKETS = {"last_items": 200, "half_lives_ranks": (20.0, 100.0, inf), "learning_rate": 3e-3}
-"""Many items at once, in long histories."""
+"""Baskets of many items, in long histories."""
 RECENT = BASKETS | {"target_half_life_spans": 0.1, "batch_size": 8_192}
-"""The same where the assortment changes; a step of 2,048 targets would be of a hundred baskets only."""
+"""Baskets in an assortment that changes. A step of 2,048 targets would see only a hundred baskets."""
 WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
-"""What data without an order have: the whole history, all of it alike."""
+"""Data without an order in time: the whole history, all items with the same weight."""
 SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS, RECENT)
 PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
-"""The NDCG of a small window goes up and down on its way up."""
+"""Settings for a small window, where NDCG goes up and down while it improves."""
 
 WITHOUT_SAGE = "without-graphsage"
-"""The part that is shown beside the whole sum."""
+"""Name of the part that is shown beside the whole sum."""
 
 LEFT_OUT = "left out: the sum ranks the validation better without"
 NO_PAST = "left out: no event has a past to learn from"
@@ -60,37 +60,38 @@ NO_PAST = "left out: no event has a past to learn from"
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """The whole sum; a `training.evaluation.ranking.Scorer`."""
+    """The whole sum of terms; a `training.evaluation.ranking.Scorer`."""
 
     candidate: Candidate
     settings: dict[str, Any]
     parts: Mapping[str, Scorer] = field(default_factory=dict)
-    """The sum without GraphSAGE, with a blend of its own."""
+    """The sum without GraphSAGE, with its own blend."""
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         return self.candidate(histories, as_of=as_of)
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that were learned: weights of the blend, of GraphSAGE, factors, kept weights of the filters."""
+        """Learned numbers: weights of the blend and of GraphSAGE, factors, kept weights of the filters."""
         weights = 2 * len(self.candidate.blend.feature_names)
         return weights + sum(term.num_parameters for term in self.candidate.terms)
 
 
 def patient(config: TrainingConfig) -> TrainingConfig:
-    """The configuration for a comparison, which may take its time."""
+    """Return the configuration with more steps and patience, for a comparison without time pressure."""
     return config.model_copy(update={"sage": config.sage.model_copy(update=PATIENT)})
 
 
 def fit_best(
     split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, options: TrainingOptions
 ) -> ChosenModel:
-    """Search on the validation window, then fit what was chosen on everything before the test.
+    """Search on the validation window, then fit the chosen settings on all events before the test window.
 
-    GraphSAGE is in the sum unless that ranks all users of the validation worse, under a blend fitted on the others; the
-    same users have told it when to stop.
+    GraphSAGE is left out when the sum ranks all validation users worse with it, out of fold. Early stopping of
+    GraphSAGE used the same users.
 
-    `features` [num_items, width] of all items, None without a catalogue. `config` gives what is not searched.
+    `features` [num_items, width] of all items, None without a catalogue. `config` gives the settings that are not
+    searched.
     """
     seed, progress = options.seed, options.progress
     width = torch.zeros(split.num_items, 0) if features is None else features
@@ -140,12 +141,12 @@ def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
 def _best_sage(
     split: EvaluationSplit, features: Tensor, *, config: SageConfig, options: TrainingOptions
 ) -> SageTerm | None:
-    """The shape that ranks the validation window best by itself; None where there is no event with a past.
+    """Return the shape that ranks the validation window best alone, None when no event has an earlier event.
 
-    Shapes whose baskets are of an instant may have nothing to learn from where others have.
+    A shape with baskets may find nothing to learn where another shape does.
     """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
-    known = np.flatnonzero(split.validation.lengths())  # to strangers it has nothing to say
+    known = np.flatnonzero(split.validation.lengths())  # it cannot score cold users
     window = split.validation.take(known) if len(known) else split.validation
     chosen: SageTerm | None = None
     reached = -1.0

@@ -1,10 +1,10 @@
-"""The objective of tuning: what a configuration is worth on the validation window.
+"""Objective: the value of a configuration on the validation window, for tuning.
 
-Arrives: a snapshot, a configuration to start from. Leaves: NDCG@20 of the sum of terms, for any other configuration.
+Arrives: a snapshot, and a configuration to start from. Leaves: NDCG@20 of the sum of terms, for any configuration.
 Next: `training.search.tune` searches it.
 
-The closed-form terms are fitted once; for each configuration GraphSAGE is fitted on the past, and the sum judged out of
-fold (`training.search.blend_search`): a blend judged on the users that it was fitted on would always want to be looser.
+The closed-form terms are fitted once. Each configuration fits GraphSAGE on the past and evaluates the sum out of fold
+(`training.search.blend_search`). A blend evaluated on its own fitting users would always prefer a smaller penalty.
 """
 
 import hashlib
@@ -34,21 +34,21 @@ from training.terms.protocol import ClosedFormTerm
 
 @dataclass(frozen=True)
 class Objective:
-    """What a trial is worth, and everything that all trials of a study share."""
+    """Evaluates trials, and holds everything that all trials of a study share."""
 
     split: EvaluationSplit
     terms: list[ClosedFormTerm]
-    """The closed-form ones, on the past."""
+    """The closed-form terms, fitted on the past."""
     features: Tensor  # [num_items, width]
     config: TrainingConfig
     space: SearchSpace
     seed: int
     name: str
-    """Of everything that decides what a trial is worth."""
+    """Contains a hash of everything that decides the value of a trial."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, *, config: TrainingConfig, seed: int) -> Self:
-        """Raises `TooFewEvents` for a snapshot that cannot be cut in three, or without anybody to choose on."""
+        """Raises `TooFewEvents` when the snapshot cannot be split in three, or its validation window has no users."""
         dataset = Dataset.from_snapshot(snapshot)
         cuts = full_split(dataset.log, champion_as_of=None, min_users=0)
         repeats = repeats_wanted(dataset, cuts, config=config)

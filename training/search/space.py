@@ -1,11 +1,11 @@
-"""What `tune` varies: fields of GraphSAGE and the blend, as numbers and names that Optuna can draw.
+"""Search space: the fields of GraphSAGE and the blend that `tune` varies, as Optuna distributions.
 
-Arrives: a configuration to start from. Leaves: distributions, and a configuration for every draw from them. Next:
+Arrives: a configuration to start from. Leaves: distributions, and a configuration for every draw. Next:
 `training.search.tune` draws.
 
-What changes what a model is for (repeats), what only costs time (steps, patience), and what changes the price of a step
-tenfold (aggregation, sampled neighbourhoods) is not varied. A trial runs in seconds to a few minutes, so there are tens
-of them, and each further dimension thins them out.
+Three groups of fields do not vary: those that change the purpose of a model (repeats), those that only cost time
+(steps, patience), and those that make a step ten times slower (aggregation, sampled neighbourhoods). A trial takes
+seconds to a few minutes, so there are tens of trials. Each further dimension makes the search sparser.
 """
 
 from collections.abc import Mapping
@@ -24,23 +24,23 @@ from training.models.candidate import blend_settings
 from training.search.blend_search import FOCUSES
 
 TARGET_HALF_LIVES = (None, 0.3, 0.1)
-"""Spans. None for what shops sell all year, a tenth for an assortment that is another one next season."""
+"""In spans of the past. None is for stable assortments, a tenth for an assortment that changes every season."""
 
 HALF_LIVES = ((20.0, 100.0, inf), (1.0, 6.0, 30.0, inf), (5.0, inf), (inf,))
-"""Ranks. From long histories to the last click, and none."""
+"""In ranks. From long histories to the last click, and without decay."""
 
 BLEND_L2, BLEND_FOCUS = BLEND = ("blend_l2", "blend_focus")
-"""Fields of `TrainingConfig` itself; all others are of `SageConfig`."""
+"""Fields of `TrainingConfig`. All others are fields of `SageConfig`."""
 
 
 class SearchSpace:
-    """The space around one configuration, which it always holds."""
+    """The search space around one configuration, which it always contains."""
 
     def __init__(self, base: TrainingConfig) -> None:
         sage, blend = base.sage, blend_settings(base)
         self._base = base
         self._blend = {BLEND_L2: blend.l2, BLEND_FOCUS: blend.focus}
-        """What `base` means, also where it names nothing."""
+        """The effective values of `base`, also for fields that it does not set."""
         self._lives = {_named(lives): lives for lives in (*HALF_LIVES, sage.half_lives_ranks)}
         self.distributions: dict[str, BaseDistribution] = {
             "dim": _whole(16, 128, sage.dim, log=True),
@@ -60,24 +60,24 @@ class SearchSpace:
             BLEND_L2: _real(1e-4, 1.0, blend.l2),
             BLEND_FOCUS: CategoricalDistribution(list(dict.fromkeys((*FOCUSES, blend.focus)))),
         }
-        if sage.neighbours is not None:  # they name the hops of so many layers
+        if sage.neighbours is not None:  # it gives the fan-out for each layer, so the number of layers is fixed
             del self.distributions["layers"]
 
     def params(self, **shape: Any) -> dict[str, Any]:
-        """The point of the base configuration, with a `shape` of fields of `SageConfig` in its place."""
+        """Return the point of the base configuration. `shape` replaces fields of `SageConfig`."""
         fields = self._base.sage.model_copy(update=shape).model_dump() | self._blend
         fields["half_lives_ranks"] = _named(fields["half_lives_ranks"])
         point: dict[str, Any] = {}
         for name, distribution in self.distributions.items():
             value = fields[name]
             if not isinstance(distribution, CategoricalDistribution):
-                # A logarithm has no zero: no decay at all stands at the lower end. What runs is the base itself.
+                # A log scale has no zero, so zero decay becomes the lower end. The trial itself uses the base.
                 value = max(value, distribution.low)  # type: ignore[attr-defined]
             point[name] = value
         return point
 
     def changes(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """A draw as `training.config_file` writes it: only what differs from the base; checked by `SageConfig`."""
+        """Return a draw for `training.config_file`: only values that differ from the base. `SageConfig` checks them."""
         given = {name: value for name, value in params.items() if name not in BLEND}
         given["half_lives_ranks"] = self._lives[given["half_lives_ranks"]]
         SageConfig.model_validate({**self._base.sage.model_dump(), **given})
@@ -88,7 +88,7 @@ class SearchSpace:
         return told | {name: params[name] for name in BLEND if params[name] != self._blend[name]}
 
     def config(self, params: Mapping[str, Any]) -> TrainingConfig:
-        """The base with those changes."""
+        """Return the base configuration with these changes."""
         changes = self.changes(params)
         sage = SageConfig.model_validate({**self._base.sage.model_dump(), **changes.pop("sage", {})})
         return self._base.model_copy(update={"sage": sage, **changes})

@@ -1,15 +1,15 @@
-"""Tuning: settings of GraphSAGE and the blend, chosen by what the blended model ranks best on the validation window.
+"""Tune: chooses settings of GraphSAGE and the blend by the blended model's NDCG@20 on the validation window.
 
 Arrives: a snapshot, a configuration to start from, a file for the study. Leaves: `Tuned`, with the changes that
 `training.config_file` writes. Next: `sagestream train --config` trains with them.
 
-Trials are drawn by a tree of Parzen estimators (Bergstra et al., 2011), are worth what `training.search.objective`
-says, and end early where GraphSAGE by itself is below the median of the others at the same step. The test window is
-looked at when all is chosen, by the same full trial that `train` runs. Hyperband was passed over: it wants more trials
-than a shop waits for.
+A tree-structured Parzen estimator draws the trials (Bergstra et al., 2011). `training.search.objective` gives the value
+of a trial. A trial ends early when GraphSAGE alone is below the median of the others at the same step. The test window
+is read only after the choice, by the same full trial that `train` runs. Rejected: Hyperband, because it needs more
+trials than a shop waits for.
 
-The study is an SQLite file, written after every look, so a killed call loses the trial in hand. Draws depend on the
-seed and on how many trials have finished, so a study that was interrupted comes to what it would have come to anyway.
+The study is an SQLite file, written after every evaluation, so a killed call loses only the current trial. Draws depend
+on the seed and the number of finished trials, so an interrupted study comes to the same result.
 """
 
 import math
@@ -42,52 +42,52 @@ from training.search.model_search import BASKETS, CHOICES, RECENT
 from training.search.objective import Objective
 
 FIRST: dict[str, dict[str, Any]] = {"default": {}, "choices": CHOICES, "baskets": BASKETS, "recent": RECENT}
-"""Trials before anything is drawn: where we stand, and the shapes that the benchmark's search tries."""
+"""The first trials, before any draw: the default, and the shapes of the benchmark's search."""
 
 STARTUP_TRIALS = 6
-"""Finished trials from which the draws follow what was found."""
+"""Number of finished trials after which draws use the results."""
 
 PRUNE_FROM_TRIALS = 4
 PRUNE_FROM_LOOKS = 4
 
 IMPORTANCE_TRIALS = 4
-"""Finished trials below which nothing is said of what mattered."""
+"""With fewer finished trials, importances are not computed."""
 
 NO_VARIANCE = "zero total variance"
-"""Of what fANOVA says where no setting parts the trials: their values are equal, or as good as equal."""
+"""fANOVA's error text when all trials have the same value, or nearly the same."""
 
 
 class StudyError(RuntimeError):
-    """The file is no study, is in use, or has no finished trial."""
+    """The file is no study, another call uses it, or no trial has finished."""
 
 
 class TuningInterrupted(Exception):
-    """Somebody wants the call to end; the trial in hand does not count."""
+    """The user stops the call. The current trial does not count."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a study came to. NDCG@20 on the validation window is out of fold."""
+    """The result of a study. NDCG@20 on the validation window is out of fold."""
 
     finished: int
-    """Trials that ran to their end, over all calls."""
+    """Completed trials over all calls."""
     pruned: int
     best: int
-    """The number of the best trial."""
+    """Number of the best trial."""
     changes: dict[str, Any]
-    """Of the best against the default, for `training.config_file.save_config`; empty where the default is best."""
+    """Differences of the best from the default, for `training.config_file.save_config`. Empty for the default."""
     validation: dict[str, float]
     """NDCG@20 of `default` and `best`."""
     importances: dict[str, float]
-    """Share of the variance over the finished trials (fANOVA, Hutter et al., 2014); empty where they are too few
-    or all equal."""
+    """Share of the variance over the finished trials (fANOVA, Hutter et al., 2014). Empty with too few trials, or when
+    all values are equal."""
 
 
 @contextmanager
 def open_study(path: Path, objective: Objective) -> Iterator[Study]:
-    """The study of `objective` in the SQLite file, a new one where there is none; one call at a time.
+    """Open the study of `objective` in the SQLite file, or create it. Only one call at a time can use a file.
 
-    A file holds as many studies as there were data and settings to start from. Raises `StudyError`.
+    A file holds one study for each combination of data and start settings. Raises `StudyError`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lock = FileLock(path.with_name(f"{path.name}.lock"))
@@ -106,7 +106,7 @@ def open_study(path: Path, objective: Objective) -> Iterator[Study]:
                 load_if_exists=True,
                 pruner=_pruner(objective),
             )
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a call that was killed
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # trials of a killed call
                 study.tell(trial.number, state=TrialState.FAIL)
             yield study
         finally:
@@ -126,8 +126,8 @@ def run_trials(
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """So many more trials; none begins after the timeout. Raises `TuningInterrupted` at the first look after
-    `stopped`."""
+    """Run more trials, `trials` of them. No trial begins after the timeout. Raises `TuningInterrupted` at the first
+    evaluation after `stopped`."""
     began = clock()
     for place in range(trials):
         if clock() - began >= timeout_seconds:
@@ -147,21 +147,21 @@ def run_trials(
 
 
 def _next(study: Study, objective: Objective) -> Trial:
-    """The next of `FIRST` that has not finished, else a draw."""
+    """Return the next trial of `FIRST` that has not finished, else a draw."""
     ended = _ended(study)
     tried = {trial.user_attrs.get("shape") for trial in ended}
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))  # of a call that was killed right there
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))  # enqueued by a call that was killed
     missing = [name for name in FIRST if name not in tried]
     if missing and not waiting:
         study.enqueue_trial(objective.space.params(**FIRST[missing[0]]), user_attrs={"shape": missing[0]})
-    # One sampler a trial: what it draws must not depend on how many calls the study was run in.
+    # One sampler for each trial, so its draw does not depend on the number of calls before.
     draws = np.random.SeedSequence([objective.seed, len(ended)]).generate_state(1)
     study.sampler = TPESampler(n_startup_trials=STARTUP_TRIALS, seed=int(draws[0]))
     return study.ask(objective.space.distributions)
 
 
 def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, stopped: Callable[[], bool]) -> str:
-    """One trial to its end, told to the study; how it ended."""
+    """Run one trial, report it to the study, and return how it ended."""
     is_default = trial.user_attrs.get("shape") == "default"
     config = objective.config if is_default else objective.space.config(trial.params)
 
@@ -189,7 +189,7 @@ def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, 
 
 
 def outcome(study: Study, objective: Objective) -> Tuned:
-    """What the study came to so far. Raises `StudyError` before the default has finished."""
+    """Return the current result of the study. Raises `StudyError` before the default has finished."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     default = next((trial for trial in complete if trial.user_attrs.get("shape") == "default"), None)
     if default is None:
@@ -215,9 +215,9 @@ def outcome(study: Study, objective: Objective) -> Tuned:
 def judged_on_test(
     study: Study, objective: Objective, snapshot: Snapshot, tuned: Tuned, *, progress: Progress
 ) -> dict[str, float]:
-    """NDCG@20 of `default` and `best` on the test window, as `train` measures it; for each best trial computed once.
+    """Return NDCG@20 of `default` and `best` on the test window, measured as in `train`, once for each best trial.
 
-    `difference` is user by user, 95 % of resampled means lie from `low` to `high`.
+    `difference` is the mean over users; 95 % of its resampled means lie between `low` and `high`.
     """
     known: Mapping[str, Any] | None = study.user_attrs.get("tested")
     if known is not None and known["trial"] == tuned.best:
