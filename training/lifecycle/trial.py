@@ -188,8 +188,8 @@ def _comparison(
     *,
     moved: Mapping[str, Baseline],
 ) -> dict[str, Evaluation]:
-    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window, except those
-    in `moved`, which know it already."""
+    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window, except
+    those in `moved`, which know it already."""
     for name, baseline in baselines.items():
         if name not in moved:
             baseline.update(dataset.log.between(split.validation, split.test))
