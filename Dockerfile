@@ -1,27 +1,30 @@
-# One image for every process: the verb chooses which. Two stages, so that no compiler or package cache is shipped.
+# One image for every process: the verb chooses which. Two stages, so that no compiler, uv or package cache is shipped.
 # Python 3.11 is the version that the tests run on.
 
 FROM python:3.11-slim AS build
 
-# Where else pip may look. The default index's torch for Linux brings several gigabytes of accelerator libraries; an
-# index of CPU builds, named here at build time, makes the image a fraction of that.
+# Where else pip may look for torch. The default index's torch for Linux brings several gigabytes of accelerator
+# libraries; an index of CPU builds, named here at build time, makes the image a fraction of that.
 ARG PIP_EXTRA_INDEX_URL=""
 ARG EXTRAS="stream,training,monitoring,postgresql"
 
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# The image's user cannot write into /venv: what Python compiles is made now.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /src
-RUN python -m venv /venv
-ENV PATH="/venv/bin:${PATH}"
 
-# The dependencies are a layer of their own: empty packages stand for the code, which changes far more often.
-COPY pyproject.toml README.md LICENSE ./
-RUN python -c "import pathlib, tomllib; \
-names = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['tool']['setuptools']['packages']; \
-[pathlib.Path(name.replace('.', '/')).mkdir(parents=True, exist_ok=True) for name in names]" \
-    && pip install ".[${EXTRAS}]"
+# The dependencies are a layer of their own, without the code, which changes far more often. As in the Makefile, pip
+# brings torch, where an extra asks for it, and uv the rest.
+COPY pyproject.toml constraints.txt ./
+RUN python -m venv /venv && python -m venv /uv && /uv/bin/pip install --constraint constraints.txt uv
+ENV PATH="/venv/bin:/uv/bin:${PATH}" VIRTUAL_ENV=/venv
+RUN extras=$(echo "${EXTRAS}" | sed -E 's/([^,]+),?/--extra \1 /g') \
+    && uv pip compile --quiet --constraint constraints.txt ${extras} pyproject.toml --output-file /tmp/all.txt \
+    && sed -n '/^torch==/p' /tmp/all.txt > /tmp/torch.txt \
+    && pip install --constraint constraints.txt --no-deps --requirement /tmp/torch.txt \
+    && uv pip install --constraint constraints.txt --requirement pyproject.toml ${extras}
 
 COPY . .
-RUN pip install --no-deps --force-reinstall .
+RUN uv pip install --no-deps .
 
 FROM python:3.11-slim
 
