@@ -2,9 +2,11 @@
 
 import codecs
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stream.sources.options import Layout, SourceOptions
 
 if TYPE_CHECKING:
     from stream.sources.source import Source
@@ -31,27 +33,13 @@ class Chosen:
     name: str
     paths: Sequence[Path]
     items: Sequence[Path] = ()
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-    names: Sequence[str] | None = None
-    encoding: str | None = None
-    day_first: bool = False
+    options: SourceOptions = field(default_factory=SourceOptions)
 
     def open(self) -> "Source":
         """Its files, recognised. Raises `stream.sources.files.compressed.UnreadableFile`."""
-        from stream.sources.formats.columns import Layout
         from stream.sources.opening import open_source
 
-        layout = Layout(names=self.names)
-        if self.encoding is not None:
-            layout = Layout(names=self.names, encoding=self.encoding)
-        return open_source(
-            self.name,
-            self.paths,
-            items=self.items,
-            columns=self.columns,
-            layout=layout,
-            day_first=self.day_first,
-        )
+        return open_source(self.name, self.paths, items=self.items, options=self.options)
 
 
 def choose(
@@ -83,8 +71,10 @@ def choose(
         raise UnknownDataset(f"there is no file {missing[0]}")
     if encoding is not None and not _has_ascii(encoding):
         raise UnfitWords(f"{encoding!r} is no encoding with ASCII in it, as utf-8, latin-1 or cp1252")
-    names = None if columns is None else [name.strip() for name in columns.split(",")]
-    return Chosen(source, paths, items, mapping, names, encoding, day_first)
+    layout = Layout(names=None if columns is None else [name.strip() for name in columns.split(",")])
+    if encoding is not None:
+        layout = replace(layout, encoding=encoding)
+    return Chosen(source, paths, items, SourceOptions(mapping, layout, day_first))
 
 
 def _has_ascii(encoding: str) -> bool:

@@ -14,6 +14,7 @@ from sagestream.extras import require
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
+    from graphstore.snapshots.files import Snapshot
     from training.models.recommender import Recommender
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -42,22 +43,28 @@ def export(
     model_version: ModelVersion = None,
     out: Annotated[Path, typer.Option(help="The new directory.")] = Path("exported"),
     format_: Annotated[
-        Literal["torchscript", "torch-export", "onnx", "all"], typer.Option("--format", help="Which files.")
+        Literal["torchscript", "torch-export", "onnx", "pyg", "all"],
+        typer.Option("--format", help="Which files; pyg: plain PyTorch Geometric, with its graph."),
     ] = "all",
     bundle: Bundle = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a model's GraphSAGE encoder for other runtimes, each file checked against the model."""
-    from training.export.encoder import FORMATS, export_encoder
+    from training.export.encoder import FORMATS, PYG, export_encoder, without_pyg
+    from training.models.bundle import load_bundle
 
     formats = list(FORMATS) if format_ == "all" else [format_]
     if "onnx" in formats:
         for module in ("onnxscript", "onnxruntime"):
             require(module, extra="export")
-    model = _model(model_version, bundle)
-    stages = Stages(Console(stderr=True))
+    directory = _directory(model_version, bundle)
+    model, stages = load_bundle(directory), Stages(Console(stderr=True))
+    snapshot = _snapshot_behind(directory) if PYG in formats else None
+    if format_ == "all" and (reason := without_pyg(model, snapshot)):
+        stages.say(f"[yellow]{PYG} is left out[/yellow]: {escape(reason)}")
+        formats.remove(PYG)
     with stages.stage("export", f"Export of {escape(model.model_version)}") as report:
-        files = export_encoder(model, out, formats=formats, progress=report)
+        files = export_encoder(model, out, formats=formats, snapshot=snapshot, progress=report)
     if as_json:
         told = {"model_version": model.model_version, "directory": str(out), "files": [asdict(file) for file in files]}
         typer.echo(json.dumps(told, allow_nan=False))
@@ -178,11 +185,26 @@ def train_distributed(
 
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":
     """The model of a bundle's directory, of the registry, or the champion."""
-    from sagestream.registered import registered_bundle
     from training.models.bundle import load_bundle
 
-    if bundle is not None:
-        if model_version is not None:
-            raise typer.BadParameter("name a model or a bundle, not both", param_hint="--bundle")
-        return load_bundle(bundle)
-    return load_bundle(registered_bundle(GraphstoreConfig(), model_version))
+    return load_bundle(_directory(model_version, bundle))
+
+
+def _directory(model_version: str | None, bundle: Path | None) -> Path:
+    """Where the bundle is that was named, or the champion's."""
+    from sagestream.registered import registered_bundle
+
+    if bundle is None:
+        return registered_bundle(GraphstoreConfig(), model_version)
+    if model_version is not None:
+        raise typer.BadParameter("name a model or a bundle, not both", param_hint="--bundle")
+    return bundle
+
+
+def _snapshot_behind(bundle: Path) -> "Snapshot | None":
+    """The snapshot that the model of a bundle was made of, where it is still kept."""
+    from graphstore.snapshots.files import load_snapshot
+    from training.models.bundle import snapshot_of
+
+    path = GraphstoreConfig().snapshots_dir / snapshot_of(bundle)
+    return load_snapshot(path) if path.is_dir() else None

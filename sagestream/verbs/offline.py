@@ -161,6 +161,7 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
 def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":
     from sagestream.datasets import COMPLETE_JOURNEY, UnknownDataset, read_dataset
     from stream.sources import tabular
+    from stream.sources.options import Layout, SourceOptions
 
     if name == COMPLETE_JOURNEY:
         if columns is not None or any(mapping.values()):
@@ -169,7 +170,7 @@ def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) ->
     if not Path(name).is_file():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
     names = None if columns is None else [column.strip() for column in columns.split(",")]
-    return tabular.read(Path(name), columns=mapping, names=names)
+    return tabular.read(Path(name), SourceOptions(mapping, Layout(names)))
 
 
 def _divided(

@@ -18,8 +18,9 @@ import pandas as pd
 
 from stream.events import EARLIEST, MAX_EVENT_BYTES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, CatalogItem, encode
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
-from stream.sources.formats.columns import Block, Layout, is_nested, plain_name, text
+from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
+from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading
 from stream.sources.tabular import KNOWN_HEADERS, NO_TEXT

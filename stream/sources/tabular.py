@@ -5,7 +5,7 @@ block or as a table; every row that cannot be one is counted by its reason. Two 
 a shop writes a line for each piece. Next: `stream.sources.source`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ import pandas as pd
 
 from stream.events import EARLIEST, EventType, milliseconds
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
-from stream.sources.formats.columns import Block, Layout, is_nested, plain_name, text
+from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
+from stream.sources.options import SourceOptions
 from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, EventTable
@@ -115,16 +116,15 @@ def events_part(
     path: Path,
     *,
     form: str = TABLE,
-    given: Mapping[str, str | None] | None = None,
-    layout: Layout | None = None,
-    day_first: bool = False,
+    options: SourceOptions | None = None,
 ) -> Part:
-    """A file of interactions; `given` names columns by meaning. A file without times keeps its order, one second a row
-    from 1990 on. `day_first`: dates with `/` or `-` begin with the day, not with the month."""
+    """A file of interactions. A file without times keeps its order, one second a row from 1990 on."""
+    options = options or SourceOptions()
+    day_first = options.day_first
 
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
-        with open_columns(path, reading.rejections, layout) as file:
-            mapping = guess_columns(file.header, given)
+        with open_columns(path, reading.rejections, options.layout) as file:
+            mapping = guess_columns(file.header, options.columns)
             mark = content_mark(path, stop=reading.stop)
             if mark is None:
                 return
@@ -169,17 +169,15 @@ def with_ids(good: pd.DataFrame, mark: str, block: Block) -> pd.DataFrame:
 
 def read(
     path: Path,
+    options: SourceOptions | None = None,
     *,
-    columns: Mapping[str, str | None] | None = None,
-    names: Sequence[str] | None = None,
     users: int | None = None,
     min_item_users: int = 1,
     seed: int = 0,
 ) -> EventTable:
     """Every row that is an event, in memory and sorted by time.
 
-    `names` are the columns of a CSV or TSV file without a header. Raises `UnreadableFile` for a file that is no table,
-    or has no such column.
+    Raises `UnreadableFile` for a file that is no table, or has no such column.
     """
-    part = events_part(path, given=columns, layout=Layout(names=names))
+    part = events_part(path, options=options)
     return Source([part]).read(Reading(), users=users, min_item_users=min_item_users, seed=seed)

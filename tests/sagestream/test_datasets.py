@@ -23,9 +23,9 @@ def test_a_path_alone_is_a_table_and_a_name_comes_with_its_files(tmp_path: Path)
     file = tmp_path / "shop.csv"
     file.write_text("user,item\nu,i\n")
     guessed = choose(str(file), [], mapping={"user": None}, columns="user, item")
-    assert (guessed.name, guessed.paths, guessed.names) == ("table", [file], ["user", "item"])
+    assert (guessed.name, guessed.paths, guessed.options.layout.names) == ("table", [file], ["user", "item"])
     named = choose("amazon", [file], mapping={})
-    assert (named.name, named.paths, named.names) == ("amazon", [file], None)
+    assert (named.name, named.paths, named.options.layout.names) == ("amazon", [file], None)
     assert choose("complete-journey", [], mapping={}).paths == []
 
 
@@ -33,10 +33,10 @@ def test_a_path_alone_is_a_table_and_a_name_comes_with_its_files(tmp_path: Path)
 def test_encodings_in_which_lines_cannot_be_told_apart(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UnfitWords, match="no encoding with ASCII in it"):
         choose("table", [tmp_path], mapping={}, encoding=encoding)
-    assert choose("table", [tmp_path], mapping={}, encoding="cp1252").encoding == "cp1252"
+    assert choose("table", [tmp_path], mapping={}, encoding="cp1252").options.layout.encoding == "cp1252"
 
 
 def test_the_order_of_dates_is_for_a_table(tmp_path: Path) -> None:
-    assert choose("table", [tmp_path], mapping={}, day_first=True).day_first
+    assert choose("table", [tmp_path], mapping={}, day_first=True).options.day_first
     with pytest.raises(UnfitWords, match="the order of dates"):
         choose("amazon", [tmp_path], mapping={}, day_first=True)

@@ -1,19 +1,19 @@
-"""Encoder export: writes a model's GraphSAGE encoder for other runtimes and checks each file against the model.
+"""A model's GraphSAGE encoder written for other runtimes, each file read again and held against the model itself.
 
-Arrives: a `Recommender`. Leaves: a directory with the requested formats of `encoder.ts` (TorchScript), `encoder.pt2`
-(torch.export) and `encoder.onnx`. It also holds `items.json` with the item ids in row order, and `metadata.json`, which
-describes inputs and outputs. Next: runtimes without this code.
+Arrives: a `Recommender`, for PyTorch Geometric also its snapshot. Leaves: a directory with `encoder.ts` (TorchScript),
+`encoder.pt2` (torch.export), `encoder.onnx` and the three files of `training.export.pyg`, those that were asked for,
+`items.json` with the item ids in the order of the rows, and `metadata.json`, which says what goes in and what comes
+out. Next: whoever serves, or goes on, without this code.
 
-The directory is written to a temporary name. It is renamed only after every file, loaded again, has returned the
-model's scores on random users. After a difference an error is raised and no file stays.
+The directory is written to a temporary name and renamed only when every file, read again, has given what the model
+gives: scores of made-up shoppers, or embeddings of all items. What does not agree is an error, and nothing is left of
+it.
 """
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from torch import Tensor
 
 from graphstore.files import written_whole
 from graphstore.progress import Progress
+from graphstore.snapshots.files import Snapshot
 from training.data.event_log import Histories
+from training.export.runtimes import DIMENSIONS, INPUT, Run, onnx, quiet, torch_export, torchscript
 from training.export.serving_encoder import ServingEncoder
 from training.models.bundle import sha256_of
 from training.models.recommender import Recommender
@@ -31,35 +33,67 @@ from training.sage.term import SageTerm
 from training.terms.protocol import named
 
 TOLERANCE = 1e-4
-"""Maximum difference of a score or a coordinate. Float32 sums in another order differ much less."""
+"""Largest difference of a score or of a coordinate: float32 sums in another order stay far below."""
 
 SHAPES = ((1, 1), (3, 17), (8, 300))
-"""Batches for the check: users × events."""
+"""Batches that each file is held against the model on: shoppers × events."""
 
-INPUT = "items"
-OUTPUTS = ("vectors", "scores")
-DIMENSIONS = ("shoppers", "events")
-
-LARGEST_PROTOBUF = 1_500_000_000
-"""Bytes of weights above which ONNX stores them in a separate file. A protobuf ends at two gigabytes."""
-
-Run = Callable[[Tensor], tuple[Tensor, Tensor]]
+PYG = "pyg"
+PYG_AGGREGATIONS = ("mean", "max")
+"""Those that `SAGEConv` has, too: its LSTM reads the padding of short neighbourhoods."""
 
 
 class ExportError(ValueError):
-    """The model cannot be exported, or an exported file returns other scores."""
+    """The model cannot be exported, or an exported file does not give its scores."""
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """An exported file and its difference from the model."""
+    """A file and how far it is from the model."""
 
     format: str
     file: str
     bytes: int
     sha256: str
     largest_difference: float
-    """Maximum over all scores and vector coordinates of all test batches."""
+    """Of any score or coordinate of a vector over all test batches, or of any coordinate of an item embedding."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is exported, and what each format is held against."""
+
+    model: Recommender
+    term: SageTerm
+    batches: Sequence[Tensor]
+    """Made-up shoppers: item rows [B, N], newest first."""
+    snapshot: Snapshot | None
+
+    @cached_property
+    def encoder(self) -> ServingEncoder:
+        """The term as one module of plain tensors."""
+        return ServingEncoder(self.term).eval()
+
+    @torch.no_grad()
+    def difference(self, run: Run) -> float:
+        """The largest difference of `run` from the term itself, which sees the same events as histories."""
+        return max(_difference(run, self.term, batch) for batch in self.batches)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How far the files of a format are from the model, and what else is to be said of them."""
+
+    difference: float
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Format:
+    """What is written, and what writes it into a directory and reads it again."""
+
+    files: tuple[str, ...]
+    write: Callable[[Subject, Path], Written]
 
 
 def export_encoder(
@@ -67,14 +101,16 @@ def export_encoder(
     directory: Path,
     *,
     formats: Sequence[str],
+    snapshot: Snapshot | None = None,
     tolerance: float = TOLERANCE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[ExportedFile]:
     """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
 
-    Raises `ExportError` for a model without GraphSAGE, an unknown format, or a file that differs from the model by more
-    than `tolerance`. Raises `FileExistsError` when the directory exists. ONNX needs the extra `export`.
+    Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
+    more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`, PyTorch
+    Geometric the `snapshot` that the model was made of, and another aggregation than the LSTM.
     """
     term = named(model.terms, SageTerm)
     if term is None:
@@ -83,74 +119,75 @@ def export_encoder(
         raise ExportError(f"no format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
     if directory.exists():
         raise FileExistsError(f"{directory} exists: name a new directory")
-    encoder = ServingEncoder(term).eval()
     batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
+    subject = Subject(model, term, batches, snapshot)
     with written_whole(directory) as temporary:
         temporary.mkdir(parents=True)
-        files = []
+        files, told = [], {}
         for place, name in enumerate(formats):
             if progress is not None:
                 progress(name, place / len(formats))
-            file, write = FORMATS[name]
-            with _quiet():
-                run = write(encoder, temporary / file)
-                difference = max(_difference(run, term, batch) for batch in batches)
-            if not difference <= tolerance:  # also true for NaN
-                raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
-            path = temporary / file
-            files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
+            with quiet():
+                written = FORMATS[name].write(subject, temporary)
+            difference, told[name] = written.difference, written.told
+            for file in FORMATS[name].files:
+                if not difference <= tolerance:  # not so for NaN, too
+                    raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
+                path = temporary / file
+                files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
         _dump(temporary / "items.json", {"item_ids": model.item_ids, "available": model.available.tolist()})
-        _dump(temporary / "metadata.json", _metadata(model, term, files, tolerance=tolerance))
+        metadata = _metadata(model, term, files, tolerance=tolerance)
+        _dump(temporary / "metadata.json", metadata | {name: said for name, said in told.items() if said})
     return files
 
 
-def _torchscript(encoder: ServingEncoder, path: Path) -> Run:
-    torch.jit.script(encoder).save(str(path))  # type: ignore[no-untyped-call]
-    loaded: Run = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
-    return loaded
+def runtime(file: str, write: Callable[[ServingEncoder, Path], Run]) -> Format:
+    """A format of one file that gives vectors and scores of shoppers; `write` reads it again, too."""
+
+    def written(subject: Subject, directory: Path) -> Written:
+        return Written(subject.difference(write(subject.encoder, directory / file)))
+
+    return Format((file,), written)
 
 
-def _torch_export(encoder: ServingEncoder, path: Path) -> Run:
-    program = _program(encoder)
-    program.example_inputs = None  # otherwise they are pickled into the file
-    torch.export.save(program, path)
-    loaded: Run = torch.export.load(path).module()
-    return loaded
+def without_pyg(model: Recommender, snapshot: Snapshot | None) -> str | None:
+    """Why a model with GraphSAGE cannot be written for PyTorch Geometric; None where it can."""
+    term = named(model.terms, SageTerm)
+    if term is not None and term.config.aggregation not in PYG_AGGREGATIONS:
+        return f"PyTorch Geometric has no layer that does the same with {term.config.aggregation} as aggregation"
+    if snapshot is None:
+        return f"its graph, the snapshot that {model.model_version} was made of, is not kept any more"
+    return None
 
 
-def _onnx(encoder: ServingEncoder, path: Path) -> Run:
-    import onnxruntime
+def _pyg(subject: Subject, directory: Path) -> Written:
+    from training.export import pyg  # seconds to load
 
-    made = torch.onnx.export(_program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False)
-    assert made is not None
-    weights = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
-    made.save(path, external_data=weights > LARGEST_PROTOBUF)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    reason = without_pyg(subject.model, subject.snapshot)
+    if reason is not None or subject.snapshot is None:
+        raise ExportError(f"no {PYG}: {reason}")
+    items = pyg.ItemGraph.of(subject.model, subject.snapshot)
+    pyg.write_pyg(subject.term, items, directory)
+    told = {
+        "snapshot_id": subject.snapshot.snapshot_id,
+        "users": items.graph.num_users,
+        "pairs": len(items.graph),
+        "difference_as_served": pyg.difference_as_served(subject.term, items),
+    }
+    return Written(pyg.difference(subject.term, items, directory), told)
 
-    def run(items: Tensor) -> tuple[Tensor, Tensor]:
-        vectors, scores = session.run(list(OUTPUTS), {INPUT: items.numpy()})
-        return torch.from_numpy(vectors), torch.from_numpy(scores)
 
-    return run
-
-
-FORMATS: dict[str, tuple[str, Callable[[ServingEncoder, Path], Run]]] = {
-    "torchscript": ("encoder.ts", _torchscript),
-    "torch-export": ("encoder.pt2", _torch_export),
-    "onnx": ("encoder.onnx", _onnx),
+FORMATS: dict[str, Format] = {
+    "torchscript": runtime("encoder.ts", torchscript),
+    "torch-export": runtime("encoder.pt2", torch_export),
+    "onnx": runtime("encoder.onnx", onnx),
+    PYG: Format(("encoder_pyg.py", "encoder_pyg.pt", "graph.pt"), _pyg),
 }
-"""By name: the file, and the function that writes and loads it."""
-
-
-def _program(encoder: ServingEncoder) -> torch.export.ExportedProgram:
-    """Return the encoder's graph, for any number of users and events."""
-    dimensions = {place: torch.export.Dim(name) for place, name in enumerate(DIMENSIONS)}
-    example = torch.zeros(2, 3, dtype=torch.int64)
-    return torch.export.export(encoder, (example,), dynamic_shapes={INPUT: dimensions})
+"""By name, as the command line has them."""
 
 
 def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
-    """Return item rows [B, N], newest first, with repeats and some −1. One user has no items."""
+    """Item rows [B, N], newest first: repeats, some −1 in between, one shopper without any."""
     rng = np.random.default_rng([seed, *shape])
     rows = rng.integers(0, num_items, shape)
     rows[rng.random(shape) < 0.1] = -1
@@ -159,9 +196,7 @@ def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
     return torch.from_numpy(rows)
 
 
-@torch.no_grad()
 def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
-    """Return the largest difference from the term itself, which scores the same events as histories."""
     rows = [[(item, -place, 0) for place, item in enumerate(row) if item >= 0] for row in items.tolist()]
     histories = Histories.from_rows(rows)
     expected = (term.user_vectors(histories), term.score(histories, as_of=0)[:, :, 0])
@@ -193,21 +228,6 @@ def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, 
         "torch": torch.__version__,
         "files": [asdict(file) for file in files],
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide torch's messages about old TorchScript, missing torchvision and its own deprecated call."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".torch\.jit\.", DeprecationWarning)
-        warnings.filterwarnings("ignore", r".*LeafSpec", FutureWarning)
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _dump(path: Path, value: Any) -> None:

@@ -119,6 +119,14 @@ def load_bundle(path: Path) -> Recommender:
     )
 
 
+def snapshot_of(path: Path) -> str:
+    """The name of the snapshot that the model in the directory was made of. Raises `BundleError`."""
+    if not (path / "config.json").exists():
+        raise BundleError(f"no bundle at {path}")
+    name: str = json.loads((path / "config.json").read_text())["snapshot_id"]
+    return name
+
+
 def _load(path: Path) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(path, weights_only=True)
     return state

@@ -5,7 +5,8 @@ Arrives: item features, a `BipartiteGraph`, `Profiles`. Leaves: item embeddings 
 
 Items: x + relu(W [x, mean of the item's users, each the mean of its items]) a layer, after Hamilton et al., "Inductive
 representation learning on large graphs" (2017); a maximum or an LSTM instead of the means, as there
-(`training.sage.aggregators`). The residual is needed: without it the embeddings collapse to one point. Users have no
+(`training.sage.aggregators`). With the mean or the maximum a layer is two of PyTorch Geometric's `SAGEConv`
+(`training.export.pyg` says how). The residual is needed: without it the embeddings collapse to one point. Users have no
 embedding of their own: a vector is a sum over a few half-lives of the decayed mean of the last items before the moment
 that is scored, one linear head each, so that a new shopper works with the first event, and no vector ever holds the
 future. The graph needs no such care for users: they pass messages only.

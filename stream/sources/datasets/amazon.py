@@ -14,9 +14,9 @@ from pathlib import Path
 
 from stream.sources.catalogue import items_part
 from stream.sources.datasets import hin
-from stream.sources.formats.columns import Layout
 from stream.sources.formats.delimited import RATING_COLUMNS
 from stream.sources.formats.opening import header_of, open_columns
+from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
@@ -58,8 +58,8 @@ def _recognise(path: Path) -> Part:
     known = set(header)
     events = next((form for form, columns in REVIEWS if columns <= known), None)
     if events is not None:
-        given = {"value": "rating"} if "parent_asin" in known else None
-        return events_part(path, form=f"Amazon {events}", given=given)
+        columns = {"value": "rating"} if "parent_asin" in known else {}
+        return events_part(path, form=f"Amazon {events}", options=SourceOptions(columns))
     items = next((form for form, columns in ITEMS if columns <= known), None)
     if items is None:
         raise UnknownForm(f"{path}: no Amazon file: it has {', '.join(header[:20])}")
@@ -80,5 +80,5 @@ def _headerless(path: Path) -> Part:
         )
     if user_first > item_first:
         return events_part(path, form="Amazon ratings of 2014, without a header")
-    layout = Layout(names=ITEM_FIRST)
-    return events_part(path, form="Amazon ratings of 2018, without a header", layout=layout)
+    options = SourceOptions(layout=Layout(names=ITEM_FIRST))
+    return events_part(path, form="Amazon ratings of 2018, without a header", options=options)

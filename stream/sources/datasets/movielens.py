@@ -14,9 +14,10 @@ import pandas as pd
 
 from stream.sources.catalogue import items_part
 from stream.sources.files.compressed import UnreadableFile, listed, opened
-from stream.sources.formats.columns import Layout, plain_name
+from stream.sources.formats.columns import plain_name
 from stream.sources.formats.delimited import is_rating
 from stream.sources.formats.opening import header_of, open_columns
+from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
@@ -76,7 +77,7 @@ def _recognise(path: Path) -> Part:
     if "::" in line:
         cells = line.split("::")
         if is_rating(cells):  # `tags.dat` of 10M has four cells, too
-            return events_part(path, form="MovieLens ratings.dat", layout=RATINGS_DAT)
+            return events_part(path, form="MovieLens ratings.dat", options=SourceOptions(layout=RATINGS_DAT))
         if len(cells) == len(MOVIES_DAT.names or ()):
             return items_part(path, form="MovieLens movies.dat", layout=replace(MOVIES_DAT, encoding=_encoding(path)))
     elif line.count("|") == len(U_ITEM.names or ()) - 1:
@@ -84,7 +85,7 @@ def _recognise(path: Path) -> Part:
     header = [plain_name(name) for name in header_of(path)]
     known = set(header)
     if header == list(RATING_NAMES):
-        return events_part(path, form="MovieLens u.data", layout=U_DATA)
+        return events_part(path, form="MovieLens u.data", options=SourceOptions(layout=U_DATA))
     if {"userid", "movieid", "rating", "timestamp"} <= known:
         return events_part(path, form="MovieLens ratings.csv")
     if {"movieid", "title", "genres"} <= known:

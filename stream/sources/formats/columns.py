@@ -30,20 +30,6 @@ UNNAMED = "-"
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the text of a file is to be read, where the file itself does not say it."""
-
-    names: Sequence[str] | None = None
-    """The columns of a file without a header."""
-    separator: str | None = None
-    """None: the one that the first line has most of."""
-    quoted: bool | None = None
-    """Whether `"` around a cell is no part of it; None: as the first lines show it, and yes where commas part cells."""
-    encoding: str = "utf-8"
-    """Any that has ASCII in it."""
-
-
-@dataclass(frozen=True)
 class Block:
     """Some rows of a file."""
 

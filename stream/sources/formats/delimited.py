@@ -20,7 +20,8 @@ import pandas as pd
 
 from stream.events import EARLIEST, milliseconds
 from stream.sources.files.compressed import OpenFile, UnreadableFile
-from stream.sources.formats.columns import LATEST_MS, UNNAMED, Block, ColumnFile, Gauge, Layout
+from stream.sources.formats.columns import LATEST_MS, UNNAMED, Block, ColumnFile, Gauge
+from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
 
 SEPARATORS = ("\t", "::", ";", "|", ",")

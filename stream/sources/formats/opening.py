@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from stream.sources.files.compressed import format_suffix, named, opened
-from stream.sources.formats.columns import ColumnFile, Layout
+from stream.sources.formats.columns import ColumnFile
+from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")

@@ -64,6 +64,10 @@ def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_pa
     (file,) = exported.json["files"]
     assert file["largest_difference"] < 1e-5
     assert (out / file["file"]).stat().st_size == file["bytes"]
+    plain = run("export", "--format", "pyg", "--out", str(tmp_path / "pyg"), "--json", *bundle, settings=shop)
+    assert (plain.code, plain.error) == (0, None)
+    assert [file["file"] for file in plain.json["files"]] == ["encoder_pyg.py", "encoder_pyg.pt", "graph.pt"]
+    assert all((tmp_path / "pyg" / file["file"]).stat().st_size == file["bytes"] for file in plain.json["files"])
     again = run("export", "--out", str(out), *bundle, settings=shop)
     assert (again.code, type(again.error).__name__) == (1, "FileExistsError")
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sagestream.datasets import SOURCES
 from stream.events import decode, encode, utc
 from stream.sources.files.compressed import UnreadableFile
-from stream.sources.formats.columns import LATEST_MS, Layout
+from stream.sources.formats.columns import LATEST_MS
 from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source
+from stream.sources.options import Layout, SourceOptions
 from stream.sources.source import Reading
 from tests.stream.sources.published import read, seconds, write
 
@@ -32,7 +33,7 @@ def test_a_first_file_without_users_is_a_mistake(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", "buyer,item,price\nu,i,1\n")
     with pytest.raises(UnreadableFile, match=r"log\.csv: no column for user: the file has buyer, item, price"):
         open_source("table", [path])
-    source = open_source("table", [path], columns={"user": "buyer"}, layout=Layout())
+    source = open_source("table", [path], options=SourceOptions({"user": "buyer"}))
     assert [part.form for part in source.parts] == ["a table"]
 
 
@@ -104,19 +105,19 @@ def test_items_are_read_by_the_named_column_and_encoding(tmp_path: Path) -> None
     log = write(tmp_path / "log.csv", "user,code\nu,i\n")
     items = write(tmp_path / "items.csv", "code,title\ni,caffè\n", "latin-1")
     known = write(tmp_path / "known.csv", "sku,title\ni,tea\n")
-    options = {"columns": {"item": "code"}, "layout": Layout(encoding="latin-1")}
+    options = SourceOptions({"item": "code"}, Layout(encoding="latin-1"))
     for source in (
-        open_source("table", [log, items], **options),  # type: ignore[arg-type]
-        open_source("table", [log], items=[items], **options),  # type: ignore[arg-type]
+        open_source("table", [log, items], options=options),
+        open_source("table", [log], items=[items], options=options),
     ):
         assert [(item.item_id, item.title) for item in source.read(Reading()).items] == [("i", "caffè")]
-    assert open_source("table", [log], items=[known], **options).read(Reading()).items[0].title == "tea"  # type: ignore[arg-type]
+    assert open_source("table", [log], items=[known], options=options).read(Reading()).items[0].title == "tea"
 
 
 def test_the_names_of_columns_are_those_of_the_interactions(tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv", "u,i\n")
     items = write(tmp_path / "items.csv", "item,title\ni,tea\n")
-    source = open_source("table", [log], items=[items], layout=Layout(names=["user", "item"]))
+    source = open_source("table", [log], items=[items], options=SourceOptions(layout=Layout(["user", "item"])))
     table = source.read(Reading())
     assert (len(table), [item.title for item in table.items]) == (1, ["tea"])
 
@@ -124,7 +125,7 @@ def test_the_names_of_columns_are_those_of_the_interactions(tmp_path: Path) -> N
 def test_of_a_table_the_day_may_come_first(tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv", "user,item,date\nu,i,01/12/2010\nu,i,13/12/2010\n")
     assert read("table", log).reasons == [(3, "day or month first?")]
-    table = open_source("table", [log], day_first=True).read(Reading())
+    table = open_source("table", [log], options=SourceOptions(day_first=True)).read(Reading())
     assert [time // 1000 for time in table.interactions["event_time"]] == [
         seconds(2010, 12, 1),
         seconds(2010, 12, 13),

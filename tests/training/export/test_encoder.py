@@ -14,8 +14,8 @@ from graphstore.catalogue import Catalogue
 from tests.training.export.test_serving_encoder import LOG, newest_first, term_of
 from training.blend.blend import Blend
 from training.data.dataset import Dataset
-from training.export import encoder
-from training.export.encoder import FORMATS, ExportError, export_encoder
+from training.export.encoder import FORMATS, PYG, ExportError, export_encoder, runtime
+from training.export.runtimes import Run, torchscript
 from training.export.serving_encoder import ServingEncoder
 from training.models.recommender import Recommender
 from training.models.sage_only import model_of
@@ -23,6 +23,8 @@ from training.sage.term import SageTerm
 from training.terms.protocol import named
 from training.terms.trend import Trend
 
+RUNTIMES = [name for name in FORMATS if name != PYG]
+"""Formats that give vectors and scores; `tests/training/export/test_pyg.py` has the other."""
 ITEM_IDS = [f"item {row}" for row in range(LOG.num_items)]
 DATASET = Dataset(
     log=LOG,
@@ -40,7 +42,7 @@ def model() -> Recommender:
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path: Path) -> None:
     """Read by the runtimes themselves, for numbers of shoppers and events that no export has seen."""
-    files = export_encoder(model, tmp_path / "out", formats=list(FORMATS))
+    files = export_encoder(model, tmp_path / "out", formats=RUNTIMES)
     histories = LOG.histories(np.arange(7))
     items = newest_first(histories, 11)
     term = named(model.terms, SageTerm)
@@ -51,7 +53,7 @@ def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path
     found = [script(items)[1].numpy(), program(items)[1].numpy(), session.run(["scores"], {"items": items.numpy()})[0]]
     for scores in found:
         np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert [file.format for file in files] == ["torchscript", "torch-export", "onnx"]
+    assert [file.format for file in files] == RUNTIMES
     assert all(0 <= file.largest_difference < 1e-5 for file in files)
     assert (tmp_path / "out").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -71,13 +73,11 @@ def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path
 def test_a_file_that_differs_is_an_error_and_leaves_nothing(
     model: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, write = FORMATS["torchscript"]
-
-    def write_slightly_wrong(encoder: ServingEncoder, path: Path) -> encoder.Run:
+    def write_slightly_wrong(encoder: ServingEncoder, path: Path) -> Run:
         encoder.bias += 0.001
-        return write(encoder, path)
+        return torchscript(encoder, path)
 
-    monkeypatch.setitem(FORMATS, "torchscript", (file, write_slightly_wrong))
+    monkeypatch.setitem(FORMATS, "torchscript", runtime("encoder.ts", write_slightly_wrong))
     with pytest.raises(ExportError, match=r"encoder\.ts differs from model m1 by 0\.001"):
         export_encoder(model, tmp_path / "out", formats=["torchscript"])
     assert list(tmp_path.iterdir()) == []
@@ -85,8 +85,10 @@ def test_a_file_that_differs_is_an_error_and_leaves_nothing(
 
 
 def test_what_cannot_be_exported_is_told(model: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ExportError, match="no format tflite: there are torchscript, torch-export, onnx"):
+    with pytest.raises(ExportError, match="no format tflite: there are torchscript, torch-export, onnx, pyg"):
         export_encoder(model, tmp_path / "out", formats=["tflite"])
+    with pytest.raises(ExportError, match="no pyg: its graph, the snapshot that m1 was made of, is not kept"):
+        export_encoder(model, tmp_path / "out", formats=["torchscript", "pyg"])
     with pytest.raises(FileExistsError, match="name a new directory"):
         export_encoder(model, tmp_path, formats=["torchscript"])
     trend = Trend.fit(LOG)

@@ -2,9 +2,12 @@
 
 from math import inf
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch_geometric.nn import SAGEConv
 
 from tests.training.checkerboard import checkerboard
 from training.config import SageConfig
@@ -38,6 +41,44 @@ def test_items_are_two_residual_layers_averaged(model):
     x1 = x0 + F.relu(model.layers[0](torch.cat([x0, to_items @ to_users @ x0], dim=1)))
     x2 = x1 + F.relu(model.layers[1](torch.cat([x1, to_items @ to_users @ x1], dim=1)))
     assert torch.allclose(model.encode_items(FEATURES, GRAPH), (x0 + x1 + x2) / 3, atol=1e-6)
+
+
+def convolution(aggregation: str, linear: nn.Linear | None, **settings: bool) -> SAGEConv:
+    """PyTorch Geometric's own layer, from nodes of one kind to nodes of another; its output is never normalised.
+
+    `linear` is what relu(W x + b) makes of neighbours before a maximum, which is called `project` there.
+    """
+    made = SAGEConv((8, 8), 8, aggr=aggregation, normalize=False, project=linear is not None, **settings)
+    if linear is not None:
+        made.lin.load_state_dict(linear.state_dict())
+    return made
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("aggregation", ["mean", "max"])
+def test_each_layer_is_two_convolutions_of_the_library(aggregation):
+    """Users hear their items: the neighbours alone, as they are. Items hear their users: of our weight W [dim, 2 · dim]
+    the first half is the root's, the second the neighbours', which carry the bias. The relu, the residual and the mean
+    over the layers stand outside."""
+    graph = BipartiteGraph.from_log(checkerboard(num_users=9, num_items=12, bought=2))
+    assert len(set(graph.items)) < 12  # nobody has some of the items
+    torch.manual_seed(1)
+    model = GraphSAGE(12, 5, CONFIG.model_copy(update={"aggregation": aggregation}))
+    to_users = torch.from_numpy(np.stack([graph.items, graph.users]))
+    x = model.item_id + model.project(FEATURES)
+    states = [x]
+    for layer, of_items, of_users in zip(model.layers, model.to_users, model.to_items, strict=True):
+        users_hear = convolution(aggregation, getattr(of_items, "linear", None), root_weight=False, bias=False)
+        users_hear.lin_l.weight.copy_(torch.eye(8))
+        items_hear = convolution(aggregation, getattr(of_users, "linear", None))
+        items_hear.lin_r.weight.copy_(layer.weight[:, :8])
+        items_hear.lin_l.weight.copy_(layer.weight[:, 8:])
+        items_hear.lin_l.bias.copy_(layer.bias)
+        users = users_hear((x, None), to_users, size=(12, 9))
+        x = x + items_hear((users, x), to_users.flip(0), size=(9, 12)).relu()
+        states.append(x)
+    expected = torch.stack(states).mean(dim=0)
+    torch.testing.assert_close(model.encode_items(FEATURES, graph), expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

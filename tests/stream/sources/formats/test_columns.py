@@ -13,9 +13,10 @@ import pytest
 
 from stream.events import EventType
 from stream.sources.files.compressed import MAX_LINE_BYTES, UnreadableFile
-from stream.sources.formats.columns import BLOCK_ROWS, Layout, plain_name
+from stream.sources.formats.columns import BLOCK_ROWS, plain_name
 from stream.sources.formats.json_rows import MAX_KEYS
 from stream.sources.formats.opening import header_of, open_columns, read_columns
+from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.tabular import read
 
@@ -38,8 +39,12 @@ def parquet(path: Path, columns: dict[str, Any]) -> Path:
     return path
 
 
-def told(path: Path, **more: Any) -> list[tuple[str, str, float | None, datetime]]:
-    return [(event.user_id, event.item_id, event.value, event.event_time) for event in read(path, **more).events()]
+def named(names: list[str]) -> SourceOptions:
+    return SourceOptions(layout=Layout(names))
+
+
+def told(path: Path, options: SourceOptions | None = None) -> list[tuple[str, str, float | None, datetime]]:
+    return [(event.user_id, event.item_id, event.value, event.event_time) for event in read(path, options).events()]
 
 
 EXPECTED = [
@@ -127,12 +132,12 @@ def test_dates_without_a_time(tmp_path: Path) -> None:
 
 def test_names_for_a_file_without_header(tmp_path: Path) -> None:
     file = write(tmp_path / "f.csv", b"x,12,a,1393545600,4.5\nx,7,b,1393545601,1.0\n")
-    assert told(file, names=["-", "user", "item", "time", "rating"]) == EXPECTED
+    assert told(file, named(["-", "user", "item", "time", "rating"])) == EXPECTED
     with pytest.raises(UnreadableFile, match="more cells"):
-        read(file, names=["user", "item"])
+        read(file, named(["user", "item"]))
     with pytest.raises(UnreadableFile, match="two columns of one name"):
-        read(file, names=["user", "user", "item"])
-    short = read(file, names=["-", "user", "item", "time", "rating", "quantity"])
+        read(file, named(["user", "user", "item"]))
+    short = read(file, named(["-", "user", "item", "time", "rating", "quantity"]))
     assert len(short) == 2  # an empty cell is no quantity
 
 

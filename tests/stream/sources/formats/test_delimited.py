@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.sources.files.compressed import UnreadableFile
-from stream.sources.formats.columns import Layout
 from stream.sources.formats.delimited import MAX_RECORD_LINES, is_rating
 from stream.sources.formats.opening import open_columns
+from stream.sources.options import Layout
 from stream.sources.rejections import Rejection, Rejections
 
 
