@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tuned_baselines
+from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, repeats_wanted
 from training.data.windows import Window
@@ -172,7 +172,7 @@ def _baselines(
     dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int
 ) -> tuple[dict[str, Baseline], LinearFilter]:
     window = split.validation_window(dataset.log, repeats=repeats).sample(config.tuning_users, seed=seed)
-    return tuned_baselines(dataset.log.between(end=split.validation), window)
+    return tune_baselines(dataset.log.between(end=split.validation), window)
 
 
 def _test_window(dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int) -> Window:

@@ -6,7 +6,7 @@ import torch
 
 from tests.training.checkerboard import checkerboard, make_log
 from training.baselines import sasrec
-from training.baselines.sasrec import Sasrec, SasrecSettings, SasrecTrainer, padded
+from training.baselines.sasrec import Sasrec, SasrecSettings, SasrecTrainer, pad
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_it_learns_what_comes_next(monkeypatch, full):
 
 def test_rows_of_spans():
     items = np.array([5, 6, 7, 8])
-    rows = padded(items, np.array([0, 3, 2]), np.array([3, 4, 2]), padding=9)
+    rows = pad(items, np.array([0, 3, 2]), np.array([3, 4, 2]), padding=9)
     assert rows.tolist() == [[5, 6, 7], [8, 9, 9], [9, 9, 9]]
 
 
