@@ -24,7 +24,7 @@ import torch
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
 from benchmarks.shop_log import Shop, synthetic_log
-from training.benchmark.isolated import IsolatedProcessFailed, isolated
+from training.benchmark.isolated import IsolatedProcessFailed, run_isolated
 from training.data.event_log import Histories
 from training.models.topk import best_items
 from training.terms.linear_filter import FilterSettings, LinearFilter
@@ -84,7 +84,7 @@ def measured(asked: argparse.Namespace, found: dict[str, Any]) -> None:
     """Run the requested parts. Each writes its figures into `found` when it ends. Raises `IsolatedProcessFailed`."""
 
     def run(name: str, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        values, cost = isolated(
+        values, cost = run_isolated(
             function, *arguments, asked.seed, progress=lambda line, share: tell(f"{name} {share:.0%}: {line}")
         )
         tell(f"{name}: {values['cpu_seconds']} CPU s, peak {cost.peak_rss_mb:.0f} MB")

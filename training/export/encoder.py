@@ -84,13 +84,13 @@ def export_encoder(
     if directory.exists():
         raise FileExistsError(f"{directory} exists: name a new directory")
     encoder = ServingEncoder(term).eval()
-    batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
+    batches = [_test_batch(shape, term.num_items, seed=seed) for shape in SHAPES]
     with written_whole(directory) as temporary:
         temporary.mkdir(parents=True)
         files = []
-        for place, name in enumerate(formats):
+        for index, name in enumerate(formats):
             if progress is not None:
-                progress(name, place / len(formats))
+                progress(name, index / len(formats))
             file, write = FORMATS[name]
             with _quiet():
                 run = write(encoder, temporary / file)
@@ -121,10 +121,12 @@ def _torch_export(encoder: ServingEncoder, path: Path) -> Run:
 def _onnx(encoder: ServingEncoder, path: Path) -> Run:
     import onnxruntime
 
-    made = torch.onnx.export(_program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False)
-    assert made is not None
+    exported = torch.onnx.export(
+        _program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False
+    )
+    assert exported is not None
     weights = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
-    made.save(path, external_data=weights > LARGEST_PROTOBUF)
+    exported.save(path, external_data=weights > LARGEST_PROTOBUF)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(items: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,12 +146,12 @@ FORMATS: dict[str, tuple[str, Callable[[ServingEncoder, Path], Run]]] = {
 
 def _program(encoder: ServingEncoder) -> torch.export.ExportedProgram:
     """Return the encoder's graph, for any number of users and events."""
-    dimensions = {place: torch.export.Dim(name) for place, name in enumerate(DIMENSIONS)}
+    dimensions = {index: torch.export.Dim(name) for index, name in enumerate(DIMENSIONS)}
     example = torch.zeros(2, 3, dtype=torch.int64)
     return torch.export.export(encoder, (example,), dynamic_shapes={INPUT: dimensions})
 
 
-def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
+def _test_batch(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
     """Return item rows [B, N], newest first, with repeats and some −1. One user has no items."""
     rng = np.random.default_rng([seed, *shape])
     rows = rng.integers(0, num_items, shape)
@@ -162,7 +164,7 @@ def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
 @torch.no_grad()
 def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
     """Return the largest difference from the term itself, which scores the same events as histories."""
-    rows = [[(item, -place, 0) for place, item in enumerate(row) if item >= 0] for row in items.tolist()]
+    rows = [[(item, -index, 0) for index, item in enumerate(row) if item >= 0] for row in items.tolist()]
     histories = Histories.from_rows(rows)
     expected = (term.user_vectors(histories), term.score(histories, as_of=0)[:, :, 0])
     return max(float((one - other).abs().max()) for one, other in zip(run(items), expected, strict=True))
@@ -170,7 +172,7 @@ def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
 
 def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, tolerance: float) -> dict[str, Any]:
     config = term.config
-    shoppers, events = DIMENSIONS
+    users, events = DIMENSIONS
     return {
         "model_version": model.model_version,
         "as_of": model.as_of,
@@ -178,13 +180,13 @@ def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, 
         "inputs": {
             INPUT: {
                 "type": "int64",
-                "shape": [shoppers, events],
+                "shape": [users, events],
                 "holds": "rows of items.json, each shopper's newest event first, -1 for none and for unknown items",
             }
         },
         "outputs": {
-            "vectors": {"type": "float32", "shape": [shoppers, config.dim], "holds": "unit vectors, zero for nobody"},
-            "scores": {"type": "float32", "shape": [shoppers, term.num_items], "holds": "a score for each item row"},
+            "vectors": {"type": "float32", "shape": [users, config.dim], "holds": "unit vectors, zero for nobody"},
+            "scores": {"type": "float32", "shape": [users, term.num_items], "holds": "a score for each item row"},
         },
         "last_items": config.last_items,
         "half_lives_ranks": [str(half_life) for half_life in config.half_lives_ranks],

@@ -52,7 +52,7 @@ class TrialResult:
     notes: list[str]
     """Remarks that a reader of the comparison must know."""
 
-    def learn_the_rest(self) -> None:
+    def learn_test_window(self) -> None:
         """Let the candidate's terms learn the test window, after the evaluation."""
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
 
@@ -108,7 +108,7 @@ def full_trial(
         else:
             # It shares its terms with the candidate. One update serves both.
             names = {term.name for term in champion.terms}
-            opponent = candidate.narrowed(names, validation, config=config, seed=seed)
+            opponent = candidate.select_terms(names, validation, config=config, seed=seed)
             notes.append("the champion was rebuilt without the test window")
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
@@ -160,12 +160,12 @@ def incremental_trial(
     )
 
 
-def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
+def _as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
     """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
-    log = dataset.log.between(hour, moment)
+    log = dataset.log.between(hour, as_of)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
-    return champion.aligned(dataset.item_keys)
+    return champion.aligned_scorer(dataset.item_keys)
 
 
 def _baselines(
