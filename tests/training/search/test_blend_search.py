@@ -21,7 +21,7 @@ from training.search.blend_search import (
     REGULARISATIONS,
     TREND_SPAN_SHARES,
     BlendSearch,
-    best,
+    best_index,
 )
 from training.terms.als import AlsTerm
 from training.terms.content import Content
@@ -42,13 +42,13 @@ def better_by(gain, kind):
 
 def test_enough_users_choose_the_best_of_the_variants():
     scores = [np.full(MIN_USERS, mean) for mean in (0.1, 0.3, 0.2)]
-    assert best(scores) == 1
-    assert best([scores[1], scores[1]]) == 0
+    assert best_index(scores) == 1
+    assert best_index([scores[1], scores[1]]) == 0
 
 
 def test_too_few_leave_the_default():
-    assert best([np.full(MIN_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
-    assert best([np.empty(0), np.empty(0)]) == 0
+    assert best_index([np.full(MIN_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
+    assert best_index([np.empty(0), np.empty(0)]) == 0
 
 
 def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch):

@@ -87,7 +87,7 @@ def test_graphsage_must_earn_its_place(gain, monkeypatch):
         return np.full(MIN_USERS, 0.5) + gain * (named(terms, SageTerm) is not None)
 
     monkeypatch.setattr(BlendSearch, "out_of_fold_all", judged)
-    monkeypatch.setattr(BlendSearch, "chooses", True)
+    monkeypatch.setattr(BlendSearch, "has_enough_users", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
     assert (named(model.candidate.terms, SageTerm) is not None) == (gain > 0)
