@@ -151,8 +151,8 @@ def growth_table(growth: dict[str, Any]) -> list[str]:
             seconds = one.get("epoch_cpu_seconds", one["cpu_seconds"])
             lines.append(f"| {name} | {int(edges):,} | {steps} | {step} | {seconds:g} | {one['peak_rss_mb']:,.0f} |")
     for name, slopes in growth["slope"].items():
-        told = ["" if value is None else f"{value:g}" for value in slopes.values()]
-        lines.append(f"| {name} | slope | | | {told[0]} | {told[1]} |")
+        cells = ["" if value is None else f"{value:g}" for value in slopes.values()]
+        lines.append(f"| {name} | slope | | | {cells[0]} | {cells[1]} |")
     return lines
 
 
