@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.meters import Mark, Span, own_mark
-from benchmarks.shop_log import Shop, synthetic_log
+from benchmarks.shop_log import LogSize, synthetic_log
 from graphstore.tables import HOUR_MS
 from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
@@ -46,7 +46,7 @@ Run = Callable[..., dict[str, Any]]
 
 
 def sage_fit(
-    shop: Shop, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
+    shop: LogSize, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
 ) -> dict[str, Any]:
     """Fit GraphSAGE for `steps` steps, None for one epoch. The cost includes the graph and the final embeddings."""
     log = synthetic_log(shop, seed=seed)
@@ -79,7 +79,7 @@ def sage_fit(
     }
 
 
-def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
+def closed_form_fit(shop: LogSize, seed: int, progress: "Progress") -> dict[str, Any]:
     """Fit the closed-form terms: a bank of two filters, one of them with decay, trend, repeat and factorisation."""
     log = synthetic_log(shop, seed=seed)
     decaying = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
@@ -110,7 +110,7 @@ def measure_growth(
         growth["slope"][name] = {key: slope(growth[name], key) for key in (cost, "peak_rss_mb")}
 
     for edges in sorted(sizes):
-        shop = Shop(edges, max(edges // edges_a_user, 1), items)
+        shop = LogSize(edges, max(edges // edges_a_user, 1), items)
         for path, neighbours in PATHS.items():
             measure(path, "epoch_cpu_seconds", edges, sage_fit, shop, neighbours, steps)
         measure(CLOSED_FORM, "cpu_seconds", edges, closed_form_fit, shop)

@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
-from benchmarks.shop_log import Shop, synthetic_log
+from benchmarks.shop_log import LogSize, synthetic_log
 from training.benchmark.isolated import IsolatedProcessFailed, run_isolated
 from training.data.event_log import Histories
 from training.models.topk import best_items
@@ -61,7 +61,7 @@ def retrieval_run(users: int, items: int, seed: int, progress: "Progress") -> di
     return {"users_per_cpu_second": round(users / found["cpu_seconds"]), **found}
 
 
-def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
+def large_catalogue_fit(shop: LogSize, seed: int, progress: "Progress") -> dict[str, Any]:
     """Fit the linear filter beyond its dense size, and score a few users with the newest events."""
     log = synthetic_log(shop, seed=seed)
     tiny = log.between(end=int(log.times[0]) + 1)
@@ -90,17 +90,17 @@ def run_parts(options: argparse.Namespace, found: dict[str, Any]) -> None:
         log_line(f"{name}: {values['cpu_seconds']} CPU s, peak {cost.peak_rss_mb:.0f} MB")
         return {**values, "peak_rss_mb": round(cost.peak_rss_mb, 1)}
 
-    shop = Shop(options.edges, options.users, options.items)
+    shop = LogSize(options.edges, options.users, options.items)
     if "sage" in options.only:
         found["sage"] = run("sage", sage_fit, shop, None, None)
     if "closed_form" in options.only:
         found["closed_form"] = run(
-            "closed_form", closed_form_fit, Shop(options.edges // 2, options.users, options.items)
+            "closed_form", closed_form_fit, LogSize(options.edges // 2, options.users, options.items)
         )
     if "retrieval" in options.only:
         found["retrieval"] = run("retrieval", retrieval_run, options.retrieval_users, options.retrieval_items)
     if "large_catalogue" in options.only:
-        large = Shop(options.large_edges, options.large_edges // 10, options.large_items)
+        large = LogSize(options.large_edges, options.large_edges // 10, options.large_items)
         found["large_catalogue"] = run("large_catalogue", large_catalogue_fit, large)
     if "growth" in options.only:
         found["growth"] = {}

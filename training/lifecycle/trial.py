@@ -113,8 +113,8 @@ def full_trial(
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=repeats, config=config, seed=seed)
-    # The candidate's filter has moved on, and the baseline is the same filter: it need not be solved for again.
-    moved = {LINEAR_ITEM_MODEL: LinearItemModel(linear_filter.variant())}
+    # The candidate's filter has learned the window, and the baseline is the same filter, so it is not solved again.
+    updated = {LINEAR_ITEM_MODEL: LinearItemModel(linear_filter.variant())}
     return TrialResult(
         candidate=candidate,
         dataset=dataset,
@@ -123,7 +123,7 @@ def full_trial(
         encoder=encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, opponent, dataset, split, window, moved=moved),
+        comparison=_comparison(baselines, opponent, dataset, split, window, updated=updated),
         notes=notes,
     )
 
@@ -155,7 +155,9 @@ def incremental_trial(
         encoder=champion.encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window, moved={}),
+        comparison=_comparison(
+            baselines, _as_served(champion, dataset, split.test), dataset, split, window, updated={}
+        ),
         notes=[],
     )
 
@@ -186,14 +188,16 @@ def _comparison(
     split: TimeSplit,
     window: Window,
     *,
-    moved: Mapping[str, Baseline],
+    updated: Mapping[str, Baseline],
 ) -> dict[str, Evaluation]:
-    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window, except
-    those in `moved`, which know it already."""
+    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window.
+
+    The baselines in `updated` have learned it already.
+    """
     for name, baseline in baselines.items():
-        if name not in moved:
+        if name not in updated:
             baseline.update(dataset.log.between(split.validation, split.test))
-    scorers: dict[str, Scorer] = {**baselines, **moved}
+    scorers: dict[str, Scorer] = {**baselines, **updated}
     if opponent is not None:
         scorers[CHAMPION] = opponent
     return {name: evaluate(scorer, window) for name, scorer in scorers.items()}
