@@ -15,7 +15,7 @@ from stream.kafka.producer import EventProducer
 CHUNK = 20_000
 
 
-def produce(config: StreamConfig, workload: Workload, count: int, *, tell: Callable[[str], None]) -> Span:
+def produce(config: StreamConfig, workload: Workload, count: int, *, log_line: Callable[[str], None]) -> Span:
     """Produce `count` acknowledged events and return the producer's span, without the time to generate events."""
     cpu = wall = 0.0
     done = 0
@@ -31,5 +31,5 @@ def produce(config: StreamConfig, workload: Workload, count: int, *, tell: Calla
             cpu += part.cpu_seconds
             wall += part.wall_seconds
             if done % (5 * CHUNK) == 0:
-                tell(f"produced {done:,} of {count:,}")
+                log_line(f"produced {done:,} of {count:,}")
     return Span.between(Mark(0, 0.0, 0.0), Mark(done, cpu, wall))

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
-from benchmarks.ground import environment
 from benchmarks.meters import Mark, Span, own_mark, resident_mb, write_json
+from benchmarks.services import environment
 from benchmarks.workload import Workload
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine
@@ -43,7 +43,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoreResult:
     """The cost of a segment."""
 
     span: Span
@@ -59,8 +59,8 @@ def store_segments(
     *,
     seed: int,
     begun: int = 0,
-    tell: Callable[[str], None],
-) -> dict[str, Stored]:
+    log_line: Callable[[str], None],
+) -> dict[str, StoreResult]:
     """Store the segments in a child process. `begun` events are stored already; `seed` generates the new events."""
     command = [sys.executable, "-m", "benchmarks.direct", "--seed", str(seed), "--begun", str(begun)]
     command += ["--output", str(output), "--segments", json.dumps([asdict(segment) for segment in segments])]
@@ -69,22 +69,22 @@ def store_segments(
     try:
         assert child.stdout is not None
         for line in child.stdout:
-            tell(line.rstrip())
+            log_line(line.rstrip())
         if child.wait():
             raise RuntimeError(f"the direct path ended with {child.returncode}, see above")
     finally:
         child.kill()
         child.wait()
     return {
-        name: Stored(Span(**found["span"]), found["resident_mb"])
-        for name, found in json.loads(output.read_text()).items()
+        name: StoreResult(Span(**results["span"]), results["resident_mb"])
+        for name, results in json.loads(output.read_text()).items()
     }
 
 
 def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConfig, output: Path) -> None:
     """Store the segments one after another, in the child, through one connection each to SQL and Redis."""
     engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for segment in segments:
         sink = Sink(
             engine,
@@ -96,23 +96,23 @@ def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConf
         done, cpu, wall = 0, 0.0, 0.0
         while chunk := [events.encode(event) for event in islice(source, CHUNK)]:
             first = own_mark(0)
-            replay.store(sink, decoded(chunk), now=now_ms, report=lambda _: None)
+            replay.store(sink, decode(chunk), now=now_ms, report=lambda _: None)
             part = Span.between(first, own_mark(len(chunk)))
             done, cpu, wall = done + part.events, cpu + part.cpu_seconds, wall + part.wall_seconds
             if done % 1_000_000 == 0:
                 print(f"{segment.name}: {done:,} stored, {part.cpu_us:.0f} µs of CPU an event", flush=True)
         span = Span.between(Mark(0, 0.0, 0.0), Mark(done, cpu, wall))
-        found[segment.name] = {"span": asdict(span), "resident_mb": round(resident_mb(os.getpid()), 1)}
-    write_json(output, found)
+        results[segment.name] = {"span": asdict(span), "resident_mb": round(resident_mb(os.getpid()), 1)}
+    write_json(output, results)
     redis.close()
     engine.dispose()
 
 
-def decoded(chunk: Sequence[bytes]) -> Iterator[events.Interaction]:
+def decode(chunk: Sequence[bytes]) -> Iterator[events.Interaction]:
     """Yield the events of the JSON, validated as in the worker."""
-    moment = events.utc(now_ms())
+    now = events.utc(now_ms())
     for raw in chunk:
-        yield events.decode(raw, events.Interaction, now=moment)
+        yield events.decode(raw, events.Interaction, now=now)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
 from benchmarks.meters import Mark, PeakMemory, Span, cpu_seconds, resident_mb
+from benchmarks.services import DatabaseKind, Services, Stream, environment, pid_of
 from graphstore.session import open_engine, read
 from sagestream.playground.embedded import free_port, sagestream_command
 from sagestream.playground.processes import Child
@@ -35,7 +35,7 @@ POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainResult:
     """The result of one contender. `database_us`, `redis_us` and `broker_us` are the services' CPU for each event."""
 
     span: Span
@@ -47,36 +47,38 @@ class Drained:
     broker_us: float | None = None
 
 
-def drain_limit(ground: Ground, stream: Stream, kind: str, total: int) -> Drained:
+def drain_limit(services: Services, stream: Stream, kind: str, total: int) -> DrainResult:
     """Drain with a consumer of `benchmarks.limits`."""
-    ground.empty_redis()
-    output = ground.directory / f"{kind}-{secrets.token_hex(3)}.json"
-    settings = {**stream.settings, "worker_group": _group(), "redis_url": ground.redis_url}
+    services.empty_redis()
+    output = services.directory / f"{kind}-{secrets.token_hex(3)}.json"
+    settings = {**stream.settings, "worker_group": _group(), "redis_url": services.redis_url}
     if kind == "aiokafka_sqlite":
-        settings["database_url"] = ground.database("sqlite")
+        settings["database_url"] = services.database("sqlite")
     command = [sys.executable, "-m", "benchmarks.limits", kind, "--total", str(total)]
     command += ["--skip", str(int(SKIP * total)), "--output", str(output)]
-    child = Child(kind, command, ground.directory / f"{kind}.log", environment(settings))
+    child = Child(kind, command, services.directory / f"{kind}.log", environment(settings))
     child.start()
     try:
-        pid, memory = running(child), PeakMemory(running(child))
+        pid, memory = pid_of(child), PeakMemory(pid_of(child))
         _wait(lambda: output.exists() or not child.alive, DRAIN_SECONDS, kind)
         peak = memory.stop()
         if not output.exists():
             raise RuntimeError(f"{kind} (process {pid}) ended:\n{child.tail()}")
     finally:
         child.stop()
-    return Drained(Span.read(output), peak)
+    return DrainResult(Span.read(output), peak)
 
 
-def drain_worker(ground: Ground, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1) -> Drained:
+def drain_worker(
+    services: Services, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1
+) -> DrainResult:
     """Drain with the product's worker, or with several workers of one group."""
-    url = ground.database(database)
-    ground.empty_redis(url)
+    url = services.database(database)
+    services.empty_redis(url)
     engine = open_engine(url)
     try:
-        with run_workers(ground, stream, url, _group(), workers) as running_workers:
-            return _follow(ground, stream, url, engine, running_workers, total)
+        with run_workers(services, stream, url, _group(), workers) as running_workers:
+            return _follow(services, stream, url, engine, running_workers, total)
     finally:
         engine.dispose()
 
@@ -100,7 +102,7 @@ class RunningWorker:
 
 @contextmanager
 def run_workers(
-    ground: Ground, stream: Stream, database_url: str, group: str, count: int = 1
+    services: Services, stream: Stream, database_url: str, group: str, count: int = 1
 ) -> Iterator[list[RunningWorker]]:
     """Run `count` processes of `sagestream worker` and stop them at the end."""
     workers = []
@@ -113,10 +115,10 @@ def run_workers(
                 "worker_id": f"{group}-{number}",
                 "worker_port": port,
                 "database_url": database_url,
-                "redis_url": ground.redis_url,
-                "state_dir": ground.directory / "state",
+                "redis_url": services.redis_url,
+                "state_dir": services.directory / "state",
             }
-            log = ground.directory / f"worker-{number}.log"
+            log = services.directory / f"worker-{number}.log"
             child = Child(f"worker {number}", sagestream_command("worker"), log, environment(settings))
             child.start()
             workers.append(RunningWorker(child, port))
@@ -129,19 +131,19 @@ def run_workers(
 
 
 def _follow(
-    ground: Ground, stream: Stream, url: str, engine: Engine, workers: Sequence[RunningWorker], total: int
-) -> Drained:
-    pids = [running(worker.child) for worker in workers]
+    services: Services, stream: Stream, url: str, engine: Engine, workers: Sequence[RunningWorker], total: int
+) -> DrainResult:
+    pids = [pid_of(worker.child) for worker in workers]
     memory = PeakMemory(*pids)
-    services = {"database": ground.database_pid(url), "redis": ground.redis_pid, "broker": stream.pid}
+    service_pids = {"database": services.database_pid(url), "redis": services.redis_pid, "broker": stream.pid}
 
     def marks() -> tuple[Mark, dict[str, float]]:
         mark = Mark(progress(engine), sum(cpu_seconds(pid) for pid in pids), time.monotonic())
-        return mark, {name: cpu_seconds(pid, family=True) for name, pid in services.items() if pid is not None}
+        return mark, {name: cpu_seconds(pid, family=True) for name, pid in service_pids.items() if pid is not None}
 
     def reached(events_done: float) -> bool:
         for worker in workers:
-            running(worker.child)
+            pid_of(worker.child)
         return progress(engine) >= events_done
 
     resident = []
@@ -156,7 +158,7 @@ def _follow(
     last, after = marks()
     span = Span.between(first, last)
     used = {name: 1e6 * (after[name] - before[name]) / span.events for name in after}
-    return Drained(span, memory.stop(), resident, used.get("database"), used["redis"], used["broker"])
+    return DrainResult(span, memory.stop(), resident, used.get("database"), used["redis"], used["broker"])
 
 
 def progress(engine: Engine) -> int:

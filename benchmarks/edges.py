@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.meters import Mark, Span, own_mark
-from benchmarks.shop_log import Shop, synthetic_log
+from benchmarks.shop_log import LogSize, synthetic_log
 from graphstore.tables import HOUR_MS
 from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
@@ -38,7 +38,7 @@ CLOSED_FORM = "closed form"
 
 FEATURES = 64
 DRIFT_SHARE = 4
-LOOK_STEPS = 5
+MEASURE_STEPS = 5
 """Steps between two measurements. Steps before the first one compile code and do not count for the mean."""
 
 Run = Callable[..., dict[str, Any]]
@@ -46,24 +46,24 @@ Run = Callable[..., dict[str, Any]]
 
 
 def sage_fit(
-    shop: Shop, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
+    shop: LogSize, neighbours: tuple[int, ...] | None, steps: int | None, seed: int, progress: "Progress"
 ) -> dict[str, Any]:
     """Fit GraphSAGE for `steps` steps, None for one epoch. The cost includes the graph and the final embeddings."""
     log = synthetic_log(shop, seed=seed)
     made_mb = peak_rss_mb()
     config = SageConfig()
     epoch = math.ceil(len(log) / config.batch_size)
-    settings = {"max_steps": steps or epoch, "evaluate_every": LOOK_STEPS, "neighbours": neighbours}
+    settings = {"max_steps": steps or epoch, "evaluate_every": MEASURE_STEPS, "neighbours": neighbours}
     config = SageConfig.model_validate({**config.model_dump(), **settings})
     features = torch.randn(shop.items, FEATURES, generator=torch.Generator().manual_seed(seed))
     marks: list[tuple[float, Mark]] = []
 
-    def look(line: str, share: float) -> None:
+    def mark_progress(line: str, share: float) -> None:
         marks.append((share * config.max_steps, own_mark(0)))
         progress(line, share)
 
     begun = own_mark(0)
-    term = fit_sage(log, features, config=config, options=TrainingOptions(seed=seed, progress=look))
+    term = fit_sage(log, features, config=config, options=TrainingOptions(seed=seed, progress=mark_progress))
     found = seconds_since(begun)
     step = found["cpu_seconds"] / term.steps
     if len(marks) > 1:
@@ -79,20 +79,20 @@ def sage_fit(
     }
 
 
-def closed_form_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
+def closed_form_fit(shop: LogSize, seed: int, progress: "Progress") -> dict[str, Any]:
     """Fit the closed-form terms: a bank of two filters, one of them with decay, trend, repeat and factorisation."""
     log = synthetic_log(shop, seed=seed)
-    forgets = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
+    decaying = FilterSettings(gram_half_life_ms=log.span_hours * HOUR_MS / DRIFT_SHARE)
     fits: dict[str, Callable[[], Any]] = {
-        "filters": lambda: FilterBank([LinearFilter.fit(log), LinearFilter.fit(log, forgets)]),
+        "filters": lambda: FilterBank([LinearFilter.fit(log), LinearFilter.fit(log, decaying)]),
         "trend": lambda: Trend.fit(log),
         "factorisation": lambda: AlsTerm.fit(log),
         "repeat": lambda: PersonalRepeat.fit(log),
     }
     found: dict[str, Any] = {}
     first = own_mark(0)
-    for place, (name, fit) in enumerate(fits.items()):
-        progress(name, place / len(fits))
+    for index, (name, fit) in enumerate(fits.items()):
+        progress(name, index / len(fits))
         begun = own_mark(0)
         fit()
         found[f"{name}_cpu_seconds"] = seconds_since(begun)["cpu_seconds"]
@@ -110,7 +110,7 @@ def measure_growth(
         growth["slope"][name] = {key: slope(growth[name], key) for key in (cost, "peak_rss_mb")}
 
     for edges in sorted(sizes):
-        shop = Shop(edges, max(edges // edges_a_user, 1), items)
+        shop = LogSize(edges, max(edges // edges_a_user, 1), items)
         for path, neighbours in PATHS.items():
             measure(path, "epoch_cpu_seconds", edges, sage_fit, shop, neighbours, steps)
         measure(CLOSED_FORM, "cpu_seconds", edges, closed_form_fit, shop)

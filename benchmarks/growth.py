@@ -19,25 +19,25 @@ from typing import Any
 from alembic.script import ScriptDirectory
 
 from benchmarks import workload
-from benchmarks.direct import Segment, Stored, store_segments
+from benchmarks.direct import Segment, StoreResult, store_segments
 from benchmarks.drain import SKIP
-from benchmarks.ground import DatabaseKind, Ground
 from benchmarks.meters import cpu_seconds, write_json
+from benchmarks.services import DatabaseKind, Services
 from graphstore.session import migrations
 
 TURNS = 3
 MEMORY_MARKS = (0.1, 0.5, 1.0)
 """Shares of the large graph at which the memory of the filling process is measured."""
 
-Tell = Callable[[str], None]
+LogLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Growth:
     """Results for a small and a large graph, measured in turn, and the filling process' memory (MB) by rows."""
 
-    small: Sequence[Stored]
-    large: Sequence[Stored]
+    small: Sequence[StoreResult]
+    large: Sequence[StoreResult]
     resident_mb: dict[str, float]
 
     @property
@@ -53,26 +53,26 @@ class Growth:
         return statistics.median(_both(large) / _both(small) for small, large in pairs)
 
 
-def _both(stored: Stored) -> float:
+def _both(stored: StoreResult) -> float:
     return stored.span.cpu_us + (stored.database_us or 0.0)
 
 
-def measure_direct(ground: Ground, database: DatabaseKind, count: int, *, tell: Tell) -> Stored:
+def measure_direct(services: Services, database: DatabaseKind, count: int, *, log_line: LogLine) -> StoreResult:
     """Store into an empty graph and Redis. The first tenth is not counted."""
-    url = ground.database(database)
-    _run(ground, url, [Segment("begun", int(SKIP * count))], seed=2, begun=0, tell=tell)
-    return _run(ground, url, [Segment("direct", count)], seed=3, begun=int(SKIP * count), tell=tell)["direct"]
+    url = services.database(database)
+    _run(services, url, [Segment("begun", int(SKIP * count))], seed=2, begun=0, log_line=log_line)
+    return _run(services, url, [Segment("direct", count)], seed=3, begun=int(SKIP * count), log_line=log_line)["direct"]
 
 
 def measure_growth(
-    ground: Ground,
+    services: Services,
     database: DatabaseKind,
     *,
     small_rows: int,
     rows: int,
     measured: int,
     cache: Path | None,
-    tell: Tell,
+    log_line: LogLine,
 ) -> Growth:
     """Store `measured` events into a small and a large graph, in turn.
 
@@ -81,49 +81,55 @@ def measure_growth(
     """
     name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
     known = cache / f"{name}.{database}.json" if cache else None
-    large_url = ground.database(database, name, cache)
+    large_url = services.database(database, name, cache)
     if known and known.exists():
         fill: dict[str, Any] = json.loads(known.read_text())
     else:
-        fill = {"begun": rows, "resident_mb": _fill(ground, large_url, rows, tell)}
-    small: list[Stored] = []
-    large: list[Stored] = []
+        fill = {"begun": rows, "resident_mb": _fill(services, large_url, rows, log_line)}
+    small: list[StoreResult] = []
+    large: list[StoreResult] = []
     for turn in range(TURNS):
-        small_url = ground.database(database)
-        _run(ground, small_url, [Segment("fill", small_rows, redis=False)], seed=4, begun=0, tell=tell)
-        small += _run(ground, small_url, [Segment("small", measured)], seed=5, begun=small_rows, tell=tell).values()
+        small_url = services.database(database)
+        _run(services, small_url, [Segment("fill", small_rows, redis=False)], seed=4, begun=0, log_line=log_line)
+        small += _run(
+            services, small_url, [Segment("small", measured)], seed=5, begun=small_rows, log_line=log_line
+        ).values()
         seed = secrets.randbits(60)  # event ids that no earlier run added to a kept graph
         large += _run(
-            ground, large_url, [Segment("large", measured)], seed=seed, begun=fill["begun"], tell=tell
+            services, large_url, [Segment("large", measured)], seed=seed, begun=fill["begun"], log_line=log_line
         ).values()
         fill["begun"] += measured
         if known:
             write_json(known, fill)
         costs = [f"{stored.span.cpu_us:.1f}" for stored in (small[-1], large[-1])]
-        tell(f"{database} {turn + 1}: {costs[0]} µs of CPU an event in the small graph, {costs[1]} in the large one")
+        log_line(
+            f"{database} {turn + 1}: {costs[0]} µs of CPU an event in the small graph, {costs[1]} in the large one"
+        )
     return Growth(small, large, fill["resident_mb"])
 
 
-def _fill(ground: Ground, url: str, rows: int, tell: Tell) -> dict[str, float]:
+def _fill(services: Services, url: str, rows: int, log_line: LogLine) -> dict[str, float]:
     """Store `rows` events and return the storing process' resident MB at the marks, by rows."""
     marks = [int(share * rows) for share in MEMORY_MARKS]
     parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
     segments = [Segment(f"{mark:,}", part, redis=False) for mark, part in zip(marks, parts, strict=True)]
-    filled = _run(ground, url, segments, seed=6, begun=0, tell=tell)
+    filled = _run(services, url, segments, seed=6, begun=0, log_line=log_line)
     return {mark: stored.resident_mb for mark, stored in filled.items()}
 
 
-def _run(ground: Ground, url: str, segments: list[Segment], *, seed: int, begun: int, tell: Tell) -> dict[str, Stored]:
+def _run(
+    services: Services, url: str, segments: list[Segment], *, seed: int, begun: int, log_line: LogLine
+) -> dict[str, StoreResult]:
     """Store the segments in one child. The database's CPU is known only for a single segment."""
-    ground.empty_redis()
-    pid = ground.database_pid(url)
+    services.empty_redis()
+    pid = services.database_pid(url)
     before = cpu_seconds(pid, family=True) if pid else 0.0
-    output = ground.directory / f"direct-{secrets.token_hex(4)}.json"
-    found = store_segments(url, ground.redis_url, segments, output, seed=seed, begun=begun, tell=tell)
+    output = services.directory / f"direct-{secrets.token_hex(4)}.json"
+    found = store_segments(url, services.redis_url, segments, output, seed=seed, begun=begun, log_line=log_line)
     if pid and len(found) == 1:
         ((name, stored),) = found.items()
         used = 1e6 * (cpu_seconds(pid, family=True) - before) / stored.span.events
-        return {name: Stored(**{**vars(stored), "database_us": used})}
+        return {name: StoreResult(**{**vars(stored), "database_us": used})}
     return found
 
 

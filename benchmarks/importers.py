@@ -59,7 +59,7 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def repeated(path: Path, times: int, folder: Path) -> Path:
+def write_repeated(path: Path, times: int, folder: Path) -> Path:
     """Write a text file that repeats the content `times` times. A header line comes only once."""
     target = folder / path.name
     content = path.read_bytes()
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             if given.times > 1:
-                paths = [repeated(path, given.times, Path(folder)) for path in paths]
+                paths = [write_repeated(path, given.times, Path(folder)) for path in paths]
             words = [f"{name}={','.join(map(str, paths))}" if paths else name]
             subprocess.run([sys.executable, "-m", "benchmarks.importers", *words, PART], check=True)
 

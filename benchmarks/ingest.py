@@ -21,8 +21,8 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.ground import BrokerKind, open_ground
 from benchmarks.parts import PARTS, Report, Sizes, run_parts
+from benchmarks.services import BrokerKind, open_services
 from benchmarks.table import as_json, as_markdown
 from sagestream.playground.embedded import find_kafka
 from sagestream.runners import set_up_logging
@@ -43,7 +43,7 @@ QUICK = Sizes(
 )
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the arguments. Exits with 2 when they are not valid."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -73,51 +73,51 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the requested parts. Return 0, or 1 when a part failed. The figures so far are written in both cases."""
-    asked = arguments(given)
+    options = parse_arguments(given)
     for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
         del os.environ[name]  # settings for other services of this shell
     set_up_logging(logging.ERROR)  # on a busy machine kafka-python logs every slow poll
     sizes = (
         QUICK
-        if asked.quick
+        if options.quick
         else Sizes(
-            events=asked.events,
-            rows_large=asked.rows_large,
+            events=options.events,
+            rows_large=options.rows_large,
             rows_small=ROWS_SMALL,
             growth_events=ROWS_SMALL,
-            memory_events=asked.memory_events,
-            visible_rate=asked.visible_rate,
-            visible_seconds=asked.visible_seconds,
-            repeats=asked.repeats,
-            direct_events=asked.events,
+            memory_events=options.memory_events,
+            visible_rate=options.visible_rate,
+            visible_seconds=options.visible_seconds,
+            repeats=options.repeats,
+            direct_events=options.events,
         )
     )
     report = Report(sizes)
     directory = Path(tempfile.mkdtemp(prefix="sagestream-benchmark-"))
-    if asked.cache:
-        asked.cache.mkdir(parents=True, exist_ok=True)
+    if options.cache:
+        options.cache.mkdir(parents=True, exist_ok=True)
     try:
-        with open_ground(directory, asked.cache and asked.cache.resolve()) as ground:
-            run_parts(report, asked.only, brokers(asked.broker), ground, asked.cache, tell)
+        with open_services(directory, options.cache and options.cache.resolve()) as services:
+            run_parts(report, options.only, brokers(options.broker), services, options.cache, log_line)
     except (RuntimeError, TimeoutError) as error:
-        tell(f"failed: {error}")
+        log_line(f"failed: {error}")
         return 1
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         figures = as_json(report)
-        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(as_markdown(figures))
     return 0
 
 
-def brokers(asked: str) -> list[BrokerKind]:
+def brokers(choice: str) -> list[BrokerKind]:
     """Return the brokers to measure. For "both", only the brokers that can run here."""
-    if asked == "kafka":
+    if choice == "kafka":
         return ["kafka"]
-    return ["kafka", "embedded"] if asked == "both" and find_kafka() else ["embedded"]
+    return ["kafka", "embedded"] if choice == "both" and find_kafka() else ["embedded"]
 
 
-def tell(line: str) -> None:
+def log_line(line: str) -> None:
     """Print a progress line."""
     print(line, file=sys.stderr, flush=True)
 

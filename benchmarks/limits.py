@@ -32,9 +32,9 @@ from stream.worker.sink import Sink
 
 KINDS = ("faust_empty", "aiokafka_empty", "aiokafka_sqlite")
 
-TAKE = 1_000
-TAKE_SECONDS = 0.05
-GATHERED = 4_000
+BATCH = 1_000
+BATCH_SECONDS = 0.05
+MAX_RECORDS = 4_000
 """Maximum records of one call, as in the worker."""
 
 Handle = Callable[[Sequence[ConsumerRecord]], None]
@@ -61,7 +61,7 @@ def run_faust(config: StreamConfig, meter: Meter) -> None:
 
     @app.agent(app.topic(events.INTERACTIONS, partitions=config.kafka_partitions))
     async def nothing(stream: Any) -> None:
-        async for taken in stream.take(TAKE, within=TAKE_SECONDS):
+        async for taken in stream.take(BATCH, within=BATCH_SECONDS):
             meter.add(len(taken))
 
     with suppress(ImportError):  # saves a fifth for an app that waits for every record
@@ -90,7 +90,7 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
         done = False
         while not done:
             fetched: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
-                timeout_ms=int(config.worker_batch_seconds * 1000), max_records=GATHERED
+                timeout_ms=int(config.worker_batch_seconds * 1000), max_records=MAX_RECORDS
             )
             records = [record for of_partition in fetched.values() for record in of_partition]
             if handle is not None and records:
@@ -101,7 +101,7 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
         await consumer.stop()
 
 
-def storing(graph: GraphstoreConfig) -> Handle:
+def storing_handler(graph: GraphstoreConfig) -> Handle:
     """Return a handler that decodes and stores."""
     redis = Redis.from_url(graph.redis_url)
     sink = Sink(
@@ -110,9 +110,9 @@ def storing(graph: GraphstoreConfig) -> Handle:
 
     def handle(records: Sequence[ConsumerRecord]) -> None:
         now = now_ms()
-        moment = events.utc(now)
+        now_utc = events.utc(now)
         sink.store_interactions(
-            [events.decode(record.value or b"", events.Interaction, now=moment) for record in records], now=now
+            [events.decode(record.value or b"", events.Interaction, now=now_utc) for record in records], now=now
         )
 
     return handle
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> None:
     if given.kind == "faust_empty":
         run_faust(config, meter)  # runs until the parent stops it
     else:
-        handle = storing(GraphstoreConfig()) if given.kind == "aiokafka_sqlite" else None
+        handle = storing_handler(GraphstoreConfig()) if given.kind == "aiokafka_sqlite" else None
         asyncio.run(run_aiokafka(config, meter, handle))
     os._exit(0)  # nothing to clean up, and a normal exit waits for Faust's threads
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rate", type=float, required=True, help="events a second")
     parser.add_argument("--count", type=int, required=True, help="events")
     parser.add_argument("--prefix", required=True, help="of the user ids")
-    parser.add_argument("--output", type=Path, required=True, help="where the moments go, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="where the send times go, as JSON")
     given = parser.parse_args(arguments)
     write_json(given.output, send_evenly(StreamConfig(), given.rate, given.count, given.prefix))
 

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.backlog import produce
-from benchmarks.direct import Stored
-from benchmarks.drain import Drained, drain_limit, drain_worker
-from benchmarks.ground import DATABASES, BrokerKind, Ground, open_stream
+from benchmarks.direct import StoreResult
+from benchmarks.drain import DrainResult, drain_limit, drain_worker
 from benchmarks.growth import Growth, measure_direct, measure_growth
 from benchmarks.limits import KINDS
+from benchmarks.services import DATABASES, BrokerKind, Services, open_stream
 from benchmarks.visible import Visible, measure_visible
 from benchmarks.workload import Workload, span_ms
 
 PARTS = ("drain", "direct", "growth", "memory", "visible")
 """In the order of their execution."""
 
-Tell = Callable[[str], None]
+LogLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Sizes:
 class BrokerReport:
     """The figures of one broker."""
 
-    contenders: dict[str, list[Drained]] = field(default_factory=dict)
+    contenders: dict[str, list[DrainResult]] = field(default_factory=dict)
     producer: float | None = None
-    memory: Drained | None = None
+    memory: DrainResult | None = None
     visible: Visible | None = None
 
     def rate(self, name: str) -> float | None:
@@ -73,7 +73,7 @@ class Report:
 
     sizes: Sizes
     brokers: dict[BrokerKind, BrokerReport] = field(default_factory=dict)
-    direct: dict[str, list[Stored]] = field(default_factory=dict)
+    direct: dict[str, list[StoreResult]] = field(default_factory=dict)
     growth: dict[str, Growth] = field(default_factory=dict)
 
 
@@ -83,65 +83,72 @@ def median_run(runs: Sequence[Any]) -> Any:
 
 
 def run_parts(
-    report: Report, parts: Sequence[str], kinds: Sequence[BrokerKind], ground: Ground, cache: Path | None, tell: Tell
+    report: Report,
+    parts: Sequence[str],
+    kinds: Sequence[BrokerKind],
+    services: Services,
+    cache: Path | None,
+    log_line: LogLine,
 ) -> None:
     """Run the parts and write into the report. Its figures stay when a later part fails."""
     for kind in kinds:
         found = report.brokers.setdefault(kind, BrokerReport())
         for part, measure in (("drain", _drain), ("memory", _memory), ("visible", _visible)):
             if part in parts:
-                tell(f"{kind}: {part}")
-                measure(found, kind, report.sizes, ground, tell)
+                log_line(f"{kind}: {part}")
+                measure(found, kind, report.sizes, services, log_line)
     for database in DATABASES:
         if "direct" in parts:
-            tell(f"{database}: direct")
+            log_line(f"{database}: direct")
             for _ in range(report.sizes.repeats):
-                stored = measure_direct(ground, database, report.sizes.direct_events, tell=tell)
+                stored = measure_direct(services, database, report.sizes.direct_events, log_line=log_line)
                 report.direct.setdefault(database, []).append(stored)
         if "growth" in parts:
-            tell(f"{database}: growth to {report.sizes.rows_large:,} rows")
+            log_line(f"{database}: growth to {report.sizes.rows_large:,} rows")
             sizes = report.sizes
             report.growth[database] = measure_growth(
-                ground,
+                services,
                 database,
                 small_rows=sizes.rows_small,
                 rows=sizes.rows_large,
                 measured=sizes.growth_events,
                 cache=cache,
-                tell=tell,
+                log_line=log_line,
             )
 
 
-def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
-    contenders: Mapping[str, Callable[[], Drained]]
-    with open_stream(ground.directory, kind) as stream:
+def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
+    contenders: Mapping[str, Callable[[], DrainResult]]
+    with open_stream(services.directory, kind) as stream:
         source = _recent(sizes.events)
-        found.producer = produce(stream.config, source, sizes.events, tell=tell).events_per_cpu_second
+        found.producer = produce(stream.config, source, sizes.events, log_line=log_line).events_per_cpu_second
         contenders = {
-            **{name: lambda name=name: drain_limit(ground, stream, name, sizes.events) for name in KINDS},  # type: ignore[misc]
-            "faust_sqlite": lambda: drain_worker(ground, stream, "sqlite", sizes.events),
-            "faust_postgresql": lambda: drain_worker(ground, stream, "postgresql", sizes.events),
-            "two_workers": lambda: drain_worker(ground, stream, "postgresql", sizes.events, workers=2),
+            **{name: lambda name=name: drain_limit(services, stream, name, sizes.events) for name in KINDS},  # type: ignore[misc]
+            "faust_sqlite": lambda: drain_worker(services, stream, "sqlite", sizes.events),
+            "faust_postgresql": lambda: drain_worker(services, stream, "postgresql", sizes.events),
+            "two_workers": lambda: drain_worker(services, stream, "postgresql", sizes.events, workers=2),
         }
         for turn in range(sizes.repeats):
             for name, drain in contenders.items():
                 drained = drain()
                 found.contenders.setdefault(name, []).append(drained)
                 span = drained.span
-                tell(f"{kind} {turn + 1}: {name} {span.cpu_us:.1f} µs an event, {span.events_per_second:,.0f} a second")
+                log_line(
+                    f"{kind} {turn + 1}: {name} {span.cpu_us:.1f} µs an event, {span.events_per_second:,.0f} a second"
+                )
 
 
-def _memory(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
+def _memory(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
     """Drain a long backlog through one worker."""
-    with open_stream(ground.directory, kind) as stream:
-        produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, tell=tell)
-        found.memory = drain_worker(ground, stream, "sqlite", sizes.memory_events)
+    with open_stream(services.directory, kind) as stream:
+        produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, log_line=log_line)
+        found.memory = drain_worker(services, stream, "sqlite", sizes.memory_events)
 
 
-def _visible(found: BrokerReport, kind: BrokerKind, sizes: Sizes, ground: Ground, tell: Tell) -> None:
-    with open_stream(ground.directory, kind) as stream:
-        found.visible = measure_visible(ground, stream, "sqlite", sizes.visible_rate, sizes.visible_seconds)
-        tell(f"{kind}: visible after {found.visible.p50} ms, p99 {found.visible.p99} ms")
+def _visible(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
+    with open_stream(services.directory, kind) as stream:
+        found.visible = measure_visible(services, stream, "sqlite", sizes.visible_rate, sizes.visible_seconds)
+        log_line(f"{kind}: visible after {found.visible.p50} ms, p99 {found.visible.p99} ms")
 
 
 def _recent(count: int) -> Workload:

@@ -1,6 +1,6 @@
 """Shop log: a synthetic event log of any size, for the training benchmark.
 
-Arrives: the size of a `Shop` and a seed. Leaves: an `EventLog`, the same on every machine. Next: `benchmarks.training`
+Arrives: the size of a `LogSize` and a seed. Leaves: an `EventLog`, the same on every machine. Next: `benchmarks.training`
 and `benchmarks.edges`.
 """
 
@@ -18,7 +18,7 @@ PURCHASE, PURCHASE_WEIGHT = 3, 4.0
 
 
 @dataclass(frozen=True)
-class Shop:
+class LogSize:
     """The size of a synthetic log."""
 
     edges: int
@@ -26,7 +26,7 @@ class Shop:
     items: int
 
 
-def synthetic_log(shop: Shop, *, seed: int) -> EventLog:
+def synthetic_log(shop: LogSize, *, seed: int) -> EventLog:
     """Return purchases of distinct (user, item) pairs within a year. Equal seeds give equal logs.
 
     Popularity falls with one over the rank; activity falls more slowly. Four of five events have an item of the user's

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.drain import Drained
-from benchmarks.ground import DATABASES
+from benchmarks.drain import DrainResult
 from benchmarks.limits import KINDS
 from benchmarks.parts import BrokerReport, Report, median_run
+from benchmarks.services import DATABASES
 
 CONTENDERS = (*KINDS, "faust_sqlite", "faust_postgresql")
 
@@ -36,27 +36,27 @@ def as_json(report: Report) -> dict[str, Any]:
     kind = "kafka" if "kafka" in report.brokers else "embedded"
     main = report.brokers.get(kind, BrokerReport())  # type: ignore[call-overload]
     direct = {name: median_run(runs) for name, runs in report.direct.items()}
-    rates = {name: _rounded(main.rate(name)) for name in CONTENDERS}
+    rates = {name: _round(main.rate(name)) for name in CONTENDERS}
     rates |= {
-        f"direct_{name}": _rounded(direct[name].span.events_per_cpu_second) if name in direct else None
+        f"direct_{name}": _round(direct[name].span.events_per_cpu_second) if name in direct else None
         for name in DATABASES
     }
     ratios = [grown.cost_ratio for grown in report.growth.values()]
     found: dict[str, Any] = {
         "broker": kind,
         "events_per_cpu_second": rates,
-        "two_workers_ratio": _rounded(main.two_workers_ratio, 2),
-        "cost_ratio_10m_to_100k": _rounded(max(ratios, default=None), 2),
+        "two_workers_ratio": _round(main.two_workers_ratio, 2),
+        "cost_ratio_10m_to_100k": _round(max(ratios, default=None), 2),
         "visible_ms": {"p50": main.visible.p50, "p99": main.visible.p99} if main.visible else None,
-        "producer_events_per_cpu_second": _rounded(main.producer),
-        "peak_rss_mb": _rounded(max(_peaks(report), default=None), 1),
+        "producer_events_per_cpu_second": _round(main.producer),
+        "peak_rss_mb": _round(max(_peaks(report), default=None), 1),
         "sizes": asdict(report.sizes),
         "brokers": {name: _broker(found) for name, found in report.brokers.items()},
         "direct": {name: [_stored(run) for run in runs] for name, runs in report.direct.items()},
         "growth": {
             name: {
-                "cost_ratio": _rounded(grown.cost_ratio, 2),
-                "cost_ratio_with_database": _rounded(grown.cost_ratio_with_database, 2),
+                "cost_ratio": _round(grown.cost_ratio, 2),
+                "cost_ratio_with_database": _round(grown.cost_ratio_with_database, 2),
                 "small": [_stored(run) for run in grown.small],
                 "large": [_stored(run) for run in grown.large],
                 "resident_mb": grown.resident_mb,
@@ -118,42 +118,40 @@ def _held(found: dict[str, Any]) -> Iterable[tuple[str, float | None, str, float
         met = None
         if value is not None:
             met = {"at least": value >= bound, "at most": value <= bound, "below": value < bound}[word]
-        yield name, _rounded(value, 2), word, bound, met
+        yield name, _round(value, 2), word, bound, met
 
 
 def _broker(found: BrokerReport) -> dict[str, Any]:
     return {
         "contenders": {name: _drained(median_run(runs)) for name, runs in found.contenders.items()},
-        "runs_cpu_us": {
-            name: [_rounded(run.span.cpu_us, 1) for run in runs] for name, runs in found.contenders.items()
-        },
-        "two_workers_ratio": _rounded(found.two_workers_ratio, 2),
-        "producer_events_per_cpu_second": _rounded(found.producer),
+        "runs_cpu_us": {name: [_round(run.span.cpu_us, 1) for run in runs] for name, runs in found.contenders.items()},
+        "two_workers_ratio": _round(found.two_workers_ratio, 2),
+        "producer_events_per_cpu_second": _round(found.producer),
         "memory": _drained(found.memory) if found.memory else None,
         "visible_ms": asdict(found.visible) if found.visible else None,
     }
 
 
-def _drained(run: Drained) -> dict[str, Any]:
+def _drained(run: DrainResult) -> dict[str, Any]:
     return {
         **_span(run),
-        "peak_rss_mb": _rounded(run.peak_mb, 1),
+        "peak_rss_mb": _round(run.peak_mb, 1),
         "rss_mb_at_10_50_95_percent": list(run.resident_mb),
-        "database_us": _rounded(run.database_us, 1),
-        "redis_us": _rounded(run.redis_us, 1),
-        "broker_us": _rounded(run.broker_us, 1),
+        "database_us": _round(run.database_us, 1),
+        "redis_us": _round(run.redis_us, 1),
+        "broker_us": _round(run.broker_us, 1),
     }
 
 
 def _stored(run: Any) -> dict[str, Any]:
-    return {**_span(run), "rss_mb": run.resident_mb, "database_us": _rounded(run.database_us, 1)}
+    return {**_span(run), "rss_mb": run.resident_mb, "database_us": _round(run.database_us, 1)}
 
 
 def _span(run: Any) -> dict[str, Any]:
     return {
-        "cpu_us": _rounded(run.span.cpu_us, 1),
-        "events_per_cpu_second": _rounded(run.span.events_per_cpu_second),
-        "events_per_second": _rounded(run.span.events_per_second),
+        "cpu_us": _round(run.span.cpu_us, 1),
+        "events_per_cpu_second": _round(run.span.events_per_cpu_second),
+        "events_per_second": _round(run.span.events_per_second),
     }
 
 
@@ -166,7 +164,7 @@ def _peaks(report: Report) -> list[float]:
     ]
 
 
-def _rounded(value: float | None, digits: int = 0) -> float | int | None:
+def _round(value: float | None, digits: int = 0) -> float | int | None:
     if value is None:
         return None
     return round(value, digits) if digits else round(value)

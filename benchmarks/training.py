@@ -23,8 +23,8 @@ import torch
 
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
-from benchmarks.shop_log import Shop, synthetic_log
-from training.benchmark.isolated import IsolatedProcessFailed, isolated
+from benchmarks.shop_log import LogSize, synthetic_log
+from training.benchmark.isolated import IsolatedProcessFailed, run_isolated
 from training.data.event_log import Histories
 from training.models.topk import best_items
 from training.terms.linear_filter import FilterSettings, LinearFilter
@@ -61,7 +61,7 @@ def retrieval_run(users: int, items: int, seed: int, progress: "Progress") -> di
     return {"users_per_cpu_second": round(users / found["cpu_seconds"]), **found}
 
 
-def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str, Any]:
+def large_catalogue_fit(shop: LogSize, seed: int, progress: "Progress") -> dict[str, Any]:
     """Fit the linear filter beyond its dense size, and score a few users with the newest events."""
     log = synthetic_log(shop, seed=seed)
     tiny = log.between(end=int(log.times[0]) + 1)
@@ -80,35 +80,37 @@ def large_catalogue_fit(shop: Shop, seed: int, progress: "Progress") -> dict[str
     return {**weights, "score_cpu_ms": round(1_000 * scoring, 2), **found}
 
 
-def measured(asked: argparse.Namespace, found: dict[str, Any]) -> None:
+def run_parts(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Run the requested parts. Each writes its figures into `found` when it ends. Raises `IsolatedProcessFailed`."""
 
     def run(name: str, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        values, cost = isolated(
-            function, *arguments, asked.seed, progress=lambda line, share: tell(f"{name} {share:.0%}: {line}")
+        values, cost = run_isolated(
+            function, *arguments, options.seed, progress=lambda line, share: log_line(f"{name} {share:.0%}: {line}")
         )
-        tell(f"{name}: {values['cpu_seconds']} CPU s, peak {cost.peak_rss_mb:.0f} MB")
+        log_line(f"{name}: {values['cpu_seconds']} CPU s, peak {cost.peak_rss_mb:.0f} MB")
         return {**values, "peak_rss_mb": round(cost.peak_rss_mb, 1)}
 
-    shop = Shop(asked.edges, asked.users, asked.items)
-    if "sage" in asked.only:
+    shop = LogSize(options.edges, options.users, options.items)
+    if "sage" in options.only:
         found["sage"] = run("sage", sage_fit, shop, None, None)
-    if "closed_form" in asked.only:
-        found["closed_form"] = run("closed_form", closed_form_fit, Shop(asked.edges // 2, asked.users, asked.items))
-    if "retrieval" in asked.only:
-        found["retrieval"] = run("retrieval", retrieval_run, asked.retrieval_users, asked.retrieval_items)
-    if "large_catalogue" in asked.only:
-        large = Shop(asked.large_edges, asked.large_edges // 10, asked.large_items)
+    if "closed_form" in options.only:
+        found["closed_form"] = run(
+            "closed_form", closed_form_fit, LogSize(options.edges // 2, options.users, options.items)
+        )
+    if "retrieval" in options.only:
+        found["retrieval"] = run("retrieval", retrieval_run, options.retrieval_users, options.retrieval_items)
+    if "large_catalogue" in options.only:
+        large = LogSize(options.large_edges, options.large_edges // 10, options.large_items)
         found["large_catalogue"] = run("large_catalogue", large_catalogue_fit, large)
-    if "growth" in asked.only:
+    if "growth" in options.only:
         found["growth"] = {}
         measure_growth(
             found["growth"],
             run,
-            sizes=asked.sizes,
-            edges_a_user=max(asked.edges // asked.users, 1),
-            items=asked.items,
-            steps=asked.steps or None,
+            sizes=options.sizes,
+            edges_a_user=max(options.edges // options.users, 1),
+            items=options.items,
+            steps=options.steps or None,
         )
 
 
@@ -149,12 +151,12 @@ def growth_table(growth: dict[str, Any]) -> list[str]:
             seconds = one.get("epoch_cpu_seconds", one["cpu_seconds"])
             lines.append(f"| {name} | {int(edges):,} | {steps} | {step} | {seconds:g} | {one['peak_rss_mb']:,.0f} |")
     for name, slopes in growth["slope"].items():
-        told = ["" if value is None else f"{value:g}" for value in slopes.values()]
-        lines.append(f"| {name} | slope | | | {told[0]} | {told[1]} |")
+        cells = ["" if value is None else f"{value:g}" for value in slopes.values()]
+        lines.append(f"| {name} | slope | | | {cells[0]} | {cells[1]} |")
     return lines
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the arguments. Exits with 2 when they are not valid."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -185,25 +187,25 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Run the requested parts. Return 0, or 1 after a failure or a stop. The figures so far are written."""
-    asked = arguments(given)
+    options = parse_arguments(given)
     found: dict[str, Any] = {}
     failed = False
     try:
-        measured(asked, found)
+        run_parts(options, found)
     except IsolatedProcessFailed as error:
-        tell(f"failed: {error}")
+        log_line(f"failed: {error}")
         failed = True
     except KeyboardInterrupt:  # the largest sizes take long: keep the figures of the smaller ones
-        tell("stopped")
+        log_line("stopped")
         failed = True
-    sizes = {name: value for name, value in vars(asked).items() if name not in ("json", "only")}
+    sizes = {name: value for name, value in vars(options).items() if name not in ("json", "only")}
     figures = as_json(found, sizes)
-    asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(as_markdown(figures))
     return int(failed)
 
 
-def tell(line: str) -> None:
+def log_line(line: str) -> None:
     """Print a progress line."""
     print(line, file=sys.stderr, flush=True)
 

@@ -20,8 +20,8 @@ from redis import Redis
 from redis.client import PubSub
 
 from benchmarks.drain import POLL_SECONDS, START_SECONDS, run_workers
-from benchmarks.ground import DatabaseKind, Ground, Stream, environment, running
 from benchmarks.meters import Span, cpu_seconds
+from benchmarks.services import DatabaseKind, Services, Stream, environment, pid_of
 from graphstore.redis import hot
 
 DROPPED_SECONDS = 5.0
@@ -40,25 +40,26 @@ class Visible:
     worker: Span
 
 
-def measure_visible(ground: Ground, stream: Stream, database: DatabaseKind, rate: float, seconds: float) -> Visible:
+def measure_visible(services: Services, stream: Stream, database: DatabaseKind, rate: float, seconds: float) -> Visible:
     """Send `rate` events per second for `seconds` while a worker runs, and watch Redis. The first 5 s do not count."""
-    url = ground.database(database)
-    ground.empty_redis(url)
-    with run_workers(ground, stream, url, f"visible-{secrets.token_hex(4)}") as workers:
+    url = services.database(database)
+    services.empty_redis(url)
+    with run_workers(services, stream, url, f"visible-{secrets.token_hex(4)}") as workers:
         (worker,) = workers
         deadline = time.monotonic() + START_SECONDS
         while not worker.ready:
-            running(worker.child)
+            pid_of(worker.child)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the worker was not ready after {START_SECONDS:g} s")
             time.sleep(POLL_SECONDS)
-        pid, count = running(worker.child), int(rate * seconds)
+        pid, count = pid_of(worker.child), int(rate * seconds)
         before, begun = cpu_seconds(pid), time.monotonic()
-        sent, seen = _send_and_watch(ground, stream, rate, count)
+        sent, seen = _send_and_watch(services, stream, rate, count)
         span = Span(count, cpu_seconds(pid) - before, time.monotonic() - begun)
     first = min(sent.values())
     return summary(
-        [(seen[user] - moment) * 1000 for user, moment in sent.items() if moment >= first + DROPPED_SECONDS], span
+        [(seen[user] - time_sent) * 1000 for user, time_sent in sent.items() if time_sent >= first + DROPPED_SECONDS],
+        span,
     )
 
 
@@ -70,14 +71,14 @@ def summary(delays: Iterable[float], worker: Span) -> Visible:
 
 
 def _send_and_watch(
-    ground: Ground, stream: Stream, rate: float, count: int
+    services: Services, stream: Stream, rate: float, count: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the send time and the arrival time of each event by user id (epoch seconds)."""
     prefix = secrets.token_hex(2)
-    output = ground.directory / f"pacing-{prefix}.json"
+    output = services.directory / f"pacing-{prefix}.json"
     command = [sys.executable, "-m", "benchmarks.pacing", "--rate", str(rate), "--count", str(count)]
     command += ["--prefix", prefix, "--output", str(output)]
-    with Redis.from_url(ground.redis_url) as redis:
+    with Redis.from_url(services.redis_url) as redis:
         redis.config_set("notify-keyspace-events", "Kz")
         listener = redis.pubsub(ignore_subscribe_messages=True)
         listener.psubscribe(f"__keyspace@*__:{hot.recent_key(prefix)}-*")

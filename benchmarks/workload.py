@@ -37,7 +37,7 @@ CHUNK = 20_000
 
 
 @dataclass(frozen=True)
-class Shop:
+class ShopSize:
     """The number of users and items."""
 
     users: int = 100_000
@@ -47,8 +47,8 @@ class Shop:
 class Workload:
     """Generates the events of a shop in time order. `begin` (epoch ms) is the time of the first event."""
 
-    def __init__(self, rng: np.random.Generator, shop: Shop | None = None, *, begin: int = BEGIN) -> None:
-        shop = shop or Shop()
+    def __init__(self, rng: np.random.Generator, shop: ShopSize | None = None, *, begin: int = BEGIN) -> None:
+        shop = shop or ShopSize()
         self._rng = rng
         self._begin = begin
         self._made = 0
@@ -56,8 +56,8 @@ class Workload:
         names = np.random.default_rng(0)
         self._users = [_uuid(names.bytes(16).hex()) for _ in range(shop.users)]
         self._items = [f"sku-{number:07d}" for number in names.permutation(shop.items)]
-        self._user_shares = _cumulated(shop.users, USER_EXPONENT)
-        self._item_shares = _cumulated(shop.items, ITEM_EXPONENT)
+        self._user_shares = _cumulate(shop.users, USER_EXPONENT)
+        self._item_shares = _cumulate(shop.items, ITEM_EXPONENT)
 
     def events(self, count: int) -> Iterator[Interaction]:
         """Yield the next `count` events."""
@@ -74,20 +74,20 @@ class Workload:
         types = rng.choice(len(kinds), size, p=list(SHARES.values())).tolist()
         requested = (rng.random(size) < REQUESTED_SHARE).tolist()
         names = rng.bytes(16 * size).hex()
-        for place in range(size):
-            name = names[32 * place : 32 * place + 32]
-            kind = kinds[types[place]]
+        for index in range(size):
+            name = names[32 * index : 32 * index + 32]
+            kind = kinds[types[index]]
             bought = kind is EventType.PURCHASE
             yield Interaction(
                 event_id=_uuid(name),
                 event_type=kind,
-                user_id=self._users[users[place]],
-                item_id=self._items[items[place]],
+                user_id=self._users[users[index]],
+                item_id=self._items[items[index]],
                 event_time=utc(self._begin + self._made * 3_600_000 // EVENTS_AN_HOUR),
                 value=19.9 if bought else 4.0 if kind is EventType.RATING else None,
                 quantity=1 if bought else None,
-                request_id=f"r-{name[:16]}" if requested[place] else None,
-                position=place % 20 if requested[place] else None,
+                request_id=f"r-{name[:16]}" if requested[index] else None,
+                position=index % 20 if requested[index] else None,
             )
             self._made += 1
 
@@ -106,7 +106,7 @@ def mean_bytes(count: int = 1_000) -> float:
     return sum(len(encode(event)) for event in Workload(np.random.default_rng(1)).events(count)) / count
 
 
-def _cumulated(size: int, exponent: float) -> NDArray[np.float64]:
+def _cumulate(size: int, exponent: float) -> NDArray[np.float64]:
     shares = np.arange(1, size + 1, dtype=np.float64) ** -exponent
     cumulated: NDArray[np.float64] = np.cumsum(shares) / shares.sum()
     return cumulated

@@ -160,7 +160,7 @@ def train_distributed(
                 model_version=out.name,
                 config=config,
                 options=TrainingOptions(seed=seed, progress=report),
-                ranks=ranks,
+                group=ranks,
             )
     if ranks.number > 0:
         return

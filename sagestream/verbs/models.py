@@ -64,7 +64,7 @@ def train(
     from training.config import TrainingConfig
     from training.config_file import load_config
     from training.lifecycle.registry import champion
-    from training.lifecycle.run import TAKEN_OVER, RunSpec, run_training
+    from training.lifecycle.run import RESUMED, RunSpec, run_training
     from training.options import TrainingOptions
 
     if resume and kind != "graphsage":
@@ -85,7 +85,7 @@ def train(
             now=now_ms,
             options=TrainingOptions(seed=seed, progress=report),
         )
-    if resume and TAKEN_OVER not in result.reasons:
+    if resume and RESUMED not in result.reasons:
         stages.say("[yellow]no killed run to go on with[/yellow], or too much happened since: trained from the start")
     console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
     with read(engine) as connection:

@@ -143,10 +143,10 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
 
 def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: str | None) -> "dict[str, Fit]":
     from training.benchmark.comparison import OURS
-    from training.benchmark.run import WithFeatures
+    from training.benchmark.run import FeatureFit
     from training.config import TrainingConfig
     from training.features.items import item_features
-    from training.search.model_search import fit_best, patient
+    from training.search.model_search import fit_best, with_patience
 
     config = with_text_encoder(TrainingConfig(), text_encoder)
     catalogue = catalogued.catalogue
@@ -155,7 +155,7 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
         features = item_features(
             catalogue, split.past, text_encoder=config.text_encoder, name_encoding=config.name_encoding
         )
-    return {OURS: WithFeatures(fit_best, features, patient(config))}
+    return {OURS: FeatureFit(fit_best, features, with_patience(config))}
 
 
 def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":

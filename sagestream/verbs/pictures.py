@@ -168,14 +168,14 @@ def _embeddings(
     import torch
 
     from training.data.dataset import Dataset
-    from training.inspection.item_map import item_vectors, laid_out, sampled_items, widest_groups
+    from training.inspection.item_map import item_vectors, lay_out, sample_items, widest_groups
     from training.inspection.plots import embedding_map
 
     torch.set_num_threads(1)  # sums of several threads come in any order
-    source, rows, vectors = item_vectors(model, sampled_items(model, seed=seed), seed=seed)
+    source, rows, vectors = item_vectors(model, sample_items(model, seed=seed), seed=seed)
     dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
     groups = widest_groups(dataset.catalogue.categories[: model.num_items])
-    points = laid_out(vectors, method=method, seed=seed)
+    points = lay_out(vectors, method=method, seed=seed)
     name = {"tsne": "t-SNE", "umap": "UMAP"}[method]
     title = f"{model.model_version}, {len(rows):,} items by {source}, {name}"
     figure = embedding_map(points, [groups[row] for row in rows], title=title, legend="widest category (items)")

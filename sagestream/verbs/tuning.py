@@ -52,7 +52,7 @@ def tune(
     from training.config import TrainingConfig
     from training.config_file import save_config
     from training.search.objective import Objective
-    from training.search.tune import TuningInterrupted, judged_on_test, open_study, outcome, run_trials
+    from training.search.tune import TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
 
     graph = GraphstoreConfig()
     study_file, config_file = study or graph.state_dir / STUDY, out or graph.state_dir / CONFIG
@@ -93,7 +93,7 @@ def tune(
                         raise TuningInterrupted
                     report(line, share)
 
-                on_test = judged_on_test(opened, objective, found, tuned, progress=judge)
+                on_test = evaluate_on_test(opened, objective, found, tuned, progress=judge)
         except TuningInterrupted:
             stages.say("interrupted: the study keeps every trial that had ended; the same call goes on")
             raise typer.Exit(EXIT_CODE) from None

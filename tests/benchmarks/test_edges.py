@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from benchmarks.edges import measure_growth, sage_fit, slope
-from benchmarks.shop_log import Shop
+from benchmarks.shop_log import LogSize
 from training.benchmark.isolated import IsolatedProcessFailed
 
 
 def test_an_epoch_is_what_its_steps_cost_and_what_is_around_them() -> None:
-    shop = Shop(edges=40_000, users=800, items=1_000)
+    shop = LogSize(edges=40_000, users=800, items=1_000)
     some, whole = (sage_fit(shop, None, steps, 0, lambda line, share: None) for steps in (12, None))
     assert (some["steps"], whole["steps"]) == (12, 20)
     assert some["steps_an_epoch"] == whole["steps_an_epoch"] == 20
@@ -22,7 +22,7 @@ def test_growth_goes_through_every_fit_at_every_size_and_tells_the_slopes() -> N
     """On costs that are made up: an epoch in proportion to the edges, memory with their root."""
     calls: list[str] = []
 
-    def run(name: str, function: Any, shop: Shop, *rest: Any) -> dict[str, Any]:
+    def run(name: str, function: Any, shop: LogSize, *rest: Any) -> dict[str, Any]:
         calls.append(name)
         assert shop.users == shop.edges // 50
         seconds = shop.edges / 1e6
@@ -37,7 +37,7 @@ def test_growth_goes_through_every_fit_at_every_size_and_tells_the_slopes() -> N
 
 
 def test_a_fit_that_fails_leaves_the_slopes_of_those_before_it() -> None:
-    def run(name: str, function: Any, shop: Shop, *rest: Any) -> dict[str, Any]:
+    def run(name: str, function: Any, shop: LogSize, *rest: Any) -> dict[str, Any]:
         if name == "closed form, 1,000 edges":
             raise IsolatedProcessFailed("killed")
         return {"cpu_seconds": 1.0, "epoch_cpu_seconds": float(shop.edges), "peak_rss_mb": 1.0}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.importers import measure, repeated
+from benchmarks.importers import measure, write_repeated
 
 
 def test_every_row_is_counted_once(tmp_path: Path) -> None:
@@ -20,4 +20,4 @@ def test_a_longer_file_has_its_header_once(tmp_path: Path) -> None:
         ("u.data", "1\t2\t3\t881250949\n", "1\t2\t3\t881250949\n" * 2),
     ):
         (tmp_path / name).write_text(content)
-        assert repeated(tmp_path / name, 2, tmp_path / "long").read_text() == expected
+        assert write_repeated(tmp_path / name, 2, tmp_path / "long").read_text() == expected

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.shop_log import Shop, synthetic_log
+from benchmarks.shop_log import LogSize, synthetic_log
 
 
 def test_the_log_is_one_of_a_shop() -> None:
-    shop = Shop(edges=20_000, users=1_000, items=2_000)
+    shop = LogSize(edges=20_000, users=1_000, items=2_000)
     log, again, other = (synthetic_log(shop, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(log.cells, again.cells)
     assert not np.array_equal(log.cells, other.cells)
@@ -27,4 +27,4 @@ def test_the_log_is_one_of_a_shop() -> None:
 
 def test_there_is_no_shop_of_so_few_pairs() -> None:
     with pytest.raises(ValueError, match="too many"):
-        synthetic_log(Shop(edges=100, users=10, items=10), seed=0)
+        synthetic_log(LogSize(edges=100, users=10, items=10), seed=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.drain import Drained
+from benchmarks.drain import DrainResult
 from benchmarks.ingest import QUICK
 from benchmarks.meters import Mark, Span
 from benchmarks.parts import BrokerReport, Report, median_run
@@ -10,8 +10,8 @@ from benchmarks.table import as_json, as_markdown
 from benchmarks.visible import summary
 
 
-def drained(cpu_us: float, wall_us: float = 100.0) -> Drained:
-    return Drained(Span(1_000_000, cpu_us, wall_us), peak_mb=cpu_us)
+def drained(cpu_us: float, wall_us: float = 100.0) -> DrainResult:
+    return DrainResult(Span(1_000_000, cpu_us, wall_us), peak_mb=cpu_us)
 
 
 def report() -> Report:

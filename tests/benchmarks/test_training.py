@@ -70,11 +70,11 @@ def test_a_part_that_fails_leaves_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_what_is_stopped_leaves_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(asked: argparse.Namespace, found: dict[str, Any]) -> None:
+    def stopped(options: argparse.Namespace, found: dict[str, Any]) -> None:
         found["retrieval"] = {"cpu_seconds": 1.0, "wall_seconds": 1.0, "peak_rss_mb": 1.0, "users_per_cpu_second": 9}
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "measured", stopped)
+    monkeypatch.setattr(training, "run_parts", stopped)
     assert main(["--json", str(tmp_path / "out.json")]) == 1
     assert json.loads((tmp_path / "out.json").read_text())["retrieval"]["users_per_cpu_second"] == 9
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.workload import Shop, Workload, mean_bytes, span_ms
+from benchmarks.workload import ShopSize, Workload, mean_bytes, span_ms
 from stream.events import Interaction, decode, encode, milliseconds, utc
 
 BEGIN = 1_767_600_000_000
 
 
 def made(count: int, seed: int = 1, **shop: int) -> list[Interaction]:
-    return list(Workload(np.random.default_rng(seed), Shop(**shop), begin=BEGIN).events(count))
+    return list(Workload(np.random.default_rng(seed), ShopSize(**shop), begin=BEGIN).events(count))
 
 
 def test_two_hundred_bytes() -> None:

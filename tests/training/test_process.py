@@ -12,10 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PARENT = """
 from tests.training import fits
-from training.benchmark.isolated import isolated
+from training.benchmark.isolated import run_isolated
 
 if __name__ == "__main__":
-    isolated(fits.endless_call, progress=lambda line, share: print(line, flush=True))
+    run_isolated(fits.endless_call, progress=lambda line, share: print(line, flush=True))
 """
 
 

@@ -129,7 +129,7 @@ def retrieve(ranks: ProcessGroup, users: Any, items: Any, bias: Any, offsets: An
         torch.from_numpy(items[first:last]),
         first=first,
         k=k,
-        ranks=ranks,
+        group=ranks,
         bias=torch.from_numpy(bias[first:last]),
         seen_offsets=offsets,
         seen_items=np.asarray(seen),

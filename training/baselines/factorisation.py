@@ -17,8 +17,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
-from training.baselines.popularity import finished
+from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, UserFingerprints
+from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog, Histories, Moment
@@ -122,7 +122,7 @@ def fit_als(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
             shares=(0.5, 0.6),
         )
 
-    return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
+    return add_popularity(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
 def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
@@ -144,7 +144,7 @@ def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
             random_state=options.seed,
         )
         # The library keeps an item's bias as the last factor.
-        return Factors(users[:, :-1], items[:, :-1], items[:, -1], Roster(log), settings.profile)
+        return Factors(users[:, :-1], items[:, :-1], items[:, -1], UserFingerprints(log), settings.profile)
 
     grid = {
         "iterations": passes,
@@ -161,7 +161,7 @@ def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
         shares=(0.5, 0.6),
     )
 
-    return finished(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
+    return add_popularity(split, tuning, model, lambda: build(split.known, settings), settings_of(settings))
 
 
 def fit_implicit(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:

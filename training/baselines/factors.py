@@ -27,7 +27,7 @@ PROFILES: Sequence[float | str] = (OWN, *HALF_LIVES)
 UNTIMED_PROFILES: Sequence[float | str] = (OWN, HALF_LIVES[-1])
 
 
-class Roster:
+class UserFingerprints:
     """Finds a log's users by a fingerprint of their history: the sum of a 64-bit hash of each event."""
 
     def __init__(self, log: EventLog) -> None:
@@ -42,9 +42,9 @@ class Roster:
         if not len(self._prints):
             return rows
         prints = _fingerprints(histories)
-        places = np.minimum(np.searchsorted(self._prints, prints), len(self._prints) - 1)
-        found = (self._prints[places] == prints) & (np.diff(histories.offsets) > 0)
-        rows[found] = self._users[places[found]]
+        indices = np.minimum(np.searchsorted(self._prints, prints), len(self._prints) - 1)
+        found = (self._prints[indices] == prints) & (np.diff(histories.offsets) > 0)
+        rows[found] = self._users[indices[found]]
         return rows
 
 
@@ -55,7 +55,7 @@ class Factors:
     users: Tensor  # [num_users, dim]
     items: Tensor  # [num_items, dim]
     bias: Tensor  # [num_items]
-    roster: Roster
+    fingerprints: UserFingerprints
     profile: float | str = OWN
     """`OWN`, or the half-life of the weighted mean of items, in ranks."""
 
@@ -75,7 +75,7 @@ class Factors:
         totals = np.maximum(profiles.sum(axis=1), 1e-9).astype(np.float32)
         vectors = torch.from_numpy(profiles @ self.items.numpy() / totals[:, None])
         if own:
-            rows = torch.from_numpy(self.roster.rows(histories))
+            rows = torch.from_numpy(self.fingerprints.rows(histories))
             vectors = torch.where((rows >= 0)[:, None], self.users[rows.clamp_min(0)], vectors)
         return vectors @ self.items.T + self.bias
 

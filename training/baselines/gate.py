@@ -91,7 +91,7 @@ class PersonalFrequency:
         self.repeat.update(events)
 
 
-def tuned_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], LinearFilter]:
+def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], LinearFilter]:
     """Return the three baselines, and the filter of the linear one.
 
     They are fitted on `log` and tuned on the `window` that follows it, one setting after the other. Rejected: all

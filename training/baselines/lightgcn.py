@@ -18,9 +18,9 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.nn import LightGCN
 
-from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, Roster
-from training.baselines.popularity import finished
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
+from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, UserFingerprints
+from training.baselines.popularity import add_popularity
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of, train_steps
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit
 from training.graph.bipartite import BipartiteGraph, Csr
@@ -69,8 +69,8 @@ class LightGCNTrainer:
         self.rng = np.random.default_rng(seed)
         self.settings = settings
         self.graph = BipartiteGraph.from_log(log)
-        self.roster = Roster(log)
-        self.adjacency = _normalised(self.graph)
+        self.fingerprints = UserFingerprints(log)
+        self.adjacency = _normalise(self.graph)
         self.model = LightGCN(log.num_users + log.num_items, DIM, settings.layers)
         self.model.convs = torch.nn.ModuleList([Convolution() for _ in range(settings.layers)])
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate)
@@ -100,7 +100,7 @@ class LightGCNTrainer:
         """Return the current smoothed embeddings."""
         nodes: Tensor = self.model.get_embedding(self.adjacency)
         users, items = nodes[: self.graph.num_users], nodes[self.graph.num_users :]
-        return Factors(users, items, torch.zeros(len(items)), self.roster, self.settings.profile)
+        return Factors(users, items, torch.zeros(len(items)), self.fingerprints, self.settings.profile)
 
 
 def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
@@ -109,8 +109,8 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
     at_most = max(MIN_STEPS, min(MAX_STEPS, STEP_PAIRS // max(len(split.past), 1)))
     profiles = EARLY_PROFILES if split.timed else EARLY_PROFILES[:1]
 
-    def tried(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
-        steps, factors, ndcg = tuning.stopped_early(
+    def try_settings(settings: LightGCNSettings, share: float) -> tuple[float, LightGCNSettings, Factors]:
+        steps, factors, ndcg = tuning.stop_early(
             LightGCNTrainer(split.past, settings, options.seed),
             at_most=at_most,
             every=EVERY,
@@ -120,10 +120,10 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
         )
         return ndcg, replace(settings, steps=steps, profile=factors.profile), factors
 
-    runs = [tried(LightGCNSettings(layers=layers), RUN_SHARE * place) for place, layers in enumerate(LAYERS)]
+    runs = [try_settings(LightGCNSettings(layers=layers), RUN_SHARE * index) for index, layers in enumerate(LAYERS)]
     best = max(runs, key=lambda run: run[0])
     faster = replace(best[1], learning_rate=LEARNING_RATES[1])
-    _, settings, fitted = max(best, tried(faster, len(LAYERS) * RUN_SHARE), key=lambda run: run[0])
+    _, settings, fitted = max(best, try_settings(faster, len(LAYERS) * RUN_SHARE), key=lambda run: run[0])
     settings, model = tuning.greedy(
         settings,
         lambda candidate: fitted.with_profile(candidate.profile),
@@ -133,19 +133,19 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
     )
 
     def refit() -> Factors:
-        return trained(LightGCNTrainer(split.known, settings, options.seed), split.steps_again(settings.steps))
+        return train_steps(LightGCNTrainer(split.known, settings, options.seed), split.steps_again(settings.steps))
 
-    return finished(split, tuning, model, refit, settings_of(settings))
+    return add_popularity(split, tuning, model, refit, settings_of(settings))
 
 
-def _normalised(graph: BipartiteGraph) -> Csr:
+def _normalise(graph: BipartiteGraph) -> Csr:
     """Return D^(−1/2) A D^(−1/2); the users' rows come first, then the items' rows."""
     num_nodes = graph.num_users + graph.num_items
     items = graph.num_users + graph.items
     degrees = np.bincount(np.concatenate([graph.users, items]), minlength=num_nodes)
     values = (1.0 / np.sqrt(degrees[graph.users] * degrees[items])).astype(np.float32)
-    places = (np.concatenate([graph.users, items]), np.concatenate([items, graph.users]))
-    matrix = sparse.csr_array(sparse.coo_array((np.tile(values, 2), places), shape=(num_nodes, num_nodes)))
+    cells = (np.concatenate([graph.users, items]), np.concatenate([items, graph.users]))
+    matrix = sparse.csr_array(sparse.coo_array((np.tile(values, 2), cells), shape=(num_nodes, num_nodes)))
     return Csr(
         offsets=torch.from_numpy(matrix.indptr.astype(np.int64)),
         columns=torch.from_numpy(matrix.indices.astype(np.int64)),

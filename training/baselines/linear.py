@@ -10,7 +10,7 @@ from math import inf
 
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import LinearItemModel
-from training.baselines.popularity import finished
+from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES
 from training.baselines.tuning import FittedBaseline, Settings, Tuning
 from training.data.splits import EvaluationSplit
@@ -72,4 +72,6 @@ def fit_ease(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline
         "profile_half_life": settings.profile_half_life,
         "gram_half_life_hours": settings.gram_half_life_ms / HOUR_MS,
     }
-    return finished(split, tuning, model, lambda: LinearItemModel(LinearFilter.fit(split.known, settings)), chosen)
+    return add_popularity(
+        split, tuning, model, lambda: LinearItemModel(LinearFilter.fit(split.known, settings)), chosen
+    )

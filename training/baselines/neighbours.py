@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from graphstore.tables import HOUR_MS
-from training.baselines.popularity import finished
+from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
 from training.data.event_log import EventLog, Histories, Moment
@@ -85,14 +85,14 @@ def fit_itemknn(split: EvaluationSplit, options: TrainingOptions) -> FittedBasel
             shares=(0.4, 0.6),
         )
 
-    return finished(split, tuning, model, lambda: fit_neighbours(split.known, settings), settings_of(settings))
+    return add_popularity(split, tuning, model, lambda: fit_neighbours(split.known, settings), settings_of(settings))
 
 
 def fit_neighbours(log: EventLog, settings: NeighbourSettings) -> ItemNeighbours:
     values = np.ones(len(log), dtype=np.float32)
     if settings.value == "log":
-        cells, place = np.unique(log.users * log.num_items + log.items, return_inverse=True)
-        values = np.log1p(np.bincount(place, log.weights, minlength=len(cells)))[place].astype(np.float32)
+        cells, index = np.unique(log.users * log.num_items + log.items, return_inverse=True)
+        values = np.log1p(np.bincount(index, log.weights, minlength=len(cells)))[index].astype(np.float32)
     if len(log):  # each of the two pairs of a product carries half of the decay
         age_hours = (log.times[-1] - log.times) / HOUR_MS
         values *= np.exp2(-age_hours / (2 * settings.gram_half_life_hours)).astype(np.float32)
@@ -117,7 +117,7 @@ def _similarities(matrix: sparse.csr_array, settings: NeighbourSettings) -> spar
         values.append(nearest.values.numpy().ravel())
         neighbours.append(nearest.indices.numpy().ravel())
         items.append(np.repeat(block, keep))
-    data, places = np.concatenate(values), (np.concatenate(neighbours), np.concatenate(items))
+    data, pairs = np.concatenate(values), (np.concatenate(neighbours), np.concatenate(items))
     present = data > 0
-    cells = (places[0][present], places[1][present])
+    cells = (pairs[0][present], pairs[1][present])
     return sparse.csr_array(sparse.coo_array((data[present], cells), shape=(num_items, num_items)))

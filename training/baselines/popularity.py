@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training.baselines.gate import RecentPopularity
-from training.baselines.tuning import Counted, FittedBaseline, Settings, Tuning
+from training.baselines.tuning import FittedBaseline, Settings, SizedScorer, Tuning
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.data.windows import Window
@@ -42,28 +42,28 @@ class WithPopularity:
 
     def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
         """Return scores [B, num_items]."""
-        own = standardised(self.model(histories, as_of=as_of))
-        popular = standardised(self.popularity(histories, as_of=as_of))
-        return joined(own, popular, self.weight, histories)
+        own = standardise(self.model(histories, as_of=as_of))
+        popular = standardise(self.popularity(histories, as_of=as_of))
+        return sum_scores(own, popular, self.weight, histories)
 
 
-def joined(own: Tensor, popular: Tensor, weight: float, histories: Histories) -> Tensor:
+def sum_scores(own: Tensor, popular: Tensor, weight: float, histories: Histories) -> Tensor:
     """Return the sum of two standardised scores [B, num_items], and `popular` alone for an empty history."""
     known = torch.from_numpy(np.diff(histories.offsets) > 0)[:, None]
     return torch.where(known, own + weight * popular, popular)
 
 
-def standardised(scores: Tensor) -> Tensor:
+def standardise(scores: Tensor) -> Tensor:
     """Return each row with mean 0 and standard deviation 1. A constant row becomes zeros."""
     centred = scores - scores.mean(dim=1, keepdim=True)
     return centred / centred.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
 
 
-def finished(
+def add_popularity(
     split: EvaluationSplit,
     tuning: Tuning,
     past: Scorer,
-    refit: Callable[[], Counted],
+    refit: Callable[[], SizedScorer],
     settings: Settings,
 ) -> FittedBaseline:
     """Tune the popularity term for `past`, a scorer fitted on the split's past, and add the term to the refitted model.
@@ -100,24 +100,24 @@ def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[floa
     lives = half_lives(split)
     trend = Trend.fit(split.past, lives)
 
-    def gains(places: list[int], weights: tuple[float, ...]) -> dict[tuple[int, float], float]:
+    def gains(indices: list[int], weights: tuple[float, ...]) -> dict[tuple[int, float], float]:
         sums: dict[tuple[int, float], float] = {}
         for block, scores in zip(window.blocks(), own, strict=True):
             features = trend.score(block.histories, as_of=block.moment)
-            for place in places:
-                popular = standardised(features[:, :, place])
+            for index in indices:
+                popular = standardise(features[:, :, index])
                 for weight in weights:
-                    total = joined(scores, popular, weight, block.histories)
-                    measured = evaluate(lambda _, *, as_of, total=total: total, block, cutoffs=(20,))
-                    key = (place, weight)
-                    sums[key] = sums.get(key, 0.0) + float(measured.per_user[METRIC].sum())
+                    total = sum_scores(scores, popular, weight, block.histories)
+                    evaluation = evaluate(lambda _, *, as_of, total=total: total, block, cutoffs=(20,))
+                    key = (index, weight)
+                    sums[key] = sums.get(key, 0.0) + float(evaluation.per_user[METRIC].sum())
         return sums
 
-    own = [standardised(model(block.histories, as_of=block.moment)) for block in window.blocks()]
+    own = [standardise(model(block.histories, as_of=block.moment)) for block in window.blocks()]
     first = gains(list(range(len(lives))), FIRST_WEIGHTS)
-    place = max(first, key=lambda key: first[key])[0]
-    second = gains([place], (0.0, *WEIGHTS))
-    return lives[place], max(second, key=lambda key: second[key])[1]
+    index = max(first, key=lambda key: first[key])[0]
+    second = gains([index], (0.0, *WEIGHTS))
+    return lives[index], max(second, key=lambda key: second[key])[1]
 
 
 def fit_popular(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
@@ -131,8 +131,8 @@ def fit_recent(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseli
     """Rank every item by its decayed count with a tuned half-life. Untimed data give plain popularity."""
     tuning = Tuning(split, "recent", options.progress)
     lives = half_lives(split)
-    measured = {life: tuning.ndcg(RecentPopularity(Trend.fit(split.past, (life,)))) for life in lives}
-    life = max(lives, key=lambda value: measured[value])
+    ndcg = {life: tuning.ndcg(RecentPopularity(Trend.fit(split.past, (life,)))) for life in lives}
+    life = max(lives, key=lambda value: ndcg[value])
     tuning.report("fitted", 1.0)
     return FittedBaseline(
         scorer=RecentPopularity(Trend.fit(split.known, (life,))),

@@ -24,5 +24,5 @@ def decayed_profiles(histories: Histories, half_life: float, *, num_items: int) 
     starts = np.repeat(profiles.offsets[:-1], np.diff(profiles.offsets))
     ranks = np.arange(len(profiles.items)) - starts
     weights = np.exp2(-ranks / half_life).astype(np.float32)
-    places = (profiles.rows(), profiles.items)
-    return sparse.csr_array(sparse.coo_array((weights, places), shape=(len(histories), num_items)))
+    cells = (profiles.rows(), profiles.items)
+    return sparse.csr_array(sparse.coo_array((weights, cells), shape=(len(histories), num_items)))

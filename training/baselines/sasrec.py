@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphstore.arrays import IntArray
-from training.baselines.popularity import finished
-from training.baselines.tuning import FittedBaseline, Tuning, settings_of, trained
+from training.baselines.popularity import add_popularity
+from training.baselines.tuning import FittedBaseline, Tuning, settings_of, train_steps
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.options import TrainingOptions
@@ -103,7 +103,7 @@ class Sasrec(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
-    def frozen(self) -> Self:
+    def frozen_copy(self) -> Self:
         """Return a copy in evaluation mode."""
         return copy.deepcopy(self).eval()
 
@@ -114,7 +114,7 @@ class Sasrec(nn.Module):
             part = histories.block(start, min(start + SCORED_USERS, len(histories)))
             ends = part.offsets[1:]
             starts = np.maximum(part.offsets[:-1], ends - self.last_events)
-            windows = padded(part.items, starts, ends, padding=self.num_items)
+            windows = pad(part.items, starts, ends, padding=self.num_items)
             lengths = torch.from_numpy(ends - starts)
             last = self(windows)[torch.arange(len(part)), (lengths - 1).clamp_min(0)]
             parts.append((last * (lengths > 0)[:, None]) @ self.items.weight[: self.num_items].T)
@@ -143,7 +143,7 @@ class SasrecTrainer:
         torch.manual_seed(seed)  # for the initial weights and the dropout, which accept no generator
         self.rng = np.random.default_rng(seed)
         self.model = Sasrec(log.num_items, settings)
-        self.average = self.model.frozen()
+        self.average = self.model.frozen_copy()
         self.steps = 0
         order = np.argsort(log.users, kind="stable")
         users = log.users[order]
@@ -163,8 +163,8 @@ class SasrecTrainer:
         ends = self.rng.choice(self.ends, max(TARGETS // length, 1))
         starts = np.maximum(self.starts[ends], ends - length)
         padding = self.model.num_items
-        hidden = self.model(padded(self.items, starts, ends, padding=padding))
-        targets = padded(self.items, starts + 1, ends + 1, padding=padding)
+        hidden = self.model(pad(self.items, starts, ends, padding=padding))
+        targets = pad(self.items, starts + 1, ends + 1, padding=padding)
         present = targets != padding
         loss = self._loss(hidden[present], targets[present])
         self.optimizer.zero_grad()
@@ -186,16 +186,16 @@ class SasrecTrainer:
 
     def scorer(self) -> SasrecScorer:
         """Return the current average of the weights as a scorer."""
-        return SasrecScorer(self.average.frozen())
+        return SasrecScorer(self.average.frozen_copy())
 
 
-def padded(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -> Tensor:
+def pad(items: IntArray, starts: IntArray, ends: IntArray, *, padding: int) -> Tensor:
     """Return items[starts[b]:ends[b]] as rows [B, longest], filled with `padding` at the end."""
     length = max(int((ends - starts).max(initial=0)), 1)
-    places = starts[:, None] + np.arange(length)
-    inside = places < ends[:, None]
-    rows = np.full(places.shape, padding, dtype=np.int64)
-    rows[inside] = items[places[inside]]
+    indices = starts[:, None] + np.arange(length)
+    inside = indices < ends[:, None]
+    rows = np.full(indices.shape, padding, dtype=np.int64)
+    rows[inside] = items[indices[inside]]
     return torch.from_numpy(rows)
 
 
@@ -205,7 +205,7 @@ def fit_sasrec(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseli
     last_events = LAST_EVENTS_OF_BASKETS if split.validation.repeats else LAST_EVENTS
     at_most = min(MAX_STEPS, max(MIN_STEPS, PASSES * len(split.past) // TARGETS))
     settings = SasrecSettings(last_events=last_events)
-    steps, model, _ = tuning.stopped_early(
+    steps, model, _ = tuning.stop_early(
         SasrecTrainer(split.past, settings, options.seed),
         at_most=at_most,
         every=EVERY,
@@ -215,6 +215,6 @@ def fit_sasrec(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseli
     settings = replace(settings, steps=steps)
 
     def refit() -> SasrecScorer:
-        return trained(SasrecTrainer(split.known, settings, options.seed), split.steps_again(steps))
+        return train_steps(SasrecTrainer(split.known, settings, options.seed), split.steps_again(steps))
 
-    return finished(split, tuning, model, refit, settings_of(settings))
+    return add_popularity(split, tuning, model, refit, settings_of(settings))

@@ -52,7 +52,7 @@ class BaselineFit(Protocol):
     def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline: ...
 
 
-class Counted(Scorer, Protocol):
+class SizedScorer(Scorer, Protocol):
     """A scorer that knows its number of parameters."""
 
     @property
@@ -123,7 +123,7 @@ class Tuning:
                     chosen, model, best = candidate, challenger, ndcg
         return chosen, model
 
-    def stopped_early(
+    def stop_early(
         self,
         trainer: BaselineTrainer[M],
         *,
@@ -154,7 +154,7 @@ class Tuning:
         return best
 
 
-def trained(trainer: BaselineTrainer[M], steps: int) -> M:
+def train_steps(trainer: BaselineTrainer[M], steps: int) -> M:
     """Run `steps` steps and return the scorer."""
     for _ in range(steps):
         trainer.step()

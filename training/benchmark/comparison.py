@@ -113,7 +113,7 @@ class Evaluator:
         )
 
 
-def compared(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs: tuple[int, ...]) -> Results:
+def compare(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs: tuple[int, ...]) -> Results:
     """Compare our model with the best baseline. A model `sagestream-…` is a part of ours and no baseline."""
     shown: dict[str, Any] = {"split": split, "cutoffs": cutoffs, "seeds": seeds, "models": models}
     baselines = [name for name in models if name != OURS and not name.startswith(f"{OURS}-")]

@@ -42,7 +42,7 @@ class Cost:
     """Peak memory of the process, in MB of 10⁶ bytes, including the interpreter and its libraries."""
 
 
-def isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress") -> tuple[Any, Cost]:
+def run_isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress") -> tuple[Any, Cost]:
     """Call `function(*arguments, progress)` in a spawned process with one thread. Raises `IsolatedProcessFailed`."""
     context = multiprocessing.get_context("spawn")  # a fork shares the memory of this process and hides its size
     receiver, sender = context.Pipe(duplex=False)

@@ -28,14 +28,14 @@ def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
             _table(
                 ["model", *(title(name) for name in accuracy), "CPU s", "MB"],
                 [
-                    [_shown(name), *(_measure(result, measure) for measure in accuracy), *_costs(result)]
+                    [_display_name(name), *(_measure(result, measure) for measure in accuracy), *_costs(result)]
                     for name, result in rows.items()
                 ],
             ),
             _table(
                 ["model", *(title(name) for name in more)],
                 [
-                    [_shown(name), *(f"{result.measures[measure][0]:.4f}" for measure in more)]
+                    [_display_name(name), *(f"{result.measures[measure][0]:.4f}" for measure in more)]
                     for name, result in rows.items()
                 ],
             ),
@@ -79,7 +79,7 @@ def _slices(rows: dict[str, ModelResult], deepest: int) -> str:
     return _table(
         ["model", *headings],
         [
-            [_shown(name), *(_number(result.slices[part][f"{measure}@{deepest}"]) for part, measure in present)]
+            [_display_name(name), *(_number(result.slices[part][f"{measure}@{deepest}"]) for part, measure in present)]
             for name, result in rows.items()
         ],
     )
@@ -91,19 +91,19 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     shown = [
         "| "
-        + " | ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in cells)
+        + " | ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in cells)
         + " |"
         for cells in (list(enumerate(zip(line, widths, strict=True))) for line in lines)
     ]
     rule = (
         "|"
-        + "|".join("-" * (width + 2) if place == 0 else "-" * (width + 1) + ":" for place, width in enumerate(widths))
+        + "|".join("-" * (width + 2) if column == 0 else "-" * (width + 1) + ":" for column, width in enumerate(widths))
         + "|"
     )
     return "\n".join([shown[0], rule, *shown[1:]])
 
 
-def _shown(name: str) -> str:
+def _display_name(name: str) -> str:
     return f"**{name}**" if name == OURS else name
 
 

@@ -13,7 +13,7 @@ from graphstore.files import read_json
 from training.benchmark.comparison import RATIOS
 
 MAX_BYTES = 16_000_000
-MOST_MODELS = 100
+MAX_MODELS = 100
 
 
 class ResultsFileError(ValueError):
@@ -32,14 +32,14 @@ class BenchmarkResults:
 
 def load_results(path: Path) -> BenchmarkResults:
     """Read the file. Raises `ResultsFileError` for other content, `OSError` when the file cannot be read."""
-    told = read_json(path, max_bytes=MAX_BYTES, error=ResultsFileError)
-    rows = told.get("models") if isinstance(told, dict) else None
+    content = read_json(path, max_bytes=MAX_BYTES, error=ResultsFileError)
+    rows = content.get("models") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not rows:
         raise ResultsFileError(f"{path} names no models: it is not what `sagestream benchmark --json` writes")
-    if len(rows) > MOST_MODELS:
-        raise ResultsFileError(f"{path} names {len(rows)} models, at most {MOST_MODELS} are drawn")
+    if len(rows) > MAX_MODELS:
+        raise ResultsFileError(f"{path} names {len(rows)} models, at most {MAX_MODELS} are drawn")
     models = {name: {measure: _figure(path, name, row, measure) for measure in RATIOS} for name, row in rows.items()}
-    return BenchmarkResults(str(told.get("dataset", path.name)), str(told.get("split", "")), models)
+    return BenchmarkResults(str(content.get("dataset", path.name)), str(content.get("split", "")), models)
 
 
 def _figure(path: Path, model: str, row: Any, measure: str) -> tuple[float, float]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.progress import Progress
-from training.benchmark.comparison import Evaluator, ModelResult, Results, compared
-from training.benchmark.isolated import Cost, IsolatedProcessFailed, isolated
+from training.benchmark.comparison import Evaluator, ModelResult, Results, compare
+from training.benchmark.isolated import Cost, IsolatedProcessFailed, run_isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.event_log import Histories, Moment
@@ -58,7 +58,7 @@ class Fit(Protocol):
 
 
 @dataclass(frozen=True)
-class WithFeatures:
+class FeatureFit:
     """A fit that also needs item features [num_items, width] (None without features) and the configuration."""
 
     fit: Callable[..., FittedModel]
@@ -91,7 +91,7 @@ def run(
     seeds: int,
     cutoffs: Sequence[int],
     progress: Progress,
-    launch: Launch = isolated,
+    launch: Launch = run_isolated,
 ) -> Results:
     """Fit every model (ours is `OURS`) with seeds 0 … seeds − 1, measure the lists on the test window, and compare.
 
@@ -113,11 +113,11 @@ def run(
 
         report(BEGINS, 0.0)
         try:
-            runs[name].append(launch(fitted_lists, fits[name], split, seed, max(cutoffs), progress=report))
+            runs[name].append(launch(fit_lists, fits[name], split, seed, max(cutoffs), progress=report))
         except IsolatedProcessFailed as error:
             raise ModelFailed(f"{name}, seed {seed}: {error}") from error
     progress("measures", 1.0)
-    return compared(_rows(split, runs, cutoffs), split=split.name, seeds=seeds, cutoffs=cutoffs)
+    return compare(_rows(split, runs, cutoffs), split=split.name, seeds=seeds, cutoffs=cutoffs)
 
 
 @torch.no_grad()
@@ -128,7 +128,7 @@ def _lists(scorer: Scorer, window: Window, k: int) -> IntArray:
     return lists
 
 
-def fitted_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: Progress) -> FittedLists:
+def fit_lists(fit: Fit, split: EvaluationSplit, seed: int, k: int, progress: Progress) -> FittedLists:
     """Fit a model and make its lists. It runs in the process of the model."""
     model = fit(split, TrainingOptions(seed=seed, progress=progress))
     progress("lists", 0.99)

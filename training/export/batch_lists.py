@@ -45,7 +45,7 @@ class Writer(Protocol):
     def write(self, lists: Lists) -> None: ...
 
 
-def lists_of_all(
+def recommend_all(
     model: Recommender, snapshot: Snapshot, *, k: int, history_limit: int, block_users: int
 ) -> Iterator[Lists]:
     """Yield the `k` best items of every user at the snapshot's time, from the newest `history_limit` events.
@@ -85,14 +85,14 @@ def write_lists(
 ) -> int:
     """Write all users' lists to `path`, a new file with one of `SUFFIXES`, and return the number of users.
 
-    Raises `FileExistsError`, `ValueError` for another suffix, and the errors of `lists_of_all`. After an error there is
-    no file.
+    Raises `FileExistsError`, `ValueError` for another suffix, and the errors of `recommend_all`. After an error there
+    is no file.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists: name a new file")
     done = 0
     with written_whole(path) as temporary, _writer(temporary, path.suffix) as writer:
-        for lists in lists_of_all(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
+        for lists in recommend_all(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
             writer.write(lists)
             done += len(lists.user_ids)
             if progress is not None:
@@ -102,14 +102,14 @@ def write_lists(
 
 def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: int) -> Iterator[Histories]:
     """Yield the histories block by block: each user's `last` newest events of items that the model knows."""
-    places = np.flatnonzero(model_rows[log.items] >= 0)
-    places = places[np.argsort(log.users[places], kind="stable")]  # stable: each user's events stay in time order
-    bounds = offsets_of(np.bincount(log.users[places], minlength=log.num_users))
+    indices = np.flatnonzero(model_rows[log.items] >= 0)
+    indices = indices[np.argsort(log.users[indices], kind="stable")]  # stable: each user's events stay in time order
+    bounds = offsets_of(np.bincount(log.users[indices], minlength=log.num_users))
     for start in range(0, log.num_users, block_users):
         ends = bounds[start + 1 : start + 1 + block_users]
         starts = np.maximum(bounds[start : start + len(ends)], ends - last)
         offsets, chosen = gather_ranges(starts, ends - starts)
-        rows = places[chosen]
+        rows = indices[chosen]
         yield Histories(
             offsets=offsets,
             items=model_rows[log.items[rows]],

@@ -86,8 +86,8 @@ class ServingEncoder(nn.Module):
         powers = torch.exp2(-ranks.unsqueeze(1) * self.rates.unsqueeze(1))  # [B, H, N]
         weights = powers * kept.to(torch.float32).unsqueeze(1)
         weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1.0)  # a single item has the weight one
-        gather_ranges = self.embeddings[items.clamp(min=0)]  # [B, N, dim]
-        means = torch.matmul(weights, gather_ranges).transpose(0, 1)  # [H, B, dim]
+        gathered = self.embeddings[items.clamp(min=0)]  # [B, N, dim]
+        means = torch.matmul(weights, gathered).transpose(0, 1)  # [H, B, dim]
         users = torch.matmul(means, self.heads).sum(dim=0)  # [B, dim]
         unit = F.normalize(users, dim=1)
         if self.decoder == "mlp":

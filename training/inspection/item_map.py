@@ -24,8 +24,8 @@ from training.terms.protocol import Term
 
 Method = Literal["tsne", "umap"]
 
-MOST_ITEMS = 5_000
-FEWEST_ITEMS = 5
+MAX_ITEMS = 5_000
+MIN_ITEMS = 5
 GROUPS = 10
 FILTER_WIDTH = 50
 """Dimensions of the linear filter's rows after their reduction."""
@@ -35,11 +35,11 @@ class NoMap(ValueError):
     """The model has no item vectors, or too few for a map."""
 
 
-def sampled_items(model: Recommender, *, seed: int) -> IntArray:
-    """Return the ascending rows of at most `MOST_ITEMS` items, sampled with `seed`."""
-    if model.num_items <= MOST_ITEMS:
+def sample_items(model: Recommender, *, seed: int) -> IntArray:
+    """Return the ascending rows of at most `MAX_ITEMS` items, sampled with `seed`."""
+    if model.num_items <= MAX_ITEMS:
         return np.arange(model.num_items)
-    return np.sort(np.random.default_rng(seed).choice(model.num_items, MOST_ITEMS, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(model.num_items, MAX_ITEMS, replace=False))
 
 
 def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str, IntArray, Tensor]:
@@ -54,16 +54,16 @@ def item_vectors(model: Recommender, rows: IntArray, *, seed: int) -> tuple[str,
     if embeddings is not None:
         vectors = embeddings[torch.from_numpy(rows)]
     elif relating is not None:
-        source, vectors = relating.title, _reduced(_weights(relating, rows), seed=seed)
+        source, vectors = relating.title, _reduce(_weights(relating, rows), seed=seed)
     else:
         raise NoMap(f"{model.model_version} has neither GraphSAGE nor a linear filter: its items have no vectors")
-    placed = torch.linalg.vector_norm(vectors, dim=1) > 0
-    if int(placed.sum()) < FEWEST_ITEMS:
-        raise NoMap(f"{model.model_version} has vectors of {int(placed.sum())} items: too few for a map")
-    return source, rows[placed.numpy()], F.normalize(vectors[placed], dim=1)
+    has_vector = torch.linalg.vector_norm(vectors, dim=1) > 0
+    if int(has_vector.sum()) < MIN_ITEMS:
+        raise NoMap(f"{model.model_version} has vectors of {int(has_vector.sum())} items: too few for a map")
+    return source, rows[has_vector.numpy()], F.normalize(vectors[has_vector], dim=1)
 
 
-def laid_out(vectors: Tensor, *, method: Method, seed: int) -> Float64Array:
+def lay_out(vectors: Tensor, *, method: Method, seed: int) -> Float64Array:
     """Return unit vectors [m, dim] as points [m, 2]. One thread gives the same points for the same seed."""
     values = vectors.numpy().astype(np.float32)
     if method == "umap":
@@ -102,7 +102,7 @@ def _weights(relating: Term, rows: IntArray) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0, 0)
 
 
-def _reduced(weights: Tensor, *, seed: int) -> Tensor:
+def _reduce(weights: Tensor, *, seed: int) -> Tensor:
     """Return unit rows [m, m] as their first singular vectors [m, FILTER_WIDTH]. A zero row stays zero."""
     if len(weights) <= FILTER_WIDTH:
         return weights

@@ -43,7 +43,7 @@ def later_evaluation(
     `TooFewEvents` when the snapshot holds no newer events.
     """
     dataset, known, window = later_window(model, snapshot, max_users=max_users, seed=seed)
-    evaluation = evaluate(model.aligned(dataset.item_keys), window, cutoffs=cutoffs)
+    evaluation = evaluate(model.aligned_scorer(dataset.item_keys), window, cutoffs=cutoffs)
     if not evaluation.finite:
         raise ValueError(f"{model.model_version}: some scores are not finite")
     means = {name: float(values.mean()) for name, values in evaluation.per_user.items()}

@@ -47,9 +47,9 @@ def metric_curves(curves: Mapping[str, Mapping[str, Float64Array]], *, title: st
     figure = _figure(9.0, 7.0, title)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (name, label) in zip(panels.flat, MEASURES.items(), strict=True):
-        for place, (model, measures) in enumerate(curves.items()):
+        for index, (model, measures) in enumerate(curves.items()):
             values = measures[name]
-            axes.plot(np.arange(1, len(values) + 1), values, LINES[place % 4], color=_colour(place), label=model)
+            axes.plot(np.arange(1, len(values) + 1), values, LINES[index % 4], color=_colour(index), label=model)
         axes.set_ylabel(f"{label}@k, mean over shoppers")
         axes.set_ylim(bottom=0)
         _grid(axes)
@@ -63,17 +63,17 @@ def precision_recall(curves: Mapping[str, Mapping[str, Float64Array]], *, title:
     """Draw precision against recall for lists of 1 to K items. Some lengths are marked on each curve."""
     figure = _figure(7.0, 5.5, title)
     axes = figure.subplots()
-    for place, (model, measures) in enumerate(curves.items()):
+    for index, (model, measures) in enumerate(curves.items()):
         recall, precision = measures["recall"], measures["precision"]
         marked = [k - 1 for k in MARKED_CUTOFFS if k <= len(recall)]
         axes.plot(
-            recall, precision, LINES[place % 4], marker="o", markersize=4, markevery=marked, color=_colour(place),
+            recall, precision, LINES[index % 4], marker="o", markersize=4, markevery=marked, color=_colour(index),
             label=model,
         )  # fmt: skip
         for at in marked:
             axes.annotate(
                 f"k={at + 1}", (float(recall[at]), float(precision[at])), xytext=(5, 4), textcoords="offset points",
-                fontsize=8, color=_colour(place),
+                fontsize=8, color=_colour(index),
             )  # fmt: skip
     axes.set_xlabel("recall@k, mean over shoppers")
     axes.set_ylabel("precision@k, mean over shoppers")
@@ -119,7 +119,7 @@ def embedding_map(points: Float64Array, groups: Sequence[str | None], *, title: 
     names = sorted(names, key=lambda name: (-counts[name], name))
     size = float(np.clip(6_000 / max(len(points), 1), 3, 24))
     parts: list[tuple[str | None, str, str]] = [(None, "other", GREY)]
-    parts += [(name, name, _colour(place)) for place, name in enumerate(names)]
+    parts += [(name, name, _colour(index)) for index, name in enumerate(names)]
     for group, label, colour in parts:
         chosen = np.array([one == group for one in groups], dtype=np.bool_)
         if chosen.any():
@@ -145,13 +145,13 @@ def degree_distribution(degrees: Mapping[str, IntArray], *, title: str) -> Figur
     """Draw for each kind of node the share with at least k events, both axes logarithmic; degrees [num_nodes]."""
     figure = _figure(7.0, 5.0, title)
     axes = figure.subplots()
-    for place, (kind, values) in enumerate(degrees.items()):
+    for index, (kind, values) in enumerate(degrees.items()):
         touched = np.sort(values[values > 0])
         label = f"{kind} ({len(touched):,}"
         label += f", and {len(values) - len(touched):,} without events)" if len(touched) < len(values) else ")"
         numbers, firsts = np.unique(touched, return_index=True)
         shares = 1.0 - firsts / max(len(touched), 1)
-        axes.step(numbers, shares, LINES[place % 4], where="pre", color=_colour(place), label=label)
+        axes.step(numbers, shares, LINES[index % 4], where="pre", color=_colour(index), label=label)
     if any((values > 0).any() for values in degrees.values()):
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -167,13 +167,13 @@ def benchmark_bars(models: Mapping[str, Mapping[str, tuple[float, float]]], *, t
     measures = list(dict.fromkeys(name for row in models.values() for name in row))
     figure = _figure(4.0 * max(len(measures), 1) + 1.5, 1.6 + 0.34 * len(models), title)
     ordered = sorted(models, key=lambda model: models[model].get(measures[0], (0.0, 0.0))[0]) if measures else []
-    for place, (axes, measure) in enumerate(
+    for index, (axes, measure) in enumerate(
         zip(figure.subplots(1, max(len(measures), 1), sharey=True, squeeze=False).flat, measures, strict=False)
     ):
         rows = [models[model].get(measure, (0.0, 0.0)) for model in ordered]
         axes.barh(
             range(len(ordered)), [mean for mean, _ in rows], xerr=[deviation for _, deviation in rows],
-            color=_colour(place), height=0.7, error_kw={"capsize": 2},
+            color=_colour(index), height=0.7, error_kw={"capsize": 2},
         )  # fmt: skip
         axes.set_yticks(range(len(ordered)), [_short(name) for name in ordered])
         for at, (mean, deviation) in enumerate(rows):
@@ -199,8 +199,8 @@ def _grid(axes: Axes) -> None:
     axes.grid(visible=True, which="major", alpha=0.3)
 
 
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
 
 
 def _short(name: str, limit: int = 32) -> str:

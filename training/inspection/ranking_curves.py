@@ -43,7 +43,7 @@ def ranking_curves(model: Recommender, snapshot: Snapshot, *, max_users: int, se
     """
     dataset, known, window = later_window(model, snapshot, max_users=max_users, seed=seed)
     scorers: dict[str, Scorer] = {
-        model.model_version: model.aligned(dataset.item_keys),
+        model.model_version: model.aligned_scorer(dataset.item_keys),
         RECENT_POPULARITY.replace("_", " "): recent_popularity(known, repeats=model.repeats, max_users=max_users),
     }
     return RankingCurves(
@@ -68,5 +68,5 @@ def recent_popularity(known: EventLog, *, repeats: bool, max_users: int) -> Rece
     cut = full_split(known, champion_as_of=None, min_users=0).test
     past, window = known.between(end=cut), Window.cut(known, start=cut, repeats=repeats, max_users=max_users)
     lives = [*(known.span_hours / share for share in SPAN_SHARES), inf]
-    tried = [evaluate(RecentPopularity(Trend.fit(past, (life,))), window).metrics()[METRIC] for life in lives]
-    return RecentPopularity(Trend.fit(known, (lives[int(np.argmax(tried))],)))
+    ndcg = [evaluate(RecentPopularity(Trend.fit(past, (life,))), window).metrics()[METRIC] for life in lives]
+    return RecentPopularity(Trend.fit(known, (lives[int(np.argmax(ndcg))],)))

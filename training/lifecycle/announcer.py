@@ -32,7 +32,7 @@ class Announcer:
         self._producer: EventProducer | None = None
         self._announced: str | None = None
 
-    def look(self) -> None:
+    def announce(self) -> None:
         """Announce the champion unless it was announced last. After a Kafka error the next call tries again."""
         with read(self._engine) as connection:
             champion = registry.champion(connection)

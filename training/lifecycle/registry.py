@@ -239,7 +239,7 @@ def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
     return taken
 
 
-def offer_again(connection: Connection, run_id: str) -> int:
+def release_requests(connection: Connection, run_id: str) -> int:
     """Return the requests of a failed run to pending, and return their number."""
     done = connection.execute(update(retrain_requests).where(retrain_requests.c.run_id == run_id).values(run_id=None))
     return int(done.rowcount)

@@ -20,7 +20,7 @@ from training.lifecycle.registry import Kind
 logger = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS = 3_600.0
-LOOK_BACK_RUNS = 100
+RECENT_RUNS = 100
 MAX_TRIGGER_LENGTH = 500
 
 
@@ -33,7 +33,7 @@ def due(connection: Connection, config: TrainingConfig, *, now: int) -> tuple[Ki
     The first model is closed_form. GraphSAGE trains from scratch when its last run is at least `retrain_full_seconds`
     old. All other runs are incremental.
     """
-    runs = registry.list_runs(connection, newest=LOOK_BACK_RUNS)
+    runs = registry.list_runs(connection, newest=RECENT_RUNS)
     failures = failures_in_a_row(runs)
     if failures:
         wait_seconds = min(config.scheduler_tick_seconds * 2.0**failures, MAX_BACKOFF_SECONDS)
@@ -79,10 +79,10 @@ def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: 
         run = registry.get_run(connection, name)
         if run is None or run.status != registry.FAILED:
             continue
-        failures = failures_in_a_row(registry.list_runs(connection, newest=LOOK_BACK_RUNS))
+        failures = failures_in_a_row(registry.list_runs(connection, newest=RECENT_RUNS))
         if failures < config.retrain_attempts:
-            offered = registry.offer_again(connection, name)
-            logger.warning("run %s failed (%s); %d requests wait again", name, run.error, offered)
+            released = registry.release_requests(connection, name)
+            logger.warning("run %s failed (%s); %d requests wait again", name, run.error, released)
         else:
             logger.error("run %s failed (%s), the %d. in a row: its requests are dropped", name, run.error, failures)
 

@@ -28,7 +28,7 @@ from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
 from training.lifecycle.gate import GateRules, decide
 from training.lifecycle.registry import Kind
-from training.lifecycle.run_result import RunFenced, RunResult, recalled, recorded
+from training.lifecycle.run_result import RunFenced, RunResult, load_result, record
 from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
@@ -37,7 +37,7 @@ from training.sage.resume import CheckpointStore, outdated_before
 
 logger = logging.getLogger(__name__)
 
-TAKEN_OVER = "taken over from a run that was killed, on its snapshot"
+RESUMED = "taken over from a run that was killed, on its snapshot"
 """Reason in the result of a run that resumes a killed run."""
 
 
@@ -73,7 +73,7 @@ def run_training(
         run_id = spec.run_id or registry.next_run_id(connection, now=now())
         run = registry.start_run(connection, run_id, kind=spec.kind, trigger=spec.trigger, now=now())
         if run.model_version is not None:
-            return recalled(connection, run)
+            return load_result(connection, run)
         if run.status != registry.RUNNING:
             raise RunFenced(f"run {run_id} is {run.status}")
         champion = registry.champion(connection)
@@ -104,7 +104,7 @@ class _Run:
         """Run the trial, the gate, the bundle and the registry."""
         began, kind, progress = time.monotonic(), self.spec.kind, self.options.progress
         progress("snapshot", 0.0)
-        snapshot, trial = self._tried()
+        snapshot, trial = self._run_trial()
         config = self.config
         decision = decide(
             trial.evaluation,
@@ -120,7 +120,7 @@ class _Run:
         promoted = decision.verdict == registry.PROMOTED
         if promoted:
             progress("learning the newest events", 0.85)
-            trial.learn_the_rest()
+            trial.learn_test_window()
         progress("bundle", 0.95)
         recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
@@ -146,19 +146,21 @@ class _Run:
             snapshot_id=snapshot.snapshot_id,
         )
         with write(self.engine) as connection:
-            result = recorded(connection, result, now=self.now())
+            result = record(connection, result, now=self.now())
         progress(result.verdict, 1.0)
         logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result
 
-    def _tried(self) -> tuple[Snapshot, TrialResult]:
+    def _run_trial(self) -> tuple[Snapshot, TrialResult]:
         """Fit a candidate on a fresh snapshot, or with `resume` on the snapshot of a killed run."""
         if self.spec.kind == "graphsage":
-            with CheckpointStore(self.graph.state_dir.resolve() / "checkpoints", settings=self._decisive) as unfinished:
-                interrupted = self._interrupted(unfinished) if self.spec.resume else None
+            with CheckpointStore(
+                self.graph.state_dir.resolve() / "checkpoints", settings=self._fit_settings
+            ) as unfinished:
+                interrupted = self._interrupted_snapshot(unfinished) if self.spec.resume else None
                 snapshot = open_snapshot(self.engine, interrupted) if interrupted else self._fresh_snapshot()
                 trial = self._full_trial(snapshot, checkpoint=unfinished.checkpoint(snapshot.snapshot_id))
-            return snapshot, replace(trial, notes=[*trial.notes, TAKEN_OVER]) if interrupted else trial
+            return snapshot, replace(trial, notes=[*trial.notes, RESUMED]) if interrupted else trial
         snapshot = self._fresh_snapshot()
         if self.spec.kind == "closed_form":
             return snapshot, self._full_trial(snapshot)
@@ -176,11 +178,11 @@ class _Run:
         return self.champion.model_version if self.champion else None
 
     @property
-    def _decisive(self) -> str:
+    def _fit_settings(self) -> str:
         """Everything besides the snapshot that decides the result of a fit."""
         return f"{self.options.seed} {self._parent} {self.config.model_dump_json()}"
 
-    def _interrupted(self, unfinished: CheckpointStore) -> Path | None:
+    def _interrupted_snapshot(self, unfinished: CheckpointStore) -> Path | None:
         """Return the snapshot of an unfinished fit."""
         with read(self.engine) as connection:
             since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)

@@ -40,7 +40,7 @@ class RunResult:
         return asdict(self)
 
 
-def recorded(connection: Connection, result: RunResult, *, now: int) -> RunResult:
+def record(connection: Connection, result: RunResult, *, now: int) -> RunResult:
     """Insert the model, promote or keep it, and close the run, all in one transaction. Raises `RunFenced`."""
     champion = registry.champion(connection)
     if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
@@ -78,7 +78,7 @@ def recorded(connection: Connection, result: RunResult, *, now: int) -> RunResul
     return result
 
 
-def recalled(connection: Connection, run: registry.RunRow) -> RunResult:
+def load_result(connection: Connection, run: registry.RunRow) -> RunResult:
     """Return the result of a finished run."""
     model = registry.get_model(connection, str(run.model_version))
     return RunResult(

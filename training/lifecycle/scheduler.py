@@ -112,8 +112,8 @@ class Scheduler:
             self._settle,
             pool_kwargs={
                 "mp_context": context,
-                "initializer": _enter_child,
-                "initargs": (_dumped(graph), _dumped(config), self._give_up, logging.getLogger().level),
+                "initializer": _init_child,
+                "initargs": (_to_json(graph), _to_json(config), self._give_up, logging.getLogger().level),
             },
         )
         self._scheduler = BackgroundScheduler(
@@ -126,11 +126,11 @@ class Scheduler:
         """Work until the stop."""
         with write(self._engine) as connection:
             retrain.settle(connection, self._config, now=self._now())
-        self._scheduler.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        self._scheduler.add_listener(self._on_end, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.start(paused=True)
         self._scheduler.remove_all_jobs(TRAININGS)  # jobs of a dead leader; their runs are settled above
         # Two jobs, so that an unreachable broker does not block a training.
-        for job in (self.tick, self._announcer.look):
+        for job in (self.tick, self._announcer.announce):
             self._scheduler.add_job(
                 job,
                 "interval",
@@ -203,7 +203,7 @@ class Scheduler:
         if gone:
             logger.info("old snapshots deleted: %s", ", ".join(gone))
 
-    def _ended(self, event: JobExecutionEvent) -> None:
+    def _on_end(self, event: JobExecutionEvent) -> None:
         if event.jobstore != TRAININGS:
             return
         if event.exception is not None:
@@ -219,7 +219,7 @@ class Scheduler:
 
 
 _settings: dict[str, str] = {}
-"""In the child: the settings from `_enter_child`. As job arguments they would store the database password."""
+"""In the child: the settings from `_init_child`. As job arguments they would store the database password."""
 
 
 def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
         engine.dispose()
 
 
-def _enter_child(graph: str, training: str, give_up: ProcessEvent, log_level: int) -> None:
+def _init_child(graph: str, training: str, give_up: ProcessEvent, log_level: int) -> None:
     """Initialise the child: settings, logging, and two ways to end it."""
     _settings.update(graph=graph, training=training)
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -252,6 +252,6 @@ def _enter_child(graph: str, training: str, give_up: ProcessEvent, log_level: in
     exit_after(give_up.wait)
 
 
-def _dumped(config: GraphstoreConfig | TrainingConfig) -> str:
+def _to_json(config: GraphstoreConfig | TrainingConfig) -> str:
     """Return JSON from which the child builds the same configuration."""
     return config.model_dump_json()

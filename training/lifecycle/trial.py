@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tuned_baselines
+from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, repeats_wanted
 from training.data.windows import Window
@@ -52,7 +52,7 @@ class TrialResult:
     notes: list[str]
     """Remarks that a reader of the comparison must know."""
 
-    def learn_the_rest(self) -> None:
+    def learn_test_window(self) -> None:
         """Let the candidate's terms learn the test window, after the evaluation."""
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
 
@@ -108,13 +108,13 @@ def full_trial(
         else:
             # It shares its terms with the candidate. One update serves both.
             names = {term.name for term in champion.terms}
-            opponent = candidate.narrowed(names, validation, config=config, seed=seed)
+            opponent = candidate.select_terms(names, validation, config=config, seed=seed)
             notes.append("the champion was rebuilt without the test window")
     progress("evaluation", 0.75)
     candidate.advance(dataset.log, split.validation, split.test, features)
     window = _test_window(dataset, split, repeats=repeats, config=config, seed=seed)
-    # The candidate's filter has moved on, and the baseline is the same filter: it need not be solved for again.
-    moved = {LINEAR_ITEM_MODEL: LinearItemModel(linear_filter.variant())}
+    # The candidate's filter has learned the window, and the baseline is the same filter, so it is not solved again.
+    updated = {LINEAR_ITEM_MODEL: LinearItemModel(linear_filter.variant())}
     return TrialResult(
         candidate=candidate,
         dataset=dataset,
@@ -123,7 +123,7 @@ def full_trial(
         encoder=encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, opponent, dataset, split, window, moved=moved),
+        comparison=_comparison(baselines, opponent, dataset, split, window, updated=updated),
         notes=notes,
     )
 
@@ -155,24 +155,26 @@ def incremental_trial(
         encoder=champion.encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(baselines, _as_served(champion, dataset, split.test), dataset, split, window, moved={}),
+        comparison=_comparison(
+            baselines, _as_served(champion, dataset, split.test), dataset, split, window, updated={}
+        ),
         notes=[],
     )
 
 
-def _as_served(champion: Recommender, dataset: Dataset, moment: int) -> Scorer:
+def _as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
     """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
-    log = dataset.log.between(hour, moment)
+    log = dataset.log.between(hour, as_of)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
-    return champion.aligned(dataset.item_keys)
+    return champion.aligned_scorer(dataset.item_keys)
 
 
 def _baselines(
     dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int
 ) -> tuple[dict[str, Baseline], LinearFilter]:
     window = split.validation_window(dataset.log, repeats=repeats).sample(config.tuning_users, seed=seed)
-    return tuned_baselines(dataset.log.between(end=split.validation), window)
+    return tune_baselines(dataset.log.between(end=split.validation), window)
 
 
 def _test_window(dataset: Dataset, split: TimeSplit, *, repeats: bool, config: TrainingConfig, seed: int) -> Window:
@@ -186,14 +188,16 @@ def _comparison(
     split: TimeSplit,
     window: Window,
     *,
-    moved: Mapping[str, Baseline],
+    updated: Mapping[str, Baseline],
 ) -> dict[str, Evaluation]:
-    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window, except
-    those in `moved`, which know it already."""
+    """Evaluate baselines and champion. Like the candidate, the baselines first learn the validation window.
+
+    The baselines in `updated` have learned it already.
+    """
     for name, baseline in baselines.items():
-        if name not in moved:
+        if name not in updated:
             baseline.update(dataset.log.between(split.validation, split.test))
-    scorers: dict[str, Scorer] = {**baselines, **moved}
+    scorers: dict[str, Scorer] = {**baselines, **updated}
     if opponent is not None:
         scorers[CHAMPION] = opponent
     return {name: evaluate(scorer, window) for name, scorer in scorers.items()}

@@ -69,7 +69,7 @@ class Candidate:
                 logger.warning("the model is without GraphSAGE: %s", error)
         return cls(terms, _blend(terms, window, config=config, seed=seed))
 
-    def narrowed(self, names: Collection[str], window: Window, *, config: TrainingConfig, seed: int) -> Self:
+    def select_terms(self, names: Collection[str], window: Window, *, config: TrainingConfig, seed: int) -> Self:
         """Return the terms with these names and a new blend. Call it before any term learns newer events."""
         terms = [term for term in self.terms if term.name in names]
         return type(self)(terms, _blend(terms, window, config=config, seed=seed))

@@ -66,8 +66,8 @@ class Recommender:
         """Return the rows [n] of item keys, −1 for an unknown item."""
         if not self.num_items:
             return np.full(len(item_keys), -1, dtype=np.int64)
-        place = np.searchsorted(self.item_keys, item_keys, sorter=self._order).clip(max=self.num_items - 1)
-        rows = self._order[place]
+        indices = np.searchsorted(self.item_keys, item_keys, sorter=self._order).clip(max=self.num_items - 1)
+        rows = self._order[indices]
         return np.where(self.item_keys[rows] == item_keys, rows, -1)
 
     def histories(self, per_user: Sequence[Sequence[tuple[int, int, int]]]) -> Histories:
@@ -166,20 +166,20 @@ class Recommender:
         if len(hours):
             self._clock = max(self._clock, (int(hours.max()) + 1) * HOUR_MS)
 
-    def aligned(self, item_keys: IntArray) -> Scorer:
+    def aligned_scorer(self, item_keys: IntArray) -> Scorer:
         """Return a scorer for another item order. Items that this model does not know score −inf."""
         rows = self.rows_of(item_keys)  # row in this model of each item in the other order
         known = np.flatnonzero(rows >= 0)
 
         def score(histories: Histories, *, as_of: Moment) -> Tensor:
-            mine = rows[histories.items]
-            kept = mine >= 0
-            counts = np.bincount(histories.rows()[kept], minlength=len(histories))
+            model_rows = rows[histories.items]
+            known_events = model_rows >= 0
+            counts = np.bincount(histories.rows()[known_events], minlength=len(histories))
             translated = Histories(
                 offsets=offsets_of(counts),
-                items=mine[kept],
-                times=histories.times[kept],
-                types=histories.types[kept],
+                items=model_rows[known_events],
+                times=histories.times[known_events],
+                types=histories.types[known_events],
             )
             scores = torch.full((len(histories), len(item_keys)), -torch.inf)
             scores[:, known] = self.score(translated, as_of=as_of)[:, rows[known]]

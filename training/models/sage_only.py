@@ -24,7 +24,7 @@ from training.sage.term import SageTerm
 
 KIND = "graphsage alone"
 
-ALONE = Blend(
+SAGE_BLEND = Blend(
     feature_names=("graphsage",),
     scale=(1.0,),
     warm=(1.0,),
@@ -43,11 +43,11 @@ def fit_sage_model(
     model_version: str,
     config: TrainingConfig,
     options: TrainingOptions,
-    ranks: ProcessGroup,
+    group: ProcessGroup,
 ) -> tuple[Recommender, dict[str, Any]]:
     """Fit on the past of the snapshot's split, stop early on its validation window, measure on its test window.
 
-    Each process of `ranks` calls it with the same arguments, and gets the same model and measures. Raises
+    Each process of `group` calls it with the same arguments, and gets the same model and measures. Raises
     `TooFewEvents` when the snapshot cannot be split in three, and the errors of
     `training.sage.data_parallel.fit_shared`.
     """
@@ -63,7 +63,7 @@ def fit_sage_model(
         encoder.transform(dataset.catalogue),
         config=config.sage.model_copy(update={"repeats": repeats}),
         options=options,
-        ranks=ranks,
+        ranks=group,
         validation=split.validation_window(dataset.log, repeats=repeats),
     )
     model = model_of(
@@ -88,6 +88,6 @@ def model_of(
         item_keys=dataset.item_keys,
         available=dataset.available,
         terms=[term],
-        blend=ALONE,
+        blend=SAGE_BLEND,
         encoder=encoder,
     )

@@ -68,7 +68,7 @@ def best_items(
             end = min(start + TILE_USERS, num_users)
             _search(users[start:end], items, bias, seen_offsets[start : end + 1].copy(), seen_items, heaps[start:end])
     heaps.sort(axis=1)
-    return _unpacked(heaps[:, ::-1])
+    return _unpack(heaps[:, ::-1])
 
 
 def _search(
@@ -108,13 +108,13 @@ def _take(
         for start in range(0, width, _STRIP):
             end = min(start + _STRIP, width)
             better = 0
-            for place in range(start, end):
-                better += row[place] > threshold
+            for index in range(start, end):
+                better += row[index] > threshold
             if better:
-                for place in range(start, end):
-                    if row[place] > threshold:
+                for index in range(start, end):
+                    if row[index] > threshold:
                         # Items come in row order, so a later item with an equal score is not better.
-                        replace_least(heap, key_of(_level(row[place], one), first + place))
+                        replace_least(heap, key_of(_level(row[index], one), first + index))
                         if heap[0] != LOWEST:
                             threshold = _score(heap[0] >> 32, one)
         thresholds[user] = threshold
@@ -135,7 +135,7 @@ def _score(level: int, one: Float32Array) -> float:
     return float(one[0])
 
 
-def _unpacked(keys: IntArray) -> tuple[IntArray, Float32Array]:
+def _unpack(keys: IntArray) -> tuple[IntArray, Float32Array]:
     """Return rows and scores of keys of any shape."""
     levels = (keys >> 32).astype(np.int32)
     scores = np.where(levels >= 0, levels, levels ^ np.int32(0x7FFFFFFF)).view(np.float32)

@@ -65,7 +65,7 @@ FIRST_L2 = 0.005
 HALVINGS = 3
 """Number of random divisions of the users over which the biggest choice is averaged."""
 
-FEWEST_USERS = 200
+MIN_USERS = 200
 """A smaller window cannot tell the better of two variants, so the defaults stay."""
 
 
@@ -92,12 +92,12 @@ class BlendSearch:
         """Return a filter bank fitted on the past: tune regularisation, half-lives, and a second filter with decay."""
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         memories = MEMORIES if self.split.timed else ((inf,),)
-        if not self.chooses:
+        if not self.has_enough_users:
             return FilterBank([base], memories[0])
         variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
-        chosen = variants[best([self._with_bank([one], memories[-1]) for one in variants])]
+        chosen = variants[best_index([self._with_bank([one], memories[-1]) for one in variants])]
         scores = [self._with_bank([chosen], lives) for lives in memories]
-        memory = best(scores)
+        memory = best_index(scores)
         filters = [chosen]
         if self.split.timed:
             settings = FilterSettings(
@@ -105,7 +105,7 @@ class BlendSearch:
                 gram_half_life_ms=self.split.past.span_hours * HOUR_MS / DRIFT_SPAN_SHARE,
             )
             drifting = LinearFilter.fit(self.split.past, settings)
-            if best([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
+            if best_index([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
                 filters.append(drifting)
         return FilterBank(filters, memories[memory])
 
@@ -144,34 +144,34 @@ class BlendSearch:
         return self._best_of([replace(self, others=[*self.others, factorisation]), self], bank)
 
     @property
-    def chooses(self) -> bool:
+    def has_enough_users(self) -> bool:
         """Whether the window has enough users to leave a default. If not, no variant is fitted and ranked."""
-        return len(self.window) >= FEWEST_USERS
+        return len(self.window) >= MIN_USERS
 
     def _best_of(self, variants: Sequence[Self], bank: FilterBank) -> Self:
-        if not self.chooses:
+        if not self.has_enough_users:
             return variants[0]
-        return variants[best([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
+        return variants[best_index([one.out_of_fold([bank, *one.others], FIRST_L2) for one in variants])]
 
     def _with_bank(self, filters: Sequence[LinearFilter], half_lives: tuple[float, ...]) -> Float64Array:
         return self.out_of_fold([FilterBank(filters, half_lives), *self.others], FIRST_L2)
 
     def out_of_fold(self, terms: Sequence[Term], l2: float) -> Float64Array:
         """Return NDCG@20 [U] of each user of the window. The other half of the users fits each user's blend."""
-        return self._halved(terms, self.window, self._settings(l2, l2), np.random.default_rng(self.seed))
+        return self._cross_fit(terms, self.window, self._settings(l2, l2), np.random.default_rng(self.seed))
 
-    def on_all(self, terms: Sequence[Term], settings: BlendSettings) -> Float64Array:
+    def out_of_fold_all(self, terms: Sequence[Term], settings: BlendSettings) -> Float64Array:
         """Return the same for all users [V] of the validation window, as mean over `HALVINGS` divisions into halves.
 
         It is for effects that a thousand users and one division cannot show. In a grocery's discovery GraphSAGE adds or
         costs 1 %, which is their standard error.
         """
         rng = np.random.default_rng(self.seed)
-        found = [self._halved(terms, self.split.validation, settings, rng) for _ in range(HALVINGS)]
+        found = [self._cross_fit(terms, self.split.validation, settings, rng) for _ in range(HALVINGS)]
         ndcg: Float64Array = np.mean(found, axis=0)
         return ndcg
 
-    def _halved(
+    def _cross_fit(
         self, terms: Sequence[Term], window: Window, settings: BlendSettings, rng: np.random.Generator
     ) -> Float64Array:
         halves = rng.permutation(len(window)) % 2
@@ -179,15 +179,15 @@ class BlendSearch:
         for half in (0, 1):
             learnt, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
             if len(learnt) and len(judged):
-                blend = self._fitted(terms, window.take(learnt), settings)
+                blend = self._fit_blend(terms, window.take(learnt), settings)
                 ndcg[judged] = evaluate(Candidate(list(terms), blend), window.take(judged)).per_user[METRIC]
         return ndcg
 
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
         """Choose the penalties for known and for cold users, each on its own users."""
-        stranger = self.window.lengths() == 0
+        cold = self.window.lengths() == 0
         found = [self.out_of_fold(terms, l2) for l2 in L2]
-        known, unknown = (best([ndcg[users] for ndcg in found]) for users in (~stranger, stranger))
+        known, unknown = (best_index([ndcg[users] for ndcg in found]) for users in (~cold, cold))
         return self._settings(L2[known], L2[unknown])
 
     def _settings(self, l2: float, unknown_l2: float) -> BlendSettings:
@@ -195,18 +195,18 @@ class BlendSearch:
 
     def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
         """Fit a blend on as many users of the validation window as memory allows."""
-        return self._fitted(terms, self.split.validation, settings)
+        return self._fit_blend(terms, self.split.validation, settings)
 
-    def _fitted(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
+    def _fit_blend(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
         part = fitting_part(terms, window, memory_mb=self.memory_mb, seed=self.seed)
         return fit_blend(terms, part, settings=settings)
 
-    def others_again(self, log: EventLog) -> list[Term]:
+    def refit_others(self, log: EventLog) -> list[Term]:
         """Refit the terms besides filters and GraphSAGE on more events, with the same settings."""
         return [term.refit(log, seed=self.seed) for term in self.others]
 
 
-def best(scores: Sequence[Float64Array]) -> int:
+def best_index(scores: Sequence[Float64Array]) -> int:
     """Return the index of the variant with the largest mean score, 0 with few users. Each array is a score by user
     [U]."""
-    return int(np.argmax([score.mean() for score in scores])) if len(scores[0]) >= FEWEST_USERS else 0
+    return int(np.argmax([score.mean() for score in scores])) if len(scores[0]) >= MIN_USERS else 0

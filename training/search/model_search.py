@@ -30,7 +30,7 @@ from training.models.candidate import Candidate
 from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.search.blend_search import BlendSearch, best
+from training.search.blend_search import BlendSearch, best_index
 from training.terms.protocol import Term
 
 CHOICES = {
@@ -77,7 +77,7 @@ class ChosenModel:
         return weights + sum(term.num_parameters for term in self.candidate.terms)
 
 
-def patient(config: TrainingConfig) -> TrainingConfig:
+def with_patience(config: TrainingConfig) -> TrainingConfig:
     """Return the configuration with more steps and patience, for a comparison without time pressure."""
     return config.model_copy(update={"sage": config.sage.model_copy(update=PATIENT)})
 
@@ -108,10 +108,12 @@ def fit_best(
     reason = NO_PAST
     if sage is not None:
         held = search.best_l2([*plain, sage])
-        if search.chooses and best([search.on_all([*plain, sage], held), search.on_all(plain, held_plain)]):
+        if search.has_enough_users and best_index(
+            [search.out_of_fold_all([*plain, sage], held), search.out_of_fold_all(plain, held_plain)]
+        ):
             sage, reason = None, LEFT_OUT
     progress("fitting on all that is known", 0.75)
-    fitted = [bank.refit(split.known, seed=seed), *search.others_again(split.known)]
+    fitted = [bank.refit(split.known, seed=seed), *search.refit_others(split.known)]
     without = Candidate(fitted, blend_plain)
     settings: dict[str, Any] = {
         **bank.choices,
@@ -150,11 +152,11 @@ def _best_sage(
     window = split.validation.take(known) if len(known) else split.validation
     chosen: SageTerm | None = None
     reached = -1.0
-    for place, shape in enumerate(shapes):
-        own = options.part(place / len(shapes), (place + 1) / len(shapes))
-        tried = config.model_copy(update={**shape, "repeats": split.test.repeats})
+    for index, shape in enumerate(shapes):
+        own = options.part(index / len(shapes), (index + 1) / len(shapes))
+        sage_config = config.model_copy(update={**shape, "repeats": split.test.repeats})
         try:
-            term = fit_sage(split.past, features, config=tried, options=own, validation=window)
+            term = fit_sage(split.past, features, config=sage_config, options=own, validation=window)
         except NothingToLearn as error:
             own.progress(str(error), 0.0)
             continue

@@ -17,7 +17,7 @@ from optuna.distributions import distribution_to_json
 from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
-from training.baselines.gate import tuned_baselines
+from training.baselines.gate import tune_baselines
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TooFewEvents, full_split, repeats_wanted
 from training.data.splits import SEARCH_USERS, EvaluationSplit, temporal
@@ -59,7 +59,7 @@ class Objective:
             dataset.catalogue, split.past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
         )
         features = encoder.transform(dataset.catalogue)
-        _, linear_filter = tuned_baselines(split.past, split.validation.sample(config.tuning_users, seed=seed))
+        _, linear_filter = tune_baselines(split.past, split.validation.sample(config.tuning_users, seed=seed))
         config = config.model_copy(update={"sage": config.sage.model_copy(update={"repeats": repeats})})
         space = SearchSpace(config)
         total = hashlib.sha256(

@@ -41,23 +41,23 @@ class SearchSpace:
         self._base = base
         self._blend = {BLEND_L2: blend.l2, BLEND_FOCUS: blend.focus}
         """The effective values of `base`, also for fields that it does not set."""
-        self._lives = {_named(lives): lives for lives in (*HALF_LIVES, sage.half_lives_ranks)}
+        self._lives = {_lives_name(lives): lives for lives in (*HALF_LIVES, sage.half_lives_ranks)}
         self.distributions: dict[str, BaseDistribution] = {
-            "dim": _whole(16, 128, sage.dim, log=True),
-            "layers": _whole(1, 3, sage.layers),
-            "last_items": _whole(20, 1_000, sage.last_items, log=True),
+            "dim": _int_range(16, 128, sage.dim, log=True),
+            "layers": _int_range(1, 3, sage.layers),
+            "last_items": _int_range(20, 1_000, sage.last_items, log=True),
             "half_lives_ranks": CategoricalDistribution(list(self._lives)),
             "ties": CategoricalDistribution(["basket", "random"]),
             "target_half_life_spans": CategoricalDistribution(
                 list(dict.fromkeys((*TARGET_HALF_LIVES, sage.target_half_life_spans)))
             ),
             "loss": CategoricalDistribution(["softmax", "bce", "bpr"]),
-            "negatives": _whole(128, 4_096, sage.negatives, log=True),
+            "negatives": _int_range(128, 4_096, sage.negatives, log=True),
             "negative_power": FloatDistribution(0.0, 1.0),
-            "learning_rate": _real(1e-3, 3e-2, sage.learning_rate),
-            "weight_decay": _real(1e-6, 1e-1, sage.weight_decay),
-            "batch_size": _whole(512, 8_192, sage.batch_size, log=True),
-            BLEND_L2: _real(1e-4, 1.0, blend.l2),
+            "learning_rate": _float_range(1e-3, 3e-2, sage.learning_rate),
+            "weight_decay": _float_range(1e-6, 1e-1, sage.weight_decay),
+            "batch_size": _int_range(512, 8_192, sage.batch_size, log=True),
+            BLEND_L2: _float_range(1e-4, 1.0, blend.l2),
             BLEND_FOCUS: CategoricalDistribution(list(dict.fromkeys((*FOCUSES, blend.focus)))),
         }
         if sage.neighbours is not None:  # it gives the fan-out for each layer, so the number of layers is fixed
@@ -66,7 +66,7 @@ class SearchSpace:
     def params(self, **shape: Any) -> dict[str, Any]:
         """Return the point of the base configuration. `shape` replaces fields of `SageConfig`."""
         fields = self._base.sage.model_copy(update=shape).model_dump() | self._blend
-        fields["half_lives_ranks"] = _named(fields["half_lives_ranks"])
+        fields["half_lives_ranks"] = _lives_name(fields["half_lives_ranks"])
         point: dict[str, Any] = {}
         for name, distribution in self.distributions.items():
             value = fields[name]
@@ -84,8 +84,8 @@ class SearchSpace:
         differing = {name: value for name, value in given.items() if value != getattr(self._base.sage, name)}
         if "half_lives_ranks" in differing:  # JSON has no infinity
             differing["half_lives_ranks"] = [str(life) if life == inf else life for life in given["half_lives_ranks"]]
-        told: dict[str, Any] = {"sage": differing} if differing else {}
-        return told | {name: params[name] for name in BLEND if params[name] != self._blend[name]}
+        changed: dict[str, Any] = {"sage": differing} if differing else {}
+        return changed | {name: params[name] for name in BLEND if params[name] != self._blend[name]}
 
     def config(self, params: Mapping[str, Any]) -> TrainingConfig:
         """Return the base configuration with these changes."""
@@ -94,14 +94,14 @@ class SearchSpace:
         return self._base.model_copy(update={"sage": sage, **changes})
 
 
-def _named(lives: tuple[float, ...]) -> str:
+def _lives_name(lives: tuple[float, ...]) -> str:
     return ", ".join(f"{life:g}" for life in lives)
 
 
-def _whole(low: int, high: int, base: int, *, log: bool = False) -> IntDistribution:
+def _int_range(low: int, high: int, base: int, *, log: bool = False) -> IntDistribution:
     low = min(low, base)
     return IntDistribution(max(low, 1) if log else low, max(high, base), log=log)
 
 
-def _real(low: float, high: float, base: float) -> FloatDistribution:
+def _float_range(low: float, high: float, base: float) -> FloatDistribution:
     return FloatDistribution(min(low, base) if base > 0 else low, max(high, base), log=True)

@@ -48,7 +48,7 @@ STARTUP_TRIALS = 6
 """Number of finished trials after which draws use the results."""
 
 PRUNE_FROM_TRIALS = 4
-PRUNE_FROM_LOOKS = 4
+PRUNE_FROM_EVALUATIONS = 4
 
 IMPORTANCE_TRIALS = 4
 """With fewer finished trials, importances are not computed."""
@@ -129,7 +129,7 @@ def run_trials(
     """Run more trials, `trials` of them. No trial begins after the timeout. Raises `TuningInterrupted` at the first
     evaluation after `stopped`."""
     began = clock()
-    for place in range(trials):
+    for index in range(trials):
         if clock() - began >= timeout_seconds:
             return
         if stopped():
@@ -138,8 +138,8 @@ def run_trials(
         shape = trial.user_attrs.get("shape")
         title = f"trial {trial.number}{f' ({shape})' if shape else ''}"
 
-        def report(line: str, share: float, title: str = title, place: int = place) -> None:
-            progress(f"{title}: {line}", (place + share) / trials)
+        def report(line: str, share: float, title: str = title, index: int = index) -> None:
+            progress(f"{title}: {line}", (index + share) / trials)
 
         report("begins", 0.0)
         ended = _run(study, objective, trial, report=report, stopped=stopped)
@@ -148,7 +148,7 @@ def run_trials(
 
 def _next(study: Study, objective: Objective) -> Trial:
     """Return the next trial of `FIRST` that has not finished, else a draw."""
-    ended = _ended(study)
+    ended = _finished_trials(study)
     tried = {trial.user_attrs.get("shape") for trial in ended}
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))  # enqueued by a call that was killed
     missing = [name for name in FIRST if name not in tried]
@@ -204,7 +204,7 @@ def outcome(study: Study, objective: Objective) -> Tuned:
                 raise
     return Tuned(
         finished=len(complete),
-        pruned=len(_ended(study)) - len(complete),
+        pruned=len(_finished_trials(study)) - len(complete),
         best=best.number,
         changes={} if best is default else objective.space.changes(best.params),
         validation={"default": _value(default), "best": _value(best)},
@@ -212,7 +212,7 @@ def outcome(study: Study, objective: Objective) -> Tuned:
     )
 
 
-def judged_on_test(
+def evaluate_on_test(
     study: Study, objective: Objective, snapshot: Snapshot, tuned: Tuned, *, progress: Progress
 ) -> dict[str, float]:
     """Return NDCG@20 of `default` and `best` on the test window, measured as in `train`, once for each best trial.
@@ -222,11 +222,11 @@ def judged_on_test(
     known: Mapping[str, Any] | None = study.user_attrs.get("tested")
     if known is not None and known["trial"] == tuned.best:
         return dict(known["measured"])
-    default = _judged(snapshot, objective, objective.config, progress=lambda line, share: progress(line, share / 2))
+    default = _evaluate(snapshot, objective, objective.config, progress=lambda line, share: progress(line, share / 2))
     best = default
     if tuned.changes:
         config = objective.space.config(study.trials[tuned.best].params)
-        best = _judged(snapshot, objective, config, progress=lambda line, share: progress(line, 0.5 + share / 2))
+        best = _evaluate(snapshot, objective, config, progress=lambda line, share: progress(line, 0.5 + share / 2))
     difference = best.per_user[METRIC] - default.per_user[METRIC]
     mean, low, high = paired_bootstrap(difference, seed=objective.seed)
     measured = {
@@ -241,18 +241,18 @@ def judged_on_test(
     return measured
 
 
-def _judged(snapshot: Snapshot, objective: Objective, config: TrainingConfig, *, progress: Progress) -> Evaluation:
+def _evaluate(snapshot: Snapshot, objective: Objective, config: TrainingConfig, *, progress: Progress) -> Evaluation:
     options = TrainingOptions(seed=objective.seed, progress=progress)
     trial = full_trial(snapshot, kind="graphsage", champion=None, config=config, options=options)
     return trial.evaluation
 
 
 def _pruner(objective: Objective) -> MedianPruner:
-    warm_up = PRUNE_FROM_LOOKS * objective.config.sage.evaluate_every
+    warm_up = PRUNE_FROM_EVALUATIONS * objective.config.sage.evaluate_every
     return MedianPruner(n_startup_trials=PRUNE_FROM_TRIALS, n_warmup_steps=warm_up)
 
 
-def _ended(study: Study) -> list[FrozenTrial]:
+def _finished_trials(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 

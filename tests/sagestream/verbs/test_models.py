@@ -13,7 +13,7 @@ from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from tests.waiting import wait_until
-from training.lifecycle.run import TAKEN_OVER
+from training.lifecycle.run import RESUMED
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def test_a_killed_training_is_gone_on_with_where_asked_for(alone: dict[str, str]
     done = run("train", "--resume", "--config", str(file), "--json", settings=alone)
     assert (done.code, done.error) == (0, None)
     assert done.json["snapshot_id"] == left[0].name.partition(".")[0]
-    assert TAKEN_OVER in done.json["reasons"]
+    assert RESUMED in done.json["reasons"]
     assert "no killed run" not in done.err
     again = run("train", "--resume", "--config", str(file), "--json", settings=alone)
     assert again.json["snapshot_id"] > done.json["snapshot_id"]
-    assert TAKEN_OVER not in again.json["reasons"]
+    assert RESUMED not in again.json["reasons"]
     assert "no killed run to go on with" in again.err
     assert not list(directory.glob("checkpoints/s*.pt"))
     state.remove(directory)  # knows everything that a training leaves

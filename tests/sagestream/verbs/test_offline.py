@@ -30,7 +30,7 @@ def our_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of a known quality in the place of ours: what is tested here is the way to it and from it."""
     module = ModuleType("training.search.model_search")
     module.fit_best = fits.fit_best  # type: ignore[attr-defined]
-    module.patient = lambda config: config  # type: ignore[attr-defined]
+    module.with_patience = lambda config: config  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "training.search.model_search", module)
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.baselines.factors import OWN, Factors, Roster
+from training.baselines.factors import OWN, Factors, UserFingerprints
 
 
 def test_the_roster_knows_who_has_not_moved_since():
     log = checkerboard()
-    roster = Roster(log)
+    fingerprints = UserFingerprints(log)
     users = np.array([7, 3, 39, 0])
-    assert roster.rows(log.histories(users)).tolist() == users.tolist()
-    assert roster.rows(log.histories(users, before=5 * DAY_MS)).tolist() == [-1] * 4
-    assert roster.rows(log.histories(users, before=0)).tolist() == [-1] * 4
-    assert Roster(log.between(end=0)).rows(log.histories(users)).tolist() == [-1] * 4
+    assert fingerprints.rows(log.histories(users)).tolist() == users.tolist()
+    assert fingerprints.rows(log.histories(users, before=5 * DAY_MS)).tolist() == [-1] * 4
+    assert fingerprints.rows(log.histories(users, before=0)).tolist() == [-1] * 4
+    assert UserFingerprints(log.between(end=0)).rows(log.histories(users)).tolist() == [-1] * 4
 
 
 def test_the_roster_does_not_mind_the_order_of_ties():
@@ -24,7 +24,7 @@ def test_the_roster_does_not_mind_the_order_of_ties():
     tied = replace(log, times=np.zeros_like(log.times))
     backwards = replace(tied, users=tied.users[::-1].copy(), items=tied.items[::-1].copy())
     users = np.arange(40)
-    assert Roster(tied).rows(backwards.histories(users)).tolist() == users.tolist()
+    assert UserFingerprints(tied).rows(backwards.histories(users)).tolist() == users.tolist()
 
 
 def test_own_embedding_or_the_decayed_mean_of_items():
@@ -34,7 +34,7 @@ def test_own_embedding_or_the_decayed_mean_of_items():
         users=torch.randn(40, 3, generator=rng),
         items=torch.randn(24, 3, generator=rng),
         bias=torch.randn(24, generator=rng),
-        roster=Roster(log),
+        fingerprints=UserFingerprints(log),
     )
     whole, part = log.histories(np.array([5])), log.histories(np.array([5]), before=2 * DAY_MS)
     first, second = part.items

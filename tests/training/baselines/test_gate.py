@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
-from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tuned_baselines
+from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tune_baselines
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 
@@ -18,7 +18,7 @@ def test_the_linear_model_knows_the_checkerboard():
     log = checkerboard()
     start = 4 * DAY_MS
     window = Window.cut(log, start=start, repeats=False)
-    baselines, linear_filter = tuned_baselines(log.between(end=start), window)
+    baselines, linear_filter = tune_baselines(log.between(end=start), window)
     assert list(baselines) == [RECENT_POPULARITY, LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY]
     scores = {name: ndcg(baseline, window) for name, baseline in baselines.items()}
     assert scores[LINEAR_ITEM_MODEL] > scores[RECENT_POPULARITY] + 0.1
@@ -40,7 +40,7 @@ def habits():
 def test_personal_frequency_knows_habits(habits):
     start = 30 * DAY_MS
     window = Window.cut(habits, start=start, repeats=True)
-    baselines, _ = tuned_baselines(habits.between(end=start), window)
+    baselines, _ = tune_baselines(habits.between(end=start), window)
     scores = {name: ndcg(baseline, window) for name, baseline in baselines.items()}
     assert scores[PERSONAL_FREQUENCY] == pytest.approx(1.0)
     assert scores[PERSONAL_FREQUENCY] > scores[RECENT_POPULARITY] + 0.1
@@ -49,7 +49,7 @@ def test_personal_frequency_knows_habits(habits):
 def test_they_take_in_new_events(habits):
     start = 30 * DAY_MS
     window = Window.cut(habits, start=start, repeats=True)
-    baselines, _ = tuned_baselines(habits.between(end=start), window)
+    baselines, _ = tune_baselines(habits.between(end=start), window)
     new = make_log([(user, 29, start) for user in range(20)] * 60, num_users=20, num_items=30)
     for baseline in baselines.values():
         baseline.update(new)

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.baselines.gate import RecentPopularity
-from training.baselines.popularity import WithPopularity, finished, half_lives, standardised
+from training.baselines.popularity import WithPopularity, add_popularity, half_lives, standardise
 from training.baselines.tuning import Tuning
 from training.data.splits import leave_last_out, temporal
 from training.terms.trend import Trend
@@ -53,7 +53,7 @@ def novelties():
 
 
 def test_standardised_rows():
-    rows = standardised(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
+    rows = standardise(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
     torch.testing.assert_close(rows.mean(dim=1), torch.zeros(2))
     assert rows[0].std(correction=0).item() == pytest.approx(1.0)
     assert torch.equal(rows[1], torch.zeros(3))
@@ -64,13 +64,13 @@ def test_the_sum_and_popularity_alone_without_history():
     popularity = RecentPopularity(Trend.fit(log, (inf,)))
     histories = log.histories(np.array([0, 1, 39]), before=3)  # user 39 comes later
     scores = WithPopularity(Steps(), popularity, 0.5)(histories, as_of=DAY_MS)
-    popular = standardised(popularity(histories, as_of=DAY_MS))
-    torch.testing.assert_close(scores[:2], standardised(torch.arange(24.0).repeat(2, 1)) + 0.5 * popular[:2])
+    popular = standardise(popularity(histories, as_of=DAY_MS))
+    torch.testing.assert_close(scores[:2], standardise(torch.arange(24.0).repeat(2, 1)) + 0.5 * popular[:2])
     torch.testing.assert_close(scores[2], popular[2])
 
 
 def ended(split, model):
-    return finished(split, Tuning(split, "x", lambda line, share: None), model, lambda: model, {"colour": "red"})
+    return add_popularity(split, Tuning(split, "x", lambda line, share: None), model, lambda: model, {"colour": "red"})
 
 
 def test_recent_popularity_helps_who_says_nothing(waves):
@@ -92,7 +92,7 @@ def test_at_a_time_of_each_shopper():
     split = leave_last_out(checkerboard(), repeats=False)
     popularity = RecentPopularity(Trend.fit(split.known, (24.0,)))
     scores = WithPopularity(Nothing(), popularity, 1.0)(split.test.histories, as_of=split.test.moment)
-    torch.testing.assert_close(scores, standardised(popularity(split.test.histories, as_of=split.test.moment)))
+    torch.testing.assert_close(scores, standardise(popularity(split.test.histories, as_of=split.test.moment)))
 
 
 def test_half_lives_are_shares_of_the_span(novelties):

@@ -6,7 +6,7 @@ import torch
 
 from tests.training.checkerboard import checkerboard, make_log
 from training.baselines import sasrec
-from training.baselines.sasrec import Sasrec, SasrecSettings, SasrecTrainer, padded
+from training.baselines.sasrec import Sasrec, SasrecSettings, SasrecTrainer, pad
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def small_steps(monkeypatch):
 
 def test_later_events_and_padding_change_nothing():
     torch.manual_seed(0)
-    model = Sasrec(24, SasrecSettings()).frozen()
+    model = Sasrec(24, SasrecSettings()).frozen_copy()
     windows = torch.randint(24, (3, 9))
     whole = model(windows)
     torch.testing.assert_close(model(windows[:, :5]), whole[:, :5])
@@ -28,7 +28,7 @@ def test_later_events_and_padding_change_nothing():
 def test_only_the_last_events_count():
     log = checkerboard(bought=8)
     torch.manual_seed(0)
-    model = Sasrec(24, SasrecSettings(last_events=3)).frozen()
+    model = Sasrec(24, SasrecSettings(last_events=3)).frozen_copy()
     users = np.arange(40)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -54,7 +54,7 @@ def test_it_learns_what_comes_next(monkeypatch, full):
 
 def test_rows_of_spans():
     items = np.array([5, 6, 7, 8])
-    rows = padded(items, np.array([0, 3, 2]), np.array([3, 4, 2]), padding=9)
+    rows = pad(items, np.array([0, 3, 2]), np.array([3, 4, 2]), padding=9)
     assert rows.tolist() == [[5, 6, 7], [8, 9, 9], [9, 9, 9]]
 
 

@@ -81,14 +81,14 @@ class Wanderer:
 
 def test_training_stops_early_and_keeps_the_best(tuning):
     wanderer = Wanderer()
-    steps, model, ndcg = tuning.stopped_early(wanderer, at_most=50, every=2, patience=3, shares=(0.0, 1.0))
+    steps, model, ndcg = tuning.stop_early(wanderer, at_most=50, every=2, patience=3, shares=(0.0, 1.0))
     assert (steps, wanderer.steps) == (4, 10)
     assert ndcg == tuning.ndcg(model)
 
 
 def test_of_variants_the_best_is_kept(tuning):
     noisy = Knobs("own", 4.0)
-    _, model, _ = tuning.stopped_early(
+    _, model, _ = tuning.stop_early(
         Wanderer(), at_most=4, every=4, patience=1, shares=(0, 1), variants=lambda scorer: [Painter(noisy), scorer]
     )
     assert model.knobs.noise == 0.0
@@ -96,7 +96,7 @@ def test_of_variants_the_best_is_kept(tuning):
 
 def test_training_without_a_step_is_an_error(tuning):
     with pytest.raises(ValueError, match="no step"):
-        tuning.stopped_early(Wanderer(), at_most=0, every=1, patience=1, shares=(0.0, 1.0))
+        tuning.stop_early(Wanderer(), at_most=0, every=1, patience=1, shares=(0.0, 1.0))
 
 
 def test_settings_are_numbers_and_names():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.benchmark.comparison import ModelResult, Results
-from training.benchmark.results_file import MAX_BYTES, MOST_MODELS, ResultsFileError, load_results
+from training.benchmark.results_file import MAX_BYTES, MAX_MODELS, ResultsFileError, load_results
 
 
 def result(ndcg: float) -> ModelResult:
@@ -39,7 +39,7 @@ ROW = {"ndcg@20": {"mean": 0.1, "std": 0.0}, "recall@20": {"mean": 0.1, "std": 0
         ({"models": {"popular": {"ndcg@20": {"mean": "high", "std": 0}}}}, "of ndcg@20"),
         ({"models": {"popular": {**ROW, "recall@20": {"mean": 0.1}}}}, "of recall@20"),
         ('{"models": {"popular": {"ndcg@20": {"mean": NaN, "std": 0}}}}', "of ndcg@20"),
-        ({"models": {f"m{place}": ROW for place in range(MOST_MODELS + 1)}}, "at most 100"),
+        ({"models": {f"m{place}": ROW for place in range(MAX_MODELS + 1)}}, "at most 100"),
         (" " * (MAX_BYTES + 1), "larger than"),
     ],
 )

@@ -12,7 +12,7 @@ from tests.training.checkerboard import checkerboard, make_log
 from training.benchmark.comparison import Results, paired_bootstrap, plain
 from training.benchmark.isolated import Cost
 from training.benchmark.report import markdown
-from training.benchmark.run import Fit, ModelFailed, WithFeatures, run
+from training.benchmark.run import FeatureFit, Fit, ModelFailed, run
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.splits import leave_last_out, temporal
@@ -140,7 +140,7 @@ def test_without_anybody_to_judge_on_there_is_no_benchmark() -> None:
 
 def test_features_reach_the_fit_as_a_tensor() -> None:
     features = np.ones((24, 7), dtype=np.float32)
-    found = results(sagestream=WithFeatures(fits.fit_best, features, TrainingConfig()))
+    found = results(sagestream=FeatureFit(fits.fit_best, features, TrainingConfig()))
     assert [one["width"] for one in found.models["sagestream"].settings] == [7] * 3
 
 

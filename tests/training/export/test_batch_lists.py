@@ -17,7 +17,7 @@ from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.toy_shop import closing_time, favourites, open_shop, trade
 from training.config import TrainingConfig
 from training.data.event_log import EventLog, Histories
-from training.export.batch_lists import lists_of_all, write_lists
+from training.export.batch_lists import recommend_all, write_lists
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
@@ -90,11 +90,11 @@ def test_the_lists_do_not_depend_on_block_or_file(shop: tuple[Recommender, Snaps
 
 def test_items_that_the_model_does_not_know_are_no_part_of_a_history(shop: tuple[Recommender, Snapshot]) -> None:
     model, snapshot = shop
-    whole = list(lists_of_all(model, snapshot, k=3, history_limit=500, block_users=100))
+    whole = list(recommend_all(model, snapshot, k=3, history_limit=500, block_users=100))
     unknown = snapshot.item_keys.copy()
     unknown[0] = 10_000  # an item that came after the model
     other = replace(snapshot, item_keys=unknown)
-    fewer = list(lists_of_all(model, other, k=3, history_limit=500, block_users=100))
+    fewer = list(recommend_all(model, other, k=3, history_limit=500, block_users=100))
     had = np.unique(snapshot.events.edge_index[0][snapshot.events.edge_index[1] == 0].numpy())
     differs = [user for user in range(40) if fewer[0].scores[user] != whole[0].scores[user]]
     assert set(had) & set(differs)
@@ -113,7 +113,7 @@ def test_histories_are_those_of_the_log_a_block_at_a_time(
     given = []
     recommend = model.recommend
     monkeypatch.setattr(model, "recommend", lambda block, **how: given.append(block) or recommend(block, **how))
-    list(lists_of_all(model, snapshot, k=3, history_limit=5, block_users=16))
+    list(recommend_all(model, snapshot, k=3, history_limit=5, block_users=16))
     assert max(len(offsets) - 1 for offsets in made) == 16
     assert np.concatenate([block.times for block in given]).tolist() == whole.times.tolist()
     assert np.concatenate([block.types for block in given]).tolist() == whole.types.tolist()
@@ -126,7 +126,7 @@ def test_what_the_snapshot_knows_to_be_sold_out_is_not_listed(shop: tuple[Recomm
     model, snapshot = shop
 
     def listed(now: Snapshot) -> set[str]:
-        (block,) = lists_of_all(model, now, k=4, history_limit=500, block_users=100)
+        (block,) = recommend_all(model, now, k=4, history_limit=500, block_users=100)
         return {item for own in block.item_ids for item in own}
 
     gone = snapshot.item_ids.index("i3")
@@ -165,7 +165,7 @@ def test_only_a_block_of_shoppers_is_scored_at_a_time(
     monkeypatch.setattr(
         model, "recommend", lambda histories, **how: sizes.append(len(histories)) or recommend(histories, **how)
     )
-    blocks = lists_of_all(model, snapshot, k=3, history_limit=500, block_users=16)
+    blocks = recommend_all(model, snapshot, k=3, history_limit=500, block_users=16)
     assert len(next(blocks).user_ids) == 16
     assert sizes == [16]  # the rest has not been scored yet
     assert [len(block.user_ids) for block in blocks] == [16, 8]

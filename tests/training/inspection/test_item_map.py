@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.training.models.test_recommender import LOG, recommender
 from training.inspection import item_map
-from training.inspection.item_map import GROUPS, NoMap, item_vectors, laid_out, sampled_items, widest_groups
+from training.inspection.item_map import GROUPS, NoMap, item_vectors, lay_out, sample_items, widest_groups
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -39,18 +39,18 @@ def share_of_neighbours(points: np.ndarray, halves: np.ndarray) -> float:
 
 def test_neighbours_stay_together_and_equal_seeds_give_equal_maps():
     vectors = two_clusters()
-    points = laid_out(vectors, method="tsne", seed=0)
+    points = lay_out(vectors, method="tsne", seed=0)
     assert points.shape == (2 * CLUSTERS, 2)
     assert share_of_neighbours(points, np.arange(2 * CLUSTERS) // CLUSTERS) == 1.0
-    np.testing.assert_array_equal(points, laid_out(vectors, method="tsne", seed=0))
+    np.testing.assert_array_equal(points, lay_out(vectors, method="tsne", seed=0))
 
 
 def test_umap_too():
     """In a process without a compiler: compiling UMAP takes twenty times as long as laying out so few points."""
     program = (
         "import torch\n"
-        "from training.inspection.item_map import laid_out\n"
-        f"print(laid_out(torch.tensor({two_clusters()[::3].tolist()}), method='umap', seed=0).tolist())\n"
+        "from training.inspection.item_map import lay_out\n"
+        f"print(lay_out(torch.tensor({two_clusters()[::3].tolist()}), method='umap', seed=0).tolist())\n"
     )
     command = [sys.executable, "-W", "error::ImportWarning", "-c", program]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"}
@@ -97,13 +97,13 @@ def test_a_model_without_vectors_says_so():
 
 
 def test_samples_are_bounded_and_in_order(monkeypatch):
-    monkeypatch.setattr(item_map, "MOST_ITEMS", 7)
-    rows = sampled_items(recommender(), seed=0)
+    monkeypatch.setattr(item_map, "MAX_ITEMS", 7)
+    rows = sample_items(recommender(), seed=0)
     assert len(rows) == 7
     assert (np.diff(rows) > 0).all()
-    assert rows.tolist() != sampled_items(recommender(), seed=1).tolist()
-    monkeypatch.setattr(item_map, "MOST_ITEMS", 24)
-    assert sampled_items(recommender(), seed=0).tolist() == list(range(24))
+    assert rows.tolist() != sample_items(recommender(), seed=1).tolist()
+    monkeypatch.setattr(item_map, "MAX_ITEMS", 24)
+    assert sample_items(recommender(), seed=0).tolist() == list(range(24))
 
 
 def test_the_widest_category_of_each():

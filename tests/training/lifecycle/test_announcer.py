@@ -41,20 +41,20 @@ def promote(engine: Engine, version: str) -> None:
 
 def test_each_champion_once(sqlite_engine: Engine, stream_config: StreamConfig, consumer: KafkaConsumer):
     made = Announcer(sqlite_engine, stream_config, now=lambda: NOW)
-    made.look()  # nobody reigns
+    made.announce()  # nobody reigns
     promote(sqlite_engine, "m1")
-    made.look()
-    made.look()
+    made.announce()
+    made.announce()
     promote(sqlite_engine, "m2")
-    made.look()
+    made.announce()
     made.close()
     again = Announcer(sqlite_engine, stream_config, now=lambda: NOW)  # a new start repeats it
-    again.look()
+    again.announce()
     again.close()
     assert hear(consumer, 3) == [("m1", "champion"), ("m2", "champion"), ("m2", "champion")]
 
 
-def test_a_broker_that_was_away_hears_of_it_with_the_next_look(
+def test_a_broker_that_was_away_gets_the_announcement_with_the_next_call(
     sqlite_engine: Engine, kafka_away: StreamConfig, monkeypatch: pytest.MonkeyPatch
 ):
     told: list[str] = []
@@ -72,9 +72,9 @@ def test_a_broker_that_was_away_hears_of_it_with_the_next_look(
     promote(sqlite_engine, "m1")
     monkeypatch.setattr(announcer, "BOOTSTRAP_SECONDS", 0.2)
     made = Announcer(sqlite_engine, kafka_away, now=lambda: NOW)
-    made.look()
+    made.announce()
     monkeypatch.setattr(announcer, "EventProducer", Producer)
-    made.look()
-    made.look()
+    made.announce()
+    made.announce()
     made.close()
     assert told == ["m1"]

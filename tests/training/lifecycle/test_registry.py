@@ -105,7 +105,7 @@ def test_requests_are_taken_together_and_offered_again(engine: Engine):
         assert [request.reason for request in registry.take_requests(connection, "r1")] == ["drift", "ctr"]
         assert registry.pending_requests(connection) == []
         registry.request_retrain(connection, reason="by hand", requested_by="cli", now=4)
-        assert registry.offer_again(connection, "r1") == 2
+        assert registry.release_requests(connection, "r1") == 2
         assert [request.reason for request in registry.pending_requests(connection)] == ["drift", "ctr", "by hand"]
 
 

@@ -14,7 +14,7 @@ from graphstore.snapshots.files import load_snapshot
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
 from training.lifecycle import registry
-from training.lifecycle.run import TAKEN_OVER, RunSpec, run_training
+from training.lifecycle.run import RESUMED, RunSpec, run_training
 from training.lifecycle.run_result import RunFenced, RunResult
 from training.models.bundle import load_bundle
 from training.options import TrainingOptions, silent
@@ -154,7 +154,7 @@ def test_a_run_that_was_killed_while_graphsage_learned_is_gone_on_with(shop, eng
     assert steps_in(seen) == ["15"]
     assert resumed.snapshot_id == whole.snapshot_id
     assert resumed.metrics == whole.metrics
-    assert TAKEN_OVER in resumed.reasons
+    assert RESUMED in resumed.reasons
     ours, theirs = sage_of(resumed).state(), sage_of(whole).state()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert checkpoints(tmp_path) == []

@@ -48,7 +48,7 @@ def full(snapshot: Snapshot, *, kind="closed_form", champion: Recommender | None
 
 
 def published(trial: TrialResult, directory: Path, version: str) -> Path:
-    trial.learn_the_rest()
+    trial.learn_test_window()
     model = Recommender(
         model_version=version,
         kind="closed_form",
@@ -156,7 +156,7 @@ def test_an_incremental_trial_goes_on_from_the_champion(shop, tmp_path, sqlite_e
     champion = load_bundle(path)
     assert champion.as_of < trial.split.validation < trial.split.test
     assert trial.dataset.item_ids == [*champion.item_ids, "new"]
-    trial.learn_the_rest()
+    trial.learn_test_window()
     histories = trial.dataset.log.histories(np.arange(5))
     scores = trial.candidate(histories, as_of=trial.dataset.as_of)
     assert (scores.argsort(dim=1, descending=True)[:, :8] == len(champion.item_ids)).any(dim=1).all()

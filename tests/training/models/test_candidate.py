@@ -73,7 +73,7 @@ def test_which_terms():
     whole = fitted(features=FEATURES)
     assert [type(term) for term in whole.terms] == [FilterBank, Trend, AlsTerm, SageTerm]
     names = {"filters", "trend", "factorisation"}
-    rebuilt = whole.narrowed(names, SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
+    rebuilt = whole.select_terms(names, SPLIT.validation_window(LOG, repeats=False), config=CONFIG, seed=0)
     assert rebuilt.terms == whole.terms[:3]
     assert rebuilt.blend == fitted().blend
     described = torch.eye(LOG.num_items, LOG.num_items + NUMBER_COLUMNS)
@@ -87,7 +87,7 @@ def test_a_configured_penalty_holds_the_weights_of_the_blend():
     sizes = []
     for l2 in (None, BlendSettings().l2, 10.0):
         config = CONFIG.model_copy(update={"blend_l2": l2})
-        blend = free.narrowed({"filters", "trend"}, window, config=config, seed=0).blend
+        blend = free.select_terms({"filters", "trend"}, window, config=config, seed=0).blend
         sizes.append((np.square(blend.warm).sum(), np.square(blend.unknown).sum()))
     assert sizes[0] == sizes[1]
     assert sizes[2][0] < sizes[0][0] / 4
@@ -101,7 +101,7 @@ def test_a_configured_focus_is_that_of_the_fit():
     blends = []
     for focus in (None, BlendSettings().focus, 0.0):
         config = CONFIG.model_copy(update={"blend_focus": focus})
-        blends.append(free.narrowed({"filters", "trend"}, window, config=config, seed=0).blend)
+        blends.append(free.select_terms({"filters", "trend"}, window, config=config, seed=0).blend)
     assert blends[0] == blends[1]
     assert blends[0].warm != blends[2].warm
 

@@ -154,7 +154,7 @@ def test_in_another_item_order():
         times=histories.times,
         types=histories.types,
     )
-    scores = model.aligned(theirs)(translated, as_of=START)
+    scores = model.aligned_scorer(theirs)(translated, as_of=START)
     own = model.score(histories, as_of=START)
     torch.testing.assert_close(scores[:, [rows[int(key)] for key in KEYS]], own)
     assert torch.isneginf(scores[:, [0, -1]]).all()

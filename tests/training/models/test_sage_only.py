@@ -30,7 +30,7 @@ def test_from_a_snapshot_to_a_bundle(sqlite_engine: Engine, tmp_path: Path) -> N
         model_version="m1",
         config=config,
         options=TrainingOptions(seed=0, progress=lambda line, share: told.append(line)),
-        ranks=ProcessGroup(),
+        group=ProcessGroup(),
     )
     assert metrics["users"] == NUM_USERS
     assert metrics["recall@10"] > 0.95  # favourites are what comes next, and there are four of 24

@@ -51,6 +51,6 @@ def test_two_processes_make_the_lists_of_one() -> None:
 
 
 def test_more_asked_than_there_is_ends_in_nothing() -> None:
-    rows, scores = best_items_of_shards(torch.ones(1, 2), torch.ones(3, 2), first=0, k=5, ranks=ProcessGroup())
+    rows, scores = best_items_of_shards(torch.ones(1, 2), torch.ones(3, 2), first=0, k=5, group=ProcessGroup())
     assert rows.tolist() == [[0, 1, 2, -1, -1]]
     assert scores[0, 3:].tolist() == [-np.inf, -np.inf]

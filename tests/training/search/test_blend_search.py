@@ -13,15 +13,15 @@ from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
 from training.search import blend_search
 from training.search.blend_search import (
-    FEWEST_USERS,
     FIRST_L2,
     FOCUSES,
     L2,
     MEMORIES,
+    MIN_USERS,
     REGULARISATIONS,
     TREND_SPAN_SHARES,
     BlendSearch,
-    best,
+    best_index,
 )
 from training.terms.als import AlsTerm
 from training.terms.content import Content
@@ -41,14 +41,14 @@ def better_by(gain, kind):
 
 
 def test_enough_users_choose_the_best_of_the_variants():
-    scores = [np.full(FEWEST_USERS, mean) for mean in (0.1, 0.3, 0.2)]
-    assert best(scores) == 1
-    assert best([scores[1], scores[1]]) == 0
+    scores = [np.full(MIN_USERS, mean) for mean in (0.1, 0.3, 0.2)]
+    assert best_index(scores) == 1
+    assert best_index([scores[1], scores[1]]) == 0
 
 
 def test_too_few_leave_the_default():
-    assert best([np.full(FEWEST_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
-    assert best([np.empty(0), np.empty(0)]) == 0
+    assert best_index([np.full(MIN_USERS - 1, mean) for mean in (0.1, 0.3, 0.2)]) == 0
+    assert best_index([np.empty(0), np.empty(0)]) == 0
 
 
 def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch):
@@ -56,7 +56,7 @@ def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch
         raise AssertionError("no variant need be ranked")
 
     monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
-    assert len(search.window) < FEWEST_USERS
+    assert len(search.window) < MIN_USERS
     bank = search.best_bank()
     assert bank.half_lives == MEMORIES[0]
     assert [one.settings.regularisation for one in bank.filters] == [REGULARISATIONS[0]]
@@ -102,7 +102,7 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
         chosen = search.with_best_factorisation(bank)
         assert (named(chosen.others, AlsTerm) is not None) == (gain > 0)
         if gain > 0:
-            again = named(chosen.others_again(search.split.known), AlsTerm)
+            again = named(chosen.refit_others(search.split.known), AlsTerm)
             assert again is not None
             assert again.settings == chosen.others[-1].settings
     monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, AlsTerm))
@@ -113,15 +113,15 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
 def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):
     few = replace(search, window=search.window.take(np.arange(4)))
     terms = [FilterBank([LinearFilter.fit(search.split.past)]), *search.others]
-    whole = search.on_all(terms, search.best_l2(terms))
+    whole = search.out_of_fold_all(terms, search.best_l2(terms))
     assert len(few.out_of_fold(terms, FIRST_L2)) == 4
-    assert np.array_equal(few.on_all(terms, search.best_l2(terms)), whole)
+    assert np.array_equal(few.out_of_fold_all(terms, search.best_l2(terms)), whole)
     assert len(whole) == len(search.split.validation)
     settings = BlendSettings(l2=FIRST_L2, unknown_l2=FIRST_L2)
-    several = search.on_all(terms, settings)
+    several = search.out_of_fold_all(terms, settings)
     monkeypatch.setattr(blend_search, "HALVINGS", 1)
-    assert np.array_equal(search.on_all(terms, settings), search.out_of_fold(terms, FIRST_L2))
-    assert not np.array_equal(search.on_all(terms, settings), several)  # each division is another
+    assert np.array_equal(search.out_of_fold_all(terms, settings), search.out_of_fold(terms, FIRST_L2))
+    assert not np.array_equal(search.out_of_fold_all(terms, settings), several)  # each division is another
 
 
 def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch):

@@ -16,8 +16,8 @@ from training.evaluation.ranking import evaluate
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.search import blend_search
-from training.search.blend_search import FEWEST_USERS, BlendSearch
-from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, patient
+from training.search.blend_search import MIN_USERS, BlendSearch
+from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, with_patience
 from training.terms.protocol import named
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
@@ -84,10 +84,10 @@ def test_without_an_event_that_has_a_past_there_is_no_graphsage():
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
     def judged(self, terms, settings):
-        return np.full(FEWEST_USERS, 0.5) + gain * (named(terms, SageTerm) is not None)
+        return np.full(MIN_USERS, 0.5) + gain * (named(terms, SageTerm) is not None)
 
-    monkeypatch.setattr(BlendSearch, "on_all", judged)
-    monkeypatch.setattr(BlendSearch, "chooses", True)
+    monkeypatch.setattr(BlendSearch, "out_of_fold_all", judged)
+    monkeypatch.setattr(BlendSearch, "has_enough_users", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
     assert (named(model.candidate.terms, SageTerm) is not None) == (gain > 0)
@@ -95,6 +95,6 @@ def test_graphsage_must_earn_its_place(gain, monkeypatch):
 
 
 def test_a_comparison_is_more_patient_than_a_retrain_and_changes_nothing_else():
-    longer = patient(CONFIG).sage
+    longer = with_patience(CONFIG).sage
     assert longer.patience * longer.evaluate_every > CONFIG.sage.patience * CONFIG.sage.evaluate_every
     assert longer.model_copy(update={"max_steps": 1}).dim == CONFIG.sage.dim

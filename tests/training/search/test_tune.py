@@ -16,7 +16,7 @@ from tests.training import toy_shop
 from tests.training.search.test_objective import CONFIG, snapshot_of
 from training.options import Look
 from training.search.objective import Objective
-from training.search.tune import StudyError, TuningInterrupted, judged_on_test, open_study, outcome, run_trials
+from training.search.tune import StudyError, TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, sn
         assert set(tuned.importances) <= set(objective.space.distributions)
         assert sum(tuned.importances.values()) == pytest.approx(1.0)
         steps = []
-        measured = judged_on_test(study, objective, snapshot, tuned, progress=lambda line, _: steps.append(line))
+        measured = evaluate_on_test(study, objective, snapshot, tuned, progress=lambda line, _: steps.append(line))
         assert measured["users"] == 40
         assert measured["difference"] == pytest.approx(measured["best"] - measured["default"])
         assert steps
-        again = judged_on_test(study, objective, snapshot, tuned, progress=lambda line, share: pytest.fail(line))
+        again = evaluate_on_test(study, objective, snapshot, tuned, progress=lambda line, share: pytest.fail(line))
         assert again == measured
 
 

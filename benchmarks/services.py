@@ -1,4 +1,4 @@
-"""Ground: the services of the benchmark (a broker, Redis, SQLite, PostgreSQL), fresh for each run.
+"""Services: what the benchmark runs on (a broker, Redis, SQLite, PostgreSQL), fresh for each run.
 
 Arrives: a directory. Leaves: running services, and the environment for a process that uses them. Next: every part of
 the benchmark.
@@ -38,7 +38,7 @@ DATABASES: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
 
 
 @dataclass
-class Ground:
+class Services:
     """Redis and PostgreSQL, started at their first use, and any number of databases."""
 
     directory: Path
@@ -55,7 +55,7 @@ class Ground:
     @property
     def redis_pid(self) -> int:
         """The process id of Redis."""
-        return running(self._redis_and_process()[1])
+        return pid_of(self._redis_and_process()[1])
 
     @property
     def postgres(self) -> Any:
@@ -145,7 +145,7 @@ class Stream:
     @property
     def pid(self) -> int:
         """The process id of the broker."""
-        return running(self.broker.child)
+        return pid_of(self.broker.child)
 
 
 def environment(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -155,7 +155,7 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
     return {**named, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def running(child: Child) -> int:
+def pid_of(child: Child) -> int:
     """Return the process id of a running child. Raises `RuntimeError` with the end of its log when it has ended."""
     if child.pid is None:
         raise RuntimeError(f"{child.name} ended:\n{child.tail()}")
@@ -163,10 +163,10 @@ def running(child: Child) -> int:
 
 
 @contextmanager
-def open_ground(directory: Path, cache: Path | None) -> Iterator[Ground]:
+def open_services(directory: Path, cache: Path | None) -> Iterator[Services]:
     """Open services that start on demand. With `cache` PostgreSQL keeps its data there."""
     with ExitStack() as stack:
-        yield Ground(directory, (cache or directory) / "postgres", stack)
+        yield Services(directory, (cache or directory) / "postgres", stack)
 
 
 @contextmanager
