@@ -53,7 +53,7 @@ def export(
     from training.export.encoder import FORMATS, PYG, export_encoder, without_pyg
     from training.models.bundle import load_bundle
 
-    formats = list(FORMATS) if format_ == "all" else [format_]
+    formats: list[str] = list(FORMATS) if format_ == "all" else [format_]
     if "onnx" in formats:
         for module in ("onnxscript", "onnxruntime"):
             require(module, extra="export")

@@ -1,13 +1,12 @@
-"""A model's GraphSAGE encoder written for other runtimes, each file read again and held against the model itself.
+"""Export of a model's GraphSAGE encoder for other runtimes. Each file is loaded again and compared with the model.
 
-Arrives: a `Recommender`, for PyTorch Geometric also its snapshot. Leaves: a directory with `encoder.ts` (TorchScript),
-`encoder.pt2` (torch.export), `encoder.onnx` and the three files of `training.export.pyg`, those that were asked for,
-`items.json` with the item ids in the order of the rows, and `metadata.json`, which says what goes in and what comes
-out. Next: whoever serves, or goes on, without this code.
+Arrives: a `Recommender`; for PyTorch Geometric also its snapshot. Leaves: a directory with the requested files:
+`encoder.ts` (TorchScript), `encoder.pt2` (torch.export), `encoder.onnx`, the three files of `training.export.pyg`;
+`items.json` with the item ids in row order; `metadata.json` with inputs and outputs. Next: programs that serve or
+continue without this code.
 
-The directory is written to a temporary name and renamed only when every file, read again, has given what the model
-gives: scores of made-up shoppers, or embeddings of all items. What does not agree is an error, and nothing is left of
-it.
+The directory has a temporary name until every loaded file gives the results of the model: scores of generated users, or
+embeddings of all items. A file that differs is an error, and the directory is removed.
 """
 
 import json
@@ -33,14 +32,15 @@ from training.sage.term import SageTerm
 from training.terms.protocol import named
 
 TOLERANCE = 1e-4
-"""Largest difference of a score or of a coordinate: float32 sums in another order stay far below."""
+"""The largest allowed difference of a score or coordinate. Float32 sums in another order differ far less."""
 
 SHAPES = ((1, 1), (3, 17), (8, 300))
-"""Batches that each file is held against the model on: shoppers × events."""
+"""The batches for the comparison: users × events."""
 
 PYG = "pyg"
 PYG_AGGREGATIONS = ("mean", "max")
-"""Those that `SAGEConv` has, too: its LSTM reads the padding of short neighbourhoods."""
+"""The aggregations that `SAGEConv` computes in the same way. Its LSTM also reads the padding of short
+neighbourhoods."""
 
 
 class ExportError(ValueError):
@@ -49,40 +49,40 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file and how far it is from the model."""
+    """An exported file and its largest difference from the model."""
 
     format: str
     file: str
     bytes: int
     sha256: str
     largest_difference: float
-    """Of any score or coordinate of a vector over all test batches, or of any coordinate of an item embedding."""
+    """Maximum over all scores and vector coordinates of all batches, or over all coordinates of the item embeddings."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is exported, and what each format is held against."""
+    """The model to export, with the inputs for the comparison."""
 
     model: Recommender
     term: SageTerm
     batches: Sequence[Tensor]
-    """Made-up shoppers: item rows [B, N], newest first."""
+    """Generated users: item rows [B, N], newest first."""
     snapshot: Snapshot | None
 
     @cached_property
     def encoder(self) -> ServingEncoder:
-        """The term as one module of plain tensors."""
+        """The term as one module with plain tensors as inputs."""
         return ServingEncoder(self.term).eval()
 
     @torch.no_grad()
     def difference(self, run: Run) -> float:
-        """The largest difference of `run` from the term itself, which sees the same events as histories."""
+        """Return the largest difference between `run` and the term, which scores the same events as histories."""
         return max(_difference(run, self.term, batch) for batch in self.batches)
 
 
 @dataclass(frozen=True)
 class Written:
-    """How far the files of a format are from the model, and what else is to be said of them."""
+    """The result of a format: the difference from the model, and more entries for `metadata.json`."""
 
     difference: float
     told: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Format:
-    """What is written, and what writes it into a directory and reads it again."""
+    """A format: its files, and the function that writes them to a directory and compares them."""
 
     files: tuple[str, ...]
     write: Callable[[Subject, Path], Written]

@@ -1,15 +1,17 @@
-"""GraphSAGE's item tower as a module of PyTorch Geometric's own `SAGEConv`, with the graph to run it on.
+"""Export of GraphSAGE's item tower as layers of PyTorch Geometric's `SAGEConv`, with the graph to run it on.
 
-Arrives: a fitted `SageTerm`, the snapshot that its model was made of. Leaves: `encoder_pyg.py`, `encoder_pyg.pt` and
-`graph.pt`. Next: whoever goes on with PyTorch Geometric, without this code; `training.export.encoder` asks for it.
+Arrives: a fitted `SageTerm`, and the snapshot of its model. Leaves: `encoder_pyg.py`, `encoder_pyg.pt` and `graph.pt`.
+Next: programs that use PyTorch Geometric without this code. `training.export.encoder` calls this module.
 
-The state of a bundle holds no events, so the graph comes from the snapshot. A layer's weight W [dim, 2 · dim] is two of
-theirs: the first half is the root's (`lin_r`), the second the neighbours' (`lin_l`), which carry the bias; to users the
-weight is the identity. `tests/training/sage/test_model.py` holds the layers to each other.
+A bundle contains no events, so the graph comes from the snapshot. The weight W [dim, 2 · dim] of our layer becomes two
+weights of `SAGEConv`: the first half is the root weight (`lin_r`), the second half is the neighbour weight (`lin_l`),
+which also has the bias. Towards users the weight is the identity. `tests/training/sage/test_model.py` compares the
+layers.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,14 +33,14 @@ FILES = (SCRIPT, WEIGHTS, GRAPH)
 
 @dataclass(frozen=True)
 class ItemGraph:
-    """What the item tower of a model takes in."""
+    """The inputs of a model's item tower."""
 
     graph: BipartiteGraph
     features: Tensor  # [num_items, width]
 
     @classmethod
     def of(cls, model: Recommender, snapshot: Snapshot) -> "ItemGraph":
-        """The events of the snapshot that the model knows, and the features of its items."""
+        """Take the events of the snapshot that the model knows, and the features of its items."""
         dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
         log = dataset.log.between(end=model.as_of)
         log = log.take(np.flatnonzero(log.items < model.num_items))
@@ -54,7 +56,7 @@ def write_pyg(term: SageTerm, items: ItemGraph, directory: Path) -> None:
     """Write the three `FILES`: a copy of `training.export.encoder_pyg`, its weights, and its graph."""
     (directory / SCRIPT).write_text(Path(encoder_pyg.__file__).read_text(encoding="utf-8"), encoding="utf-8")
     model = term.model
-    settings = {
+    settings: dict[str, Any] = {
         "num_items": term.num_items,
         "feature_width": 0 if model.project is None else model.project.in_features,
         "dim": term.config.dim,
@@ -69,7 +71,7 @@ def write_pyg(term: SageTerm, items: ItemGraph, directory: Path) -> None:
 
 @torch.no_grad()
 def difference(term: SageTerm, items: ItemGraph, directory: Path) -> float:
-    """The files read again and run: their largest difference from the model over the same graph."""
+    """Load the files and run them; return the largest difference from the model on the same graph."""
     found = load_encoder(directory / WEIGHTS)(load_graph(directory / GRAPH))
     expected = term.model.encode_items(items.features, items.graph)
     return float((found - expected).abs().max()) if found.numel() else 0.0
@@ -77,8 +79,10 @@ def difference(term: SageTerm, items: ItemGraph, directory: Path) -> float:
 
 @torch.no_grad()
 def difference_as_served(term: SageTerm, items: ItemGraph) -> float:
-    """How far the embeddings over this graph are from those that the model serves: more than rounding where somebody
-    was forgotten since."""
+    """Return the largest difference between the embeddings on this graph and the served embeddings.
+
+    It exceeds rounding errors when a user was forgotten after the training.
+    """
     served = term.state()["embeddings"]
     now = term.model.encode_items(items.features, items.graph)
     return float((now - served).abs().max()) if served.numel() else 0.0
@@ -92,7 +96,8 @@ def _take_weights(encoder: ItemEncoder, model: GraphSAGE) -> None:
         encoder.project.load_state_dict(model.project.state_dict())
     for layer, weights in enumerate(model.layers):
         assert isinstance(weights, nn.Linear)
-        users, items = encoder.to_users[layer], encoder.to_items[layer]
+        users: Any = encoder.to_users[layer]  # `SAGEConv`, whose linear parts PyTorch Geometric types as any module
+        items: Any = encoder.to_items[layer]
         users.lin_l.weight.copy_(torch.eye(dim))
         items.lin_r.weight.copy_(weights.weight[:, :dim])
         items.lin_l.weight.copy_(weights.weight[:, dim:])
