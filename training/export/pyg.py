@@ -102,7 +102,8 @@ def _take_weights(encoder: ItemEncoder, model: GraphSAGE) -> None:
         items.lin_r.weight.copy_(weights.weight[:, :dim])
         items.lin_l.weight.copy_(weights.weight[:, dim:])
         items.lin_l.bias.copy_(weights.bias)
-        for theirs, ours in ((users, model.to_users[layer]), (items, model.to_items[layer])):
+        pairs: tuple[tuple[Any, Any], ...] = ((users, model.to_users[layer]), (items, model.to_items[layer]))
+        for theirs, ours in pairs:
             if theirs.project:
                 theirs.lin.load_state_dict(ours.linear.state_dict())
 
