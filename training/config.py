@@ -13,14 +13,14 @@ NAME_ENCODING: Literal["hashed", "one-hot"] = "hashed"
 
 
 class SageConfig(BaseModel):
-    """The GraphSAGE term: the shape of the model and how it is fitted."""
+    """The GraphSAGE term: the shape of the model and the settings of its fit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     dim: int = Field(default=64, ge=1, le=1024, description="width of item embeddings and user vectors")
     layers: int = Field(default=2, ge=0, le=8, description="SAGE layers over item - user - item")
     aggregation: Literal["mean", "max", "lstm"] = Field(
-        default="mean", description="what a node takes of its neighbours: mean, maximum, or an LSTM over a few"
+        default="mean", description="aggregator over a node's neighbours: mean, maximum, or an LSTM over a few"
     )
     decoder: Literal["cosine", "dot", "mlp"] = Field(
         default="cosine", description="how two vectors become a score: cosine over a temperature, dot product, network"
@@ -39,7 +39,7 @@ class SageConfig(BaseModel):
     repeats: bool = Field(default=True, description="learn from repeats too; false: from first events only")
     ties: Literal["basket", "random"] = Field(
         default="basket",
-        description="events of one instant: bought together, or single choices in an order drawn at random",
+        description="events with the same time: one basket, or single choices in a random order",
     )
     target_half_life_spans: float | None = Field(
         default=None,
@@ -48,18 +48,22 @@ class SageConfig(BaseModel):
     )
     loss: Literal["softmax", "bce", "bpr"] = Field(default="softmax", description="sampled softmax or an alternative")
     negatives: int = Field(default=1024, ge=1, le=65_536, description="negatives a step, shared by its positives")
-    negative_power: float = Field(default=0.75, ge=0, le=1, description="negatives are drawn by count to this power")
+    negative_power: float = Field(default=0.75, ge=0, le=1, description="negatives are sampled by count to this power")
     learning_rate: float = Field(default=5e-3, gt=0, le=1, description="AdamW step size")
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="AdamW weight decay")
-    weight_average: float = Field(default=0.98, ge=0, lt=1, description="decay a step of the weights' moving average")
+    weight_average: float = Field(
+        default=0.98, ge=0, lt=1, description="decay per step of the moving average over the weights"
+    )
     batch_size: int = Field(default=2048, ge=1, le=1_000_000, description="positive events a step, about")
     graph_edges: int = Field(default=50_000, ge=1, description="edges of the message-passing graph that a step samples")
-    max_steps: int = Field(default=600, ge=1, le=1_000_000, description="steps of a fit at most")
+    max_steps: int = Field(default=600, ge=1, le=1_000_000, description="largest number of steps of a fit")
     evaluate_every: int = Field(
-        default=25, ge=1, le=1_000_000, description="steps between looks at the validation window"
+        default=25, ge=1, le=1_000_000, description="steps between evaluations on the validation window"
     )
-    patience: int = Field(default=4, ge=1, le=1_000, description="looks without a better NDCG before the fit stops")
-    update_epochs: int = Field(default=4, ge=1, le=100, description="passes over new and replayed events of an update")
+    patience: int = Field(
+        default=4, ge=1, le=1_000, description="evaluations without a better NDCG before the fit stops"
+    )
+    update_epochs: int = Field(default=4, ge=1, le=100, description="epochs of an update over new and replayed events")
     update_learning_rate: float = Field(default=2e-3, gt=0, le=1, description="AdamW step size of an update")
     replay_ratio: float = Field(default=3.0, ge=0, le=100, description="old baskets replayed for each new one")
     replay_half_life_seconds: float = Field(

@@ -1,7 +1,7 @@
-"""A configuration as a file: JSON that names only what it changes.
+"""Configuration file: JSON with only the changed settings.
 
-Arrives: what `training.search.tune` found, or what somebody wrote by hand. Leaves: `TrainingConfig`, the environment's
-settings with those of the file over them. Next: `sagestream train --config` runs with it.
+Arrives: a file that `training.search.tune` or a person wrote. Leaves: `TrainingConfig`, in which the file overrides the
+environment. Next: `sagestream train --config` uses it.
 """
 
 import json
@@ -18,19 +18,19 @@ MAX_BYTES = 1_000_000
 
 
 class ConfigFileError(ValueError):
-    """The file is no configuration; the message names the field."""
+    """The file is not a valid configuration. The message names the field."""
 
 
 def load_config(path: Path) -> TrainingConfig:
-    """The settings of the environment, and over them those that the file names.
+    """Return the settings of the environment, overridden by the settings in the file.
 
-    An object of the fields of `TrainingConfig`; under `sage` those of `SageConfig`, of which it may name a part, too.
-    Raises `ConfigFileError`, and `OSError` where the file cannot be read.
+    The file is a JSON object with fields of `TrainingConfig`. `sage` is an object with fields of `SageConfig`. Every
+    field is optional. Raises `ConfigFileError`, and `OSError` when the file cannot be read.
     """
     changes = read_json(path, max_bytes=MAX_BYTES, error=ConfigFileError)
     if not isinstance(changes, dict):
         raise ConfigFileError(f"{path} holds no JSON object")
-    # The settings class ignores what it does not know, because the environment is full of it: a file is not.
+    # The settings class ignores unknown names, because the environment has many. In a file they are errors.
     unknown = [name for name in changes if name not in TrainingConfig.model_fields]
     if unknown:
         raise ConfigFileError(f"{path}: there is no setting {unknown[0]!r}")
@@ -43,6 +43,6 @@ def load_config(path: Path) -> TrainingConfig:
 
 
 def save_config(path: Path, changes: Mapping[str, Any]) -> None:
-    """Write `changes` (as `load_config` takes them) in the place of an older file, whole or not at all."""
+    """Write `changes`, in the form that `load_config` reads, and replace an older file atomically."""
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(changes, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What every fit is given beside its data and its settings, and the looks that it gives of itself on the way.
+"""Options of a fit beside its data and settings: seed, progress, checkpoint, and a callback for evaluations.
 
-Arrives: a seed and who wants to hear. Leaves: `TrainingOptions`. Next: `training.sage.fit`, `training.baselines`,
-`training.lifecycle.trial` and whatever else is trained.
+Arrives: a seed and callbacks. Leaves: `TrainingOptions`. Next: every fit, such as `training.sage.fit`,
+`training.baselines` and `training.lifecycle.trial`.
 """
 
 from collections.abc import Callable
@@ -13,34 +13,34 @@ from graphstore.progress import Progress
 
 
 class Look(NamedTuple):
-    """How a fit stands after so many steps."""
+    """Loss and NDCG of a fit after `step` steps."""
 
     step: int
     loss: float
-    """Mean over the steps since the look before."""
+    """Mean over the steps since the previous evaluation."""
     ndcg: float | None
-    """NDCG@20 of the averaged weights, by themselves, on the validation window; None without a window."""
+    """NDCG@20 of GraphSAGE alone, with averaged weights, on the validation window. None without a window."""
 
 
 def silent(_line: str, _share: float) -> None:
-    """Progress that nobody asked for."""
+    """Ignore the progress."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One value for everything that can be trained; a fit that has no use for a field passes over it."""
+    """Options of any fit. A fit ignores the fields that it does not need."""
 
     seed: int
-    """Equal seeds give equal results, for one number of threads."""
+    """Equal seeds give equal results when the number of threads is the same."""
     progress: Progress = silent
-    """Called with a line and the share (0..1) of the fit that is done."""
+    """Called with a line of text and the finished share of the fit (0..1)."""
     checkpoint: Path | None = None
-    """The file in which a long fit keeps its state, to go on from it after a kill; None: it keeps no state."""
+    """File for the state of a long fit, which resumes from it after a kill. None: no checkpoint is written."""
     on_look: Callable[[Look], None] | None = None
-    """Hears of every look that a fit takes, and ends the fit by what it raises."""
+    """Called with each evaluation of a fit. An exception that it raises ends the fit."""
 
     def part(self, first: float, last: float, title: str = "") -> Self:
-        """The options of one part: its progress runs from `first` to `last` of the whole, lines begin with `title`."""
+        """Return the options of one part, whose progress covers `first` to `last`. Its lines begin with `title`."""
         whole = self.progress
         before = f"{title}: " if title else ""
         return replace(self, progress=lambda line, share: whole(before + line, first + (last - first) * share))

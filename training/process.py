@@ -1,7 +1,8 @@
-"""Ends a spawned process from within, for reasons of others: its parent is gone, or it was asked to give up.
+"""Exit of a spawned process when its parent ended, or when another condition is met.
 
-Arrives: something to wait for. Leaves: nothing. Next: `training.lifecycle.scheduler` and `training.benchmark.isolated`
-begin their children with it. A process that computes for hours must not go on when nobody waits for its result.
+Arrives: a function that returns when the process must end. Leaves: nothing. Next: `training.lifecycle.scheduler` and
+`training.benchmark.isolated` call it first in their child processes. Without it, a child would compute for hours
+although no process waits for its result.
 """
 
 import multiprocessing
@@ -11,12 +12,12 @@ from collections.abc import Callable
 
 
 def exit_with_parent() -> None:
-    """Called in a child of `multiprocessing`: it ends as soon as its parent has, however that was killed."""
+    """Let a child of `multiprocessing` exit when its parent ends for any reason, including SIGKILL."""
     exit_after(_parent_is_gone)
 
 
 def exit_after(ending: Callable[[], object]) -> None:
-    """End this process, in the middle of whatever it does, when `ending` returns."""
+    """Exit this process immediately when `ending` returns. A thread calls `ending`."""
     threading.Thread(target=_exit_after, args=(ending,), daemon=True).start()
 
 
@@ -28,4 +29,4 @@ def _parent_is_gone() -> None:
 
 def _exit_after(ending: Callable[[], object]) -> None:
     ending()
-    os._exit(1)  # not sys.exit: that would end this thread alone
+    os._exit(1)  # not sys.exit, which would end only this thread

@@ -1,14 +1,14 @@
-"""The blend: how much each feature of each term counts, and the score that they add up to.
+"""Blend: the weights of all features of all terms, and the score as their weighted sum.
 
-Arrives: fitted terms, weights of `training.blend.fit`. Leaves: one score a shopper and item. Next:
-`training.models.bundle` keeps the weights, `training.evaluation.ranking` measures the score.
+Arrives: fitted terms, weights of `training.blend.fit`. Leaves: one score for each user and item. Next:
+`training.models.bundle` saves the weights, `training.evaluation.ranking` measures the score.
 
-The weights grow or shrink with how much is known of a shopper: w(u) = w₀ + w₁ · a(u), with a(u) the standardised
-log(1 + events). Shoppers with one or two events have weights of their own where the window of the fit held enough of
-them, else they share w(u). A shopper without events is scored by the trend alone.
+The weights depend on the activity of the user: w(u) = w₀ + w₁ · a(u). a(u) is the standardised log(1 + events). Cold
+users (one or two events) have separate weights if the window of the fit had enough of them; otherwise they share w(u).
+Users without events are scored only with the trend.
 
-Where items are taken again, the trend weighs differently for what a shopper knows (their habits decide) than for what
-they do not (everybody's do): each feature of the trend then stands there twice, the second time for known items alone.
+With repeats, the trend has different weights for known items, where the user's habits matter more, and for new items.
+Then each trend feature occurs twice; the second one is zero except for known items.
 """
 
 from collections.abc import Sequence
@@ -25,31 +25,31 @@ from training.data.windows import COLD_EVENTS
 from training.terms.protocol import Term
 
 KNOWN = "_known"
-"""Ends the name of a trend feature that stands for known items alone."""
+"""Suffix of the name of a trend feature for known items only."""
 
 MAX_ACTIVITY = 2.5
-"""Standard deviations beyond which a shopper's activity changes the weights no further."""
+"""Activity is clipped at this many standard deviations."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights over standardised features; all tuples are in the order of `feature_names`."""
+    """Weights of standardised features. All tuples have the order of `feature_names`."""
 
     feature_names: tuple[str, ...]
     scale: tuple[float, ...]
-    """Standard deviations over users and items. Means cancel in the softmax and are not taken off."""
+    """Standard deviations over users and items. Means cancel in the softmax and are not subtracted."""
     warm: tuple[float, ...]
     activity: tuple[float, ...]
-    """Change of the warm weights for one standard deviation of activity."""
+    """The change of the warm weights for one standard deviation of activity."""
     activity_mean: float
     activity_sd: float
     cold: tuple[float, ...] | None
-    """Weights at up to two events; None: shared with the warm."""
+    """Weights of users with one or two events. None: the warm weights."""
     unknown: tuple[float, ...]
-    """Weights without any event: zero for everything but the trend."""
+    """Weights of users without events: zero except for the trend."""
 
     def weights(self, lengths: IntArray) -> Tensor:
-        """What multiplies the raw features [B, num_features] for users with so many events."""
+        """Return the weights of the raw features [B, num_features] for users with `lengths` [B] events."""
         level = activity_of(lengths, mean=self.activity_mean, sd=self.activity_sd)
         weights = np.array(self.warm) + level[:, None] * np.array(self.activity)
         if self.cold is not None:
@@ -59,11 +59,11 @@ class Blend:
 
     @property
     def known_apart(self) -> bool:
-        """Whether known items have trend weights of their own."""
+        """Whether known items have separate trend weights."""
         return any(name.endswith(KNOWN) for name in self.feature_names)
 
     def score(self, terms: Sequence[Term], histories: Histories, *, as_of: Moment) -> Tensor:
-        """The blended score [B, num_items] float32; raises `ValueError` where the terms are not those of the fit."""
+        """Return the score [B, num_items] float32. Raises `ValueError` when the terms differ from those of the fit."""
         names = feature_names(terms, known_apart=self.known_apart)
         if names != self.feature_names:
             raise ValueError(f"the blend was fitted on {self.feature_names}, not {names}")
@@ -91,13 +91,14 @@ class Blend:
 
 
 def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:
-    """a(u) [U] of users with so many events, by the mean and deviation of log(1 + events) that a fit found."""
+    """Return the activity a(u) [U] of users with `lengths` events. `mean` and `sd` are of log(1 + events) in the
+    fit."""
     activity: Float64Array = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
     return activity
 
 
 def feature_names(terms: Sequence[Term], *, known_apart: bool) -> tuple[str, ...]:
-    """The names of all features, those of the trend for known items last."""
+    """Return the names of all features. Trend features for known items are last."""
     names = [name for term in terms for name in term.feature_names]
     if known_apart:
         names += [name + KNOWN for term in terms if not term.personalised for name in term.feature_names]
@@ -105,14 +106,14 @@ def feature_names(terms: Sequence[Term], *, known_apart: bool) -> tuple[str, ...
 
 
 def known_items(histories: Histories, num_items: int) -> Tensor:
-    """One where the shopper has the item in the history [B, num_items], else zero."""
+    """Return [B, num_items]: one for an item in the history of the user, else zero."""
     known = torch.zeros(len(histories), num_items)
     known[torch.from_numpy(histories.rows()), torch.from_numpy(histories.items)] = 1.0
     return known
 
 
 def _weighted(features: Tensor, weights: Tensor) -> Tensor:
-    """Features [B, num_items, F] times weights [B, F]: [B, num_items]."""
-    if features.size(0) and features.stride(0) == 0:  # the same for every shopper: one product for all
+    """Return features [B, num_items, F] times weights [B, F]: [B, num_items]."""
+    if features.size(0) and features.stride(0) == 0:  # equal for all users: one matrix product
         return weights @ features[0].T
     return torch.bmm(features, weights[:, :, None])[:, :, 0]

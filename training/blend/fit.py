@@ -1,17 +1,18 @@
-"""The fit of the blend: weights of maximum likelihood on a window that the terms were not fitted on.
+"""Fit of the blend: maximum likelihood weights on a window after the fit of the terms.
 
 Arrives: fitted terms, a validation window. Leaves: a `Blend`. Next: `training.search.blend_search` compares such fits,
 `training.models.candidate` scores with one.
 
-A conditional logit (McFadden, 1974): a shopper's choices are draws from a softmax, over every candidate item, of a
-weighted sum of features. The likelihood has no grid to overfit, and its weights follow the season because they are
-fitted anew with every model. Of a shopper's many targets a short list shows those that were likely anyhow:
-`BlendSettings.focus` says how much more these count. A stranger's weights are fitted on everybody and, where the window
-holds enough strangers, moved to what they took.
+The model is a conditional logit: the choices of a user are samples from a softmax over all candidate items, and the
+score is a weighted sum of features. Each new model has newly fitted weights, so they follow the season. A short list
+shows only the likely targets of a user; `BlendSettings.focus` gives these more weight. The weights of users without
+events are fitted on all users, then adapted to users without events if the window has enough of them.
 
-Gradient-boosted ranking and a grid search on NDCG were weaker: a window of some hundred shoppers is too small for them.
-A smoothed NDCG@20 (Qin, Liu & Li, 2010), descended from where the likelihood ends, ranks for the shoppers that it was
-fitted on up to 5 % better, for others no better.
+Rejected: gradient-boosted ranking and a grid search on NDCG, because a window with some hundred users is too small for
+them. Rejected: a smoothed NDCG@20 that starts from the likelihood weights, because it ranks up to 5 % better for the
+users of the fit and no better for others.
+
+Source: McFadden, 1974 (conditional logit); Qin, Liu & Li, 2010 (smoothed NDCG).
 """
 
 import logging
@@ -36,34 +37,34 @@ SMALLEST_SCALE = 0.1
 
 @dataclass(frozen=True)
 class BlendSettings:
-    """How the likelihood is held in check."""
+    """Settings of the likelihood: penalties, anchor and focus."""
 
     l2: float = 0.02
-    """Weight of the squared norm of the standardised weights, against a mean over users."""
+    """Penalty on the squared norm of the standardised weights. The likelihood is a mean over users."""
     unknown_l2: float = 0.02
-    """The same for shoppers without events."""
+    """The penalty for users without events."""
     anchor_users: int = 100
-    """A fit that starts from an older blend behaves as if so many more users had voted for the old weights."""
+    """The strength of an anchor (an older blend), as a number of additional users with the old weights."""
     min_cold_users: int = 50
-    """Cold users of the window from which they get weights of their own; of users without events the same."""
+    """The least number of cold users in the window for separate weights. The same for users without events."""
     focus: float = 0.5
-    """How much a user's targets that the model finds likely count before the others.
+    """How much more the likely targets of a user count than the others.
 
-    A user's log likelihood is (1/f) log mean p^f over their targets. At 0 it is the mean of log p: the conditional
-    logit, convex, in which a target far down the list weighs like one at its top. At 1 it is the log of the chance that
-    one draw of the model is any of the targets, as in neighbourhood components analysis (Goldberger et al., 2004). With
-    one target a user all are the same.
+    The log likelihood of a user is (1/f) log mean p^f over the targets. With f = 0 it is the mean of log p: the convex
+    conditional logit, in which all targets count alike. With f = 1 it is the log probability that one sample is any of
+    the targets, as in neighbourhood components analysis (Goldberger et al., 2004). With one target for each user, f has
+    no effect.
     """
 
 
 def max_users(terms: Sequence[Term], num_items: int, *, known_apart: bool, memory_mb: int) -> int:
-    """How many users a fit can hold in so much memory: their features are kept, not computed at each step."""
+    """Return the number of users whose features fit into `memory_mb`. A fit keeps all features in memory."""
     per_user = 4 * max(num_items, 1) * len(feature_names(terms, known_apart=known_apart))
     return max(1, memory_mb * 1_000_000 // per_user)
 
 
 def fitting_part(terms: Sequence[Term], window: Window, *, memory_mb: int, seed: int) -> Window:
-    """As many users of the window, drawn by `seed`, as a fit can hold in so much memory."""
+    """Return the window with as many users, sampled by `seed`, as fit into `memory_mb`."""
     room = max_users(terms, window.num_items, known_apart=window.repeats, memory_mb=memory_mb)
     return window.sample(room, seed=seed)
 
@@ -71,10 +72,11 @@ def fitting_part(terms: Sequence[Term], window: Window, *, memory_mb: int, seed:
 def fit_blend(
     terms: Sequence[Term], window: Window, *, settings: BlendSettings | None = None, anchor: Blend | None = None
 ) -> Blend:
-    """Weights of maximum likelihood on the window, each user counting once whatever the number of their targets.
+    """Fit the weights with maximum likelihood on the window. Each user counts once, for any number of targets.
 
-    With an `anchor` (an older blend of the same features) the fit starts from it and is drawn towards it.
-    Raises `ValueError` for a window without users and without an anchor; with one, the anchor is the answer.
+    With an `anchor` (an older blend of the same features), the fit starts there and is regularised towards it. A window
+    without users returns the anchor. Raises `ValueError` for a window without users and without an anchor, and for an
+    anchor with other features.
     """
     settings = settings or BlendSettings()
     known_apart = window.repeats if anchor is None else anchor.known_apart
@@ -103,12 +105,12 @@ def fit_blend(
         return likelihood.maximised(counted, design, old, l2=settings.l2, hold=hold)
 
     for_everybody = {name for term in terms if not term.personalised for name in term.feature_names}
-    trends = torch.tensor([place for place, name in enumerate(names) if name in for_everybody], dtype=torch.int64)
+    trends = torch.tensor([index for index, name in enumerate(names) if name in for_everybody], dtype=torch.int64)
     trend_likelihood = likelihood.only(trends)
     flat = np.ones((len(lengths), 1))
 
     def fitted_unknown(counted: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
-        """Of the trends alone: of who is unknown there is nothing else."""
+        """Fit the trends alone, the only features of a user without events."""
         new = torch.zeros(1, len(names))
         if len(trends):
             hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
@@ -126,19 +128,19 @@ def fit_blend(
     if known.any():
         design = np.stack([np.ones(len(lengths)), activity], axis=1)
         warm = fitted(known, design, old, held=anchored)
-    # What a stranger will take is first of all what everybody takes. Newcomers drawn to it come second: their own
-    # choices differ (in a gift shop's autumn by 8 % of NDCG@20), but there are few of them.
+    # Users without events choose mostly what all users choose, so all users come first. Then the weights are adapted to
+    # users without events, who differ (in the autumn of a gift shop by 8 % of NDCG@20) but are few.
     everybody = np.ones(len(lengths), dtype=bool)
     unknown = fitted_unknown(everybody, old_unknown, held=anchored)
     if (~known).sum() >= settings.min_cold_users:
         unknown = fitted_unknown(~known, unknown, held=True)
-    if anchor is None and not known.any():  # nobody to learn from: what strangers take is better than any order
+    if anchor is None and not known.any():  # the weights of users without events are better than zero
         warm = torch.cat([unknown, torch.zeros_like(unknown)])
     cold_users = known & (lengths <= COLD_EVENTS)
     cold = anchor.cold if anchor is not None else None
     if cold_users.sum() >= settings.min_cold_users:
         edge = warm[:1] + float(activity[cold_users].mean()) * warm[1:]
-        # Drawn to the shared weights like an update to its anchor: cold users are few.
+        # Regularised towards the shared weights, like an update to its anchor, because cold users are few.
         cold = _floats(fitted(cold_users, flat, edge, held=True)[0])
     logger.info(
         "blend of %d features on %d users; %d cold users %s",
@@ -161,13 +163,13 @@ def fit_blend(
 
 @dataclass(frozen=True)
 class _Block:
-    """Some users of the window with all that a step of the fit reads."""
+    """The inputs of a fit step for some users of the window."""
 
-    features: Tensor  # [B, num_features, num_items]: features first, so that a weighted sum runs along memory
+    features: Tensor  # [B, num_features, num_items]: a weighted sum reads contiguous memory
     rows: Tensor  # [n] user of each target
-    targets: Tensor  # [n] its item
+    targets: Tensor  # [n] item of each target
     counts: Tensor  # [B] targets of each user
-    barred: Tensor | None  # [B, num_items] bool, seen items where there are no repeats
+    barred: Tensor | None  # [B, num_items] bool, known items; None: with repeats
 
     @classmethod
     def of(cls, terms: Sequence[Term], window: Window, *, known_apart: bool) -> "_Block":
@@ -186,7 +188,10 @@ class _Block:
         )
 
     def chosen(self, scores: Tensor, *, focus: float) -> tuple[Tensor, Tensor]:
-        """(1/f) log mean exp(f · score) over each user's targets [B], of `scores` [B, num_items]; its gradient [n]."""
+        """Return (1/f) log mean exp(f · score) over the targets of each user [B], and its gradient [n].
+
+        `scores` are [B, num_items], and f is `focus`.
+        """
         hits = scores[self.rows, self.targets]  # [n]
         nothing = torch.zeros(len(self.counts))
         if not focus:
@@ -204,30 +209,38 @@ def _scale(blocks: Sequence[_Block]) -> Tensor:
     centred = ((block.features - mean.float()[None, :, None]).square() for block in blocks)
     variance = sum((part.sum(dim=(0, 2), dtype=torch.float64) for part in centred), torch.zeros(())) / cells
     deviation = variance.sqrt().float()
-    # A short trend may be nearly flat at the hour at which the window starts and not at the hour of serving: a scale
-    # as small as that would make its weight large.
+    # A short trend may be nearly constant at the start of the window and not at serving time. A very small scale would
+    # then give it a very large weight.
     return deviation.clamp_min(SMALLEST_SCALE)
 
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """What all fits on one window share."""
+    """The likelihood of one window, which all fits on the window share."""
 
     blocks: Sequence[_Block]
     scale: Tensor  # [num_features]
     focus: float
 
-    def only(self, places: Tensor) -> "_Likelihood":
-        """The same with the features at `places` alone."""
-        blocks = [replace(block, features=block.features.index_select(1, places)) for block in self.blocks]
-        return replace(self, blocks=blocks, scale=self.scale[places])
+    def only(self, columns: Tensor) -> "_Likelihood":
+        """Return the same likelihood with these feature columns alone."""
+        blocks = [replace(block, features=block.features.index_select(1, columns)) for block in self.blocks]
+        return replace(self, blocks=blocks, scale=self.scale[columns])
 
     def maximised(self, counted: np.ndarray, design: np.ndarray, anchor: Tensor, *, l2: float, hold: float) -> Tensor:
-        """Weights [D, num_features] with a user's weights design[u] @ weights, over the users `counted`.
+        """Return the weights [D, num_features] with the largest likelihood. The weights of a user are design[u] @
+        weights.
 
-        Minimises the mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|². The gradient is
-        written out: the features times what was expected less what was chosen. With a focus the maximum need not be the
-        only one: the search starts at the anchor, from zero at first, where all targets of a user count alike.
+        Minimises mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|² with L-BFGS. The gradient
+        is explicit: features times (expected − chosen). With a focus there may be several maxima, so the start matters:
+        it is the anchor, or zero, where all targets of a user count alike.
+
+        Args:
+            counted: [U] mask of the users in the likelihood.
+            design: [U, D] factors of the D weight rows for each user.
+            anchor: [D, num_features] start, and centre of the second penalty.
+            l2: penalty on the weights.
+            hold: penalty on the distance from the anchor.
         """
         plan = torch.from_numpy(design.astype(np.float32))
         importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)

@@ -1,7 +1,7 @@
-"""A snapshot as a training run reads it: events and catalogue in a model's item order, and the cuts in time.
+"""Data set of a training run: events and catalogue in the item order of a model, and the split in time.
 
-Arrives: `graphstore.snapshots.snapshot.Snapshot`. Leaves: `Dataset`, and a `TimeSplit` whose windows no fitted term has
-seen. Next: `training.models.candidate` fits on it, `training.lifecycle.run` judges on it.
+Arrives: `graphstore.snapshots.files.Snapshot`. Leaves: `Dataset`, and a `TimeSplit` whose windows are not used to fit
+terms. Next: `training.models.candidate` fits on it, `training.lifecycle.run` evaluates on it.
 """
 
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from training.data.event_log import EventLog
 from training.data.windows import Window
 
 REPEAT_SHARE = 0.2
-"""Where at least this share of what shoppers take is known to them, items are recommended again."""
+"""Known items are recommended when they are at least this share of the items that users interact with."""
 
 
 class TooFewEvents(ValueError):
-    """There is nothing to cut, to fit on or to judge on."""
+    """Too few events to split, to fit on or to evaluate on."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of items are places in `item_keys`; users are the snapshot's rows."""
+    """Events and catalogue. An item row is an index in `item_keys`, a user row is the row in the snapshot."""
 
     log: EventLog
     item_ids: list[str]
@@ -38,9 +38,10 @@ class Dataset:
     def from_snapshot(
         cls, snapshot: Snapshot, *, first_keys: IntArray | None = None, first_ids: list[str] | None = None
     ) -> Self:
-        """The snapshot's items in its own order; or those of a model first, in the model's order, then the new ones.
+        """Return the data set with the item order of the snapshot, or of a model.
 
-        An item of the model that the snapshot no longer has keeps its row, without words and not available.
+        `first_keys` and `first_ids` are the items of the model. They come first and keep their rows; new items follow.
+        An item that the snapshot no longer has stays, without a title and not available.
         """
         log = EventLog.from_snapshot(snapshot)
         if first_keys is None or first_ids is None:
@@ -69,21 +70,22 @@ class Dataset:
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Terms are fitted before `validation`, the blend on validation ≤ time < `test`, all is judged from `test` on."""
+    """Terms are fitted on time < validation, the blend on validation <= time < test, the rest is the test window."""
 
     validation: int  # epoch ms
     test: int  # epoch ms
 
     def validation_window(self, log: EventLog, *, repeats: bool) -> Window:
-        """What every shopper took between the cuts."""
+        """Return the window between `validation` and `test`, with all its users."""
         return Window.cut(log, start=self.validation, end=self.test, repeats=repeats)
 
 
 def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> TimeSplit:
-    """The last tenths of the events by time, cut between times, as in the snapshot's masks.
+    """Split off the last two tenths of the events by time, as the masks of the snapshot do. Equal times stay together.
 
-    Where the champion has seen the start of that test window, and at least `min_users` shoppers came after it, the
-    window begins where the champion ends: then the two can be compared as they are. Raises `TooFewEvents`.
+    When the champion was fitted on a part of the test window, and at least `min_users` users have events after the
+    champion, the test window starts at `champion_as_of` (epoch ms). Then both models can be compared without a refit.
+    Raises `TooFewEvents`.
     """
     if not len(log):
         raise TooFewEvents("the snapshot holds no event")
@@ -101,9 +103,9 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
 
 
 def incremental_split(log: EventLog, *, since: int) -> TimeSplit:
-    """New events (from `since` on) cut in thirds: to learn from, to blend on, to judge on.
+    """Split the events from `since` (epoch ms) in thirds: for the update, for the blend, for the test.
 
-    Raises `TooFewEvents` where they are of less than three times.
+    Raises `TooFewEvents` when they have fewer than three different times.
     """
     new = log.between(start=since)
     validation, test = (int(new.times[len(new) * part // 3]) if len(new) else since for part in (1, 2))
@@ -113,7 +115,7 @@ def incremental_split(log: EventLog, *, since: int) -> TimeSplit:
 
 
 def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
-    """Whether shoppers come back to items that they know: among those with a past, the window start <= time < end."""
+    """Return whether users with a past often interact with known items in the window start <= time < end (epoch ms)."""
     past, window = log.between(end=start), log.between(start, end)
     window_cells = distinct(window.cells)
     window_cells = window_cells[np.isin(window_cells // max(log.num_items, 1), distinct(past.users))]
@@ -123,7 +125,7 @@ def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
 
 
 def repeats_wanted(dataset: Dataset, split: TimeSplit, *, config: TrainingConfig) -> bool:
-    """Whether a model of this split shall recommend items that a shopper knows."""
+    """Return whether a model of this split recommends items that the user already knows."""
     if config.recommend_repeats == "auto":
         return repeats_are_usual(dataset.log, start=split.validation, end=split.test)
     return config.recommend_repeats == "yes"

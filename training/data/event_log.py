@@ -1,7 +1,7 @@
-"""Events as columns, and shoppers as ragged histories: the two shapes that every term of the score reads.
+"""Event log as columns, and user histories as ragged arrays: the input of every term.
 
-Arrives: a snapshot (training, publishing) or a few rows of SQL (near-line). Leaves: `EventLog` to fit on, `Histories`
-to score. Items are rows of one item order: the snapshot's while fitting, the bundle's while serving.
+Arrives: a snapshot (training, publishing) or a few SQL rows (near-line). Leaves: `EventLog` for a fit, `Histories` for
+scores. Next: `training.terms` and `training.sage`. Item rows follow the snapshot in training and the bundle in serving.
 """
 
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 
 Moment = int | IntArray
-"""When lists are made, epoch ms: one time for all shoppers, or one for each [B]."""
+"""The time of the scores, epoch ms: one for all users, or one for each user [B]."""
 
 
 def gather_ranges(starts: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
-    """(offsets [B + 1], positions [n]): the spans starts[b]:starts[b] + lengths[b], one after the other."""
+    """Return (offsets [B + 1], indices [n]) of the ranges starts[b]:starts[b] + lengths[b], concatenated."""
     offsets = offsets_of(lengths)
-    # Position p of the output stands at start[b] + (p - offset[b]) of the input.
+    # Output index i is input index starts[b] + (i - offsets[b]).
     return offsets, np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """Interactions as columns, sorted by time: a time window is a slice."""
+    """Interactions as columns. They are sorted by time, so a time window is a slice."""
 
     users: IntArray  # [num_events] row of the user
     items: IntArray  # [num_events] row of the item
     times: IntArray  # [num_events] epoch ms, ascending
-    types: Int8Array  # [num_events] place in graphstore.tables.EVENT_TYPES
-    weights: Float32Array  # [num_events] what an event of its type weighs
+    types: Int8Array  # [num_events] index in graphstore.tables.EVENT_TYPES
+    weights: Float32Array  # [num_events] weight of the event type
     num_users: int
     num_items: int
 
     @classmethod
     def from_snapshot(cls, snapshot: "Snapshot") -> Self:
-        """Every event of the snapshot."""
-        edges = snapshot.stores[INTERACTS]  # not `snapshot.events`, which loads PyTorch Geometric: five seconds of CPU
+        """Return all events of the snapshot."""
+        edges = snapshot.stores[INTERACTS]  # not `snapshot.events`, which imports PyTorch Geometric: 5 s of CPU
         users, items = edges["edge_index"].numpy()
         return cls(
             users=users,
@@ -60,13 +60,13 @@ class EventLog:
         return len(self.times)
 
     def between(self, start: int | None = None, end: int | None = None) -> Self:
-        """Events with start <= time < end (epoch ms), None for no bound; views, not copies."""
+        """Return views of the events with start <= time < end (epoch ms). None: no bound."""
         first = 0 if start is None else int(np.searchsorted(self.times, start, side="left"))
         last = len(self) if end is None else int(np.searchsorted(self.times, end, side="left"))
         return self.take(slice(first, max(first, last)))
 
     def take(self, rows: IntArray | slice) -> Self:
-        """The events at these rows, in this order; of a slice views, not copies."""
+        """Return the events at these rows, in this order. A slice gives views."""
         return type(self)(
             users=self.users[rows],
             items=self.items[rows],
@@ -79,18 +79,18 @@ class EventLog:
 
     @property
     def cells(self) -> IntArray:
-        """The pair of each event [num_events] as one number: user · num_items + item."""
+        """The (user, item) pair of each event [num_events] as one number: user · num_items + item."""
         return self.users * self.num_items + self.items
 
     @property
     def span_hours(self) -> float:
-        """The time from the first event to the last, at least an hour; a day for an empty log."""
+        """Hours from the first event to the last, at least 1. 24 for an empty log."""
         return max(float(self.times[-1] - self.times[0]) / HOUR_MS, 1.0) if len(self) else 24.0
 
     def histories(self, users: IntArray, *, before: int | None = None, last: int | None = None) -> "Histories":
-        """The histories of `users` [B] in that order: events before the time `before`, at most the `last` newest."""
+        """Return the histories of `users` [B]: at most the `last` newest events with time < before (epoch ms)."""
         log = self if before is None else self.between(end=before)
-        order = np.argsort(log.users, kind="stable")  # stable: each user's events stay in time order
+        order = np.argsort(log.users, kind="stable")  # stable: the events of a user stay in time order
         starts = np.searchsorted(log.users[order], users, side="left")
         ends = np.searchsorted(log.users[order], users, side="right")
         if last is not None:
@@ -102,7 +102,7 @@ class EventLog:
 
 @dataclass(frozen=True)
 class Histories:
-    """Ragged histories: user b's events stand at offsets[b]:offsets[b + 1], oldest first."""
+    """Ragged histories. The events of user b are offsets[b]:offsets[b + 1], oldest first."""
 
     offsets: IntArray  # [B + 1]
     items: IntArray  # [n] row of the item
@@ -111,7 +111,7 @@ class Histories:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[tuple[int, int, int]]]) -> Self:
-        """From each user's (item row, time, type), in any order; ties in time keep theirs."""
+        """Build histories from (item row, time, type) of each user, in any order. Equal times keep their order."""
         ordered = [sorted(user, key=lambda row: row[1]) for user in rows]
         flat = np.array([row for user in ordered for row in user], dtype=np.int64).reshape(-1, 3)
         return cls(
@@ -126,20 +126,20 @@ class Histories:
         return len(self.offsets) - 1
 
     def rows(self) -> IntArray:
-        """The user's place [n] in the batch of each event."""
+        """Return the index of each event's user in the batch [n]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def ranks(self) -> IntArray:
-        """How many events of the same user are newer [n]: 0 for the newest."""
+        """Return the rank of each event [n]: the number of newer events of the same user."""
         return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
 
     def take(self, places: IntArray) -> Self:
-        """The users at these places, in this order."""
+        """Return the users at these indices, in this order."""
         offsets, events = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
         return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
 
     def block(self, start: int, end: int) -> Self:
-        """Users start:end of the batch."""
+        """Return the users start:end of the batch."""
         first, last = self.offsets[start], self.offsets[end]
         return type(self)(
             offsets=self.offsets[start : end + 1] - first,
@@ -150,7 +150,7 @@ class Histories:
 
 
 def joined(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
-    """Both logs as one in time order, and which of its events are of the second."""
+    """Return both logs as one in time order, and a mask [num_events] of the events from the second log."""
     times = np.concatenate([before.times, events.times])
     order = np.argsort(times, kind="stable")
     log = EventLog(

@@ -1,7 +1,7 @@
-"""A data set in memory as a model reads it: an event log with its ids, and the catalogue in the same order of items.
+"""Offline data set: an event log in memory with its ids and the catalogue in the same item order.
 
-Arrives: a `stream.sources.table.EventTable`, or a pair of files that somebody else has split. Leaves: `OfflineDataset`.
-Next: `training.data.splits` divides the log, `training.benchmark.run` runs models over it.
+Arrives: a `stream.sources.table.EventTable`, or two files with a given split. Leaves: `OfflineDataset` or `GivenLogs`.
+Next: `training.data.splits` splits the log, `training.benchmark.run` evaluates models on it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,15 +30,15 @@ PURCHASE = EVENT_TYPES.index(EventType.PURCHASE.value)
 
 @dataclass(frozen=True)
 class OfflineDataset:
-    """Events as rows of users and items, and what is known of both."""
+    """Events as rows of users and items, with the ids and the catalogue."""
 
     log: EventLog
     user_ids: list[str]
     item_ids: list[str]
     catalogue: Catalogue | None = None
-    """None where nothing is known of any item."""
+    """None when no item has attributes."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Events that the table held and the log does not, by reason."""
+    """The number of events of the table that are not in the log, by reason."""
 
     @classmethod
     def from_table(
@@ -50,11 +50,12 @@ class OfflineDataset:
         max_users: int | None = None,
         seed: int = 0,
     ) -> "OfflineDataset":
-        """The events of `max_users` users drawn by `seed`, with items that `min_item_users` of them touched.
+        """Return the events of at most `max_users` users, with the items that at least `min_item_users` of them
+        touched.
 
-        As in a snapshot of the graph an event weighs what its type weighs, and a purchase that was given back is none.
-        Users and items are in the order of their ids. Items that nobody touched are left out: there is no list that
-        they could be missing from.
+        `seed` selects the users. As in a snapshot, an event has the weight of its type, and a returned purchase does
+        not count. Users and items are in the order of their ids. Items without events are left out, because they cannot
+        be missing from a list.
         """
         events = sample_users(table.interactions, max_users, min_item_users=min_item_users, seed=seed)
         left_out = {}
@@ -82,7 +83,7 @@ class OfflineDataset:
 
 
 def catalogue_of(item_ids: Sequence[str], items: Iterable[CatalogItem]) -> Catalogue | None:
-    """What is known of these items, in their order; None where none of them is known."""
+    """Return the attributes of these items, in their order. None when all are unknown."""
     known = {item.item_id: item for item in items}
     found = [known.get(item_id) for item_id in item_ids]
     if not any(found):
@@ -100,20 +101,20 @@ def catalogue_of(item_ids: Sequence[str], items: Iterable[CatalogItem]) -> Catal
 
 @dataclass(frozen=True)
 class GivenLogs:
-    """A division that somebody else made: two logs that share their rows."""
+    """A given split: two logs with the same user and item rows."""
 
     train: EventLog
     test: EventLog
     user_ids: list[str]
     item_ids: list[str]
     left_out: dict[str, int]
-    """Lines left out, by reason."""
+    """The number of lines left out, by reason."""
 
 
 def read_given(train: Path, test: Path) -> GivenLogs:
-    """Two files of lines `user item item …` (as of LightGCN), without times.
+    """Read two files of lines `user item item …` without times, in the format of the LightGCN data sets.
 
-    Every pair is a purchase, in the order of the file; a pair written twice counts once. Raises `UnreadableFile`.
+    Each pair is a purchase, in the order of the file. A repeated pair counts once. Raises `UnreadableFile`.
     """
     parts = [_user_lines(path) for path in (train, test)]
     pairs = [pairs for pairs, _ in parts]
@@ -160,6 +161,6 @@ def _user_lines(path: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:
 
 
 def _rows(ids: "pd.Series[str]") -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], list[str]]:
-    """Each event's row, and the ids in order."""
+    """Return the row of each event [num_events], and the ids in ascending order."""
     codes, names = pd.factorize(ids, sort=True)
     return codes.astype(np.int64), [str(name) for name in names]

@@ -1,10 +1,10 @@
-"""Splits: what a model may be fitted on, what it is tuned on, what it is judged on.
+"""Splits of an offline data set into events to fit on, a validation window and a test window.
 
-Arrives: an `EventLog`, or two where somebody else has split. Leaves: `EvaluationSplit`. Next: `training.benchmark.run`
-runs every model over it.
+Arrives: an `EventLog`, or two logs of a given split. Leaves: `EvaluationSplit`. Next: `training.benchmark.run`
+evaluates every model on it.
 
-Nothing that a model is fitted or tuned on holds a target of the test, and settings are chosen on `validation` by models
-fitted on `past` alone; what was chosen is then fitted on `known`, which is both.
+Test targets are never used for a fit or a search. Settings are chosen on `validation` with models fitted on `past`. The
+chosen settings are then fitted on `known`, which is past and validation together.
 """
 
 from dataclasses import dataclass, replace
@@ -20,22 +20,22 @@ from training.data.windows import Window
 SplitName = Literal["temporal", "leave-last-out", "given"]
 
 MIN_EVENTS = 3
-"""Leave-last-out: one event for the test, one for the validation, at least one as past."""
+"""Least number of events of a user for leave-last-out: one for test, one for validation, one as past."""
 
 SEARCH_USERS = 1_000
-"""Users of the validation window that most settings of ours are compared on; a baseline asks all, for every setting.
+"""Users of the validation window on which most settings of Sagestream's model are compared.
 
-Ours asks more of them where this is too few: all for the weights of the sum and for GraphSAGE's place in it, up to
-2,000 to stop GraphSAGE early.
+Some steps need more users: the blend weights and the choice of GraphSAGE use all, early stopping of GraphSAGE up to
+2,000. Baselines use all users for every setting.
 """
 
 HELD_OUT_SHARE = 0.1
-"""Of a given training set, what is held out for the validation."""
+"""The validation share of a given training set."""
 
 
 @dataclass(frozen=True)
 class EvaluationSplit:
-    """One division of one data set."""
+    """One split of one data set. `known` is `past` and `validation` together."""
 
     name: SplitName
     past: EventLog
@@ -43,21 +43,22 @@ class EvaluationSplit:
     known: EventLog
     test: Window
     timed: bool
-    """Whether events have an order; without one recency means nothing."""
+    """Whether events have real times. Without them recency has no meaning."""
 
     @property
     def num_items(self) -> int:
         return self.known.num_items
 
     def steps_again(self, steps: int) -> int:
-        """Steps of a fit on all that is known, as many passes as so many `steps` are on the past."""
+        """Return the steps on `known` that are as many epochs as `steps` on `past`."""
         return max(1, round(steps * (len(self.known) / max(len(self.past), 1))))
 
 
 def temporal(log: EventLog, *, repeats: bool) -> EvaluationSplit:
-    """The last tenth of the events by time is the test, the tenth before it the validation, cut between times.
+    """Split by time: the last tenth of the events is the test, the tenth before it the validation.
 
-    Profiles are frozen where a window begins. Raises `TooFewEvents` where the log cannot be cut in three.
+    Events with equal times stay together. Profiles are frozen at the start of a window. Raises `TooFewEvents` when the
+    log cannot be cut in three.
     """
     cuts = full_split(log, champion_as_of=None, min_users=0)
     return EvaluationSplit(
@@ -71,10 +72,10 @@ def temporal(log: EventLog, *, repeats: bool) -> EvaluationSplit:
 
 
 def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> EvaluationSplit:
-    """Each user's last event is the test and the one before it the validation; ties in time are broken at random.
+    """Take the last event of each user as test and the event before it as validation. `seed` breaks ties in time.
 
-    A list is made at the moment of its target, and trends count what came before that moment. Without `repeats` a
-    user's first event of an item is the one that counts. Users of less than three events stay in the past whole.
+    A list has the time of its target, and trends count only earlier events. Without `repeats`, only the first event of
+    a (user, item) pair counts. All events of a user with fewer than three events are past.
     """
     log = _ties_at_random(log, seed)
     if not repeats:
@@ -98,10 +99,10 @@ def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> Evaluation
 
 
 def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> EvaluationSplit:
-    """Somebody else's division; a random tenth of each user's training events is held out as validation.
+    """Use a given split, and hold out a random tenth of each user's training events as validation.
 
-    `train` and `test` share their rows of users and items. Without times the events of a user are put in a random
-    order, so that a prefix of them is a random part of what the user took.
+    `train` and `test` have the same user and item rows. When `timed` is false, events get a random order, so that a
+    prefix of a history is a random sample of it.
     """
     rng = np.random.default_rng(seed)
     moment = int(train.times.max()) + 1 if timed and len(train) else len(train)
@@ -111,7 +112,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     order = np.lexsort((rng.random(len(train)), train.users))
     lengths = np.bincount(train.users, minlength=train.num_users)
     places = np.arange(len(train)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    # Rounded at random, else users of less than ten events would have no say; one event is always left.
+    # Random rounding, so that users with fewer than ten events take part. At least one event stays in training.
     quota = np.minimum(np.floor(HELD_OUT_SHARE * lengths + rng.random(len(lengths))), lengths - 1)
     held[order] = places < quota[train.users[order]]
     past, later = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
@@ -128,7 +129,7 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
 
 
 def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
-    """The events order[ends] as targets, those from order[starts] up to them as histories."""
+    """Return the window with the targets order[ends] and the histories order[starts:ends]."""
     offsets, places = gather_ranges(starts, ends - starts)
     past = order[places]
     targets = order[ends]

@@ -1,7 +1,7 @@
-"""Evaluation windows: what shoppers knew before a time, and what they took after it.
+"""Evaluation windows: user histories before a time, and the target items after it.
 
-Arrives: an `EventLog` and a cut in time. Leaves: `Window`, with the histories that lists are made from and the targets
-that they are judged by. Next: `training.evaluation.ranking` measures lists on it.
+Arrives: an `EventLog` and a time. Leaves: `Window`, with histories as input of the scores and targets to measure the
+lists. Next: `training.evaluation.ranking` measures lists on it.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,21 @@ from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets
 from training.data.event_log import EventLog, Histories, Moment, gather_ranges
 
 COLD_EVENTS = 2
-"""A shopper with at most so many events is cold: reported apart, and with blend weights of their own."""
-
+"""A user with at most this many events is cold. Cold users have separate metrics and separate blend weights."""
 
 BLOCK_CELLS = 2_000_000
-"""Users × items scored at a time: bounds the memory whatever the catalogue."""
+"""Users × items scored in one block. It bounds the memory for any catalogue size."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What shoppers knew before a moment and what they took after it."""
+    """Histories of users before a time, and their target items after it."""
 
-    moment: Moment  # epoch ms; of a window in time its start, for all of its users
+    moment: Moment  # epoch ms; one for each user, or the start of the window for all
     users: IntArray  # [U] rows of the users with a target
-    histories: Histories  # of those users, everything before their moment
-    offsets: IntArray  # [U + 1] of `targets`
-    targets: IntArray  # distinct item rows, user by user
+    histories: Histories  # [U] all events of these users before that time
+    offsets: IntArray  # [U + 1] the targets of user u are targets[offsets[u]:offsets[u + 1]]
+    targets: IntArray  # [num_targets] distinct item rows of each user
     num_items: int
     repeats: bool
 
@@ -44,7 +43,8 @@ class Window:
         max_users: int | None = None,
         seed: int = 0,
     ) -> Self:
-        """The window start <= time < end (epoch ms) of a log; at most `max_users` of its users, drawn by `seed`."""
+        """Return the window start <= time < end (epoch ms) of a log, with at most `max_users` users sampled by
+        `seed`."""
         past, inside = log.between(end=start), log.between(start, end)
         return cls.after(past, inside, moment=start, repeats=repeats, max_users=max_users, seed=seed)
 
@@ -59,7 +59,8 @@ class Window:
         max_users: int | None = None,
         seed: int = 0,
     ) -> Self:
-        """What users who knew `past` took in `later`, with lists made at one `moment` (epoch ms)."""
+        """Return the window with histories from `past` and targets from `later`. All lists have one `moment` (epoch
+        ms)."""
         num_items = past.num_items
         cells = distinct(later.cells)
         if not repeats:
@@ -86,13 +87,13 @@ class Window:
         return len(self.users)
 
     def sample(self, max_users: int, *, seed: int) -> "Window":
-        """At most `max_users` of the users, drawn by `seed`, in their order."""
+        """Return at most `max_users` users, sampled by `seed`, in their order."""
         if len(self) <= max_users:
             return self
         return self.take(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
 
     def take(self, places: IntArray) -> "Window":
-        """The users at these places, in this order."""
+        """Return the users at these indices, in this order."""
         offsets, positions = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
         return Window(
             moment=self.moment if isinstance(self.moment, int) else self.moment[places],
@@ -105,11 +106,11 @@ class Window:
         )
 
     def lengths(self) -> IntArray:
-        """How many events each user had before the window [U]."""
+        """Return the number of events of each user before the window [U]."""
         return np.diff(self.histories.offsets)
 
     def blocks(self, users: int | None = None) -> Iterator["Window"]:
-        """The same window in parts of so many users; without a number, as many as `BLOCK_CELLS` allows."""
+        """Split the window into parts with at most `users` users. None: as many as `BLOCK_CELLS` allows."""
         step = users or max(1, BLOCK_CELLS // max(self.num_items, 1))
         for first in range(0, len(self), step):
             last = min(first + step, len(self))
@@ -125,7 +126,7 @@ class Window:
             )
 
     def seen(self) -> BoolArray:
-        """Which items were touched before the window [U, num_items]; for one block."""
+        """Return a mask [U, num_items] of the items in the histories. Call it for one block at a time."""
         matrix = np.zeros((len(self), self.num_items), dtype=np.bool_)
         matrix[self.histories.rows(), self.histories.items] = True
         return matrix

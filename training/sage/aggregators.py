@@ -1,12 +1,14 @@
-"""What a node takes from its neighbours: their mean, their maximum, or the last state of an LSTM that reads them.
+"""Aggregators of GraphSAGE: mean, maximum or LSTM over the neighbours of a node.
 
-Arrives: the pairs of a graph, row by row (`Csr`), and a vector for each node of the other side. Leaves: a vector for
-each row, zero where it has no neighbour. Next: the layers of `training.sage.model`.
+Arrives: a graph in compressed rows (`Csr`), and a vector for each node on the other side. Leaves: a vector for each
+row, zero for a row without neighbours. Next: the layers of `training.sage.model`.
 
-The three aggregators of Hamilton et al., "Inductive representation learning on large graphs" (2017), section 3.3.
-PyTorch Geometric's `LSTMAggregation` pads every neighbourhood to the widest and reads the padding too; here the
-sequences are packed. The mean needs no weights of its own and one sparse product; the maximum gathers every neighbour,
-and the LSTM takes them one after the other: a step at 64 dimensions takes some four and thirty times as long.
+The mean has no weights and is one sparse product. The maximum gathers every neighbour, and the LSTM reads them one
+after the other: with 64 dimensions a step takes about 4 and 30 times as long. Rejected: PyTorch Geometric's
+`LSTMAggregation`, because it pads every neighbourhood to the widest and also reads the padding. Here sequences are
+packed.
+
+Source: Hamilton et al., "Inductive representation learning on large graphs", 2017, section 3.3.
 """
 
 import numpy as np
@@ -18,40 +20,40 @@ from graphstore.arrays import IntArray
 from training.graph.bipartite import Csr
 
 MAX_SEQUENCE = 16
-"""Neighbours that the LSTM reads of one node at most."""
+"""The largest number of neighbours that the LSTM reads for one node."""
 
 
 class Mean(nn.Module):
-    """The weighted sum that the matrix stands for: the mean over the neighbours."""
+    """The mean over the neighbours: the product with the matrix."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
 
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
-        """[num_rows, dim] from x [num_columns, dim]."""
+        """Return [num_rows, dim] from x [num_columns, dim]."""
         return neighbours @ x
 
 
 class Max(nn.Module):
-    """The largest of relu(W x + b) over the neighbours ("pool"); the weights of the matrix do not count."""
+    """The maximum of relu(W x + b) over the neighbours ("pool"). It ignores the weights of the matrix."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, dim)
 
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
-        """[num_rows, dim] from x [num_columns, dim]."""
-        hidden = torch.relu(self.linear(x))  # once a node: there are fewer of them than of edges
+        """Return [num_rows, dim] from x [num_columns, dim]."""
+        hidden = torch.relu(self.linear(x))  # once for each node, because there are fewer nodes than edges
         gather_ranges = hidden.index_select(0, neighbours.columns)  # [n, dim]
-        # Nothing is below zero after relu, so the empty maximum is zero as well.
+        # Values after relu are at least zero, so the empty maximum is zero.
         return torch.segment_reduce(gather_ranges, "max", offsets=neighbours.offsets, axis=0, initial=0.0)
 
 
 class Lstm(nn.Module):
     """The last state of an LSTM over at most `MAX_SEQUENCE` neighbours of each node.
 
-    Of a wider neighbourhood it reads places evenly spaced over the row, which is in the order of the other side's rows:
-    the same ones each time, and not only the oldest users or items as a prefix would be.
+    A larger neighbourhood is read at evenly spaced entries of its row, the same in every call. Rejected: the first
+    entries, because they are only the oldest users or items.
     """
 
     def __init__(self, dim: int) -> None:
@@ -59,7 +61,7 @@ class Lstm(nn.Module):
         self.lstm = nn.LSTM(dim, dim)
 
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
-        """[num_rows, dim] from x [num_columns, dim]."""
+        """Return [num_rows, dim] from x [num_columns, dim]."""
         rows, places, sizes = _read_together(neighbours.offsets.numpy(), MAX_SEQUENCE)
         result = x.new_zeros(neighbours.num_rows, x.size(1))
         if not len(rows):
@@ -70,8 +72,11 @@ class Lstm(nn.Module):
 
 
 def _read_together(offsets: IntArray, most: int) -> tuple[IntArray, IntArray, IntArray]:
-    """(rows, places, sizes): rows that have neighbours, longest first, and what is read of them in the first step,
-    the second, …: `sizes[t]` places of the matrix at step t."""
+    """Return (rows, places, sizes) of the packed sequences.
+
+    `rows` have neighbours, longest first. `places` are the matrix entries of the first step, the second step, and so
+    on; step t has `sizes[t]` entries.
+    """
     degrees = np.diff(offsets)
     rows = np.argsort(-np.minimum(degrees, most), kind="stable")
     rows = rows[: np.count_nonzero(degrees)]

@@ -1,11 +1,12 @@
-"""What a fit learns from: each moment of a shopper, the items of that moment as targets, everything earlier as past.
+"""Baskets: the training examples of GraphSAGE. Targets are the items of a user at one time, the past is all before it.
 
 Arrives: an `EventLog`. Leaves: `Baskets`, and batches of them with `Profiles` of the past. Next:
 `training.sage.trainer`.
 
-All events of one user at one time are one basket, so no target sees another of the same instant; a shop that stamps
-single clicks has baskets of one. The past is strictly earlier. Where times are only days, one instant is no basket but
-a day of single choices: then its events are put in an order drawn at random, each with those before it as past.
+All events of a user at one time are one basket, so a target is never in the past of another target with the same time.
+In a shop with exact click times, a basket has one item. The past is strictly earlier. When times are only days, a
+basket would be a whole day of single choices. Then `ties` "random" orders the events of a day at random, and the past
+of an event are the events before it.
 """
 
 from dataclasses import dataclass
@@ -20,27 +21,27 @@ from training.graph.profiles import Profiles
 
 @dataclass(frozen=True)
 class Baskets:
-    """Baskets with a past and at least one target, by user and time; event positions are of the user-sorted log."""
+    """Baskets with a past and at least one target, by user and time. Event indices refer to the log sorted by user."""
 
-    items: IntArray  # [num_events] items of the log, sorted by (user, time)
-    order: IntArray  # [num_events] place in the log of each of them
+    items: IntArray  # [num_events] item of each event, sorted by (user, time)
+    order: IntArray  # [num_events] index of each event in the log
     users: IntArray  # [M]
     times: IntArray  # [M] epoch ms
-    starts: IntArray  # [M] first event of the user: the past is items[starts[m]:ends[m]]
+    starts: IntArray  # [M] first event of the user; the past is items[starts[m]:ends[m]]
     ends: IntArray  # [M] first event of the basket
-    target_offsets: IntArray  # [M + 1] targets of basket m stand at target_offsets[m]:target_offsets[m + 1]
-    targets: IntArray  # [num_targets] event positions
+    target_offsets: IntArray  # [M + 1] the targets of basket m are target_offsets[m]:target_offsets[m + 1]
+    targets: IntArray  # [num_targets] event indices
     num_items: int
 
     @classmethod
     def from_log(
         cls, log: EventLog, *, repeats: bool, ties: Literal["basket", "random"] = "basket", seed: int = 0
     ) -> Self:
-        """Targets are a basket's distinct items; without `repeats` only those that the user never had before.
+        """Build baskets. Targets are the distinct items of a basket; without `repeats` only items new to the user.
 
-        With `ties` "random" every event is a basket of its own, and `seed` orders those of one instant.
+        With `ties` "random", each event is a basket, and `seed` orders events with equal times.
         """
-        # Each user's events stay in time order.
+        # The events of each user stay in time order.
         drawn = np.random.default_rng(seed).random(len(log)) if ties == "random" else np.arange(len(log))
         order = np.lexsort((drawn, log.times, log.users)).astype(np.int64)
         users, items, times = log.users[order], log.items[order], log.times[order]
@@ -51,7 +52,7 @@ class Baskets:
         ends = np.flatnonzero(first_of_basket)
         starts = np.maximum.accumulate(np.where(first_of_user, np.arange(len(users)), 0))[ends]
         group = basket_of if repeats else users
-        targets = np.sort(np.unique(group * log.num_items + items, return_index=True)[1])  # the first of each
+        targets = np.sort(np.unique(group * log.num_items + items, return_index=True)[1])  # the first event of each
         targets = targets[(starts < ends)[basket_of[targets]]]
         kept, counts = np.unique(basket_of[targets], return_counts=True)
         return cls(
@@ -74,27 +75,29 @@ class Baskets:
         return len(self.targets) / max(len(self), 1)
 
     def recency(self, half_life_spans: float) -> Float64Array:
-        """2^(-age / half-life) of each basket [M], ages being shares of the time from the first basket to the last."""
+        """Return 2^(-age / half-life) of each basket [M]. Age 1 is the time from the first basket to the last."""
         age = self.times.max() - self.times
         result: Float64Array = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
         return result
 
     def holding(self, events: BoolArray) -> BoolArray:
-        """Whether each basket [M] has a target among the marked `events` [num_events] of the log."""
+        """Return a mask [M] of the baskets with a target in the mask `events` [num_events] of the log."""
         marked = offsets_of(events[self.order[self.targets]])
         result: BoolArray = np.diff(marked[self.target_offsets]) > 0
         return result
 
     def targets_of(self, chosen: IntArray) -> tuple[IntArray, IntArray]:
-        """(rows [n], items [n]): the targets of the `chosen` baskets [B], rows being places in `chosen`."""
+        """Return the targets of the `chosen` baskets [B] as (rows [n], items [n]). A row is an index in `chosen`."""
         first = self.target_offsets[chosen]
-        lengths = self.target_offsets[chosen + 1] - first  # of these alone: np.diff over all costs a step milliseconds
+        lengths = (
+            self.target_offsets[chosen + 1] - first
+        )  # only of these: np.diff over all costs milliseconds in each step
         rows = np.repeat(np.arange(len(chosen)), lengths)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return rows, self.items[self.targets[first[rows] + within]]
 
     def profiles(self, chosen: IntArray, *, last: int) -> Profiles:
-        """Profiles of the past of the `chosen` baskets [B]."""
+        """Return the profiles of the `chosen` baskets [B] before their times."""
         return Profiles.from_spans(
             self.items, self.starts[chosen], self.ends[chosen], last=last, num_items=self.num_items
         )

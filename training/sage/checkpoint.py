@@ -1,12 +1,11 @@
-"""A fit that is interrupted goes on: its whole state in one file, and a fingerprint of what it is a fit of.
+"""Checkpoint: the state of an interrupted fit in one file, with a fingerprint of its inputs.
 
-Arrives: the state of a fit between two steps. Leaves: a file, and from it the state again. Next: `training.sage.fit`
-goes on from it, in the file that `training.sage.resume` names after the fit's snapshot.
+Arrives: the state of a fit between two steps. Leaves: a file, and the state from that file. Next: `training.sage.fit`
+resumes from it. `training.sage.resume` names the file after the snapshot.
 
-The file is written to a temporary name and renamed, so whoever reads it reads a whole one, and it holds tensors and
-plain values only: `torch.load` with `weights_only=True`. It holds no events and no user's row, but the order of
-baskets: that of a finished fit is removed by `training.sage.fit`, that of a fit which nobody goes on with by
-`training.sage.resume`.
+The file is written under a temporary name and renamed, so it is always complete. It contains only tensors and plain
+values, for `torch.load(weights_only=True)`. It contains no events and no user rows, only the order of baskets.
+`training.sage.fit` removes it after the fit, and `training.sage.resume` removes files of other fits.
 """
 
 import hashlib
@@ -30,11 +29,11 @@ from training.data.windows import Window
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Raised when the state has other parts: an older file is then put aside instead of misread."""
+"""The version of the state. It increases when the parts of the state change, so that older files are rejected."""
 
 
 def fingerprint(log: EventLog, features: Tensor, window: Window | None, *, config: SageConfig, seed: int) -> str:
-    """SHA-256 of everything that decides what a fit becomes, but the number of threads."""
+    """Return the SHA-256 of all inputs that determine the result of a fit, except the number of threads."""
     total = hashlib.sha256(f"{FORMAT} {seed} {config.model_dump_json()} {log.num_users} {log.num_items}".encode())
     for array in _arrays(log, features, window):
         total.update(f"{array.dtype} {array.shape}".encode())
@@ -50,27 +49,28 @@ def _arrays(log: EventLog, features: Tensor, window: Window | None) -> Iterable[
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], *, fingerprint: str) -> None:
-    """Write `state` (tensors and plain values) in the place of an older one; the directory must exist."""
+    """Write `state` (tensors and plain values) and replace an older file. The directory must exist."""
     with written_whole(path) as temporary:
         torch.save({"fingerprint": fingerprint, "state": state}, temporary)
 
 
 def take_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
-    """The state in the file; None where there is none, and aloud where it is of another fit or damaged.
+    """Return the state in the file and delete the file.
 
-    The file is gone afterwards, so that a state which breaks the fit breaks it once.
+    Returns None when there is no file, or, with a warning, when it is damaged or belongs to another fit. The file is
+    deleted, so that a state that crashes a fit crashes it only once.
     """
     if not path.exists():
         return None
     try:
-        with ZipFile(path) as archive:  # `torch.load` does not look at the checksums
+        with ZipFile(path) as archive:  # `torch.load` does not check the checksums
             damaged = archive.testzip()
         saved = {} if damaged else torch.load(path, weights_only=True)
     except (BadZipFile, EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         damaged = str(error) or type(error).__name__
     finally:
         path.unlink()
-    if damaged:  # the machine went down while the file was new
+    if damaged:  # the machine crashed before the file was on disk
         logger.warning("%s is damaged (%s): the fit starts anew", path, damaged)
         return None
     if saved["fingerprint"] != fingerprint:

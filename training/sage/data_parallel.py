@@ -1,16 +1,18 @@
-"""GraphSAGE fitted by several processes at once, to the weights that one process finds.
+"""Data-parallel fit of GraphSAGE: several processes compute the weights of a single-process fit.
 
-Arrives: the same log, features and settings in every process, `ProcessGroup`. Leaves: the same `SageTerm` in every
+Arrives: the same log, features and settings in each process, and a `ProcessGroup`. Leaves: the same `SageTerm` in each
 process. Next: `training.models.sage_only` makes a model of it, `sagestream train-distributed` runs it.
 
-Data parallel: every process has the graph and draws graph, negatives and batch from one generator, so that all draw the
-same. Of each batch it scores its own baskets; gradients are summed, each weighed by its share of the batch's positives,
-and every optimiser takes the same step. The sum comes in another order than in one process, so weights agree to
-rounding and not to the bit. The item tower is computed by everybody: what is shared out is the users' half of a step.
-`DistributedDataParallel` would do the sum too, but divides by the number of processes and not by positives, and its
-buckets cost more than one sum over all gradients of a model of this size.
+Each process has the whole graph. All have equal random generators, so they sample the same graph, negatives and batch.
+A process scores its own part of the batch. Gradients are weighted by the share of positives and summed, and all
+optimisers take the same step. The sum has another order than in one process, so weights are equal up to rounding. Each
+process computes the whole item tower; only the user part of a step is divided.
 
-Only for the softmax: the two pairwise losses divide by a number of pairs, of which a process does not know the whole.
+Rejected: `DistributedDataParallel`, because it divides by the number of processes and not by positives, and its buckets
+cost more than one sum over all gradients of such a small model.
+
+Only the softmax loss is supported: the pairwise losses divide by the number of all pairs, which one process does not
+know.
 """
 
 import hashlib
@@ -35,26 +37,26 @@ from training.sage.trainer import Trainer
 
 
 class DataParallelTrainer(Trainer):
-    """A descent of which this process takes a part of each step."""
+    """A trainer that computes one part of each step. The other processes compute the other parts."""
 
     def __init__(self, *arguments: Any, ranks: ProcessGroup, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._ranks = ranks
 
     def part_of(self, chosen: IntArray) -> IntArray:
-        """Consecutive baskets, as many as anybody's; the first of all where there are fewer than processes."""
+        """Return this process' equal part of consecutive baskets. A process without a part gets the first basket."""
         own = np.array_split(chosen, self._ranks.size)[self._ranks.number]
         return own if len(own) else chosen[:1]
 
     def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
-        """This process' share of the loss: shares add up to the loss of one process."""
+        """Return this process' share of the loss. The sum over all processes is the loss of the batch."""
         positives = baskets.target_offsets[chosen + 1] - baskets.target_offsets[chosen]
         own = np.array_split(positives, self._ranks.size)[self._ranks.number]
         shared: Tensor = super().loss(baskets, chosen) * float(own.sum() / positives.sum())
         return shared
 
     def agreed(self, loss: float) -> float:
-        """All gradients and the loss, summed over the processes in one message."""
+        """Sum all gradients and the loss over the processes in one message, and return the loss."""
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
         message = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([loss])])
         self._ranks.add_up(message)
@@ -73,11 +75,22 @@ def fit_shared(
     ranks: ProcessGroup,
     validation: Window | None = None,
 ) -> SageTerm:
-    """`fit_sage` with every step shared by `ranks`: called in each process with the same arguments.
+    """Run `fit_sage` with steps that are divided between the processes of a group.
 
-    Looks at the validation window are taken by each, and come out the same. Raises `ProcessGroupError` where a process
-    was given something else, is gone or late, or ends with other weights, and for another loss than the softmax; and
-    what `fit_sage` raises.
+    Each process calls it with the same arguments. Each process evaluates on the validation window, with equal results.
+
+    Args:
+        log: the events.
+        features: [num_items, width] item features.
+        config: settings; `loss` must be "softmax".
+        options: seed, progress and checkpoint.
+        ranks: the process group.
+        validation: the window for early stopping, or None.
+
+    Raises:
+        ProcessGroupError: arguments or final weights differ between processes, a process is gone or late, or the loss
+            is not the softmax.
+        ValueError: see `fit_sage`.
     """
     if config.loss != "softmax":
         raise ProcessGroupError(f"a fit of several processes takes the softmax loss, not {config.loss}")
@@ -96,7 +109,7 @@ def fit_shared(
 
 
 def _digest(term: SageTerm) -> bytes:
-    """SHA-256 of all weights."""
+    """Return the SHA-256 of all weights."""
     total = hashlib.sha256()
     for weight in term.model.state_dict().values():
         total.update(weight.detach().contiguous().numpy().tobytes())

@@ -1,11 +1,11 @@
-"""How a user vector and an item embedding become a score: cosine over a temperature, dot product, or a small network.
+"""Decoders: the score of a user vector and an item embedding, as cosine, dot product or a small network.
 
-Arrives: vectors of `training.sage.model`. Leaves: scores of all pairs, or of given ones. Next: the losses of
+Arrives: vectors of `training.sage.model`. Leaves: scores of all pairs or of given pairs. Next: the losses in
 `training.sage.losses`, and `training.sage.term`.
 
-Every decoder adds the item's bias. What depends on the item alone is computed once by `prepare`, so that scoring one
-shopper does not go over the whole catalogue twice. A user vector of zero (an empty history) scores the bias under
-cosine and dot product; the network gives it a learned preference besides.
+Each decoder adds the bias of the item. `prepare` computes the item part once, so a score for one user does not repeat
+it. A zero user vector (an empty history) scores only the bias with cosine and dot product; the network adds a learned
+preference.
 """
 
 from collections.abc import Callable
@@ -20,74 +20,74 @@ from torch.autograd.function import once_differentiable
 FIRST_TEMPERATURE = 0.1
 
 BLOCK_CELLS = 1 << 20
-"""Hidden units, pairs × width, that the network holds at a time: 4 MB, a few times, whatever the batch."""
+"""Hidden units (pairs × width) of one block: a few times 4 MB for any batch size."""
 
 
 class Decoder(Protocol):
-    """Scores of users and items, in two steps."""
+    """Scores users and items in two steps: `prepare` once for the items, then the scores."""
 
     def prepare(self, items: Tensor) -> Tensor:
-        """What scores need of item embeddings [n, dim]: [n, dim]."""
+        """Return the item part of the scores [n, dim] from item embeddings [n, dim]."""
         ...
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """Scores [B, n] of user vectors [B, dim] with n prepared items and their bias [n]."""
+        """Return scores [B, n] of user vectors [B, dim], prepared items [n, dim] and their bias [n]."""
         ...
 
     def score_pairs(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """Scores [n] of pairs: user vectors [n, dim], prepared items [n, dim] and their bias [n]."""
+        """Return scores [n] of pairs: user vectors [n, dim], prepared items [n, dim] and their bias [n]."""
         ...
 
 
 class Cosine(nn.Module):
-    """cos(user, item) / temperature + bias; the temperature is learned."""
+    """cos(user, item) / temperature + bias, with a learned temperature."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.log_temperature = nn.Parameter(torch.tensor(log(FIRST_TEMPERATURE)))
 
     def prepare(self, items: Tensor) -> Tensor:
-        """Unit vectors over the temperature."""
+        """Return unit vectors divided by the temperature."""
         return F.normalize(items, dim=1) * torch.exp(-self.log_temperature)
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """One matrix product for all pairs."""
+        """Score all pairs with one matrix product."""
         return torch.addmm(bias, F.normalize(users, dim=1), prepared.T)
 
     def score_pairs(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """The same for single pairs."""
+        """Score single pairs."""
         return (F.normalize(users, dim=1) * prepared).sum(dim=1) + bias
 
 
 class Dot(nn.Module):
-    """user · item + bias: length counts, so popularity has two places to hide in."""
+    """user · item + bias. Vector length counts, so popularity is in the length and in the bias."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
 
     def prepare(self, items: Tensor) -> Tensor:
-        """The embeddings as they are."""
+        """Return the embeddings unchanged."""
         return items
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """One matrix product for all pairs."""
+        """Score all pairs with one matrix product."""
         return torch.addmm(bias, users, prepared.T)
 
     def score_pairs(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """The same for single pairs."""
+        """Score single pairs."""
         return (users * prepared).sum(dim=1) + bias
 
 
 class _InBlocks(torch.autograd.Function):
-    """Scores [B, n] by `function` on `size` users at a time, computed again for the gradient instead of kept.
+    """Scores [B, n] by `function` in blocks of `size` users. The backward pass computes the blocks again.
 
-    `torch.utils.checkpoint` would do for one block, and loads TorchDynamo for it: 400 MB. Blocks are written into one
-    result, because small results between large buffers leave holes that no buffer fits into: as much memory again.
+    Rejected: `torch.utils.checkpoint`, because it loads TorchDynamo (400 MB). All blocks write to one result: separate
+    small results between large buffers fragment the memory, which doubles it.
     """
 
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Tensor], size: int, users: Tensor, *others: Tensor) -> Tensor:
-        """`others` are the items and what else `function` takes [n, …], then the weights that it reads."""
+        """`others` are the two item inputs of `function` [n, …], then the weights that it uses."""
         ctx.function, ctx.size = function, size
         ctx.save_for_backward(users, *others)
         scores = users.new_empty(len(users), len(others[0]))
@@ -113,13 +113,15 @@ class _InBlocks(torch.autograd.Function):
 
 
 class Mlp(nn.Module):
-    """v · relu(A user + B item + C (user ∘ item) + a) + bias, after He et al., "Neural collaborative filtering" (2017).
+    """v · relu(A user + B item + C (user ∘ item) + a) + bias.
 
-    The product is needed: sums of the two alone learn it badly (Rendle et al., "Neural collaborative filtering vs.
-    matrix factorization revisited", 2020). C (user ∘ item) is a product of the items with one matrix a user, so a pair
-    costs dim² multiplications, `dim` times what a dot product does: at 64 dimensions a step takes some thirty times as
-    long. Users come in blocks, and while fitting a block is computed again for its gradient instead of kept: memory is
-    bounded by `BLOCK_CELLS` beside the scores themselves.
+    The product is necessary: a network of sums learns it badly. C (user ∘ item) multiplies the items by one matrix for
+    each user, so a pair costs dim² multiplications, `dim` times the cost of a dot product. With 64 dimensions a step
+    takes about 30 times as long. Users are processed in blocks, which the backward pass computes again, so
+    `BLOCK_CELLS` bounds the memory beside the scores.
+
+    Source: He et al., "Neural collaborative filtering", 2017; Rendle et al., "Neural collaborative filtering vs. matrix
+    factorization revisited", 2020.
     """
 
     def __init__(self, dim: int) -> None:
@@ -127,14 +129,14 @@ class Mlp(nn.Module):
         self.of_user = nn.Linear(dim, dim)
         self.of_item = nn.Linear(dim, dim, bias=False)
         self.of_product = nn.Linear(dim, dim, bias=False)
-        self.out = nn.Linear(dim, 1, bias=False)  # a constant would change no ranking: the bias of the items has it
+        self.out = nn.Linear(dim, 1, bias=False)  # no bias: a constant changes no ranking
 
     def prepare(self, items: Tensor) -> Tensor:
-        """The embeddings as they are: their own product with B is small beside that with C."""
+        """Return the embeddings unchanged. The product with B costs little beside the product with C."""
         return items
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """Users in blocks of at most `BLOCK_CELLS` hidden units, one user at least."""
+        """Score users in blocks of at most `BLOCK_CELLS` hidden units, with at least one user."""
         size = max(1, BLOCK_CELLS // max(1, prepared.numel()))
         weights = [*self.of_user.parameters(), *self.of_product.parameters(), *self.out.parameters()]
         own = self.of_item(prepared)  # [n, dim]
@@ -142,12 +144,12 @@ class Mlp(nn.Module):
         return scores + bias
 
     def score_pairs(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
-        """The same for single pairs: [n, dim] hidden units."""
+        """Score single pairs, with [n, dim] hidden units."""
         hidden = self.of_user(users) + self.of_item(prepared) + self.of_product(users * prepared)
         return self._read(hidden) + bias
 
     def _block(self, users: Tensor, items: Tensor, own: Tensor) -> Tensor:
-        """Scores [b, n] without the bias."""
+        """Return scores [b, n] without the bias."""
         matrices = users[:, :, None] * self.of_product.weight.T  # [b, dim, dim]: items @ it is C (user ∘ item)
         hidden = torch.matmul(items, matrices) + own + self.of_user(users)[:, None]  # [b, n, dim]
         return self._read(hidden)

@@ -1,7 +1,7 @@
-"""Fits GraphSAGE on a log, with early stopping on the window after it, and goes on where it was interrupted.
+"""Fit of GraphSAGE on an event log, with early stopping on a later window and resume from a checkpoint.
 
-Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend.fit` finds its weight among
-the other terms.
+Arrives: an `EventLog`, item features, a seed. Leaves: a `SageTerm`. Next: `training.blend.fit` fits its weight together
+with the other terms.
 """
 
 import copy
@@ -33,7 +33,7 @@ MAX_VALIDATION_USERS = 2_000
 
 
 class NothingToLearn(ValueError):
-    """GraphSAGE learns what follows upon a past, and the log holds no event with one."""
+    """No event in the log has a past, and GraphSAGE learns the next items after a past."""
 
 
 def fit_sage(
@@ -45,14 +45,26 @@ def fit_sage(
     validation: Window | None = None,
     descent_of: Callable[..., Trainer] = Trainer,
 ) -> SageTerm:
-    """Fit on `log`; equal seeds give equal weights for one number of torch threads.
+    """Fit GraphSAGE on `log`. Equal seeds and equal numbers of torch threads give equal weights.
 
-    With a `validation` window the averaged weights of the best look at it win and the fit stops after
-    `patience` looks without a better NDCG@20; without one it takes `max_steps` steps. With a checkpoint its state is
-    kept in that file every `evaluate_every` steps, the same fit that finds the file takes it and goes on to the same
-    weights as if it had never stopped (another one starts anew, aloud), and the finished fit removes it. The term keeps
-    all looks. `descent_of` makes the descent from the arguments of `Trainer`. Raises `NothingToLearn` where no basket
-    has a past.
+    With a `validation` window, the fit stops after `patience` evaluations without a better NDCG@20 and returns the
+    averaged weights of the best evaluation. Without a window it takes `max_steps` steps.
+
+    With a checkpoint in `options`, the fit writes its state to that file every `evaluate_every` steps. The same fit
+    resumes from the file and gets the same weights as without an interruption. Another fit logs a warning and starts
+    from the beginning. The finished fit deletes the file.
+
+    Args:
+        log: the events.
+        features: [num_items, width] item features.
+        config: shape of the model and settings of the fit.
+        options: seed, progress, checkpoint and callback.
+        validation: the window for early stopping, or None.
+        descent_of: makes the trainer, with the arguments of `Trainer`.
+
+    Raises:
+        NothingToLearn: no basket has a past.
+        ValueError: the features are not for the items of the log.
     """
     seed, checkpoint = options.seed, options.checkpoint
     if features.size(0) != log.num_items:
@@ -109,7 +121,7 @@ def fit_sage(
 
 
 class _Fit:
-    """Where a fit stands: the descent, the looks, and the best of them."""
+    """The state of a fit: the trainer, the evaluations, and the weights of the best evaluation."""
 
     def __init__(self, descent: Trainer) -> None:
         self.descent = descent
@@ -117,7 +129,7 @@ class _Fit:
         self.best_ndcg = -1.0
         self.best_step = 0
         self.looks: list[Look] = []
-        self.since_best = 0  # looks
+        self.since_best = 0  # evaluations
 
     @property
     def done(self) -> bool:
@@ -126,7 +138,7 @@ class _Fit:
 
     @property
     def steps_to_look(self) -> int:
-        """Looks are at the multiples of `evaluate_every`, and after the last step."""
+        """Steps to the next evaluation: at a multiple of `evaluate_every`, or after the last step."""
         config, steps = self.descent.config, self.descent.steps
         return min(config.evaluate_every - steps % config.evaluate_every, config.max_steps - steps)
 
@@ -140,7 +152,7 @@ class _Fit:
             self.best_step, self.since_best = look.step, 0
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values."""
+        """Return the state as tensors and plain values."""
         return {
             "descent": self.descent.state(),
             "best": self.best.state_dict(),
@@ -158,7 +170,7 @@ class _Fit:
 
 
 def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int) -> Scorer:
-    """Scores with a model in the middle of its fit: item embeddings are computed once for all blocks of users."""
+    """Return a scorer for a model during its fit. Item embeddings are computed once for all users."""
     items = model.encode_items(features, graph)
 
     def score(histories: Histories, *, as_of: Moment) -> Tensor:

@@ -1,10 +1,12 @@
-"""Classes of items from the graph: the GraphSAGE encoder with a linear head, as in Hamilton et al. (2017), section 4.
+"""Item classifier: the GraphSAGE encoder with a linear head predicts missing attributes of items.
 
-Arrives: a `BipartiteGraph`, item features, the classes of some items. Leaves: classes of all of them. Next: whoever has
-a catalogue with gaps: a category, a brand, a department that only some items name.
+Arrives: a `BipartiteGraph`, item features, the classes of some items. Leaves: the classes of all items. Next: a caller
+whose catalogue has gaps, such as a category, brand or department of only some items.
 
-The encoder may be one that was fitted to recommend: its embeddings are then where this begins, and it stays as it was.
-All items are one batch, because the encoder embeds all of them anyway.
+A fit may start from the encoder of a recommender, which does not change. All items are one batch, because the encoder
+embeds all items in each step.
+
+Source: Hamilton et al., "Inductive representation learning on large graphs", 2017, section 4.
 """
 
 import copy
@@ -25,11 +27,14 @@ NO_CLASS = -1
 
 @dataclass(frozen=True)
 class ItemLabels:
-    """The classes of some items, and which of them are learned from. Raises `ValueError` where masks share items."""
+    """The classes of items, with masks for training and validation.
 
-    classes: Tensor  # [num_items] int64, -1 for none
-    train_mask: Tensor  # [num_items] bool: the items to learn from
-    val_mask: Tensor  # [num_items] bool: the items that decide when to stop
+    Raises `ValueError` when the masks overlap or the lengths differ.
+    """
+
+    classes: Tensor  # [num_items] int64; -1: no class
+    train_mask: Tensor  # [num_items] bool: items for training
+    val_mask: Tensor  # [num_items] bool: items for early stopping
 
     def __post_init__(self) -> None:
         if not (len(self.classes) == len(self.train_mask) == len(self.val_mask)):
@@ -46,7 +51,7 @@ class ItemClassifier(nn.Module):
         self.encoder = encoder
         self.head = nn.Linear(encoder.item_id.size(1), num_classes)
         self.steps = 0
-        """Steps of descent behind the weights."""
+        """The number of optimiser steps of the fit."""
 
     @classmethod
     def fit(
@@ -59,12 +64,23 @@ class ItemClassifier(nn.Module):
         options: TrainingOptions,
         encoder: GraphSAGE | None = None,
     ) -> Self:
-        """By cross entropy on the labels of the items to learn from.
+        """Fit a classifier with cross entropy on the training items.
 
-        Of `config` the shape, AdamW's step size and decay, `max_steps`, `evaluate_every` and `patience` count: the fit
-        stops after `patience` looks without a lower cross entropy on the `val_mask`, and the weights of the best look
-        are kept; without validation items it takes all steps. `encoder` is where it begins, instead of at random.
-        Equal seeds give equal weights. Raises `ValueError` where there is nothing to learn from.
+        The fit stops after `patience` evaluations without a lower cross entropy on the validation items, and returns
+        the weights of the best evaluation. Without validation items it takes `max_steps` steps. Equal seeds give equal
+        weights.
+
+        Args:
+            graph: the graph of items and users.
+            features: [num_items, width] item features.
+            labels: classes and masks.
+            config: the shape, AdamW's step size and decay, `max_steps`, `evaluate_every` and `patience`. Other fields
+                have no effect.
+            options: seed and progress.
+            encoder: the start of the fit. None: random weights.
+
+        Raises:
+            ValueError: no training item has a class, or labels and features have different lengths.
         """
         classes = labels.classes
         if len(classes) != len(features):
@@ -99,17 +115,18 @@ class ItemClassifier(nn.Module):
         return best
 
     def forward(self, features: Tensor, graph: MessageGraph) -> Tensor:
-        """Logits [num_items, num_classes]."""
+        """Return logits [num_items, num_classes]."""
         logits: Tensor = self.head(self.encoder.encode_items(features, graph))
         return logits
 
     @torch.no_grad()
     def predict(self, features: Tensor, graph: MessageGraph) -> Tensor:
-        """The likeliest class of each item [num_items] int64."""
+        """Return the most likely class of each item [num_items] int64."""
         return self(features, graph).argmax(dim=1)  # type: ignore[no-any-return]
 
     def accuracy(self, features: Tensor, graph: MessageGraph, labels: Tensor, mask: Tensor) -> float:
-        """The share of the masked items with a class whose class is predicted; nan where there are none."""
+        """Return the share of correct predictions among the items in `mask` that have a class. nan: there are no such
+        items."""
         asked = mask & (labels != NO_CLASS)
         right = self.predict(features, graph)[asked] == labels[asked]
         return right.float().mean().item()

@@ -1,11 +1,10 @@
-"""Losses over positives and shared negatives: sampled softmax, and two pairwise alternatives.
+"""Losses of GraphSAGE with shared negatives: sampled softmax, BCE and BPR.
 
-Arrives: scores of a step's baskets. Leaves: a scalar. Next: `training.sage.trainer` descends it.
+Arrives: scores of the baskets in a step. Leaves: a scalar. Next: `training.sage.trainer` minimises it.
 
-All negatives of a step are shared by its B baskets: K items drawn once, scored by one matrix product. A basket's
-positives are the n items bought at one moment; `rows` [n] says whose they are. `excluded` [2, m] are the places
-(basket, negative) in [B, K] that are no negatives: accidental hits of the basket's own positives. They are few, so they
-are set one by one; a place may be named twice.
+The B baskets of a step share K negatives, which are sampled once and scored with one matrix product. `rows` [n] is the
+basket of each positive. `excluded` [2, m] are the entries (basket, negative) of [B, K] that are not negatives, such as
+accidental hits of the basket's own positives. They are few, so they are set one by one. An entry may occur twice.
 """
 
 from dataclasses import dataclass
@@ -21,24 +20,26 @@ from torch.autograd.function import once_differentiable
 from graphstore.arrays import Float64Array, IntArray, distinct
 
 EXCLUDED = -1e9
-"""The score of an excluded negative: a basket may exclude all of them, and minus infinity has no gradient there."""
+"""The score of an excluded negative. Minus infinity would give no gradient when a basket excludes all negatives."""
 
 
 @dataclass(frozen=True)
 class NegativeSampler:
-    """Draws distinct items with probability proportional to count ** power, `draws` times with replacement."""
+    """Samples items with replacement, with probability proportional to count ** power, and returns the distinct
+    ones."""
 
     probabilities: Float64Array  # [num_items], sums to one
     draws: int
 
     @classmethod
     def from_counts(cls, counts: IntArray, *, power: float, draws: int) -> "NegativeSampler":
-        """From the events of each item; one without events is never drawn: nobody could have chosen it yet."""
+        """Make a sampler from event counts [num_items]. Items without events are never sampled: no user could choose
+        them."""
         mass = np.where(counts > 0, counts.astype(np.float64) ** power, 0.0)
         return cls(mass / mass.sum(), draws)
 
     def draw(self, rng: np.random.Generator) -> IntArray:
-        """Distinct item rows [K], ascending, K <= draws."""
+        """Return distinct item rows [K], ascending, K <= draws."""
         return distinct(drawn_by_weight(self._cumulative, self.draws, rng))
 
     @cached_property
@@ -46,25 +47,26 @@ class NegativeSampler:
         return np.cumsum(self.probabilities)
 
     def log_inclusion(self) -> Tensor:
-        """log of each item's probability [num_items] to be among the draws: 1 - (1 - p) ** draws."""
-        with np.errstate(divide="ignore"):  # minus infinity for what is never drawn
+        """Return log(1 - (1 - p) ** draws) [num_items]: the log probability that a step samples the item."""
+        with np.errstate(divide="ignore"):  # minus infinity for items that are never sampled
             return torch.from_numpy(np.log(-np.expm1(self.draws * np.log1p(-self.probabilities)))).float()
 
 
 def drawn_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
-    """Places [draws], with replacement; `cumulative` are the sums of the first probabilities, the last being one.
+    """Sample indices [draws] with replacement. `cumulative` is the cumulative sum of the probabilities; the last is
+    one.
 
-    `numpy.random.Generator.choice` would sum them up again in every call.
+    Rejected: `numpy.random.Generator.choice`, because it computes the sum in every call.
     """
     at = np.searchsorted(cumulative, rng.random(draws), side="right")
-    return np.minimum(at, len(cumulative) - 1).astype(np.int64)  # sums may end below one
+    return np.minimum(at, len(cumulative) - 1).astype(np.int64)  # rounding may leave the last sum below one
 
 
 class _LogSumExp(torch.autograd.Function):
-    """log Σ exp over the columns, without the excluded places.
+    """log Σ exp over the columns, without the excluded entries.
 
-    By hand, because autograd would keep three matrices [B, K] and take the exponentials twice: they are the gradient
-    already, up to a factor a row.
+    Rejected: autograd, because it would keep three matrices [B, K] and compute the exponentials twice. The exponentials
+    are the gradient, up to one factor for each row.
     """
 
     @staticmethod
@@ -81,24 +83,26 @@ class _LogSumExp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         powers, total = ctx.saved_tensors
-        # In place: page faults of another [B, K] cost more than the product. A second backward is refused by autograd.
+        # In place: page faults of another [B, K] cost more than the product. Autograd refuses a second backward.
         return powers.mul_(gradient[:, None] / total), None
 
 
 def sampled_softmax(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-    """Mean cross entropy of each positive against the negatives of its basket.
+    """Return the mean cross entropy of each positive against the negatives of its basket.
 
-    `positive` [n] and `negative` [B, K] are scores minus log Q, Q the probability that sampling includes the item
-    (Bengio and Senécal, "Adaptive importance sampling", 2008): then the loss tends to the full softmax.
+    `positive` [n] and `negative` [B, K] are scores minus log Q. Q is the probability that a step samples the item. With
+    this correction the loss converges to the full softmax.
+
+    Source: Bengio and Senécal, "Adaptive importance sampling", 2008.
     """
     against: Tensor = _LogSumExp.apply(negative, excluded)  # type: ignore[no-untyped-call]  # [B]
     return F.softplus(against[rows] - positive).mean()
 
 
 def binary_cross_entropy(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-    """Positives towards one, negatives towards zero, both halves of equal weight; on plain scores.
+    """Return the binary cross entropy on plain scores. Positives and negatives have equal total weight.
 
-    Learns a probability of the event given the sampling; ranks worse than the softmax.
+    It learns the probability of an event under the sampling. Its ranking is worse than that of the softmax.
     """
     barred = _mask(negative, excluded)
     off = F.softplus(negative).masked_fill(barred, 0.0).sum() / (~barred).sum().clamp(min=1)
@@ -106,7 +110,7 @@ def binary_cross_entropy(positive: Tensor, rows: Tensor, negative: Tensor, exclu
 
 
 def bayesian_personalised_ranking(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-    """Every positive above every negative of its basket (Rendle et al., "BPR", 2009); on plain scores."""
+    """Return the BPR loss on plain scores: each positive above each negative of its basket (Rendle et al., 2009)."""
     barred = _mask(negative, excluded)[rows]  # [n, K]
     margins = F.softplus(negative[rows] - positive[:, None]).masked_fill(barred, 0.0)  # [n, K]
     return margins.sum() / (~barred).sum().clamp(min=1)
@@ -121,4 +125,4 @@ def _mask(negative: Tensor, excluded: Tensor) -> Tensor:
 LOSSES = {"softmax": sampled_softmax, "bce": binary_cross_entropy, "bpr": bayesian_personalised_ranking}
 
 CORRECTED = ("softmax",)
-"""Losses on scores minus log Q; the others are on plain scores."""
+"""The losses on scores minus log Q. The others use plain scores."""

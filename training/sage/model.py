@@ -1,15 +1,17 @@
-"""GraphSAGE over the bipartite graph, causal: items have embeddings, shoppers are what they did last.
+"""GraphSAGE on the bipartite graph, causal: items have embeddings, user vectors come from the last items.
 
 Arrives: item features, a `BipartiteGraph`, `Profiles`. Leaves: item embeddings and user vectors. Next:
-`training.sage.fit` fits the weights, `training.sage.term` scores with them.
+`training.sage.fit` fits the weights, `training.sage.term` computes scores.
 
-Items: x + relu(W [x, mean of the item's users, each the mean of its items]) a layer, after Hamilton et al., "Inductive
-representation learning on large graphs" (2017); a maximum or an LSTM instead of the means, as there
-(`training.sage.aggregators`). With the mean or the maximum a layer is two of PyTorch Geometric's `SAGEConv`
-(`training.export.pyg` says how). The residual is needed: without it the embeddings collapse to one point. Users have no
-embedding of their own: a vector is a sum over a few half-lives of the decayed mean of the last items before the moment
-that is scored, one linear head each, so that a new shopper works with the first event, and no vector ever holds the
-future. The graph needs no such care for users: they pass messages only.
+An item layer is x + relu(W [x, mean over the item's users of the mean over their items]), or with a maximum or an LSTM
+instead of the means (`training.sage.aggregators`). With the mean or the maximum a layer is two `SAGEConv` layers of
+PyTorch Geometric (`training.export.pyg`). The residual is necessary: without it all embeddings become equal.
+
+Users have no embedding. A user vector is a sum over half-lives: the decayed mean of the last items before the scored
+time, each with a linear head. So a cold user has a vector from the first event on, and no vector contains the future.
+Users in the graph only pass messages, so the graph needs no times.
+
+Source: Hamilton et al., "Inductive representation learning on large graphs", 2017.
 """
 
 from collections.abc import Sequence
@@ -24,16 +26,16 @@ from training.sage.aggregators import AGGREGATIONS
 from training.sage.decoders import DECODERS, Decoder
 
 ID_SCALE = 0.1
-"""Standard deviation of the first ID embeddings."""
+"""Standard deviation of the initial ID embeddings."""
 
 
 class GraphSAGE(nn.Module):
-    """Item tower, user tower, and the decoder that makes a score of both, the bias of the item included.
+    """Item tower, user tower, and a decoder that computes the score with the bias of the item.
 
     Args:
-        num_items: rows of the ID embedding.
-        feature_width: width of the item features, 0 for none.
-        config: `dim`, `layers`, `half_lives_ranks`, `aggregation` and `decoder` shape the model.
+        num_items: the number of rows of the ID embedding.
+        feature_width: the width of the item features. 0: no features.
+        config: the shape: `dim`, `layers`, `half_lives_ranks`, `aggregation` and `decoder`.
     """
 
     def __init__(self, num_items: int, feature_width: int, config: SageConfig) -> None:
@@ -47,13 +49,13 @@ class GraphSAGE(nn.Module):
         aggregator = AGGREGATIONS[config.aggregation]
         self.to_users = nn.ModuleList(aggregator(dim) for _ in range(config.layers))
         self.to_items = nn.ModuleList(aggregator(dim) for _ in range(config.layers))
-        # Each head starts as the identity, so the first user vector is the plain sum of its means.
+        # Heads start as scaled identities, so an initial user vector is the plain mean over the half-lives.
         self.heads = nn.Parameter(torch.eye(dim).repeat(len(self.half_lives), 1, 1) / len(self.half_lives))  # [H, d, d]
         self.decoder: Decoder = DECODERS[config.decoder](dim)
 
     @torch.no_grad()
     def extend(self, num_items: int) -> None:
-        """Room for new items at the end, as `without_events` leaves them."""
+        """Add rows for new items at the end (see `without_events`)."""
         known, missing = self.item_id.size(0), num_items - self.item_id.size(0)
         if missing > 0:
             self.item_id = nn.Parameter(torch.cat([self.item_id, torch.zeros(missing, self.item_id.size(1))]))
@@ -62,14 +64,18 @@ class GraphSAGE(nn.Module):
 
     @torch.no_grad()
     def without_events(self, items: Tensor) -> None:
-        """Let features alone speak for the marked `items` [num_items]: no ID, and the mean bias of the others."""
+        """Reset cold items, in the mask `items` [num_items]: zero ID embedding, and the mean bias of the other items.
+
+        Then only features represent them.
+        """
         self.item_id[items] = 0.0
         self.item_bias[items] = self.item_bias[~items].mean()
 
     def encode_items(self, features: Tensor, graph: MessageGraph) -> Tensor:
-        """Item embeddings [n, dim] of the graph's items, all of them or its `nodes`, from all `features`.
+        """Return the embeddings [n, dim] of the items in the graph, from the `features` [num_items, width] of all
+        items.
 
-        The mean over the layers, layer 0 being ID plus projected features.
+        An embedding is the mean over the layers. Layer 0 is the ID embedding plus the projected features.
         """
         nodes = graph.nodes
         x = self.item_id if nodes is None else self.item_id.index_select(0, nodes)  # [n, dim]
@@ -84,18 +90,18 @@ class GraphSAGE(nn.Module):
         return total / (len(self.layers) + 1)
 
     def encode_users(self, items: Tensor, profiles: Profiles) -> Tensor:
-        """User vectors [B, dim] from item embeddings [num_items, dim]; zero for an empty profile."""
+        """Return user vectors [B, dim] from item embeddings [num_items, dim]. An empty profile gives zero."""
         vectors = torch.zeros(len(profiles), items.size(1))
         decayed = profiles.decayed(self.half_lives)
         for matrix, head in zip(decayed, self.heads, strict=True):
-            # The places are the same under every half-life: transposed once for all gradients.
+            # All half-lives have the same sparsity pattern, which is transposed once for all gradients.
             vectors = vectors + (decayed[0].with_weights(matrix.weights) @ items) @ head
         return vectors
 
     def score(self, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
-        """Scores [B, n] of user vectors [B, dim] with n items: embeddings [n, dim] and bias [n]."""
+        """Return scores [B, n] of user vectors [B, dim], item embeddings [n, dim] and their bias [n]."""
         return self.decoder.score(users, self.decoder.prepare(items), bias)
 
     def score_pairs(self, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
-        """Scores [n] of pairs: user vectors [n, dim], item embeddings [n, dim] and their bias [n]."""
+        """Return scores [n] of pairs: user vectors [n, dim], item embeddings [n, dim] and their bias [n]."""
         return self.decoder.score_pairs(users, self.decoder.prepare(items), bias)

@@ -1,11 +1,11 @@
-"""The processes that share one job: who is there, sums and collections over all, and an end where one of them dies.
+"""Process group: collective operations of the processes in one job, with an error when a process dies.
 
-Arrives: the variables that `torchrun` gives each process. Leaves: `ProcessGroup`. Next: `training.sage.data_parallel`
-fits with them (`sagestream train-distributed`); `training.models.sharded_topk`, which no verb calls, ranks a catalogue
+Arrives: the environment variables of `torchrun`. Leaves: `ProcessGroup`. Next: `training.sage.data_parallel` fits with
+it (`sagestream train-distributed`). `training.models.sharded_topk`, which no command calls, ranks a catalogue that is
 too large for one process.
 
-On the gloo backend, which every build of torch has and which needs no accelerator. Every call waits for all processes:
-one that is gone, or later than the timeout, ends the call with `ProcessGroupError` instead of a wait without end.
+The backend is gloo, which each build of torch has and which needs no accelerator. Each call waits for all processes. It
+raises `ProcessGroupError` when a process is gone or later than the timeout.
 """
 
 import os
@@ -22,27 +22,27 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 REQUIRED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What `torchrun` puts into the environment of each process."""
+"""The environment variables that `torchrun` sets in each process."""
 
 
 class ProcessGroupError(RuntimeError):
-    """The processes could not come together, one is gone or late, or what they are to do cannot be shared."""
+    """The group cannot form, a process is gone or late, or the job cannot be divided."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among all of a job; a process by itself is number 0 of 1."""
+    """The rank of this process and the number of processes. A single process has rank 0 of 1."""
 
     number: int = 0
     size: int = 1
 
     def add_up(self, values: Tensor) -> None:
-        """Put the sum over all processes in the place of `values`: the same bits in each of them."""
+        """Replace `values` by their sum over all processes, equal bit for bit in each process."""
         if self.size > 1:
             self._together(lambda: dist.all_reduce(values))
 
     def collect(self, values: Tensor) -> list[Tensor]:
-        """The `values` of every process, by its number; they have one shape and type."""
+        """Return the `values` of each process, by rank. All have the same shape and dtype."""
         if self.size == 1:
             return [values]
         parts = [torch.empty_like(values) for _ in range(self.size)]
@@ -50,7 +50,8 @@ class ProcessGroup:
         return parts
 
     def agree(self, mark: bytes, what: str) -> None:
-        """Raises `ProcessGroupError` where not every process brings the same 32 bytes; `what` says what they are of."""
+        """Raise `ProcessGroupError` when the 32 bytes of `mark` differ between processes. `what` names their
+        content."""
         marks = self.collect(torch.frombuffer(bytearray(mark), dtype=torch.uint8))
         others = [number for number, other in enumerate(marks) if not torch.equal(other, marks[0])]
         if others:
@@ -59,7 +60,7 @@ class ProcessGroup:
     def _together(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
-        except RuntimeError as error:  # gloo knows no other
+        except RuntimeError as error:  # gloo raises no other type
             reason = str(error).splitlines()[0]
             raise ProcessGroupError(
                 f"process {self.number} of {self.size} waited in vain: another one is gone, or too late ({reason})"
@@ -68,9 +69,9 @@ class ProcessGroup:
 
 @contextmanager
 def join_process_group(*, timeout_seconds: float) -> Iterator[ProcessGroup]:
-    """This process among those that `torchrun` started, for as long as the block lasts.
+    """Join the processes that `torchrun` started, until the block ends.
 
-    Raises `ProcessGroupError` without its variables, and where not all processes come within the timeout.
+    Raises `ProcessGroupError` when its variables are not set, or when not all processes join within the timeout.
     """
     missing = [name for name in REQUIRED if name not in os.environ]
     if missing:

@@ -1,11 +1,11 @@
-"""Unfinished fits: a run that was killed while GraphSAGE learned left a checkpoint, and a later run goes on from it.
+"""Resume: the checkpoints of killed runs, so that a later run continues an unfinished GraphSAGE fit.
 
-Arrives: a directory of checkpoints, each named after its snapshot and its settings. Leaves: the snapshot to go on with,
-and the file for the state. Next: `training.lifecycle.run` trains on the one, `training.sage.fit` writes the other.
+Arrives: a directory of checkpoints, named after their snapshots and settings. Leaves: the snapshot for the next run,
+and the file for the state. Next: `training.lifecycle.run` trains on the snapshot, `training.sage.fit` writes the file.
 
-A checkpoint belongs to its events to the bit, so the run that goes on takes the snapshot of the one that was killed,
-and what shoppers did since is left to the run after it. The old weights as a start on a fresh snapshot would be another
-fit: of an incremental run that is the purpose, here it would hide what a fit from nothing comes to.
+A checkpoint is valid only for exactly the same events. So the resumed run uses the snapshot of the killed run, and the
+run after it uses the newer events. Rejected: the old weights as a start on a new snapshot, because that is an
+incremental fit and not the full fit that was requested.
 """
 
 import hashlib
@@ -26,10 +26,11 @@ LOCK = "lock"
 
 
 def outdated_before(connection: Connection, *, now: int, max_age_seconds: float) -> int:
-    """Epoch ms: a fit on a snapshot of before then is not gone on with.
+    """Return the time (epoch ms) before which a snapshot is too old to resume a fit on it. `now` is epoch ms.
 
-    It is older than `max_age_seconds`, or since then a model was made, to be compared with; somebody asked for a
-    retrain, of what the snapshot does not hold; or somebody was forgotten, who is in it.
+    A snapshot is too old after `max_age_seconds`. It is also too old when, since its time, a model was made, which the
+    new model must be compared with; when a retrain was requested, which must include newer events; or when a user in
+    the snapshot was erased.
     """
     events = (models.c.created_at, retrain_requests.c.requested_at, erasures.c.requested_at)
     newest = (connection.scalar(select(func.max(time))) or 0 for time in events)
@@ -37,9 +38,10 @@ def outdated_before(connection: Connection, *, now: int, max_age_seconds: float)
 
 
 class CheckpointStore:
-    """A context in which the directory is this process' own; for a second process there is nothing in it.
+    """The checkpoints in a directory. A context in which this process has the lock; a second process sees no
+    checkpoints.
 
-    `settings` is the text of all that decides what a fit on a snapshot comes to: fits with others are not seen.
+    `settings` is a text of everything that determines a fit on a snapshot. Fits with other settings are ignored.
     """
 
     def __init__(self, directory: Path, *, settings: str) -> None:
@@ -57,7 +59,8 @@ class CheckpointStore:
         self._lock.release()
 
     def snapshot_id(self, *, since: int) -> str | None:
-        """Of the newest fit that was left in its middle, where its snapshot is as of `since` (epoch ms) or later."""
+        """Return the snapshot of the newest unfinished fit whose `as_of` is at least `since` (epoch ms). None: no such
+        fit."""
         if not self._lock.held():
             return None
         names = [path.name.removesuffix(self._suffix) for path in self._directory.glob(f"*{self._suffix}")]
@@ -65,7 +68,8 @@ class CheckpointStore:
         return max(fresh, default=None)
 
     def checkpoint(self, snapshot_id: str) -> Path | None:
-        """Where the fit on this snapshot keeps its state; what others have left, whole or half written, is removed."""
+        """Return the checkpoint file for this snapshot and delete all other files. None: another process has the
+        lock."""
         if not self._lock.held():
             return None
         own = self._directory / f"{snapshot_id}{self._suffix}"

@@ -1,11 +1,11 @@
-"""GraphSAGE as a term of the score.
+"""GraphSAGE term of the score.
 
-Arrives: a fitted model. Leaves: one feature for each shopper and item, and item embeddings for similar items. Next:
-`training.blend.blend` weighs it.
+Arrives: a fitted model. Leaves: one feature for each user and item, and item embeddings for similar items. Next:
+`training.blend.blend` weights it.
 
-The state holds weights and embeddings, no events: a bundle keeps nothing of a shopper, so `forget` need not look into
-bundles. An update needs the past for its graph and for replay, and takes it from whoever has the snapshot; a term that
-was just fitted or updated remembers it.
+The state has weights and embeddings but no events. So a bundle contains no user data, and an erasure need not change
+bundles. An update needs the past events for its graph and for replay. A loaded term gets them from the caller; a fitted
+or updated term has them.
 """
 
 import json
@@ -34,14 +34,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Memory:
-    """What the term was fitted on."""
+    """The events and features of the last fit or update."""
 
     log: EventLog
     features: Tensor  # [num_items, width]
 
 
 class SageTerm(Term):
-    """The model with its item embeddings as of the last fit or update."""
+    """The model with the item embeddings of the last fit or update."""
 
     name = "graphsage"
     title = "GraphSAGE"
@@ -59,12 +59,13 @@ class SageTerm(Term):
         updates: int = 0,
         looks: Sequence[Look] = (),
     ) -> None:
-        """From the model's item `embeddings` [num_items, dim] over some graph; `over` computes them."""
+        """`embeddings` [num_items, dim] are the item embeddings of the model on some graph. `over` computes them."""
         self.model = model.eval()
         self.config = config
         self.seed = seed
         self.steps = steps
-        """Steps of descent behind the weights; for a refit on more events, a `max_steps` that needs no validation."""
+        """The number of optimiser steps of the weights. A refit on more events uses it as `max_steps`, without
+        validation."""
         self.updates = updates
         self._looks = tuple(looks)
         self._memory: _Memory | None = None
@@ -82,7 +83,7 @@ class SageTerm(Term):
         steps: int = 0,
         looks: Sequence[Look] = (),
     ) -> Self:
-        """With embeddings over the graph of `log`, which the term remembers for its next update."""
+        """Make a term with embeddings on the graph of `log`. The term stores the log for its next update."""
         term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, looks=looks)
         term._refresh(log, features)
         return term
@@ -101,34 +102,35 @@ class SageTerm(Term):
 
     @property
     def looks(self) -> tuple[Look, ...]:
-        """Oldest first, past the best look to where the fit stopped; updates add nothing to them."""
+        """The evaluations of the fit, oldest first, until it stopped. Updates add no evaluations."""
         return self._looks
 
     @property
     def item_embeddings(self) -> Tensor:
-        """Unit vectors [num_items, dim]: their products are cosines, for similar items."""
+        """Unit vectors [num_items, dim]. Their products are cosines, for similar items."""
         return self._unit_items
 
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """The decoder's score, bias included: [B, num_items, 1]. Ranks decide, so `as_of` changes nothing."""
+        """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
         return self.model.decoder.score(self._users(histories), self._prepared, self.model.item_bias)[:, :, None]
 
     @torch.no_grad()
     def user_vectors(self, histories: Histories) -> Tensor:
-        """Unit vectors [B, dim], zero for an empty history."""
+        """Return unit vectors [B, dim], zero for an empty history."""
         return F.normalize(self._users(histories), dim=1)
 
     def _users(self, histories: Histories) -> Tensor:
-        """User vectors [B, dim] as the decoder takes them."""
+        """Return user vectors [B, dim] for the decoder."""
         profiles = Profiles.from_histories(histories, last=self.config.last_items, num_items=self.num_items)
         return self.model.encode_users(self._embeddings, profiles)
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Go on from the present weights on `events` and replayed old ones, then refresh all embeddings.
+        """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
 
-        `features` [num_items, width] are of the items of `events`; new items come last. Where they have fewer rows
-        than that, the missing ones are zero (logged). Old baskets are drawn with a recency half-life.
+        Old baskets are sampled with a recency half-life. `features` [num_items, width] are for the items of `events`;
+        new items come last. Missing rows become zero, with a log line. Raises `RuntimeError` when a loaded term gets no
+        `past` or `features`.
         """
         if self._memory is not None:
             past = self._memory.log if past is None else past
@@ -158,7 +160,7 @@ class SageTerm(Term):
             log_share = -np.log(2) * age_seconds / config.replay_half_life_seconds
             replayed = min(len(old), round(config.replay_ratio * len(new)))
             for _ in range(config.update_epochs):
-                # The largest of log p + Gumbel noise are a draw without replacement, however small p becomes.
+                # Gumbel top-k: a sample without replacement that is stable for very small p.
                 again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
                 for chosen in descent.batches(baskets, np.concatenate([new, again])):
                     descent.step(baskets, chosen)
@@ -175,10 +177,10 @@ class SageTerm(Term):
     def _set(self, embeddings: Tensor) -> None:
         self._embeddings = embeddings  # [num_items, dim]
         self._unit_items = F.normalize(embeddings, dim=1)
-        self._prepared = self.model.decoder.prepare(embeddings)  # [num_items, dim], once for all shoppers
+        self._prepared = self.model.decoder.prepare(embeddings)  # [num_items, dim], once for all users
 
     def state(self) -> dict[str, Tensor]:
-        """Weights, embeddings, and the configuration as the bytes of its JSON."""
+        """Return weights, embeddings, and the settings as bytes of their JSON."""
         settings = {
             "config": self.config.model_dump_json(),
             "seed": self.seed,
@@ -192,11 +194,11 @@ class SageTerm(Term):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Scores as before; an update needs the past and the features."""
+        """Restore a term from its state. An update needs the past and the features."""
         settings = json.loads(state["settings"].numpy().tobytes())
         config = SageConfig.model_validate_json(settings["config"])
         weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-        if "log_temperature" in weights:  # before there were other decoders the model itself had it
+        if "log_temperature" in weights:  # old states have it in the model
             weights["decoder.log_temperature"] = weights.pop("log_temperature")
         num_items = weights["item_id"].size(0)
         width = weights["project.weight"].size(1) if "project.weight" in weights else 0
@@ -209,7 +211,7 @@ class SageTerm(Term):
             seed=settings["seed"],
             steps=settings["steps"],
             updates=settings["updates"],
-            looks=[Look(*look) for look in settings.get("looks", [])],  # older bundles kept none
+            looks=[Look(*look) for look in settings.get("looks", [])],  # old bundles have none
         )
 
 

@@ -1,10 +1,10 @@
-"""Steps of gradient descent on baskets, and the moving average of the weights that is kept.
+"""Trainer: gradient steps of GraphSAGE on baskets, and the moving average of the weights.
 
-Arrives: a `GraphSAGE`, its graph and features, `Baskets`. Leaves: the averaged model. Next: `training.sage.fit` fits
-with it from nothing, `training.sage.term` goes on from a fitted model.
+Arrives: a `GraphSAGE`, its graph and features, `Baskets`. Leaves: the averaged model. Next: `training.sage.fit` fits a
+new model with it, `training.sage.term` continues a fitted model.
 
-Up to some ten million edges a step takes messages over a sample of the whole graph, `graph_edges` of its pairs; beyond,
-`neighbours` makes it sample the surroundings of the items it needs instead (`training.graph.neighbor_sampling`).
+A step samples `graph_edges` pairs of the whole graph for message passing. For graphs with more than about ten million
+edges, `neighbours` samples the neighbourhood of the batch instead (`training.graph.neighbor_sampling`).
 """
 
 import copy
@@ -27,10 +27,9 @@ from training.sage.model import GraphSAGE
 
 
 class Trainer:
-    """AdamW (Loshchilov and Hutter, 2019) on `model`, in place; `average` is the model to keep.
+    """AdamW (Loshchilov and Hutter, 2019) on `model`, in place. `average` is the result: the averaged model.
 
-    Every step samples the graph anew and takes the pairs of its own targets out: an embedding must not have been told
-    the answer.
+    Each step samples a new graph without the pairs of its own targets. Otherwise an embedding would contain the target.
     """
 
     def __init__(
@@ -52,9 +51,9 @@ class Trainer:
         self.rng = rng
         self.steps = 0
         self.waiting: IntArray = np.empty(0, dtype=np.int64)
-        """Baskets that the present pass of `next_batch` has not come to."""
+        """The remaining baskets of the current epoch of `next_batch`."""
         self.cumulative: Float64Array | None = None
-        """Sums of the first baskets' probabilities, where `next_batch` draws by age."""
+        """Cumulative probabilities of the baskets, when `next_batch` samples by age."""
         self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
@@ -63,17 +62,17 @@ class Trainer:
         )
 
     def batches(self, baskets: Baskets, chosen: IntArray) -> Iterator[IntArray]:
-        """The `chosen` baskets [B] in random order, in batches of about `batch_size` targets."""
+        """Yield the `chosen` baskets [B] in random order, in batches of about `batch_size` targets."""
         size = self._size(baskets)
         shuffled = self.rng.permutation(chosen)
         for start in range(0, len(shuffled), size):
             yield shuffled[start : start + size]
 
     def next_batch(self, baskets: Baskets) -> IntArray:
-        """Baskets [B] of the present pass over all of them, or of a new one in another order.
+        """Return the next baskets [B] of the current epoch. A finished epoch starts again in another order.
 
-        With `target_half_life_spans` there is no pass: they are drawn with replacement, recent ones more often. A shop
-        whose assortment changes then learns today's in a third of the steps. `baskets` are the same in every call.
+        With `target_half_life_spans` there are no epochs: baskets are sampled with replacement, recent ones more often.
+        A shop with a changing assortment then needs a third of the steps. `baskets` must be the same in every call.
         """
         size = self._size(baskets)
         if self.config.target_half_life_spans is not None:
@@ -90,7 +89,7 @@ class Trainer:
         return max(1, round(self.config.batch_size / baskets.targets_per_basket))
 
     def step(self, baskets: Baskets, chosen: IntArray) -> float:
-        """One step on the `chosen` baskets [B]; the loss before it."""
+        """Take one step on the `chosen` baskets [B] and return the loss before it."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(baskets, chosen)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -101,19 +100,21 @@ class Trainer:
         return told
 
     def agreed(self, loss: float) -> float:
-        """The step's loss, the gradients being ready; where a step is shared (`training.sage.data_parallel`), of all
-        parts."""
+        """Return the loss of the step. It is called when the gradients are ready.
+
+        `training.sage.data_parallel` overrides it to sum gradients and loss over all processes.
+        """
         return loss
 
     def part_of(self, chosen: IntArray) -> IntArray:
-        """Which of the `chosen` baskets [B] this process learns from: all."""
+        """Return the part of the `chosen` baskets [B] for this process: all of them."""
         return chosen
 
     def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
-        """The loss of the `chosen` baskets [B] over a graph and negatives that are drawn for them.
+        """Return the loss of the `chosen` baskets [B], with a sampled graph and sampled negatives.
 
-        Both are drawn for all of them, whatever `part_of` leaves: then every process that shares the step draws the
-        same.
+        Both are sampled for all chosen baskets and not only for `part_of` them, so that all processes of a group sample
+        the same.
         """
         rows, targets = baskets.targets_of(chosen)  # [n], [n]
         pairs = baskets.users[chosen][rows], targets
@@ -146,23 +147,24 @@ class Trainer:
         return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
 
     def bias_of(self, items: IntArray) -> Tensor:
-        """Bias of `items` [n], less log Q where the loss is on corrected scores: one sum for a row of them all."""
+        """Return the bias of `items` [n], minus log Q when the loss needs corrected scores."""
         places = torch.from_numpy(items)
         bias = self.model.item_bias.index_select(0, places)
         return bias - self.log_inclusion[places] if self.config.loss in CORRECTED else bias
 
     def _excluded(self, drawn: IntArray, targets: IntArray, rows: IntArray, profiles: Profiles) -> IntArray:
-        """Places [2, m] of (basket, negative) that are no negatives: own targets, and what is no candidate."""
+        """Return the entries [2, m] (basket, negative) that are not negatives: own targets, and items that are no
+        candidates."""
         column = np.full(self.graph.num_items, -1)
         column[drawn] = np.arange(len(drawn))
         barred, owners = targets, rows
-        if not self.config.repeats:  # then what a shopper had is no candidate
+        if not self.config.repeats:  # then known items are no candidates
             barred, owners = np.concatenate([barred, profiles.items]), np.concatenate([owners, profiles.rows()])
         at = column[barred]
         return np.stack([owners[at >= 0], at[at >= 0]])
 
     def sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
-        """About `graph_edges` pairs of the graph, without the given ones; all others where there are not more."""
+        """Return a sample of about `graph_edges` pairs without the given pairs. A smaller graph is returned whole."""
         graph = self.graph
         places = drawn_places(len(graph), self.config.graph_edges / max(len(graph), 1), self.rng)
         barred = graph.find(users, items)
@@ -172,18 +174,18 @@ class Trainer:
         return graph.take(np.delete(places, hits))
 
     def state(self) -> dict[str, Any]:
-        """Everything that later steps depend on, as tensors and plain values."""
+        """Return everything that later steps depend on, as tensors and plain values."""
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": json.dumps(self.rng.bit_generator.state),
-            "waiting": torch.from_numpy(self.waiting.copy()),  # a view would save the whole pass
+            "waiting": torch.from_numpy(self.waiting.copy()),  # a view would save the whole epoch
             "steps": self.steps,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state` of the same settings: the same steps follow, bit for bit."""
+        """Continue from a `state` with the same settings. Later steps are equal bit for bit."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -193,18 +195,18 @@ class Trainer:
 
 
 def drawn_places(length: int, share: float, rng: np.random.Generator) -> IntArray:
-    """Ascending places in 0:length, each taken by itself with probability `share`.
+    """Sample ascending indices in 0:length. Each index is chosen independently with probability `share`.
 
-    By the gaps between them, which are geometric: a number for each place taken, where a number for each place would
-    cost a step of a million edges five milliseconds.
+    The gaps between samples are geometric, so one random number for each sample is enough. Rejected: one for each
+    index, because that costs five milliseconds in a step with a million edges.
     """
     if share >= 1.0:
         return np.arange(length)
-    scale = -1.0 / np.log1p(-share)  # a floor of exponential numbers is geometric, at a third of rng.geometric's cost
+    scale = -1.0 / np.log1p(-share)  # the floor of an exponential is geometric, at a third of the cost of rng.geometric
     last, parts = -1, []
     while last < length - 1:
         expected = (length - last) * share
-        drawn = rng.standard_exponential(int(expected + 4 * expected**0.5) + 1)  # nearly always enough
+        drawn = rng.standard_exponential(int(expected + 4 * expected**0.5) + 1)  # enough in nearly all cases
         gaps = 1 + np.minimum(drawn * scale, length).astype(np.int64)
         parts.append(last + np.cumsum(gaps))
         last = int(parts[-1][-1])
@@ -214,8 +216,8 @@ def drawn_places(length: int, share: float, rng: np.random.Generator) -> IntArra
 
 @torch.no_grad()
 def take_average(average: nn.Module, model: nn.Module, *, decay: float, steps: int) -> None:
-    """Move the weights of `average` towards those of `model`, in place, after so many steps."""
-    # Early on the decay is smaller, else the average would keep the first random weights.
+    """Move the weights of `average` towards `model` in place. `steps` is the number of steps so far."""
+    # The decay is smaller in early steps. Otherwise the average would keep the random initial weights.
     decay = min(decay, steps / (steps + 10))
     for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(weight, 1 - decay)

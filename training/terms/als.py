@@ -1,14 +1,16 @@
-"""The factorisation: weighted ALS, with every shopper solved for from what they took.
+"""ALS term: matrix factorisation with weighted alternating least squares and fold-in of users.
 
-Arrives: an event log. Leaves: two features a shopper and item. Next: `training.blend.blend`.
+Arrives: an event log. Leaves: two features for each user and item. Next: `training.blend.blend`.
 
-Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), by conjugate gradients
-(Takács, Pilászy & Tikk, RecSys 2011). A linear filter knows pairs of items, factors know what the pairs have in common:
-beside the filters they are worth 5 % of NDCG@20 in a grocer's discovery, beside GraphSAGE 3 % on films. The leading
-singular vectors of the same matrix, which need no iteration, gave a third of that.
+A linear filter models pairs of items; factors model the structure behind the pairs. Together with the filters they add
+5 % of NDCG@20 on new items of a grocer, and together with GraphSAGE 3 % on films. Rejected: the leading singular
+vectors of the same matrix, which need no iteration, because they gave a third of that.
 
-A shopper's vector is solved for whenever a list is made, so a new purchase shows at once. Factors of items move with an
-update, which goes on from where they stand over all pairs, old and new.
+The vector of a user is solved for each list, so a new purchase counts immediately. Item factors change in an update,
+which continues from the current factors with all pairs, old and new.
+
+Source: Hu, Koren & Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008; conjugate gradients
+by Takács, Pilászy & Tikk, RecSys 2011.
 """
 
 from dataclasses import asdict, dataclass
@@ -27,25 +29,25 @@ from training.terms.gram import interactions
 from training.terms.protocol import ClosedFormTerm
 
 STEPS = 3
-"""Of conjugate gradients for each row in each half of an iteration, from where the row stands."""
+"""Conjugate gradient steps for a row in half an iteration, from the current row."""
 
 UPDATE_ITERATIONS = 2
 FOLD_IN_STEPS = 30
 TOLERANCE = 1e-5
-"""Of a residual against the first one: where a row is as good as solved."""
+"""Relative norm of the residual at which a row counts as solved."""
 
 
 @dataclass(frozen=True)
 class AlsTermSettings:
     alpha: float = 1.0
-    """What a pair's confidence has above that of a missing one."""
+    """Confidence of a pair minus the confidence of a missing pair."""
     regularisation: float = 40.0
     factors: int = 64
     iterations: int = 5
 
 
 class AlsTerm(ClosedFormTerm):
-    """x · y of a shopper's and an item's vectors, as `two_forms`."""
+    """Dot product of the user vector and the item vector, as `two_forms`."""
 
     name = "factorisation"
     title = "factorisation"
@@ -60,7 +62,7 @@ class AlsTerm(ClosedFormTerm):
 
     @classmethod
     def fit(cls, log: EventLog, settings: AlsTermSettings | None = None, *, seed: int = 0) -> Self:
-        """Fitted on the distinct pairs of the log."""
+        """Fit the factors on the distinct pairs of the log."""
         settings = settings or AlsTermSettings()
         rng = np.random.default_rng(seed)
         items = (0.01 * rng.standard_normal((log.num_items, settings.factors))).astype(np.float32)
@@ -85,10 +87,10 @@ class AlsTerm(ClosedFormTerm):
         return self._items.size
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """A few iterations over the past and the new events.
+        """Run `UPDATE_ITERATIONS` over the past and the new events.
 
-        A bundle keeps no shopper's events, so that what a shop forgets is forgotten there too: a term that was loaded
-        takes its past from whoever has the snapshot.
+        A bundle contains no events of users, so an erasure need not change bundles. A loaded term needs `past`, and
+        raises `RuntimeError` without it.
         """
         past = past if self._past is None else self._past
         if past is None:
@@ -98,7 +100,7 @@ class AlsTerm(ClosedFormTerm):
         self._iterate(UPDATE_ITERATIONS)
 
     def _iterate(self, iterations: int) -> None:
-        """So many times shoppers from items, then items from shoppers."""
+        """Solve users from items, then items from users, `iterations` times."""
         assert self._past is not None
         settings, items = self.settings, self._items
         taken = interactions(self._past)
@@ -115,12 +117,15 @@ class AlsTerm(ClosedFormTerm):
         self._gram = _regularised(items, settings)
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, 2]; what was taken counts and not when, so `as_of` changes nothing."""
+        """Return features [B, num_items, 2]. Times do not count, so `as_of` has no effect."""
         users = torch.from_numpy(self.user_vectors(histories))
         return torch.stack(two_forms(users @ torch.from_numpy(self._items).T), dim=2)
 
     def user_vectors(self, histories: Histories) -> Float32Array:
-        """(YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over what each shopper took: x [B, factors], zero for strangers."""
+        """Solve (YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over the items of each user. Return x [B, factors].
+
+        A user without events has a zero vector.
+        """
         cells = distinct(histories.rows() * self.num_items + histories.items)
         rows, items = cells // max(self.num_items, 1), cells % max(self.num_items, 1)
         offsets = np.searchsorted(rows, np.arange(len(histories) + 1))
@@ -129,7 +134,7 @@ class AlsTerm(ClosedFormTerm):
         return vectors
 
     def state(self) -> dict[str, Tensor]:
-        """The factors [num_items, factors] and the settings."""
+        """Return the factors [num_items, factors] and the settings."""
         settings = torch.tensor(list(asdict(self.settings).values()), dtype=torch.float64)
         return {"items": torch.from_numpy(self._items), "settings": settings}
 
@@ -157,9 +162,9 @@ def _descend(
     rows: Float32Array,
     steps: int,
 ) -> None:
-    """Conjugate gradients on (gram + α Σ y yᵀ) x = (1 + α) Σ y for each of `rows` [n, d], in place.
+    """Solve (gram + α Σ y yᵀ) x = (1 + α) Σ y for each row of `rows` [n, d] in place, with conjugate gradients.
 
-    The y of row m are other[columns[offsets[m]:offsets[m + 1]]]; rows without any become zero.
+    The y of row m are other[columns[offsets[m]:offsets[m + 1]]]. A row without y becomes zero.
     """
     dim = gram.shape[0]
     residual, direction, image = np.empty(dim, np.float32), np.empty(dim, np.float32), np.empty(dim, np.float32)

@@ -1,8 +1,9 @@
-"""The content term: how alike an item is to what the shopper took, by words, categories and brand alone.
+"""Content term: similarity of an item to the user's profile by text, categories and brand.
 
-Arrives: item features. Leaves: one feature for each half-life of the profile. Next: `training.blend.blend`. It carries
-items that nobody has bought yet, for which every other closed-form term is silent, and tells apart the many that sell
-alike.
+Arrives: item features. Leaves: one feature for each half-life of the profile. Next: `training.blend.blend`.
+
+Cold items have no other signal: all other closed-form terms score them alike. The term also separates items with equal
+popularity.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,17 @@ from training.graph.profiles import Profiles
 from training.terms.protocol import ClosedFormTerm
 
 HALF_LIVES = (5.0, inf)
-"""Distinct items after which one counts half in a profile, in ranks."""
+"""Half-lives of a profile, in ranks of distinct items. inf: no decay."""
 
 LAST_ITEMS = 200
 
 
 class Content(ClosedFormTerm):
-    """Mean cosine of an item's description with those of the shopper's last items, decayed by rank.
+    """Mean cosine between the content vector of an item and those of the user's last items, decayed by rank.
 
-    A mean of cosines is one product of two short vectors, so all items cost as little as one matrix product. A cosine
-    for each of words, categories and brand makes three times as many features, for .7 % of NDCG@20 on two data sets.
+    A mean of cosines is one product of two short vectors, so all scores are one matrix product. Rejected: one cosine
+    each for text, categories and brand, because three times as many features add only 0.7 % of NDCG@20 on two data
+    sets.
     """
 
     name = "content"
@@ -36,14 +38,13 @@ class Content(ClosedFormTerm):
     update_equals_refit = True
 
     def __init__(self, descriptions: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> None:
-        """From unit rows [num_items, width], zero where nothing is known of an item."""
+        """`descriptions` [num_items, width] are unit rows; zero for an item without attributes."""
         self._descriptions = descriptions
         self.half_lives = tuple(half_lives)
 
     @classmethod
     def of(cls, features: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> Self:
-        """From item features [num_items, width] as `training.features.items` makes them; price and flags are left
-        out."""
+        """Make a term from item features [num_items, width] of `training.features.items`, without price and flags."""
         return cls(_described(features), half_lives)
 
     @property
@@ -56,7 +57,7 @@ class Content(ClosedFormTerm):
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing is known of any item: such a term is of no use."""
+        """Whether no item has content. Then the term has no use."""
         return not bool(self._descriptions.any())
 
     @property
@@ -64,12 +65,11 @@ class Content(ClosedFormTerm):
         return self.half_lives
 
     def refit(self, log: EventLog, *, seed: int) -> Self:
-        """Itself: content is of the items alone."""
+        """Return the same term: content does not depend on events."""
         return self
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Events tell nothing of content: with `features` all items are described anew, without them new ones stay
-        undescribed."""
+        """Replace the content vectors when `features` are given. Otherwise new items get zero vectors."""
         missing = events.num_items - self.num_items
         if features is not None:
             self._descriptions = _described(features)
@@ -77,13 +77,14 @@ class Content(ClosedFormTerm):
             self._descriptions = F.pad(self._descriptions, (0, 0, 0, missing))
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, num_half_lives]; ranks decide, so `as_of` changes nothing. Zero without a history."""
+        """Return features [B, num_items, num_half_lives], zero without a history. Decay is by rank: `as_of` has no
+        effect."""
         profiles = Profiles.from_histories(histories, last=LAST_ITEMS, num_items=self.num_items)
         tastes = torch.stack([weights @ self._descriptions for weights in profiles.decayed(self.half_lives)])
-        return (tastes @ self._descriptions.T).permute(1, 2, 0).contiguous()  # [lives, B, N] before
+        return (tastes @ self._descriptions.T).permute(1, 2, 0).contiguous()  # [B, N, lives] from [lives, B, N]
 
     def state(self) -> dict[str, Tensor]:
-        """Descriptions in half precision: their digits beyond it are noise."""
+        """Return the content vectors in half precision, which is enough, and the half-lives."""
         return {
             "descriptions": self._descriptions.half(),
             "half_lives": torch.tensor(self.half_lives, dtype=torch.float64),

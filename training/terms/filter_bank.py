@@ -1,12 +1,10 @@
-"""The filter bank: linear graph filters on profiles of several memories, as one term of the score.
+"""Filter bank term: linear graph filters on profiles with several half-lives.
 
-Arrives: an event log. Leaves: two features a shopper and item for each filter and each half-life. Next:
-`training.blend.blend`.
+Arrives: an event log. Leaves: two features for each user, item, filter and half-life. Next: `training.blend.blend`.
 
-One half-life of the profile is always wrong for somebody: what was clicked last says what a shopper looks for now, the
-whole past says who the shopper is. The response to each is a feature of its own, and the likelihood weighs them; on
-rated films that is worth a seventh of NDCG@20 over the best single half-life. A second filter, whose Gram matrix
-forgets, follows a catalogue that drifts.
+No single half-life fits all users: the last clicks show the current intent, the whole history shows the taste. The
+response to each half-life is a separate feature, and the blend weights them. On rated films this adds a seventh of
+NDCG@20 to the best single half-life. A second filter with a decayed Gram matrix follows a changing catalogue.
 """
 
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import ClosedFormTerm
 
 HALF_LIVES = (2.0, 10.0, 50.0, inf)
-"""Events after which one counts half in a profile, in ranks; inf: no decay."""
+"""Half-lives of a profile, in ranks of events. inf: no decay."""
 
 
 class FilterBank(ClosedFormTerm):
@@ -63,18 +61,18 @@ class FilterBank(ClosedFormTerm):
 
     @property
     def num_parameters(self) -> int:
-        """The kept weights of all filters."""
+        """The number of stored weights in all filters."""
         return sum(one.num_weights for one in self.filters)
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """As `LinearFilter.update`; filters that were loaded are given their past first."""
+        """Update each filter (see `LinearFilter.update`). Loaded filters get `past` first."""
         for one in self.filters:
             if past is not None and not one.remembers:
                 one.remember(past)
             one.update(events)
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, 2 · num_filters · num_half_lives]: the `two_forms` of each response."""
+        """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `two_forms` of each response."""
         parts = [
             form
             for one in self.filters
@@ -84,11 +82,11 @@ class FilterBank(ClosedFormTerm):
         return torch.stack(parts, dim=2)
 
     def relations(self, start: int, end: int) -> Tensor:
-        """The first filter's kept weights of the items start:end on every item, dense [end − start, num_items]."""
+        """Return the weights of the first filter from the items start:end to all items [end − start, num_items]."""
         return self.filters[0].relations(start, end)
 
     def state(self) -> dict[str, Tensor]:
-        """The state of each filter under its place, and the half-lives."""
+        """Return the state of each filter, prefixed by its index, and the half-lives."""
         parts = {
             f"{place}.{key}": value for place, one in enumerate(self.filters) for key, value in one.state().items()
         }
@@ -96,7 +94,7 @@ class FilterBank(ClosedFormTerm):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Scores as before; an update needs the past."""
+        """Restore a term from its state. An update needs the past."""
         places = sorted({int(key.partition(".")[0]) for key in state if key != "half_lives"})
         filters = [
             LinearFilter.from_state(
@@ -108,11 +106,11 @@ class FilterBank(ClosedFormTerm):
 
 
 def two_forms(response: Tensor) -> tuple[Tensor, Tensor]:
-    """z over the items and log(.1 + z − min z) of a `response` [B, num_items].
+    """Return z (standardised over the items) and log(0.1 + z − min z) of a `response` [B, num_items].
 
-    The logarithm spreads the many weak responses, z the few strong ones; an empty profile gives constants.
+    The logarithm separates the many weak responses, z the few strong ones. An empty profile gives constants.
     """
-    if not response.numel():  # torch warns of a deviation over nothing
+    if not response.numel():  # torch warns about the deviation of an empty tensor
         return response, response
     z = (response - response.mean(dim=1, keepdim=True)) / response.std(dim=1, keepdim=True, correction=0).clamp_min(
         1e-9

@@ -1,6 +1,6 @@
-"""Interactions as a matrix X, and what goes together in it: the Gram matrix XᵀX, kept exact while events come in.
+"""Interaction matrix X and its Gram matrix XᵀX, with exact updates for new events.
 
-Arrives: an event log. Leaves: `Past`, with the dense Gram matrix where the catalogue is small enough for one. Next:
+Arrives: an event log. Leaves: `Past`, with a dense Gram matrix if the catalogue is small enough. Next:
 `training.terms.linear_filter` solves for the weights.
 """
 
@@ -17,31 +17,31 @@ from training.data.event_log import EventLog
 
 @dataclass(frozen=True)
 class Past:
-    """The interactions X and, where the catalogue is small enough for a dense one, their Gram matrix.
+    """The interactions X and, if the catalogue is small enough, the dense Gram matrix.
 
-    An interaction's value is the largest of its events' √weight · 2^((time − origin) / 2·half-life): a maximum, so that
-    order and repetition of events change nothing, and relative to a fixed origin, so that old products never need to
-    be decayed again (a common factor of XᵀX cancels in the weights).
+    The value of an interaction is the maximum of √weight · 2^((time − origin) / 2·half-life) over its events. With a
+    maximum, order and repetition of events have no effect. With a fixed origin, old products need no further decay,
+    because a common factor of XᵀX cancels in the weights.
     """
 
     interactions: sparse.csr_array
-    """float64 [num_users, num_items], items ascending in each row. Products of half the precision are enough; but two
-    pasts of the same events whose origins differ must agree on which of two items is nearer, and on what is equal."""
+    """[num_users, num_items] float64, items ascending in each row. Single precision is enough for the products, but the
+    same events with another origin must give the same order and the same ties of nearest items."""
     gram: Float32Array | None
-    """[num_items, num_items]; None beyond `max_items`."""
+    """[num_items, num_items] None when there are more than `max_items`."""
     origin: int
     half_life_ms: float
 
     @classmethod
     def of(cls, log: EventLog, *, half_life_ms: float, max_items: int) -> Self:
-        """Of every event of the log; the Gram matrix is dense for up to `max_items`."""
+        """Build the matrices of all events in the log. Up to `max_items`, the Gram matrix is dense."""
         origin = int(log.times[-1]) if len(log) else 0
         return cls(zeros(log.num_users, log.num_items), None, origin, half_life_ms).with_events(
             log, max_items=max_items
         )
 
     def with_events(self, events: EventLog, *, max_items: int) -> Self:
-        """The past and the events; the larger value of a pair wins."""
+        """Return the past with more events. The larger value of a pair wins."""
         before = self.interactions.tocoo()
         shape = (max(before.shape[0], events.num_users), max(before.shape[1], events.num_items))
         age = (events.times - self.origin) / (2 * self.half_life_ms)
@@ -55,10 +55,10 @@ class Past:
         return replace(self, interactions=after, gram=gram)
 
     def _grown(self, before: sparse.coo_array, after: sparse.csr_array, touched: IntArray) -> Float32Array:
-        """The Gram matrix of `after`, where only the rows of the users `touched` differ from `before`."""
+        """Return the Gram matrix of `after`. Only the rows of the users `touched` differ from `before`."""
         if self.gram is None:
             return _products(after)
-        # Out with the old products of those users, in with the new.
+        # Subtract the old products of these users and add the new ones.
         old = csr(before.data, before.coords[0], before.coords[1], after.shape)[touched]
         gram = np.zeros((after.shape[1], after.shape[1]), dtype=np.float32)
         gram[: before.shape[1], : before.shape[1]] = self.gram
@@ -68,21 +68,22 @@ class Past:
 
 
 def _products(interactions: sparse.csr_array) -> Float32Array:
-    """XᵀX, dense, in single precision."""
+    """Return dense XᵀX in single precision."""
     x = interactions.astype(np.float32)
     products: Float32Array = (x.T @ x).toarray().astype(np.float32, copy=False)
     return products
 
 
 def interactions(log: EventLog, values: Float32Array | None = None) -> sparse.csr_array:
-    """The distinct pairs of a log [num_users, num_items]: each one, or the largest of its events' `values`."""
+    """Return the distinct pairs of a log [num_users, num_items], with value 1 or the largest of `values`
+    [num_events]."""
     data = np.ones(len(log), dtype=np.float32) if values is None else values
     return _largest(data, log.cells, (log.num_users, log.num_items))
 
 
 def _largest(values: npt.NDArray[Any], cells: IntArray, shape: tuple[int, int]) -> sparse.csr_array:
-    """A sparse matrix by rows, cells being row · num_columns + column; of one cell the largest value counts."""
-    order = np.lexsort((-values, cells))  # in each cell the largest value first
+    """Return a CSR matrix with the largest value of each cell. A cell is row · num_columns + column."""
+    order = np.lexsort((-values, cells))  # the largest value of a cell first
     first = order[run_starts(cells[order])]
     cells = cells[first]
     num_columns = max(shape[1], 1)
@@ -90,7 +91,7 @@ def _largest(values: npt.NDArray[Any], cells: IntArray, shape: tuple[int, int]) 
 
 
 def zeros(num_rows: int, num_columns: int) -> sparse.csr_array:
-    """A matrix of nothing."""
+    """Return a sparse matrix without entries."""
     nothing = np.empty(0, dtype=np.int64)
     return csr(np.empty(0, dtype=np.float64), nothing, nothing, (num_rows, num_columns))
 
@@ -98,5 +99,5 @@ def zeros(num_rows: int, num_columns: int) -> sparse.csr_array:
 def csr(
     values: npt.NDArray[Any], rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]
 ) -> sparse.csr_array:
-    """A sparse matrix by rows; values of one cell are summed."""
+    """Return a CSR matrix. Values of the same cell are summed."""
     return sparse.csr_array(sparse.coo_array((values, (rows, columns)), shape=shape))

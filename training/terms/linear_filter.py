@@ -1,15 +1,17 @@
-"""The linear graph filter: a closed-form item–item model on the Gram matrix, applied to a recency-decayed profile.
+"""Linear graph filter (EASE): a closed-form item–item model, applied to a profile with recency decay.
 
-Arrives: an event log. Leaves: the response of every item to a shopper's profile. Next: `training.terms.filter_bank`
-makes features of it.
+Arrives: an event log. Leaves: the response of each item to the profile of a user. Next: `training.terms.filter_bank`
+makes features from it.
 
-With X [num_users, num_items] the interactions and G = XᵀX, the filter is B = I − P diag(1 / diag P), P = (G + λI)⁻¹
-(EASE; Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019): the ridge regression of every item on
-all others in one inverse. The profile it is applied to forgets by rank instead of weighing a shopper's whole past
-alike, which is where most of its strength on time-ordered data comes from.
+X [num_users, num_items] are the interactions and G = XᵀX. The filter is B = I − P diag(1 / diag P), P = (G + λI)⁻¹: the
+ridge regression of each item on all others, with one inverse. The profile decays by rank. Most of the accuracy on
+time-ordered data comes from this decay.
 
-The inverse is cubic in the items: beyond `max_items` each item is regressed on its nearest neighbours alone
-(`training.terms.local_ridge`). Leaving the rare items out instead would leave unanswered whoever looks at them.
+The cost of the inverse is cubic in the number of items. With more than `max_items`, each item is regressed only on its
+nearest neighbours (`training.terms.local_ridge`). Rejected: leave out rare items, because their users would get no
+response.
+
+Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
 """
 
 from dataclasses import astuple, dataclass, replace
@@ -32,50 +34,50 @@ _TYPE_VALUES = np.sqrt(TYPE_WEIGHTS)
 
 @dataclass(frozen=True)
 class FilterSettings:
-    """What the validation window may choose."""
+    """Settings of a filter. A search on the validation window may choose them."""
 
     regularisation: float = 6.0
-    """λ as a multiple of the Gram matrix' mean diagonal."""
+    """λ as a multiple of the mean diagonal of the Gram matrix."""
     profile_half_life: float = 50.0
-    """Events after which one counts half in the profile, in ranks; inf: no decay."""
+    """Half-life of the profile, in ranks of events. inf: no decay."""
     gram_half_life_ms: float = inf
-    """Age at which a product counts half in the Gram matrix; inf: no decay."""
+    """Half-life of the products in the Gram matrix. inf: no decay."""
     profile_events: int = 200
-    """Newest events that make a profile."""
+    """The number of newest events in a profile."""
     row_weights: int = 200
-    """Strongest weights of a row that are kept for scoring."""
+    """The number of strongest weights in a row that are stored for scores."""
     max_items: int = 10_000
-    """The most items that are solved for in one inverse; beyond them each in its neighbourhood."""
+    """The largest number of items for one inverse. A larger catalogue is solved in neighbourhoods."""
     neighbours: int = 100
-    """Nearest items that one is regressed on beyond `max_items`."""
+    """The number of nearest items in the regression of an item, beyond `max_items`."""
 
 
 class LinearFilter:
-    """EASE with exact upkeep: new events change the past (`training.terms.gram`), then the system is solved again."""
+    """EASE with exact updates: new events change the past (`training.terms.gram`), then the system is solved again."""
 
     def __init__(self, weights: sparse.csr_array, *, settings: FilterSettings) -> None:
         self.settings = settings
-        self._weights = weights  # the strongest of each row of B, [num_items, num_items]
+        self._weights = weights  # [num_items, num_items] the strongest weights in each row of B
         self._past: Past | None = None
 
     @classmethod
     def fit(cls, log: EventLog, settings: FilterSettings | None = None) -> Self:
-        """Fitted on every event of `log`."""
+        """Fit a filter on all events of `log`."""
         term = cls(zeros(log.num_items, log.num_items), settings=settings or FilterSettings())
         term.remember(log)
         term._solve()
         return term
 
     def remember(self, log: EventLog) -> None:
-        """Give a term that was loaded its past again, everything that it was fitted on, before an update.
+        """Set the past of a loaded filter before an update. `log` has all events of the fit.
 
-        A bundle keeps no shopper's events, so that what a shop forgets is forgotten there too.
+        A bundle contains no events of users, so an erasure need not change bundles.
         """
         settings = self.settings
         self._past = Past.of(log, half_life_ms=settings.gram_half_life_ms, max_items=settings.max_items)
 
     def variant(self, *, regularisation: float | None = None, profile_half_life: float | None = None) -> Self:
-        """The same past under other settings, for tuning: nothing is counted again, only a new λ is solved for."""
+        """Return a filter with the same past and other settings, for a search. Only a new λ needs a new solution."""
         settings = self.settings
         if profile_half_life is not None:
             settings = replace(settings, profile_half_life=profile_half_life)
@@ -89,7 +91,7 @@ class LinearFilter:
 
     @property
     def remembers(self) -> bool:
-        """Whether the past is at hand for an update."""
+        """Whether the filter has its past, which an update needs."""
         return self._past is not None
 
     @property
@@ -98,13 +100,13 @@ class LinearFilter:
 
     @property
     def num_weights(self) -> int:
-        """How many weights were kept."""
+        """The number of stored weights."""
         return int(self._weights.nnz)
 
     def update(self, events: EventLog) -> None:
-        """Add the products of the new events and solve again: equal to a fit on everything.
+        """Add the products of the new events and solve again. The result equals a fit on all events.
 
-        Raises `RuntimeError` on a loaded term that does not remember its past.
+        Raises `RuntimeError` for a loaded filter without its past.
         """
         if self._past is None:
             raise RuntimeError("a loaded filter has no past: call remember(log) first")
@@ -112,12 +114,12 @@ class LinearFilter:
         self._solve()
 
     def response(self, histories: Histories, *, half_life: float | None = None) -> Tensor:
-        """The filter's raw response [B, num_items] float32 to profiles decayed by `half_life` (ranks; None: as set)."""
+        """Return the response [B, num_items] float32 to profiles with `half_life` (ranks; None: from the settings)."""
         life = half_life or self.settings.profile_half_life
         ranks = histories.ranks()
         recent = ranks < self.settings.profile_events
         values = _TYPE_VALUES[histories.types[recent]] * np.exp2(-ranks[recent] / life)
-        profiles = csr(  # what a shopper took twice counts twice
+        profiles = csr(  # repeated events of an item add up
             values.astype(np.float32),
             histories.rows()[recent],
             histories.items[recent],
@@ -126,11 +128,11 @@ class LinearFilter:
         return torch.from_numpy((profiles @ self._weights).toarray().astype(np.float32, copy=False))
 
     def relations(self, start: int, end: int) -> Tensor:
-        """The kept weights of the items start:end on every item, dense [end − start, num_items]."""
+        """Return the stored weights from the items start:end to all items, dense [end − start, num_items]."""
         return torch.from_numpy(self._weights[start:end].toarray())
 
     def state(self) -> dict[str, Tensor]:
-        """The kept weights as sparse columns, and the settings."""
+        """Return the stored weights as coordinates and values, and the settings."""
         kept = self._weights.tocoo()
         return {
             "num_items": torch.tensor(self.num_items),
@@ -141,7 +143,7 @@ class LinearFilter:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Scores as before; an update needs `remember`."""
+        """Restore a filter from its state. An update needs `remember` first."""
         num_items = int(state["num_items"])
         rows, columns = state["weights"].numpy()
         regularisation, profile, gram, *counts = state["settings"].tolist()
@@ -166,7 +168,7 @@ class LinearFilter:
 
 
 def _ease(gram: Float32Array, regularisation: float) -> Tensor:
-    """B [n, n] float32 of EASE, its diagonal zero."""
+    """Return B [n, n] float32 of EASE. Its diagonal is zero."""
     system = torch.from_numpy(gram).clone()
     diagonal = system.diagonal()
     diagonal += max(regularisation * float(diagonal.mean()) if len(diagonal) else 0.0, SMALLEST_PENALTY)
@@ -177,7 +179,7 @@ def _ease(gram: Float32Array, regularisation: float) -> Tensor:
 
 
 def _strongest(weights: Tensor, keep: int) -> sparse.csr_array:
-    """The `keep` largest weights by magnitude of each row."""
+    """Return the `keep` weights with the largest magnitude in each row."""
     num_items = weights.size(0)
     keep = min(keep, num_items)
     columns = weights.abs().topk(keep, dim=1, sorted=False).indices

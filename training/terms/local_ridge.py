@@ -1,16 +1,18 @@
-"""Ridge regressions in neighbourhoods: the linear filter of a catalogue that is too large for a dense inverse.
+"""Local ridge regressions: the linear filter of a catalogue that is too large for a dense inverse.
 
 Arrives: the interactions X [num_users, num_items]. Leaves: a sparse item–item matrix B. Next:
 `training.terms.linear_filter`.
 
-Every item takes part. Its column of B is the ridge regression of the item on its own neighbours alone, the k items of
-the largest cosine: B[J, i] = (G[J, J] + λI)⁻¹ G[J, i], with the same λ as the dense form, which this is where k is all
-other items (Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, approximates the inverse by such
-blocks, too). On rated products cosines alone as the weights (ItemKNN) lose 10 % of the dense form's NDCG@20, and the
-regression on a Gram matrix that was cut to its k largest products a row 4 %; with exact products it loses nothing.
+Column i of B is the ridge regression of item i on its neighbours J, the k items with the largest cosine:
+B[J, i] = (G[J, J] + λI)⁻¹ G[J, i], with the λ of the dense form. When k is all other items, it equals the dense form.
+Rejected, on rated products: cosines as weights (ItemKNN), because they lose 10 % of the dense form's NDCG@20; and a
+Gram matrix with only the k largest products of each row, because it loses 4 %. Exact products lose nothing.
 
-No matrix of items by items ever stands in memory: one row of G at a time is summed from the users of an item, and
-G[J, J] from the users of its neighbours. The work is that of XᵀX, and k³ / 6 an item at most.
+There is never an item × item matrix in memory. One row of G at a time is summed from the users of an item, and G[J, J]
+from the users of its neighbours. The cost is the cost of XᵀX plus at most k³ / 6 for each item.
+
+Source: Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, approximates the inverse with such
+blocks.
 """
 
 from typing import Any
@@ -24,33 +26,33 @@ from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 BLOCK_ITEMS = 32_768
-"""Items that are solved for at a time: bounds what stands beside the result."""
+"""Items in one block. It bounds the memory beside the result."""
 
 FADED = 1e-100
-"""Products of two values above this share of the largest are still numbers, never zero."""
+"""Values below this share of the largest value are dropped. Products of larger values never underflow to zero."""
 
 SMALLEST_PENALTY = 1e-6
 
 _LEVELS = 1 << 20
-"""Cosines that differ by less than one part of this are equal, and the lower row is nearer: sums of rounded values must
-not decide, or events that come in two parts would make other neighbours than the same events at once."""
+"""Cosines are rounded to this many levels, and the lower row wins a tie. Otherwise rounding errors could select other
+neighbours when the same events arrive in two parts."""
 
 
 def local_ridge_weights(
     interactions: sparse.csr_array, *, regularisation: float, neighbours: int, row_weights: int
 ) -> sparse.csr_array:
-    """B [num_items, num_items] float32, its diagonal zero: of each row the `row_weights` strongest.
+    """Return the `row_weights` strongest weights in each row of B [num_items, num_items] float32. The diagonal is zero.
 
-    λ is `regularisation` times the mean diagonal of G, k is `neighbours`. Values of the interactions are positive, and
-    one that has faded to less than `FADED` of the largest is none.
+    λ is `regularisation` times the mean diagonal of G, and k is `neighbours`. The values of `interactions` are
+    positive. Values below `FADED` times the largest are ignored.
     """
-    # One after the other is let go: B by columns, B by rows, and what is kept of it never stand side by side.
+    # Each matrix is freed before the next one: B by columns, B by rows and the result are never in memory together.
     rows = _regressions(interactions, regularisation, neighbours).tocsr()
     return strongest_of_rows(rows, row_weights)
 
 
 def _regressions(interactions: sparse.csr_array, regularisation: float, neighbours: int) -> sparse.csc_array:
-    """B by columns."""
+    """Return B by columns."""
     num_users, num_items = interactions.shape
     interactions = interactions.copy()
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
@@ -87,14 +89,14 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The parts as one; the list is emptied, so that they are not kept beside it."""
+    """Concatenate the parts and clear the list, so that the parts are freed."""
     whole = np.concatenate(parts)
     parts.clear()
     return whole
 
 
 def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
-    """The `keep` largest by magnitude of each row; of equal ones those that come first."""
+    """Return the `keep` values with the largest magnitude in each row. The first of equal values win."""
     lengths = np.diff(matrix.indptr)
     long = np.flatnonzero(lengths > keep)
     if not len(long):
@@ -109,16 +111,16 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
 
 
 def _places(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.NDArray[np.int32]]:
-    """Offsets and indices in the types that the compiled loop knows."""
+    """Return offsets and indices with the dtypes of the compiled loop."""
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
 
 @numba.njit(cache=True)
 def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
-    user_offsets: IntArray,  # user u has the items user_items[user_offsets[u]:user_offsets[u + 1]]
+    user_offsets: IntArray,  # the items of user u: user_items[user_offsets[u]:user_offsets[u + 1]]
     user_items: npt.NDArray[np.int32],
     user_values: Float64Array,
-    item_offsets: IntArray,  # and item i the users item_users[item_offsets[i]:item_offsets[i + 1]]
+    item_offsets: IntArray,  # the users of item i: item_users[item_offsets[i]:item_offsets[i + 1]]
     item_users: npt.NDArray[np.int32],
     item_values: Float64Array,
     squares: Float64Array,  # [num_items] the diagonal of G
@@ -128,12 +130,12 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
     penalty: float,
     num_users: int,
 ) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
-    """For the items start:end how many neighbours each has, their rows, ascending, and their weights."""
+    """Solve the items start:end. Return the neighbour count of each, and the ascending rows and weights of all."""
     num_items = len(squares)
-    products = np.zeros(num_items)  # row i of G, summed anew for each i
+    products = np.zeros(num_items)  # row i of G, summed again for each i
     met = np.empty(num_items, dtype=np.int32)
     heap = np.empty(neighbours, dtype=np.int64)
-    chain = np.full(num_users, -1, dtype=np.int64)  # the last link of each user: which neighbours the user had
+    chain = np.full(num_users, -1, dtype=np.int64)  # the last link of each user in a linked list of neighbours
     room = 1024
     before = np.empty(room, dtype=np.int64)
     member = np.empty(room, dtype=np.int32)
@@ -164,12 +166,12 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
                 key = key_of(level, other)
                 if key > heap[0]:
                     replace_least(heap, key)
-        # Ascending: the same order, and so the same rounding, whatever stood where in the heap.
+        # Ascending: the order, and so the rounding, does not depend on the heap.
         chosen = np.sort(rows_of(heap[heap != LOWEST]))
         size = len(chosen)
         found[n : n + size] = chosen
 
-        # G[J, J]: each user's neighbours so far hang on a chain, and the next one meets them all.
+        # G[J, J]: a linked list has the previous neighbours of each user, and the next neighbour visits them all.
         needed = 0
         for other in chosen:
             needed += item_offsets[other + 1] - item_offsets[other]
@@ -211,8 +213,11 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
 def _solve(system: Float64Array, right: Float64Array) -> None:
-    """Solve in place the positive definite system whose lower triangle stands in the first rows and columns, for one
-    right side (Cholesky). A view of those alone would have no known stride, and no vector instructions."""
+    """Solve a positive definite system for one right side in place, with Cholesky.
+
+    Its lower triangle is in the first rows and columns of `system`. Rejected: a view of only these, because its stride
+    is not known to the compiler, which then uses no vector instructions.
+    """
     size = len(right)
     for p in range(size):
         for q in range(p + 1):

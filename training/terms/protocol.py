@@ -1,11 +1,11 @@
-"""What a term of the score is: something fitted on events that scores shoppers against every item.
+"""Term protocol: a part of the score that is fitted on events and scores all items for a user.
 
-The score is a weighted sum of features, and each term gives one or a few of them: GraphSAGE (`training.sage.term`),
-the linear graph filters, the trend, the personal repeat, content, a factorisation. `training.blend.fit` finds the
-weights; a model may hold any subset.
+The score is a weighted sum of features. Each term has one or more: GraphSAGE (`training.sage.term`), linear graph
+filters, trend, personal repeat, content, factorisation. `training.blend.fit` fits the weights. A model may have any
+subset of the terms.
 
-Nobody asks which term it holds: whatever a reader of a model wants to know is a property or a method here, with the
-answer of most terms as its default. `tests/training/terms/test_conformance.py` holds every term to what it says.
+No code depends on the class of a term. Every question about a term is a property or method of `Term`, with a default
+for most terms. `tests/training/terms/test_conformance.py` runs on every term.
 """
 
 from abc import ABC, abstractmethod
@@ -21,110 +21,113 @@ from training.options import Look
 
 
 class Term(ABC):
-    """Fitted by a function or class method of its own module; from then on the verbs are the same for all.
+    """One term of the score. Its own module fits it; after that, all terms have the same methods.
 
-    A term never looks at events at or after `as_of`: whoever calls gives histories and updates that end before it.
+    A term must not use events at or after `as_of`. The caller passes histories and updates that end before it.
     """
 
     name: ClassVar[str]
-    """Unique in a model; also the name of its file in the bundle."""
+    """Unique in a model, and the name of its file in the bundle."""
     title: ClassVar[str]
-    """What people call it, in messages and pictures."""
+    """The name in messages and plots."""
 
     personalised: ClassVar[bool] = True
-    """Whether features differ from shopper to shopper. Features that do not are all that a shopper without a history is
-    scored by, and the blend may weigh them apart for items that a shopper knows."""
+    """Whether the features depend on the user. A user without events is scored only with terms that do not. The blend
+    may give these terms separate weights for items that a user knows."""
     closed_form: ClassVar[bool] = False
-    """Whether it is fitted in seconds, by `ClosedFormTerm.refit`."""
+    """Whether `ClosedFormTerm.refit` fits it, in seconds."""
     needs_past: ClassVar[bool] = False
-    """Whether one that was loaded needs the events that it was fitted on for an update."""
+    """Whether an update of a loaded term needs the events of its fit."""
     needs_features: ClassVar[bool] = False
-    """Whether an update needs the features of the items."""
+    """Whether an update needs item features."""
     update_equals_refit: ClassVar[bool] = False
-    """Whether updates come to what a fit on all events would, up to rounding."""
+    """Whether an update equals a fit on all events, up to rounding."""
     relates_items: ClassVar[bool] = False
-    """Whether `relations` says anything."""
+    """Whether `relations` has non-zero values."""
 
     @property
     @abstractmethod
     def feature_names(self) -> tuple[str, ...]:
-        """One name for each feature, in the order of the last axis of `score`."""
+        """The name of each feature, in the order of the last axis of `score`."""
 
     @property
     @abstractmethod
     def num_items(self) -> int:
-        """How many items it scores."""
+        """The number of items."""
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers were learned that the score multiplies by; counts of events are not."""
+        """The number of learned weights. Event counts are not weights."""
         return 0
 
     @property
     def looks(self) -> tuple[Look, ...] | None:
-        """The story of the fit, oldest look first, empty where an older bundle kept no looks; None where a term is not
-        learned step by step."""
+        """The evaluations of the fit, oldest first. Empty for an old bundle without them; None for closed-form
+        terms."""
         return None
 
     @property
     def item_embeddings(self) -> Tensor | None:
-        """Unit vectors [num_items, dim] whose products say which items are alike; None where there are no such."""
+        """Unit vectors [num_items, dim] whose products are item similarities. None: the term has no embeddings."""
         return None
 
     def relations(self, start: int, end: int) -> Tensor:
-        """How strongly the items start:end speak for every item, dense [end − start, num_items]; zero: not at all."""
+        """Return the weights from the items start:end to all items, dense [end − start, num_items]. Zero: no
+        relation."""
         return torch.zeros(end - start, self.num_items)
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:  # noqa: B027 - most have no use for it
-        """Take event counts by hour (epoch ms // HOUR_MS) and item row [n] from the table, from the earliest hour given
-        on in the place of its own; nothing to a term that counts no events by the hour."""
+        """Replace the term's counts from the earliest given hour on. Terms without hourly counts ignore the call.
+
+        `hours` [n] are epoch ms // HOUR_MS, `items` [n] are item rows, `counts` [n] are the events of item and hour.
+        """
 
     @abstractmethod
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Take in new events (not seen before). Items keep their rows; the log may hold more items than before, then
-        the new rows come last.
+        """Update the term with new events. Items keep their rows; new items have the last rows.
 
         Args:
-            events: what is new.
-            past: all events before, for a term with `needs_past` that was loaded; one that was fitted here has them.
-            features: [num_items, width] of all items, the new ones too, for a term that has a use for them.
+            events: the new events.
+            past: all earlier events, for a loaded term with `needs_past`. A term that was fitted here has them.
+            features: [num_items, width] features of all items, including new ones, for a term that uses them.
 
         Raises:
-            RuntimeError: where a past or features are needed and not at hand.
+            RuntimeError: the term needs the past or the features and does not have them.
         """
 
     @abstractmethod
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """Features [B, num_items, num_features] float32 of a batch of shoppers at the time `as_of` (epoch ms)."""
+        """Return features [B, num_items, num_features] float32 of a batch of users at the time `as_of` (epoch ms)."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Everything that `from_state` needs, as tensors: saved with `torch.save`, loaded with weights_only."""
+        """Return the state for `from_state`: tensors for `torch.save` and `torch.load(weights_only=True)`."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """The same term again."""
+        """Restore a term from its state."""
 
 
 class ClosedFormTerm(Term):
-    """A term that is fitted from a log alone, in seconds, and so can be fitted again wherever one stands in for it."""
+    """A term that is fitted on a log in seconds, so that any other log can refit it."""
 
     closed_form = True
 
     @property
     @abstractmethod
     def choices(self) -> Any:
-        """The settings that a search may choose, as its report shows them."""
+        """The settings that a search may choose, for its report."""
 
     @abstractmethod
     def refit(self, log: EventLog, *, seed: int) -> Self:
-        """The same settings, fitted on every event of `log` and no other."""
+        """Return a term with the same settings, fitted only on the events of `log`."""
 
 
 T = TypeVar("T", bound=Term)
 
 
 def named(terms: Iterable[Term], kind: type[T]) -> T | None:
-    """The term that bears the name of this class, for what only this class can do; None where there is no such term."""
+    """Return the term with the name of the class `kind`, for calls that only this class has. None: there is no such
+    term."""
     return next((cast("T", term) for term in terms if term.name == kind.name), None)

@@ -1,11 +1,11 @@
-"""The personal repeat: what a shopper keeps coming back to.
+"""Personal repeat term: how often a user interacts with an item again.
 
-Arrives: histories. Leaves: for each half-life two features a shopper and item. Next: `training.blend.blend`. Where
-repeats are allowed (groceries, gifts) this is most of the score; where they are not, a model leaves it out.
+Arrives: an event log for the rates, histories for the counts. Leaves: two features for each user, item and half-life,
+and two rates of each item. Next: `training.blend.blend`.
 
-A shopper's own counts stand in the history, so a new purchase shows at once. What is learned in advance is how often
-an item is taken again by whoever took it once: milk is, a pan is not. These rates are learned by a fit alone; an update
-leaves them, because a model keeps no pairs of shoppers and items that it could count on from.
+In shops with repeats (groceries, gifts) this term is the largest part of the score. Models without repeats do not have
+it. The counts come from the history, so a new purchase counts immediately. The fit learns repeat rates of items: milk
+is bought again, a pan is not. An update does not change the rates, because a model stores no (user, item) pairs.
 """
 
 from math import inf
@@ -22,36 +22,36 @@ from training.data.event_log import EventLog, Histories, Moment
 from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
-"""Half-lives as divisors of the time that the fit spans; one of infinity is added."""
+"""Half-lives, as divisors of the time span of the log. An infinite half-life is added."""
 
 COUNT_GAIN = 100.0
 SHARE_GAIN = 1000.0
 
 PRIOR_BUYERS = 20.0
-"""Each item is taken to have had so many buyers of average habits beside its own."""
+"""Strength of the prior: each item gets this many additional buyers with average rates."""
 
 RATE_NAMES = ("repeat_again", "repeat_times")
 
 
 class PersonalRepeat(ClosedFormTerm):
-    """log(1 + 100 c) and log(1 + 1000 c / Σ c) of the shopper's own count c of an item, decayed by age.
+    """log(1 + 100 c) and log(1 + 1000 c / Σ c) of the user's count c of an item, decayed by age.
 
-    The count says how surely an item comes again, the share how much room it has among all that the shopper buys. For
-    what the shopper knows the item's rates (`repeat_rates`) stand beside them.
+    The count measures how certain a repeat is. The share measures the item's part of all events of the user. The rates
+    of the item (`repeat_rates`) are two more features. All are zero for items that the user does not know.
     """
 
     name = "repeat"
     title = "personal repeat"
 
     def __init__(self, half_lives_hours: tuple[float, ...], rates: Float32Array | None = None) -> None:
-        """`rates` [num_items + 1, 2], the last row for items that come later; None in models that know none."""
+        """`rates` [num_items + 1, 2]: the last row is for new items. None: a model without rates."""
         self.half_lives_hours = half_lives_hours
         self._rates = rates
         self._num_items = 0
 
     @classmethod
     def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
-        """The rates of the log's items; without half-lives, shares of the time that it spans."""
+        """Fit the rates of the items in the log. The default half-lives are `SPAN_SHARES` of its time span, and inf."""
         if half_lives_hours is None:
             half_lives_hours = (*(log.span_hours / share for share in SPAN_SHARES), inf)
         term = cls(half_lives_hours, repeat_rates(log))
@@ -60,7 +60,7 @@ class PersonalRepeat(ClosedFormTerm):
 
     @classmethod
     def counting(cls, log: EventLog, half_lives_hours: tuple[float, ...]) -> Self:
-        """Own counts and shares alone, for the items of the log."""
+        """Return a term with only counts and shares, for the items of the log."""
         term = cls(half_lives_hours)
         term.update(log)
         return term
@@ -83,11 +83,11 @@ class PersonalRepeat(ClosedFormTerm):
         return (*(f"repeat_count_{place}" for place in places), *(f"repeat_share_{place}" for place in places), *rates)
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Only the number of items can change: the rates stay until the next fit."""
+        """Update the number of items. The rates do not change until the next fit."""
         self._num_items = max(self._num_items, events.num_items)
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, num_features], zero for what the shopper never touched."""
+        """Return features [B, num_items, num_features], zero for items that the user does not know."""
         num_lives, num_features = len(self.half_lives_hours), len(self.feature_names)
         cells, place = np.unique(histories.rows() * self._num_items + histories.items, return_inverse=True)
         owners = cells // max(self._num_items, 1)
@@ -101,7 +101,7 @@ class PersonalRepeat(ClosedFormTerm):
             counts = np.bincount(place, np.exp2(-age_hours / half_life), minlength=len(cells))
             totals = np.bincount(owners, counts, minlength=len(histories))[owners]
             columns[:, life] = np.log1p(COUNT_GAIN * counts)
-            # A shopper who has not been here for many half-lives has a total near zero: the share still stands.
+            # After many half-lives without events the total is nearly zero, but the share is still valid.
             columns[:, num_lives + life] = np.log1p(SHARE_GAIN * counts / np.maximum(totals, 1e-300))
         features[torch.from_numpy(cells)] = torch.from_numpy(columns)
         return features.view(len(histories), self._num_items, num_features)
@@ -122,14 +122,14 @@ class PersonalRepeat(ClosedFormTerm):
 
 
 def repeat_rates(log: EventLog) -> Float32Array:
-    """What is learned of each item [num_items + 1, 2], the last row being that of the average one.
+    """Return the repeat rates of each item [num_items + 1, 2]. The last row is the average item.
 
-    The log-odds that whoever took it takes it again at a later time, and the logarithm of how many more times. Both are
-    shrunk towards the average, because few buyers tell little.
+    The first rate is the log-odds that a buyer buys the item again at a later time. The second is the logarithm of the
+    number of repeats. Both are shrunk towards the average, because few buyers give unreliable rates.
     """
     order = np.lexsort((log.times, log.cells))
     cells, times = log.cells[order], log.times[order]
-    visits = np.ones(len(cells), dtype=np.bool_)  # one for all events of a pair at one time
+    visits = np.ones(len(cells), dtype=np.bool_)  # events of a pair at the same time are one visit
     visits[1:] = (cells[1:] != cells[:-1]) | (times[1:] != times[:-1])
     pairs, counts = np.unique(cells[visits], return_counts=True)
     items = pairs % max(log.num_items, 1)

@@ -1,9 +1,9 @@
-"""The k best of many, one after another: a heap of keys, for compiled loops.
+"""Top-k heap for compiled loops: keeps the k largest keys.
 
-Arrives: keys, one by one. Leaves: the k largest. Next: `training.models.topk` and `training.terms.local_ridge`, which
-make keys of a score and a row: the larger score is the larger key, and of equal scores the lower row.
+Arrives: keys, one by one. Leaves: the k largest. Next: `training.models.topk` and `training.terms.local_ridge`.
 
-A key is one int64, so that a comparison settles score and row at once, and lists never depend on the order of a scan.
+A key is one int64 of score and row. A larger score has the larger key; with equal scores, the lower row does. One
+comparison decides both, so the result does not depend on the order of the keys.
 """
 
 import numba
@@ -12,27 +12,27 @@ import numpy as np
 from graphstore.arrays import IntArray
 
 LOWEST = np.iinfo(np.int64).min
-"""Below every key: fills a heap that has room."""
+"""Smaller than every key. It fills the empty entries of a heap."""
 
 LAST_ROW = np.int64(2**32 - 1)
-"""Rows take the lower half of a key."""
+"""The largest row. Rows use the lower half of a key."""
 
 
 @numba.njit(cache=True)
 def key_of(level: int, row: int) -> int:
-    """The key of a score's level (int32, rising with the score) and a row below 2³²."""
+    """Return the key of a level (int32, larger for a larger score) and a row below 2³²."""
     return int((np.int64(level) << np.int64(32)) | (LAST_ROW - np.int64(row)))
 
 
 @numba.njit(cache=True)
 def rows_of(keys: IntArray) -> IntArray:
-    """The rows of keys."""
+    """Return the rows of keys."""
     return LAST_ROW - (keys & LAST_ROW)
 
 
 @numba.njit(cache=True)
 def replace_least(heap: IntArray, key: int) -> None:
-    """Put `key` in the place of the heap's least, heap[0]: children of place p, at 2p + 1 and 2p + 2, are larger."""
+    """Replace the smallest key, heap[0], by `key`. The children of index i are larger: 2i + 1 and 2i + 2."""
     size = len(heap)
     place = 0
     while True:

@@ -1,10 +1,11 @@
-"""The trend: how much an item is wanted now, at several half-lives at once.
+"""Trend term: recent popularity of items, with several half-lives.
 
-Arrives: an event log, or counts by item and hour from the table `item_buckets`. Leaves: one feature a half-life, the
-same for every shopper. Next: `training.blend.blend`, whose weights are free in sign: a short half-life less a long one
-is "rising", which no single popularity count can say.
+Arrives: an event log, or counts by item and hour from the table `item_buckets`. Leaves: one feature for each half-life,
+equal for all users. Next: `training.blend.blend`. Its weights may be negative: a short half-life minus a long one
+measures rising items.
 
-Kept are integer counts by (hour, item), decayed only when scoring: order and batching of updates cannot change them.
+The state is integer counts by (hour, item), and decay happens only in a score. So order and batches of updates have no
+effect.
 """
 
 from math import inf
@@ -20,13 +21,13 @@ from training.data.event_log import EventLog, Histories, Moment
 from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
-"""Half-lives as divisors of the time that the first fit spans, at least an hour; one of infinity is added."""
+"""Half-lives, as divisors of the time span of the first fit, at least an hour. An infinite half-life is added."""
 
 MINUTE_MS = 60_000
 
 
 class Trend(ClosedFormTerm):
-    """log(1 + Σ count · 2^(−age / half-life)) of every item, for each half-life."""
+    """log(1 + Σ count · 2^(−age / half-life)) of each item, for each half-life."""
 
     name = "trend"
     title = "trend"
@@ -43,7 +44,7 @@ class Trend(ClosedFormTerm):
 
     @classmethod
     def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
-        """Counts of the whole log; without half-lives, shares of the time it spans."""
+        """Count all events of the log. The default half-lives are `SPAN_SHARES` of its time span, and inf."""
         if half_lives_hours is None:
             half_lives_hours = (*(max(log.span_hours / share, 1.0) for share in SPAN_SHARES), inf)
         empty = np.empty(0, dtype=np.int64)
@@ -67,7 +68,7 @@ class Trend(ClosedFormTerm):
         return tuple(f"trend_{place}" for place in range(len(self.half_lives_hours)))
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Count the events in."""
+        """Add the events to the counts."""
         self._num_items = max(self._num_items, events.num_items)
         ones = np.ones(len(events), dtype=np.int64)
         self._set(
@@ -77,7 +78,7 @@ class Trend(ClosedFormTerm):
         )
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
-        """From the earliest hour given on the counts replace what was counted, older hours stay."""
+        """Replace the counts from the earliest given hour on. Older hours stay."""
         if not len(hours):
             return
         older = self._hours < hours.min()
@@ -88,23 +89,25 @@ class Trend(ClosedFormTerm):
         )
 
     def decayed(self, *, as_of: int) -> Tensor:
-        """The features [num_items, num_half_lives] float32 at a time; the clock ticks by the minute."""
+        """Return features [num_items, num_half_lives] float32 at a time (epoch ms), with a resolution of one minute."""
         minute = as_of // MINUTE_MS
         if self._cached is None or self._cached[0] != minute:
             hours, place = np.unique(self._hours, return_inverse=True)
-            age = np.maximum(minute / 60 - (hours + 0.5), 0.0)  # events stand in the middle of their hour
+            age = np.maximum(minute / 60 - (hours + 0.5), 0.0)  # events count in the middle of their hour
             columns = [
                 np.bincount(self._items, self._counts * np.exp2(-age / half_life)[place], minlength=self.num_items)
                 for half_life in self.half_lives_hours
             ]
-            # Take-backs count from their own hour on: they may outweigh older events that have decayed.
+            # Take-backs count in their own hour, so they may be larger than the decayed purchases.
             features = np.log1p(np.maximum(np.stack(columns, axis=1), 0.0)).astype(np.float32)
             self._cached = (minute, torch.from_numpy(features))
         return self._cached[1]
 
     def decayed_at(self, moments: IntArray) -> Tensor:
-        """The features [B, num_items, num_half_lives] float32 at a time for each; only whole hours before it count,
-        so that the counts may hold what came later."""
+        """Return features [B, num_items, num_half_lives] float32 at the time of each user (epoch ms).
+
+        Only complete hours before that time count, because the counts may contain later events.
+        """
         minutes, place = np.unique(moments // MINUTE_MS, return_inverse=True)
         lives = np.array(self.half_lives_hours)[:, None]
         counts = np.zeros((len(lives), self.num_items))
@@ -113,7 +116,7 @@ class Trend(ClosedFormTerm):
         for row, minute in enumerate(minutes):
             counts *= np.exp2(-(minute - clock) / 60 / lives)
             clock = minute
-            last = int(np.searchsorted(self._hours, minute // 60))  # hours that are over
+            last = int(np.searchsorted(self._hours, minute // 60))  # complete hours
             age = minute / 60 - (self._hours[first:last] + 0.5)
             for life, half_life in enumerate(self.half_lives_hours):
                 weights = self._counts[first:last] * np.exp2(-age / half_life)
@@ -123,7 +126,7 @@ class Trend(ClosedFormTerm):
         return torch.from_numpy(rows)[torch.from_numpy(place)]
 
     def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """[B, num_items, num_half_lives]; at one time for all a view: nothing is copied for a shopper."""
+        """Return features [B, num_items, num_half_lives]. With one time for all users it is a view without copies."""
         if isinstance(as_of, np.ndarray):
             return self.decayed_at(as_of)
         return self.decayed(as_of=as_of).expand(len(histories), -1, -1)
@@ -148,7 +151,7 @@ class Trend(ClosedFormTerm):
         )
 
     def _set(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
-        """Keep one count a bucket, in the order of (hour, item)."""
+        """Store one count for each (hour, item), in ascending order."""
         buckets, place = np.unique(np.stack([hours, items]), axis=1, return_inverse=True)
         self._hours, self._items = buckets
         self._counts = np.zeros(buckets.shape[1], dtype=np.int64)
