@@ -43,6 +43,10 @@ class Outcome:
     seconds: float = 0.0
     first_list_seconds: float | None = None
     graphsage_seconds: float | None = None
+    peak_pss_mb: float = 0.0
+    """Of all processes together, each shared page counted once (`sagestream.playground.memory`)."""
+    quiet_pss_mb: float | None = None
+    """The same in quiet running."""
     peak_rss_mb: float = 0.0
     events: EventCounts = field(default_factory=EventCounts)
     graph: dict[str, int] = field(default_factory=dict)
@@ -60,6 +64,8 @@ class Outcome:
             "seconds": round(self.seconds, 1),
             "first_list_seconds": _rounded(self.first_list_seconds),
             "graphsage_seconds": _rounded(self.graphsage_seconds),
+            "peak_pss_mb": round(self.peak_pss_mb),
+            "quiet_pss_mb": None if self.quiet_pss_mb is None else round(self.quiet_pss_mb),
             "peak_rss_mb": round(self.peak_rss_mb),
             "broker": self.broker,
             "events": vars(self.events),

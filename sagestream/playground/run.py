@@ -25,7 +25,7 @@ from sagestream.datasets import read_dataset
 from sagestream.playground import state
 from sagestream.playground.embedded import sagestream_command
 from sagestream.playground.live import LiveTraffic
-from sagestream.playground.memory import PeakMemory
+from sagestream.playground.memory import HAS_PSS, MemoryWatch
 from sagestream.playground.outcome import Outcome, comparison_table
 from sagestream.playground.processes import Child, Supervisor
 from sagestream.playground.services import PORT_SETTINGS, Given, Services, open_services
@@ -109,7 +109,7 @@ class Playground:
             state.remove(directory)
             lock.release()
             lock = lock_directory(directory)
-        memory = PeakMemory()
+        memory = MemoryWatch()
         memory.start()
         services = None
         try:
@@ -118,6 +118,7 @@ class Playground:
             self.first_champion(services)
             self.graphsage(services)
             self.start_processes(services)
+            memory.all_running()
             self.live = True
             traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
             traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
@@ -127,9 +128,13 @@ class Playground:
             if services is not None:
                 services.close()
             lock.release()
-            self.outcome.peak_rss_mb = memory.stop()
+            memory.stop()
+            self.outcome.peak_pss_mb, self.outcome.quiet_pss_mb = memory.peak_pss_mb, memory.quiet_pss_mb
+            self.outcome.peak_rss_mb = memory.peak_rss_mb
             self.outcome.seconds = self.stages.elapsed
             self.outcome.stages = self.stages.seconds
+        if not HAS_PSS:
+            self.stages.say("[yellow]memory is told as RSS, shared pages counted in each process: no PSS here[/yellow]")
         if killed:
             self.stages.say(f"[yellow]had to be killed: {', '.join(killed)}[/yellow]")
         if self.options.once and (missing := self.outcome.missing()):

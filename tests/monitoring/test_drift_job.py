@@ -33,6 +33,7 @@ def test_a_child_reads_tests_and_writes_the_report(shop, tmp_path):
     html = (tmp_path / "reports").joinpath(result.report_html).read_text()
     assert "25.00%" in html
     assert 'src="http' not in html
+    assert "#ed0400" in html  # the first of Evidently's colours
     report = json.loads((tmp_path / "reports").joinpath(result.report_json).read_text())
     assert report["metrics"][0]["value"]["share"] == result.share
     assert json.loads(json.dumps(asdict(result)))["skipped"] == {}

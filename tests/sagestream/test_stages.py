@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from sagestream.playground.memory import PeakMemory, family_mb
 from sagestream.stages import Stages
 
 
@@ -26,10 +25,3 @@ def test_a_stage_that_fails_is_not_told_as_done() -> None:
     with pytest.raises(ValueError, match="no"), stages.stage("import", "Import"):
         raise ValueError("no")
     assert "✓" not in out.getvalue()
-
-
-def test_peak_memory_holds_at_least_this_process() -> None:
-    memory = PeakMemory()
-    memory.start()
-    assert memory.stop() >= 10
-    assert family_mb() >= 10

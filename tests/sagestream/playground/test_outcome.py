@@ -17,6 +17,8 @@ KEYS = {
     "seconds",
     "first_list_seconds",
     "graphsage_seconds",
+    "peak_pss_mb",
+    "quiet_pss_mb",
     "peak_rss_mb",
     "broker",
     "events",
