@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from benchmarks.meters import Mark, PeakMemory, Span, cpu_seconds, resident_mb
-from benchmarks.services import DatabaseKind, Services, Stream, environment, pid_of
+from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, pid_of
 from graphstore.session import open_engine, read
 from sagestream.playground.embedded import free_port, sagestream_command
 from sagestream.playground.processes import Child
@@ -47,7 +47,7 @@ class DrainResult:
     broker_us: float | None = None
 
 
-def drain_limit(services: Services, stream: Stream, kind: str, total: int) -> DrainResult:
+def drain_limit(services: BenchmarkServices, stream: Stream, kind: str, total: int) -> DrainResult:
     """Drain with a consumer of `benchmarks.limits`."""
     services.empty_redis()
     output = services.directory / f"{kind}-{secrets.token_hex(3)}.json"
@@ -70,7 +70,7 @@ def drain_limit(services: Services, stream: Stream, kind: str, total: int) -> Dr
 
 
 def drain_worker(
-    services: Services, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1
+    services: BenchmarkServices, stream: Stream, database: DatabaseKind, total: int, *, workers: int = 1
 ) -> DrainResult:
     """Drain with the product's worker, or with several workers of one group."""
     url = services.database(database)
@@ -102,7 +102,7 @@ class RunningWorker:
 
 @contextmanager
 def run_workers(
-    services: Services, stream: Stream, database_url: str, group: str, count: int = 1
+    services: BenchmarkServices, stream: Stream, database_url: str, group: str, count: int = 1
 ) -> Iterator[list[RunningWorker]]:
     """Run `count` processes of `sagestream worker` and stop them at the end."""
     workers = []
@@ -131,7 +131,7 @@ def run_workers(
 
 
 def _follow(
-    services: Services, stream: Stream, url: str, engine: Engine, workers: Sequence[RunningWorker], total: int
+    services: BenchmarkServices, stream: Stream, url: str, engine: Engine, workers: Sequence[RunningWorker], total: int
 ) -> DrainResult:
     pids = [pid_of(worker.child) for worker in workers]
     memory = PeakMemory(*pids)

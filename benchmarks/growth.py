@@ -22,7 +22,7 @@ from benchmarks import workload
 from benchmarks.direct import Segment, StoreResult, store_segments
 from benchmarks.drain import SKIP
 from benchmarks.meters import cpu_seconds, write_json
-from benchmarks.services import DatabaseKind, Services
+from benchmarks.services import BenchmarkServices, DatabaseKind
 from graphstore.session import migrations
 
 TURNS = 3
@@ -57,7 +57,9 @@ def _both(stored: StoreResult) -> float:
     return stored.span.cpu_us + (stored.database_us or 0.0)
 
 
-def measure_direct(services: Services, database: DatabaseKind, count: int, *, log_line: LogLine) -> StoreResult:
+def measure_direct(
+    services: BenchmarkServices, database: DatabaseKind, count: int, *, log_line: LogLine
+) -> StoreResult:
     """Store into an empty graph and Redis. The first tenth is not counted."""
     url = services.database(database)
     _run(services, url, [Segment("begun", int(SKIP * count))], seed=2, begun=0, log_line=log_line)
@@ -65,7 +67,7 @@ def measure_direct(services: Services, database: DatabaseKind, count: int, *, lo
 
 
 def measure_growth(
-    services: Services,
+    services: BenchmarkServices,
     database: DatabaseKind,
     *,
     small_rows: int,
@@ -108,7 +110,7 @@ def measure_growth(
     return Growth(small, large, fill["resident_mb"])
 
 
-def _fill(services: Services, url: str, rows: int, log_line: LogLine) -> dict[str, float]:
+def _fill(services: BenchmarkServices, url: str, rows: int, log_line: LogLine) -> dict[str, float]:
     """Store `rows` events and return the storing process' resident MB at the marks, by rows."""
     marks = [int(share * rows) for share in MEMORY_MARKS]
     parts = [after - before for before, after in zip([0, *marks], marks, strict=False)]
@@ -118,7 +120,7 @@ def _fill(services: Services, url: str, rows: int, log_line: LogLine) -> dict[st
 
 
 def _run(
-    services: Services, url: str, segments: list[Segment], *, seed: int, begun: int, log_line: LogLine
+    services: BenchmarkServices, url: str, segments: list[Segment], *, seed: int, begun: int, log_line: LogLine
 ) -> dict[str, StoreResult]:
     """Store the segments in one child. The database's CPU is known only for a single segment."""
     services.empty_redis()

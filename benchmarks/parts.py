@@ -20,7 +20,7 @@ from benchmarks.direct import StoreResult
 from benchmarks.drain import DrainResult, drain_limit, drain_worker
 from benchmarks.growth import Growth, measure_direct, measure_growth
 from benchmarks.limits import KINDS
-from benchmarks.services import DATABASES, BrokerKind, Services, open_stream
+from benchmarks.services import DATABASES, BenchmarkServices, BrokerKind, open_stream
 from benchmarks.visible import Visible, measure_visible
 from benchmarks.workload import Workload, span_ms
 
@@ -86,7 +86,7 @@ def run_parts(
     report: Report,
     parts: Sequence[str],
     kinds: Sequence[BrokerKind],
-    services: Services,
+    services: BenchmarkServices,
     cache: Path | None,
     log_line: LogLine,
 ) -> None:
@@ -117,7 +117,7 @@ def run_parts(
             )
 
 
-def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
+def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: BenchmarkServices, log_line: LogLine) -> None:
     contenders: Mapping[str, Callable[[], DrainResult]]
     with open_stream(services.directory, kind) as stream:
         source = _recent(sizes.events)
@@ -138,14 +138,18 @@ def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Servic
                 )
 
 
-def _memory(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
+def _memory(
+    found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: BenchmarkServices, log_line: LogLine
+) -> None:
     """Drain a long backlog through one worker."""
     with open_stream(services.directory, kind) as stream:
         produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, log_line=log_line)
         found.memory = drain_worker(services, stream, "sqlite", sizes.memory_events)
 
 
-def _visible(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Services, log_line: LogLine) -> None:
+def _visible(
+    found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: BenchmarkServices, log_line: LogLine
+) -> None:
     with open_stream(services.directory, kind) as stream:
         found.visible = measure_visible(services, stream, "sqlite", sizes.visible_rate, sizes.visible_seconds)
         log_line(f"{kind}: visible after {found.visible.p50} ms, p99 {found.visible.p99} ms")

@@ -38,7 +38,7 @@ DATABASES: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
 
 
 @dataclass
-class Services:
+class BenchmarkServices:
     """Redis and PostgreSQL, started at their first use, and any number of databases."""
 
     directory: Path
@@ -163,10 +163,10 @@ def pid_of(child: Child) -> int:
 
 
 @contextmanager
-def open_services(directory: Path, cache: Path | None) -> Iterator[Services]:
+def open_services(directory: Path, cache: Path | None) -> Iterator[BenchmarkServices]:
     """Open services that start on demand. With `cache` PostgreSQL keeps its data there."""
     with ExitStack() as stack:
-        yield Services(directory, (cache or directory) / "postgres", stack)
+        yield BenchmarkServices(directory, (cache or directory) / "postgres", stack)
 
 
 @contextmanager

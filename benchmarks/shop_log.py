@@ -1,7 +1,7 @@
 """Shop log: a synthetic event log of any size, for the training benchmark.
 
-Arrives: the size of a `LogSize` and a seed. Leaves: an `EventLog`, the same on every machine. Next:
-`benchmarks.training` and `benchmarks.edges`.
+Arrives: a `LogSize` and a seed. Leaves: an `EventLog`, the same on every machine. Next: `benchmarks.training` and
+`benchmarks.edges`.
 """
 
 from dataclasses import dataclass

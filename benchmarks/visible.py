@@ -21,7 +21,7 @@ from redis.client import PubSub
 
 from benchmarks.drain import POLL_SECONDS, START_SECONDS, run_workers
 from benchmarks.meters import Span, cpu_seconds
-from benchmarks.services import DatabaseKind, Services, Stream, environment, pid_of
+from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, pid_of
 from graphstore.redis import hot
 
 DROPPED_SECONDS = 5.0
@@ -40,7 +40,9 @@ class Visible:
     worker: Span
 
 
-def measure_visible(services: Services, stream: Stream, database: DatabaseKind, rate: float, seconds: float) -> Visible:
+def measure_visible(
+    services: BenchmarkServices, stream: Stream, database: DatabaseKind, rate: float, seconds: float
+) -> Visible:
     """Send `rate` events per second for `seconds` while a worker runs, and watch Redis. The first 5 s do not count."""
     url = services.database(database)
     services.empty_redis(url)
@@ -71,7 +73,7 @@ def summary(delays: Iterable[float], worker: Span) -> Visible:
 
 
 def _send_and_watch(
-    services: Services, stream: Stream, rate: float, count: int
+    services: BenchmarkServices, stream: Stream, rate: float, count: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the send time and the arrival time of each event by user id (epoch seconds)."""
     prefix = secrets.token_hex(2)

@@ -65,7 +65,7 @@ def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch
 
 
 def test_a_large_window_takes_what_ranks_best(search, monkeypatch):
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    monkeypatch.setattr(blend_search, "MIN_USERS", len(search.window))
     bank = search.best_bank()
     reached = {
         memory: search.out_of_fold([FilterBank(bank.filters[:1], memory), *search.others], FIRST_L2).mean()
@@ -87,7 +87,7 @@ def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search
     assert len(many.window.targets) > len(many.window)
     bank = many.best_bank()
     assert many.with_best_focus(bank).focus == FOCUSES[0]  # too few users
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", min(len(search.window), len(many.window)))
+    monkeypatch.setattr(blend_search, "MIN_USERS", min(len(search.window), len(many.window)))
     focused = many.with_best_focus(bank)
     assert focused.focus == focused.best_l2(focused.others).focus == 1.0
     assert set(FOCUSES) == set(asked)
@@ -95,7 +95,7 @@ def test_the_focus_that_ranks_best_is_taken_where_users_have_many_targets(search
 
 
 def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(search, monkeypatch):
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    monkeypatch.setattr(blend_search, "MIN_USERS", len(search.window))
     bank = FilterBank([LinearFilter.fit(search.split.past)])
     for gain in (0.1, -0.1):
         monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, AlsTerm))
@@ -129,7 +129,7 @@ def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch)
         return np.where(self.window.lengths() == 0, l2, -l2)
 
     monkeypatch.setattr(BlendSearch, "out_of_fold", ranked)
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)
+    monkeypatch.setattr(blend_search, "MIN_USERS", 1)
     log = checkerboard(bought=6)
     rows = np.flatnonzero((log.users % 3 > 0) | (log.times > 4 * DAY_MS))  # a third comes late
     mixed = Window.cut(log.take(rows), start=4 * DAY_MS, repeats=False)
@@ -139,7 +139,7 @@ def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch)
 
 
 def test_content_joins_where_it_ranks_better(search, monkeypatch):
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", len(search.window))
+    monkeypatch.setattr(blend_search, "MIN_USERS", len(search.window))
     bank = FilterBank([LinearFilter.fit(search.split.past)])
     described = torch.eye(search.split.num_items, search.split.num_items + NUMBER_COLUMNS)
     for gain in (0.1, -0.1):

@@ -57,7 +57,7 @@ def test_the_own_colour_is_recommended(split):
 
 
 def test_the_test_window_cannot_be_looked_at(monkeypatch):
-    monkeypatch.setattr(blend_search, "FEWEST_USERS", 1)  # everything is chosen, nothing left as it is
+    monkeypatch.setattr(blend_search, "MIN_USERS", 1)  # everything is chosen, nothing left as it is
     split = leave_last_out(checkerboard(bought=6), repeats=False)
     unreadable = cast(Window, SimpleNamespace(repeats=False))
     one, other = fitted(split), fitted(replace(split, test=unreadable))
