@@ -1,7 +1,7 @@
-"""Any file of items: one row an item, or several that are put together.
+"""Catalogue files: any file of items, with one or several rows for each item.
 
-Arrives: CSV, TSV, JSON or Parquet with an item, and whatever it has of title, categories, brand and price, guessed from
-the names of the columns. Leaves: `CatalogItem`s, at most as long as an event may be. Next: `stream.sources.source`.
+Arrives: CSV, TSV, JSON or Parquet with an item column, and title, categories, brand and price when a known header name
+exists. Leaves: `CatalogItem`s that fit into one event. Next: `stream.sources.source`.
 """
 
 import html
@@ -30,7 +30,7 @@ ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
     "brand": ("brand", "store", "manufacturer", "brand_name"),
     "price": ("price", "unit_price", "list_price"),
 }
-"""Header names (lower case) by meaning; the first that a file has is taken."""
+"""Header names (lower case) by meaning. The first one in a file is used."""
 
 CATEGORY_HEADERS = (
     "department",
@@ -43,33 +43,33 @@ CATEGORY_HEADERS = (
     "class",
     "attributes",
 )
-"""All that a file has are taken, from wide to narrow."""
+"""Category headers from wide to narrow. All of them in a file are used."""
 
 CATEGORY_SEPARATORS = ("|", ";", ">", ",")
-"""The first that stands in a cell parts it; so a comma may stand in a name where `|` parts."""
+"""The first separator in a cell splits it, so a name may contain a comma when `|` splits the cell."""
 
 ITEMS = "items"
 MAX_CATEGORIES = 32
 MAX_CATEGORY_DEPTH = 8
-"""Lists within lists; what lies deeper is left out."""
+"""Deeper nested lists are left out."""
 
 MAX_PRICE = 1e9
 
 Reshape = Callable[[pd.DataFrame], pd.DataFrame]
-"""Makes columns with known names of those that a published file has."""
+"""Renames the columns of a published file to known names."""
 
 _PRICE = re.compile(
     r"(?:from\s+)?[$€£]?\s*(\d[\d.]*,\d{1,2}(?![\d,.])|\d[\d,]*(?:\.\d+)?)\s*€?(?:\s*-\s*[$€£]?\s*[\d,.]+\s*€?)?",
     re.IGNORECASE,
 )
 _DECIMAL_COMMA = re.compile(r"\d[\d.]*,\d{1,2}")
-"""Where the last mark is a comma with one or two digits behind it, the dots part thousands."""
+"""When the last mark is a comma before one or two digits, the dots are thousands separators."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass
 class Entry:
-    """What rows have said of one item so far: the first title, brand and price count, and the categories of all."""
+    """The merged rows of one item: the first title, brand and price, and all categories."""
 
     title: str = ""
     brand: str = ""
@@ -78,15 +78,15 @@ class Entry:
     available: bool = True
 
     def add(self, other: "Entry") -> None:
-        """What one more row says."""
+        """Merge one more row."""
         self.title = self.title or other.title
         self.brand = self.brand or other.brand
         self.price = other.price if self.price is None else self.price
         self.categories.update(other.categories)
 
-    def item(self, item_id: str, moment: datetime = EARLIEST) -> CatalogItem:
-        """As an event of that moment, with no more categories than one may hold."""
-        moment = max(moment, EARLIEST)
+    def item(self, item_id: str, time: datetime = EARLIEST) -> CatalogItem:
+        """Return the item as an event at `time`, with as many categories as fit."""
+        time = max(time, EARLIEST)
         names = [name for name in self.categories if name][:MAX_CATEGORIES]
         while True:
             item = CatalogItem(
@@ -96,7 +96,7 @@ class Entry:
                 brand=self.brand,
                 price=self.price,
                 available=self.available,
-                event_time=moment,
+                event_time=time,
             )
             if len(encode(item)) <= MAX_EVENT_BYTES:
                 return item
@@ -111,11 +111,11 @@ def items_part(
     layout: Layout | None = None,
     reshape: Reshape | None = None,
 ) -> Part:
-    """A file of items; rows of one item that follow one another are put together, of others the store takes one.
+    """Return the part of a file of items. Consecutive rows of one item are merged; of other rows the store keeps one.
 
-    The items count from the time when the file was written: of two files the newer one wins.
+    The event time of the items is the time of the file, so the newer one of two files wins.
     """
-    moment = changed_at(path)
+    written = changed_at(path)
 
     def blocks(reading: Reading) -> Iterator[list[CatalogItem]]:
         pending: tuple[str, Entry] | None = None
@@ -126,17 +126,17 @@ def items_part(
                     pending[1].add(entry)
                     continue
                 if pending is not None:
-                    done.append(pending[1].item(pending[0], moment))
+                    done.append(pending[1].item(pending[0], written))
                 pending = item_id, entry
             yield done
         if pending is not None:
-            yield [pending[1].item(pending[0], moment)]
+            yield [pending[1].item(pending[0], written)]
 
     return Part(path, form, blocks)
 
 
 def read_items(path: Path, *, item: str | None = None) -> tuple[list[CatalogItem], dict[str, int]]:
-    """The items of a file in order of their first rows, and the rows left out by reason; `item` names the column.
+    """Return the items of a file in order of their first rows, and rejected rows by reason. `item` names the column.
 
     Raises `UnreadableFile`.
     """
@@ -152,7 +152,7 @@ def read_items(path: Path, *, item: str | None = None) -> tuple[list[CatalogItem
 
 
 def item_column(header: Iterable[str]) -> str | None:
-    """The column of the item, where the header has a name for it that is known."""
+    """Return the item column of a header, or None when no name is known."""
     plain = {plain_name(name): name for name in header}
     return next((plain[name] for name in KNOWN_HEADERS["item"] if name in plain), None)
 
@@ -165,7 +165,7 @@ def _entries(
     layout: Layout | None = None,
     reshape: Reshape | None = None,
 ) -> Iterator[list[tuple[str, Entry]]]:
-    """A block's items, a row each."""
+    """Yield the rows of each block as (item id, entry)."""
     with open_columns(path, reading.rejections, layout) as file:
         if item is not None and item not in file.header:
             raise UnreadableFile(f"no column {item!r}: the file has {listed(file.header)}")
@@ -208,7 +208,7 @@ def _block_entries(
 
 
 def refused_id(item_id: str) -> str | None:
-    """Why it cannot be an item's id; None where it can."""
+    """Return the reason why the text is not a valid item id; None when it is valid."""
     if not item_id:
         return "no item"
     if len(item_id) > MAX_ID_LENGTH:
@@ -217,7 +217,7 @@ def refused_id(item_id: str) -> str | None:
 
 
 def category_names(cell: Any, *, words: bool = False, depth: int = 0) -> Iterator[str]:
-    """The names in one cell: a list, a list within a list, JSON of these, or text with separators; `words` parts it at
+    """Yield the names in a cell: a list, nested lists, their JSON, or text with separators. `words` splits at
     spaces."""
     if depth > MAX_CATEGORY_DEPTH:
         return
@@ -242,7 +242,7 @@ def category_names(cell: Any, *, words: bool = False, depth: int = 0) -> Iterato
 
 
 def price_of(written: str) -> float | None:
-    """The price in a cell, of a range the lowest; None where it is none, as `None` and what is left of a torn page."""
+    """Return the price in a cell (the lowest price of a range), or None when the cell has no price."""
     found = _PRICE.fullmatch(written.strip())
     number = written.strip() if found is None else found[1]
     thousands, decimal = (".", ",") if _DECIMAL_COMMA.fullmatch(number) else (",", ".")
@@ -259,7 +259,7 @@ def _cells(table: pd.DataFrame, column: str | None) -> list[str]:
 
 
 def plain_text(written: str) -> str:
-    """Without the HTML that shops leave in their texts (`&amp;`), and as long as an event may hold."""
+    """Return the text without HTML entities (`&amp;`) and control characters, cut to the length of an event."""
     if "&" in written:
         written = html.unescape(written)
     return _CONTROL.sub(" ", written[:MAX_TEXT_LENGTH]).strip()

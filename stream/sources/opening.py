@@ -1,4 +1,4 @@
-"""Sources by name: the published data sets, and any table.
+"""Opens sources by name: the published data sets, and any table.
 
 Arrives: a name and paths. Leaves: a `Source`, each file in the form that its content shows. Next: the importer.
 """
@@ -25,7 +25,7 @@ PUBLISHED: Mapping[str, Callable[[Sequence[Path]], Source]] = {
     "online-retail": online_retail.open_files,
     COMPLETE_JOURNEY: complete_journey.open_files,
 }
-"""The sources that know which columns they have."""
+"""The data sets whose columns are known."""
 
 NAMES = (*PUBLISHED, TABLE)
 
@@ -37,11 +37,11 @@ def open_source(
     items: Sequence[Path] = (),
     options: SourceOptions | None = None,
 ) -> Source:
-    """The source of that name (one of `NAMES`); `items` are files of items, whatever the source.
+    """Open the source of that name (one of `NAMES`). `items` are files of items, for every source.
 
-    The `options` are for a table alone, and for its items as far as they fit: the encoding, and the column of the item
-    where there is one of that name. Of a table's paths the first holds interactions, and a later one that has an item
-    and no user holds items. Raises `UnreadableFile`.
+    The `options` apply to a table, and partly to its items: the encoding, and the item column when it exists. The first
+    path of a table contains interactions. A later path with an item column and without a user column contains items.
+    Raises `UnreadableFile`.
     """
     options = options or SourceOptions()
     source = PUBLISHED[name](paths) if name in PUBLISHED else recognised(paths, _recognise_table(paths, options))
@@ -50,7 +50,7 @@ def open_source(
 
 
 def _items(name: str, path: Path, options: SourceOptions) -> Part:
-    """A file of items: in the source's own form where it has one for it."""
+    """Return the part of a file of items, in the data set's own form when it has one."""
     if name in PUBLISHED and name != COMPLETE_JOURNEY:
         try:
             return PUBLISHED[name]([path]).parts[0]
@@ -60,7 +60,7 @@ def _items(name: str, path: Path, options: SourceOptions) -> Part:
 
 
 def _item(header: Sequence[str], options: SourceOptions) -> str | None:
-    """The column of the item: that which was named, where the file has it, or else the one that is known."""
+    """Return the item column: the given one when the file has it, else a known header name."""
     given = options.columns.get("item")
     return given if given in header else item_column(header)
 
@@ -72,7 +72,7 @@ def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[
             with named(path):
                 guess_columns(header, options.columns)
         except UnreadableFile:
-            # The first file without a user is a mistake, and no file of items.
+            # A first file without a user column is a mistake and not a file of items.
             item = _item(header, options)
             if path == paths[0] or item is None:
                 raise

@@ -1,7 +1,7 @@
-"""What makes a row an event: the one set of rules for every source, whether it is read whole or block by block.
+"""Rules: one set of rules, for every source, that decide whether a row is an event.
 
-Arrives: a block's cells as columns `user_id`, `item_id`, `event_type` (text), `event_time` (epoch ms), `value` and
-`quantity` (numbers). Leaves: the rows that are events; each other one is a `Rejection` with the first rule that it
+Arrives: the cells of a block as columns `user_id`, `item_id`, `event_type` (text), `event_time` (epoch ms), `value` and
+`quantity` (numbers). Leaves: the rows that are events; each other row is a `Rejection` with the first rule that it
 breaks. Next: the sources make events of the rows.
 """
 
@@ -20,25 +20,25 @@ from stream.sources.rejections import Rejections
 
 MAX_QUANTITY = 1_000_000
 SMALLEST_MS = 1e11
-"""A number below is a time in seconds, above one in milliseconds: they meet in 1973 and in the year 5138."""
+"""Smaller numbers are seconds, larger numbers are milliseconds: 1973 in milliseconds, the year 5138 in seconds."""
 
 UNORDERED = "day or month first?"
-"""Why a date is refused that is none in the order which the file's dates have."""
+"""The reason of a date that is not valid in the file's order of day and month."""
 
 _YEAR = r"(?<![\d+.])(?<!\s-)(?:19|20|21)\d{2}(?!\d)|(?<!\d)(?:19|20|21)\d{6}(?!\d)"
 _THREE_PARTS = r"(?<![\d:.])\d{1,2}([-/.])\d{1,2}\1\d{2}"
 _DATED = re.compile(f"{_YEAR}|{_THREE_PARTS}")
-"""What carries a date: a clock alone, `today` and `5 March` would be of the day on which they are read."""
+"""Text with a date. Without it, a clock time, `today` or `5 March` would get the date of the import."""
 
 _ORDERED = re.compile(r"^(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 """A date that begins with its day or its month."""
 
 _CONTROL = r"[\x00-\x1f\x7f]"
-"""PostgreSQL cannot hold the first of them, and the others mean that a cell was torn."""
+"""PostgreSQL cannot store the first one, and the others show that a cell is damaged."""
 
 
 def base_rules(table: pd.DataFrame, *, latest_ms: int, valued: bool) -> dict[str, "pd.Series[bool]"]:
-    """Which rows break which rule, by reason; `valued`: a row without a value is none."""
+    """Return the mask of the rows that break each rule, by reason. `valued`: a row without a value is rejected."""
     users, items, times = table["user_id"], table["item_id"], table["event_time"]
     return {
         "no user": users.str.len() == 0,
@@ -62,7 +62,7 @@ def kept(
     path: Path | str,
     unit: str,
 ) -> pd.DataFrame:
-    """The rows that break no rule; `table` has the rows of `block`."""
+    """Return the rows that break no rule and report the others. `table` has the rows of `block`."""
     bad = np.zeros(len(table), dtype=np.bool_)
     for reason, mask in rules.items():
         rows = np.flatnonzero(mask.to_numpy(dtype=np.bool_) & ~bad)
@@ -76,10 +76,10 @@ def kept(
 
 
 def times(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[float]":
-    """Epoch milliseconds from seconds, milliseconds or dates, each cell for itself; NaN where it is none.
+    """Return epoch milliseconds of seconds, milliseconds or dates, cell by cell; NaN when a cell has no time.
 
-    `13.01.2011` begins with the day; `01/13/2011` and `01-13-2011` with the month, or with the day where `day_first` is
-    said. The order is never guessed from a cell: half of a file's days fit both.
+    `13.01.2011` begins with the day. `01/13/2011` and `01-13-2011` begin with the month, or with the day when
+    `day_first` is true. The order is never guessed from a cell, because many dates fit both orders.
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _since_epoch(column)
@@ -91,7 +91,7 @@ def times(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[fl
     dated = number.isna() & (written != "")
     if dated.any():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of zones that have no name: such a cell is none
+            warnings.simplefilter("ignore")  # about unknown time zones: such a cell has no time
             dates = written[dated].map(lambda cell: _in_order(cell, day_first=day_first)).astype("string")
             found = pd.to_datetime(dates, errors="coerce", utc=True, format="mixed")
         number = number.where(~dated, _since_epoch(found).reindex(number.index))
@@ -99,7 +99,7 @@ def times(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[fl
 
 
 def unordered(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[bool]":
-    """Which cells begin with a day and a month, but not in that order in which `times` reads them."""
+    """Return the mask of the dates that are not valid in the order in which `times` reads them."""
     if isinstance(column.dtype, pd.DatetimeTZDtype) or getattr(column.dtype, "kind", "") == "M":
         return pd.Series(False, index=column.index, dtype=bool)
     written = text(column)
@@ -111,7 +111,7 @@ def unordered(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Serie
 
 
 def _in_order(cell: str, *, day_first: bool) -> str | None:
-    """A date as ISO 8601 begins it; None where the cell carries none."""
+    """Return the cell with its date in the order of ISO 8601; None when the cell has no date."""
     if _DATED.search(cell) is None:
         return None
     found = _ORDERED.match(cell)
@@ -125,7 +125,7 @@ def _in_order(cell: str, *, day_first: bool) -> str | None:
 
 
 def numbers(column: "pd.Series[Any]") -> "pd.Series[float]":
-    """Floats, NaN where it is none."""
+    """Return floats; NaN when a cell is not a number."""
     return pd.to_numeric(text(column), errors="coerce").astype("float64")
 
 

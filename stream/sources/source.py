@@ -1,8 +1,8 @@
-"""A source: files of known forms, read block by block or whole.
+"""A source: files of known forms, read block by block or as a whole.
 
-Arrives: the parts that `stream.sources.tabular` and the modules of the published data sets have recognised. Leaves:
-events as they come, in memory that does not grow with the files; or an `EventTable`, where a sample needs all rows.
-Next: `stream.replay` stores or sends the events.
+Arrives: the parts that `stream.sources.tabular` and `stream.sources.datasets` have recognised. Leaves: a stream of
+events in bounded memory, or an `EventTable` when a sample needs all rows. Next: `stream.replay` stores or sends the
+events.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,16 +18,17 @@ from stream.sources.rejections import Rejections
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users
 
 Found = pd.DataFrame | list[CatalogItem]
-"""What a block gave: interactions as rows of `COLUMNS`, or items."""
+"""The result of a block: interactions as rows of `COLUMNS`, or items."""
 
 
 class UnknownForm(UnreadableFile):
-    """No form of the source fits the file; the message names what the file has."""
+    """No form of the source fits the file. The message names the columns of the file."""
 
 
 @dataclass
 class Reading:
-    """One pass over a source: `share` of the part in hand is read; `latest_ms` bounds times, `stop` ends it early."""
+    """One pass over a source. `share` of the current part is read; `latest_ms` limits times; `stop` ends the pass
+    early."""
 
     rejections: Rejections = field(default_factory=Rejections)
     latest_ms: int = LATEST_MS
@@ -37,42 +38,42 @@ class Reading:
 
 @dataclass(frozen=True)
 class Part:
-    """One file in a form that is known; `blocks` reads it, and raises `UnreadableFile` where it cannot be read on."""
+    """One file of a known form. `blocks` reads it and raises `UnreadableFile` when it cannot continue."""
 
     path: Path | None
-    """None: a package."""
+    """None: the data come from an installed package."""
     form: str
     blocks: Callable[[Reading], Iterator[Found]]
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name for messages."""
         return "the package" if self.path is None else str(self.path)
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """The size in bytes on disk."""
         return 1 if self.path is None else max(self.path.stat().st_size, 1)
 
 
 @dataclass
 class Source:
-    """Files that are read one after another."""
+    """Files that are read one after the other."""
 
     parts: Sequence[Part]
     passed_over: Sequence[Path] = ()
-    """Files of the directories that were named which are in no form that the source knows."""
+    """Files in the given directories whose form the source does not know."""
     unreadable: Sequence[tuple[Path, str]] = ()
-    """Files of these directories that could not be looked at, each with the reason."""
+    """Files in these directories that could not be read, with the reason."""
     _done: float = 0.0
     _current: float = 0.0
 
     def share(self, reading: Reading) -> float:
-        """How much of all bytes (0..1) is read."""
+        """Return the share of all bytes (0..1) that is read."""
         return min(self._done + self._current * reading.share, 1.0)
 
     def blocks(self, reading: Reading) -> Iterator[Found]:
-        """Everything in the order of the files. Raises `UnreadableFile`; what came before it was given."""
+        """Yield all blocks in the order of the files. Raises `UnreadableFile` after the blocks before the damage."""
         sizes = [part.size for part in self.parts]
         self._done = 0.0
         for part, size in zip(self.parts, sizes, strict=True):
@@ -84,12 +85,13 @@ class Source:
             self._done, self._current = self._done + self._current, 0.0
 
     def events(self, reading: Reading) -> Iterator[CatalogItem | Interaction]:
-        """The same as events."""
+        """Yield the blocks as events."""
         for found in self.blocks(reading):
             yield from found if isinstance(found, list) else interactions(found)
 
     def read(self, reading: Reading, *, users: int | None = None, min_item_users: int = 1, seed: int = 0) -> EventTable:
-        """All of it in memory, sorted by time: of `users` shoppers (None: all), items that enough of them touched."""
+        """Read all into memory, sorted by time: `users` random users (None: all), items with `min_item_users` of
+        them."""
         frames: list[pd.DataFrame] = []
         items: list[CatalogItem] = []
         for found in self.blocks(reading):
@@ -111,11 +113,17 @@ Together = Callable[[Path], tuple[list[Part], list[Path]] | None]
 def recognised(
     paths: Iterable[Path], recognise: Callable[[Path], Part], *, together: Together = lambda folder: None
 ) -> Source:
-    """The source that these files, and the files in these folders, are.
+    """Make a source of these files and of the files in these folders.
 
-    Raises `UnreadableFile` for a file that `recognise` refuses, and where there is none that it takes; of a folder,
-    what is in no known form is passed over, and what cannot be read is kept with its reason. `together` takes a folder
-    whose files only mean something side by side.
+    In a folder, files of unknown form are passed over, and unreadable files are kept with their reason.
+
+    Args:
+        paths: files and folders.
+        recognise: makes a part of a file; raises `UnknownForm` or `UnreadableFile`.
+        together: makes parts of a folder whose files belong together, or returns None.
+
+    Raises:
+        UnreadableFile: `recognise` refuses a given file, or no file is recognised.
     """
     parts: list[Part] = []
     passed_over: list[Path] = []

@@ -1,4 +1,4 @@
-"""What every source gives: interactions in time order and the catalogue, ready to become events."""
+"""Event table: the interactions of a data set in order of time, and its catalogue."""
 
 import math
 from collections.abc import Iterator
@@ -30,7 +30,8 @@ class EventTable:
         return len(self.interactions)
 
     def split(self, share: float) -> int:
-        """The row at which the last `share` of the events begins; a basket (one instant) is not cut."""
+        """Return the row where the last `share` of the events begins. Events of the same time (a basket) are not
+        cut."""
         times = self.interactions["event_time"].to_numpy()
         if not len(times):
             return 0
@@ -38,12 +39,12 @@ class EventTable:
         return int(times.searchsorted(times[row], side="left"))
 
     def events(self, start: int = 0, stop: int | None = None, *, shift_ms: int = 0) -> Iterator[Interaction]:
-        """Rows start:stop as events, their times moved by `shift_ms`."""
+        """Yield rows start:stop as events, with times moved by `shift_ms`."""
         return interactions(self.interactions.iloc[start:stop], shift_ms=shift_ms)
 
 
 def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interaction]:
-    """Rows of `COLUMNS` as events, their times moved by `shift_ms`."""
+    """Yield rows of `COLUMNS` as events, with times moved by `shift_ms`."""
     names = [rows[name].tolist() for name in COLUMNS[:4]]
     numbers = [rows[name].to_numpy(dtype=np.float64, na_value=np.nan).tolist() for name in COLUMNS[5:]]
     columns = (*names, rows["event_time"].tolist(), *numbers)
@@ -60,7 +61,7 @@ def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interacti
 
 
 def sample_users(interactions: pd.DataFrame, users: int | None, *, min_item_users: int, seed: int) -> pd.DataFrame:
-    """The events of `users` shoppers drawn at random, with items that at least `min_item_users` of them touched."""
+    """Return the events of `users` random users, with items that at least `min_item_users` of them touched."""
     if users is not None and users < interactions["user_id"].nunique():
         drawn = interactions["user_id"].drop_duplicates().sort_values().sample(users, random_state=seed)
         interactions = interactions[interactions["user_id"].isin(drawn)]

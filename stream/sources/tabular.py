@@ -1,8 +1,8 @@
-"""Any file with a user, an item and, if there is one, a time, a type, a rating or price and a quantity.
+"""Tables: any file with a user and an item, and optionally a time, a type, a rating or price, and a quantity.
 
-Arrives: CSV, TSV, JSON or Parquet and, where the header does not say it, which column is what. Leaves: events, block by
-block or as a table; every row that cannot be one is counted by its reason. Two rows that are alike are two events: many
-a shop writes a line for each piece. Next: `stream.sources.source`.
+Arrives: CSV, TSV, JSON or Parquet, and column names where the header does not tell the meaning. Leaves: events, block
+by block or as a table; rejected rows are counted by reason. Two equal rows are two events, because many shops write one
+line for each piece. Next: `stream.sources.source`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,10 +64,10 @@ KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "type": ("event_type", "event", "type", "behavior"),
     "quantity": ("quantity", "qty", "count"),
 }
-"""Header names (lower case) that shops and published files use, by meaning."""
+"""Header names (lower case) of shops and published files, by meaning."""
 
 PRICES = ("price",)
-"""Values that are paid, not given: such a row is a purchase and no rating."""
+"""Value columns that are prices: such a row is a purchase, not a rating."""
 
 TYPE_NAMES = {"addtocart": "cart", "add_to_cart": "cart", "transaction": "purchase", "buy": "purchase"}
 
@@ -77,7 +77,7 @@ NO_TEXT = "id is no text"
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Which column holds what; None where there is none."""
+    """The column of each meaning; None: the file has no such column."""
 
     user: str
     item: str
@@ -88,14 +88,14 @@ class ColumnMapping:
 
     @property
     def columns(self) -> list[str]:
-        """Those that are read."""
+        """The columns to read."""
         return list(dict.fromkeys(name for name in astuple(self) if name is not None))
 
 
 def guess_columns(header: list[str], given: Mapping[str, str | None] | None = None) -> ColumnMapping:
-    """The mapping that the header makes obvious, `given` names first; raises `UnreadableFile` without user or item."""
+    """Return the mapping of a header; `given` names come first. Raises `UnreadableFile` without user or item."""
     found: dict[str, str] = {}
-    lower = {plain_name(name): name for name in reversed(header)}  # of equals the first
+    lower = {plain_name(name): name for name in reversed(header)}  # of equal names the first
     for meaning, names in KNOWN_HEADERS.items():
         chosen = (given or {}).get(meaning)
         if chosen is not None:
@@ -118,7 +118,8 @@ def events_part(
     form: str = TABLE,
     options: SourceOptions | None = None,
 ) -> Part:
-    """A file of interactions. A file without times keeps its order, one second a row from 1990 on."""
+    """Return the part of a file of interactions. Without times the rows keep their order, one second each from 1990
+    on."""
     options = options or SourceOptions()
     day_first = options.day_first
 
@@ -142,7 +143,7 @@ def events_part(
 
 
 def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = False) -> pd.DataFrame:
-    """The cells of a block by meaning, as the rules want them."""
+    """Return the cells of a block by meaning, in the form that the rules need."""
     raw = block.table
     nothing = pd.Series(np.nan, index=raw.index)
     order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
@@ -161,7 +162,7 @@ def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = Fal
 
 
 def with_ids(good: pd.DataFrame, mark: str, block: Block) -> pd.DataFrame:
-    """Rows of `COLUMNS`, named by the file's mark and their number in it; `good` are some rows of the block."""
+    """Return `good` (rows of the block) as rows of `COLUMNS`. The event id is the file's mark and the row's number."""
     numbers = block.numbers[good.index.to_numpy()].tolist()
     ids = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
     return good.assign(event_id=ids, event_time=good["event_time"].astype("int64"))[list(COLUMNS)]
@@ -175,9 +176,9 @@ def read(
     min_item_users: int = 1,
     seed: int = 0,
 ) -> EventTable:
-    """Every row that is an event, in memory and sorted by time.
+    """Read all events of a file into memory, sorted by time.
 
-    Raises `UnreadableFile` for a file that is no table, or has no such column.
+    Raises `UnreadableFile` when the file is not a table or has no user or item column.
     """
     part = events_part(path, options=options)
     return Source([part]).read(Reading(), users=users, min_item_users=min_item_users, seed=seed)

@@ -1,11 +1,11 @@
-"""Files as columns, in blocks: CSV and its kin, JSON and Parquet, whatever their size.
+"""Files as blocks of columns: delimited text, JSON and Parquet of any size.
 
-Arrives: a path. Leaves: blocks of rows whose cells are text, times, or what JSON and Parquet nest, each row with its
-place in the file; what cannot be read as a row is a `Rejection`. Next: `stream.sources.tabular` makes events of the
-columns, `stream.sources.catalogue` items.
+Arrives: an open file. Leaves: blocks of rows with their position in the file. Cells are text, times, or nested values
+of JSON and Parquet. Lines that are not rows become `Rejection`s. Next: `stream.sources.tabular` makes events of the
+columns, `stream.sources.catalogue` makes items.
 
-The whole table at once, as `pandas.read_csv` gives it, was the form before: its memory grew with the file, and a bad
-row had no line number.
+Rejected: the whole table at once, as `pandas.read_csv` returns it. Its memory grows with the file, and a bad row has no
+line number.
 """
 
 from abc import ABC, abstractmethod
@@ -23,10 +23,13 @@ from stream.sources.rejections import MAX_ROW_CHARACTERS
 
 BLOCK_ROWS = 10_000
 BLOCK_BYTES = 16 * 1024 * 1024
-"""A block ends at whichever of the two comes first: rows of long texts make short blocks."""
+"""A block ends at the first of both limits, so rows with long texts make short blocks."""
+
+LATEST_MS = 4_102_444_800_000
+"""The year 2100. Larger numbers are times in another unit, or not times."""
 
 UNNAMED = "-"
-"""In a list of column names: one that nobody wants."""
+"""In a list of column names: a column that is not used."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,15 @@ class Block:
     table: pd.DataFrame
     """[num_rows, wanted columns], indexed from 0."""
     numbers: IntArray
-    """[num_rows] the number of each row, from 0, which names its event. Of text it follows the line, so that it stays
-    the same when a row before it, refused once, is read another time by better options."""
+    """[num_rows] the number of each row, from 0, which becomes a part of its event id. For text it is the line, so it
+    stays the same when other options accept an earlier row that was rejected before."""
     places: IntArray
-    """[num_rows] where each row stands, from 1, in the file's unit."""
+    """[num_rows] the position of each row in the file's unit, from 1."""
     cells: Sequence[Any] | None = None
-    """Each row as it was, for telling; None: as the table has it."""
+    """The original cells of each row, for reports; None: the cells of the table."""
 
     def shown(self, row: int) -> str:
-        """A row as text, not longer than is told of it."""
+        """Return a row as text, cut to the length of reports."""
         cells = self.table.iloc[row].to_dict() if self.cells is None else self.cells[row]
         if isinstance(cells, str):
             return cells[:MAX_ROW_CHARACTERS]
@@ -54,7 +57,7 @@ class Block:
 
 
 class ColumnFile(ABC):
-    """An open file as columns. `header` are their names, `unit` is what its rows are counted in."""
+    """An open file as columns. `header` holds the column names, `unit` is the unit of row positions."""
 
     header: list[str]
     unit: str
@@ -62,50 +65,46 @@ class ColumnFile(ABC):
     @property
     @abstractmethod
     def share(self) -> float:
-        """How much of the file (0..1) is read."""
+        """The share of the file (0..1) that is read."""
 
     @abstractmethod
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
-        """The rows, once; of the columns no more than the wanted ones.
+        """Yield the rows once, with the wanted columns only.
 
-        Raises `UnreadableFile` where the file cannot be read on; the rows before that were given.
+        Raises `UnreadableFile` when the file is damaged, after the rows before the damage.
         """
 
 
 def plain_name(header: str) -> str:
-    """A column's name as it is compared: lower case, `user_id:token` (RecBole's typed headers) as `user_id`."""
+    """Return a column name for comparison: lower case; `user_id:token` (RecBole's typed header) becomes `user_id`."""
     name, _, kind = header.strip().lower().partition(":")
     return name if kind in ("", "token", "token_seq", "float", "float_seq") else header.strip().lower()
 
 
 def text(column: "pd.Series[Any]") -> "pd.Series[str]":
-    """The cells as text without spaces around it; empty where there is none."""
+    """Return the cells as stripped text; an empty cell is an empty text."""
     if column.dtype == object:
         column = column.map(lambda cell: "" if cell is None else str(cell))
     return column.astype("string").fillna("").str.strip()
 
 
 def is_nested(column: "pd.Series[Any]") -> "pd.Series[bool]":
-    """Which cells hold an object or a list, of which no text can be made that names anything."""
+    """Return the mask of the cells with an object or a list, which cannot be an id."""
     if column.dtype != object:
         return pd.Series(False, index=column.index, dtype=bool)
     return column.map(lambda cell: isinstance(cell, dict | list | tuple | np.ndarray)).astype(bool)
 
 
 class Gauge:
-    """Says when a block is full."""
+    """Decides when a block is full."""
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
         self._begun = file.bytes_read
 
     def full(self, rows: int) -> bool:
-        """Whether so many rows, read since the last block, are one."""
+        """Return whether this number of rows since the last block makes a block."""
         if rows < BLOCK_ROWS and self._file.bytes_read - self._begun < BLOCK_BYTES:
             return False
         self._begun = self._file.bytes_read
         return True
-
-
-LATEST_MS = 4_102_444_800_000
-"""The year 2100: what lies beyond is a time in another unit, or none."""

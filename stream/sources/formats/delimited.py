@@ -1,11 +1,11 @@
-"""Cells between separators: CSV, TSV, `::` and `|`, with or without a header, quoted or not.
+"""Delimited text: CSV, TSV, `::` and `|`, with or without a header, quoted or not.
 
-Arrives: an open file. Leaves: blocks of text columns. Next: `stream.sources.formats.columns` hands them on.
+Arrives: an open file. Leaves: blocks of text columns. Next: `stream.sources.formats.opening` returns them.
 
-Python's csv module and not pandas: it says on which line a record stands, and one bad record does not end the file. A
-quote that never closes would swallow all that follows: such a record ends after `MAX_RECORD_LINES`, its first line is
-refused, and the others are read again by themselves. So it is where a stray quote closes at another one, and the lines
-between them are rows by themselves. Between tabs and `::` a quote is a letter, unless a cell of the first lines is
+Rejected: pandas. Python's csv module knows the line of each record, and one bad record does not end the file. A quote
+without an end would take in all following lines. Such a record ends after `MAX_RECORD_LINES`: its first line is
+rejected, and the other lines are read again. The same happens when a stray quote ends at another stray quote and the
+lines between them are rows. With tabs and `::` a quote is an ordinary character, unless a cell in the first lines is
 quoted.
 """
 
@@ -25,13 +25,13 @@ from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
 
 SEPARATORS = ("\t", "::", ";", "|", ",")
-"""Of those that the first line holds the most frequent one is taken, of equals the first."""
+"""The most frequent separator in the first line is used; with equal counts the first of this list."""
 
 UNQUOTED = ("\t", "::")
-"""Between these a quote is a letter like others, where no cell of the first lines is quoted."""
+"""With these separators a quote is an ordinary character when no cell in the first lines is quoted."""
 
 RATING_COLUMNS = ("user", "item", "rating", "timestamp")
-"""What many published files hold without saying so in a header."""
+"""The columns of many published files without a header."""
 
 MAX_RECORD_LINES = 100
 MAX_COLUMNS = 10_000
@@ -43,16 +43,16 @@ Record = tuple[int, list[str]]
 
 
 class _OpenQuote(Exception):
-    """The csv module wants more lines than a record may have, or than there are."""
+    """A record needs more lines than allowed, or than the file has."""
 
 
 class Delimited(ColumnFile):
-    """An open file of cells."""
+    """An open file of delimited text."""
 
     unit = "line"
 
     def __init__(self, file: OpenFile, layout: Layout, rejections: Rejections) -> None:
-        """Reads the header. Raises `UnreadableFile` where there is none."""
+        """Read the header. Raises `UnreadableFile` when there is none."""
         self._file = file
         self._encoding = layout.encoding
         self._rejections = rejections
@@ -60,7 +60,7 @@ class Delimited(ColumnFile):
         self._lines = self._decoded()
         begin = file.peek()
         first = next(self._lines, None)
-        if self._refused:  # what is not text may have been the header
+        if self._refused:  # the undecodable line may have been the header
             raise UnreadableFile(f"line 1 is no {self._encoding} text: name the encoding, or convert the file to UTF-8")
         if first is None:
             raise UnreadableFile("an empty file")
@@ -82,7 +82,7 @@ class Delimited(ColumnFile):
             else:
                 self._header_lines = self._pulled
         if names is not None:
-            cells = [f"{UNNAMED}{place}" if name in ("", UNNAMED) else name for place, name in enumerate(names)]
+            cells = [f"{UNNAMED}{index}" if name in ("", UNNAMED) else name for index, name in enumerate(names)]
             if len(set(cells)) < len(cells):
                 raise UnreadableFile(f"two columns of one name: {', '.join(cells)}")
         if len(cells) > MAX_COLUMNS:
@@ -96,7 +96,7 @@ class Delimited(ColumnFile):
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """As `ColumnFile.blocks`."""
-        places = [self.header.index(name) for name in wanted]
+        columns = [self.header.index(name) for name in wanted]
         gauge = Gauge(self._file)
         records: list[Record] = []
         any_good = False
@@ -106,23 +106,23 @@ class Delimited(ColumnFile):
                 if gauge.full(len(records)):
                     rows, records = self._fitting(records, any_good), []
                     any_good = any_good or bool(rows)
-                    yield self._block(rows, wanted, places)
+                    yield self._block(rows, wanted, columns)
         except UnreadableFile:
             if rows := self._fitting(records, any_good):
-                yield self._block(rows, wanted, places)  # what was read before the damage stays
+                yield self._block(rows, wanted, columns)  # keep the rows before the damage
             raise
         rows = self._fitting(records, any_good)
         if rows:
-            yield self._block(rows, wanted, places)
+            yield self._block(rows, wanted, columns)
         elif not any_good and self._refused:
             raise UnreadableFile("no line of it is a row")
 
     def _fitting(self, records: list[Record], any_good: bool) -> list[Record]:
-        """Those that are no longer than the header."""
+        """Return the records that are not longer than the header, and reject the others."""
         width = len(self.header)
         rows = [record for record in records if len(record[1]) <= width]
         if records and not rows and not any_good:
-            # The cells beyond the header would be dropped, of every row.
+            # Every row has cells beyond the header, which would be dropped.
             raise UnreadableFile(f"rows have more cells than the header has names ({width})")
         if len(rows) < len(records):
             for number, cells in records:
@@ -130,7 +130,7 @@ class Delimited(ColumnFile):
                     self._refuse("too many cells", number, self._joined(cells))
         return rows
 
-    def _block(self, records: list[Record], wanted: Sequence[str], places: list[int]) -> Block:
+    def _block(self, records: list[Record], wanted: Sequence[str], columns: list[int]) -> Block:
         width = len(self.header)
         lines = np.array([number for number, _ in records], dtype=np.int64)
         rows = [cells for _, cells in records]
@@ -139,8 +139,8 @@ class Delimited(ColumnFile):
                 cells.extend([""] * (width - len(cells)))
         table = pd.DataFrame(
             {
-                name: pd.Series([cells[place] for cells in rows], dtype="string")
-                for name, place in zip(wanted, places, strict=True)
+                name: pd.Series([cells[column] for cells in rows], dtype="string")
+                for name, column in zip(wanted, columns, strict=True)
             }
         )
         return Block(table, lines - 1 - self._header_lines, lines, _Joined(rows, self._joined))
@@ -154,7 +154,7 @@ class Delimited(ColumnFile):
                 self._refuse(f"no {self._encoding} text", number, raw.decode("utf-8", errors="backslashreplace"))
 
     def _records(self) -> Iterator[Record]:
-        """(line on which it begins, cells) of every record that is not empty."""
+        """Yield (first line, cells) of every record that is not empty."""
         while True:
             pulled: list[Line] = []
             try:
@@ -173,7 +173,7 @@ class Delimited(ColumnFile):
             self._waiting.extendleft(reversed(pulled[1:]))
 
     def _feed(self, pulled: list[Line]) -> Iterator[str]:
-        """The lines for the csv module; it keeps those of the record in hand in `pulled`."""
+        """Yield lines to the csv module; `pulled` keeps the lines of the current record."""
         while entry := self._waiting.popleft() if self._waiting else next(self._lines, None):
             pulled.append(entry)
             self._pulled = entry[0]
@@ -184,11 +184,11 @@ class Delimited(ColumnFile):
             raise _OpenQuote
 
     def _is_swallowed(self, lines: Sequence[str]) -> bool:
-        """Whether a record of these lines holds rows behind a stray quote.
+        """Return whether a record of these lines contains rows after a stray quote.
 
-        The lines after the first are rows by themselves: a cell over several lines ends with a quote that has no
-        partner on its line. Or the last closes by a stray quote of its own; then all lines must have the cells of a
-        row, of which a text over several lines has one or two by chance, but hardly three on each.
+        First case: all lines after the first are rows (the last line of a real multi-line cell has an unpaired quote).
+        Second case: the last line has a stray quote, too. Then every line must have the cells of a row; a multi-line
+        text has one or two separators by chance, but hardly three on each line.
         """
         width = len(self.header)
         if width < 2:
@@ -204,7 +204,7 @@ class Delimited(ColumnFile):
         )
 
     def _is_row(self, line: str, width: int) -> bool:
-        """Whether it has so many cells, each without quotes or quoted as a whole."""
+        """Return whether the line has `width` cells, each unquoted or completely quoted."""
         if '"' not in line:
             return line.count(self._separator) == width - 1
         mark = re.escape(self._dialect()["delimiter"])
@@ -212,7 +212,7 @@ class Delimited(ColumnFile):
         return re.fullmatch(f"{cell}(?:{mark}{cell}){{{width - 1}}}", self._plain(line).rstrip("\r\n")) is not None
 
     def _plain(self, line: str) -> str:
-        """The csv module takes separators of one character."""
+        """Replace a longer separator, because the csv module takes one character."""
         return line.replace(self._separator, "\t") if len(self._separator) > 1 else line
 
     def _dialect(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class Delimited(ColumnFile):
 
 
 class _Joined(Sequence[str]):
-    """Rows as text, joined when somebody asks."""
+    """Rows as text, joined on access."""
 
     def __init__(self, rows: list[list[str]], join: Callable[[list[str]], str]) -> None:
         self._rows = rows
@@ -242,7 +242,7 @@ class _Joined(Sequence[str]):
 
 
 def _shows_quotes(begin: bytes, separator: str) -> bool:
-    """Whether a cell of the first lines begins and ends with a quote."""
+    """Return whether a cell in the first lines begins and ends with a quote."""
     cells = (cell for line in begin.splitlines() for cell in line.split(separator.encode()))
     return any(len(cell) > 1 and cell.startswith(b'"') and cell.endswith(b'"') for cell in cells)
 
@@ -253,7 +253,7 @@ def _separator(line: str) -> str:
 
 
 def is_rating(cells: Sequence[str]) -> bool:
-    """Whether a first line is data: somebody, something, a number and a time since 1990 in seconds or milliseconds."""
+    """Return whether a first line is data: user, item, a number and a time after 1990 in seconds or milliseconds."""
     try:
         float(cells[2])
         time = float(cells[3])
