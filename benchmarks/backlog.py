@@ -15,12 +15,14 @@ from stream.kafka.producer import EventProducer
 CHUNK = 20_000
 
 
-def produce(config: StreamConfig, workload: Workload, count: int, *, log_line: Callable[[str], None]) -> Span:
+def produce(
+    config: StreamConfig, workload: Workload, count: int, *, linger_ms: int, log_line: Callable[[str], None]
+) -> Span:
     """Produce `count` acknowledged events and return the producer's span, without the time to generate events."""
     cpu = wall = 0.0
     done = 0
     source = workload.events(count)
-    with EventProducer(config) as producer:
+    with EventProducer(config, linger_ms=linger_ms) as producer:
         while chunk := list(islice(source, CHUNK)):
             begun = own_mark(done)
             for event in chunk:

@@ -86,12 +86,7 @@ def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConf
     engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
     results: dict[str, Any] = {}
     for segment in segments:
-        sink = Sink(
-            engine,
-            redis if segment.redis else None,
-            recent_items=graph.recent_items,
-            trending_items=graph.trending_items,
-        )
+        sink = Sink(engine, redis if segment.redis else None)
         source = workload.events(segment.events)
         done, cpu, wall = 0, 0.0, 0.0
         while chunk := [events.encode(event) for event in islice(source, CHUNK)]:

@@ -113,7 +113,7 @@ def run_workers(
                 **stream.settings,
                 "worker_group": group,
                 "worker_id": f"{group}-{number}",
-                "worker_port": port,
+                "probe_port": port,
                 "database_url": database_url,
                 "redis_url": services.redis_url,
                 "state_dir": services.directory / "state",

@@ -28,12 +28,14 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine
 from stream import events
 from stream.config import StreamConfig
+from stream.kafka.topics import FETCH_MAX_WAIT_MS
+from stream.worker.app import BATCH_SECONDS
 from stream.worker.sink import Sink
 
 KINDS = ("faust_empty", "aiokafka_empty", "aiokafka_sqlite")
 
 BATCH = 1_000
-BATCH_SECONDS = 0.05
+TAKE_SECONDS = 0.05
 MAX_RECORDS = 4_000
 """Maximum records of one call, as in the worker."""
 
@@ -61,7 +63,7 @@ def run_faust(config: StreamConfig, meter: Meter) -> None:
 
     @app.agent(app.topic(events.INTERACTIONS, partitions=config.kafka_partitions))
     async def nothing(stream: Any) -> None:
-        async for taken in stream.take(BATCH, within=BATCH_SECONDS):
+        async for taken in stream.take(BATCH, within=TAKE_SECONDS):
             meter.add(len(taken))
 
     with suppress(ImportError):  # saves a fifth for an app that waits for every record
@@ -83,14 +85,14 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
         check_crcs=False,
         session_timeout_ms=6_000,
         heartbeat_interval_ms=1_000,
-        fetch_max_wait_ms=int(config.worker_fetch_wait_seconds * 1000),
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
     )
     await consumer.start()
     try:
         done = False
         while not done:
             fetched: dict[TopicPartition, list[ConsumerRecord]] = await consumer.getmany(
-                timeout_ms=int(config.worker_batch_seconds * 1000), max_records=MAX_RECORDS
+                timeout_ms=int(BATCH_SECONDS * 1000), max_records=MAX_RECORDS
             )
             records = [record for of_partition in fetched.values() for record in of_partition]
             if handle is not None and records:
@@ -104,9 +106,7 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
 def storing_handler(graph: GraphstoreConfig) -> Handle:
     """Return a handler that decodes and stores."""
     redis = Redis.from_url(graph.redis_url)
-    sink = Sink(
-        open_engine(graph.sqlalchemy_url), redis, recent_items=graph.recent_items, trending_items=graph.trending_items
-    )
+    sink = Sink(open_engine(graph.sqlalchemy_url), redis)
 
     def handle(records: Sequence[ConsumerRecord]) -> None:
         now = now_ms()

@@ -23,14 +23,14 @@ from stream.config import StreamConfig
 from stream.kafka.producer import EventProducer
 
 
-def send_evenly(config: StreamConfig, rate: float, count: int, prefix: str) -> dict[str, float]:
+def send_evenly(config: StreamConfig, rate: float, count: int, prefix: str, *, linger_ms: int) -> dict[str, float]:
     """Send `count` events at `rate` events per second. Return the send times (epoch seconds) by user id."""
     made = [
         msgspec.structs.replace(event, user_id=f"{prefix}-{number:031d}")
         for number, event in enumerate(Workload(np.random.default_rng()).events(count))
     ]
     sent: dict[str, float] = {}
-    with EventProducer(config) as producer:
+    with EventProducer(config, linger_ms=linger_ms) as producer:
         begun = time.monotonic()
         for number, event in enumerate(made):
             ahead = begun + number / rate - time.monotonic()
@@ -48,9 +48,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rate", type=float, required=True, help="events a second")
     parser.add_argument("--count", type=int, required=True, help="events")
     parser.add_argument("--prefix", required=True, help="of the user ids")
+    parser.add_argument("--linger-ms", type=int, required=True, help="how long the producer gathers a batch")
     parser.add_argument("--output", type=Path, required=True, help="where the send times go, as JSON")
     given = parser.parse_args(arguments)
-    write_json(given.output, send_evenly(StreamConfig(), given.rate, given.count, given.prefix))
+    sent = send_evenly(StreamConfig(), given.rate, given.count, given.prefix, linger_ms=given.linger_ms)
+    write_json(given.output, sent)
 
 
 if __name__ == "__main__":

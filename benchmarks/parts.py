@@ -121,7 +121,8 @@ def _drain(found: BrokerReport, kind: BrokerKind, sizes: Sizes, services: Benchm
     contenders: Mapping[str, Callable[[], DrainResult]]
     with open_stream(services.directory, kind) as stream:
         source = _recent(sizes.events)
-        found.producer = produce(stream.config, source, sizes.events, log_line=log_line).events_per_cpu_second
+        produced = produce(stream.config, source, sizes.events, linger_ms=stream.linger_ms, log_line=log_line)
+        found.producer = produced.events_per_cpu_second
         contenders = {
             **{name: lambda name=name: drain_limit(services, stream, name, sizes.events) for name in KINDS},  # type: ignore[misc]
             "faust_sqlite": lambda: drain_worker(services, stream, "sqlite", sizes.events),
@@ -143,7 +144,8 @@ def _memory(
 ) -> None:
     """Drain a long backlog through one worker."""
     with open_stream(services.directory, kind) as stream:
-        produce(stream.config, _recent(sizes.memory_events), sizes.memory_events, log_line=log_line)
+        backlog = _recent(sizes.memory_events)
+        produce(stream.config, backlog, sizes.memory_events, linger_ms=stream.linger_ms, log_line=log_line)
         found.memory = drain_worker(services, stream, "sqlite", sizes.memory_events)
 
 

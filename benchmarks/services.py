@@ -18,12 +18,12 @@ from typing import Any, Literal
 from redis import Redis
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 
-from graphstore.config import GraphstoreConfig
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import migrate, now_ms, open_engine
 from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
 from sagestream.playground.processes import Child
 from stream.config import StreamConfig
+from stream.kafka.producer import LINGER_MS
 from stream.kafka.topics import create_topics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,8 +75,8 @@ class BenchmarkServices:
         with Redis.from_url(self.redis_url) as redis:
             redis.flushall()
             if database_url:
-                engine, graph = open_engine(database_url), GraphstoreConfig()
-                rebuild(engine, redis, now=now_ms, recent_items=graph.recent_items, trending_items=graph.trending_items)
+                engine = open_engine(database_url)
+                rebuild(engine, redis, now=now_ms)
                 engine.dispose()
 
     def database_pid(self, url: str) -> int | None:
@@ -133,6 +133,11 @@ class Stream:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def linger_ms(self) -> int:
+        """For a producer that fills this broker."""
+        return EMBEDDED_LINGER_MS if self.kind == "embedded" else LINGER_MS
+
+    @property
     def config(self) -> StreamConfig:
         """The configuration for a producer in this process."""
         return StreamConfig.model_validate(dict(self.settings))
@@ -180,8 +185,6 @@ def open_stream(directory: Path, kind: BrokerKind) -> Iterator[Stream]:
             "kafka_partitions": PARTITIONS,
             "producer_idempotent": kind == "kafka",
         }
-        if kind == "embedded":
-            settings["producer_linger_ms"] = EMBEDDED_LINGER_MS
         stream = Stream(kind, broker, settings)
         create_topics(stream.config)
         yield stream

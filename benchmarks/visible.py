@@ -79,7 +79,7 @@ def _send_and_watch(
     prefix = secrets.token_hex(2)
     output = services.directory / f"pacing-{prefix}.json"
     command = [sys.executable, "-m", "benchmarks.pacing", "--rate", str(rate), "--count", str(count)]
-    command += ["--prefix", prefix, "--output", str(output)]
+    command += ["--prefix", prefix, "--output", str(output), "--linger-ms", str(stream.linger_ms)]
     with Redis.from_url(services.redis_url) as redis:
         redis.config_set("notify-keyspace-events", "Kz")
         listener = redis.pubsub(ignore_subscribe_messages=True)

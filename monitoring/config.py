@@ -3,43 +3,29 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from graphstore.config import PREFIX
+
 
 class MonitoringConfig(BaseSettings):
     """How often the loop is measured, over which windows, and when a figure asks for a retrain."""
 
-    model_config = SettingsConfigDict(env_prefix="SAGESTREAM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    monitor_port: int = Field(6070, ge=0, le=65535, description="the monitor's own health and metrics port")
     monitor_interval_seconds: float = Field(15.0, gt=0, le=3600, description="pause between two passes of the monitor")
     attribution_lookback_seconds: float = Field(
         7 * 86_400, gt=0, description="how long after its arrival an interaction may still find its served list"
     )
     ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
-    ctr_open_windows: int = Field(
-        3, ge=1, le=1000, description="newest CTR windows that each pass counts again, for clicks that come late"
-    )
-    ctr_positions: int = Field(20, ge=0, le=1000, description="last position that has a CTR of its own")
     ctr_min_impressions: int = Field(
         1000, ge=1, description="impressions that a window must have before its CTR may ask for a retrain"
-    )
-    ctr_reference_windows: int = Field(
-        24, ge=1, le=1000, description="closed CTR windows, pooled, that the newest closed one is compared with"
     )
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
     drift_window_seconds: int = Field(86_400, ge=1, description="length of the traffic that is tested for drift")
     drift_reference_seconds: int = Field(
         7 * 86_400, ge=1, description="length of the traffic before it that it is compared with"
     )
-    drift_sample_rows: int = Field(
-        50_000, ge=100, le=1_000_000, description="events read from each of the two windows at most"
-    )
-    drift_min_rows: int = Field(
-        200, ge=50, description="events with a value that a column needs in each window; fewer give no verdict"
-    )
     drift_psi: float = Field(0.2, gt=0, description="population stability index from which a column has drifted")
     drift_share: float = Field(0.3, gt=0, le=1, description="share of drifted columns from which traffic has drifted")
-    drift_timeout_seconds: float = Field(300.0, gt=0, description="after this a drift report is given up")
-    reports_kept: int = Field(24, ge=1, le=10_000, description="drift reports kept in the state directory")
     retrain_cooldown_seconds: float = Field(
         3600.0, ge=0, description="pause after any retrain request before monitoring makes one"
     )

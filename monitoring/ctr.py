@@ -20,6 +20,10 @@ from monitoring.windows import ALL, Figure, TimeWindow, segment_name, write_figu
 
 METRIC = "ctr"
 CLICK_TYPES = tuple(EVENT_TYPES.index(name) for name in ("click", "cart", "purchase"))
+OPEN_WINDOWS = 3
+"""The newest windows that each pass counts again, for clicks that come late; the one that still fills is among them."""
+LAST_POSITION = 20
+"""The last position that has a rate of its own: the first page of a list."""
 CONFIDENCE_Z = 1.959964
 """Quantile of the normal distribution for a two-sided interval of 95 %."""
 
@@ -99,7 +103,12 @@ def ctr_by_segment(
 
 
 def write_ctr_windows(
-    connection: Connection, *, now: int, window_seconds: int, open_windows: int, last_position: int
+    connection: Connection,
+    *,
+    now: int,
+    window_seconds: int,
+    open_windows: int = OPEN_WINDOWS,
+    last_position: int = LAST_POSITION,
 ) -> list[Figure]:
     """Measure the newest windows again and store them; the figures, oldest window first.
 

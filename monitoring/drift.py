@@ -34,6 +34,9 @@ from monitoring.verdict import DriftResult
 
 logger = logging.getLogger(__name__)
 
+MIN_ROWS = 200
+"""Events with a value that a column needs in each window; with fewer, chance alone moves the index."""
+
 
 class ClickThroughRate(SingleValueMetric):  # type: ignore[misc]
     """The click-through rate inside Evidently's report. It is counted in SQL; the report only shows it.
@@ -99,13 +102,14 @@ def measure_drift(
     *,
     psi: float,
     share: float,
-    min_rows: int,
+    min_rows: int = MIN_ROWS,
     rates: tuple[CtrFigure, CtrFigure] | None = None,
 ) -> tuple[DriftResult, Any | None]:
     """The verdict and Evidently's snapshot; no snapshot where there is not enough data.
 
-    A column drifts from a PSI of `psi` on, the traffic from a `share` of drifted columns on. `rates`, the click-through
-    rates of (reference, current), are shown in the report beside the drift.
+    A column drifts from a PSI of `psi` on, the traffic from a `share` of drifted columns on. A column is tested where
+    it has `min_rows` values in each window. `rates`, the click-through rates of (reference, current), are shown in the
+    report beside the drift.
     """
     usable, skipped = _usable_columns(reference, current, min_rows)
     for column, why in skipped.items():

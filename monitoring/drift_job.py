@@ -32,6 +32,8 @@ from monitoring.windows import TimeWindow
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
+TIMEOUT_SECONDS = 300.0
+"""After this a report is given up; the next one is tried when it is due."""
 
 GATHERING_PACKAGES = (
     "evidently",
@@ -84,7 +86,9 @@ def plan_drift_job(
     )
 
 
-def run_drift_job(job: DriftJob, *, timeout_seconds: float, stop: threading.Event | None = None) -> DriftResult | None:
+def run_drift_job(
+    job: DriftJob, *, timeout_seconds: float = TIMEOUT_SECONDS, stop: threading.Event | None = None
+) -> DriftResult | None:
     """Run the child and wait for it; None where `stop` was set before it had ended.
 
     Raises `DriftJobFailed` where it ends without a result or is not done after the time; no child outlives the call.
@@ -130,9 +134,7 @@ def work(job: DriftJob) -> DriftResult:
     engine = open_engine(job.database_url)
     try:
         with read(engine) as connection:
-            reference, current = read_traffic(
-                connection, job.reference, job.current, sample_rows=config.drift_sample_rows
-            )
+            reference, current = read_traffic(connection, job.reference, job.current)
             rates = [ctr(connection, start=w.start, end=w.end) for w in (job.reference, job.current)]
     finally:
         engine.dispose()
@@ -141,12 +143,11 @@ def work(job: DriftJob) -> DriftResult:
         current,
         psi=config.drift_psi,
         share=config.drift_share,
-        min_rows=config.drift_min_rows,
         rates=(rates[0], rates[1]),
     )
     if snapshot is None:
         return result
-    html, json_file = write_report(snapshot, Path(job.reports_dir), job.current, kept=config.reports_kept)
+    html, json_file = write_report(snapshot, Path(job.reports_dir), job.current)
     return dataclasses.replace(result, report_html=str(html), report_json=str(json_file))
 
 

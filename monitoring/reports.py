@@ -13,6 +13,8 @@ from stream.events import utc
 
 SUFFIXES = (".html", ".json")
 STALE_NS = 3_600 * 10**9
+REPORTS_KEPT = 24
+"""Reports that stay in the directory: a day of them, at one an hour."""
 
 
 class Saveable(Protocol):
@@ -25,7 +27,9 @@ class Saveable(Protocol):
         """Write the figures."""
 
 
-def write_report(snapshot: Saveable, directory: Path, window: TimeWindow, *, kept: int) -> tuple[Path, Path]:
+def write_report(
+    snapshot: Saveable, directory: Path, window: TimeWindow, *, kept: int = REPORTS_KEPT
+) -> tuple[Path, Path]:
     """Write both files, whole or not at all, and remove all but the newest `kept`; the paths of (HTML, JSON).
 
     The same window's report is replaced.

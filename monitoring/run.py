@@ -47,8 +47,6 @@ class Monitor:
                 connection,
                 now=now,
                 window_seconds=config.ctr_window_seconds,
-                open_windows=config.ctr_open_windows,
-                last_position=config.ctr_positions,
             )
         metrics.ATTRIBUTED.inc(matched)
         metrics.show_ctr(figures)
@@ -62,7 +60,7 @@ class Monitor:
         job = plan_drift_job(self._engine, config=self._config, reports_dir=self._reports_dir, now=now)
         if job is None:
             return None
-        result = run_drift_job(job, timeout_seconds=self._config.drift_timeout_seconds, stop=stop)
+        result = run_drift_job(job, stop=stop)
         if result is not None:
             with write(self._engine) as connection:
                 write_figures(connection, [result.figure()])
@@ -78,8 +76,6 @@ class Monitor:
                 connection,
                 now=now,
                 window_seconds=config.ctr_window_seconds,
-                open_windows=config.ctr_open_windows,
-                reference_windows=config.ctr_reference_windows,
                 min_impressions=config.ctr_min_impressions,
             )
         reasons = [reason for reason in (drift_reason(drift), fall) if reason]
@@ -97,16 +93,17 @@ def run_monitor(
     config: MonitoringConfig,
     state_dir: Path,
     stop: threading.Event,
+    probe_port: int,
     clock: Callable[[], int] = now_ms,
 ) -> None:
     """Measure until `stop` is set, then return within a moment: a drift report under way is given up.
 
     A database that is away and a drift report that fails are logged, counted and met again at the next pass; any other
-    error ends the monitor aloud. `clock` gives epoch ms.
+    error ends the monitor aloud. Its health is on `probe_port` (0: any free one); `clock` gives epoch ms.
     """
     monitor = Monitor(engine, config=config, state_dir=state_dir)
     state = {"database": "not yet measured"}
-    probe = start_probe(config.monitor_port, lambda: dict(state))
+    probe = start_probe(probe_port, lambda: dict(state))
     logger.info(
         "monitor: a pass every %g s, a drift report every %g s, health and metrics on port %d",
         config.monitor_interval_seconds,

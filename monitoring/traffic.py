@@ -24,6 +24,8 @@ DAY_MS = 86_400_000
 BLOCK_HOURS = 4
 BLOCK_MS = BLOCK_HOURS * 3_600_000
 ACTIVITY_BOUND = 8
+SAMPLE_ROWS = 50_000
+"""Events read from each window at most: without drift a column's index is then below 0.001."""
 TOP = 20
 OTHER = "(other)"
 NONE = "(none)"
@@ -85,7 +87,7 @@ def drift_windows(
 
 
 def read_traffic(
-    connection: Connection, reference: TimeWindow, current: TimeWindow, *, sample_rows: int
+    connection: Connection, reference: TimeWindow, current: TimeWindow, *, sample_rows: int = SAMPLE_ROWS
 ) -> tuple[Traffic, Traffic]:
     """The two windows' features, at most `sample_rows` events of each: every n-th in the order of arrival."""
     samples = [_sample(connection, window, sample_rows) for window in (reference, current)]

@@ -19,6 +19,8 @@ from training.lifecycle.registry import request_retrain
 logger = logging.getLogger(__name__)
 
 REQUESTED_BY = "monitoring"
+REFERENCE_WINDOWS = 24
+"""Settled CTR windows, pooled, that the newest settled one is compared with: a day of hours."""
 
 
 def drift_reason(result: DriftResult | None) -> str | None:
@@ -31,9 +33,9 @@ def ctr_reason(
     *,
     now: int,
     window_seconds: int,
-    open_windows: int,
-    reference_windows: int,
     min_impressions: int,
+    open_windows: int = ctr.OPEN_WINDOWS,
+    reference_windows: int = REFERENCE_WINDOWS,
 ) -> str | None:
     """Why the click-through rate asks for a retrain; None where it does not.
 

@@ -31,9 +31,9 @@ class ModelList:
     items: list[ListedItem]
 
 
-def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int, history_limit: int) -> ModelList:
+def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int) -> ModelList:
     """The k best items for a shopper; raises `LookupError` for a shopper or a model that nobody knows."""
-    with _shop(graph, history_limit) as shop:
+    with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         history = shop.histories_of([user_id]).get(user_id)
         if history is None:
@@ -45,7 +45,7 @@ def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k:
 
 def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: int) -> ModelList:
     """The k items closest to one; raises `LookupError` for an item or a model that nobody knows."""
-    with _shop(graph, 1) as shop:
+    with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         if item_id not in model.item_ids:
             raise LookupError(f"{model.model_version} knows no item {item_id!r}")
@@ -55,10 +55,10 @@ def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: 
 
 
 @contextmanager
-def _shop(graph: GraphstoreConfig, history_limit: int) -> Iterator[ShopSource]:
+def _shop(graph: GraphstoreConfig) -> Iterator[ShopSource]:
     engine = open_engine(graph.sqlalchemy_url)
     try:
-        yield ShopSource(engine, history_limit)
+        yield ShopSource(engine)
     finally:
         engine.dispose()
 

@@ -6,12 +6,14 @@ Nothing heavy is imported here or at the top of the verbs: each process loads wh
 process never sees torch or SQLAlchemy.
 """
 
+import os
 import sys
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from graphstore.config import PREFIX
 from sagestream.verbs import (
     data,
     dlq,
@@ -82,6 +84,7 @@ for module in (playground, processes, data, log, dlq, models, offline, tuning, p
 
 def main() -> None:
     """Entry of the command `sagestream`."""
+    _warn_of_foreign_variables()
     try:
         app()
     except Exception as error:
@@ -95,6 +98,15 @@ def main() -> None:
         shown = Text.assemble((words[0], "red"), words[1])
         Console(stderr=True).print(shown, highlight=False)
         sys.exit(1)
+
+
+def _warn_of_foreign_variables() -> None:
+    """One line on standard error for each variable with our prefix that nothing reads."""
+    if any(name.upper().startswith(PREFIX) for name in os.environ):
+        from sagestream.settings import foreign_variables
+
+        for message in foreign_variables(os.environ):
+            print(f"sagestream: warning: {message}", file=sys.stderr)
 
 
 def expected(error: Exception) -> bool:

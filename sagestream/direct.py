@@ -22,7 +22,7 @@ def open_sink(graph: GraphstoreConfig, *, redis_too: bool = True) -> Iterator[Si
     migrate(graph.sqlalchemy_url)
     engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url) if redis_too else None
     try:
-        sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
+        sink = Sink(engine, redis)
         yield sink
         sink.refresh_trending(now=now_ms())
     finally:

@@ -1,6 +1,7 @@
 """What is up and how far behind: every service and process asked once, with one line of finding each."""
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,14 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
 from graphstore.session import migrations, open_engine, read
-from monitoring.config import MonitoringConfig
+from sagestream.settings import foreign_variables
 from serving import cache
 from serving.config import ServingConfig
-from stream.config import StreamConfig
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.lag import PartitionLag, measure
 from stream.probe import OK
 from stream.worker.worker import TOPICS
 from training.config import TrainingConfig
+from training.config_file import ConfigFileError, current_config
 
 TIMEOUT_SECONDS = 3.0
 
@@ -39,7 +41,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Ask everything that the environment's configuration names; a service that is away is a finding, not an error."""
-    graph, stream, serving = GraphstoreConfig(), StreamConfig(), ServingConfig()
+    graph, stream, serving, training = GraphstoreConfig(), StreamConfig(), ServingConfig(), TrainingConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
         checks = [
@@ -49,14 +51,10 @@ def examine() -> list[Check]:
         ]
     finally:
         engine.dispose()
-    ports = {
-        "worker": stream.worker_port,
-        "nearline": serving.nearline_port,
-        "publisher": serving.publisher_port,
-        "scheduler": TrainingConfig().scheduler_port,
-        "monitor": MonitoringConfig().monitor_port,
-        "serve": serving.serve_port,
-    }
+    checks += [Check("settings", ok=False, finding=message) for message in foreign_variables(os.environ)]
+    if training.training_config is not None:
+        checks.append(_training_file(training))
+    ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES} | {"serve": serving.serve_port}
     return checks + [_process(name, port) for name, port in ports.items()]
 
 
@@ -107,7 +105,17 @@ def _lag(topic: str, lags: list[PartitionLag]) -> Check:
     return Check(f"kafka {topic}", ok=not remarks, finding="; ".join([behind, *remarks]))
 
 
+def _training_file(training: TrainingConfig) -> Check:
+    try:
+        current_config(training)
+    except (ConfigFileError, OSError) as error:
+        return Check("training file", ok=False, finding=str(error))
+    return Check("training file", ok=True, finding=str(training.training_config))
+
+
 def _process(name: str, port: int) -> Check:
+    if not port:
+        return Check(name, ok=False, finding="SAGESTREAM_PROBE_PORT is 0: it may be on any port")
     url = f"http://127.0.0.1:{port}/readyz"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:

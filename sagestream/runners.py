@@ -9,6 +9,7 @@ import threading
 from types import FrameType
 
 from graphstore.config import GraphstoreConfig
+from graphstore.redis.hot import RECENT_ITEMS
 from serving.config import ServingConfig
 from stream.config import StreamConfig
 
@@ -38,8 +39,11 @@ def stop_on_signal() -> threading.Event:
     return stop
 
 
-def run_worker() -> None:
-    """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits."""
+def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
+    """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits.
+
+    `recent_items` is how many items stay in each shopper's `recent:`.
+    """
     from redis import Redis
 
     from graphstore.session import now_ms, open_engine
@@ -57,12 +61,12 @@ def run_worker() -> None:
     stream, graph = StreamConfig(), GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
     redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-    sink = Sink(engine, redis, recent_items=graph.recent_items, trending_items=graph.trending_items)
+    sink = Sink(engine, redis, recent_items=recent_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
-    probe = start_probe(stream.worker_port, lambda: health(app))
+    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app))
     logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
     LagWatch(stream, engine, TOPICS)
-    RebuildWatch(engine, redis, now=now_ms, recent_items=graph.recent_items, trending_items=graph.trending_items)
+    RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
     BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
@@ -85,12 +89,16 @@ def run_scheduler() -> None:
     """Retraining."""
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
+    from training.config_file import WatchedConfig
     from training.lifecycle.scheduler import run_scheduler as run
 
-    config, stop = TrainingConfig(), stop_on_signal()
-    probe = start_probe(config.scheduler_port, lambda: {"scheduler": "stopping" if stop.is_set() else OK})
+    config, stream, stop = WatchedConfig(TrainingConfig()), StreamConfig(), stop_on_signal()
+    probe = start_probe(
+        stream.probe_port_of("scheduler"),
+        lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
+    )
     logger.info("scheduler: health on port %d", probe.port)
-    run(GraphstoreConfig(), config, StreamConfig(), stop)
+    run(GraphstoreConfig(), config, stream, stop)
 
 
 def run_serve() -> None:
@@ -109,6 +117,12 @@ def run_monitor() -> None:
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
-        run(engine, config=MonitoringConfig(), state_dir=graph.state_dir, stop=stop_on_signal())
+        run(
+            engine,
+            config=MonitoringConfig(),
+            state_dir=graph.state_dir,
+            stop=stop_on_signal(),
+            probe_port=StreamConfig().probe_port_of("monitor"),
+        )
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""The option `--text-encoder` of the verbs that make item features; without it the setting counts."""
+"""The option `--text-encoder` of the verbs that make item features; without it the training file counts."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ TextEncoder = Annotated[
     str | None,
     typer.Option(
         "--text-encoder",
-        help="What reads the words of items: tfidf, or sentence-transformers:<path or name>; default: the setting.",
+        help="What reads the words of items: tfidf, or sentence-transformers:<path or name>; default: as configured.",
         show_default=False,
         callback=_checked,
     ),

@@ -34,6 +34,13 @@ CHAMPION = "recs:champion"
 FRESHNESS = "freshness"
 """List: the last measured delays (ms) from a shopper's event to their changed list, newest first."""
 
+READ_TIMEOUT_SECONDS = 1.0
+"""How long a reader waits for Redis: a page must not hang on it."""
+POINTER_SECONDS = 1.0
+"""How long a reader trusts the pointer `recs:champion` and the popular list."""
+ITEM_SECONDS = 30.0
+"""How long a reader trusts titles and prices."""
+
 _HEADER = struct.Struct("<Bq")
 _KEY = np.dtype("<i4")
 _SCORE = np.dtype("<f2")
@@ -194,7 +201,7 @@ class ListReader:
     """
 
     redis: Redis
-    pointer_seconds: float
+    pointer_seconds: float = POINTER_SECONDS
     clock: Callable[[], float] = time.monotonic
     _pointer: tuple[float, str | None] = field(default=(float("-inf"), None), init=False)
     _popular: tuple[float, str, PackedList | None] = field(default=(float("-inf"), "", None), init=False)
@@ -235,7 +242,7 @@ class ItemReader:
     """Titles and prices by item key, kept in the worker for `item_seconds`; at most `bound` of them."""
 
     redis: Redis
-    item_seconds: float
+    item_seconds: float = ITEM_SECONDS
     bound: int = 200_000
     clock: Callable[[], float] = time.monotonic
     _kept: dict[int, tuple[float, Item | None]] = field(default_factory=dict, init=False)

@@ -46,6 +46,13 @@ CLOCK_SKEW_MS = 2_000
 
 NOTHING_PUBLISHED = "nothing is published yet"
 REMEMBERED_TOUCHES = 100_000
+"""Shoppers touched lately, who are refreshed when the model changes."""
+BATCH_USERS = 256
+"""Touched shoppers refreshed at a time."""
+NEAR_TTL_SECONDS = 7 * 86_400
+"""How long a near-line list stays; by then the publisher has written a newer one."""
+FRESHNESS_SAMPLES = 10_000
+"""Measured delays kept in Redis, for the percentiles of the report."""
 _refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
 _stale = Counter("sagestream_nearline_stale", "Touches that a newer list made superfluous")
 _freshness = Histogram(
@@ -67,12 +74,19 @@ class NearLine:
     """Refreshes single shoppers' lists with the served model."""
 
     def __init__(
-        self, source: ShopSource, redis: Redis, config: ServingConfig, *, load: Callable[[Path], Ranker] = load_ranker
+        self,
+        source: ShopSource,
+        redis: Redis,
+        config: ServingConfig,
+        *,
+        load: Callable[[Path], Ranker] = load_ranker,
+        freshness_samples: int = FRESHNESS_SAMPLES,
     ) -> None:
         self._source = source
         self._redis = redis
         self._config = config
         self._load = load
+        self._freshness_samples = freshness_samples
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each shopper, oldest first: a new model begins with their lists."""
         self.ranker: Ranker | None = None
@@ -92,7 +106,7 @@ class NearLine:
         try:
             self.refresh_trend(now=now())
             touches = dict(self.remembered)
-            for users in _chunks(list(touches), self._config.nearline_batch_users):
+            for users in _chunks(list(touches), BATCH_USERS):
                 self.refresh({user: touches[user] for user in users}, now=now, measured=False)
         except Exception:
             self.ranker = previous  # else the next call would take the work for done
@@ -138,7 +152,7 @@ class NearLine:
         as_of = max([read_at, *(rows[-1][1] + 1 for rows in histories.values() if rows)])
         packed = rank(ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
         names = [cache.near_key(version, user) for user in users]
-        cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=self._config.near_ttl_seconds)
+        cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
         written_at = now()
         if measured:
             self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
@@ -170,7 +184,7 @@ class NearLine:
             _freshness.observe(delay / 1000)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.lpush(cache.FRESHNESS, *delays_ms)
-        pipeline.ltrim(cache.FRESHNESS, 0, self._config.freshness_samples - 1)
+        pipeline.ltrim(cache.FRESHNESS, 0, self._freshness_samples - 1)
         pipeline.execute()
 
 
@@ -220,10 +234,10 @@ def run_nearline(
     """
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = cache.connect(graphstore.redis_url, timeout_seconds=REDIS_SECONDS)
-    near = NearLine(ShopSource(engine, config.history_limit), redis, config, load=load)
-    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=config.nearline_batch_users, stop=stop)
+    near = NearLine(ShopSource(engine), redis, config, load=load)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS, stop=stop)
     needs = {"model": NOTHING_PUBLISHED}
-    probe = start_probe(config.nearline_port, lambda: {**needs, "kafka": subscription.state})
+    probe = start_probe(stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state})
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
     next_trend = time.monotonic() + config.trend_refresh_seconds
     try:

@@ -42,6 +42,12 @@ GROUP = "publisher"
 POLL_SECONDS = 0.5
 REDIS_SECONDS = 10.0
 SCAN_COUNT = 1000
+RECONCILE_SECONDS = 15.0
+"""How often the registry is looked at, for an announcement that was lost; one that comes is followed at once."""
+BLOCK_USERS = 1024
+"""Shoppers scored and written at a time: it bounds memory, and how long a stop waits."""
+RETIRED_TTL_SECONDS = 600
+"""How long a replaced model's lists stay, for readers that hold the old pointer and for a rollback."""
 TROUBLE = (SQLAlchemyError, RedisError, OSError, UnusableModel, ValueError, ArithmeticError)
 """What a later try may find mended; until then readers keep the old model."""
 
@@ -92,9 +98,9 @@ class ListLimits:
     """Items of a shopper's list."""
     similar_k: int
     """Items of a list of similar items."""
-    block_users: int
+    block_users: int = BLOCK_USERS
     """Shoppers scored and written at a time: bounds the memory."""
-    retired_ttl_seconds: int
+    retired_ttl_seconds: int = RETIRED_TTL_SECONDS
     """After a switch the lists of the other models live so long."""
 
 
@@ -195,12 +201,7 @@ class Publisher:
             ranker,
             self._source,
             self._redis,
-            ListLimits(
-                k=self._config.list_length,
-                similar_k=self._config.similar_length,
-                block_users=self._config.publish_block_users,
-                retired_ttl_seconds=self._config.retired_ttl_seconds,
-            ),
+            ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
             as_of=now(),
             progress=self._progress,
         )
@@ -235,20 +236,21 @@ def run_publisher(
     stop: threading.Event,
     *,
     load: Callable[[Path], Ranker] = load_ranker,
+    reconcile_seconds: float = RECONCILE_SECONDS,
 ) -> None:
     """Follow the registry until `stop`. Trouble with SQL, Redis, Kafka or a bundle is logged and tried again."""
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = cache.connect(graphstore.redis_url, timeout_seconds=REDIS_SECONDS)
-    publisher = Publisher(ShopSource(engine, config.history_limit), redis, config, load=load, stop=stop)
+    publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100, stop=stop)
     needs = {"published": "nothing yet"}
-    probe = start_probe(config.publisher_port, lambda: {**needs, "kafka": subscription.state})
+    probe = start_probe(stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state})
     logger.info("publisher: health on port %d, following the registry and %s", probe.port, MODELS)
     next_look = 0.0
     try:
         while not stop.is_set():
             if time.monotonic() >= next_look:
-                next_look = time.monotonic() + config.reconcile_seconds
+                next_look = time.monotonic() + reconcile_seconds
                 try:
                     publisher.reconcile()
                     needs["published"] = OK if cache.champion(redis) else "the registry has no champion yet"

@@ -16,7 +16,7 @@ from redis import Redis
 from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import coldstart, explain
-from serving.cache import ItemReader, ListReader
+from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.coldstart import Scored, known
 from stream.events import utc
 
@@ -80,7 +80,9 @@ class Storefront:
     items: ItemReader
 
     @classmethod
-    def open(cls, redis: Redis, *, pointer_seconds: float, item_seconds: float) -> "Storefront":
+    def open(
+        cls, redis: Redis, *, pointer_seconds: float = POINTER_SECONDS, item_seconds: float = ITEM_SECONDS
+    ) -> "Storefront":
         """With the given trust in what the worker remembers."""
         return cls(redis, ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds))
 

@@ -17,13 +17,16 @@ from graphstore.session import read
 from graphstore.tables import erasures, models
 from graphstore.upserts import erased_of
 
+HISTORY_LIMIT = 500
+"""Newest events of a shopper that a list is made from: it bounds what one very busy shopper costs."""
+
 
 @dataclass(frozen=True)
 class ShopSource:
     """Reads of the graph, each in a transaction of its own; a shopper's history is their newest `history_limit`."""
 
     engine: Engine
-    history_limit: int
+    history_limit: int = HISTORY_LIMIT
 
     def users(self) -> list[tuple[int, str]]:
         """(user_key, user_id) of every shopper."""

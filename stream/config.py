@@ -3,11 +3,17 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from graphstore.config import PREFIX
+
+PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor")
+"""The processes that answer on a probe port, each on `probe_port` plus its index here."""
+MAX_PROBE_PORT = 65_535 - len(PROBED_PROCESSES) + 1
+
 
 class StreamConfig(BaseSettings):
     """How to reach Kafka, and how the worker batches."""
 
-    model_config = SettingsConfigDict(env_prefix="SAGESTREAM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, comma separated")
     kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
@@ -20,13 +26,19 @@ class StreamConfig(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics that Sagestream creates")
     kafka_replication: int = Field(1, ge=1, le=16, description="replication factor of those topics")
     producer_idempotent: bool = Field(True, description="producer ids; off for the embedded broker, which has none")
-    producer_linger_ms: int = Field(20, ge=0, le=10_000, description="how long the producer gathers a batch")
     worker_id: str = Field("worker-1", description="static group membership: one of its own for each live worker")
     worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")
-    worker_batch_seconds: float = Field(0.02, gt=0, le=5, description="how long the worker gathers record batches")
-    worker_fetch_wait_seconds: float = Field(0.04, gt=0, le=5, description="how long one fetch waits at the broker")
     worker_dead_share: float = Field(
         0.5, gt=0, le=1, description="a topic of which more than this share is bad is not consumed; 1 never stops"
     )
-    worker_dead_window: int = Field(1000, ge=100, description="the last messages of a topic that the share is taken of")
-    worker_port: int = Field(6066, ge=0, le=65535, description="the worker's own health and metrics port")
+    probe_port: int = Field(
+        6066,
+        ge=0,
+        le=MAX_PROBE_PORT,
+        description="port for health and metrics of the worker; nearline, publisher, scheduler and monitor take the "
+        "four ports after it; 0: each takes any free port",
+    )
+
+    def probe_port_of(self, process: str) -> int:
+        """The port on which this process of `PROBED_PROCESSES` answers; 0 for any free one."""
+        return self.probe_port + PROBED_PROCESSES.index(process) if self.probe_port else 0

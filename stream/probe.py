@@ -1,6 +1,7 @@
 """Probe: a small HTTP port with health, readiness and metrics, for processes without another HTTP server.
 
-Arrives: the state of each service that the process needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback.
+Arrives: the state of each service that the process needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback, on
+the port that `stream.config.StreamConfig.probe_port_of` gives the process.
 Next: a supervisor, a health check, Prometheus.
 """
 

@@ -20,7 +20,7 @@ def stream_config_of(broker: Broker, **settings: object) -> StreamConfig:
         {
             "kafka_bootstrap_servers": broker.bootstrap_servers,
             "producer_idempotent": broker.kind == "kafka",
-            "worker_port": 0,
+            "probe_port": 0,
             **settings,
         }
     )

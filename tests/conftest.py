@@ -192,4 +192,4 @@ def stream_config(broker: Broker) -> StreamConfig:
 @pytest.fixture
 def kafka_away() -> StreamConfig:
     """Settings that reach no broker."""
-    return StreamConfig(kafka_bootstrap_servers="127.0.0.1:1", producer_idempotent=False)
+    return StreamConfig(kafka_bootstrap_servers="127.0.0.1:1", producer_idempotent=False, probe_port=0)

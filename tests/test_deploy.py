@@ -1,6 +1,5 @@
 """The deployment files, held to the code: what compose starts, sets and asks for must exist."""
 
-import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -8,9 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
-from pydantic_settings import BaseSettings
 
-from sagestream.playground.services import PORT_SETTINGS
+from graphstore.config import PREFIX
+from sagestream.settings import CONFIGS, variables
+from serving.config import ServingConfig
+from stream.config import StreamConfig
 
 ROOT = Path(__file__).parents[1]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -20,19 +21,13 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"] 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-PREFIX = "SAGESTREAM_"
 VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor"}
 """What must run for the loop to close."""
 
 
-def settings():
-    """Every field of every package's configuration, by name."""
-    found = {}
-    for package in ("graphstore", "stream", "training", "serving", "monitoring"):
-        for value in vars(importlib.import_module(f"{package}.config")).values():
-            if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
-                found |= value.model_fields
-    return found
+def settings() -> set[str]:
+    """The name of every setting of every package."""
+    return {name for config in CONFIGS.values() for name in variables(config)}
 
 
 def test_our_services_are_the_verbs_and_nothing_else():
@@ -68,7 +63,8 @@ def test_every_process_reaches_the_same_services():
 def test_the_health_check_asks_the_port_that_the_code_opens(name):
     command = SERVICES[name]["healthcheck"]["test"]
     asked = re.search(r"127\.0\.0\.1:(\d+)/(readyz|healthz)", command[-1])
-    assert int(asked[1]) == settings()[PORT_SETTINGS[name]].default
+    port = ServingConfig().serve_port if name == "serve" else StreamConfig().probe_port_of(name)
+    assert int(asked[1]) == port
     assert command[:3] == ["CMD", "python", "-c"]
     compile(command[-1], name, "exec")
 

@@ -34,7 +34,8 @@ from tests.kills.expected import expect
 from tests.kills.kills import Disturbance, Kills
 from tests.kills.load import Message, Shoppers
 from tests.kills.points import Point
-from tests.kills.shop import RECENT_ITEMS, Database
+from tests.kills.shop import Database
+from tests.kills.worker import RECENT_ITEMS
 
 KAFKA = pytest.mark.kafka
 
@@ -107,7 +108,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
 
     sink = Sink(sqlite_engine, redis, recent_items=RECENT_ITEMS, trending_items=5)
     standing = TopicStatus(TOPICS, now_ms)
-    worker = Worker(sink, deliver, now_ms, standing=standing, dead_share=1.0, dead_window=1000)
+    worker = Worker(sink, deliver, now_ms, standing=standing, dead_share=1.0)
     shoppers = Shoppers(Random(7), lambda: time / 1000)
     for _ in range(10):
         batch = [record(*shoppers.next()) for _ in range(100)]

@@ -90,7 +90,6 @@ def test_the_loop_closes(broker_kind: str, tmp_path: Path, monkeypatch: pytest.M
     for name, value in {
         "RETRAIN_MIN_EVENTS": "250",
         "DRIFT_INTERVAL_SECONDS": "5",
-        "DRIFT_MIN_ROWS": "50",
         "DRIFT_WINDOW_SECONDS": str(2 * DAY),
         "GATE_MIN_USERS": "20",
         "TREND_REFRESH_SECONDS": "1",

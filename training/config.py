@@ -1,10 +1,19 @@
-"""Settings of training, read from the environment once, in main."""
+"""Settings of training: what a training file names, and what the environment sets.
+
+What shapes a model (features, GraphSAGE, the blend, how much is evaluated) lives in a file, which `tune` writes and
+`train --config` takes; `SAGESTREAM_TRAINING_CONFIG` names the one that everybody else takes, the scheduler among them.
+What a deployment decides (gate, schedule, threads) comes from the environment, read once, in main.
+"""
 
 from math import inf
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from graphstore.config import PREFIX
 
 TEXT_ENCODER = "tfidf"
 TEXT_ENCODERS = r"^(tfidf|sentence-transformers:\S.*)$"
@@ -27,7 +36,7 @@ class SageConfig(BaseModel):
     )
     neighbours: tuple[Annotated[int, Field(ge=-1)], ...] | None = Field(
         default=None,
-        description="sampled neighbours a hop, two hops a layer, -1 for all; none: a step sees the sampled whole graph",
+        description="sampled neighbours a hop, two hops a layer, -1 for all; null: a step sees the sampled whole graph",
     )
     last_items: int = Field(default=200, ge=1, le=10_000, description="newest distinct items that make a user vector")
     half_lives_ranks: tuple[float, ...] = Field(
@@ -44,7 +53,7 @@ class SageConfig(BaseModel):
     target_half_life_spans: float | None = Field(
         default=None,
         gt=0,
-        description="age at which a basket is half as likely to be drawn, in time spans of the log; none: all alike",
+        description="age at which a basket is half as likely to be drawn, in time spans of the log; null: all alike",
     )
     loss: Literal["softmax", "bce", "bpr"] = Field(default="softmax", description="sampled softmax or an alternative")
     negatives: int = Field(default=1024, ge=1, le=65_536, description="negatives a step, shared by its positives")
@@ -80,12 +89,8 @@ class SageConfig(BaseModel):
         return self
 
 
-class TrainingConfig(BaseSettings):
-    """How models are fitted, judged and kept."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="SAGESTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore", env_parse_none_str=""
-    )
+class TrainingFile(BaseModel):
+    """What shapes a training. No variable of the environment sets these: they live in the training file."""
 
     sage: SageConfig = Field(SageConfig(), description="the GraphSAGE term")
     recommend_repeats: Literal["auto", "yes", "no"] = Field(
@@ -101,26 +106,57 @@ class TrainingConfig(BaseSettings):
         NAME_ENCODING,
         description="columns of categories and brands: hashed, or one-hot where there are no more names than columns",
     )
-    training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
     training_seed: int = Field(0, ge=0, description="seed of the scheduler's runs")
     blend_l2: float | None = Field(
-        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; empty: the blend's own"
+        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; null: the blend's own"
     )
     blend_focus: float | None = Field(
-        None, ge=0, le=4, description="how much likely targets count before others, 0: alike; empty: the blend's own"
+        None, ge=0, le=4, description="how much likely targets count before others, 0: alike; null: the blend's own"
     )
     blend_memory_mb: int = Field(512, ge=16, description="memory for the features that the blend is fitted on")
     evaluation_users: int = Field(5_000, ge=1, description="shoppers a model is measured on, at most")
     tuning_users: int = Field(1_000, ge=1, description="shoppers the baselines are tuned on, at most")
+
+
+class _Environment(EnvSettingsSource):
+    """The variables of the environment, without those that would name a field of the training file."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        if field_name in TrainingFile.model_fields:
+            return None, field_name, False
+        return super().get_field_value(field, field_name)
+
+
+class TrainingConfig(BaseSettings, TrainingFile):
+    """How models are fitted, judged and kept; `training.config_file` lays a training file over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_parse_none_str="")
+
+    training_config: Path | None = Field(
+        None,
+        exclude=True,  # of what is written down: a model was fitted with the content of the file
+        description="the training file (JSON, as `tune` writes it) for `train`, the scheduler and all others",
+    )
+    training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
     gate_min_users: int = Field(30, ge=1, description="shoppers in the test window that a promotion needs")
     gate_confidence: float = Field(0.9, gt=0.5, lt=1, description="share of resamples a challenger must be ahead in")
     gate_min_coverage: float = Field(0.5, ge=0, le=1, description="share of the champion's item coverage to reach")
     scheduler_tick_seconds: float = Field(10.0, gt=0, le=86_400, description="time between two looks for work")
-    scheduler_port: int = Field(6069, ge=0, le=65535, description="the scheduler's own health and metrics port")
     scheduler_stop_seconds: float = Field(10.0, ge=0, le=86_400, description="wait for a running training at a stop")
     retrain_min_events: int = Field(5_000, ge=1, description="new interactions that start an incremental retrain")
     retrain_full_seconds: float = Field(86_400.0, gt=0, description="time between two full GraphSAGE trainings")
-    retrain_attempts: int = Field(3, ge=1, le=100, description="failed runs in a row after which requests are dropped")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment."""
+        return init_settings, _Environment(settings_cls)
 
 
 Encoding = Literal["hashed", "one-hot"]

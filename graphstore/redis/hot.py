@@ -20,6 +20,12 @@ from graphstore.catalogue import Item
 ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
 
+RECENT_ITEMS = 200
+"""Items kept in `recent:{user}`: it bounds one shopper's memory; readers ask for tens."""
+
+TRENDING_ITEMS = 200
+"""Items kept in `trending:{window}`: twice what the API gives at most, since some cannot be bought."""
+
 
 TRENDING_WINDOWS_HOURS = {"1h": 1, "24h": 24, "7d": 168}
 """The windows of `trending:{window}` in hours, shortest first: the current hour and the hours before it."""

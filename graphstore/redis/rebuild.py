@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from redis import Redis
 from sqlalchemy import Engine
 
+from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
 from graphstore.redis.rebuild_items import rebuild_items
 from graphstore.redis.rebuild_people import count_persons, rebuild_people
 from graphstore.redis.trending import refresh_trending
@@ -69,8 +70,8 @@ def rebuild_if_incomplete(
     redis: Redis,
     *,
     now: Callable[[], int],
-    recent_items: int,
-    trending_items: int,
+    recent_items: int = RECENT_ITEMS,
+    trending_items: int = TRENDING_ITEMS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bool:
     """Rebuild when the mark is missing and no other process rebuilds; return whether it was done. See `rebuild`.
@@ -91,8 +92,8 @@ def rebuild(
     redis: Redis,
     *,
     now: Callable[[], int],
-    recent_items: int,
-    trending_items: int,
+    recent_items: int = RECENT_ITEMS,
+    trending_items: int = TRENDING_ITEMS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Rebuilt:
     """Write all keys from SQL and remove keys that SQL does not know. Memory is bounded by one page of users.

@@ -16,6 +16,7 @@ from sagestream.playground.processes import Child
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 JAVA_MAJOR = 17
+LAST_PORT = 65_535
 
 # Measured on two cores: a broker of this size is up in four seconds with under 300 MB.
 KAFKA_HEAP = "-Xms64m -Xmx256m"
@@ -49,6 +50,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> int:
+    """The first of so many loopback ports in a row that were free a moment ago."""
+    while True:
+        first = free_port()
+        if first + count - 1 <= LAST_PORT and all(bindable(first + number) for number in range(1, count)):
+            return first
 
 
 def accepts(port: int) -> bool:

@@ -28,7 +28,7 @@ from sagestream.playground.live import LiveTraffic
 from sagestream.playground.memory import HAS_PSS, MemoryWatch
 from sagestream.playground.outcome import Outcome, comparison_table
 from sagestream.playground.processes import Child, Supervisor
-from sagestream.playground.services import PORT_SETTINGS, Given, Services, open_services
+from sagestream.playground.services import PROCESSES, Given, Services, open_services
 from sagestream.stages import Report, Stages
 from serving.config import ServingConfig
 from serving.publisher import Publisher
@@ -37,6 +37,7 @@ from stream import replay
 from stream.sources.table import EventTable
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
+from training.config_file import current_config
 from training.lifecycle.registry import champion
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
@@ -54,7 +55,6 @@ PACE = {
     "drift_interval_seconds": "30",
     "scheduler_tick_seconds": "2",
     "scheduler_stop_seconds": "3",
-    "reconcile_seconds": "2",
     "retrain_min_events": "3000",
 }
 """A shop thinks in hours, a demonstration in seconds: the tempo of the processes, unless the environment says else."""
@@ -202,10 +202,8 @@ class Playground:
     def _store_past(
         self, services: Services, table: EventTable, known: state.PlaygroundState, report: Report
     ) -> state.PlaygroundState:
-        graph, split = services.config(GraphstoreConfig), known.split_row
-        sink = Sink(
-            services.engine, services.redis, recent_items=graph.recent_items, trending_items=graph.trending_items
-        )
+        split = known.split_row
+        sink = Sink(services.engine, services.redis)
         sink.store_items(table.items, now=now_ms())
         done = replay.store(
             sink,
@@ -256,7 +254,7 @@ class Playground:
             services.engine,
             RunSpec(kind, "playground"),
             graph=services.config(GraphstoreConfig),
-            config=services.config(TrainingConfig),
+            config=current_config(services.config(TrainingConfig)),
             now=now_ms,
             options=TrainingOptions(seed=self.options.seed, progress=report),
         )
@@ -264,7 +262,7 @@ class Playground:
     def _publish(self, services: Services, name: str, what: str) -> None:
         serving = services.config(ServingConfig)
         with self.stages.stage(name, what):
-            Publisher(ShopSource(services.engine, serving.history_limit), services.redis, serving).reconcile()
+            Publisher(ShopSource(services.engine), services.redis, serving).reconcile()
 
     def start_processes(self, services: Services) -> None:
         """The same verbs that a shop runs, each a child under supervision."""
@@ -274,7 +272,7 @@ class Playground:
                 verb: self.supervisor.start(
                     Child(verb, sagestream_command(verb), logs / f"{verb}.log", services.environment, tier=1)
                 )
-                for verb in PORT_SETTINGS
+                for verb in PROCESSES
             }
             for done, (verb, child) in enumerate(children.items()):
                 report(verb, done / len(children))

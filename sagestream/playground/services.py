@@ -10,27 +10,19 @@ from pydantic_settings import BaseSettings
 from redis import Redis
 from sqlalchemy import Engine
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.ingest import forget_progress
 from graphstore.session import migrate, open_engine, write
-from sagestream.playground.embedded import bindable, find_kafka, free_port, start_broker, start_redis
+from sagestream.playground.embedded import bindable, find_kafka, free_port, free_ports, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
 from serving import cache
-from stream.config import StreamConfig
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
 
-PREFIX = "SAGESTREAM_"
 REDIS_TIMEOUT_SECONDS = 10.0
 
-PORT_SETTINGS = {
-    "worker": "worker_port",
-    "nearline": "nearline_port",
-    "publisher": "publisher_port",
-    "scheduler": "scheduler_port",
-    "monitor": "monitor_port",
-    "serve": "serve_port",
-}
-"""The setting of each process' port, by verb, in the order in which the processes start."""
+PROCESSES = (*PROBED_PROCESSES, "serve")
+"""The verbs of the loop's processes, in the order in which they start."""
 
 _C = TypeVar("_C", bound=BaseSettings)
 
@@ -67,7 +59,9 @@ class Services:
 
     def port(self, verb: str) -> int:
         """The port of a process."""
-        return int(self.settings[PORT_SETTINGS[verb]])
+        if verb == "serve":
+            return int(self.settings["serve_port"])
+        return self.config(StreamConfig).probe_port_of(verb)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -99,7 +93,7 @@ def open_services(
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
         "serve_port": str(web_port if bindable(web_port) else free_port()),
-        **{name: str(free_port()) for verb, name in PORT_SETTINGS.items() if verb != "serve"},
+        "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
     }
     if given.broker:

@@ -163,9 +163,10 @@ def preprocess(
     from graphstore.session import now_ms, open_engine
     from graphstore.snapshots.snapshot import build_snapshot
     from training.config import TrainingConfig
+    from training.config_file import current_config
     from training.features.snapshot_features import check_features, featurizer
 
-    config = with_text_encoder(TrainingConfig(), text_encoder)
+    config = with_text_encoder(current_config(TrainingConfig()), text_encoder)
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     imported: dict[str, dict[str, Any]] = {}
     if source is not None:

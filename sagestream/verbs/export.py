@@ -86,7 +86,7 @@ def score(
     ] = None,
     block_users: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="Shoppers scored at a time; default: the setting.", show_default=False),
+        typer.Option(min=1, max=100_000, help="Shoppers scored at a time; default: as published.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,12 +94,13 @@ def score(
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
+    from serving.publisher import BLOCK_USERS
+    from serving.source import HISTORY_LIMIT
     from training.export.batch_lists import SUFFIXES, write_lists
 
     if out.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
     model = _model(model_version, bundle)
-    serving = ServingConfig()
     stages = Stages(Console(stderr=True))
     with stages.stage("score", f"Lists by {escape(model.model_version)}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
@@ -107,9 +108,9 @@ def score(
             model,
             found,
             out,
-            k=k or serving.list_length,
-            history_limit=serving.history_limit,
-            block_users=block_users or serving.publish_block_users,
+            k=k or ServingConfig().list_length,
+            history_limit=HISTORY_LIMIT,
+            block_users=block_users or BLOCK_USERS,
             progress=report,
         )
     told = {
@@ -142,6 +143,7 @@ def train_distributed(
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from training.config import TrainingConfig
+    from training.config_file import current_config
     from training.models.bundle import save_bundle
     from training.models.sage_only import fit_sage_model
     from training.options import TrainingOptions
@@ -149,7 +151,7 @@ def train_distributed(
 
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new directory")
-    config = TrainingConfig()
+    config = current_config(TrainingConfig())
     torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     with join_process_group(timeout_seconds=timeout_seconds) as ranks:

@@ -49,7 +49,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the training.")] = 0,
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", help="JSON that names the settings it changes, as `tune` writes it."),
+        typer.Option("--config", help="Training file, as `tune` writes it; default: SAGESTREAM_TRAINING_CONFIG."),
     ] = None,
     text_encoder: TextEncoder = None,
     resume: Annotated[
@@ -62,14 +62,16 @@ def train(
     from graphstore.session import now_ms, read
     from sagestream.playground.outcome import comparison_table
     from training.config import TrainingConfig
-    from training.config_file import load_config
+    from training.config_file import current_config, load_config
     from training.lifecycle.registry import champion
     from training.lifecycle.run import RESUMED, RunSpec, run_training
     from training.options import TrainingOptions
 
     if resume and kind != "graphsage":
         raise typer.BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
-    config = with_text_encoder(TrainingConfig() if config_file is None else load_config(config_file), text_encoder)
+    base = TrainingConfig()
+    config = current_config(base) if config_file is None else load_config(config_file, base=base)
+    config = with_text_encoder(config, text_encoder)
     console = Console(stderr=True)
     stages = Stages(console)
     engine = _engine()

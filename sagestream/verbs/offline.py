@@ -145,10 +145,11 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
     from training.benchmark.comparison import OURS
     from training.benchmark.run import FeatureFit
     from training.config import TrainingConfig
+    from training.config_file import current_config
     from training.features.items import item_features
     from training.search.model_search import fit_best, with_patience
 
-    config = with_text_encoder(TrainingConfig(), text_encoder)
+    config = with_text_encoder(current_config(TrainingConfig()), text_encoder)
     catalogue = catalogued.catalogue
     features = None
     if catalogue is not None:
@@ -242,13 +243,14 @@ def evaluate(
     from graphstore.snapshots.files import load_snapshot, newest_snapshot
     from sagestream.registered import registered_bundle
     from training.config import TrainingConfig
+    from training.config_file import current_config
     from training.inspection.later_evaluation import later_evaluation
     from training.models.bundle import load_bundle
 
     graph = GraphstoreConfig()
     model = load_bundle(registered_bundle(graph, model_version))
     snapshot = load_snapshot(newest_snapshot(graph.snapshots_dir))
-    told = later_evaluation(model, snapshot, max_users=TrainingConfig().evaluation_users)
+    told = later_evaluation(model, snapshot, max_users=current_config(TrainingConfig()).evaluation_users)
     if as_json:
         typer.echo(json.dumps(told, allow_nan=False))
         return

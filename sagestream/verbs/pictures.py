@@ -135,10 +135,11 @@ def _drawn(
 
 def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: int) -> dict[str, Any]:
     from training.config import TrainingConfig
+    from training.config_file import current_config
     from training.inspection.plots import metric_curves, precision_recall
     from training.inspection.ranking_curves import ranking_curves
 
-    found = ranking_curves(model, snapshot, max_users=TrainingConfig().evaluation_users, seed=seed)
+    found = ranking_curves(model, snapshot, max_users=current_config(TrainingConfig()).evaluation_users, seed=seed)
     title = f"{model.model_version} on what came after it, {found.users:,} shoppers"
     album.add(metric_curves(found.models, title=title), "metric_curves")
     album.add(precision_recall(found.models, title=title), "precision_recall")

@@ -48,9 +48,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _storefront() -> "tuple[Redis, Storefront]":
-    config = ServingConfig()
-    redis = cache.connect(GraphstoreConfig().redis_url, timeout_seconds=config.cache_timeout_seconds)
-    return redis, Storefront.open(redis, pointer_seconds=config.pointer_seconds, item_seconds=config.item_seconds)
+    redis = cache.connect(GraphstoreConfig().redis_url, timeout_seconds=cache.READ_TIMEOUT_SECONDS)
+    return redis, Storefront.open(redis)
 
 
 def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: AsJson = False) -> None:
@@ -58,7 +57,7 @@ def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: A
     if model_version is not None:
         from sagestream.bundle_lists import recommended
 
-        listed = recommended(GraphstoreConfig(), model_version, user, k=k, history_limit=ServingConfig().history_limit)
+        listed = recommended(GraphstoreConfig(), model_version, user, k=k)
         told = {"user_id": user, "model_version": listed.model_version, "source": "bundle"}
         _print(f"{user}: made now by {listed.model_version}", listed.items, told, as_json=as_json)
         return

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.stages import Stages
-from serving.config import ServingConfig
 from stream.config import StreamConfig
 from stream.events import MAX_ID_LENGTH, utc
 
@@ -141,6 +140,7 @@ def rebuild(as_json: AsJson = False) -> None:
 
     from graphstore.redis import rebuild as rebuilding
     from graphstore.session import now_ms, open_engine
+    from serving.publisher import RECONCILE_SECONDS
 
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
@@ -151,8 +151,6 @@ def rebuild(as_json: AsJson = False) -> None:
                 engine,
                 redis,
                 now=now_ms,
-                recent_items=graph.recent_items,
-                trending_items=graph.trending_items,
                 progress=lambda done, total: report(f"{done:,} of {total:,} shoppers", done / max(total, 1)),
             )
     finally:
@@ -162,8 +160,10 @@ def rebuild(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(asdict(done)))
         return
     typer.echo(" · ".join(f"{name}: {value:,}" for name, value in asdict(done).items()))
-    within = ServingConfig().reconcile_seconds
-    typer.echo(f"lists: a running publisher writes them within {within:g} s and its own time, if their pointer is gone")
+    typer.echo(
+        f"lists: a running publisher writes them within {RECONCILE_SECONDS:g} s and its own time, if their pointer is "
+        "gone"
+    )
 
 
 def _time(epoch_ms: int | None) -> str:

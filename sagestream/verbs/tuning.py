@@ -41,7 +41,10 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes."""
+    """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes.
+
+    The search begins with the training file that SAGESTREAM_TRAINING_CONFIG names, if it names one.
+    """
     require("optuna", extra="tune")
     import math
 
@@ -50,7 +53,7 @@ def tune(
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from training.config import TrainingConfig
-    from training.config_file import save_config
+    from training.config_file import current_config, load_changes, merge_changes, save_config
     from training.search.objective import Objective
     from training.search.tune import TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
 
@@ -60,7 +63,9 @@ def tune(
         if file.is_dir():
             raise typer.BadParameter(f"{file} is a directory", param_hint=hint)
         file.parent.mkdir(parents=True, exist_ok=True)
-    config = TrainingConfig()
+    config = current_config(TrainingConfig())
+    # The file that is written holds what the trials began with, too.
+    began_with = {} if config.training_config is None else load_changes(config.training_config)
     torch.set_num_threads(config.training_threads)
     stages = Stages(Console(stderr=True))
     found = load_snapshot(snapshot_directory(graph, snapshot))
@@ -97,7 +102,7 @@ def tune(
         except TuningInterrupted:
             stages.say("interrupted: the study keeps every trial that had ended; the same call goes on")
             raise typer.Exit(EXIT_CODE) from None
-    save_config(config_file, tuned.changes)
+    save_config(config_file, merge_changes(began_with, tuned.changes))
     told = {
         "snapshot_id": found.snapshot_id,
         "study": str(study_file),
@@ -111,7 +116,7 @@ def tune(
         return
     console = Console()
     _show(console, tuned, on_test)
-    typer.echo(f"{config_file}: {'sagestream train --config takes it' if tuned.changes else 'the default, no change'}")
+    typer.echo(f"{config_file}: {'sagestream train --config takes it' if tuned.changes else 'no change'}")
 
 
 def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:

@@ -21,10 +21,9 @@ def storefront() -> Storefront:
     if _storefront is None:
         with _lock:
             if _storefront is None:
-                config = settings.SERVING
-                redis = connect(settings.GRAPHSTORE.redis_url, timeout_seconds=config.cache_timeout_seconds)
+                redis = connect(settings.GRAPHSTORE.redis_url, timeout_seconds=settings.READ_TIMEOUT_SECONDS)
                 _storefront = Storefront.open(
-                    redis, pointer_seconds=config.pointer_seconds, item_seconds=config.item_seconds
+                    redis, pointer_seconds=settings.POINTER_SECONDS, item_seconds=settings.ITEM_SECONDS
                 )
     return _storefront
 
@@ -35,7 +34,7 @@ def outbox() -> Outbox:
     if _outbox is None:
         with _lock:
             if _outbox is None:
-                _outbox = Outbox(_connect_producer, bound=settings.SERVING.outbox_events)
+                _outbox = Outbox(_connect_producer, bound=settings.OUTBOX_EVENTS)
     return _outbox
 
 

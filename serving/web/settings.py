@@ -8,12 +8,20 @@ import secrets
 from pathlib import Path
 
 from graphstore.config import GraphstoreConfig
+from serving.cache import ITEM_SECONDS, POINTER_SECONDS, READ_TIMEOUT_SECONDS  # noqa: F401 - settings, too
 from serving.config import ServingConfig
 from stream.config import StreamConfig
 
 SERVING = ServingConfig()
 GRAPHSTORE = GraphstoreConfig()
 STREAM = StreamConfig()
+
+MAX_POSTED_EVENTS = 500
+"""Events in one POST."""
+DELIVERY_SECONDS = 5.0
+"""How long a POST waits for Kafka's acknowledgement."""
+OUTBOX_EVENTS = 10_000
+"""Impressions and events that may wait for Kafka, in each web worker."""
 
 DEBUG = False
 SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)

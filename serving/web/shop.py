@@ -85,7 +85,7 @@ def clicked(request: HttpRequest) -> HttpResponse:
     )
     try:
         services.outbox().deliver(
-            [Letter(INTERACTIONS, event, key=event.user_id)], timeout_seconds=settings.SERVING.delivery_seconds
+            [Letter(INTERACTIONS, event, key=event.user_id)], timeout_seconds=settings.DELIVERY_SECONDS
         )
     except NotDelivered as error:
         return json_response({"detail": str(error)}, 503)

@@ -99,11 +99,9 @@ class EventsView(APIView):
         """One event or a list of them; 202 once Kafka holds the good ones, with each bad one named."""
         body = request.data if isinstance(request.data, bytes) else b""
         try:
-            accepted, refused = intake.read_events(
-                body, bound=settings.SERVING.max_posted_events, now=datetime.now(UTC)
-            )
+            accepted, refused = intake.read_events(body, bound=settings.MAX_POSTED_EVENTS, now=datetime.now(UTC))
         except intake.UnreadableBody as error:
             raise Refused("", str(error)) from error
         if accepted:
-            services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.SERVING.delivery_seconds)
+            services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
-from stream.kafka.topics import connection_settings
+from stream.kafka.topics import FETCH_MAX_WAIT_MS, connection_settings
 from stream.probe import OK
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class Subscription:
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_records=self._max_records,
-            fetch_max_wait_ms=int(self._config.worker_fetch_wait_seconds * 1000),
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             metadata_max_age_ms=METADATA_MS,
             request_timeout_ms=REQUEST_MS,

@@ -34,6 +34,10 @@ TOPICS = (
 )
 
 
+FETCH_MAX_WAIT_MS = 40
+"""How long a fetch waits at the broker for the first record: an idle consumer asks 25 times a second."""
+
+
 def connection_settings(config: StreamConfig) -> dict[str, Any]:
     """Return kafka-python's connection settings, the same for producer, consumer and admin client.
 

@@ -19,10 +19,13 @@ from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer
 from stream.kafka.record_batches import BatchApp, record_batches
+from stream.kafka.topics import FETCH_MAX_WAIT_MS
 from stream.worker.sink import Sink
 from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Clock, Worker
 
+BATCH_SECONDS = 0.02
+"""How long an agent gathers record batches for one SQL transaction."""
 MAX_BATCHES = 4
 TRENDING_INTERVAL_SECONDS = 5.0
 SEND_TIMEOUT_SECONDS = 20.0
@@ -65,7 +68,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         # Static membership: a worker that restarts after kill -9 gets its own partitions back at once.
         consumer_group_instance_id=config.worker_id,
         web_enabled=False,
-        fetch_wait_ms=int(config.worker_fetch_wait_seconds * 1000),
+        fetch_wait_ms=FETCH_MAX_WAIT_MS,
     )
     app.standing = TopicStatus(TOPICS, now)
     worker = Worker(
@@ -74,7 +77,6 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         now,
         standing=app.standing,
         dead_share=config.worker_dead_share,
-        dead_window=config.worker_dead_window,
     )
     handlers = {
         events.INTERACTIONS: worker.on_interactions,
@@ -85,7 +87,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
     }
     for name, handle in handlers.items():
         topic = app.batch_topic(name, partitions=config.kafka_partitions)
-        app.agent(topic, name=name)(_agent(app, handle, config.worker_batch_seconds))
+        app.agent(topic, name=name)(_agent(app, handle))
 
     @app.timer(interval=TRENDING_INTERVAL_SECONDS, on_leader=False)  # type: ignore[untyped-decorator]
     async def refresh_trending() -> None:
@@ -105,9 +107,9 @@ def health(app: WorkerApp) -> dict[str, str]:
     return {"stream": stream, **app.standing.words()}
 
 
-def _agent(app: BatchApp, handle: Callable[[list[ConsumerRecord]], Awaitable[None]], within_seconds: float) -> Any:
+def _agent(app: BatchApp, handle: Callable[[list[ConsumerRecord]], Awaitable[None]]) -> Any:
     async def run(stream: Any) -> None:
-        async for records in record_batches(stream, max_batches=MAX_BATCHES, within_seconds=within_seconds):
+        async for records in record_batches(stream, max_batches=MAX_BATCHES, within_seconds=BATCH_SECONDS):
             try:
                 await handle(records)
             except Exception as error:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 MIN_SEEN = 100
 """With fewer messages there is no decision."""
+WINDOW = 1_000
+"""The share is computed over this many of the last messages of a topic."""
 
 
 class Excess(NamedTuple):
@@ -28,7 +30,7 @@ class Excess(NamedTuple):
 class DlqLimit:
     """The limit of one topic. A `share` of 1 never stops it."""
 
-    def __init__(self, *, share: float, window: int) -> None:
+    def __init__(self, *, share: float, window: int = WINDOW) -> None:
         self._share = share
         self._window = window
         self._count = 0

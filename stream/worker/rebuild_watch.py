@@ -14,6 +14,7 @@ from redis import Redis, RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
 from graphstore.redis.rebuild import rebuild_if_incomplete
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ class RebuildWatch:
         redis: Redis,
         *,
         now: Callable[[], int],
-        recent_items: int,
-        trending_items: int,
+        recent_items: int = RECENT_ITEMS,
+        trending_items: int = TRENDING_ITEMS,
         interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
         self._engine = engine

@@ -47,7 +47,14 @@ class Sink:
     """Writes events to the graph and to Redis. With `redis` None it writes only SQL, for a backfill before Redis
     exists."""
 
-    def __init__(self, engine: Engine, redis: Redis | None, *, recent_items: int, trending_items: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        redis: Redis | None,
+        *,
+        recent_items: int = hot.RECENT_ITEMS,
+        trending_items: int = hot.TRENDING_ITEMS,
+    ) -> None:
         self._engine = engine
         self._redis = redis
         self._recent_items = recent_items

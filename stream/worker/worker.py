@@ -45,14 +45,12 @@ Store = Callable[[Sequence[Any], Progress | None], Stored]
 class Worker:
     """One handler for each topic. `deliver` returns when the broker has the messages; `now` returns epoch ms."""
 
-    def __init__(
-        self, sink: Sink, deliver: Deliver, now: Clock, *, standing: TopicStatus, dead_share: float, dead_window: int
-    ) -> None:
+    def __init__(self, sink: Sink, deliver: Deliver, now: Clock, *, standing: TopicStatus, dead_share: float) -> None:
         self._sink = sink
         self._deliver = deliver
         self._now = now
         self._standing = standing
-        self._limits = {topic: DlqLimit(share=dead_share, window=dead_window) for topic in TOPICS}
+        self._limits = {topic: DlqLimit(share=dead_share) for topic in TOPICS}
 
     async def on_interactions(self, records: Sequence[ConsumerRecord]) -> None:
         """Store interactions and announce the users whose graph changed."""

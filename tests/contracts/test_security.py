@@ -87,7 +87,7 @@ def worker(settings: Mapping[str, str], directory: Path, redis_url: str) -> "sub
         "SAGESTREAM_DATABASE_URL": database,
         "SAGESTREAM_REDIS_URL": redis_url,
         "SAGESTREAM_WORKER_GROUP": directory.name,
-        "SAGESTREAM_WORKER_PORT": "0",
+        "SAGESTREAM_PROBE_PORT": "0",
     }
     with (directory / "log").open("wb") as log:
         command = [sys.executable, "-m", "sagestream", "worker"]

@@ -19,7 +19,8 @@ from tests.kills.comparison import Differences, compare, compare_log
 from tests.kills.expected import RULES, expect
 from tests.kills.kills import Card, Disturbance, Kills, deck
 from tests.kills.load import Load, Shoppers
-from tests.kills.shop import RECENT_ITEMS, Database, Shop, ShopStuck
+from tests.kills.shop import Database, Shop, ShopStuck
+from tests.kills.worker import RECENT_ITEMS
 
 RATE = 500.0
 WORKERS: dict[Database, int] = {"sqlite": 1, "postgresql": 2}

@@ -38,8 +38,6 @@ Database = Literal["sqlite", "postgresql"]
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
-RECENT_ITEMS = 20
-"""Fewer than the load's items, so that the trimming of `recent:` is under test too."""
 
 
 class ShopStuck(RuntimeError):
@@ -179,8 +177,7 @@ class Shop:
             "SAGESTREAM_STATE_DIR": str(self.directory / "state"),
             "SAGESTREAM_DATABASE_URL": url,
             "SAGESTREAM_REDIS_URL": redis_url,
-            "SAGESTREAM_RECENT_ITEMS": str(RECENT_ITEMS),
-            "SAGESTREAM_WORKER_PORT": "0",
+            "SAGESTREAM_PROBE_PORT": "0",
         }
         self._stack.callback(self._kill_workers)
 

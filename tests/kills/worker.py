@@ -29,6 +29,9 @@ from tests.kills.points import Fault, Point
 UP = "the worker has started"
 """Written to the log by each life of a worker that came so far."""
 
+RECENT_ITEMS = 20
+"""Fewer than the load's items, so that the trimming of `recent:` is under test too."""
+
 Reach = Callable[[Point], None]
 
 
@@ -45,7 +48,7 @@ def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None
         arm(fault)
     _replace(faust.Worker, "on_startup_finished", _telling)
     runners.set_up_logging()
-    runners.run_worker()
+    runners.run_worker(recent_items=RECENT_ITEMS)
 
 
 def _telling(finished: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ DRIFT = DriftResult("drift", "3 of 7 columns", TimeWindow(0, 5), TimeWindow(5, 9
 
 
 def config(**settings):
-    return MonitoringConfig(monitor_port=0, monitor_interval_seconds=0.02, **settings)
+    return MonitoringConfig(monitor_interval_seconds=0.02, **settings)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def verdicts(monkeypatch):
     said = [replace(DRIFT, verdict="stable")]
     asked = []
 
-    def report(job, *, timeout_seconds, stop):
+    def report(job, *, stop):
         asked.append(job)
         word = said[min(len(asked), len(said)) - 1]
         if isinstance(word, Exception):
@@ -53,16 +53,16 @@ def counted(name, **labels):
 class Running:
     """A monitor in a thread, until the block ends."""
 
-    def __init__(self, engine, settings, tmp_path, now):
+    def __init__(self, engine, settings, tmp_path, now, port=0):
         self.stop = threading.Event()
         self.error = None
-        self._arguments = (engine, settings, tmp_path, now)
+        self._arguments = (engine, settings, tmp_path, now, port)
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        engine, settings, tmp_path, now = self._arguments
+        engine, settings, tmp_path, now, port = self._arguments
         try:
-            run_monitor(engine, config=settings, state_dir=tmp_path, stop=self.stop, clock=lambda: now)
+            run_monitor(engine, config=settings, state_dir=tmp_path, stop=self.stop, probe_port=port, clock=lambda: now)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
 
@@ -136,8 +136,7 @@ def test_a_database_that_is_away_is_told_and_met_again(sqlite_shop, verdicts, tm
     port = free_port()
     empty = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")  # no tables: every statement fails
     failed = counted("monitor_passes_total", outcome="failed")
-    settings = MonitoringConfig(monitor_port=port, monitor_interval_seconds=0.02)
-    with Running(empty, settings, tmp_path, sqlite_shop.now) as running:
+    with Running(empty, config(), tmp_path, sqlite_shop.now, port) as running:
         running.until(lambda: counted("monitor_passes_total", outcome="failed") >= failed + 2)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=BOUND_SECONDS)
@@ -151,8 +150,7 @@ def test_a_database_that_is_away_is_told_and_met_again(sqlite_shop, verdicts, tm
 def test_the_probe_says_ready_and_shows_the_figures(sqlite_shop, verdicts, tmp_path):
     port = free_port()
     before = counted("monitor_passes_total", outcome="done")
-    settings = MonitoringConfig(monitor_port=port, monitor_interval_seconds=0.02)
-    with Running(sqlite_shop.engine, settings, tmp_path, sqlite_shop.now) as running:
+    with Running(sqlite_shop.engine, config(), tmp_path, sqlite_shop.now, port) as running:
         running.until(lambda: counted("monitor_passes_total", outcome="done") > before)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=BOUND_SECONDS) as answer:
             assert json.load(answer) == {"database": "ok"}

@@ -48,7 +48,7 @@ def result(graph: GraphstoreConfig, engine: Engine) -> RunResult:
 
 def test_a_shopper_gets_their_favourites(graph: GraphstoreConfig, result: RunResult) -> None:
     for name in ("champion", result.model_version):
-        found = recommended(graph, name, "u3", k=4, history_limit=500)
+        found = recommended(graph, name, "u3", k=4)
         assert found.model_version == result.model_version
         assert {item.item_id for item in found.items} == {f"i{place}" for place in toy_shop.favourites(3)}
         assert [item.position for item in found.items] == [0, 1, 2, 3]
@@ -58,7 +58,7 @@ def test_a_shopper_gets_their_favourites(graph: GraphstoreConfig, result: RunRes
 
 
 def test_a_shopper_without_events_gets_what_is_popular(graph: GraphstoreConfig, result: RunResult) -> None:
-    assert len(recommended(graph, "champion", "stranger", k=5, history_limit=500).items) == 5
+    assert len(recommended(graph, "champion", "stranger", k=5).items) == 5
 
 
 def test_items_of_the_same_half_go_together(graph: GraphstoreConfig, result: RunResult) -> None:
@@ -72,7 +72,7 @@ def test_what_left_the_shop_is_not_listed(graph: GraphstoreConfig, engine: Engin
     gone = toy_shop.favourites(3)[0]
     with write(engine) as connection:
         connection.execute(update(items).where(items.c.item_id == f"i{gone}").values(available=False))
-    found = recommended(graph, "champion", "u3", k=4, history_limit=500)
+    found = recommended(graph, "champion", "u3", k=4)
     with write(engine) as connection:
         connection.execute(update(items).where(items.c.item_id == f"i{gone}").values(available=True))
     assert f"i{gone}" not in {item.item_id for item in found.items}
@@ -81,11 +81,11 @@ def test_what_left_the_shop_is_not_listed(graph: GraphstoreConfig, engine: Engin
 
 def test_what_nobody_knows_is_named(graph: GraphstoreConfig, result: RunResult, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="no shopper 'nobody'"):
-        recommended(graph, "champion", "nobody", k=4, history_limit=500)
+        recommended(graph, "champion", "nobody", k=4)
     with pytest.raises(LookupError, match="knows no item 'nothing'"):
         resembling(graph, "champion", "nothing", k=4)
     with pytest.raises(LookupError, match="no model m99"):
-        recommended(graph, "m99", "u3", k=4, history_limit=500)
+        recommended(graph, "m99", "u3", k=4)
     empty = GraphstoreConfig(state_dir=tmp_path)
     migrated_sqlite(empty.state_dir / "graph.db")
     with pytest.raises(LookupError, match="no champion"):

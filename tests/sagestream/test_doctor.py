@@ -10,14 +10,16 @@ from kafka.structs import OffsetAndMetadata
 from graphstore.ingest import record_progress
 from graphstore.session import open_engine, write
 from sagestream.doctor import Check, examine
-from sagestream.playground.embedded import LOOPBACK, Broker, free_port
+from sagestream.playground.embedded import LOOPBACK, Broker, accepts, free_port, free_ports, sagestream_command
+from sagestream.playground.processes import Child
 from stream import events
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.producer import EventProducer
 from stream.probe import OK, Probe, start_probe
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 
-PORTS = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")
+START_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -30,7 +32,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "DATABASE_URL": f"sqlite:///{database}",
         "REDIS_URL": f"redis://{LOOPBACK}:{free_port()}/0",
         "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{free_port()}",
-        **{f"{name}_PORT": str(free_port()) for name in PORTS},
+        "PROBE_PORT": str(free_ports(len(PROBED_PROCESSES))),
+        "SERVE_PORT": str(free_port()),
     }
     for name, value in given.items():
         monkeypatch.setenv(f"SAGESTREAM_{name}", value)
@@ -46,6 +49,7 @@ def test_what_is_away_is_a_finding_each(settings: Path) -> None:
     assert checks["database"].ok
     assert not any(checks[name].ok for name in ("redis", "kafka", "worker", "serve"))
     assert "refused" in checks["worker"].finding
+    assert not checks.keys() & {"settings", "training file"}
 
 
 def test_the_lag_of_every_topic_of_the_worker(settings: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +109,7 @@ def end(servers: str, topic: str, partition: int) -> bool:
 def worker(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Probe, dict[str, str]]]:
     needs = {"stream": OK, "interactions": OK}
     probe = start_probe(0, lambda: needs)
-    monkeypatch.setenv("SAGESTREAM_WORKER_PORT", str(probe.port))
+    monkeypatch.setenv("SAGESTREAM_PROBE_PORT", str(probe.port))
     yield probe, needs
     probe.close()
 
@@ -116,3 +120,54 @@ def test_a_process_says_what_it_waits_for(worker: tuple[Probe, dict[str, str]]) 
     needs["interactions"] = "73 % of the last 1,000 messages are bad, stopped at partition 2 offset 1234: " + "x" * 300
     told = found()["worker"]
     assert told == Check("worker", False, f"port {probe.port}: not ready, interactions: {needs['interactions']}")
+
+
+def test_processes_on_one_machine_answer_where_the_doctor_looks(
+    settings: Path, broker: Broker, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One setting places all of them, next to each other."""
+    for name, value in {**broker.environment, "SAGESTREAM_REDIS_URL": redis_url}.items():
+        monkeypatch.setenv(name, value)
+    first = StreamConfig().probe_port
+    children = [Child(verb, sagestream_command(verb), tmp_path / f"{verb}.log") for verb in PROBED_PROCESSES]
+    try:
+        for child in children:
+            child.start()
+        for number, child in enumerate(children):
+            child.wait_ready(lambda port=first + number: accepts(port), START_SECONDS)  # type: ignore[misc]
+        checks = found()
+    finally:
+        for child in children:
+            child.request_stop()
+        for child in children:
+            child.stop()
+    assert [checks[verb].finding.partition(":")[0] for verb in PROBED_PROCESSES] == [
+        f"port {first + number}" for number in range(len(PROBED_PROCESSES))
+    ]
+    said = {"worker": "stream", "nearline": "model", "publisher": "published", "scheduler": "scheduler ok, settings ok"}
+    for verb, word in {**said, "monitor": "database"}.items():  # each is who it is taken for
+        assert word in checks[verb].finding, checks[verb]
+
+
+def test_what_is_wrong_with_the_settings(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGESTREAM_PROBE_PORT", "0")
+    monkeypatch.setenv("SAGESTREAM_LIST_LENGHT", "9")
+    monkeypatch.setenv("SAGESTREAM_SCHEDULER_PORT", "9")
+    monkeypatch.setenv("SAGESTREAM_TRAINING_CONFIG", str(tmp_path / "none.json"))
+    checks = examine()
+    slip, removed = [check for check in checks if check.name == "settings"]
+    assert not (slip.ok or removed.ok)
+    assert slip.finding == "SAGESTREAM_LIST_LENGHT is not a setting: did you mean SAGESTREAM_LIST_LENGTH?"
+    assert removed.finding.startswith("SAGESTREAM_SCHEDULER_PORT is no longer read")
+    by_name = {check.name: check for check in checks}
+    assert by_name["monitor"] == Check("monitor", False, "SAGESTREAM_PROBE_PORT is 0: it may be on any port")
+    assert not by_name["training file"].ok
+
+
+def test_a_training_file(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tuned.json"
+    monkeypatch.setenv("SAGESTREAM_TRAINING_CONFIG", str(file))
+    file.write_text('{"sage": {"width": 3}}')
+    assert "sage.width" in found()["training file"].finding
+    file.write_text('{"sage": {"dim": 3}}')
+    assert found()["training file"] == Check("training file", True, str(file))

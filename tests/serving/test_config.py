@@ -1,16 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from graphstore.config import GraphstoreConfig
 from serving.config import ServingConfig
-from stream.config import StreamConfig
-
-
-def test_every_setting_is_described_and_has_a_name_of_its_own() -> None:
-    for name, field in ServingConfig.model_fields.items():
-        assert field.description, name
-        assert name not in GraphstoreConfig.model_fields
-        assert name not in StreamConfig.model_fields
 
 
 def test_settings_come_from_the_environment_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:

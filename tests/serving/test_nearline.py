@@ -67,7 +67,7 @@ def shop(redis: Redis, sqlite_engine: Engine) -> Shop:
         touch(sqlite_engine, "first", name, 1)
     source = ShopSource(sqlite_engine, 10)
     keys = {item.item_id: item.item_key for item in source.items()}
-    near = NearLine(source, redis, ServingConfig(freshness_samples=3, list_length=3), load=toy_load(keys))
+    near = NearLine(source, redis, ServingConfig(list_length=3), load=toy_load(keys), freshness_samples=3)
     register(sqlite_engine, "m1")
     redis.set(cache.CHAMPION, "m1")
     assert near.follow(now=lambda: T0)
@@ -240,9 +240,10 @@ def test_the_loop_turns_a_message_into_a_list(
 ) -> None:
     graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
     stop = threading.Event()
-    config = ServingConfig(nearline_port=0)
     thread = threading.Thread(
-        target=run_nearline, args=(config, graphstore, stream_config, stop), kwargs={"load": toy_load(shop.keys)}
+        target=run_nearline,
+        args=(ServingConfig(), graphstore, stream_config, stop),
+        kwargs={"load": toy_load(shop.keys)},
     )
     thread.start()
     try:

@@ -243,10 +243,11 @@ def test_the_loop_follows_announcements_and_the_registry(
     graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
     register(sqlite_engine, "m1")
     stop = threading.Event()
-    # The registry is looked at once an hour: what comes sooner came by the topic.
-    config = ServingConfig(publisher_port=0, reconcile_seconds=3600)
     thread = threading.Thread(
-        target=run_publisher, args=(config, graphstore, stream_config, stop), kwargs={"load": toy_load()}
+        target=run_publisher,
+        args=(ServingConfig(), graphstore, stream_config, stop),
+        # The registry is looked at once an hour: what comes sooner came by the topic.
+        kwargs={"load": toy_load(), "reconcile_seconds": 3600},
     )
     thread.start()
     try:
@@ -270,9 +271,8 @@ def test_without_a_broker_the_registry_suffices(
     graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
     register(sqlite_engine, "m1")
     stop = threading.Event()
-    config = ServingConfig(publisher_port=0)
     thread = threading.Thread(
-        target=run_publisher, args=(config, graphstore, kafka_away, stop), kwargs={"load": toy_load()}
+        target=run_publisher, args=(ServingConfig(), graphstore, kafka_away, stop), kwargs={"load": toy_load()}
     )
     thread.start()
     try:

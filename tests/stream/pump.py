@@ -40,7 +40,7 @@ class Pump:
             **connection_settings(config),
         )
         standing = TopicStatus(TOPICS, self._clock)
-        self._worker = Worker(sink, self._deliver, self._clock, standing=standing, dead_share=1.0, dead_window=1000)
+        self._worker = Worker(sink, self._deliver, self._clock, standing=standing, dead_share=1.0)
         self._handlers = {
             events.INTERACTIONS: self._worker.on_interactions,
             events.IMPRESSIONS: self._worker.on_impressions,

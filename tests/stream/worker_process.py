@@ -97,7 +97,7 @@ def worker_process(
         "REDIS_URL": redis_url,
         "WORKER_ID": name,
         "WORKER_GROUP": f"group-{name}",
-        "WORKER_PORT": str(port),
+        "PROBE_PORT": str(port),
         **{key.upper(): value for key, value in settings.items()},
     }
     environment = {**os.environ, **broker.environment, **{f"SAGESTREAM_{key}": value for key, value in given.items()}}

@@ -21,12 +21,12 @@ MAX_DRAWS = 20_000_000
 class GateRules:
     """The conditions for a promotion."""
 
-    metric: str = "ndcg@20"
-    min_users: int = 30
-    confidence: float = 0.9
+    min_users: int
+    confidence: float
     """The challenger must be better in this share of the bootstrap's resamples."""
-    min_coverage_ratio: float = 0.5
+    min_coverage_ratio: float
     """The challenger's coverage must be at least this share of the champion's coverage."""
+    metric: str = "ndcg@20"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS = 3_600.0
 RECENT_RUNS = 100
+MAX_ATTEMPTS = 3
+"""After this many failed runs in a row the requests are dropped."""
 MAX_TRIGGER_LENGTH = 500
 
 
@@ -68,11 +70,11 @@ def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
     return run_id
 
 
-def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: str | None = None) -> None:
+def settle(connection: Connection, *, now: int, run_id: str | None = None, max_attempts: int = MAX_ATTEMPTS) -> None:
     """Mark runs that still run as failed, and return the requests of failed runs to pending.
 
-    Call it after a run has ended, with its `run_id`, and at the start for all runs. After too many failures in a row
-    the requests are dropped.
+    Call it after a run has ended, with its `run_id`, and at the start for all runs. After `max_attempts` failures in a
+    row the requests are dropped.
     """
     dead = registry.fail_abandoned(connection, now=now, run_id=run_id)
     for name in [run_id] if run_id is not None else dead:
@@ -80,7 +82,7 @@ def settle(connection: Connection, config: TrainingConfig, *, now: int, run_id: 
         if run is None or run.status != registry.FAILED:
             continue
         failures = failures_in_a_row(registry.list_runs(connection, newest=RECENT_RUNS))
-        if failures < config.retrain_attempts:
+        if failures < max_attempts:
             released = registry.release_requests(connection, name)
             logger.warning("run %s failed (%s); %d requests wait again", name, run.error, released)
         else:

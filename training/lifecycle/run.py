@@ -23,7 +23,7 @@ from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
 from training.baselines.gate import RECENT_POPULARITY
-from training.config import TrainingConfig
+from training.config import TrainingConfig, TrainingFile
 from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
 from training.lifecycle.gate import GateRules, decide
@@ -180,7 +180,8 @@ class _Run:
     @property
     def _fit_settings(self) -> str:
         """Everything besides the snapshot that decides the result of a fit."""
-        return f"{self.options.seed} {self._parent} {self.config.model_dump_json()}"
+        shaping = self.config.model_dump_json(include={*TrainingFile.model_fields, "gate_min_users"})
+        return f"{self.options.seed} {self._parent} {shaping}"
 
     def _interrupted_snapshot(self, unfinished: CheckpointStore) -> Path | None:
         """Return the snapshot of an unfinished fit."""

@@ -1,7 +1,10 @@
 """Scheduler: checks at every tick whether a model is due, and trains it in a child process, one at a time.
 
-Arrives: pending requests and new interactions in SQL. Leaves: trained models, and the announced champion
-(`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
+Arrives: pending requests and new interactions in SQL, the training file. Leaves: trained models, and the announced
+champion (`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
+
+The scheduler reads the training file again at every tick (`training.config_file.WatchedConfig`), so a change counts
+from the next run on. While a changed file is wrong, no run starts; the probe and the log say why.
 
 APScheduler provides the ticks and a pool with one spawned process. State that must survive is in our own rows
 (`training.lifecycle.retrain`), because its job store loses a job that is killed. The next run resumes the fit of
@@ -31,6 +34,7 @@ from graphstore.retention import DAY_MS, compact, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
 from training.config import TrainingConfig
+from training.config_file import WatchedConfig
 from training.lifecycle import retrain
 from training.lifecycle.announcer import Announcer
 from training.lifecycle.leader import LeaderLock, leader_lock, wait_for_leadership
@@ -45,7 +49,7 @@ TICKS = "ticks"
 
 def run_scheduler(
     graph: GraphstoreConfig,
-    config: TrainingConfig,
+    config: WatchedConfig,
     stream: StreamConfig,
     stop: threading.Event,
     *,
@@ -58,7 +62,7 @@ def run_scheduler(
     engine = open_engine(graph.sqlalchemy_url)
     lock = leader_lock(engine, graph.state_dir / "scheduler.lock")
     try:
-        if wait_for_leadership(lock, stop, retry_seconds=config.scheduler_tick_seconds):
+        if wait_for_leadership(lock, stop, retry_seconds=config.current.scheduler_tick_seconds):
             Scheduler(engine, graph, config, stream, lock=lock, stop=stop, now=now).run()
     finally:
         lock.release()
@@ -84,7 +88,7 @@ class Scheduler:
         self,
         engine: Engine,
         graph: GraphstoreConfig,
-        config: TrainingConfig,
+        config: WatchedConfig,
         stream: StreamConfig,
         *,
         lock: LeaderLock,
@@ -103,7 +107,7 @@ class Scheduler:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and Kafka
         self._give_up = context.Event()
         # With SQLite the job store has its own file, otherwise its writes wait for the worker's writes. It holds only
-        # what APScheduler pickles itself: the name of `train` and its three strings.
+        # what APScheduler pickles itself: the name of `train` and its four strings.
         url = graph.sqlalchemy_url
         if engine.dialect.name == "sqlite":
             url = f"sqlite:///{graph.state_dir.resolve() / 'scheduler.db'}"
@@ -113,7 +117,7 @@ class Scheduler:
             pool_kwargs={
                 "mp_context": context,
                 "initializer": _init_child,
-                "initargs": (_to_json(graph), _to_json(config), self._give_up, logging.getLogger().level),
+                "initargs": (graph.model_dump_json(), self._give_up, logging.getLogger().level),
             },
         )
         self._scheduler = BackgroundScheduler(
@@ -125,7 +129,7 @@ class Scheduler:
     def run(self) -> None:
         """Work until the stop."""
         with write(self._engine) as connection:
-            retrain.settle(connection, self._config, now=self._now())
+            retrain.settle(connection, now=self._now())
         self._scheduler.add_listener(self._on_end, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.start(paused=True)
         self._scheduler.remove_all_jobs(TRAININGS)  # jobs of a dead leader; their runs are settled above
@@ -134,7 +138,7 @@ class Scheduler:
             self._scheduler.add_job(
                 job,
                 "interval",
-                seconds=self._config.scheduler_tick_seconds,
+                seconds=self._config.current.scheduler_tick_seconds,
                 jobstore=TICKS,
                 executor=TICKS,
                 coalesce=True,
@@ -153,12 +157,12 @@ class Scheduler:
             misfire_grace_time=None,
         )
         self._scheduler.resume()
-        logger.info("leading; a look for work every %g s", self._config.scheduler_tick_seconds)
+        logger.info("leading; a look for work every %g s", self._config.current.scheduler_tick_seconds)
         try:
             self._stop.wait()
         finally:
             self._scheduler.pause()
-            if not self._idle.wait(self._config.scheduler_stop_seconds):
+            if not self._idle.wait(self._config.current.scheduler_stop_seconds):
                 logger.warning("the running training is given up")
             self._give_up.set()
             self._scheduler.shutdown(wait=True)
@@ -166,15 +170,15 @@ class Scheduler:
             self._announcer.close()
 
     def tick(self) -> None:
-        """Start a training when one is due and none runs. Stop when the leader lock is lost."""
+        """Start a training when one is due, none runs and the training file is right. Stop when the lock is lost."""
         if not self._lock.held():
             logger.error("leadership is lost: stopping")
             self._stop.set()
             return
-        if not self._idle.is_set():
+        if not self._idle.is_set() or not self._config.refresh():
             return
         with write(self._engine) as connection:
-            found = retrain.due(connection, self._config, now=self._now())
+            found = retrain.due(connection, self._config.current, now=self._now())
             if found is None:
                 return
             kind, trigger = found
@@ -184,7 +188,7 @@ class Scheduler:
         try:
             self._scheduler.add_job(
                 train,
-                args=[run_id, kind, trigger],
+                args=[run_id, kind, trigger, self._config.current.model_dump_json()],
                 id=run_id,
                 jobstore=TRAININGS,
                 executor=TRAININGS,
@@ -213,7 +217,7 @@ class Scheduler:
     def _settle(self, run_id: str) -> None:
         try:
             with write(self._engine) as connection:
-                retrain.settle(connection, self._config, now=self._now(), run_id=run_id)
+                retrain.settle(connection, now=self._now(), run_id=run_id)
         finally:
             self._idle.set()
 
@@ -222,13 +226,13 @@ _settings: dict[str, str] = {}
 """In the child: the settings from `_init_child`. As job arguments they would store the database password."""
 
 
-def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
-    """Run one training in the child process, by run id."""
+def train(run_id: str, kind: Kind, trigger: str, settings: str) -> dict[str, Any]:
+    """Run one training in the child process, by run id. `settings` is a `TrainingConfig` as JSON."""
     from training.lifecycle.run import RunSpec, run_training  # imports torch, which only the child needs
     from training.options import TrainingOptions
 
     graph = GraphstoreConfig(**json.loads(_settings["graph"]))
-    config = TrainingConfig(**json.loads(_settings["training"]))
+    config = TrainingConfig(**json.loads(settings))
     engine = open_engine(graph.sqlalchemy_url)
     try:
         return run_training(
@@ -243,15 +247,10 @@ def train(run_id: str, kind: Kind, trigger: str) -> dict[str, Any]:
         engine.dispose()
 
 
-def _init_child(graph: str, training: str, give_up: ProcessEvent, log_level: int) -> None:
+def _init_child(graph: str, give_up: ProcessEvent, log_level: int) -> None:
     """Initialise the child: settings, logging, and two ways to end it."""
-    _settings.update(graph=graph, training=training)
+    _settings.update(graph=graph)
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     exit_with_parent()
     exit_after(give_up.wait)
-
-
-def _to_json(config: GraphstoreConfig | TrainingConfig) -> str:
-    """Return JSON from which the child builds the same configuration."""
-    return config.model_dump_json()

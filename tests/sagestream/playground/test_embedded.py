@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from sagestream.playground import embedded
-from sagestream.playground.embedded import ServiceMissing, accepts, find_kafka, free_port
+from sagestream.playground.embedded import (
+    LAST_PORT,
+    ServiceMissing,
+    accepts,
+    bindable,
+    find_kafka,
+    free_port,
+    free_ports,
+)
 
 
 def test_kafka_is_found_only_in_apaches_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +49,12 @@ def test_java_is_looked_for_where_kafkas_scripts_look(tmp_path: Path) -> None:
 
 def test_a_free_port_is_free() -> None:
     assert not accepts(free_port())
+
+
+def test_free_ports_are_free_and_next_to_each_other() -> None:
+    first = free_ports(5)
+    assert first + 4 <= LAST_PORT
+    assert all(bindable(first + number) for number in range(5))
 
 
 def test_without_any_redis_the_word_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:

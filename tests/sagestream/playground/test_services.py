@@ -7,7 +7,9 @@ import pytest
 from graphstore.config import GraphstoreConfig
 from sagestream.playground.embedded import find_kafka
 from sagestream.playground.processes import Supervisor
-from sagestream.playground.services import PORT_SETTINGS, Given, configured, open_services
+from sagestream.playground.run import ONCE_PACE
+from sagestream.playground.services import PROCESSES, Given, configured, open_services
+from sagestream.settings import foreign_variables
 from stream.config import StreamConfig
 
 
@@ -27,7 +29,7 @@ def test_a_playground_stands_on_its_own_services(tmp_path: Path, monkeypatch: py
         supervisor,
         Given(),
         web_port=1,
-        pace={"monitor_interval_seconds": "3", "reconcile_seconds": "2"},
+        pace=ONCE_PACE,
         environment={"SAGESTREAM_MONITOR_INTERVAL_SECONDS": "7"},
     )
     try:
@@ -36,8 +38,9 @@ def test_a_playground_stands_on_its_own_services(tmp_path: Path, monkeypatch: py
         assert services.engine.dialect.name == "sqlite"
         assert services.config(StreamConfig).kafka_security_protocol == "PLAINTEXT"
         assert "monitor_interval_seconds" not in services.settings  # the environment's own word stands
-        assert services.environment["SAGESTREAM_RECONCILE_SECONDS"] == "2"
-        assert len({services.port(verb) for verb in PORT_SETTINGS}) == len(PORT_SETTINGS)
+        assert services.environment["SAGESTREAM_SCHEDULER_TICK_SECONDS"] == "2"
+        assert len({services.port(verb) for verb in PROCESSES}) == len(PROCESSES)
+        assert foreign_variables(services.environment) == []
         assert services.redis.ping()
     finally:
         services.close()

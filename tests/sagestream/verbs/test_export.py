@@ -19,11 +19,12 @@ from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
 from training.config import TrainingConfig
+from training.config_file import save_config
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.options import TrainingOptions
 
-SMALL = {"SAGE__DIM": "8", "SAGE__MAX_STEPS": "40", "SAGE__EVALUATE_EVERY": "10", "SAGE__LEARNING_RATE": "0.02"}
+SMALL = {"sage": {"dim": 8, "max_steps": 40, "evaluate_every": 10, "learning_rate": 0.02}}
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def shop(tmp_path: Path) -> dict[str, str]:
         now = closing_time(connection)
     build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
     engine.dispose()
-    return {"STATE_DIR": str(tmp_path / "state"), **SMALL}
+    file = tmp_path / "small.json"
+    save_config(file, SMALL)
+    return {"STATE_DIR": str(tmp_path / "state"), "TRAINING_CONFIG": str(file)}
 
 
 def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_path: Path) -> None:
@@ -153,8 +156,8 @@ def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path
     assert (scored.code, scored.error) == (0, None)
     assert "40 shoppers" in scored.out
     (kept,) = (tmp_path / "state" / "snapshots").glob("s*")
-    words = ("score", "--out", str(tmp_path / "few.jsonl"), "--snapshot", kept.name)
-    few = run(*words, settings={**shop, "LIST_LENGTH": "3", "PUBLISH_BLOCK_USERS": "7"})
+    words = ("score", "--out", str(tmp_path / "few.jsonl"), "--snapshot", kept.name, "--block-users", "7")
+    few = run(*words, settings={**shop, "LIST_LENGTH": "3"})
     assert (few.code, few.error) == (0, None)
     lists = [json.loads(line)["item_ids"] for line in (tmp_path / "few.jsonl").read_text().splitlines()]
     assert {len(items) for items in lists} == {3}  # as many as are published

@@ -48,10 +48,22 @@ def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "tuned.json"
     file.write_text(json.dumps({"sage": {"dim": 4, "max_steps": 2}, "blend_l2": 3.5}))
-    done = run("train", "--config", str(file), "--json", settings={**alone, "SAGE__LAYERS": "1"})
+    settings = {**alone, "GATE_MIN_USERS": "7", "TRAINING_CONFIG": str(tmp_path / "none.json")}
+    done = run("train", "--config", str(file), "--json", settings=settings)
     assert (done.code, done.error) == (0, None)
     config = json.loads((Path(done.json["bundle"]) / "config.json").read_text())["training"]
-    assert (config["sage"]["dim"], config["sage"]["layers"], config["blend_l2"]) == (4, 1, 3.5)
+    assert (config["sage"]["dim"], config["blend_l2"], config["gate_min_users"]) == (4, 3.5, 7)
+
+
+def test_without_the_option_the_file_that_the_settings_name_configures_the_run(
+    alone: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "tuned.json"
+    file.write_text(json.dumps({"evaluation_users": 17}))
+    done = run("train", "--kind", "closed_form", "--json", settings={**alone, "TRAINING_CONFIG": str(file)})
+    assert (done.code, done.error) == (0, None)
+    config = json.loads((Path(done.json["bundle"]) / "config.json").read_text())["training"]
+    assert config["evaluation_users"] == 17
 
 
 @pytest.mark.kill

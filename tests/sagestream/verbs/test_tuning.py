@@ -15,14 +15,15 @@ from sagestream.playground import state
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run, start
 from tests.training import toy_shop
-from training.config_file import load_config
+from training.config import TrainingConfig
+from training.config_file import load_config, merge_changes, save_config
 
-SMALL = {"SAGE__DIM": "4", "SAGE__MAX_STEPS": "2", "SAGE__EVALUATE_EVERY": "1", "SAGE__BATCH_SIZE": "64"}
+SMALL = {"sage": {"dim": 4, "max_steps": 2, "evaluate_every": 1, "batch_size": 64}, "evaluation_users": 4000}
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, str]:
-    """A toy shop with a snapshot."""
+    """A toy shop with a snapshot, and a training file to start from."""
     graph = GraphstoreConfig(state_dir=tmp_path / "state")
     graph.state_dir.mkdir()
     migrated_sqlite(graph.state_dir / "graph.db")
@@ -32,7 +33,9 @@ def settings(tmp_path: Path) -> dict[str, str]:
         now = toy_shop.closing_time(connection)
     build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now)
     engine.dispose()
-    return {"STATE_DIR": str(graph.state_dir), **SMALL}
+    file = tmp_path / "small.json"
+    save_config(file, SMALL)
+    return {"STATE_DIR": str(graph.state_dir), "TRAINING_CONFIG": str(file)}
 
 
 def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[str, str], tmp_path: Path) -> None:
@@ -41,15 +44,16 @@ def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[st
     assert (first.code, first.error) == (0, None)
     assert "a new study" in first.err
     assert (first.json["finished"], first.json["changes"]) == (1, {})
-    assert json.loads(out.read_text()) == {}
+    assert json.loads(out.read_text()) == SMALL
     assert first.json["test"]["difference"] == 0
     second = run("tune", "--trials", "2", "--out", str(out), settings=settings)
     assert "goes on after 1 trials" in second.err
     assert "3 finished, 0 ended early" in second.out
     again = run("tune", "--trials", "0", "--out", str(out), "--json", settings=settings)
     assert again.json["finished"] == 3
-    assert json.loads(out.read_text()) == again.json["changes"]
-    assert load_config(out).sage.dim == again.json["changes"].get("sage", {}).get("dim", 64)
+    # The file holds what the trials began with, too: it counts by itself.
+    assert json.loads(out.read_text()) == merge_changes(SMALL, again.json["changes"])
+    assert load_config(out, base=TrainingConfig()).sage.dim == again.json["changes"].get("sage", {}).get("dim", 4)
     assert again.json["validation"]["best"] >= again.json["validation"]["default"]
     state.remove(Path(settings["STATE_DIR"]))  # what it left there is ours
 

@@ -22,9 +22,10 @@ def web(
     """The web process on the toy model; no broker, unless a test points STREAM at one."""
     services.close()
     monkeypatch.setattr(shop, "SHOPPERS_SECONDS", 0.0)  # no list of another test
-    settings.SERVING = ServingConfig(
-        api_key=SecretStr(KEY), pointer_seconds=0, item_seconds=0, delivery_seconds=20, max_posted_events=3
-    )
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY))
+    settings.POINTER_SECONDS = settings.ITEM_SECONDS = 0.0
+    settings.DELIVERY_SECONDS = 20.0
+    settings.MAX_POSTED_EVENTS = 3
     settings.GRAPHSTORE = GraphstoreConfig(redis_url=redis_url)
     settings.STREAM = kafka_away
     fill_redis(redis)

@@ -34,7 +34,7 @@ FORGETFUL = """
 import sys
 from stream.config import StreamConfig
 from stream.kafka.producer import EventProducer
-producer = EventProducer(StreamConfig(producer_linger_ms=10_000))
+producer = EventProducer(StreamConfig(), linger_ms=10_000)
 for number in range(3000):
     producer.send_raw("models", str(number).encode(), key=b"forgetful")
 if "wait" in sys.argv:

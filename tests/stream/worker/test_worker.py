@@ -60,9 +60,7 @@ class Bench:
         self.sent: list[Message] = []
         self.failures: list[Exception] = []
         self.standing = TopicStatus(TOPICS, lambda: NOW)
-        self.worker = Worker(
-            sink, self.deliver, lambda: NOW, standing=self.standing, dead_share=share, dead_window=1000
-        )
+        self.worker = Worker(sink, self.deliver, lambda: NOW, standing=self.standing, dead_share=share)
 
     async def deliver(self, messages: Sequence[Message]) -> None:
         if self.failures:

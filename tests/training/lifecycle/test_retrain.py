@@ -9,9 +9,7 @@ from tests.training.lifecycle.test_registry import model
 from training.config import TrainingConfig
 from training.lifecycle import registry, retrain
 
-CONFIG = TrainingConfig(
-    retrain_min_events=10, scheduler_tick_seconds=10, retrain_full_seconds=1_000, retrain_attempts=2
-)
+CONFIG = TrainingConfig(retrain_min_events=10, scheduler_tick_seconds=10, retrain_full_seconds=1_000)
 NOW = 1_700_000_000_000
 
 
@@ -89,20 +87,20 @@ def test_requests_of_a_dead_run_are_offered_again_until_too_many_fail(connection
     registry.request_retrain(connection, reason="drift", requested_by="monitoring", now=NOW)
     first = retrain.enter(connection, "incremental", "monitoring: drift", now=NOW)
     assert registry.pending_requests(connection) == []
-    retrain.settle(connection, CONFIG, now=NOW + 1_000)  # a new leader finds it running
+    retrain.settle(connection, now=NOW + 1_000, max_attempts=2)  # a new leader finds it running
     run = registry.get_run(connection, first)
     assert run is not None
     assert run.status == registry.FAILED
     assert [request.reason for request in registry.pending_requests(connection)] == ["drift"]
     second = retrain.enter(connection, "incremental", "monitoring: drift", now=NOW + 2_000)
-    retrain.settle(connection, CONFIG, now=NOW + 3_000, run_id=second)
+    retrain.settle(connection, now=NOW + 3_000, run_id=second, max_attempts=2)
     assert registry.pending_requests(connection) == []  # the second failure in a row
 
 
 def test_a_run_that_ended_well_is_left_as_it_is(connection):
     registry.request_retrain(connection, reason="drift", requested_by="monitoring", now=NOW)
     run_id = ran(connection, "closed_form", registry.PROMOTED, at=NOW)
-    retrain.settle(connection, CONFIG, now=NOW + 1_000, run_id=run_id)
+    retrain.settle(connection, now=NOW + 1_000, run_id=run_id)
     run = registry.get_run(connection, run_id)
     assert run is not None
     assert run.status == registry.PROMOTED

@@ -1,5 +1,6 @@
 """The scheduler with its real parts: a spawned child that trains, a killed leader, a broker that hears of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,24 +17,22 @@ from kafka import KafkaConsumer
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, read, write
+from graphstore.session import now_ms, open_engine, read, write
 from stream.config import StreamConfig
 from stream.events import MODELS
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from tests.waiting import wait_until
 from training.config import TrainingConfig
-from training.lifecycle import registry
+from training.config_file import WatchedConfig, save_config
+from training.lifecycle import registry, retrain
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.scheduler import run_scheduler
 from training.options import TrainingOptions
 
 pytestmark = pytest.mark.kill
 
-
-CONFIG = TrainingConfig(
-    scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100, retrain_attempts=5
-)
+CONFIG = TrainingConfig(scheduler_tick_seconds=0.2, scheduler_stop_seconds=0, retrain_min_events=100)
 DEADLINE_SECONDS = 180.0
 
 
@@ -98,12 +98,15 @@ def runs(engine: Engine) -> list[registry.RunRow]:
 
 
 @contextmanager
-def scheduling(graph: GraphstoreConfig, stream: StreamConfig, config: TrainingConfig = CONFIG) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=run_scheduler, args=(graph, config, stream, stop))
+def scheduling(
+    graph: GraphstoreConfig, stream: StreamConfig, config: TrainingConfig = CONFIG
+) -> Iterator[WatchedConfig]:
+    """A scheduler in a thread, and the configuration that it watches."""
+    stop, watched = threading.Event(), WatchedConfig(config)
+    thread = threading.Thread(target=run_scheduler, args=(graph, watched, stream, stop))
     thread.start()
     try:
-        yield
+        yield watched
     finally:
         stop.set()
         thread.join()
@@ -147,12 +150,13 @@ from pathlib import Path
 from graphstore.config import GraphstoreConfig
 from stream.config import StreamConfig
 from training.config import TrainingConfig
+from training.config_file import WatchedConfig
 from training.lifecycle.scheduler import run_scheduler
 
 if __name__ == "__main__":
     run_scheduler(
         GraphstoreConfig(state_dir=Path(sys.argv[1])),
-        TrainingConfig.model_validate_json(sys.argv[2]),
+        WatchedConfig(TrainingConfig.model_validate_json(sys.argv[2])),
         StreamConfig(kafka_bootstrap_servers="127.0.0.1:9"),
         threading.Event(),
     )
@@ -214,7 +218,7 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, veteran, c
 def test_a_killed_training_is_tried_again_and_a_stop_gives_it_up(graph, shop, veteran):
     """It ends at once, the run is closed and its request waits for the next leader."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_scheduler, args=(graph, ENDLESS, UNREACHABLE, stop))
+    thread = threading.Thread(target=run_scheduler, args=(graph, WatchedConfig(ENDLESS), UNREACHABLE, stop))
     thread.start()
     eventually(lambda: [run.status for run in runs(shop)] == ["running"])
     eventually(children)
@@ -229,6 +233,36 @@ def test_a_killed_training_is_tried_again_and_a_stop_gives_it_up(graph, shop, ve
     assert [run.status for run in runs(shop)] == ["failed", "failed"]
     with read(shop) as connection:
         assert len(registry.pending_requests(connection)) == 1
+
+
+def trained_with(graph: GraphstoreConfig, engine: Engine) -> list[dict[str, Any]]:
+    """The configuration of each model, oldest first, as its bundle keeps it."""
+    with read(engine) as connection:
+        bundles = [Path(row.bundle) for row in registry.list_models(connection)]
+    return [json.loads((bundle / "config.json").read_text())["training"] for bundle in bundles]
+
+
+def test_each_run_takes_the_training_file_as_it_is_then(graph, shop):
+    """A wrong one keeps runs from beginning, and the probe says why; mended, it counts for the next run."""
+    file = graph.state_dir / "tuned.json"
+    save_config(file, {"evaluation_users": 17})
+    config = CONFIG.model_copy(update={"training_config": file})
+    with scheduling(graph, UNREACHABLE, config) as watched:
+        eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
+        assert watched.problem is None
+        file.write_text('{"evaluation_users": 0}')
+        eventually(lambda: "evaluation_users" in (watched.problem or ""))
+        with write(shop) as connection:
+            toy_shop.trade(connection, first_day=10, days=1)
+            registry.request_retrain(connection, reason="more", requested_by="test", now=2)
+        with read(shop) as connection:
+            assert retrain.due(connection, CONFIG, now=now_ms()) is not None
+        save_config(file, {"evaluation_users": 19, "sage": {"max_steps": 5, "dim": 8}})
+        eventually(lambda: [run.status for run in runs(shop)][1:] == ["promoted"] and runs(shop)[0].finished_at)
+    first, second = trained_with(graph, shop)
+    assert (first["evaluation_users"], first["sage"]["max_steps"]) == (17, 600)
+    assert (second["evaluation_users"], second["sage"]["max_steps"], second["sage"]["dim"]) == (19, 5, 8)
+    assert second["retrain_min_events"] == 100
 
 
 def test_a_second_scheduler_waits(graph, shop, caplog):

@@ -47,7 +47,7 @@ def test_the_file_of_a_draw_leads_to_its_configuration(tmp_path_factory, data, b
     whole = {"sage": json.loads(base.sage.model_dump_json()) | changes.get("sage", {})}
     blend = {name: changes.get(name, getattr(base, name)) for name in BLEND}
     file.write_text(json.dumps(whole | blend))
-    loaded = load_config(file)
+    loaded = load_config(file, base=base)
     assert loaded.sage == config.sage
     assert [getattr(loaded, name) for name in BLEND] == [getattr(config, name) for name in BLEND]
     for name, value in params.items():

@@ -1,0 +1,95 @@
+"""Every setting of every package, and what becomes of a variable that is not one of them.
+
+Arrives: the variables of an environment. Leaves: a sentence for each variable with our prefix that no package reads: a
+misspelled one, or one of an older version, with what took its place. Next: `sagestream.cli` warns at the start of each
+process, `sagestream.doctor` lists them; `sagestream.settings_reference` writes the settings down.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from pydantic_settings import BaseSettings
+
+from graphstore.config import PREFIX, GraphstoreConfig
+from monitoring.config import MonitoringConfig
+from serving.config import ServingConfig
+from stream.config import StreamConfig
+from training.config import SageConfig, TrainingConfig, TrainingFile
+
+CLOSE = 0.7
+"""How alike two names must be for one to be taken for a slip of the other; 1: the same."""
+
+CONFIGS: dict[str, type[BaseSettings]] = {
+    "Graph store": GraphstoreConfig,
+    "Stream": StreamConfig,
+    "Training": TrainingConfig,
+    "Serving": ServingConfig,
+    "Monitoring": MonitoringConfig,
+}
+"""The settings of each package, in the order of the floors."""
+
+TRAINING_FILE = f"{PREFIX}TRAINING_CONFIG"
+
+PROBE_PORTS = ("worker_port", "nearline_port", "publisher_port", "scheduler_port", "monitor_port")
+"""Settings that `probe_port` replaced."""
+
+CONSTANTS = {
+    "recent_items": "graphstore.redis.hot.RECENT_ITEMS",
+    "trending_items": "graphstore.redis.hot.TRENDING_ITEMS",
+    "producer_linger_ms": "stream.kafka.producer.LINGER_MS",
+    "worker_batch_seconds": "stream.worker.app.BATCH_SECONDS",
+    "worker_fetch_wait_seconds": "stream.kafka.topics.FETCH_MAX_WAIT_MS",
+    "worker_dead_window": "stream.worker.dlq_limit.WINDOW",
+    "retrain_attempts": "training.lifecycle.retrain.MAX_ATTEMPTS",
+    "history_limit": "serving.source.HISTORY_LIMIT",
+    "publish_block_users": "serving.publisher.BLOCK_USERS",
+    "reconcile_seconds": "serving.publisher.RECONCILE_SECONDS",
+    "retired_ttl_seconds": "serving.publisher.RETIRED_TTL_SECONDS",
+    "near_ttl_seconds": "serving.nearline.NEAR_TTL_SECONDS",
+    "nearline_batch_users": "serving.nearline.BATCH_USERS",
+    "freshness_samples": "serving.nearline.FRESHNESS_SAMPLES",
+    "cache_timeout_seconds": "serving.cache.READ_TIMEOUT_SECONDS",
+    "pointer_seconds": "serving.cache.POINTER_SECONDS",
+    "item_seconds": "serving.cache.ITEM_SECONDS",
+    "max_posted_events": "serving.web.settings.MAX_POSTED_EVENTS",
+    "delivery_seconds": "serving.web.settings.DELIVERY_SECONDS",
+    "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
+    "ctr_open_windows": "monitoring.ctr.OPEN_WINDOWS",
+    "ctr_positions": "monitoring.ctr.LAST_POSITION",
+    "ctr_reference_windows": "monitoring.triggers.REFERENCE_WINDOWS",
+    "drift_sample_rows": "monitoring.traffic.SAMPLE_ROWS",
+    "drift_min_rows": "monitoring.drift.MIN_ROWS",
+    "drift_timeout_seconds": "monitoring.drift_job.TIMEOUT_SECONDS",
+    "reports_kept": "monitoring.reports.REPORTS_KEPT",
+}
+"""Settings of older versions that are constants now, and where."""
+
+
+def variables(config: type[BaseSettings]) -> list[str]:
+    """The names of the fields that a package reads from the environment."""
+    elsewhere: set[str] = set(TrainingFile.model_fields) if issubclass(config, TrainingFile) else set()
+    return [name for name in config.model_fields if name not in elsewhere]
+
+
+def foreign_variables(environment: Iterable[str]) -> list[str]:
+    """A sentence for each variable with our prefix that no package reads, sorted by name."""
+    known = {f"{PREFIX}{name.upper()}" for config in CONFIGS.values() for name in variables(config)}
+    # As pydantic reads them: in letters of either case.
+    ours = sorted(name for name in environment if name.upper().startswith(PREFIX))
+    return [f"{name} {_fate(name, known)}" for name in ours if name.upper() not in known]
+
+
+def _fate(variable: str, known: Iterable[str]) -> str:
+    name = variable.upper().removeprefix(PREFIX).lower()
+    if name in TrainingFile.model_fields and name != "sage":
+        return f'is no longer read: set "{name}" in the training file that {TRAINING_FILE} names'
+    group, _, field = name.partition("__")
+    if group == "sage":
+        inner = f'"{field}" under "sage"' if field in SageConfig.model_fields else '"sage"'
+        return f"is no longer read: set {inner} in the training file that {TRAINING_FILE} names"
+    if name in PROBE_PORTS:
+        return f"is no longer read: {PREFIX}PROBE_PORT sets the ports of all processes"
+    if name in CONSTANTS:
+        return f"is no longer read: the value is fixed, as {CONSTANTS[name]}"
+    close = get_close_matches(name, [one.removeprefix(PREFIX).lower() for one in known], n=1, cutoff=CLOSE)
+    return "is not a setting" + (f": did you mean {PREFIX}{close[0].upper()}?" if close else "")
