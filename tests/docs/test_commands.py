@@ -1,6 +1,5 @@
 """What the pages tell readers to type: it parses, and everything that it names is there."""
 
-import importlib
 import re
 import shlex
 import tomllib
@@ -9,9 +8,10 @@ from typing import Any
 
 import pytest
 import typer.main
-from pydantic_settings import BaseSettings
 
+from graphstore.config import PREFIX
 from sagestream.cli import app
+from sagestream.settings import CONFIGS, variables
 from tests.docs.pages import ROOT, page, pages
 
 SAGESTREAM: Any = typer.main.get_command(app)
@@ -124,13 +124,7 @@ def test_every_program_of_ours_exists() -> None:
 
 
 def test_every_variable_is_a_setting() -> None:
-    known = {
-        f"SAGESTREAM_{name.upper()}"
-        for package in ("graphstore", "stream", "training", "serving", "monitoring")
-        for config in vars(importlib.import_module(f"{package}.config")).values()
-        if isinstance(config, type) and issubclass(config, BaseSettings)
-        for name in config.model_fields
-    }
+    known = {f"{PREFIX}{name.upper()}" for config in CONFIGS.values() for name in variables(config)}
     for one in pages():
         assert set(VARIABLE.findall(one.text)) <= known, one.name
 
