@@ -23,6 +23,8 @@ from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"SAGE__DIM": "8", "SAGE__MAX_STEPS": "40", "SAGE__EVALUATE_EVERY": "10", "SAGE__LEARNING_RATE": "0.02"}
 
 

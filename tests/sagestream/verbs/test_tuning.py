@@ -17,6 +17,8 @@ from tests.sagestream.verbs.commands import run, start
 from tests.training import toy_shop
 from training.config_file import load_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"SAGE__DIM": "4", "SAGE__MAX_STEPS": "2", "SAGE__EVALUATE_EVERY": "1", "SAGE__BATCH_SIZE": "64"}
 
 
