@@ -23,7 +23,7 @@ from sagestream.playground.embedded import find_kafka
 from sagestream.playground.run import Options, Playground
 from sagestream.stages import Stages
 
-pytestmark = [pytest.mark.service, pytest.mark.kill]
+pytestmark = [pytest.mark.service, pytest.mark.slow]
 
 
 SHOPPERS = 60

@@ -9,6 +9,7 @@ from benchmarks.shop_log import LogSize
 from training.benchmark.isolated import IsolatedProcessFailed
 
 
+@pytest.mark.slow
 def test_an_epoch_is_what_its_steps_cost_and_what_is_around_them() -> None:
     shop = LogSize(edges=40_000, users=800, items=1_000)
     some, whole = (sage_fit(shop, None, steps, 0, lambda line, share: None) for steps in (12, None))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = [pytest.mark.service, pytest.mark.slow]
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTENDERS = {
     "faust_empty",

@@ -24,6 +24,7 @@ def run(output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_part_is_measured(tmp_path: Path) -> None:
     done = run(tmp_path / "out.json", *SMALL)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -61,6 +62,7 @@ def test_what_was_not_run_is_null() -> None:
     assert "| retrieval.users_per_cpu_second | not run | at least 2000 |  |" in table
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_what_was_measured(tmp_path: Path) -> None:
     crowded = ("--edges", "100000", "--users", "10", "--items", "10", "--only", "retrieval", "sage")
     done = run(tmp_path / "out.json", *SMALL, *crowded)

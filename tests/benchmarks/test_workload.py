@@ -29,6 +29,7 @@ def test_events_are_of_the_contract_and_in_the_order_of_their_time() -> None:
     assert later > events[-1].event_time
 
 
+@pytest.mark.slow
 def test_ids_are_random_and_the_shop_is_always_the_same() -> None:
     first, again, other = made(500), made(500), made(500, seed=2)
     assert first == again

@@ -16,6 +16,8 @@ from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> GraphstoreConfig:

@@ -173,6 +173,7 @@ def test_an_older_schema_is_told(settings: dict[str, str]) -> None:
 HEAVY = {"torch", "torch_geometric", "faust", "sqlalchemy", "pandas", "evidently"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "forbidden"),
     [

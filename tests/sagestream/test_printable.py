@@ -24,6 +24,7 @@ def test_what_is_shown(raw: bytes | str, shown: str) -> None:
     assert printable(raw, 10 if len(shown) <= 11 and "x" in shown else 100) == shown
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=100), st.text(max_size=100)), st.integers(1, 50))
 def test_whatever_comes_is_printable_and_bounded(raw: bytes | str, limit: int) -> None:
     shown = printable(raw, limit)

@@ -32,6 +32,7 @@ def test_the_option_comes_before_the_setting() -> None:
     assert with_text_encoder(config, "tfidf") == TrainingConfig(training_seed=7)
 
 
+@pytest.mark.slow
 def test_preprocess_reads_texts_by_the_encoder_that_was_asked_for(
     sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

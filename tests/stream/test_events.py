@@ -204,6 +204,7 @@ def test_of_a_repeated_key_the_last_one_counts() -> None:
 REASONS = {"size", "nul", "utf8", "json", "field", "time"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())

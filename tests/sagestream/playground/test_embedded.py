@@ -66,6 +66,7 @@ def test_without_any_redis_the_word_is_clear(monkeypatch: pytest.MonkeyPatch) ->
         embedded.redis_binary()
 
 
+@pytest.mark.slow
 def test_our_verbs_run_with_this_interpreter() -> None:
     shown = subprocess.run(embedded.sagestream_command("--help"), capture_output=True, text=True, check=True).stdout
     assert "playground" in shown

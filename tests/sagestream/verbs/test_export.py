@@ -24,6 +24,8 @@ from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"sage": {"dim": 8, "max_steps": 40, "evaluate_every": 10, "learning_rate": 0.02}}
 
 

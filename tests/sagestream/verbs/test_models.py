@@ -15,6 +15,8 @@ from tests.sagestream.verbs.commands import environment, run
 from tests.waiting import wait_until
 from training.lifecycle.run import RESUMED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def alone(tmp_path: Path) -> dict[str, str]:

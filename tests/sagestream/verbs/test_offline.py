@@ -24,6 +24,8 @@ from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def our_model(monkeypatch: pytest.MonkeyPatch) -> None:

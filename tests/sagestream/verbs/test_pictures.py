@@ -18,6 +18,8 @@ from training.inspection import ranking_curves
 from training.lifecycle.run import RunSpec, run_training
 from training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=6, evaluate_every=2, batch_size=128, learning_rate=0.02))
 
 

@@ -18,6 +18,8 @@ from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.config_file import load_config, merge_changes, save_config
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"sage": {"dim": 4, "max_steps": 2, "evaluate_every": 1, "batch_size": 64}, "evaluation_users": 4000}
 
 

@@ -6,6 +6,8 @@ import pytest
 from tests.training import fits
 from training.benchmark.isolated import IsolatedProcessFailed, peak_rss_mb, run_isolated
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_process_of_its_own_gives_result_progress_and_cost() -> None:
     ballast = np.ones(40_000_000)  # 320 MB of ours, which are not the child's

@@ -39,6 +39,7 @@ def model() -> Recommender:
     return model_of(term_of(), DATASET, model_version="m1", as_of=5, repeats=True, encoder=None)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path: Path) -> None:
     """Read by the runtimes themselves, for numbers of shoppers and events that no export has seen."""

@@ -81,6 +81,7 @@ def test_a_challenger_that_is_no_better_is_kept(shop, engine: Engine):
     assert load_bundle(Path(second.bundle)).as_of < load_bundle(Path(first.bundle)).as_of  # it learned nothing more
 
 
+@pytest.mark.slow
 def test_graphsage_and_then_incremental(shop, engine: Engine):
     shop("closed_form")
     sage = shop("graphsage")

@@ -39,6 +39,7 @@ def one_by_one(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGGREGATIONS)
 def test_each_neighbourhood_is_aggregated_alone_and_none_is_zero(name):
     module = aggregator(name)

@@ -22,6 +22,7 @@ WHOLE = {"max_steps": 30, "evaluate_every": 10, "graph_edges": 200}
 SAMPLED = {"max_steps": 12, "evaluate_every": 6, "neighbours": (4, 3, 3, 2), "repeats": False, "decoder": "mlp"}
 
 
+@pytest.mark.slow
 def test_two_processes_fit_what_one_fits() -> None:
     alone = together.fits(ProcessGroup(), WHOLE, SAMPLED)
     first, second = run_together(together.fits, WHOLE, SAMPLED, size=2)
@@ -62,6 +63,7 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
         torch.testing.assert_close(found, weight.grad, atol=1e-6, rtol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_a_process_with_other_events_ends_it_before_the_first_step() -> None:
     first, second = run_together(together.fit_of_other_events, size=2)
     assert isinstance(first, ProcessGroupError)

@@ -25,6 +25,7 @@ def test_without_the_launcher_it_says_how_to_start(monkeypatch: pytest.MonkeyPat
         pass
 
 
+@pytest.mark.slow
 def test_who_is_not_met_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Process 1 of 2, and nobody is process 0."""
     settings = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(free_port())}
@@ -34,6 +35,7 @@ def test_who_is_not_met_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
         pass
 
 
+@pytest.mark.slow
 def test_a_process_that_is_late_ends_the_wait(tmp_path: Path) -> None:
     first, _ = run_together(together.wait_for_a_late_one, tmp_path / "given up", size=2, timeout_seconds=2.0)
     assert isinstance(first, ProcessGroupError)

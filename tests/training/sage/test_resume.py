@@ -71,6 +71,7 @@ def _second(directory: Path, found: Any) -> None:
         found.put((fits.snapshot_id(since=0), fits.checkpoint(NEW)))
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_nothing_and_touches_nothing(left):
     found = forked.Queue()
     before = set(left.iterdir())

@@ -29,6 +29,8 @@ from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import named
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def search() -> BlendSearch:

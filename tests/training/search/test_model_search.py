@@ -20,6 +20,8 @@ from training.search.blend_search import MIN_USERS, BlendSearch
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, with_patience
 from training.terms.protocol import named
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, batch_size=64, evaluate_every=5, patience=1, graph_edges=200))
 
 

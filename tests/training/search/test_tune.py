@@ -18,6 +18,8 @@ from training.options import Look
 from training.search.objective import Objective
 from training.search.tune import StudyError, TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def snapshot(sqlite_engine: Engine, tmp_path: Path) -> Snapshot:

@@ -1,12 +1,14 @@
 """The packaged data set: a small sample of the real thing."""
 
 import pandas as pd
+import pytest
 
 from stream.events import EventType
 from stream.sources.datasets.complete_journey import BLOCK_ROWS, open_files, read
 from stream.sources.source import Reading
 
 
+@pytest.mark.slow
 def test_a_sample_has_purchases_titles_prices_and_categories() -> None:
     table = read(users=5, min_item_users=2, seed=3)
     events = list(table.events())

@@ -58,8 +58,8 @@ EXPECTED = [
     [
         ("f.csv", CSV),
         ("f.csv", b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n")),
-        ("f.csv.gz", gzip.compress(CSV)),
-        ("f.csv", gzip.compress(CSV)),
+        ("f.csv.gz", gzip.compress(CSV, mtime=0)),
+        ("f.csv", gzip.compress(CSV, mtime=0)),
         ("f.csv.bz2", bz2.compress(CSV)),
         ("f.csv.xz", lzma.compress(CSV)),
         ("f.tsv", CSV.replace(b",", b"\t")),
@@ -75,7 +75,7 @@ EXPECTED = [
         ("ratings.csv", WITHOUT_HEADER),
         ("f.jsonl", LINES),
         ("f.json", LINES),
-        ("f.ndjson.gz", gzip.compress(LINES)),
+        ("f.ndjson.gz", gzip.compress(LINES, mtime=0)),
         ("f.jsonl", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n\r\n")),
     ],
 )
@@ -180,7 +180,7 @@ def test_keys_without_end_make_no_table_without_end(tmp_path: Path) -> None:
         ("f.csv", "user,item\nu,i\n".encode("utf-16")),
         ("f.xlsx", b"PK\x03\x04 a workbook"),
         ("f.csv", b""),
-        ("f.csv.gz", gzip.compress(CSV)[:-12]),
+        ("f.csv.gz", gzip.compress(CSV, mtime=0)[:-12]),
         ("f.csv", b"\x1f\x8bnot gzip"),
         ("f.csv", b"\x00\x01\x02"),
         ("f.csv.bz2", b"BZ"),
