@@ -12,17 +12,22 @@ import pytest
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import open_engine, write
+from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import extras
 from sagestream.registered import snapshot_directory
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
-from training.config import TrainingConfig
+from training.config import SageConfig, TrainingConfig
 from training.config_file import save_config
+from training.export.encoder import FORMATS
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
+from training.models.bundle import save_bundle
+from training.models.sage_only import fit_sage_model
 from training.options import TrainingOptions
+from training.sage.process_group import ProcessGroup
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +88,30 @@ def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_pa
     rows = [json.loads(line) for line in lists.read_text().splitlines()]
     own = [row["item_ids"][0] in {f"i{item}" for item in favourites(int(row["user_id"][1:]))} for row in rows]
     assert sum(own) > 30
+
+
+def test_without_its_snapshot_a_model_has_no_graph_to_export(
+    shop: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for, it is an error; among all formats it is left out, and that is said."""
+    (path,) = (tmp_path / "state" / "snapshots").iterdir()
+    config = TrainingConfig(sage=SageConfig(dim=8, max_steps=5))
+    model, _ = fit_sage_model(
+        load_snapshot(path), model_version="m1", config=config, options=TrainingOptions(seed=0), group=ProcessGroup()
+    )
+    bundle = save_bundle(model, tmp_path, snapshot_id=path.name, parent=None, metrics={}, config={})
+    for name in ("torch-export", "onnx"):
+        monkeypatch.delitem(FORMATS, name)
+    words = ("export", "--json", "--bundle", str(bundle))
+    whole = run(*words, "--out", str(tmp_path / "whole"), settings=shop)
+    assert [file["format"] for file in whole.json["files"]] == ["torchscript", "pyg", "pyg", "pyg"]
+    shutil.rmtree(path)
+    asked = run(*words, "--format", "pyg", "--out", str(tmp_path / "asked"), settings=shop)
+    assert (asked.code, type(asked.error).__name__) == (1, "ExportError")
+    assert "the snapshot that m1 was made of" in str(asked.error)
+    rest = run(*words, "--out", str(tmp_path / "rest"), settings=shop)
+    assert [file["format"] for file in rest.json["files"]] == ["torchscript"]
+    assert "pyg is left out" in rest.err
 
 
 def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def model_of(snapshot: Snapshot, **settings: Any) -> Recommender:
     small = {"dim": 8, "max_steps": 20, "evaluate_every": 10, "learning_rate": 0.02}
     sage = SageConfig.model_validate({**small, **settings})
     config, options = TrainingConfig(sage=sage), TrainingOptions(seed=0)
-    return fit_sage_model(snapshot, model_version="m1", config=config, options=options, ranks=ProcessGroup())[0]
+    return fit_sage_model(snapshot, model_version="m1", config=config, options=options, group=ProcessGroup())[0]
 
 
 def sage_of(model: Recommender) -> SageTerm:
