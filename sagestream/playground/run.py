@@ -19,6 +19,7 @@ import msgspec
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError, file_errors
 from graphstore.locks import FileLock
 from graphstore.session import now_ms, read
 from sagestream.datasets import read_dataset
@@ -79,7 +80,7 @@ class Options:
     given: Given = field(default_factory=Given)
 
 
-class PlaygroundFailed(RuntimeError):
+class PlaygroundFailed(UserError):
     """The loop was not walked whole; the message says what is missing."""
 
 
@@ -283,9 +284,11 @@ class Playground:
 
 def lock_directory(directory: Path) -> FileLock:
     """The directory, made and taken: two playgrounds would write one database and one Redis log."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / state.LOCK)
-    if not lock.acquire():
+    with file_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / state.LOCK)
+        taken = lock.acquire()
+    if not taken:
         raise state.StateInUse(f"another playground runs on {directory}: stop it, or take another --state-dir")
     return lock
 

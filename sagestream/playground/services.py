@@ -12,14 +12,12 @@ from sqlalchemy import Engine
 
 from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.ingest import forget_progress
+from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import bindable, find_kafka, free_port, free_ports, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
-from serving import cache
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
-
-REDIS_TIMEOUT_SECONDS = 10.0
 
 PROCESSES = (*PROBED_PROCESSES, "serve")
 """The verbs of the loop's processes, in the order in which they start."""
@@ -128,7 +126,7 @@ def open_services(
         said=f"broker: {broker_said} · Redis: {settings['redis_url']} · graph: {engine.dialect.name}",
         settings=settings,
         engine=engine,
-        redis=cache.connect(settings["redis_url"], timeout_seconds=REDIS_TIMEOUT_SECONDS),
+        redis=open_redis(settings["redis_url"]),
     )
     create_topics(services.config(StreamConfig))
     return services

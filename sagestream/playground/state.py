@@ -5,17 +5,18 @@ from pathlib import Path
 
 import msgspec
 
+from graphstore.errors import UserError
 from graphstore.files import written_whole
 
 FILE = "playground.json"
 LOCK = "playground.lock"
 
 
-class StateMismatch(RuntimeError):
+class StateMismatch(UserError):
     """The directory belongs to something else; the message says how to start over."""
 
 
-class StateInUse(RuntimeError):
+class StateInUse(UserError):
     """Another playground runs on the directory."""
 
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
+from sagestream.printable import printable
 from sagestream.stages import Stages
+from sagestream.tables import print_table
 from stream.config import StreamConfig
 from stream.events import MAX_ID_LENGTH, utc
 
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
     from graphstore.erase import Erasure
 
-REDIS_SECONDS = 10.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 cache_app = typer.Typer(help="What Redis holds.", no_args_is_help=True)
@@ -55,9 +57,8 @@ def forget(
 
 
 def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
-    from redis import Redis
-
     from graphstore.erase import find_person
+    from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms
     from serving.forget import forget as forget_person
 
@@ -67,7 +68,7 @@ def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
         others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
         known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
         typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
-    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    redis = open_redis(graph.redis_url)
     try:
         done = forget_person(engine, redis, StreamConfig(), graph.snapshots_dir, user, now=now_ms)
     except BaseException:
@@ -101,8 +102,13 @@ def _list(engine: "Engine", *, as_json: bool) -> None:
     table = Table("user", "ids", "requested", "completed")
     for erasure in found:
         completed = _time(erasure.completed_at) if erasure.completed_at else "no: run it again"
-        table.add_row(erasure.user_id, str(len(erasure.ids)), _time(erasure.requested_at), completed)
-    Console().print(table)
+        table.add_row(
+            Text(printable(erasure.user_id, MAX_ID_LENGTH)),
+            str(len(erasure.ids)),
+            _time(erasure.requested_at),
+            completed,
+        )
+    print_table(Console(), table)
 
 
 def compact(
@@ -136,15 +142,14 @@ def compact(
 
 def rebuild(as_json: AsJson = False) -> None:
     """Write Redis anew from SQL, beside running processes if need be; what SQL does not know is removed."""
-    from redis import Redis
-
     from graphstore.redis import rebuild as rebuilding
+    from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
     from serving.publisher import RECONCILE_SECONDS
 
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
-    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    redis = open_redis(graph.redis_url)
     try:
         with Stages(Console(stderr=True)).stage("rebuild", "Rebuild Redis from SQL") as report:
             done = rebuilding.rebuild(

@@ -42,7 +42,10 @@ def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
     assert {item["title"] for item in told["items"]} == {"thing odd"}
     assert "thing even" in run("similar", "i4", "--model", listed["model_version"], settings=alone).out
     unknown = run("recommend", "nobody", "--model", "champion", settings=alone)
-    assert (unknown.code, str(unknown.error)) == (1, "no shopper 'nobody'")
+    assert (unknown.code, str(unknown.error)) == (
+        1,
+        "no shopper 'nobody' in the graph: no event of theirs has come yet",
+    )
 
 
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str],
     assert (done.code, type(done.error).__name__) == (1, "ConfigFileError")
     assert "sage.width" in str(done.error)
     missing = run("train", "--config", str(tmp_path / "none.json"), settings=alone)
-    assert (missing.code, type(missing.error).__name__) == (1, "FileNotFoundError")
+    assert (missing.code, type(missing.error).__name__) == (1, "UnusableFile")
     assert run("history", "--json", settings=alone).json == []
 
 
@@ -117,5 +120,5 @@ def test_a_seed_that_is_none_is_told_at_once(alone: dict[str, str], seed: str) -
 
 def test_nothing_to_go_on_from(alone: dict[str, str]) -> None:
     done = run("train", "--kind", "incremental", settings=alone)
-    assert (done.code, type(done.error).__name__) == (1, "LookupError")
+    assert (done.code, type(done.error).__name__) == (1, "NoChampion")
     assert "no champion" in str(done.error)
