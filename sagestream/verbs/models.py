@@ -162,7 +162,6 @@ def rollback() -> None:
 
 def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
     from graphstore.session import now_ms, write
-    from stream.kafka.producer import EventProducer
     from training.lifecycle import registry
 
     engine = _engine()
@@ -175,9 +174,7 @@ def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> 
         )
     engine.dispose()
     typer.echo(f"{verb}: the champion is {row.model_version}")
-    # The table is the truth: without a broker the publisher finds the new champion by itself, a few seconds later.
-    with EventProducer(StreamConfig()) as producer:
-        registry.announce(producer, row, now=now_ms())
+    _announced(row, Stages(Console(stderr=True)))
 
 
 def history(

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import reason
+from sagestream.error_messages import message
 from sagestream.printable import printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
@@ -18,10 +20,12 @@ from stream.config import StreamConfig
 from stream.events import MAX_ID_LENGTH, utc
 
 if TYPE_CHECKING:
+    from redis import Redis
     from sqlalchemy import Engine
 
     from graphstore.erase import Erasure
 
+INCOMPLETE = "the erasure is not complete: run the same command again"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 cache_app = typer.Typer(help="What Redis holds.", no_args_is_help=True)
@@ -62,21 +66,55 @@ def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
     from graphstore.session import now_ms
     from serving.forget import forget as forget_person
 
-    graph = GraphstoreConfig()
-    if not asked:
-        person = find_person(engine, user)
-        others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
-        known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
-        typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
+    graph, stream = GraphstoreConfig(), StreamConfig()
+    person = find_person(engine, user)
     redis = open_redis(graph.redis_url)
     try:
-        done = forget_person(engine, redis, StreamConfig(), graph.snapshots_dir, user, now=now_ms)
-    except BaseException:
-        typer.echo("the erasure is not complete: run the same command again", err=True)
-        raise
+        without_redis, without_kafka = _without_redis(redis), _without_kafka(stream)
+        for said in filter(None, (without_redis, without_kafka)):
+            typer.echo(said, err=True)
+        if not asked:
+            others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
+            known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
+            typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
+        try:
+            reached = None if without_redis else redis
+            done = forget_person(engine, reached, stream, graph.snapshots_dir, user, now=now_ms)
+        except BaseException:
+            typer.echo(INCOMPLETE, err=True)
+            raise
     finally:
         redis.close()
     typer.echo(json.dumps(asdict(done)) if as_json else "\n".join(_told(done)))
+    if done.completed_at is None:
+        typer.echo(INCOMPLETE, err=True)
+        raise typer.Exit(1)
+
+
+def _without_redis(redis: "Redis") -> str | None:
+    """What stays where Redis cannot be reached; None where it can."""
+    from redis.exceptions import RedisError
+
+    try:
+        redis.ping()
+    except RedisError as error:
+        why = message(error) or reason(error)
+        return f"{why}\nwhat Redis holds of this person (lists, recent items) stays until you run this again with Redis"
+    return None
+
+
+def _without_kafka(stream: StreamConfig) -> str | None:
+    """What stays where no broker can be reached; None where one can."""
+    from kafka.errors import KafkaError
+
+    from stream.kafka.broker import check_reachable
+
+    try:
+        check_reachable(stream)
+    except KafkaError as error:
+        why = message(error) or reason(error)
+        return f"{why}\nwhat Kafka holds of this person (attributes, raw events) stays as long as its topics keep it"
+    return None
 
 
 def _told(done: "Erasure") -> list[str]:

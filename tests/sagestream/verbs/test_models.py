@@ -48,6 +48,19 @@ def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
     )
 
 
+def test_a_switch_by_hand_stands_without_a_broker(alone: dict[str, str]) -> None:
+    trained = [run("train", "--kind", "closed_form", "--json", settings=alone).json for _ in range(2)]
+    first, second = (one["model_version"] for one in trained)
+    for words, version in ((("promote", second), second), (("rollback",), first)):
+        done = run("models", *words, settings=alone)
+        assert (done.code, done.error) == (0, None)
+        assert done.out == f"{words[0]}: the champion is {version}\n"
+        assert "not announced, no Kafka" in done.err
+        assert "finds it in the registry by itself" in " ".join(done.err.split())
+        listed = run("models", "list", "--json", settings=alone).json
+        assert [row["model_version"] for row in listed if row["status"] == "champion"] == [version]
+
+
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "tuned.json"
     file.write_text(json.dumps({"sage": {"dim": 4, "max_steps": 2}, "blend_l2": 3.5}))
