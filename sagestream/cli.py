@@ -10,13 +10,15 @@ process never sees torch or SQLAlchemy.
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from graphstore.config import PREFIX
+from graphstore.config import PREFIX, GraphstoreConfig
 from sagestream.error_messages import message
+from sagestream.playground.address_file import adopt
 from sagestream.printable import printable
 from sagestream.verbs import (
     data,
@@ -55,6 +57,7 @@ def main() -> None:
     """Entry of the command `sagestream`."""
     _warn_of_foreign_variables()
     try:
+        find_services(sys.argv[1:])
         app()
     except Exception as error:  # noqa: BLE001 - nobody is behind this: it is told, or shown whole
         tell(error, Console(stderr=True, soft_wrap=True))
@@ -68,6 +71,14 @@ def _warn_of_foreign_variables() -> None:
 
         for warning in foreign_variables(os.environ):
             print(f"sagestream: warning: {warning}", file=sys.stderr)
+
+
+def find_services(words: Sequence[str]) -> None:
+    """Beside a running playground a verb takes its services as defaults; before any configuration is read."""
+    if not words or words[0] == "playground" or "--help" in words:
+        return
+    if said := adopt(GraphstoreConfig().state_dir, os.environ):
+        typer.echo(said, err=True)
 
 
 def tell(error: Exception, console: Console) -> None:

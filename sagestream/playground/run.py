@@ -23,7 +23,7 @@ from graphstore.errors import UserError, file_errors
 from graphstore.locks import FileLock
 from graphstore.session import now_ms, read
 from sagestream.datasets import read_dataset
-from sagestream.playground import state
+from sagestream.playground import address_file, state
 from sagestream.playground.embedded import sagestream_command
 from sagestream.playground.live import LiveTraffic
 from sagestream.playground.memory import HAS_PSS, MemoryWatch
@@ -115,6 +115,7 @@ class Playground:
         services = None
         try:
             services = self.start_services()
+            address_file.write(directory, services.addresses)
             table, remembered = self.import_past(services)
             self.first_champion(services)
             self.graphsage(services)
@@ -124,6 +125,7 @@ class Playground:
             traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
             traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
         finally:
+            address_file.remove(directory)
             with self.stages.stage("stop", "Stop"):
                 killed = self.supervisor.stop()
             if services is not None:

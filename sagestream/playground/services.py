@@ -22,6 +22,17 @@ from stream.kafka.topics import create_topics
 PROCESSES = (*PROBED_PROCESSES, "serve")
 """The verbs of the loop's processes, in the order in which they start."""
 
+ADDRESS_SETTINGS = (
+    "redis_url",
+    "database_url",
+    "kafka_bootstrap_servers",
+    "kafka_security_protocol",
+    "producer_idempotent",
+    "probe_port",
+    "serve_port",
+)
+"""The settings that reach services and processes."""
+
 _C = TypeVar("_C", bound=BaseSettings)
 
 
@@ -54,6 +65,11 @@ class Services:
     def environment(self) -> dict[str, str]:
         """The same settings as environment variables."""
         return {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Those of the settings that say where something is: neither keys nor the tempo of a demonstration."""
+        return {name: self.settings[name] for name in ADDRESS_SETTINGS if name in self.settings}
 
     def port(self, verb: str) -> int:
         """The port of a process."""
