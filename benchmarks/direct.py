@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from redis import Redis
 
 from benchmarks.meters import Mark, Span, own_mark, resident_mb, write_json
 from benchmarks.services import environment
 from benchmarks.workload import Workload
 from graphstore.config import GraphstoreConfig
+from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from stream import events, replay
 from stream.worker.sink import Sink
@@ -83,7 +83,7 @@ def store_segments(
 
 def store(segments: Sequence[Segment], workload: Workload, graph: GraphstoreConfig, output: Path) -> None:
     """Store the segments one after another, in the child, through one connection each to SQL and Redis."""
-    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url)
+    engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     results: dict[str, Any] = {}
     for segment in segments:
         sink = Sink(engine, redis if segment.redis else None)

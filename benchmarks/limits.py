@@ -21,10 +21,10 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
-from redis import Redis
 
 from benchmarks.meters import Meter
 from graphstore.config import GraphstoreConfig
+from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from stream import events
 from stream.config import StreamConfig
@@ -105,7 +105,7 @@ async def run_aiokafka(config: StreamConfig, meter: Meter, handle: Handle | None
 
 def storing_handler(graph: GraphstoreConfig) -> Handle:
     """Return a handler that decodes and stores."""
-    redis = Redis.from_url(graph.redis_url)
+    redis = open_redis(graph.redis_url)
     sink = Sink(open_engine(graph.sqlalchemy_url), redis)
 
     def handle(records: Sequence[ConsumerRecord]) -> None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from redis import Redis
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 
+from graphstore.redis.connection import open_redis
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import migrate, now_ms, open_engine
 from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
@@ -72,7 +72,7 @@ class BenchmarkServices:
 
     def empty_redis(self, database_url: str | None = None) -> None:
         """Delete all keys. With a database, rebuild Redis from it, as in a running shop, so no worker has to do it."""
-        with Redis.from_url(self.redis_url) as redis:
+        with open_redis(self.redis_url) as redis:
             redis.flushall()
             if database_url:
                 engine = open_engine(database_url)

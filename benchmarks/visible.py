@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from os import environ
 
 import numpy as np
-from redis import Redis
 from redis.client import PubSub
 
 from benchmarks.drain import POLL_SECONDS, START_SECONDS, run_workers
 from benchmarks.meters import Span, cpu_seconds
 from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, pid_of
 from graphstore.redis import hot
+from graphstore.redis.connection import open_redis
 
 DROPPED_SECONDS = 5.0
 ARRIVE_SECONDS = 30.0
@@ -80,7 +80,7 @@ def _send_and_watch(
     output = services.directory / f"pacing-{prefix}.json"
     command = [sys.executable, "-m", "benchmarks.pacing", "--rate", str(rate), "--count", str(count)]
     command += ["--prefix", prefix, "--output", str(output), "--linger-ms", str(stream.linger_ms)]
-    with Redis.from_url(services.redis_url) as redis:
+    with open_redis(services.redis_url) as redis:
         redis.config_set("notify-keyspace-events", "Kz")
         listener = redis.pubsub(ignore_subscribe_messages=True)
         listener.psubscribe(f"__keyspace@*__:{hot.recent_key(prefix)}-*")

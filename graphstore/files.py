@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from graphstore.errors import UserError, file_errors
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -33,10 +35,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_json(path: Path, *, max_bytes: int, error: type[ValueError]) -> Any:
-    """What the file says. Raises `error` for a larger file and for text that is not JSON, and `OSError` where it cannot
-    be read."""
-    with path.open("rb") as file:
+def read_json(path: Path, *, max_bytes: int, error: type[UserError]) -> Any:
+    """What a file that a user named says. Raises `error` for a larger file and for text that is not JSON, and
+    `graphstore.errors.UnusableFile` where it cannot be read."""
+    with file_errors(path), path.open("rb") as file:
         raw = file.read(max_bytes + 1)
     if len(raw) > max_bytes:
         raise error(f"{path} is larger than {max_bytes:,} bytes")

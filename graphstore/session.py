@@ -9,12 +9,20 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from graphstore.errors import UserError, file_errors, shown_url
 
 BUSY_TIMEOUT_SECONDS = 30.0
 
+DATABASE_NOTE = "database: "
+"""Begins the note that an error of a database carries: its URL, without the password."""
 
-class UnsupportedDatabase(ValueError):
+
+class UnsupportedDatabase(UserError):
     """The URL is of neither SQLite nor PostgreSQL."""
 
 
@@ -24,16 +32,36 @@ def open_engine(url: str) -> Engine:
     On SQLite a write transaction begins as IMMEDIATE. A transaction that begins with a read and writes later fails with
     "database is locked" instead of waiting. Creates the directory of a SQLite file. Raises `UnsupportedDatabase`.
     """
-    target = make_url(url)
+    target = parsed_url(url)
     if target.get_backend_name() == "postgresql":
-        return create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        event.listen(engine, "handle_error", _name_database)
+        return engine
     if target.get_backend_name() != "sqlite":
         raise UnsupportedDatabase(f"{target.get_backend_name()} is not supported: SQLite or PostgreSQL")
     if target.database and target.database != ":memory:":
-        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        with file_errors(target.database):
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "handle_error", _name_database)
     return engine
+
+
+def parsed_url(url: str) -> URL:
+    """The parts of a database's URL. Raises `UnsupportedDatabase` for text that is none."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:  # ValueError: of a port that is no number
+        raise UnsupportedDatabase(
+            f"{shown_url(url)!r} is no URL of a database, as sqlite:///shop.db or postgresql://user@host/shop"
+        ) from error
+
+
+def _name_database(context: ExceptionContext) -> None:
+    """Errors of drivers seldom say which database it was."""
+    if context.sqlalchemy_exception is not None and context.engine is not None:
+        context.sqlalchemy_exception.add_note(f"{DATABASE_NOTE}{context.engine.url}")
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -76,6 +104,13 @@ def migrate(url: str, revision: str = "head") -> None:
     """Bring the schema to `revision` (Alembic). Call it once, before workers start: concurrent DDL fails."""
     open_engine(url).dispose()
     command.upgrade(migrations(url), revision)
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """The schema's revision in the database (None: it holds no tables of ours), and the newest that the code knows."""
+    newest = ScriptDirectory.from_config(migrations(str(engine.url))).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision(), newest
 
 
 def migrations(url: str) -> Config:

@@ -13,14 +13,19 @@ from dataclasses import dataclass
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError
 from graphstore.session import now_ms, open_engine, read
 from sagestream.registered import registered_bundle
 from serving.coldstart import known
 from serving.ranker import bring_up_to_date
-from serving.recommend import ListedItem, listed
+from serving.recommend import ListedItem, UnknownItem, listed
 from serving.source import ShopSource
 from training.models.bundle import load_bundle
 from training.models.recommender import Recommender
+
+
+class UnknownShopper(UserError):
+    """The graph holds nobody of that id."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +37,23 @@ class ModelList:
 
 
 def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int) -> ModelList:
-    """The k best items for a shopper; raises `LookupError` for a shopper or a model that nobody knows."""
+    """The k best items for a shopper; raises `UnknownShopper`, `UnknownModel`, `NoChampion`."""
     with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         history = shop.histories_of([user_id]).get(user_id)
         if history is None:
-            raise LookupError(f"no shopper {user_id!r}")
+            raise UnknownShopper(f"no shopper {user_id!r} in the graph: no event of theirs has come yet")
         bring_up_to_date(model, shop)
         rows, scores = model.recommend(model.histories([history]), as_of=now_ms(), k=k)
         return _listed(shop, model, rows[0].tolist(), scores[0].tolist())
 
 
 def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: int) -> ModelList:
-    """The k items closest to one; raises `LookupError` for an item or a model that nobody knows."""
+    """The k items closest to one; raises `UnknownItem`, `UnknownModel`, `NoChampion`."""
     with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         if item_id not in model.item_ids:
-            raise LookupError(f"{model.model_version} knows no item {item_id!r}")
+            raise UnknownItem(f"{model.model_version} knows no item {item_id!r}")
         row = model.item_ids.index(item_id)
         rows, scores = model.similar(k)
         return _listed(shop, model, rows[row].tolist(), scores[row].tolist())

@@ -1,6 +1,7 @@
 """The command line: the verbs of `sagestream.verbs`, and how errors reach whoever typed them.
 
-Exit 0: done. 1: it failed, with one line that says why. 2: the words were wrong.
+Exit 0: done. 1: it failed, with one line that says why, or with the traceback of a fault of ours. 2: the words were
+wrong.
 
 Nothing heavy is imported here or at the top of the verbs: each process loads what its own floor needs, and the web
 process never sees torch or SQLAlchemy.
@@ -8,12 +9,17 @@ process never sees torch or SQLAlchemy.
 
 import os
 import sys
+import traceback
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from graphstore.config import PREFIX
+from graphstore.config import PREFIX, GraphstoreConfig
+from sagestream.error_messages import message
+from sagestream.playground.address_file import adopt
+from sagestream.printable import printable
 from sagestream.verbs import (
     data,
     dlq,
@@ -29,47 +35,12 @@ from sagestream.verbs import (
     tuning,
 )
 
-EXPECTED = frozenset(
-    {
-        "kafka.errors.KafkaError",
-        "redis.exceptions.RedisError",
-        "sqlalchemy.exc.SQLAlchemyError",
-        "builtins.ImportError",
-        "builtins.LookupError",
-        "builtins.OSError",
-        "graphstore.redis.rebuild.RebuildRunning",
-        "graphstore.session.UnsupportedDatabase",
-        "graphstore.snapshots.snapshot.BeforeCompaction",
-        "pydantic_core._pydantic_core.ValidationError",
-        "pydantic_settings.exceptions.SettingsError",
-        "sagestream.datasets.UnknownDataset",
-        "sagestream.playground.embedded.ServiceMissing",
-        "sagestream.playground.run.PlaygroundFailed",
-        "sagestream.playground.processes.ProcessFailed",
-        "sagestream.playground.shoppers.ShopError",
-        "sagestream.playground.state.StateInUse",
-        "sagestream.playground.state.StateMismatch",
-        "serving.web.server.PortTaken",
-        "stream.kafka.producer.DeliveryError",
-        "stream.sources.files.compressed.UnreadableFile",
-        "stream.sources.files.event_lines.UnreadableLines",
-        "training.benchmark.run.ModelFailed",
-        "training.models.bundle.BundleError",
-        "training.config_file.ConfigFileError",
-        "training.data.dataset.TooFewEvents",
-        "training.inspection.item_map.NoMap",
-        "training.export.encoder.ExportError",
-        "training.inspection.learning_curve.NothingLearned",
-        "training.sage.process_group.RanksError",
-        "training.benchmark.results_file.ResultsFileError",
-        "training.features.sentence_encoder.TextModelError",
-        "training.features.snapshot_features.OtherFeatures",
-        "training.search.tune.StudyError",
-    }
-)
-"""Errors that a user can mend, by name: told in one line. Any other is a fault of ours and keeps its traceback."""
+LONGEST_LINE = 2000
 
-NO_GRAPH = "no graph here yet: `sagestream init`, or `sagestream import … --direct`"
+FAULT = (
+    "This is a fault in Sagestream, not in what you typed. Please report it, with the lines above, in the issue "
+    "tracker of the repository."
+)
 
 app = typer.Typer(
     name="sagestream",
@@ -86,17 +57,10 @@ def main() -> None:
     """Entry of the command `sagestream`."""
     _warn_of_foreign_variables()
     try:
+        find_services(sys.argv[1:])
         app()
-    except Exception as error:
-        if not expected(error):
-            raise
-        words = (
-            ("sagestream: ", NO_GRAPH)
-            if without_tables(error)
-            else (f"sagestream: {type(error).__name__}: ", str(error))
-        )
-        shown = Text.assemble((words[0], "red"), words[1])
-        Console(stderr=True).print(shown, highlight=False)
+    except Exception as error:  # noqa: BLE001 - nobody is behind this: it is told, or shown whole
+        tell(error, Console(stderr=True, soft_wrap=True))
         sys.exit(1)
 
 
@@ -105,22 +69,24 @@ def _warn_of_foreign_variables() -> None:
     if any(name.upper().startswith(PREFIX) for name in os.environ):
         from sagestream.settings import foreign_variables
 
-        for message in foreign_variables(os.environ):
-            print(f"sagestream: warning: {message}", file=sys.stderr)
+        for warning in foreign_variables(os.environ):
+            print(f"sagestream: warning: {warning}", file=sys.stderr)
 
 
-def expected(error: Exception) -> bool:
-    """Whether it is, or derives from, one of the errors that a user can mend."""
-    return bool(_names(error) & EXPECTED)
+def find_services(words: Sequence[str]) -> None:
+    """Beside a running playground a verb takes its services as defaults; before any configuration is read."""
+    if not words or words[0] == "playground" or "--help" in words:
+        return
+    if said := adopt(GraphstoreConfig().state_dir, os.environ):
+        typer.echo(said, err=True)
 
 
-def without_tables(error: Exception) -> bool:
-    """Whether the database says that a table is missing: SQLite in words, PostgreSQL by the class of its error."""
-    reason = getattr(error, "orig", None)
-    return "sqlalchemy.exc.DBAPIError" in _names(error) and (
-        type(reason).__name__ == "UndefinedTable" or str(reason).startswith("no such table")
-    )
-
-
-def _names(error: Exception) -> set[str]:
-    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+def tell(error: Exception, console: Console) -> None:
+    """One line for an error that a user can mend; the traceback of any other, and what to do with it."""
+    line = message(error)
+    if line is None:
+        traceback.print_exception(error, file=console.file)
+        console.print(FAULT, highlight=False)
+    else:
+        shown = "\n".join(printable(part, LONGEST_LINE) for part in line.splitlines())
+        console.print(Text.assemble(("sagestream: ", "red"), shown), highlight=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graphstore.errors import UserError
 from stream.sources.options import Layout, SourceOptions
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOUR
 """Those of `stream.sources.opening`, told before it is loaded."""
 
 
-class UnknownDataset(ValueError):
+class UnknownDataset(UserError):
     """Neither a known name nor a file."""
 
 
-class UnfitWords(ValueError):
+class UnfitWords(UserError):
     """A source and options that do not fit together."""
 
 
@@ -89,8 +90,8 @@ def _has_ascii(encoding: str) -> bool:
 def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
     """`complete-journey`, or the path of a file that is a table; `sample` shoppers of it, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ImportError` where the package with
-    the data is not installed.
+    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError` where the
+    package with the data is not installed.
     """
     if name == COMPLETE_JOURNEY:
         from stream.sources.datasets import complete_journey

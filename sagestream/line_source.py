@@ -43,6 +43,6 @@ class LineSource:
 
 @contextmanager
 def open_source(name: str, interruption: Interruption) -> Iterator[LineSource]:
-    """The file of that name, or standard input for `-`. Raises `OSError`."""
+    """The file of that name, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
     with open_lines(name) as lines:
         yield LineSource(lines, interruption)

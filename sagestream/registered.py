@@ -15,7 +15,7 @@ CHAMPION = "champion"
 
 
 def registered_bundle(graph: GraphstoreConfig, model_version: str | None) -> Path:
-    """The bundle of a model of the registry. Raises `LookupError` where there is no such model, or no champion."""
+    """The bundle of a model of the registry. Raises `UnknownModel` and `NoChampion`."""
     engine = open_engine(graph.sqlalchemy_url)
     try:
         with read(engine) as connection:
@@ -27,14 +27,14 @@ def registered_bundle(graph: GraphstoreConfig, model_version: str | None) -> Pat
     finally:
         engine.dispose()
     if row is None:
-        raise LookupError("there is no champion: name a model of `sagestream models list`")
+        raise registry.NoChampion("there is no champion yet: `sagestream train` makes one")
     return Path(row.bundle)
 
 
 def snapshot_directory(graph: GraphstoreConfig, named: str | None) -> Path:
     """Of a snapshot's name, of a directory's path, or of the newest; a name in the state directory comes first.
 
-    Raises `FileNotFoundError` where there is none yet; whether it is a snapshot, `load_snapshot` sees.
+    Raises `NoSnapshot` where there is none yet; whether it is a snapshot, `load_snapshot` sees.
     """
     if not named:
         return newest_snapshot(graph.snapshots_dir)

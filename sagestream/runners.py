@@ -15,7 +15,7 @@ from stream.config import StreamConfig
 
 logger = logging.getLogger(__name__)
 
-REDIS_SECONDS = 10.0
+BROKER_SECONDS = 10.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -44,9 +44,9 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
 
     `recent_items` is how many items stay in each shopper's `recent:`.
     """
-    from redis import Redis
-
+    from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
+    from stream.kafka.broker import check_reachable
     from stream.kafka.lag import LagWatch
     from stream.probe import start_probe
     from stream.worker.app import create_app, health
@@ -59,8 +59,9 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     # kafka-python only measures the lag here, which tells its own errors.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stream, graph = StreamConfig(), GraphstoreConfig()
+    check_reachable(stream, timeout_seconds=BROKER_SECONDS)  # Faust would end with a traceback
     engine = open_engine(graph.sqlalchemy_url)
-    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
     probe = start_probe(stream.probe_port_of("worker"), lambda: health(app))

@@ -22,8 +22,6 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.catalogue import Item
@@ -148,17 +146,6 @@ def pack_rows(rows: IntArray, scores: Float32Array, item_keys: IntArray, *, as_o
     return [
         pack(item_keys[row[row >= 0]], score[row >= 0], as_of=as_of) for row, score in zip(rows, scores, strict=True)
     ]
-
-
-def connect(url: str, *, timeout_seconds: float) -> Redis:
-    """A client (bytes, thread safe, one pool) that gives up after `timeout_seconds` and one more try."""
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 1),
-        health_check_interval=30,
-    )
 
 
 def write_lists(

@@ -18,6 +18,7 @@ from redis import Redis
 from sqlalchemy import Engine, select
 
 from graphstore.erase import Erasure, add_to_receipt, erase_person
+from graphstore.errors import reason
 from graphstore.redis import hot
 from graphstore.session import read
 from graphstore.snapshots.erasure import erase_from_snapshots
@@ -42,12 +43,19 @@ class Tombstones(Protocol):
 
 
 def forget(
-    engine: Engine, redis: Redis, stream: StreamConfig, snapshots_dir: Path, user_id: str, *, now: Callable[[], int]
+    engine: Engine,
+    redis: Redis | None,
+    stream: StreamConfig,
+    snapshots_dir: Path,
+    user_id: str,
+    *,
+    now: Callable[[], int],
 ) -> Erasure:
     """Forget the person behind an id and say what went from where; `now` gives epoch ms.
 
     Whatever raises or kills it on the way, running it again completes it: `sqlalchemy.exc.DBAPIError`,
-    `redis.RedisError`, `OSError`. A broker that is away is told in the receipt, not raised.
+    `redis.RedisError`, `OSError`. Without Redis (None) everything else is done, and the erasure stays incomplete. A
+    broker that is away is told in the receipt, not raised.
     """
     erasure = erase_person(engine, user_id, now=now())
     ids = erasure.ids
@@ -55,10 +63,12 @@ def forget(
     def note(**parts: Any) -> None:
         add_to_receipt(engine, user_id, parts)
 
-    note(redis={"recent and seen": hot.forget(redis, ids)})
-    note(redis={"lists": drop_lists(redis, _versions(engine, redis), ids)})
+    if redis is not None:
+        note(redis={"recent and seen": hot.forget(redis, ids)})
+        note(redis={"lists": drop_lists(redis, _versions(engine, redis), ids)})
     note(snapshots=erase_from_snapshots(engine, snapshots_dir, ids, now=now()), bundles=BUNDLES)
-    return add_to_receipt(engine, user_id, {"kafka": _tell_kafka(stream, ids, now=now())}, completed_at=now())
+    told = _tell_kafka(stream, ids, now=now())
+    return add_to_receipt(engine, user_id, {"kafka": told}, completed_at=None if redis is None else now())
 
 
 def drop_lists_of_erased(
@@ -94,7 +104,7 @@ def _tell_kafka(config: StreamConfig, user_ids: Sequence[str], *, now: int) -> d
         withdrawn = withdraw_attributes(config, user_ids)
         kept = retention_ms(config)
     except (KafkaError, DeliveryError) as error:
-        return {"reached": False, "raw events until": f"not known: {error}"}
+        return {"reached": False, "raw events until": f"not known: {reason(error)}"}
     return {
         "reached": True,
         "attributes withdrawn": withdrawn,

@@ -24,6 +24,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError, reason
+from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
@@ -40,7 +42,6 @@ logger = logging.getLogger(__name__)
 GROUP = "nearline"
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
-REDIS_SECONDS = 10.0
 CLOCK_SKEW_MS = 2_000
 """How far the clocks of two machines may differ: a list must be that much newer than a touch to make it stale."""
 
@@ -233,7 +234,7 @@ def run_nearline(
     While SQL or Redis is away a batch is tried again; one whose content is at fault is left out. Both are logged.
     """
     engine = open_engine(graphstore.sqlalchemy_url)
-    redis = cache.connect(graphstore.redis_url, timeout_seconds=REDIS_SECONDS)
+    redis = open_redis(graphstore.redis_url)
     near = NearLine(ShopSource(engine), redis, config, load=load)
     subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS, stop=stop)
     needs = {"model": NOTHING_PUBLISHED}
@@ -257,11 +258,11 @@ def run_nearline(
                     break
                 except (SQLAlchemyError, RedisError, OSError) as error:
                     logger.exception("lists could not be refreshed, trying again")
-                    needs["model"] = f"{type(error).__name__}: {error}"
+                    needs["model"] = reason(error)
                     stop.wait(RETRY_SECONDS)
-                except (UnusableModel, ValueError, ArithmeticError) as error:
+                except (UserError, ValueError, ArithmeticError) as error:
                     logger.exception("%d touches are left out", len(touches))
-                    needs["model"] = f"{type(error).__name__}: {error}"
+                    needs["model"] = reason(error)
                     break
     finally:
         probe.close()

@@ -23,8 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError, reason
 from graphstore.queries import HistoryRow
 from graphstore.redis import hot
+from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
@@ -40,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 GROUP = "publisher"
 POLL_SECONDS = 0.5
-REDIS_SECONDS = 10.0
 SCAN_COUNT = 1000
 RECONCILE_SECONDS = 15.0
 """How often the registry is looked at, for an announcement that was lost; one that comes is followed at once."""
@@ -48,7 +49,7 @@ BLOCK_USERS = 1024
 """Shoppers scored and written at a time: it bounds memory, and how long a stop waits."""
 RETIRED_TTL_SECONDS = 600
 """How long a replaced model's lists stay, for readers that hold the old pointer and for a rollback."""
-TROUBLE = (SQLAlchemyError, RedisError, OSError, UnusableModel, ValueError, ArithmeticError)
+TROUBLE = (SQLAlchemyError, RedisError, OSError, UserError, ValueError, ArithmeticError)
 """What a later try may find mended; until then readers keep the old model."""
 
 _seconds = Gauge("sagestream_publication_seconds", "How long the last publication took")
@@ -240,7 +241,7 @@ def run_publisher(
 ) -> None:
     """Follow the registry until `stop`. Trouble with SQL, Redis, Kafka or a bundle is logged and tried again."""
     engine = open_engine(graphstore.sqlalchemy_url)
-    redis = cache.connect(graphstore.redis_url, timeout_seconds=REDIS_SECONDS)
+    redis = open_redis(graphstore.redis_url)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100, stop=stop)
     needs = {"published": "nothing yet"}
@@ -256,7 +257,7 @@ def run_publisher(
                     needs["published"] = OK if cache.champion(redis) else "the registry has no champion yet"
                 except TROUBLE as error:
                     logger.exception("the champion could not be published, trying again")
-                    needs["published"] = f"{type(error).__name__}: {error}"
+                    needs["published"] = reason(error)
             if subscription.poll(POLL_SECONDS):
                 next_look = 0.0
     except PublishingInterrupted as interrupted:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from graphstore.arrays import Float32Array, IntArray
+from graphstore.errors import UserError
 from graphstore.queries import HistoryRow
 from serving import cache
 
@@ -49,7 +50,7 @@ class Ranker(Protocol):
         ...
 
 
-class UnusableModel(RuntimeError):
+class UnusableModel(UserError):
     """The bundle cannot be loaded, or is not the model that it should be; the message says why."""
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from redis import Redis
 
 from graphstore.catalogue import Item
+from graphstore.errors import UserError
 from graphstore.redis import hot
 from serving import coldstart, explain
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
@@ -27,11 +28,11 @@ PROPENSITY = 1.0
 POPULAR = "popular"
 
 
-class NothingPublished(RuntimeError):
+class NothingPublished(UserError):
     """There is no list to serve yet; the message says what is missing."""
 
 
-class UnknownItem(LookupError):
+class UnknownItem(UserError):
     """The catalogue in Redis does not hold this item."""
 
 

@@ -5,6 +5,7 @@ the port that `stream.config.StreamConfig.probe_port_of` gives the process.
 Next: a supervisor, a health check, Prometheus.
 """
 
+import errno
 import json
 import logging
 import threading
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from graphstore.errors import PortTaken
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -43,7 +46,7 @@ class Probe:
 def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK) -> Probe:
     """Serve on `port` (0: any free port). `ready` returns "ok" or the problem of each service; it must not block.
 
-    Raises `OSError` when the port is taken.
+    Raises `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -63,7 +66,16 @@ def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = L
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [body]
 
-    return Probe(make_server(host, port, application, server_class=_Server, handler_class=_Handler))
+    try:
+        server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(
+            f"port {port} on {host} is taken: another process of this kind runs, or the setting of its port must be "
+            "another one"
+        ) from error
+    return Probe(server)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

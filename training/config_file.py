@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from graphstore.errors import UserError
 from graphstore.files import read_json, written_whole
 from training.config import TrainingConfig
 
@@ -23,7 +24,7 @@ OWN_NAME = "training_config"
 """The field that holds the path of the file. The file itself may not contain it."""
 
 
-class ConfigFileError(ValueError):
+class ConfigFileError(UserError):
     """The file is not a valid configuration. The message names the field."""
 
 
@@ -31,7 +32,7 @@ def load_config(path: Path, *, base: TrainingConfig) -> TrainingConfig:
     """Return the settings of `base`, overridden by the settings in the file.
 
     The file is a JSON object with fields of `TrainingConfig`. `sage` is an object with fields of `SageConfig`. Every
-    field is optional. Raises `ConfigFileError`, and `OSError` when the file cannot be read.
+    field is optional. Raises `ConfigFileError`, and `UnusableFile` when the file cannot be read.
     """
     changes = load_changes(path)
     given = {**base.model_dump(exclude_unset=True), OWN_NAME: base.training_config}
@@ -64,7 +65,7 @@ class WatchedConfig:
         """Read the file again and return whether it is valid."""
         try:
             self.current, problem = current_config(self._base), None
-        except (ConfigFileError, OSError) as error:
+        except UserError as error:
             problem = str(error)
         if problem is not None and problem != self.problem:
             logger.error("the training file is not valid: %s", problem)
@@ -73,7 +74,7 @@ class WatchedConfig:
 
 
 def load_changes(path: Path) -> dict[str, Any]:
-    """Return the content of the file. Its values are not checked. Raises `ConfigFileError` and `OSError`."""
+    """Return the content of the file. Its values are not checked. Raises `ConfigFileError` and `UnusableFile`."""
     changes = read_json(path, max_bytes=MAX_BYTES, error=ConfigFileError)
     if not isinstance(changes, dict):
         raise ConfigFileError(f"{path} holds no JSON object")

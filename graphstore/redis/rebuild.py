@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from redis import Redis
 from sqlalchemy import Engine
 
+from graphstore.errors import UserError
 from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
 from graphstore.redis.rebuild_items import rebuild_items
 from graphstore.redis.rebuild_people import count_persons, rebuild_people
@@ -42,7 +43,7 @@ return 1
 """
 
 
-class RebuildRunning(RuntimeError):
+class RebuildRunning(UserError):
     """Another process is rebuilding Redis."""
 
 

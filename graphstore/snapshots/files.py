@@ -18,6 +18,7 @@ import torch
 
 from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
+from graphstore.errors import UserError
 from graphstore.snapshots.eventlog import EVENT, Events, Seen
 from graphstore.snapshots.graph import INTERACTS, Stores, features_of
 
@@ -157,18 +158,22 @@ def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False))
 
 
+class NoSnapshot(UserError):
+    """There is no snapshot yet, or none of that name, or it is not whole."""
+
+
 def newest_snapshot(directory: Path) -> Path:
-    """Return the snapshot with the latest `as_of`. Raises `FileNotFoundError` when there is no snapshot."""
+    """Return the snapshot with the latest `as_of`. Raises `NoSnapshot`."""
     names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
     if not names:
-        raise FileNotFoundError(f"no snapshot in {directory}: make one with `sagestream preprocess`")
+        raise NoSnapshot(f"no snapshot in {directory}: make one with `sagestream preprocess`")
     return directory / names[-1]
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """Load the snapshot in the directory `path`. Raises `FileNotFoundError` when there is no snapshot."""
+    """Load the snapshot in the directory `path`. Raises `NoSnapshot`."""
     if not (path / "meta.json").exists():
-        raise FileNotFoundError(f"no snapshot at {path}")
+        raise NoSnapshot(f"no snapshot at {path}: name one of `snapshots/` in the state directory, or a directory")
     meta = json.loads((path / "meta.json").read_text())
     mappings = json.loads((path / "mappings.json").read_text())
     catalogue = json.loads((path / "catalogue.json").read_text())

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from graphstore.arrays import IntArray, distinct
 from graphstore.catalogue import Catalogue
+from graphstore.errors import UserError
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import (
     EVENT,
@@ -45,7 +46,7 @@ Featurize = Callable[[Catalogue, IntArray], tuple[torch.Tensor, dict[str, Any]]]
 the encoder. Ours is in `training.features.snapshot_features`."""
 
 
-class BeforeCompaction(ValueError):
+class BeforeCompaction(UserError):
     """The requested time is before the compaction horizon, where interactions were compacted."""
 
 

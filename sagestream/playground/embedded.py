@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphstore.errors import UserError
 from sagestream.playground.processes import Child
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +24,7 @@ KAFKA_HEAP = "-Xms64m -Xmx256m"
 KAFKA_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
-class ServiceMissing(RuntimeError):
+class ServiceMissing(UserError):
     """Neither an installed service nor its embedded stand-in can be found; the message says what to install."""
 
 

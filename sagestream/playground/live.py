@@ -26,6 +26,7 @@ from sagestream.playground.processes import ProcessFailed, Supervisor
 from sagestream.playground.services import Services
 from sagestream.playground.shoppers import Counts, ShopClient, Shoppers, find_telling, watch_change
 from sagestream.stages import Report, Stages
+from sagestream.tables import print_table
 from serving import cache
 from stream import events
 from stream.config import StreamConfig
@@ -110,7 +111,7 @@ class LiveTraffic:
         titles = {item.item_id: item.title for item in table.items}
         bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))
         change = watch_change(client, producer, bought, title=titles.get(first.item_id, first.item_id))
-        self.stages.console.print(figures.change_table(change))
+        print_table(self.stages.console, figures.change_table(change))
         return 1
 
     def _shop(

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graphstore.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 12.0
@@ -19,7 +21,7 @@ LOG_TAIL_BYTES = 2_000
 _PR_SET_PDEATHSIG = 1
 
 
-class ProcessFailed(RuntimeError):
+class ProcessFailed(UserError):
     """A child ended, or did not become ready, when it should have run; the message holds the end of its log."""
 
 

@@ -19,10 +19,11 @@ import msgspec
 
 from graphstore import queries
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError, file_errors
 from graphstore.locks import FileLock
 from graphstore.session import now_ms, read
 from sagestream.datasets import read_dataset
-from sagestream.playground import state
+from sagestream.playground import address_file, state
 from sagestream.playground.embedded import sagestream_command
 from sagestream.playground.live import LiveTraffic
 from sagestream.playground.memory import HAS_PSS, MemoryWatch
@@ -79,7 +80,7 @@ class Options:
     given: Given = field(default_factory=Given)
 
 
-class PlaygroundFailed(RuntimeError):
+class PlaygroundFailed(UserError):
     """The loop was not walked whole; the message says what is missing."""
 
 
@@ -114,6 +115,7 @@ class Playground:
         services = None
         try:
             services = self.start_services()
+            address_file.write(directory, services.addresses)
             table, remembered = self.import_past(services)
             self.first_champion(services)
             self.graphsage(services)
@@ -123,6 +125,7 @@ class Playground:
             traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
             traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
         finally:
+            address_file.remove(directory)
             with self.stages.stage("stop", "Stop"):
                 killed = self.supervisor.stop()
             if services is not None:
@@ -283,9 +286,11 @@ class Playground:
 
 def lock_directory(directory: Path) -> FileLock:
     """The directory, made and taken: two playgrounds would write one database and one Redis log."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / state.LOCK)
-    if not lock.acquire():
+    with file_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / state.LOCK)
+        taken = lock.acquire()
+    if not taken:
         raise state.StateInUse(f"another playground runs on {directory}: stop it, or take another --state-dir")
     return lock
 

@@ -12,17 +12,26 @@ from sqlalchemy import Engine
 
 from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.ingest import forget_progress
+from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import bindable, find_kafka, free_port, free_ports, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
-from serving import cache
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
 
-REDIS_TIMEOUT_SECONDS = 10.0
-
 PROCESSES = (*PROBED_PROCESSES, "serve")
 """The verbs of the loop's processes, in the order in which they start."""
+
+ADDRESS_SETTINGS = (
+    "redis_url",
+    "database_url",
+    "kafka_bootstrap_servers",
+    "kafka_security_protocol",
+    "producer_idempotent",
+    "probe_port",
+    "serve_port",
+)
+"""The settings that reach services and processes."""
 
 _C = TypeVar("_C", bound=BaseSettings)
 
@@ -56,6 +65,11 @@ class Services:
     def environment(self) -> dict[str, str]:
         """The same settings as environment variables."""
         return {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Those of the settings that say where something is: neither keys nor the tempo of a demonstration."""
+        return {name: self.settings[name] for name in ADDRESS_SETTINGS if name in self.settings}
 
     def port(self, verb: str) -> int:
         """The port of a process."""
@@ -128,7 +142,7 @@ def open_services(
         said=f"broker: {broker_said} · Redis: {settings['redis_url']} · graph: {engine.dialect.name}",
         settings=settings,
         engine=engine,
-        redis=cache.connect(settings["redis_url"], timeout_seconds=REDIS_TIMEOUT_SECONDS),
+        redis=open_redis(settings["redis_url"]),
     )
     create_topics(services.config(StreamConfig))
     return services

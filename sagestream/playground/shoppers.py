@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from kafka.errors import KafkaError
 
+from graphstore.errors import UserError
 from stream import events
 from stream.kafka.producer import EventProducer
 from stream.sources.table import EventTable
@@ -32,7 +33,7 @@ WATCHED_ITEMS = 60
 HTTP_TIMEOUT_SECONDS = 5.0
 
 
-class ShopError(RuntimeError):
+class ShopError(UserError):
     """The shop's API did not answer as it should."""
 
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import msgspec
 
+from graphstore.errors import UserError
 from graphstore.files import written_whole
+from sagestream.playground import address_file
 
 FILE = "playground.json"
 LOCK = "playground.lock"
 
 
-class StateMismatch(RuntimeError):
+class StateMismatch(UserError):
     """The directory belongs to something else; the message says how to start over."""
 
 
-class StateInUse(RuntimeError):
+class StateInUse(UserError):
     """Another playground runs on the directory."""
 
 
@@ -66,7 +68,7 @@ def save(directory: Path, state: PlaygroundState) -> None:
 
 KNOWN_ENTRIES = frozenset(
     [FILE, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
-    + ["checkpoints", "tuning", "pictures"]
+    + [address_file.FILE, "checkpoints", "tuning", "pictures"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
 """What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""
@@ -76,7 +78,7 @@ def remove(directory: Path) -> None:
     """Start over: delete the state directory. Raises `StateMismatch` where it holds files that are not ours."""
     if not directory.exists():
         return
-    unfinished = f".{FILE}."  # of a save that was killed
+    unfinished = tuple(f".{name}." for name in (FILE, address_file.FILE))  # of a save that was killed
     foreign = sorted(
         entry.name
         for entry in directory.iterdir()

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import file_errors
 from sagestream.datasets import SOURCES
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
@@ -223,11 +224,12 @@ def report(
 
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     if picture is not None:
-        require("matplotlib", extra="plots")
+        require("matplotlib")
         from training.inspection.plots import degree_distribution, save
 
         named = {f"{kind}s": degree.numpy() for kind, degree in degrees(found).items()}
-        save(degree_distribution(named, title=f"Degrees in snapshot {found.snapshot_id}"), picture)
+        with file_errors(picture):
+            save(degree_distribution(named, title=f"Degrees in snapshot {found.snapshot_id}"), picture)
     if as_json:
         typer.echo(get_graph_report(found, render_as="json"))
     else:

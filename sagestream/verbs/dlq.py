@@ -13,6 +13,7 @@ from rich.text import Text
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.moments import moment_option
 from sagestream.printable import printable
+from sagestream.tables import print_table
 from stream.config import StreamConfig
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def list_letters(
                 Text(printable(str(row["topic"]), ID_CHARACTERS)),
                 Text(printable(str(row["reason"]), REASON_CHARACTERS)),
             )
-        console.print(table)
+        print_table(console, table)
     for queued in summary.newest:
         _print_letter(console, _letter(queued))
 
@@ -101,7 +102,7 @@ def _print_letter(console: Console, shown: dict[str, Any]) -> None:
                 (shown["error"], "red"),
             )
         )
-        console.print(Text(f"    {shown['raw']}"))
+        console.print(Text(f"    {shown['raw']}", no_wrap=True, overflow="ellipsis"))
     else:
         console.print(Text(f"{shown['letter']}: {shown['error']}", "red"))
 

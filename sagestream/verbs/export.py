@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import AlreadyExists, file_errors
 from sagestream.extras import require
 from sagestream.stages import Stages
 
@@ -56,14 +57,14 @@ def export(
     formats: list[str] = list(FORMATS) if format_ == "all" else [format_]
     if "onnx" in formats:
         for module in ("onnxscript", "onnxruntime"):
-            require(module, extra="export")
+            require(module)
     directory = _directory(model_version, bundle)
     model, stages = load_bundle(directory), Stages(Console(stderr=True))
     snapshot = _snapshot_behind(directory) if PYG in formats else None
     if format_ == "all" and (reason := without_pyg(model, snapshot)):
         stages.say(f"[yellow]{PYG} is left out[/yellow]: {escape(reason)}")
         formats.remove(PYG)
-    with stages.stage("export", f"Export of {escape(model.model_version)}") as report:
+    with stages.stage("export", f"Export of {escape(model.model_version)}") as report, file_errors(out):
         files = export_encoder(model, out, formats=formats, snapshot=snapshot, progress=report)
     if as_json:
         told = {"model_version": model.model_version, "directory": str(out), "files": [asdict(file) for file in files]}
@@ -104,15 +105,16 @@ def score(
     stages = Stages(Console(stderr=True))
     with stages.stage("score", f"Lists by {escape(model.model_version)}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
-        users = write_lists(
-            model,
-            found,
-            out,
-            k=k or ServingConfig().list_length,
-            history_limit=HISTORY_LIMIT,
-            block_users=block_users or BLOCK_USERS,
-            progress=report,
-        )
+        with file_errors(out):
+            users = write_lists(
+                model,
+                found,
+                out,
+                k=k or ServingConfig().list_length,
+                history_limit=HISTORY_LIMIT,
+                block_users=block_users or BLOCK_USERS,
+                progress=report,
+            )
     told = {
         "model_version": model.model_version,
         "snapshot_id": found.snapshot_id,
@@ -150,7 +152,7 @@ def train_distributed(
     from training.sage.process_group import join_process_group
 
     if out.exists():
-        raise FileExistsError(f"{out} exists: name a new directory")
+        raise AlreadyExists(f"{out} exists: name a new directory")
     config = current_config(TrainingConfig())
     torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
@@ -166,14 +168,15 @@ def train_distributed(
             )
     if ranks.number > 0:
         return
-    save_bundle(
-        model,
-        out.parent,
-        snapshot_id=found.snapshot_id,
-        parent=None,
-        metrics=metrics,
-        config=json.loads(config.model_dump_json()),
-    )
+    with file_errors(out):
+        save_bundle(
+            model,
+            out.parent,
+            snapshot_id=found.snapshot_id,
+            parent=None,
+            metrics=metrics,
+            config=json.loads(config.model_dump_json()),
+        )
     told = {
         "model_version": model.model_version,
         "bundle": str(out),

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UnusableFile
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import LineSource, open_source
 from sagestream.moments import moment_option
@@ -107,13 +108,11 @@ def replay(
 @contextmanager
 def _opened(url: str) -> "Iterator[Engine]":
     """The database of a log that exists: to open a missing SQLite file would make an empty one."""
-    from sqlalchemy import make_url
+    from graphstore.session import open_engine, parsed_url
 
-    from graphstore.session import open_engine
-
-    target = make_url(url)
+    target = parsed_url(url)
     if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
-        raise FileNotFoundError(f"there is no database at {target.database}")
+        raise UnusableFile(f"there is no database at {target.database}")
     engine = open_engine(url)
     try:
         yield engine

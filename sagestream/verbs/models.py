@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
+from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError, reason
+from sagestream.error_messages import message
+from sagestream.printable import printable
 from sagestream.stages import Stages
+from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from stream.config import StreamConfig
 from stream.events import utc
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from training.lifecycle.registry import ModelRow
+
+LONGEST_OUTCOME = 500
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
@@ -63,7 +70,7 @@ def train(
     from sagestream.playground.outcome import comparison_table
     from training.config import TrainingConfig
     from training.config_file import current_config, load_config
-    from training.lifecycle.registry import champion
+    from training.lifecycle.registry import NoChampion, champion
     from training.lifecycle.run import RESUMED, RunSpec, run_training
     from training.options import TrainingOptions
 
@@ -77,7 +84,7 @@ def train(
     engine = _engine()
     with read(engine) as connection:
         if kind == "incremental" and champion(connection) is None:
-            raise LookupError("there is no champion that an incremental run could go on from: train another kind")
+            raise NoChampion("there is no champion that an incremental run could go on from: train another kind")
     with stages.stage("train", f"Train {kind}") as report:
         result = run_training(
             engine,
@@ -105,17 +112,18 @@ def _announced(row: "ModelRow", stages: Stages) -> bool:
     from kafka.errors import KafkaError
 
     from graphstore.session import now_ms
-    from stream.kafka.producer import DeliveryError, EventProducer
+    from stream.kafka.producer import EventProducer
     from training.lifecycle.announcer import BOOTSTRAP_SECONDS
     from training.lifecycle.registry import announce
 
     try:
         with EventProducer(StreamConfig(), bootstrap_seconds=BOOTSTRAP_SECONDS) as producer:
             announce(producer, row, now=now_ms())
-    except (KafkaError, DeliveryError) as error:
+    except (KafkaError, UserError) as error:
+        why = escape(message(error) or reason(error))
         stages.say(
-            f"[yellow]not announced, no Kafka[/yellow] ({escape(str(error))}): {row.model_version} is the champion all "
-            "the same; a publisher finds it in the registry by itself"
+            f"[yellow]not announced, {why}[/yellow]. {row.model_version} is the champion all the same: a publisher "
+            "finds it in the registry by itself"
         )
         return False
     return True
@@ -133,17 +141,13 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
-    # Whole even on a narrow screen: other verbs want the name.
-    name = Column("model", no_wrap=True, min_width=max((len(row.model_version) for row in rows), default=0))
-    others = ("kind", "status", "parent", "ndcg@20", "recall@20", "made", "verdict")
-    table = Table(name, *(Column(header, overflow="fold") for header in others))
+    table = Table("model", "status", "kind", "parent", "ndcg@20", "recall@20", "made", "verdict")
     for row in rows:
         metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
         verdict = "; ".join(row.gate.get("reasons", []))
-        table.add_row(
-            row.model_version, row.kind, row.status, row.parent or "", *metrics, _time(row.created_at), verdict
-        )
-    Console().print(table)
+        made = _time(row.created_at)
+        table.add_row(row.model_version, row.status, row.kind, row.parent or "", *metrics, made, Text(verdict))
+    print_table(Console(), table)
 
 
 def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
@@ -158,7 +162,6 @@ def rollback() -> None:
 
 def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
     from graphstore.session import now_ms, write
-    from stream.kafka.producer import EventProducer
     from training.lifecycle import registry
 
     engine = _engine()
@@ -171,9 +174,7 @@ def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> 
         )
     engine.dispose()
     typer.echo(f"{verb}: the champion is {row.model_version}")
-    # The table is the truth: without a broker the publisher finds the new champion by itself, a few seconds later.
-    with EventProducer(StreamConfig()) as producer:
-        registry.announce(producer, row, now=now_ms())
+    _announced(row, Stages(Console(stderr=True)))
 
 
 def history(
@@ -194,8 +195,9 @@ def history(
     for row in rows:
         seconds = "" if row.finished_at is None else f"{(row.finished_at - row.started_at) / 1000:.1f}"
         outcome = row.status if row.error is None else f"{row.status}: {row.error}"
-        table.add_row(_time(row.started_at), row.kind, row.trigger, outcome, row.model_version or "", seconds)
-    Console().print(table)
+        began, model = _time(row.started_at), row.model_version or ""
+        table.add_row(began, row.kind, Text(row.trigger), Text(printable(outcome, LONGEST_OUTCOME)), model, seconds)
+    print_table(Console(), table)
 
 
 def _number(value: Any) -> str:

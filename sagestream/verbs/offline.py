@@ -10,7 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import file_errors
 from sagestream.stages import Stages
+from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.sources import Columns, ItemColumn, TimeColumn, TypeColumn, UserColumn, ValueColumn
 
@@ -117,7 +119,8 @@ def benchmark(
     if json_file is not None:
         name = str(interactions) if train is None else str(train)
         told = json.dumps(results.as_json(Path(name).name), indent=1, allow_nan=False)
-        json_file.write_text(told + "\n", encoding="utf-8")
+        with file_errors(json_file):
+            json_file.write_text(told + "\n", encoding="utf-8")
     typer.echo(markdown(results, cutoffs=cutoffs))
 
 
@@ -254,7 +257,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(told, allow_nan=False))
         return
-    Console().print(_hindsight_table(told))
+    print_table(Console(), _hindsight_table(told))
 
 
 def _hindsight_table(told: dict[str, Any]) -> Table:

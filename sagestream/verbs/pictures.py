@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import file_errors
 from sagestream.extras import require
 from sagestream.stages import Stages
 
@@ -42,8 +43,9 @@ class _Album:
     def add(self, figure: "Figure", name: str) -> None:
         from training.inspection.plots import FORMATS, save
 
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.files += [str(save(figure, self.directory / f"{name}{ending}")) for ending in FORMATS]
+        with file_errors(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.files += [str(save(figure, self.directory / f"{name}{ending}")) for ending in FORMATS]
 
 
 def visualize(
@@ -66,9 +68,9 @@ def visualize(
         raise typer.BadParameter(f"{out} is no directory", param_hint="--out")
     if json_results is not None and model_version is not None:
         raise typer.BadParameter("a benchmark's file or a model, not both", param_hint="--json-results")
-    require("matplotlib", extra="plots")
+    require("matplotlib")
     if method == "umap" and json_results is None and what in ("embeddings", "all"):
-        require("umap", extra="umap")
+        require("umap")
 
     graph = GraphstoreConfig()
     stages = Stages(Console(stderr=True))

@@ -13,11 +13,13 @@ from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
 from graphstore.redis import hot
+from graphstore.redis.connection import open_redis
 from sagestream.printable import printable
-from serving import cache
+from sagestream.tables import print_table
 from serving import explain as explaining
+from serving.cache import READ_TIMEOUT_SECONDS
 from serving.config import ServingConfig
-from serving.recommend import POPULAR, ListedItem, NothingPublished, Recommendation, Storefront, UnknownItem
+from serving.recommend import POPULAR, ListedItem, Recommendation, Storefront, UnknownItem
 from serving.recommend import recommendations as serve_recommendations
 from serving.recommend import similar as serve_similar
 
@@ -37,6 +39,7 @@ Model = Annotated[
 User = Annotated[str, typer.Argument(help="The shopper's id.")]
 ItemId = Annotated[str, typer.Argument(help="The item's id.")]
 LONGEST_LINE = 200
+LONGEST_FINDING = 2000
 HISTORY = "from your history"
 NO_EVIDENCE = "nothing in their history or in the trend speaks for it"
 
@@ -48,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _storefront() -> "tuple[Redis, Storefront]":
-    redis = cache.connect(GraphstoreConfig().redis_url, timeout_seconds=cache.READ_TIMEOUT_SECONDS)
+    redis = open_redis(GraphstoreConfig().redis_url, timeout_seconds=READ_TIMEOUT_SECONDS)
     return redis, Storefront.open(redis)
 
 
@@ -64,8 +67,6 @@ def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: A
     redis, store = _storefront()
     try:
         served = serve_recommendations(store, user, k=k, explained=True, now=datetime.now(UTC))
-    except NothingPublished as error:
-        raise LookupError(str(error)) from error
     finally:
         redis.close()
     kind = "no list of their own, the popular list" if served.source == POPULAR else f"{served.source} list"
@@ -85,8 +86,6 @@ def similar(item: ItemId, k: Count = 20, model_version: Model = None, as_json: A
     redis, store = _storefront()
     try:
         found = serve_similar(store, item, k=k)
-    except (NothingPublished, UnknownItem) as error:
-        raise LookupError(str(error)) from error
     finally:
         redis.close()
     _print(f"similar to {item}, by {found.model_version}", found.items, msgspec.to_builtins(found), as_json=as_json)
@@ -101,8 +100,6 @@ def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
         )
         place = next((listed for listed in served.items if listed.item_id == item), None)
         told = _absence(store, served, item) if place is None else msgspec.to_builtins(place)
-    except NothingPublished as error:
-        raise LookupError(str(error)) from error
     finally:
         redis.close()
     told |= {"user_id": user, "model_version": served.model_version, "source": served.source}
@@ -114,10 +111,10 @@ def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
 
 
 def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
-    """An item that the catalogue holds and the list does not, as far as Redis can say why. Raises `LookupError`."""
+    """An item that the catalogue holds and the list does not, as far as Redis can say why. Raises `UnknownItem`."""
     found = hot.get_items(store.redis, [item_id])[0]
     if found is None:
-        raise LookupError(f"no item {item_id!r} in the catalogue")
+        raise UnknownItem(f"no item {item_id!r} in the catalogue")
     evidence = explaining.reasons(
         store.redis, store.lists, served.model_version, served.user_id, [found], otherwise=NO_EVIDENCE
     )[0]
@@ -150,13 +147,14 @@ def report(
     table = Table("segment", "impressions", "clicks", "CTR", "95 % interval", title=f"the last {hours:g} hours")
     for name, figure in segments.items():
         shown = ("–", "") if figure.value is None else (f"{figure.value:.2%}", f"{figure.low:.2%} – {figure.high:.2%}")
-        table.add_row(name, f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
+        table.add_row(_text(name), f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
     console = Console()
-    console.print(table)
+    print_table(console, table)
     if drift is None:
         console.print("no drift report yet")
     else:
-        console.print(f"drift: {drift['verdict']}, share of columns {drift['share']}, {drift['report_html']}")
+        console.print(f"drift: {drift['verdict']}, share of columns {drift['share']}", highlight=False)
+        typer.echo(drift["report_html"])
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -169,8 +167,10 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         table = Table("", "what", "finding")
         for check in checks:
-            table.add_row("[green]✓[/green]" if check.ok else "[red]✗[/red]", check.name, check.finding)
-        Console().print(table)
+            table.add_row(
+                "[green]✓[/green]" if check.ok else "[red]✗[/red]", check.name, _text(check.finding, LONGEST_FINDING)
+            )
+        print_table(Console(), table)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -179,14 +179,14 @@ def _print(title: str, items: Sequence[ListedItem], whole: dict[str, Any], *, as
     if as_json:
         typer.echo(json.dumps(whole | {"items": msgspec.to_builtins(items)}, default=str))
         return
-    table = Table("", "item", "title", "price", "score", "why", title=_text(title))
+    table = Table("#", "item", "title", "price", "score", "why", title=_text(title))
     for item in items:
         price = "" if item.price is None else f"{item.price:.2f}"
         shown = _text(item.item_id), _text(item.title), price, f"{item.score:.3f}", _text(item.reason or "")
         table.add_row(str(item.position), *shown)
-    Console().print(table)
+    print_table(Console(), table)
 
 
-def _text(words: str) -> Text:
+def _text(words: str, limit: int = LONGEST_LINE) -> Text:
     """What a shop or a client wrote: no markup, and nothing that a terminal obeys."""
-    return Text(printable(words, LONGEST_LINE))
+    return Text(printable(words, limit))

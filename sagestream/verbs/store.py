@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import reason
+from sagestream.error_messages import message
+from sagestream.printable import printable
 from sagestream.stages import Stages
+from sagestream.tables import print_table
 from stream.config import StreamConfig
 from stream.events import MAX_ID_LENGTH, utc
 
 if TYPE_CHECKING:
+    from redis import Redis
     from sqlalchemy import Engine
 
     from graphstore.erase import Erasure
 
-REDIS_SECONDS = 10.0
+INCOMPLETE = "the erasure is not complete: run the same command again"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 cache_app = typer.Typer(help="What Redis holds.", no_args_is_help=True)
@@ -55,27 +61,60 @@ def forget(
 
 
 def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
-    from redis import Redis
-
     from graphstore.erase import find_person
+    from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms
     from serving.forget import forget as forget_person
 
-    graph = GraphstoreConfig()
-    if not asked:
-        person = find_person(engine, user)
-        others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
-        known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
-        typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
-    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    graph, stream = GraphstoreConfig(), StreamConfig()
+    person = find_person(engine, user)
+    redis = open_redis(graph.redis_url)
     try:
-        done = forget_person(engine, redis, StreamConfig(), graph.snapshots_dir, user, now=now_ms)
-    except BaseException:
-        typer.echo("the erasure is not complete: run the same command again", err=True)
-        raise
+        without_redis, without_kafka = _without_redis(redis), _without_kafka(stream)
+        for said in filter(None, (without_redis, without_kafka)):
+            typer.echo(said, err=True)
+        if not asked:
+            others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
+            known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
+            typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
+        try:
+            reached = None if without_redis else redis
+            done = forget_person(engine, reached, stream, graph.snapshots_dir, user, now=now_ms)
+        except BaseException:
+            typer.echo(INCOMPLETE, err=True)
+            raise
     finally:
         redis.close()
     typer.echo(json.dumps(asdict(done)) if as_json else "\n".join(_told(done)))
+    if done.completed_at is None:
+        typer.echo(INCOMPLETE, err=True)
+        raise typer.Exit(1)
+
+
+def _without_redis(redis: "Redis") -> str | None:
+    """What stays where Redis cannot be reached; None where it can."""
+    from redis.exceptions import RedisError
+
+    try:
+        redis.ping()
+    except RedisError as error:
+        why = message(error) or reason(error)
+        return f"{why}\nwhat Redis holds of this person (lists, recent items) stays until you run this again with Redis"
+    return None
+
+
+def _without_kafka(stream: StreamConfig) -> str | None:
+    """What stays where no broker can be reached; None where one can."""
+    from kafka.errors import KafkaError
+
+    from stream.kafka.broker import check_reachable
+
+    try:
+        check_reachable(stream)
+    except KafkaError as error:
+        why = message(error) or reason(error)
+        return f"{why}\nwhat Kafka holds of this person (attributes, raw events) stays as long as its topics keep it"
+    return None
 
 
 def _told(done: "Erasure") -> list[str]:
@@ -101,8 +140,13 @@ def _list(engine: "Engine", *, as_json: bool) -> None:
     table = Table("user", "ids", "requested", "completed")
     for erasure in found:
         completed = _time(erasure.completed_at) if erasure.completed_at else "no: run it again"
-        table.add_row(erasure.user_id, str(len(erasure.ids)), _time(erasure.requested_at), completed)
-    Console().print(table)
+        table.add_row(
+            Text(printable(erasure.user_id, MAX_ID_LENGTH)),
+            str(len(erasure.ids)),
+            _time(erasure.requested_at),
+            completed,
+        )
+    print_table(Console(), table)
 
 
 def compact(
@@ -136,15 +180,14 @@ def compact(
 
 def rebuild(as_json: AsJson = False) -> None:
     """Write Redis anew from SQL, beside running processes if need be; what SQL does not know is removed."""
-    from redis import Redis
-
     from graphstore.redis import rebuild as rebuilding
+    from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
     from serving.publisher import RECONCILE_SECONDS
 
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
-    redis = Redis.from_url(graph.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    redis = open_redis(graph.redis_url)
     try:
         with Stages(Console(stderr=True)).stage("rebuild", "Rebuild Redis from SQL") as report:
             done = rebuilding.rebuild(

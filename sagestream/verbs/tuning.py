@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import file_errors
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.stages import Stages
+from sagestream.tables import print_table
 
 if TYPE_CHECKING:
     from training.search.tune import Tuned
@@ -45,7 +47,7 @@ def tune(
 
     The search begins with the training file that SAGESTREAM_TRAINING_CONFIG names, if it names one.
     """
-    require("optuna", extra="tune")
+    require("optuna")
     import math
 
     import torch
@@ -62,7 +64,8 @@ def tune(
     for file, hint in ((study_file, "--study"), (config_file, "--out")):
         if file.is_dir():
             raise typer.BadParameter(f"{file} is a directory", param_hint=hint)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        with file_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
     config = current_config(TrainingConfig())
     # The file that is written holds what the trials began with, too.
     began_with = {} if config.training_config is None else load_changes(config.training_config)
@@ -102,7 +105,8 @@ def tune(
         except TuningInterrupted:
             stages.say("interrupted: the study keeps every trial that had ended; the same call goes on")
             raise typer.Exit(EXIT_CODE) from None
-    save_config(config_file, merge_changes(began_with, tuned.changes))
+    with file_errors(config_file):
+        save_config(config_file, merge_changes(began_with, tuned.changes))
     told = {
         "snapshot_id": found.snapshot_id,
         "study": str(study_file),
@@ -129,7 +133,7 @@ def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
         if "low" in part:
             difference += f" (95 % {part['low']:+.4f} to {part['high']:+.4f}, {part['users']:.0f} shoppers)"
         table.add_row(name, f"{part['default']:.4f}", f"{part['best']:.4f}", difference)
-    console.print(table)
+    print_table(console, table)
     if tuned.changes and on_test["low"] <= 0:
         console.print("the test window cannot tell the best from the default")
     if tuned.importances:
@@ -138,7 +142,7 @@ def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
         )
         for name, share in tuned.importances.items():
             shares.add_row(name.replace("_", " "), f"{share:.0%}")
-        console.print(shares)
+        print_table(console, shares)
     else:
         console.print("too few finished trials, or too equal ones, to say what mattered")
     blend = {name: value for name, value in tuned.changes.items() if name != "sage"}

@@ -48,7 +48,7 @@ def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
         return _unavailable(str(error))
     if isinstance(error, RedisError):
         logger.error("Redis cannot be read: %s", error)
-        return _unavailable(f"Redis cannot be read: {type(error).__name__}")
+        return _unavailable("Redis cannot be read")
     if isinstance(error, MalformedList):
         logger.error("a list in Redis is malformed: %s", error)
         return _unavailable("a list in Redis is malformed: publish the model again")

@@ -6,6 +6,7 @@
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
+from graphstore.errors import reason
 from serving.cache import champion
 from serving.web import services
 from serving.web.answers import json_response
@@ -23,7 +24,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     try:
         version = champion(services.storefront().redis)
     except RedisError as error:
-        return json_response({"redis": f"{type(error).__name__}: {error}", "model": "unknown"}, 503)
+        return json_response({"redis": reason(error), "model": "unknown"}, 503)
     if version is None:
         return json_response({"redis": OK, "model": "nothing is published yet"}, 503)
     return json_response({"redis": OK, "model": OK, "model_version": version})

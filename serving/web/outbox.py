@@ -22,6 +22,7 @@ from kafka.errors import KafkaError
 from msgspec import Struct
 from prometheus_client import Counter
 
+from graphstore.errors import UserError
 from stream.kafka.producer import DeliveryError, EventProducer
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class Outbox:
         if self._producer is None:
             try:
                 self._producer = self._connect()
-            except KafkaError as error:
+            except (KafkaError, UserError) as error:
                 logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting, error)
                 return False
             # Registered after the producer's own exit handler, hence called before it: it would drop what is left.

@@ -11,13 +11,10 @@ import socket
 from granian import Granian
 from granian.constants import Interfaces
 
+from graphstore.errors import PortTaken
 from serving.config import ServingConfig
 
 WORKER_STOP_SECONDS = 8
-
-
-class PortTaken(RuntimeError):
-    """Somebody listens on the port already."""
 
 
 def serve(config: ServingConfig) -> None:

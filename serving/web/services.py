@@ -4,7 +4,7 @@ import threading
 
 from django.conf import settings
 
-from serving.cache import connect
+from graphstore.redis.connection import open_redis
 from serving.recommend import Storefront
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
@@ -21,7 +21,7 @@ def storefront() -> Storefront:
     if _storefront is None:
         with _lock:
             if _storefront is None:
-                redis = connect(settings.GRAPHSTORE.redis_url, timeout_seconds=settings.READ_TIMEOUT_SECONDS)
+                redis = open_redis(settings.GRAPHSTORE.redis_url, timeout_seconds=settings.READ_TIMEOUT_SECONDS)
                 _storefront = Storefront.open(
                     redis, pointer_seconds=settings.POINTER_SECONDS, item_seconds=settings.ITEM_SECONDS
                 )

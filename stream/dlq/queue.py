@@ -20,9 +20,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
+from graphstore.errors import UserError
 from stream import events
 from stream.config import StreamConfig
 from stream.events import DeadLetter
+from stream.kafka.connection_errors import reason_of_failure
 from stream.kafka.topics import connection_settings
 
 GROUP = "dlq-replay"
@@ -52,26 +54,31 @@ class QueuedLetter:
     letter: DeadLetter | None
 
 
+class NoTopic(UserError):
+    """The topic of dead letters does not exist yet."""
+
+
 class Queue:
     """The topic of dead letters, readable from any offset. It does not join the group, which only stores the mark."""
 
     def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 5.0) -> None:
-        """Raises `KafkaError` where no broker answers, `LookupError` where the topic does not exist."""
-        self._consumer = KafkaConsumer(
-            group_id=GROUP,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=40,
-            bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
-            **connection_settings(config),
-        )
+        """Raises `KafkaError` where no broker answers, `NoTopic` where the topic does not exist."""
+        with reason_of_failure():
+            self._consumer = KafkaConsumer(
+                group_id=GROUP,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=40,
+                bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
+                **connection_settings(config),
+            )
         deadline = time.monotonic() + NEW_TOPIC_SECONDS
         while not (partitions := self._consumer.partitions_for_topic(events.DEAD_LETTERS)):
             if time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
                 continue
             self._consumer.close()
-            raise LookupError(f"the topic {events.DEAD_LETTERS} does not exist: run `sagestream init`")
+            raise NoTopic(f"the topic {events.DEAD_LETTERS} does not exist: run `sagestream init`")
         self._partitions = [TopicPartition(events.DEAD_LETTERS, partition) for partition in sorted(partitions)]
 
     def mark(self) -> dict[int, int]:

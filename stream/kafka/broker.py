@@ -23,7 +23,8 @@ def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SE
             failure = error
         else:
             return
-    raise KafkaConnectionError(f"no broker at {config.kafka_bootstrap_servers}: {failure}")
+    why = "no answer" if failure is None else failure.strerror or failure
+    raise KafkaConnectionError(f"no broker at {config.kafka_bootstrap_servers}: {why}")
 
 
 def address_of(server: str) -> tuple[str, int]:

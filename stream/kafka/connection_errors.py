@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from kafka.errors import KafkaTimeoutError
 
+from graphstore.errors import reason
+
 SOURCE = "kafka.net.manager"
 TELLING = ("SASL", "Sasl", "SSL", "Authentication", "Authorization")
 
@@ -25,9 +27,9 @@ def reason_of_failure() -> Iterator[None]:
     try:
         yield
     except KafkaTimeoutError as error:
-        if not listener.reason:
+        if listener.last is None:
             raise
-        raise KafkaTimeoutError(f"{error.args[0]}: {listener.reason}") from error
+        raise KafkaTimeoutError(f"{error.args[0]}: {reason(listener.last)}") from error
     finally:
         source.removeHandler(listener)
 
@@ -35,12 +37,13 @@ def reason_of_failure() -> Iterator[None]:
 class _Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.reason = ""
+        self.last: Exception | None = None
+        """The failure that counts."""
 
     def emit(self, record: logging.LogRecord) -> None:
         for value in record.args or ():
             if isinstance(value, Exception) and not isinstance(value, KafkaTimeoutError) and not self._told():
-                self.reason = str(value)
+                self.last = value
 
     def _told(self) -> bool:
-        return any(name in self.reason for name in TELLING)
+        return any(name in str(self.last) for name in TELLING)

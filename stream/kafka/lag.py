@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphstore.session import read
 from graphstore.tables import stream_progress
 from stream.config import StreamConfig
+from stream.kafka.connection_errors import reason_of_failure
 from stream.kafka.topics import connection_settings
 
 logger = logging.getLogger(__name__)
@@ -54,15 +55,16 @@ def measure(
 
     Raises `KafkaError` when the broker does not answer in time, `SQLAlchemyError` when the database fails.
     """
-    consumer = KafkaConsumer(
-        group_id=config.worker_group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=10,
-        max_partition_fetch_bytes=1,  # a broker returns at least one batch
-        bootstrap_timeout_ms=int(timeout_seconds * 1000),
-        **connection_settings(config),
-    )
+    with reason_of_failure():
+        consumer = KafkaConsumer(
+            group_id=config.worker_group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=10,
+            max_partition_fetch_bytes=1,  # a broker returns at least one batch
+            bootstrap_timeout_ms=int(timeout_seconds * 1000),
+            **connection_settings(config),
+        )
     try:
         partitions = [
             TopicPartition(topic, partition)

@@ -21,6 +21,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from msgspec import Struct
 
+from graphstore.errors import UserError
 from stream.config import StreamConfig
 from stream.events import encode
 from stream.kafka.connection_errors import reason_of_failure
@@ -42,7 +43,7 @@ MESSAGE_OVERHEAD_BYTES = 200
 """The approximate memory of a waiting message without its key and value."""
 
 
-class DeliveryError(RuntimeError):
+class DeliveryError(UserError):
     """Sent events did not reach the broker."""
 
 

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
+from graphstore.errors import reason
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
 from stream.kafka.topics import FETCH_MAX_WAIT_MS, connection_settings
@@ -88,7 +89,7 @@ class Subscription:
         except KafkaError as error:
             if self.error is None:
                 logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
-            self.error = f"{type(error).__name__}: {error}"
+            self.error = reason(error)
             self._stop.wait(RECONNECT_SECONDS)
             return []
         if self.error is not None:

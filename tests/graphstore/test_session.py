@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, select
 
 from graphstore.ingest import InteractionRow, ingest_interactions
-from graphstore.session import migrate, migrations, open_engine, read, write
+from graphstore.session import UnsupportedDatabase, migrate, migrations, open_engine, read, write
 from graphstore.tables import edges, metadata, users
 from tests.databases import migrated_sqlite
 
@@ -65,7 +65,7 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
 
 
 def test_other_databases_are_refused() -> None:
-    with pytest.raises(ValueError, match="mysql is not supported"):
+    with pytest.raises(UnsupportedDatabase, match="mysql is not supported"):
         open_engine("mysql://localhost/x")
 
 

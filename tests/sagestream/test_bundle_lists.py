@@ -8,10 +8,12 @@ from sqlalchemy import Engine, insert, update
 from graphstore.config import GraphstoreConfig
 from graphstore.session import open_engine, write
 from graphstore.tables import items, users
-from sagestream.bundle_lists import recommended, resembling
+from sagestream.bundle_lists import UnknownShopper, recommended, resembling
+from serving.recommend import UnknownItem
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from training.config import TrainingConfig
+from training.lifecycle.registry import NoChampion, UnknownModel
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
 from training.options import TrainingOptions
@@ -82,13 +84,13 @@ def test_what_left_the_shop_is_not_listed(graph: GraphstoreConfig, engine: Engin
 
 
 def test_what_nobody_knows_is_named(graph: GraphstoreConfig, result: RunResult, tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match="no shopper 'nobody'"):
+    with pytest.raises(UnknownShopper, match="no shopper 'nobody'"):
         recommended(graph, "champion", "nobody", k=4)
-    with pytest.raises(LookupError, match="knows no item 'nothing'"):
+    with pytest.raises(UnknownItem, match="knows no item 'nothing'"):
         resembling(graph, "champion", "nothing", k=4)
-    with pytest.raises(LookupError, match="no model m99"):
+    with pytest.raises(UnknownModel, match="no model m99"):
         recommended(graph, "m99", "u3", k=4)
     empty = GraphstoreConfig(state_dir=tmp_path)
     migrated_sqlite(empty.state_dir / "graph.db")
-    with pytest.raises(LookupError, match="no champion"):
+    with pytest.raises(NoChampion, match="no champion"):
         resembling(empty, "champion", "i4", k=4)

@@ -48,7 +48,9 @@ def test_what_is_away_is_a_finding_each(settings: Path) -> None:
     checks = found()
     assert checks["database"].ok
     assert not any(checks[name].ok for name in ("redis", "kafka", "worker", "serve"))
-    assert "refused" in checks["worker"].finding
+    assert checks["worker"].finding.endswith("nobody answers: `sagestream worker` does not run")
+    assert checks["redis"].finding.endswith("(Connection refused): start it, or set SAGESTREAM_REDIS_URL")
+    assert checks["kafka"].finding.endswith("start it, or set SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS")
     assert not checks.keys() & {"settings", "training file"}
 
 

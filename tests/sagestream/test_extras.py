@@ -1,11 +1,46 @@
 """A part that is not installed is named with the extra that brings it."""
 
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
 import pytest
 
-from sagestream.extras import require
+from graphstore.errors import MissingExtra
+from sagestream.extras import EXTRAS, require
+
+OFFERED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+BOUNDED = {"click"}
+"""Only bounded by an extra: what is always installed brings it."""
 
 
-def test_what_is_missing_names_its_extra() -> None:
-    require("json", extra="plots")
-    with pytest.raises(ImportError, match=r'no_such_part is not installed: pip install "\.\[plots\]"'):
-        require("no_such_part", extra="plots")
+def distribution(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement)[0].replace("-", "_").lower()
+
+
+def test_what_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("matplotlib")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r'matplotlib is not installed: pip install "\.\[plots\]"'):
+        require("matplotlib")
+
+
+def test_every_part_of_every_extra_is_known() -> None:
+    modules: dict[str, set[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(name.replace("-", "_").lower(), set()).add(module)
+    brought = {
+        distribution(requirement): extra
+        for extra, requirements in OFFERED["optional-dependencies"].items()
+        for requirement in requirements
+        if extra != "test" and not requirement.startswith("sagestream[")
+    }
+    for name in brought.keys() - BOUNDED:
+        assert modules[name] & EXTRAS.keys(), name
+    for module, extra in EXTRAS.items():
+        (name,) = {name for name, found in modules.items() if module in found}
+        requirements = {distribution(requirement) for requirement in OFFERED["optional-dependencies"][extra]}
+        assert name in requirements, f"{extra} does not bring {module}"

@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 from rich.console import Console
 
+from graphstore.errors import UnusableFile
 from sagestream.importer import Importer, Sample
 from sagestream.interruption import Interruption
 from sagestream.stages import Stages
@@ -91,7 +92,7 @@ def test_a_sample_of_the_package_takes_the_files_of_items_along(
 def test_the_file_for_rejected_rows_is_a_new_one(tmp_path: Path) -> None:
     path = shop(tmp_path / "f.csv", 3)
     before = path.read_text()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(UnusableFile):
         importer(path, Impatient(10_000), rejected_file=path).run(direct=True)
     assert path.read_text() == before
 

@@ -52,7 +52,7 @@ def shop(engine: Engine, redis: Redis, tmp_path: Path) -> Path:
     return tmp_path / "snapshots"
 
 
-def run(engine: Engine, redis: Redis, config: StreamConfig, directory: Path, user: str = "ann") -> erase.Erasure:
+def run(engine: Engine, redis: Redis | None, config: StreamConfig, directory: Path, user: str = "ann") -> erase.Erasure:
     return forget.forget(engine, redis, config, directory, user, now=lambda: NOW)
 
 
@@ -101,6 +101,18 @@ def test_a_second_run_completes_what_was_interrupted(
     assert done.receipt["sql"]["interactions"] == 2
     assert done.receipt["redis"] == {"recent and seen": 4, "lists": 12}
     assert done.receipt["snapshots"]["events"] == 2
+    assert not named(redis, "ann", "s1")
+
+
+def test_without_redis_the_rest_is_done_and_the_erasure_stays_open(
+    engine: Engine, redis: Redis, shop: Path, kafka_away: StreamConfig
+) -> None:
+    done = run(engine, None, kafka_away, shop)
+    assert (done.completed_at, "redis" in done.receipt) == (None, False)
+    assert done.receipt["snapshots"]["rewritten"] == 1
+    assert named(redis, "ann", "s1")
+    again = run(engine, redis, kafka_away, shop)
+    assert (again.completed_at, again.receipt["redis"]["lists"]) == (NOW, 12)
     assert not named(redis, "ann", "s1")
 
 

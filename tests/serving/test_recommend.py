@@ -6,6 +6,7 @@ from redis.exceptions import RedisError
 
 from graphstore.catalogue import Item
 from graphstore.redis import hot
+from graphstore.redis.connection import open_redis
 from serving import cache, recommend
 from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
 from stream.events import utc
@@ -96,7 +97,7 @@ def test_nothing_published_is_said(redis: Redis) -> None:
 
 
 def test_a_redis_that_is_away_is_an_error_and_not_a_list() -> None:
-    away = cache.connect("redis://127.0.0.1:1/0", timeout_seconds=0.2)
+    away = open_redis("redis://127.0.0.1:1/0", timeout_seconds=0.2)
     with pytest.raises(RedisError):
         ask(Storefront.open(away, pointer_seconds=0, item_seconds=0), "ann")
 

@@ -5,6 +5,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from graphstore.errors import PortTaken
 from stream.probe import OK, Probe, start_probe
 
 
@@ -44,5 +45,5 @@ def test_metrics_and_nothing_else(probe: Probe) -> None:
 
 
 def test_a_taken_port_is_an_error(probe: Probe) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(PortTaken):
         start_probe(probe.port, dict)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphstore.progress import Progress
 from training.config import TrainingConfig
+from training.data.dataset import TooFewEvents
 from training.data.event_log import Histories, Moment
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import Scorer
@@ -90,6 +91,11 @@ def echo(number: int, progress: Progress) -> tuple[int, str | None]:
 def failing_call(progress: Progress) -> None:
     """Raises."""
     raise ValueError("singular matrix")
+
+
+def refusing_call(progress: Progress) -> None:
+    """Refuses."""
+    raise TooFewEvents("too few events")
 
 
 def endless_call(progress: Progress) -> None:

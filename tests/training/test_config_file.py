@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from graphstore.errors import UnusableFile
 from training.config import SageConfig, TrainingConfig, TrainingFile
 from training.config_file import (
     MAX_BYTES,
@@ -38,7 +39,7 @@ def test_the_file_that_the_settings_name_is_read_anew_each_time(tmp_path, monkey
     file = tmp_path / "tuned.json"
     monkeypatch.setenv("SAGESTREAM_TRAINING_CONFIG", str(file))
     base = TrainingConfig()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnusableFile):
         current_config(base)
     for dim in (8, 9):
         save_config(file, {"sage": {"dim": dim}})
@@ -78,7 +79,7 @@ def test_a_watched_file_that_is_wrong_at_the_start_is_an_error(tmp_path, content
     file = tmp_path / "tuned.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises((ConfigFileError, FileNotFoundError), match=r"tuned\.json"):
+    with pytest.raises((ConfigFileError, UnusableFile), match=r"tuned\.json"):
         WatchedConfig(TrainingConfig(training_config=file))
 
 
@@ -130,7 +131,7 @@ def test_what_is_wrong_is_named(tmp_path, content, said):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnusableFile):
         load_config(tmp_path / "none.json", base=TrainingConfig())
 
 

@@ -10,6 +10,7 @@ al., "Bayesian Personalized Ranking" (UAI 2009), for BPR.
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from math import inf
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphstore.errors import missing_extra
 from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors, UserFingerprints
 from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES, decayed_profiles
@@ -167,12 +169,11 @@ def fit_bpr(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline:
 def fit_implicit(kind: str, model_name: str, matrix: sparse.csr_array, **settings: float) -> tuple[Tensor, Tensor]:
     """Return the user and item factors of a model of the library `implicit`, which only the benchmark needs.
 
-    Raises `ImportError` when the library is not installed.
+    Raises `MissingExtra` when the library is not installed.
     """
-    try:
-        library = import_module(f"implicit.cpu.{kind}")
-    except ImportError as error:
-        raise ImportError(f"{kind} needs the library implicit: install sagestream[benchmark]") from error
+    if find_spec("implicit") is None:
+        raise missing_extra("implicit", "benchmark")
+    library = import_module(f"implicit.cpu.{kind}")
     # The library warns about a BLAS that has its own threads. Results repeat with a seed only on one thread.
     with import_module("threadpoolctl").threadpool_limits(1, "blas"):
         model = getattr(library, model_name)(num_threads=1, **settings)

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphstore.errors import UserError
 from training.process import exit_with_parent
 
 if TYPE_CHECKING:
@@ -28,8 +29,12 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 STOP_SECONDS = 5.0
 
 
-class IsolatedProcessFailed(RuntimeError):
-    """The function raised an error or its process died. The message tells which."""
+class IsolatedProcessFailed(UserError):
+    """The function refused or its process died. The message tells which."""
+
+
+class FaultInProcess(RuntimeError):
+    """The function raised an unexpected error. The message is its traceback."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class Cost:
 
 
 def run_isolated(function: Callable[..., Any], *arguments: Any, progress: "Progress") -> tuple[Any, Cost]:
-    """Call `function(*arguments, progress)` in a spawned process with one thread. Raises `IsolatedProcessFailed`."""
+    """Call `function(*arguments, progress)` in a spawned process with one thread.
+
+    Raises `IsolatedProcessFailed` and `FaultInProcess`.
+    """
     context = multiprocessing.get_context("spawn")  # a fork shares the memory of this process and hides its size
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(sender, function, arguments), daemon=True)
@@ -55,8 +63,10 @@ def run_isolated(function: Callable[..., Any], *arguments: Any, progress: "Progr
             kind, *values = receiver.recv()
             if kind == "progress":
                 progress(*values)
-            elif kind == "failed":
+            elif kind == "refused":
                 raise IsolatedProcessFailed(values[0])
+            elif kind == "failed":
+                raise FaultInProcess(values[0])
             else:
                 process.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries
                 return values[0], values[1]
@@ -85,9 +95,11 @@ def _call(sender: Connection, function: Callable[..., Any], arguments: tuple[Any
     before = _cpu_seconds()
     try:
         value = function(*arguments, report)
-    except Exception as error:  # noqa: BLE001 - reported to the caller, with file and line
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        sender.send(("failed", f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
+    except UserError as error:
+        sender.send(("refused", str(error)))
+        return
+    except Exception:  # noqa: BLE001 - reported to the caller, with its traceback
+        sender.send(("failed", traceback.format_exc()))
         return
     sender.send(("done", value, Cost(_cpu_seconds() - before, peak_rss_mb())))
 

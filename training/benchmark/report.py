@@ -10,6 +10,11 @@ from training.evaluation.ranking import METRIC
 
 SLICES = (("warm", "ndcg"), ("cold_users", "ndcg"), ("cold_items", "recall"))
 
+FRAME = 3
+"""Characters that a column needs besides its content: two blanks and a line."""
+WIDTH = 80
+"""The most characters in a line of a table. A wider table becomes several tables, each with the models."""
+
 
 def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
     """Return tables, sorted by NDCG at the largest of `cutoffs`, and a sentence on our model and the best baseline."""
@@ -86,9 +91,21 @@ def _slices(rows: dict[str, ModelResult], deepest: int) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with padded columns, which is readable in a terminal, too."""
+    """Return a Markdown table with padded columns; several tables, each with the models, where one is too wide."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    parts: list[list[int]] = []
+    for column in range(1, len(header)):
+        if not parts or sum(widths[index] + FRAME for index in [*parts[-1], column]) + 1 > WIDTH:
+            parts.append([0])
+        parts[-1].append(column)
+    return "\n\n".join(
+        _padded([[line[index] for index in part] for line in lines], [widths[index] for index in part])
+        for part in parts or [[0]]
+    )
+
+
+def _padded(lines: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
     shown = [
         "| "
         + " | ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in cells)

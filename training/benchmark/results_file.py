@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphstore.errors import UserError
 from graphstore.files import read_json
 from training.benchmark.comparison import RATIOS
 
@@ -16,7 +17,7 @@ MAX_BYTES = 16_000_000
 MAX_MODELS = 100
 
 
-class ResultsFileError(ValueError):
+class ResultsFileError(UserError):
     """The file is no benchmark result. The message names the missing part."""
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray
+from graphstore.errors import UserError
 from graphstore.progress import Progress
 from training.benchmark.comparison import Evaluator, ModelResult, Results, compare
-from training.benchmark.isolated import Cost, IsolatedProcessFailed, run_isolated
+from training.benchmark.isolated import Cost, FaultInProcess, IsolatedProcessFailed, run_isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.event_log import Histories, Moment
@@ -35,7 +36,7 @@ BEGINS = "tuning and fit"
 """The first progress line of each fit ends with this text."""
 
 
-class ModelFailed(RuntimeError):
+class ModelFailed(UserError):
     """A model could not be fitted or scored. The message names it."""
 
 
@@ -96,7 +97,8 @@ def run(
     """Fit every model (ours is `OURS`) with seeds 0 … seeds − 1, measure the lists on the test window, and compare.
 
     The measures always include NDCG@20 and recall@20. Raises `TooFewEvents` when a window has no users. Raises
-    `ModelFailed` when one model fails: a benchmark without one of its baselines could favour our model.
+    `ModelFailed` when one model fails, `FaultInProcess` when a fault of ours stops it: a benchmark without one of its
+    baselines could favour our model.
     """
     if not fits or seeds < 1:
         raise ValueError(f"{len(fits)} models and {seeds} seeds")
@@ -116,6 +118,9 @@ def run(
             runs[name].append(launch(fit_lists, fits[name], split, seed, max(cutoffs), progress=report))
         except IsolatedProcessFailed as error:
             raise ModelFailed(f"{name}, seed {seed}: {error}") from error
+        except FaultInProcess as error:
+            error.add_note(f"{name}, seed {seed}")
+            raise
     progress("measures", 1.0)
     return compare(_rows(split, runs, cutoffs), split=split.name, seeds=seeds, cutoffs=cutoffs)
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from graphstore.arrays import BoolArray, IntArray, distinct
 from graphstore.catalogue import Catalogue
+from graphstore.errors import UserError
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import TEST_SHARE, VALIDATION_SHARE
+from stream.events import utc
 from training.config import TrainingConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
@@ -21,7 +23,7 @@ REPEAT_SHARE = 0.2
 """Known items are recommended when they are at least this share of the items that users interact with."""
 
 
-class TooFewEvents(ValueError):
+class TooFewEvents(UserError):
     """Too few events to split, to fit on or to evaluate on."""
 
 
@@ -98,8 +100,20 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
             before = len(log) - len(later)
             validation = int(log.times[max(0, before - int(before * VALIDATION_SHARE))])
     if not int(log.times[0]) < validation < test:
-        raise TooFewEvents(f"{len(log)} events between {log.times[0]} and {log.times[-1]} cannot be cut in three")
+        first, last = _minute(int(log.times[0])), _minute(int(log.times[-1]))
+        raise TooFewEvents(
+            f"{len(log)} events from {first} to {last} cannot be cut by time into past, validation and test: a model "
+            "needs more of them, over more time"
+        )
     return TimeSplit(validation=validation, test=test)
+
+
+def _minute(time: int) -> str:
+    """A time in words where it is one, else the number: a log without times counts."""
+    try:
+        return f"{utc(time):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError):
+        return str(time)
 
 
 def incremental_split(log: EventLog, *, since: int) -> TimeSplit:
@@ -110,7 +124,9 @@ def incremental_split(log: EventLog, *, since: int) -> TimeSplit:
     new = log.between(start=since)
     validation, test = (int(new.times[len(new) * part // 3]) if len(new) else since for part in (1, 2))
     if not len(new) or not int(new.times[0]) < validation < test:
-        raise TooFewEvents(f"{len(new)} new events since {since} cannot be cut in three")
+        raise TooFewEvents(
+            f"{len(new)} new events since {_minute(since)} cannot be cut by time into three parts: wait for more"
+        )
     return TimeSplit(validation=validation, test=test)
 
 

@@ -153,7 +153,9 @@ def _user_lines(path: Path) -> tuple[list[tuple[str, str]], dict[str, int]]:
                 left_out[LONG_ID] += len(words) > len(ids)
                 left_out[NO_ITEMS] += len(words) == 1
                 pairs.update(((ids[0], item), None) for item in ids[1:])
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UnreadableFile(f"{path}: {error}") from error
     if not pairs:
         raise UnreadableFile(f"{path}: no line of a user and an item")

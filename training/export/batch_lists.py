@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from graphstore.arrays import IntArray, offsets_of
+from graphstore.errors import AlreadyExists
 from graphstore.files import written_whole
 from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
@@ -85,11 +86,11 @@ def write_lists(
 ) -> int:
     """Write all users' lists to `path`, a new file with one of `SUFFIXES`, and return the number of users.
 
-    Raises `FileExistsError`, `ValueError` for another suffix, and the errors of `recommend_all`. After an error there
+    Raises `AlreadyExists`, `ValueError` for another suffix, and the errors of `recommend_all`. After an error there
     is no file.
     """
     if path.exists():
-        raise FileExistsError(f"{path} exists: name a new file")
+        raise AlreadyExists(f"{path} exists: name a new file")
     done = 0
     with written_whole(path) as temporary, _writer(temporary, path.suffix) as writer:
         for lists in recommend_all(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.errors import AlreadyExists, UserError
 from graphstore.files import written_whole
 from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
@@ -43,7 +44,7 @@ PYG_AGGREGATIONS = ("mean", "max")
 neighbourhoods."""
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """The model cannot be exported, or an exported file does not give its scores."""
 
 
@@ -109,7 +110,7 @@ def export_encoder(
     """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
 
     Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
-    more than `tolerance`; `FileExistsError` where the directory is taken. ONNX needs the extra `export`, PyTorch
+    more than `tolerance`; `AlreadyExists` where the directory is taken. ONNX needs the extra `export`, PyTorch
     Geometric the `snapshot` that the model was made of, and another aggregation than the LSTM.
     """
     term = named(model.terms, SageTerm)
@@ -118,7 +119,7 @@ def export_encoder(
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ExportError(f"no format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
     if directory.exists():
-        raise FileExistsError(f"{directory} exists: name a new directory")
+        raise AlreadyExists(f"{directory} exists: name a new directory")
     batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
     subject = Subject(model, term, batches, snapshot)
     with written_whole(directory) as temporary:

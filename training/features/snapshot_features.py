@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
+from graphstore.errors import UserError
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import trained_items
 from graphstore.snapshots.snapshot import Featurize
@@ -20,7 +21,7 @@ from training.features.items import ItemEncoder, fitted_on, one_hot_fits
 from training.features.text_encoder import full_name
 
 
-class OtherFeatures(ValueError):
+class OtherFeatures(UserError):
     """The snapshot already exists, and its features come from other encoders."""
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphstore.arrays import Float64Array, IntArray
+from graphstore.errors import UserError
 from training.data.windows import BLOCK_CELLS
 from training.models.recommender import Recommender
 from training.terms.protocol import Term
@@ -31,7 +32,7 @@ FILTER_WIDTH = 50
 """Dimensions of the linear filter's rows after their reduction."""
 
 
-class NoMap(ValueError):
+class NoMap(UserError):
     """The model has no item vectors, or too few for a map."""
 
 

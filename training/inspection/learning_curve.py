@@ -5,11 +5,12 @@ Arrives: a `Recommender`. Leaves: `Look`s. Next: `sagestream visualize` draws th
 
 from collections.abc import Sequence
 
+from graphstore.errors import UserError
 from training.models.recommender import Recommender
 from training.options import Look
 
 
-class NothingLearned(ValueError):
+class NothingLearned(UserError):
     """The model was not learned step by step, or does not say how."""
 
 

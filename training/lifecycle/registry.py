@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from graphstore.errors import UserError
 from graphstore.tables import models, retrain_requests, snapshots, training_runs
 from stream.events import MODELS, Event, ModelAnnouncement, utc
 
@@ -74,6 +75,14 @@ class RetrainRequest:
     run_id: str | None = None
 
 
+class UnknownModel(UserError):
+    """The registry has no model of that name."""
+
+
+class NoChampion(UserError):
+    """No model serves yet, or none served before."""
+
+
 class Sender(Protocol):
     """The part of `stream.kafka.producer.EventProducer` that `announce` needs."""
 
@@ -108,10 +117,10 @@ def champion(connection: Connection) -> ModelRow | None:
 
 
 def get_model(connection: Connection, model_version: str) -> ModelRow:
-    """Return the model. Raises `LookupError` for an unknown version."""
+    """Return the model. Raises `UnknownModel` for an unknown version."""
     row = connection.execute(select(models).where(models.c.model_version == model_version)).one_or_none()
     if row is None:
-        raise LookupError(f"no model {model_version}")
+        raise UnknownModel(f"no model {model_version} in the registry: `sagestream models list` names all")
     return _model(row)
 
 
@@ -124,7 +133,7 @@ def list_models(connection: Connection) -> list[ModelRow]:
 def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow:
     """Make the model the champion and retire the old champion, in the caller's transaction. Return the model.
 
-    For the champion itself nothing changes. Raises `LookupError` for an unknown version.
+    For the champion itself nothing changes. Raises `UnknownModel` for an unknown version.
     """
     model = get_model(connection, model_version)
     if model.status == CHAMPION:
@@ -137,7 +146,7 @@ def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow
 
 
 def keep(connection: Connection, model_version: str) -> ModelRow:
-    """Record that the challenger failed the gate. Raises `LookupError`, or `ValueError` for the champion."""
+    """Record that the challenger failed the gate. Raises `UnknownModel`, or `ValueError` for the champion."""
     if get_model(connection, model_version).status == CHAMPION:
         raise ValueError(f"{model_version} is the champion")
     connection.execute(update(models).where(models.c.model_version == model_version).values(status=KEPT))
@@ -147,17 +156,17 @@ def keep(connection: Connection, model_version: str) -> ModelRow:
 def rollback(connection: Connection, *, now: int) -> ModelRow:
     """Promote the champion's parent again, or the previous champion when it has no parent. Return the new champion.
 
-    Raises `LookupError` when there is no earlier champion.
+    Raises `NoChampion` when there is no earlier champion.
     """
     current = champion(connection)
     if current is None:
-        raise LookupError("there is no champion")
+        raise NoChampion("there is no champion: `sagestream train` makes the first")
     previous = current.parent
     if previous is None:
         earlier = select(models.c.model_version).where(models.c.status == RETIRED).order_by(models.c.promoted_at.desc())
         previous = connection.scalar(earlier.limit(1))
     if previous is None:
-        raise LookupError(f"{current.model_version} is the first champion: nothing to go back to")
+        raise NoChampion(f"{current.model_version} is the first champion: nothing to go back to")
     return promote(connection, previous, now=now)
 
 

@@ -19,6 +19,7 @@ import torch
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import UserError
 from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
@@ -81,7 +82,7 @@ def run_training(
         with _threads(config.training_threads):
             return _Run(engine, spec, run_id, champion, graph, config, now, options).result()
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         with write(engine) as connection:
             registry.finish_run(connection, run_id, status=registry.FAILED, now=now(), error=message)
         raise
@@ -165,7 +166,7 @@ class _Run:
         if self.spec.kind == "closed_form":
             return snapshot, self._full_trial(snapshot)
         if self.champion is None:
-            raise ValueError("an incremental run needs a champion to start from")
+            raise registry.NoChampion("an incremental run needs a champion to start from: train another kind")
         return snapshot, incremental_trial(
             snapshot,
             champion_bundle=Path(self.champion.bundle),

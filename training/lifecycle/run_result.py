@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from graphstore.errors import UserError
 from training.lifecycle import registry
 
 
-class RunFenced(RuntimeError):
+class RunFenced(UserError):
     """This run was marked as failed while it ran. Its result must not count."""
 
 

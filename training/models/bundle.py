@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from graphstore.errors import AlreadyExists, UserError
 from graphstore.files import written_whole
 from training.blend.blend import Blend
 from training.features.items import ItemEncoder
@@ -35,7 +36,7 @@ TERMS: dict[str, type[Term]] = {
 CHECKSUMS = "checksums.json"
 
 
-class BundleError(ValueError):
+class BundleError(UserError):
     """The directory is no complete bundle. The message tells the reason."""
 
 
@@ -48,13 +49,13 @@ def save_bundle(
     metrics: dict[str, float],
     config: dict[str, Any],
 ) -> Path:
-    """Write `directory / model_version` and return it. Raises `FileExistsError` when the version exists already.
+    """Write `directory / model_version` and return it. Raises `AlreadyExists` when the version exists already.
 
     `config` is the training configuration and `metrics` the evaluation result. A recommendation needs neither.
     """
     path = directory / recommender.model_version
     if path.exists():
-        raise FileExistsError(f"{path} exists: a model version is written once")
+        raise AlreadyExists(f"{path} exists: a model version is written once")
     with written_whole(path) as temporary:
         temporary.mkdir(parents=True)
         for term in recommender.terms:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.errors import UserError
 from training.config import SageConfig
 from training.data.event_log import EventLog, Histories, Moment
 from training.data.windows import Window
@@ -32,7 +33,7 @@ TOP = 20
 MAX_VALIDATION_USERS = 2_000
 
 
-class NothingToLearn(ValueError):
+class NothingToLearn(UserError):
     """No event in the log has a past, and GraphSAGE learns the next items after a past."""
 
 

@@ -19,13 +19,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from graphstore.errors import UserError
+
 Result = TypeVar("Result")
 
 REQUIRED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """The environment variables that `torchrun` sets in each process."""
 
 
-class ProcessGroupError(RuntimeError):
+class ProcessGroupError(UserError):
     """The group cannot form, a process is gone or late, or the job cannot be divided."""
 
 

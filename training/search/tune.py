@@ -30,6 +30,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
+from graphstore.errors import UserError
 from graphstore.locks import FileLock
 from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
@@ -57,7 +58,7 @@ NO_VARIANCE = "zero total variance"
 """fANOVA's error text when all trials have the same value, or nearly the same."""
 
 
-class StudyError(RuntimeError):
+class StudyError(UserError):
     """The file is no study, another call uses it, or no trial has finished."""
 
 

@@ -37,7 +37,7 @@ def read(
 ) -> EventTable:
     """The purchases of `users` households (None: all) of items that `min_item_users` of them bought.
 
-    Raises `ImportError` where the package is not installed.
+    Raises `ModuleNotFoundError` where the package is not installed.
     """
     reading = reading or Reading()
     interactions = pd.concat(_purchases(reading), ignore_index=True)

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, cast
 
+from graphstore.errors import UserError
+
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 20
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
@@ -41,7 +43,7 @@ Refuse = Callable[[str, int, str], None]
 """Called with the reason, the place (from 1) and the text of what is no row."""
 
 
-class UnreadableFile(ValueError):
+class UnreadableFile(UserError):
     """The file cannot be read as a table, or not on from some line; the message says why."""
 
 
@@ -129,7 +131,7 @@ def opened(path: Path) -> Iterator[OpenFile]:
     try:
         raw = path.open("rb", buffering=_BUFFER_BYTES)
     except OSError as error:
-        raise UnreadableFile(str(error)) from error
+        raise UnreadableFile(error.strerror or str(error)) from error
     with raw:
         begins = raw.read(4)
         raw.seek(0)

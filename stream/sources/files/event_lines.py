@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, cast
 
+from graphstore.errors import UserError, file_errors
 from stream import events
 from stream.events import Interaction
 
@@ -32,7 +33,7 @@ Refuse = Callable[[int, str], None]
 """Called with the number of a line, from 1, and why it is no event."""
 
 
-class UnreadableLines(ValueError):
+class UnreadableLines(UserError):
     """The file cannot be read to its end; the message says from which line on."""
 
 
@@ -73,11 +74,13 @@ def _is_cut(line: bytes) -> bool:
 
 @contextmanager
 def open_lines(name: str) -> Iterator[Lines]:
-    """The file of that name, or standard input for `-`. Raises `OSError`."""
+    """The file of that name, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
     if name == STANDARD_INPUT:  # not ours to close
         yield Lines(cast("BufferedReader", sys.stdin.buffer))
         return
-    with Path(name).open("rb") as raw:
+    with file_errors(name):
+        raw = Path(name).open("rb")  # noqa: SIM115 - closed below
+    with raw:
         yield Lines(raw)
 
 

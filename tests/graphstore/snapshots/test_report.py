@@ -51,6 +51,16 @@ def test_the_table_has_times_and_not_milliseconds(snapshot: Snapshot) -> None:
     assert "100% 4" in shown
 
 
+def test_the_table_is_no_wider_than_a_terminal(snapshot: Snapshot) -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        print_graph_report(snapshot, console)
+    lines = capture.get().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    words = {word for line in lines for word in line.split()}
+    assert {snapshot.snapshot_id, "interactions", "density", "degrees", "1970-01-11", "00:00:00", "100%"} <= words
+
+
 def test_a_time_that_is_no_date_is_shown_as_it_is(sqlite_engine: Engine, tmp_path: Path) -> None:
     empty = build_snapshot(sqlite_engine, tmp_path, as_of=2**60, created_at=1)
     console = Console(width=200)

@@ -19,7 +19,7 @@ from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import open_engine, write
 from graphstore.snapshots.eventlog import Events, Seen, read_events, seen_by
-from graphstore.snapshots.files import Snapshot, digest, load_events, load_snapshot, place
+from graphstore.snapshots.files import NoSnapshot, Snapshot, digest, load_events, load_snapshot, place
 from graphstore.snapshots.graph import INTERACTS, features_of, time_masks
 from graphstore.snapshots.report import get_graph_report, print_graph_report
 from graphstore.snapshots.rewrite import erase_users
@@ -155,7 +155,7 @@ def test_what_is_saved_can_be_loaded(engine: Engine, tmp_path: Path) -> None:
     for name, kept in {"item.x": graph["item"].x, "item.stats": graph["item"].stats, "user.x": graph["user"].x}.items():
         assert torch.equal(features.pop(name), kept)
     assert not features
-    with pytest.raises(FileNotFoundError, match="no snapshot"):
+    with pytest.raises(NoSnapshot, match="no snapshot"):
         load_snapshot(tmp_path / "nothing")
 
 

@@ -19,6 +19,7 @@ from unittest import mock
 from typer.testing import CliRunner
 
 from sagestream import cli
+from sagestream.error_messages import message
 from sagestream.playground.embedded import Broker
 
 
@@ -40,11 +41,12 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {"COLUMNS": "200", **{f"SAGESTREAM_{name}": value for name, value in settings.items()}}
 
 
-def run(*words: str, settings: Mapping[str, str]) -> Done:
-    """Run a verb to its end; an error that is not one of the expected ones is raised."""
-    result = CliRunner().invoke(cli.app, list(words), env=environment(settings))
+def run(*words: str, settings: Mapping[str, str], columns: int = 200) -> Done:
+    """Run a verb to its end; a fault is raised."""
+    width = {"COLUMNS": str(columns)}
+    result = CliRunner().invoke(cli.app, list(words), env=environment(settings) | width)
     error = result.exception if result.exception and not isinstance(result.exception, SystemExit) else None
-    if error is not None and not (isinstance(error, Exception) and cli.expected(error)):
+    if error is not None and not (isinstance(error, Exception) and message(error)):
         raise error
     return Done(1 if error else result.exit_code, result.stdout, result.stderr, error)
 

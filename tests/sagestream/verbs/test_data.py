@@ -3,6 +3,8 @@
 import gzip
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -70,3 +72,32 @@ def test_import_stores_the_catalogue_and_the_events(settings: dict[str, str], tm
     told = done.json
     assert (told["read"], told["stored"], told["erased"], told["late"]) == (10, 10, 0, 0)
     assert run("import", str(file), "--direct", "--json", settings=settings).json["duplicate"] == 10
+
+
+THREE_LINES = """
+import torch
+from torch_geometric.data import HeteroData
+graph = HeteroData.from_dict(torch.load(path, weights_only=True))
+"""
+"""How a snapshot's graph is read without Sagestream; the docs say the same."""
+
+
+def test_a_snapshot_is_a_graph_of_pytorch_geometric_in_three_lines(settings: dict[str, str], tmp_path: Path) -> None:
+    rows = [f"u{n % 7},i{n % 5},{1_700_000_000 + n * 3600},Tea {n % 5},{n % 5}.5" for n in range(120)]
+    (tmp_path / "shop.csv").write_text("\n".join(["user,item,timestamp,title,price", *rows]))
+    made = run("preprocess", str(tmp_path / "shop.csv"), "--no-redis", "--json", settings=settings)
+    assert (made.code, made.error) == (0, None)
+    path = Path(made.json["path"]) / "processed_graph.pt"
+    # As somebody else's program, which knows nothing of ours.
+    looks = f"""{THREE_LINES}
+import json, sys
+assert graph.validate()
+edges = graph["user", "interacts", "item"]
+assert edges.edge_index.shape == (2, 120) and bool((edges.edge_time.diff() >= 0).all())
+assert not any(name.split(".")[0] in ("graphstore", "training", "stream") for name in sys.modules)
+print(json.dumps([graph.num_nodes, graph["user"].x.size(0), graph["item"].x.size(0), graph.metadata()]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", f"path = {str(path)!r}\n{looks}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [12, 7, 5, [["user", "item"], [["user", "interacts", "item"]]]]

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+from sagestream.error_messages import message
 from sagestream.playground.embedded import Broker
 from stream import events
 from stream.events import DeadLetter
@@ -61,11 +62,23 @@ def test_from_letters_to_a_replay(broker: Broker, settings: dict[str, str]) -> N
     assert run("dlq", "list", "--json", settings=reach).json["waiting"] == 0
 
 
+def test_letters_on_a_narrow_terminal(broker: Broker, settings: dict[str, str]) -> None:
+    reason = (
+        "Object contains unknown field `purchased_at_store_number` - at `$`, or event_time is too far in the future"
+    )
+    put(broker, (b'{"event_id":"' + b"0123456789" * 20 + b'"}', reason))
+    done = run("dlq", "list", "--reason", "purchased", settings={**settings, **broker_settings(broker)}, columns=80)
+    lines = done.out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert set(reason.split()) <= {word for line in lines for word in line.split()}
+    assert sum("0123456789" in line for line in lines) == 1  # the letter itself is cut, not folded
+
+
 def test_without_a_broker_it_is_one_line(settings: dict[str, str]) -> None:
     for words in (("dlq", "list"), ("dlq", "replay")):
         done = run(*words, settings=settings)
         assert done.code == 1
-        assert "Kafka" in f"{type(done.error)}{done.error}"
+        assert message(done.error).startswith("no Kafka at ")
 
 
 def test_wrong_words(settings: dict[str, str]) -> None:

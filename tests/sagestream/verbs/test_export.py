@@ -79,7 +79,7 @@ def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_pa
     assert [file["file"] for file in plain.json["files"]] == ["encoder_pyg.py", "encoder_pyg.pt", "graph.pt"]
     assert all((tmp_path / "pyg" / file["file"]).stat().st_size == file["bytes"] for file in plain.json["files"])
     again = run("export", "--out", str(out), *bundle, settings=shop)
-    assert (again.code, type(again.error).__name__) == (1, "FileExistsError")
+    assert (again.code, type(again.error).__name__) == (1, "AlreadyExists")
 
     lists = tmp_path / "lists.jsonl"
     scored = run("score", "--out", str(lists), "--k", "4", "--block-users", "16", "--json", *bundle, settings=shop)
@@ -117,13 +117,13 @@ def test_without_its_snapshot_a_model_has_no_graph_to_export(
 def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     for words, error in (
-        (("export", "--out", out), "LookupError"),  # no champion
-        (("export", "m0", "--out", out), "LookupError"),
+        (("export", "--out", out), "NoChampion"),
+        (("export", "m0", "--out", out), "UnknownModel"),
         (("export", "--out", out, "--bundle", str(tmp_path)), "BundleError"),
-        (("score", "--out", f"{out}.jsonl"), "LookupError"),
+        (("score", "--out", f"{out}.jsonl"), "NoChampion"),
         (("train-distributed", "--out", out), "RanksError"),
-        (("train-distributed", "--out", str(tmp_path)), "FileExistsError"),
-        (("train-distributed", "--out", out, "--snapshot", str(tmp_path)), "FileNotFoundError"),
+        (("train-distributed", "--out", str(tmp_path)), "AlreadyExists"),
+        (("train-distributed", "--out", out, "--snapshot", str(tmp_path)), "NoSnapshot"),
     ):
         done = run(*words, settings=shop)
         assert (done.code, type(done.error).__name__) == (1, error), words
@@ -144,7 +144,7 @@ def test_onnx_needs_an_extra_that_is_named(
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
     done = run("export", "--out", str(tmp_path / "out"), settings=shop)
-    assert (done.code, type(done.error).__name__) == (1, "ImportError")
+    assert (done.code, type(done.error).__name__) == (1, "MissingExtra")
     assert str(done.error) == 'onnxruntime is not installed: pip install ".[export]"'
     without = run("export", "--format", "torchscript", "--out", str(tmp_path / "out"), settings=shop)
     assert "no champion" in str(without.error)  # nothing to install is asked for

@@ -44,7 +44,23 @@ def test_a_promotion_stands_without_a_broker(alone: dict[str, str]) -> None:
     assert {item["title"] for item in told["items"]} == {"thing odd"}
     assert "thing even" in run("similar", "i4", "--model", listed["model_version"], settings=alone).out
     unknown = run("recommend", "nobody", "--model", "champion", settings=alone)
-    assert (unknown.code, str(unknown.error)) == (1, "no shopper 'nobody'")
+    assert (unknown.code, str(unknown.error)) == (
+        1,
+        "no shopper 'nobody' in the graph: no event of theirs has come yet",
+    )
+
+
+def test_a_switch_by_hand_stands_without_a_broker(alone: dict[str, str]) -> None:
+    trained = [run("train", "--kind", "closed_form", "--json", settings=alone).json for _ in range(2)]
+    first, second = (one["model_version"] for one in trained)
+    for words, version in ((("promote", second), second), (("rollback",), first)):
+        done = run("models", *words, settings=alone)
+        assert (done.code, done.error) == (0, None)
+        assert done.out == f"{words[0]}: the champion is {version}\n"
+        assert "not announced, no Kafka" in done.err
+        assert "finds it in the registry by itself" in " ".join(done.err.split())
+        listed = run("models", "list", "--json", settings=alone).json
+        assert [row["model_version"] for row in listed if row["status"] == "champion"] == [version]
 
 
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
@@ -106,7 +122,7 @@ def test_a_wrong_file_is_named_before_anything_is_trained(alone: dict[str, str],
     assert (done.code, type(done.error).__name__) == (1, "ConfigFileError")
     assert "sage.width" in str(done.error)
     missing = run("train", "--config", str(tmp_path / "none.json"), settings=alone)
-    assert (missing.code, type(missing.error).__name__) == (1, "FileNotFoundError")
+    assert (missing.code, type(missing.error).__name__) == (1, "UnusableFile")
     assert run("history", "--json", settings=alone).json == []
 
 
@@ -119,5 +135,5 @@ def test_a_seed_that_is_none_is_told_at_once(alone: dict[str, str], seed: str) -
 
 def test_nothing_to_go_on_from(alone: dict[str, str]) -> None:
     done = run("train", "--kind", "incremental", settings=alone)
-    assert (done.code, type(done.error).__name__) == (1, "LookupError")
+    assert (done.code, type(done.error).__name__) == (1, "NoChampion")
     assert "no champion" in str(done.error)

@@ -156,7 +156,7 @@ def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
     graph = GraphstoreConfig(state_dir=tmp_path)
     engine = open_engine(migrated_sqlite(tmp_path / "graph.db"))
     nobody = run("evaluate", settings=settings)
-    assert (nobody.code, type(nobody.error).__name__) == (1, "LookupError")
+    assert (nobody.code, type(nobody.error).__name__) == (1, "NoChampion")
     with write(engine) as connection:
         open_shop(connection, days=12)
         now = closing_time(connection)
@@ -181,4 +181,7 @@ def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
     assert done.json["users"] == 40
     assert done.json["recall@10"] == 1.0  # four favourites each, and they are known
     assert done.json["warm"]["users"] == 40
-    assert "recall@10" in run("evaluate", settings=settings).out
+    shown = run("evaluate", settings=settings, columns=80).out
+    assert "recall@10" in shown
+    assert result.model_version in shown.split()
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80

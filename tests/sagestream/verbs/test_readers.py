@@ -79,5 +79,5 @@ def test_a_title_is_no_markup_and_no_command_of_a_terminal(shop: dict[str, str],
 def test_before_anything_is_published(settings: dict[str, str]) -> None:
     for words in (("recommend", "u"), ("similar", "i"), ("explain", "u", "i")):
         done = run(*words, settings=settings)
-        assert (done.code, type(done.error).__name__) == (1, "LookupError")
+        assert (done.code, type(done.error).__name__) == (1, "NothingPublished")
         assert "no model is published" in str(done.error)

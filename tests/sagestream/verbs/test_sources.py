@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
+from graphstore.errors import UnusableFile
 from graphstore.session import open_engine, read
 from graphstore.tables import edges, interactions, items, users
 from sagestream.interruption import EXIT_CODE
@@ -152,7 +153,7 @@ def test_rejected_rows_are_shown_up_to_a_bound_and_written_all(settings: dict[st
     assert [row["line"] for row in rows] == list(range(2, 11))
     assert rows[-1] == {"file": str(path), "line": 10, "reason": "no item", "row": "u,"}
     nowhere = direct(path, "--rejected", tmp_path / "nowhere" / "f", settings=settings)
-    assert (nowhere.code, type(nowhere.error)) == (1, FileNotFoundError)
+    assert (nowhere.code, type(nowhere.error)) == (1, UnusableFile)
 
 
 def test_a_file_that_is_there_is_not_written_over(settings: dict[str, str], tmp_path: Path) -> None:

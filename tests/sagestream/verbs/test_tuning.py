@@ -48,7 +48,8 @@ def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[st
     assert (first.json["finished"], first.json["changes"]) == (1, {})
     assert json.loads(out.read_text()) == SMALL
     assert first.json["test"]["difference"] == 0
-    second = run("tune", "--trials", "2", "--out", str(out), settings=settings)
+    second = run("tune", "--trials", "2", "--out", str(out), settings=settings, columns=80)
+    assert max(len(line.rstrip()) for line in second.out.splitlines() if str(out) not in line) <= 80
     assert "goes on after 1 trials" in second.err
     assert "3 finished, 0 ended early" in second.out
     again = run("tune", "--trials", "0", "--out", str(out), "--json", settings=settings)

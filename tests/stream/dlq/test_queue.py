@@ -17,7 +17,7 @@ from stream import events
 from stream.config import StreamConfig
 from stream.dlq import queue, replay
 from stream.dlq.dead_letters import LATE
-from stream.dlq.queue import Filter, Queue, QueuedLetter, kind_of, summarise
+from stream.dlq.queue import Filter, NoTopic, Queue, QueuedLetter, kind_of, summarise
 from stream.dlq.replay import Verdict
 from stream.events import DeadLetter, milliseconds
 from stream.kafka.producer import EventProducer
@@ -213,7 +213,7 @@ def test_a_broker_without_the_topic_says_what_to_do(
     stream_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "DEAD_LETTERS", "nowhere.dlq")
-    with pytest.raises(LookupError, match="sagestream init"):
+    with pytest.raises(NoTopic, match="sagestream init"):
         Queue(stream_config)
 
 

@@ -126,6 +126,20 @@ def test_the_table_begins_with_the_best_and_tells_the_comparison() -> None:
     assert "No baseline" in markdown(results(sagestream=fits.knowing), cutoffs=(5,))
 
 
+def test_the_tables_are_no_wider_than_a_terminal() -> None:
+    named = {
+        "sagestream": fits.with_part,
+        "personal-frequency": fits.knowing,
+        "lightgcn-of-three-layers": fits.guessing,
+    }
+    found = run(SPLIT, named, seeds=3, cutoffs=(5, 10, 20), progress=silent, launch=here)
+    lines = [line for line in markdown(found, cutoffs=(5, 10, 20)).splitlines() if line.startswith("|")]
+    assert max(len(line) for line in lines) <= 80
+    headings = [line for line in lines if line.startswith("| model")]
+    assert [cell for line in headings for cell in line.split()].count("NDCG@10") == 1
+    assert len([line for line in lines if line.startswith("| **sagestream**")]) == len(headings) > 3
+
+
 @pytest.mark.parametrize(("fit", "reason"), [(fits.not_finite, "not finite"), (fits.failing, "singular matrix")])
 def test_a_model_that_fails_ends_the_benchmark(fit: Fit, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.errors import AlreadyExists
 from graphstore.session import write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot
@@ -151,7 +152,7 @@ def test_a_file_is_whole_or_not_there(
     with pytest.raises(ValueError, match=r"\.csv is no format"):
         write_lists(model, snapshot, tmp_path / "out.csv", k=3, history_limit=500, block_users=5)
     out.write_text("mine")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(AlreadyExists):
         write_lists(model, snapshot, out, k=3, history_limit=500, block_users=5)
     assert out.read_text() == "mine"
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
+from graphstore.errors import AlreadyExists
 from tests.training.export.test_serving_encoder import LOG, newest_first, term_of
 from training.blend.blend import Blend
 from training.data.dataset import Dataset
@@ -90,7 +91,7 @@ def test_what_cannot_be_exported_is_told(model: Recommender, tmp_path: Path, mon
         export_encoder(model, tmp_path / "out", formats=["tflite"])
     with pytest.raises(ExportError, match="no pyg: its graph, the snapshot that m1 was made of, is not kept"):
         export_encoder(model, tmp_path / "out", formats=["torchscript", "pyg"])
-    with pytest.raises(FileExistsError, match="name a new directory"):
+    with pytest.raises(AlreadyExists, match="name a new directory"):
         export_encoder(model, tmp_path, formats=["torchscript"])
     trend = Trend.fit(LOG)
     names = trend.feature_names

@@ -42,7 +42,7 @@ def test_one_champion_at_a_time(engine: Engine):
         ]
     with pytest.raises(IntegrityError), write(engine) as connection:
         connection.execute(update(models).where(models.c.model_version == "a").values(status=registry.CHAMPION))
-    with pytest.raises(LookupError), write(engine) as connection:
+    with pytest.raises(registry.UnknownModel), write(engine) as connection:
         registry.promote(connection, "nobody", now=30)
 
 
@@ -71,11 +71,11 @@ def test_keep_and_rollback(engine: Engine):
 
 def test_nothing_to_go_back_to(engine: Engine):
     with write(engine) as connection:
-        with pytest.raises(LookupError, match="no champion"):
+        with pytest.raises(registry.NoChampion, match="no champion"):
             registry.rollback(connection, now=1)
         registry.register(connection, model("a"))
         registry.promote(connection, "a", now=2)
-        with pytest.raises(LookupError, match="nothing to go back"):
+        with pytest.raises(registry.NoChampion, match="nothing to go back"):
             registry.rollback(connection, now=3)
 
 

@@ -105,7 +105,7 @@ def test_a_run_happens_once(shop):
 
 
 def test_a_failure_is_recorded_and_raised(shop, engine: Engine):
-    with pytest.raises(ValueError, match="needs a champion"):
+    with pytest.raises(registry.NoChampion, match="needs a champion"):
         shop("incremental", run_id="r1")
     with read(engine) as connection:
         run = registry.get_run(connection, "r1")

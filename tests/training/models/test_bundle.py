@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
+from graphstore.errors import AlreadyExists
 from tests.training.models.test_recommender import LOG, START, keyed, recommender
 from training.features.items import ItemEncoder
 from training.models.bundle import BundleError, load_bundle, save_bundle
@@ -64,7 +65,7 @@ def test_a_term_of_the_time_before_looks_were_kept(saved):
 
 def test_a_version_is_written_once(saved):
     model, path = saved
-    with pytest.raises(FileExistsError):
+    with pytest.raises(AlreadyExists):
         save_bundle(model, path.parent, snapshot_id="s1", parent=None, metrics={}, config={})
     assert [entry.name for entry in path.parent.iterdir()] == ["m1"]
 

@@ -9,7 +9,7 @@ from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
 from training.options import Look, TrainingOptions
-from training.sage.fit import fit_sage
+from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 
 LOG = checkerboard()
@@ -139,7 +139,7 @@ def test_without_a_validation_window_all_steps_are_taken():
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(ValueError, match="rows of features"):
         fit_sage(LOG, torch.zeros(3, 2), config=CONFIG, options=SEED_0)
-    with pytest.raises(ValueError, match="past"):
+    with pytest.raises(NothingToLearn, match="past"):
         fit_sage(
             make_log([(0, 1, 5)], num_users=1, num_items=2),
             torch.zeros(2, 0),
