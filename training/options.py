@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from graphstore.progress import Progress
 
 
-class Look(NamedTuple):
+class FitEvaluation(NamedTuple):
     """Loss and NDCG of a fit after `step` steps."""
 
     step: int
@@ -22,7 +22,7 @@ class Look(NamedTuple):
     """NDCG@20 of GraphSAGE alone, with averaged weights, on the validation window. None without a window."""
 
 
-def silent(_line: str, _share: float) -> None:
+def ignore_progress(_line: str, _share: float) -> None:
     """Ignore the progress."""
 
 
@@ -32,11 +32,11 @@ class TrainingOptions:
 
     seed: int
     """Equal seeds give equal results when the number of threads is the same."""
-    progress: Progress = silent
+    progress: Progress = ignore_progress
     """Called with a line of text and the finished share of the fit (0..1)."""
     checkpoint: Path | None = None
     """File for the state of a long fit, which resumes from it after a kill. None: no checkpoint is written."""
-    on_look: Callable[[Look], None] | None = None
+    on_evaluation: Callable[[FitEvaluation], None] | None = None
     """Called with each evaluation of a fit. An exception that it raises ends the fit."""
 
     def part(self, first: float, last: float, title: str = "") -> Self:

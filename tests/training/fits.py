@@ -10,7 +10,7 @@ from torch import Tensor
 from graphstore.progress import Progress
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import Scorer
 from training.options import TrainingOptions
@@ -27,7 +27,7 @@ class Known:
     settings: dict[str, Any] = field(default_factory=lambda: {"half_life": float("inf")})
     parts: dict[str, Scorer] = field(default_factory=dict)
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         scores = self.noise.repeat(len(histories), 1)
         own = torch.from_numpy(histories.items % 2).float()
         for user in range(len(histories)):

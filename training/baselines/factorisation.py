@@ -23,7 +23,7 @@ from training.baselines.factors import OWN, PROFILES, UNTIMED_PROFILES, Factors,
 from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.splits import EvaluationSplit
 from training.options import TrainingOptions
 from training.terms.gram import interactions
@@ -55,7 +55,7 @@ class Als:
         self.settings = settings
         self._gram = items.T @ items + settings.regularisation * torch.eye(items.size(1))
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]."""
         dim = self.items.size(1)
         step = max(1, SYSTEM_CELLS // dim**2)

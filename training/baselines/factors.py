@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphstore.arrays import IntArray, distinct
 from training.baselines.profile import HALF_LIVES, decayed_profiles
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 
 OWN = "own"
 """Profile setting: score known users by their own embedding."""
@@ -67,7 +67,7 @@ class Factors:
         """Return the same embeddings with another profile setting, for tuning after the fit."""
         return replace(self, profile=profile)
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]."""
         own = self.profile == OWN
         half_life = HALF_LIVES[-1] if own else float(self.profile)

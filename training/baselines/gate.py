@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.terms.linear_filter import LinearFilter
@@ -37,7 +37,7 @@ S = TypeVar("S", bound=Scorer)
 class Baseline(Protocol):
     """A scorer that can learn from new events."""
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor: ...
 
     def update(self, events: EventLog) -> None:
         """Learn from new events. The tuned settings stay."""
@@ -50,7 +50,7 @@ class RecentPopularity:
     def __init__(self, trend: Trend) -> None:
         self.trend = trend
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.trend.score(histories, as_of=as_of)[:, :, 0]
 
     def update(self, events: EventLog) -> None:
@@ -67,7 +67,7 @@ class LinearItemModel:
     def num_parameters(self) -> int:
         return self.filter.num_weights
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.filter.response(histories)
 
     def update(self, events: EventLog) -> None:
@@ -82,7 +82,7 @@ class PersonalFrequency:
         self.popularity = popularity
         self.weight = weight
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         own = self.repeat.score(histories, as_of=as_of)[:, :, 0]
         return own + self.weight * self.popularity(histories, as_of=as_of)
 

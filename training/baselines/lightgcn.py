@@ -81,7 +81,7 @@ class LightGCNTrainer:
         drawn = self.rng.integers(len(graph), size=BATCH)
         users, positives = graph.users[drawn], graph.items[drawn]
         negatives = self.rng.integers(graph.num_items, size=len(drawn))
-        taken = graph.holds(users, negatives)  # drawn once more; few are positives a second time
+        taken = graph.contains(users, negatives)  # drawn once more; few are positives a second time
         negatives[taken] = self.rng.integers(graph.num_items, size=int(taken.sum()))
         nodes = torch.from_numpy(np.concatenate([users, graph.num_users + positives, graph.num_users + negatives]))
         user, positive, negative = self.model.get_embedding(self.adjacency)[nodes].chunk(3)
@@ -133,7 +133,7 @@ def fit_lightgcn(split: EvaluationSplit, options: TrainingOptions) -> FittedBase
     )
 
     def refit() -> Factors:
-        return train_steps(LightGCNTrainer(split.known, settings, options.seed), split.steps_again(settings.steps))
+        return train_steps(LightGCNTrainer(split.known, settings, options.seed), split.refit_steps(settings.steps))
 
     return add_popularity(split, tuning, model, refit, settings_of(settings))
 

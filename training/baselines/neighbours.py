@@ -20,7 +20,7 @@ from graphstore.tables import HOUR_MS
 from training.baselines.popularity import add_popularity
 from training.baselines.profile import HALF_LIVES, decayed_profiles
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.splits import EvaluationSplit
 from training.options import TrainingOptions
 from training.terms.gram import interactions
@@ -54,7 +54,7 @@ class ItemNeighbours:
     def num_parameters(self) -> int:
         return int(self.similarities.nnz)
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]."""
         num_items = self.similarities.shape[0]
         profiles = decayed_profiles(histories, self.profile_half_life, num_items=num_items)

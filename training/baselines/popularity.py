@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.baselines.gate import RecentPopularity
 from training.baselines.tuning import FittedBaseline, Settings, SizedScorer, Tuning
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Scorer, evaluate
@@ -40,7 +40,7 @@ class WithPopularity:
         self.popularity = popularity
         self.weight = weight
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]."""
         own = standardise(self.model(histories, as_of=as_of))
         popular = standardise(self.popularity(histories, as_of=as_of))
@@ -103,7 +103,7 @@ def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[floa
     def gains(indices: list[int], weights: tuple[float, ...]) -> dict[tuple[int, float], float]:
         sums: dict[tuple[int, float], float] = {}
         for block, scores in zip(window.blocks(), own, strict=True):
-            features = trend.score(block.histories, as_of=block.moment)
+            features = trend.score(block.histories, as_of=block.as_of)
             for index in indices:
                 popular = standardise(features[:, :, index])
                 for weight in weights:
@@ -113,7 +113,7 @@ def _chosen(split: EvaluationSplit, window: Window, model: Scorer) -> tuple[floa
                     sums[key] = sums.get(key, 0.0) + float(evaluation.per_user[METRIC].sum())
         return sums
 
-    own = [standardise(model(block.histories, as_of=block.moment)) for block in window.blocks()]
+    own = [standardise(model(block.histories, as_of=block.as_of)) for block in window.blocks()]
     first = gains(list(range(len(lives))), FIRST_WEIGHTS)
     index = max(first, key=lambda key: first[key])[0]
     second = gains([index], (0.0, *WEIGHTS))

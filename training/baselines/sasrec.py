@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from graphstore.arrays import IntArray
 from training.baselines.popularity import add_popularity
 from training.baselines.tuning import FittedBaseline, Tuning, settings_of, train_steps
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.splits import EvaluationSplit
 from training.options import TrainingOptions
 from training.sage.losses import NegativeSampler
-from training.sage.trainer import take_average
+from training.sage.trainer import update_average
 
 DIM, HEADS, BLOCKS = 64, 2, 2
 LAST_EVENTS = 50
@@ -107,7 +107,7 @@ class Sasrec(nn.Module):
         """Return a copy in evaluation mode."""
         return copy.deepcopy(self).eval()
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items] after the last events, and zeros for an empty history."""
         parts = [torch.zeros(0, self.num_items)]
         for start in range(0, len(histories), SCORED_USERS):
@@ -131,7 +131,7 @@ class SasrecScorer:
     def num_parameters(self) -> int:
         return self.model.num_parameters
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]."""
         return self.model.score(histories, as_of=as_of)
 
@@ -172,7 +172,7 @@ class SasrecTrainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.steps += 1
-        take_average(self.average, self.model, decay=AVERAGE, steps=self.steps)
+        update_average(self.average, self.model, decay=AVERAGE, steps=self.steps)
 
     def _loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         weights = self.model.items.weight
@@ -215,6 +215,6 @@ def fit_sasrec(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseli
     settings = replace(settings, steps=steps)
 
     def refit() -> SasrecScorer:
-        return train_steps(SasrecTrainer(split.known, settings, options.seed), split.steps_again(steps))
+        return train_steps(SasrecTrainer(split.known, settings, options.seed), split.refit_steps(steps))
 
     return add_popularity(split, tuning, model, refit, settings_of(settings))

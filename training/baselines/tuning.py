@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graphstore.progress import Progress
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.splits import EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.options import TrainingOptions
@@ -41,7 +41,7 @@ class FittedBaseline:
     """The settings chosen on the validation window."""
 
     @torch.no_grad()
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return scores [B, num_items]. Items of the history are not masked."""
         return self.scorer(histories, as_of=as_of)
 

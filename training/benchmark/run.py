@@ -20,7 +20,7 @@ from training.benchmark.comparison import Evaluator, ModelResult, Results, compa
 from training.benchmark.isolated import Cost, FaultInProcess, IsolatedProcessFailed, run_isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices
@@ -49,7 +49,7 @@ class FittedModel(Protocol):
     @property
     def settings(self) -> Any: ...
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor: ...
 
 
 class Fit(Protocol):

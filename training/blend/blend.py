@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float64Array, IntArray
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.windows import COLD_EVENTS
 from training.terms.protocol import Term
 
@@ -58,24 +58,24 @@ class Blend:
         return torch.from_numpy((weights / np.array(self.scale)).astype(np.float32))
 
     @property
-    def known_apart(self) -> bool:
+    def separate_known(self) -> bool:
         """Whether known items have separate trend weights."""
         return any(name.endswith(KNOWN) for name in self.feature_names)
 
-    def score(self, terms: Sequence[Term], histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, terms: Sequence[Term], histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score [B, num_items] float32. Raises `ValueError` when the terms differ from those of the fit."""
-        names = feature_names(terms, known_apart=self.known_apart)
+        names = feature_names(terms, separate_known=self.separate_known)
         if names != self.feature_names:
             raise ValueError(f"the blend was fitted on {self.feature_names}, not {names}")
         weights = self.weights(np.diff(histories.offsets))
-        places = {name: place for place, name in enumerate(names)}
+        indices = {name: index for index, name in enumerate(names)}
         total: Tensor | None = None
         for term in terms:
             features = term.score(histories, as_of=as_of)
-            score = _weighted(features, weights[:, [places[name] for name in term.feature_names]])
+            score = _weighted(features, weights[:, [indices[name] for name in term.feature_names]])
             total = score if total is None else total.add_(score)
-            if self.known_apart and not term.personalised:
-                score = _weighted(features, weights[:, [places[name + KNOWN] for name in term.feature_names]])
+            if self.separate_known and not term.personalised:
+                score = _weighted(features, weights[:, [indices[name + KNOWN] for name in term.feature_names]])
                 total.add_(score.mul_(known_items(histories, features.size(1))))
         if total is None:
             raise ValueError("no terms")
@@ -97,10 +97,10 @@ def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:
     return activity
 
 
-def feature_names(terms: Sequence[Term], *, known_apart: bool) -> tuple[str, ...]:
+def feature_names(terms: Sequence[Term], *, separate_known: bool) -> tuple[str, ...]:
     """Return the names of all features. Trend features for known items are last."""
     names = [name for term in terms for name in term.feature_names]
-    if known_apart:
+    if separate_known:
         names += [name + KNOWN for term in terms if not term.personalised for name in term.feature_names]
     return tuple(names)
 

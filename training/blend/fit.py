@@ -57,15 +57,15 @@ class BlendSettings:
     """
 
 
-def max_users(terms: Sequence[Term], num_items: int, *, known_apart: bool, memory_mb: int) -> int:
+def max_users(terms: Sequence[Term], num_items: int, *, separate_known: bool, memory_mb: int) -> int:
     """Return the number of users whose features fit into `memory_mb`. A fit keeps all features in memory."""
-    per_user = 4 * max(num_items, 1) * len(feature_names(terms, known_apart=known_apart))
+    per_user = 4 * max(num_items, 1) * len(feature_names(terms, separate_known=separate_known))
     return max(1, memory_mb * 1_000_000 // per_user)
 
 
-def fitting_part(terms: Sequence[Term], window: Window, *, memory_mb: int, seed: int) -> Window:
+def sample_fit_window(terms: Sequence[Term], window: Window, *, memory_mb: int, seed: int) -> Window:
     """Return the window with as many users, sampled by `seed`, as fit into `memory_mb`."""
-    room = max_users(terms, window.num_items, known_apart=window.repeats, memory_mb=memory_mb)
+    room = max_users(terms, window.num_items, separate_known=window.repeats, memory_mb=memory_mb)
     return window.sample(room, seed=seed)
 
 
@@ -79,15 +79,15 @@ def fit_blend(
     anchor with other features.
     """
     settings = settings or BlendSettings()
-    known_apart = window.repeats if anchor is None else anchor.known_apart
-    names = feature_names(terms, known_apart=known_apart)
+    separate_known = window.repeats if anchor is None else anchor.separate_known
+    names = feature_names(terms, separate_known=separate_known)
     if anchor is not None and anchor.feature_names != names:
         raise ValueError(f"the anchor blends {anchor.feature_names}, not {names}")
     if not len(window):
         if anchor is None:
             raise ValueError("no user has a target in the window: nothing to fit the blend on")
         return anchor
-    blocks = [_Block.of(terms, block, known_apart=known_apart) for block in window.blocks()]
+    blocks = [_Block.of(terms, block, separate_known=separate_known) for block in window.blocks()]
     lengths = window.lengths()
     known = lengths > 0
     if anchor is not None:
@@ -100,22 +100,22 @@ def fit_blend(
     activity = activity_of(lengths, mean=mean, sd=sd)
     likelihood = _Likelihood(blocks, scale, settings.focus)
 
-    def fitted(counted: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
-        hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
-        return likelihood.maximised(counted, design, old, l2=settings.l2, hold=hold)
+    def fit_weights(user_mask: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
+        anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
+        return likelihood.maximise(user_mask, design, old, l2=settings.l2, anchor_weight=anchor_weight)
 
-    for_everybody = {name for term in terms if not term.personalised for name in term.feature_names}
-    trends = torch.tensor([index for index, name in enumerate(names) if name in for_everybody], dtype=torch.int64)
-    trend_likelihood = likelihood.only(trends)
+    shared_names = {name for term in terms if not term.personalised for name in term.feature_names}
+    trends = torch.tensor([index for index, name in enumerate(names) if name in shared_names], dtype=torch.int64)
+    trend_likelihood = likelihood.select_features(trends)
     flat = np.ones((len(lengths), 1))
 
-    def fitted_unknown(counted: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
-        """Fit the trends alone, the only features of a user without events."""
+    def fit_unknown(user_mask: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
+        """Fit the weights of the trend, which are the only features of a user without events."""
         new = torch.zeros(1, len(names))
         if len(trends):
-            hold = settings.anchor_users / (2 * int(counted.sum())) if held else 0.0
-            new[:, trends] = trend_likelihood.maximised(
-                counted, flat, old[:, trends], l2=settings.unknown_l2, hold=hold
+            anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
+            new[:, trends] = trend_likelihood.maximise(
+                user_mask, flat, old[:, trends], l2=settings.unknown_l2, anchor_weight=anchor_weight
             )
         return new
 
@@ -127,21 +127,21 @@ def fit_blend(
     warm, anchored = old, anchor is not None
     if known.any():
         design = np.stack([np.ones(len(lengths)), activity], axis=1)
-        warm = fitted(known, design, old, held=anchored)
+        warm = fit_weights(known, design, old, held=anchored)
     # Users without events choose mostly what all users choose, so all users come first. Then the weights are adapted to
     # users without events, who differ (in the autumn of a gift shop by 8 % of NDCG@20) but are few.
-    everybody = np.ones(len(lengths), dtype=bool)
-    unknown = fitted_unknown(everybody, old_unknown, held=anchored)
+    all_users = np.ones(len(lengths), dtype=bool)
+    unknown = fit_unknown(all_users, old_unknown, held=anchored)
     if (~known).sum() >= settings.min_cold_users:
-        unknown = fitted_unknown(~known, unknown, held=True)
+        unknown = fit_unknown(~known, unknown, held=True)
     if anchor is None and not known.any():  # the weights of users without events are better than zero
         warm = torch.cat([unknown, torch.zeros_like(unknown)])
     cold_users = known & (lengths <= COLD_EVENTS)
     cold = anchor.cold if anchor is not None else None
     if cold_users.sum() >= settings.min_cold_users:
-        edge = warm[:1] + float(activity[cold_users].mean()) * warm[1:]
+        start = warm[:1] + float(activity[cold_users].mean()) * warm[1:]
         # Regularised towards the shared weights, like an update to its anchor, because cold users are few.
-        cold = _floats(fitted(cold_users, flat, edge, held=True)[0])
+        cold = _floats(fit_weights(cold_users, flat, start, held=True)[0])
     logger.info(
         "blend of %d features on %d users; %d cold users %s",
         len(names),
@@ -169,12 +169,12 @@ class _Block:
     rows: Tensor  # [n] user of each target
     targets: Tensor  # [n] item of each target
     counts: Tensor  # [B] targets of each user
-    barred: Tensor | None  # [B, num_items] bool, known items; None: with repeats
+    excluded: Tensor | None  # [B, num_items] bool, known items; None: with repeats
 
     @classmethod
-    def of(cls, terms: Sequence[Term], window: Window, *, known_apart: bool) -> "_Block":
-        parts = [term.score(window.histories, as_of=window.moment) for term in terms]
-        if known_apart:
+    def of(cls, terms: Sequence[Term], window: Window, *, separate_known: bool) -> "_Block":
+        parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
+        if separate_known:
             known = known_items(window.histories, window.num_items)[:, :, None]
             parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
         features = torch.cat(parts, dim=2)
@@ -184,7 +184,7 @@ class _Block:
             rows=torch.from_numpy(np.repeat(np.arange(len(window)), counts)),
             targets=torch.from_numpy(window.targets),
             counts=torch.from_numpy(counts),
-            barred=None if window.repeats else torch.from_numpy(window.seen()),
+            excluded=None if window.repeats else torch.from_numpy(window.seen()),
         )
 
     def chosen(self, scores: Tensor, *, focus: float) -> tuple[Tensor, Tensor]:
@@ -222,51 +222,52 @@ class _Likelihood:
     scale: Tensor  # [num_features]
     focus: float
 
-    def only(self, columns: Tensor) -> "_Likelihood":
-        """Return the same likelihood with these feature columns alone."""
+    def select_features(self, columns: Tensor) -> "_Likelihood":
+        """Return the likelihood of the features `columns` only."""
         blocks = [replace(block, features=block.features.index_select(1, columns)) for block in self.blocks]
         return replace(self, blocks=blocks, scale=self.scale[columns])
 
-    def maximised(self, counted: np.ndarray, design: np.ndarray, anchor: Tensor, *, l2: float, hold: float) -> Tensor:
-        """Return the weights [D, num_features] with the largest likelihood. The weights of a user are design[u] @
-        weights.
+    def maximise(
+        self, user_mask: np.ndarray, design: np.ndarray, anchor: Tensor, *, l2: float, anchor_weight: float
+    ) -> Tensor:
+        """Return the weights [D, num_features] with the largest likelihood. A user has the weights design[u] @ weights.
 
-        Minimises mean negative log likelihood + l2 · |weights|² + hold · |weights − anchor|² with L-BFGS. The gradient
-        is explicit: features times (expected − chosen). With a focus there may be several maxima, so the start matters:
-        it is the anchor, or zero, where all targets of a user count alike.
+        Minimises mean negative log likelihood + l2 · |weights|² + anchor_weight · |weights − anchor|² with L-BFGS. The
+        gradient is explicit: features times (expected − chosen). With a focus there may be several maxima, so the start
+        matters: it is the anchor, or zero, where all targets of a user count alike.
 
         Args:
-            counted: [U] mask of the users in the likelihood.
+            user_mask: [U] mask of the users in the likelihood.
             design: [U, D] factors of the D weight rows for each user.
             anchor: [D, num_features] start, and centre of the second penalty.
             l2: penalty on the weights.
-            hold: penalty on the distance from the anchor.
+            anchor_weight: penalty on the distance from the anchor.
         """
         plan = torch.from_numpy(design.astype(np.float32))
-        importance = torch.from_numpy(counted.astype(np.float32)) / max(int(counted.sum()), 1)
+        importance = torch.from_numpy(user_mask.astype(np.float32)) / max(int(user_mask.sum()), 1)
         weights = anchor.clone()
         optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
 
         def loss() -> float:
-            total = l2 * float(weights.square().sum()) + hold * float((weights - anchor).square().sum())
-            gradient = 2 * l2 * weights + 2 * hold * (weights - anchor)
+            total = l2 * float(weights.square().sum()) + anchor_weight * float((weights - anchor).square().sum())
+            gradient = 2 * l2 * weights + 2 * anchor_weight * (weights - anchor)
             first = 0
             for block in self.blocks:
                 users = slice(first, first + block.features.size(0))
                 first = users.stop
-                mine = (plan[users] @ weights) / self.scale  # [B, F]
-                scores = torch.bmm(mine[:, None, :], block.features)[:, 0]  # [B, N]
-                if block.barred is not None:
-                    scores = scores.masked_fill(block.barred, -torch.inf)
+                user_weights = (plan[users] @ weights) / self.scale  # [B, F]
+                scores = torch.bmm(user_weights[:, None, :], block.features)[:, 0]  # [B, N]
+                if block.excluded is not None:
+                    scores = scores.masked_fill(block.excluded, -torch.inf)
                 norm = scores.logsumexp(dim=1)
                 chosen, shares = block.chosen(scores, focus=self.focus)
                 total += float(((norm - chosen) * importance[users]).sum())
-                surprise = torch.exp(scores - norm[:, None])
-                surprise[block.rows, block.targets] -= shares
-                surprise *= importance[users][:, None]
+                residual = torch.exp(scores - norm[:, None])
+                residual[block.rows, block.targets] -= shares
+                residual *= importance[users][:, None]
                 # A product of rows, not of columns: four times as fast, and its rounding error is a third.
-                slope = torch.bmm(surprise[:, None, :], block.features.transpose(1, 2))[:, 0]  # [B, F]
-                gradient += plan[users].T @ (slope / self.scale)
+                block_gradient = torch.bmm(residual[:, None, :], block.features.transpose(1, 2))[:, 0]  # [B, F]
+                gradient += plan[users].T @ (block_gradient / self.scale)
             weights.grad = gradient
             return total
 

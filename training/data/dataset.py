@@ -50,14 +50,14 @@ class Dataset:
             return cls(log, snapshot.item_ids, snapshot.item_keys, snapshot.catalogue)
         new = np.flatnonzero(~np.isin(snapshot.item_keys, first_keys))
         keys = np.concatenate([first_keys, snapshot.item_keys[new]])
-        ours = {int(key): row for row, key in enumerate(keys)}
-        theirs = {int(key): row for row, key in enumerate(snapshot.item_keys)}
-        to_ours = np.array([ours[int(key)] for key in snapshot.item_keys], dtype=np.int64)
+        row_of_key = {int(key): row for row, key in enumerate(keys)}
+        snapshot_row_of_key = {int(key): row for row, key in enumerate(snapshot.item_keys)}
+        new_rows = np.array([row_of_key[int(key)] for key in snapshot.item_keys], dtype=np.int64)
         return cls(
-            log=replace(log, items=to_ours[log.items], num_items=len(keys)),
+            log=replace(log, items=new_rows[log.items], num_items=len(keys)),
             item_ids=[*first_ids, *(snapshot.item_ids[row] for row in new)],
             item_keys=keys,
-            catalogue=snapshot.catalogue.take([theirs.get(int(key)) for key in keys]),
+            catalogue=snapshot.catalogue.take([snapshot_row_of_key.get(int(key)) for key in keys]),
         )
 
     @property
@@ -140,7 +140,7 @@ def repeats_are_usual(log: EventLog, *, start: int, end: int) -> bool:
     return float(np.isin(window_cells, past.users * log.num_items + past.items).mean()) >= REPEAT_SHARE
 
 
-def repeats_wanted(dataset: Dataset, split: TimeSplit, *, config: TrainingConfig) -> bool:
+def should_recommend_repeats(dataset: Dataset, split: TimeSplit, *, config: TrainingConfig) -> bool:
     """Return whether a model of this split recommends items that the user already knows."""
     if config.recommend_repeats == "auto":
         return repeats_are_usual(dataset.log, start=split.validation, end=split.test)

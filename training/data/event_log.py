@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graphstore.snapshots.files import Snapshot
 
 
-Moment = int | IntArray
+AsOf = int | IntArray
 """The time of the scores, epoch ms: one for all users, or one for each user [B]."""
 
 
@@ -95,8 +95,8 @@ class EventLog:
         ends = np.searchsorted(log.users[order], users, side="right")
         if last is not None:
             starts = np.maximum(starts, ends - last)
-        offsets, places = gather_ranges(starts, ends - starts)
-        rows = order[places]
+        offsets, indices = gather_ranges(starts, ends - starts)
+        rows = order[indices]
         return Histories(offsets=offsets, items=log.items[rows], times=log.times[rows], types=log.types[rows])
 
 
@@ -133,9 +133,9 @@ class Histories:
         """Return the rank of each event [n]: the number of newer events of the same user."""
         return np.repeat(self.offsets[1:], np.diff(self.offsets)) - 1 - np.arange(len(self.items))
 
-    def take(self, places: IntArray) -> Self:
+    def take(self, indices: IntArray) -> Self:
         """Return the users at these indices, in this order."""
-        offsets, events = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
+        offsets, events = gather_ranges(self.offsets[indices], np.diff(self.offsets)[indices])
         return type(self)(offsets=offsets, items=self.items[events], times=self.times[events], types=self.types[events])
 
     def block(self, start: int, end: int) -> Self:
@@ -149,7 +149,7 @@ class Histories:
         )
 
 
-def joined(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
+def concatenate_logs(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
     """Return both logs as one in time order, and a mask [num_events] of the events from the second log."""
     times = np.concatenate([before.times, events.times])
     order = np.argsort(times, kind="stable")

@@ -49,7 +49,7 @@ class EvaluationSplit:
     def num_items(self) -> int:
         return self.known.num_items
 
-    def steps_again(self, steps: int) -> int:
+    def refit_steps(self, steps: int) -> int:
         """Return the steps on `known` that are as many epochs as `steps` on `past`."""
         return max(1, round(steps * (len(self.known) / max(len(self.past), 1))))
 
@@ -105,36 +105,36 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
     prefix of a history is a random sample of it.
     """
     rng = np.random.default_rng(seed)
-    moment = int(train.times.max()) + 1 if timed and len(train) else len(train)
+    as_of = int(train.times.max()) + 1 if timed and len(train) else len(train)
     if not timed:
         train = replace(train.take(rng.permutation(len(train))), times=np.arange(len(train)))
     held = np.zeros(len(train), dtype=np.bool_)
     order = np.lexsort((rng.random(len(train)), train.users))
     lengths = np.bincount(train.users, minlength=train.num_users)
-    places = np.arange(len(train)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    indices = np.arange(len(train)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     # Random rounding, so that users with fewer than ten events take part. At least one event stays in training.
     quota = np.minimum(np.floor(HELD_OUT_SHARE * lengths + rng.random(len(lengths))), lengths - 1)
-    held[order] = places < quota[train.users[order]]
+    held[order] = indices < quota[train.users[order]]
     past, later = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
     if not len(later) or not len(test):
         raise TooFewEvents(f"{len(train)} events to train on and {len(test)} to test on")
     return EvaluationSplit(
         name="given",
         past=past,
-        validation=Window.after(past, later, moment=moment, repeats=False),
+        validation=Window.after(past, later, as_of=as_of, repeats=False),
         known=train,
-        test=Window.after(train, test, moment=moment, repeats=False),
+        test=Window.after(train, test, as_of=as_of, repeats=False),
         timed=timed,
     )
 
 
 def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
     """Return the window with the targets order[ends] and the histories order[starts:ends]."""
-    offsets, places = gather_ranges(starts, ends - starts)
-    past = order[places]
+    offsets, indices = gather_ranges(starts, ends - starts)
+    past = order[indices]
     targets = order[ends]
     return Window(
-        moment=log.times[targets],
+        as_of=log.times[targets],
         users=log.users[targets],
         histories=Histories(offsets=offsets, items=log.items[past], times=log.times[past], types=log.types[past]),
         offsets=np.arange(len(targets) + 1),

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
-from training.data.event_log import EventLog, Histories, Moment, gather_ranges
+from training.data.event_log import AsOf, EventLog, Histories, gather_ranges
 
 COLD_EVENTS = 2
 """A user with at most this many events is cold. Cold users have separate metrics and separate blend weights."""
@@ -24,7 +24,7 @@ BLOCK_CELLS = 2_000_000
 class Window:
     """Histories of users before a time, and their target items after it."""
 
-    moment: Moment  # epoch ms; one for each user, or the start of the window for all
+    as_of: AsOf  # epoch ms; one for each user, or the start of the window for all
     users: IntArray  # [U] rows of the users with a target
     histories: Histories  # [U] all events of these users before that time
     offsets: IntArray  # [U + 1] the targets of user u are targets[offsets[u]:offsets[u + 1]]
@@ -46,7 +46,7 @@ class Window:
         """Return the window start <= time < end (epoch ms) of a log, with at most `max_users` users sampled by
         `seed`."""
         past, inside = log.between(end=start), log.between(start, end)
-        return cls.after(past, inside, moment=start, repeats=repeats, max_users=max_users, seed=seed)
+        return cls.after(past, inside, as_of=start, repeats=repeats, max_users=max_users, seed=seed)
 
     @classmethod
     def after(
@@ -54,12 +54,12 @@ class Window:
         past: EventLog,
         later: EventLog,
         *,
-        moment: int,
+        as_of: int,
         repeats: bool,
         max_users: int | None = None,
         seed: int = 0,
     ) -> Self:
-        """Return the window with histories from `past` and targets from `later`. All lists have one `moment` (epoch
+        """Return the window with histories from `past` and targets from `later`. All lists have one `as_of` (epoch
         ms)."""
         num_items = past.num_items
         cells = distinct(later.cells)
@@ -73,7 +73,7 @@ class Window:
             owners, targets = owners[kept], targets[kept]
         counts = np.bincount(np.searchsorted(users, owners), minlength=len(users))
         return cls(
-            moment=moment,
+            as_of=as_of,
             users=users,
             histories=past.histories(users),
             offsets=offsets_of(counts),
@@ -92,13 +92,13 @@ class Window:
             return self
         return self.take(np.sort(np.random.default_rng(seed).choice(len(self), max_users, replace=False)))
 
-    def take(self, places: IntArray) -> "Window":
+    def take(self, indices: IntArray) -> "Window":
         """Return the users at these indices, in this order."""
-        offsets, positions = gather_ranges(self.offsets[places], np.diff(self.offsets)[places])
+        offsets, positions = gather_ranges(self.offsets[indices], np.diff(self.offsets)[indices])
         return Window(
-            moment=self.moment if isinstance(self.moment, int) else self.moment[places],
-            users=self.users[places],
-            histories=self.histories.take(places),
+            as_of=self.as_of if isinstance(self.as_of, int) else self.as_of[indices],
+            users=self.users[indices],
+            histories=self.histories.take(indices),
             offsets=offsets,
             targets=self.targets[positions],
             num_items=self.num_items,
@@ -116,7 +116,7 @@ class Window:
             last = min(first + step, len(self))
             low, high = self.offsets[first], self.offsets[last]
             yield Window(
-                moment=self.moment if isinstance(self.moment, int) else self.moment[first:last],
+                as_of=self.as_of if isinstance(self.as_of, int) else self.as_of[first:last],
                 users=self.users[first:last],
                 histories=self.histories.block(first, last),
                 offsets=self.offsets[first : last + 1] - low,

@@ -28,7 +28,7 @@ LIST_MEASURES = ("coverage", "novelty", "diversity", "popularity_bias")
 class KnownItems:
     """Statistics of each item in the log of a model's fit."""
 
-    takers: sparse.csr_array
+    item_vectors: sparse.csr_array
     """[num_items, num_users] Item vectors of length one, non-zero for the users of the item."""
     information: Float64Array
     """[num_items] −log2 of the share of users with the item, in bits. An item without users counts as one user."""
@@ -44,21 +44,21 @@ class KnownItems:
         values = 1.0 / np.sqrt(counts[items])
         num_users = max(len(distinct(users)), 1)
         return cls(
-            takers=sparse.csr_array((values, (items, users)), shape=(log.num_items, max(log.num_users, 1))),
+            item_vectors=sparse.csr_array((values, (items, users)), shape=(log.num_items, max(log.num_users, 1))),
             information=np.log2(num_users / np.maximum(counts, 1)),
             popularity=stats.rankdata(counts, method="average") / max(log.num_items, 1),
         )
 
     def cosines(self, one: IntArray, other: IntArray) -> Float64Array:
         """Return the co-occurrence cosine of item pairs [n]: users of both items over √(users · users)."""
-        size = self.takers.shape[0]
-        pairs, places = np.unique(np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True)
+        size = self.item_vectors.shape[0]
+        pairs, indices = np.unique(np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True)
         values = np.empty(len(pairs))
         for start in range(0, len(pairs), PAIR_BLOCK):
             part = pairs[start : start + PAIR_BLOCK]
-            products = self.takers[part // size].multiply(self.takers[part % size])
+            products = self.item_vectors[part // size].multiply(self.item_vectors[part % size])
             values[start : start + PAIR_BLOCK] = products.sum(axis=1)
-        return values[places]
+        return values[indices]
 
 
 def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs: Sequence[int]) -> dict[str, float]:
@@ -75,9 +75,9 @@ def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs
     """
     measured: dict[str, float] = {}
     before = _mean_popularity_before(window, known)
-    places = np.arange(len(lists))
+    indices = np.arange(len(lists))
     if len(lists) > DIVERSITY_USERS:
-        places = np.sort(np.random.default_rng(0).choice(len(lists), DIVERSITY_USERS, replace=False))
+        indices = np.sort(np.random.default_rng(0).choice(len(lists), DIVERSITY_USERS, replace=False))
     for k in cutoffs:
         part = lists[:, :k]
         filled = part >= 0
@@ -88,7 +88,7 @@ def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs
         measured |= {
             f"coverage@{k}": len(distinct(listed)) / max(window.num_items, 1),
             f"novelty@{k}": float(known.information[listed].mean()) if len(listed) else 0.0,
-            f"diversity@{k}": _diversity(part[places], known),
+            f"diversity@{k}": _diversity(part[indices], known),
             f"popularity_bias@{k}": float(bias.mean()) if len(bias) else 0.0,
         }
     return measured
@@ -130,10 +130,10 @@ class Slices:
         """Split a window for a model that was fitted on `known`."""
         new = np.bincount(known.items, minlength=window.num_items)[window.targets] == 0
         owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))[new]
-        places, counts = np.unique(owners, return_counts=True)
-        whole = window.take(places)
+        indices, counts = np.unique(owners, return_counts=True)
+        whole = window.take(indices)
         cold_items = Window(
-            moment=whole.moment,
+            as_of=whole.as_of,
             users=whole.users,
             histories=whole.histories,
             offsets=offsets_of(counts),
@@ -141,7 +141,7 @@ class Slices:
             num_items=window.num_items,
             repeats=window.repeats,
         )
-        return cls(warm=window.lengths() > COLD_EVENTS, cold_items=cold_items, with_cold_items=places)
+        return cls(warm=window.lengths() > COLD_EVENTS, cold_items=cold_items, with_cold_items=indices)
 
     def means(
         self, per_user: dict[str, Float64Array], lists: IntArray, *, cutoffs: Sequence[int]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.windows import COLD_EVENTS, Window
 
 CUTOFFS = (10, 20)
@@ -28,7 +28,7 @@ METRIC = "ndcg@20"
 class Scorer(Protocol):
     """Scores all items for a batch of users [B, num_items] at a time. −inf: cannot be recommended."""
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor: ...
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Evaluation:
 def evaluate(scorer: Scorer, window: Window, *, cutoffs: Sequence[int] = CUTOFFS) -> Evaluation:
     """Rank all items for all users of the window, and measure the lists (see `accuracy`)."""
     lists, finite = recommend(scorer, window, k=max(cutoffs))
-    return evaluation(lists, window, cutoffs=cutoffs, finite=finite)
+    return evaluate_lists(lists, window, cutoffs=cutoffs, finite=finite)
 
 
-def evaluation(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finite: bool = True) -> Evaluation:
+def evaluate_lists(lists: IntArray, window: Window, *, cutoffs: Sequence[int], finite: bool = True) -> Evaluation:
     """Return the metrics of `lists` [U, K] for the users of the window."""
     listed = distinct(lists[lists >= 0])
     return Evaluation(
@@ -85,7 +85,7 @@ def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool
     lists = [np.empty((0, k), dtype=np.int64)]
     finite = True
     for block in window.blocks():
-        scores = scorer(block.histories, as_of=block.moment)
+        scores = scorer(block.histories, as_of=block.as_of)
         finite = finite and not bool((torch.isnan(scores) | torch.isposinf(scores)).any())
         if not window.repeats:
             scores = scores.masked_fill(torch.from_numpy(block.seen()), -torch.inf)
@@ -105,12 +105,12 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
     """
     sizes = np.maximum(np.diff(window.offsets), 1)
     hits = _hits(lists, window)
-    places = np.arange(hits.shape[1])
-    discounts = 1.0 / np.log2(places + 2.0)
+    ranks = np.arange(hits.shape[1])
+    discounts = 1.0 / np.log2(ranks + 2.0)
     ideals = np.cumsum(discounts)
     found = np.cumsum(hits, axis=1)
     gains = np.cumsum(hits * discounts, axis=1)
-    precisions = np.cumsum(hits * found / (places + 1.0), axis=1)
+    precisions = np.cumsum(hits * found / (ranks + 1.0), axis=1)
     first = np.where(hits.any(axis=1), hits.argmax(axis=1), hits.shape[1])
     values: dict[str, Float64Array] = {}
     for k in cutoffs:

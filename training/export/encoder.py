@@ -30,7 +30,7 @@ from training.export.serving_encoder import ServingEncoder
 from training.models.bundle import sha256_of
 from training.models.recommender import Recommender
 from training.sage.term import SageTerm
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 TOLERANCE = 1e-4
 """The largest allowed difference of a score or coordinate. Float32 sums in another order differ far less."""
@@ -113,7 +113,7 @@ def export_encoder(
     more than `tolerance`; `AlreadyExists` where the directory is taken. ONNX needs the extra `export`, PyTorch
     Geometric the `snapshot` that the model was made of, and another aggregation than the LSTM.
     """
-    term = named(model.terms, SageTerm)
+    term = find_term(model.terms, SageTerm)
     if term is None:
         raise ExportError(f"model {model.model_version} holds no GraphSAGE term: there is no encoder to export")
     if unknown := [name for name in formats if name not in FORMATS]:
@@ -153,7 +153,7 @@ def runtime(file: str, write: Callable[[ServingEncoder, Path], Run]) -> Format:
 
 def without_pyg(model: Recommender, snapshot: Snapshot | None) -> str | None:
     """Why a model with GraphSAGE cannot be written for PyTorch Geometric; None where it can."""
-    term = named(model.terms, SageTerm)
+    term = find_term(model.terms, SageTerm)
     if term is not None and term.config.aggregation not in PYG_AGGREGATIONS:
         return f"PyTorch Geometric has no layer that does the same with {term.config.aggregation} as aggregation"
     if snapshot is None:

@@ -36,7 +36,7 @@ class NameEncoder:
         """Return unit rows [len(names), dim]. A group without a known name has a zero row."""
         if self.vocabulary is None:
             return hashed(names, self.dim)
-        column = {name: place for place, name in enumerate(self.vocabulary)}
+        column = {name: index for index, name in enumerate(self.vocabulary)}
         rows = torch.zeros(len(names), self.dim)
         for row, group in enumerate(names):
             rows[row, [column[name] for name in group if name in column]] = 1.0

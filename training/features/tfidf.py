@@ -35,11 +35,11 @@ def clean(text: str, *, lemmas: bool) -> list[str]:
 
     With `lemmas`, all forms of a word become one word: "boxes" becomes "box".
     """
-    words = [word for word in _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower()) if _tells(word)]
-    return [lemma for lemma in map(_lemma, words) if _tells(lemma)] if lemmas else words
+    words = [word for word in _WORD.findall(text[:MAX_TEXT_CHARACTERS].lower()) if _is_informative(word)]
+    return [lemma for lemma in map(_lemma, words) if _is_informative(lemma)] if lemmas else words
 
 
-def _tells(word: str) -> bool:
+def _is_informative(word: str) -> bool:
     return len(word) > 1 and word not in _stop_words()
 
 

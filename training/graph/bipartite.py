@@ -28,12 +28,14 @@ class Csr:
     columns: Tensor  # [n] int64
     weights: Tensor  # [n] float32
     num_columns: int
-    flip: "TransposePattern | None" = field(default=None, repr=False, compare=False)
+    transpose_pattern: "TransposePattern | None" = field(default=None, repr=False, compare=False)
     """The transpose of the sparsity pattern. Matrices with the same pattern share it."""
 
     def __post_init__(self) -> None:
-        if self.flip is None:
-            object.__setattr__(self, "flip", TransposePattern(self.offsets, self.columns, self.num_columns))
+        if self.transpose_pattern is None:
+            object.__setattr__(
+                self, "transpose_pattern", TransposePattern(self.offsets, self.columns, self.num_columns)
+            )
 
     @property
     def num_rows(self) -> int:
@@ -42,10 +44,10 @@ class Csr:
     @cached_property
     def transposed(self) -> Self:
         """The transpose [num_columns, num_rows], computed once."""
-        assert self.flip is not None
-        offsets, rows, order = self.flip.turned
+        assert self.transpose_pattern is not None
+        offsets, rows, order = self.transpose_pattern.arrays
         weights = self.weights.index_select(0, order)  # weights[order] takes three times as long
-        return type(self)(offsets, rows, weights, self.num_rows, self.flip.back)
+        return type(self)(offsets, rows, weights, self.num_rows, self.transpose_pattern.inverse)
 
     def with_weights(self, weights: Tensor) -> Self:
         """Return a matrix with the same pattern and other `weights` [n]. Both share the transposed pattern."""
@@ -65,31 +67,31 @@ class TransposePattern:
     """
 
     def __init__(
-        self, offsets: Tensor, columns: Tensor, num_columns: int, back: "TransposePattern | None" = None
+        self, offsets: Tensor, columns: Tensor, num_columns: int, inverse: "TransposePattern | None" = None
     ) -> None:
-        self._offsets, self._columns, self._num_columns, self._back = offsets, columns, num_columns, back
+        self._offsets, self._columns, self._num_columns, self._inverse = offsets, columns, num_columns, inverse
 
     @cached_property
-    def turned(self) -> tuple[Tensor, Tensor, Tensor]:
+    def arrays(self) -> tuple[Tensor, Tensor, Tensor]:
         """(offsets [num_columns + 1], rows [n], order [n]): entry i of the transpose is entry order[i] of the
         matrix."""
-        if self._back is not None:
-            order = self._back.turned[2]
-            inverse = torch.empty_like(order)
-            inverse[order] = torch.arange(order.numel())
-            return self._back._offsets, self._back._columns, inverse
-        starts, rows, places = _turned(self._offsets.numpy(), self._columns.numpy(), self._num_columns)
-        return torch.from_numpy(starts), torch.from_numpy(rows), torch.from_numpy(places)
+        if self._inverse is not None:
+            order = self._inverse.arrays[2]
+            inverse_order = torch.empty_like(order)
+            inverse_order[order] = torch.arange(order.numel())
+            return self._inverse._offsets, self._inverse._columns, inverse_order
+        arrays = _transpose(self._offsets.numpy(), self._columns.numpy(), self._num_columns)
+        return torch.from_numpy(arrays[0]), torch.from_numpy(arrays[1]), torch.from_numpy(arrays[2])
 
     @property
-    def back(self) -> "TransposePattern":
-        """The pattern of the transpose of the transpose: the original matrix."""
-        offsets, rows, _ = self.turned
-        return TransposePattern(offsets, rows, self._offsets.numel() - 1, back=self)
+    def inverse(self) -> "TransposePattern":
+        """The transpose pattern of the transpose. It leads back to the original matrix."""
+        offsets, rows, _ = self.arrays
+        return TransposePattern(offsets, rows, self._offsets.numel() - 1, inverse=self)
 
 
 @numba.njit(cache=True)
-def _turned(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[IntArray, IntArray, IntArray]:
+def _transpose(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[IntArray, IntArray, IntArray]:
     """Sort the entries by column with a stable counting sort. The rows of each column ascend."""
     starts = np.zeros(num_columns + 1, dtype=np.int64)
     for column in columns:
@@ -100,11 +102,11 @@ def _turned(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[Int
     rows = np.empty(len(columns), dtype=np.int64)
     order = np.empty(len(columns), dtype=np.int64)
     for row in range(len(offsets) - 1):
-        for place in range(offsets[row], offsets[row + 1]):
-            at = free[columns[place]]
-            free[columns[place]] += 1
+        for index in range(offsets[row], offsets[row + 1]):
+            at = free[columns[index]]
+            free[columns[index]] += 1
             rows[at] = row
-            order[at] = place
+            order[at] = index
     return starts, rows, order
 
 
@@ -172,10 +174,10 @@ class BipartiteGraph:
     def find(self, users: IntArray, items: IntArray) -> IntArray:
         """Return the ascending indices [n] of the pairs (users[i], items[i]). Pairs that are not in the graph are left
         out."""
-        places, found = find_sorted(np.sort(users * self.num_items + items), self._keys)
-        return places[found]
+        indices, found = find_sorted(np.sort(users * self.num_items + items), self._keys)
+        return indices[found]
 
-    def holds(self, users: IntArray, items: IntArray) -> BoolArray:
+    def contains(self, users: IntArray, items: IntArray) -> BoolArray:
         """Return a mask [n] of the pairs (users[i], items[i]) that are in the graph."""
         return find_sorted(users * self.num_items + items, self._keys)[1]
 
@@ -193,9 +195,9 @@ class BipartiteGraph:
         """Return the graph of the pairs with a true `keep` [num_pairs]."""
         return self.take(np.flatnonzero(keep))  # much cheaper than two masks when few pairs stay
 
-    def take(self, places: IntArray) -> Self:
-        """Return the graph of the pairs at distinct ascending `places`."""
-        return replace(self, users=self.users[places], items=self.items[places])
+    def take(self, indices: IntArray) -> Self:
+        """Return the graph of the pairs at distinct ascending `indices`."""
+        return replace(self, users=self.users[indices], items=self.items[indices])
 
     def compact(self) -> Self:
         """Return the same graph without isolated users, with new user rows.
@@ -211,16 +213,16 @@ class BipartiteGraph:
     def items_of_users(self) -> Csr:
         """The mean over the items of each user [num_users, num_items]."""
         degrees = np.bincount(self.users, minlength=self.num_users)
-        return means(torch.from_numpy(offsets_of(degrees)), torch.from_numpy(self.items), self.num_items)
+        return mean_matrix(torch.from_numpy(offsets_of(degrees)), torch.from_numpy(self.items), self.num_items)
 
     @cached_property
     def users_of_items(self) -> Csr:
         """The mean over the users of each item [num_items, num_users]."""
-        places = self.items_of_users.transposed
-        return places.with_weights(_equal_shares(places.offsets))
+        transposed = self.items_of_users.transposed
+        return transposed.with_weights(_equal_shares(transposed.offsets))
 
 
-def means(offsets: Tensor, columns: Tensor, num_columns: int) -> Csr:
+def mean_matrix(offsets: Tensor, columns: Tensor, num_columns: int) -> Csr:
     """Return the matrix that averages over the `columns` [n] of each row. The mean of an empty row is zero."""
     return Csr(offsets, columns, _equal_shares(offsets), num_columns)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
 from graphstore.snapshots.graph import INTERACTS
-from training.graph.bipartite import BipartiteGraph, Csr, means
+from training.graph.bipartite import BipartiteGraph, Csr, mean_matrix
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -47,55 +47,59 @@ class SampledGraph:
         """
         num_users, num_items = len(batch["user"].n_id), len(batch["item"].n_id)
         items, users = batch[INTERACTED_BY].edge_index.numpy()
-        authors, subjects = batch[INTERACTS].edge_index.numpy()
+        user_sources, item_sources = batch[INTERACTS].edge_index.numpy()
         return cls(
             nodes=batch["item"].n_id,
             items_of_users=_mean_of_pairs(users, items, num_users, num_items),
-            users_of_items=_mean_of_pairs(subjects, authors, num_items, num_users),
+            users_of_items=_mean_of_pairs(item_sources, user_sources, num_items, num_users),
         )
 
 
-class Neighbourhoods:
+class NeighbourSampler:
     """Samples at most `neighbours[h]` neighbours of each node at hop h, without replacement. -1: all."""
 
     def __init__(self, graph: BipartiteGraph, neighbours: Sequence[int]) -> None:
         self._graph = graph
         self._neighbours = tuple(neighbours)
         by_user = graph.items_of_users
-        assert by_user.flip is not None
-        offsets, users, order = (part.numpy() for part in by_user.flip.turned)
+        assert by_user.transpose_pattern is not None
+        offsets, users, order = (part.numpy() for part in by_user.transpose_pattern.arrays)
         self._of_users = _Rows(by_user.offsets.numpy(), graph.items, np.empty(0, dtype=np.int64))
         self._of_items = _Rows(offsets, users, order)
         # Reused between calls: to reset a few entries is cheaper than a new mask.
-        self._barred = np.zeros(len(graph), dtype=np.bool_)
+        self._excluded = np.zeros(len(graph), dtype=np.bool_)
 
-    def around(self, seeds: IntArray, *, without: tuple[IntArray, IntArray], rng: np.random.Generator) -> SampledGraph:
+    def sample(self, seeds: IntArray, *, without: tuple[IntArray, IntArray], rng: np.random.Generator) -> SampledGraph:
         """Return the subgraph around distinct `seeds` [s]. The pairs `without` (users, items) are excluded."""
-        barred = self._graph.find(*without)
-        self._barred[barred] = True
+        excluded = self._graph.find(*without)
+        self._excluded[excluded] = True
         try:
-            return self._around(seeds, rng)
+            return self._sample(seeds, rng)
         finally:
-            self._barred[barred] = False
+            self._excluded[excluded] = False
 
-    def _around(self, seeds: IntArray, rng: np.random.Generator) -> SampledGraph:
+    def _sample(self, seeds: IntArray, rng: np.random.Generator) -> SampledGraph:
         items, users, new_items = seeds, np.empty(0, dtype=np.int64), seeds
-        heard_by_items: list[tuple[IntArray, IntArray]] = []
-        heard_by_users: list[tuple[IntArray, IntArray]] = []
+        item_edges: list[tuple[IntArray, IntArray]] = []
+        user_edges: list[tuple[IntArray, IntArray]] = []
         for of_item, of_user in zip(self._neighbours[::2], self._neighbours[1::2], strict=True):
-            heard_by_items.append(self._of_items.draw(new_items, self._barred, of_item, rng))
-            new_users = difference(heard_by_items[-1][1], users)
+            item_edges.append(self._of_items.draw(new_items, self._excluded, of_item, rng))
+            new_users = difference(item_edges[-1][1], users)
             users = np.concatenate([users, new_users])
-            heard_by_users.append(self._of_users.draw(new_users, self._barred, of_user, rng))
-            new_items = difference(heard_by_users[-1][1], items)
+            user_edges.append(self._of_users.draw(new_users, self._excluded, of_user, rng))
+            new_items = difference(user_edges[-1][1], items)
             items = np.concatenate([items, new_items])
-        item_rows, user_rows = _Places(items), _Places(users)
-        hearers, authors = _joined(heard_by_items)
-        listeners, subjects = _joined(heard_by_users)
+        item_indices, user_indices = _IndexMap(items), _IndexMap(users)
+        item_targets, user_sources = _concatenate(item_edges)
+        user_targets, item_sources = _concatenate(user_edges)
         return SampledGraph(
             nodes=torch.from_numpy(items),
-            items_of_users=_mean_of_pairs(user_rows.of(listeners), item_rows.of(subjects), len(users), len(items)),
-            users_of_items=_mean_of_pairs(item_rows.of(hearers), user_rows.of(authors), len(items), len(users)),
+            items_of_users=_mean_of_pairs(
+                user_indices.of(user_targets), item_indices.of(item_sources), len(users), len(items)
+            ),
+            users_of_items=_mean_of_pairs(
+                item_indices.of(item_targets), user_indices.of(user_sources), len(items), len(users)
+            ),
         )
 
 
@@ -107,15 +111,15 @@ class _Rows:
         self._offsets, self._neighbours, self._order = offsets, neighbours, order
 
     def draw(
-        self, nodes: IntArray, barred: BoolArray, limit: int, rng: np.random.Generator
+        self, nodes: IntArray, excluded: BoolArray, limit: int, rng: np.random.Generator
     ) -> tuple[IntArray, IntArray]:
         """Return sampled (nodes [n], neighbours [n]), at most `limit` neighbours for each node."""
         most = limit if limit >= 0 else np.iinfo(np.int64).max
-        places, at = _draw(self._offsets, self._order, nodes, barred, most, int(rng.integers(2**32)))
-        return nodes[at], self._neighbours[places]
+        indices, at = _draw(self._offsets, self._order, nodes, excluded, most, int(rng.integers(2**32)))
+        return nodes[at], self._neighbours[indices]
 
 
-class _Places:
+class _IndexMap:
     """Maps distinct numbers to their indices."""
 
     def __init__(self, numbers: IntArray) -> None:
@@ -124,13 +128,15 @@ class _Places:
 
     def of(self, numbers: IntArray) -> IntArray:
         """Return the indices [n] of `numbers` [n]. All must be known."""
-        places: IntArray = self._order[np.searchsorted(self._sorted, numbers)].astype(np.int64)
-        return places
+        indices: IntArray = self._order[np.searchsorted(self._sorted, numbers)].astype(np.int64)
+        return indices
 
 
-def _joined(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:
-    none = np.empty(0, dtype=np.int64)
-    return np.concatenate([none, *(left for left, _ in parts)]), np.concatenate([none, *(right for _, right in parts)])
+def _concatenate(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:
+    empty = np.empty(0, dtype=np.int64)
+    return np.concatenate([empty, *(left for left, _ in parts)]), np.concatenate(
+        [empty, *(right for _, right in parts)]
+    )
 
 
 def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns: int) -> Csr:
@@ -138,12 +144,12 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
     keys = distinct(rows * num_columns + columns)
     degrees = np.bincount(keys // max(num_columns, 1), minlength=num_rows)
     offsets = torch.from_numpy(offsets_of(degrees))
-    return means(offsets, torch.from_numpy(keys % max(num_columns, 1)), num_columns)
+    return mean_matrix(offsets, torch.from_numpy(keys % max(num_columns, 1)), num_columns)
 
 
 @numba.njit(cache=True)
-def room_for(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Allocate (allowed, places, at): buffers for the neighbours of the widest node, and for `limit` of each node
+def allocate_samples(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Allocate (allowed, indices, at): buffers for the neighbours of the widest node, and for `limit` of each node
     [f]."""
     room = 0
     widest = 0
@@ -156,23 +162,23 @@ def room_for(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, 
 
 @numba.njit(cache=True)
 def _draw(
-    offsets: IntArray, order: IntArray, nodes: IntArray, barred: BoolArray, limit: int, seed: int
+    offsets: IntArray, order: IntArray, nodes: IntArray, excluded: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:
     np.random.seed(seed)
-    allowed, places, at = room_for(offsets, nodes, limit)
+    allowed, indices, at = allocate_samples(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
         count = 0
-        for place in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
-            if not barred[order[place] if len(order) else place]:
-                allowed[count] = place
+        for index in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
+            if not excluded[order[index] if len(order) else index]:
+                allowed[count] = index
                 count += 1
         # Partial Fisher-Yates shuffle: one swap for each sample.
         for i in range(min(limit, count)):
             if count > limit:
                 j = np.random.randint(i, count)
                 allowed[i], allowed[j] = allowed[j], allowed[i]
-            places[n] = allowed[i]
+            indices[n] = allowed[i]
             at[n] = f
             n += 1
-    return places[:n], at[:n]
+    return indices[:n], at[:n]

@@ -45,7 +45,7 @@ class Profiles:
         """Return the index of each item's user in the batch [n]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    def decayed(self, half_lives: Sequence[float]) -> list[Csr]:
+    def decay_weights(self, half_lives: Sequence[float]) -> list[Csr]:
         """Return a weight matrix [B, num_items] for each half-life (in ranks; inf: no decay). Each row sums to one.
 
         The item of rank r (0: newest) has a weight proportional to 0.5 ** (r / half_life). A user without items has an
@@ -67,8 +67,8 @@ def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Flo
     shares = np.empty(offsets[-1], dtype=np.float32)
     for b in range(len(offsets) - 1):
         start, end = offsets[b], offsets[b + 1]
-        for place in range(start, end):
-            shares[place] = curve[place - start] / totals[end - start - 1]
+        for index in range(start, end):
+            shares[index] = curve[index - start] / totals[end - start - 1]
     return shares
 
 

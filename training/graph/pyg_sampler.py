@@ -31,7 +31,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample
 
 from graphstore.arrays import IntArray
 from graphstore.snapshots.graph import INTERACTS
-from training.graph.neighbor_sampling import INTERACTED_BY, room_for
+from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples
 
 EdgeType = tuple[str, str, str]
 
@@ -110,10 +110,10 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
 
         The number of seeds of one type is a multiple of the number of links, and they have the order of the links.
         """
-        place = np.concatenate(
+        index = np.concatenate(
             [np.arange(len(nodes)) for nodes in seeds.values()]
         )  # [trees] index among the seeds of its type
-        before = np.full(len(place), _NO_LIMIT)
+        before = np.full(len(index), _NO_LIMIT)
         if times is not None:
             before = np.concatenate([times[kind].numpy() for kind in seeds])
         known = {kind: _Numbering(count) for kind, count in self._num_nodes.items()}
@@ -133,7 +133,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
                 trees, heads = known[target].span(frontier[target], ends[target])
                 forbidden = np.full(len(heads), -1)
                 if pairs is not None:
-                    link = place[trees] % len(pairs[0])
+                    link = index[trees] % len(pairs[0])
                     users, items = pairs[0][link], pairs[1][link]
                     if target != "item":  # a homogeneous graph has both; user and item numbers differ
                         forbidden = np.where(heads == users, items, forbidden)
@@ -152,7 +152,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
             row={edge_type: _flat(parts) for edge_type, parts in rows.items()},
             col={edge_type: _flat(parts) for edge_type, parts in columns.items()},
             edge={edge_type: _flat(parts) for edge_type, parts in edges.items()},
-            batch={kind: torch.from_numpy(place[trees]) for kind, (trees, _) in spans.items()},
+            batch={kind: torch.from_numpy(index[trees]) for kind, (trees, _) in spans.items()},
             num_sampled_nodes=num_nodes,
             num_sampled_edges={edge_type: [len(part) for part in parts] for edge_type, parts in edges.items()},
         )
@@ -179,7 +179,7 @@ class _Incoming:
     ) -> tuple[IntArray, IntArray]:
         """Return the indices [n] of the sampled edges in `sources`, and the index [n] of their target in `nodes`."""
         seed = int(rng.integers(2**32))
-        places, at = _hop(
+        indices, at = _hop(
             self.offsets,
             self.sources,
             self.times,
@@ -190,7 +190,7 @@ class _Incoming:
             recent,
             seed,
         )
-        return places, at
+        return indices, at
 
 
 class _Numbering:
@@ -250,30 +250,30 @@ def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     seed: int,
 ) -> tuple[IntArray, IntArray]:
     np.random.seed(seed)
-    allowed, places, at = room_for(offsets, nodes, limit)
+    allowed, indices, at = allocate_samples(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
         count = 0
-        for place in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
-            if times[place] >= before[f]:
+        for index in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
+            if times[index] >= before[f]:
                 break
-            if sources[place] != forbidden[f]:
-                allowed[count] = place
+            if sources[index] != forbidden[f]:
+                allowed[count] = index
                 count += 1
         start = n
         if count <= limit or recent:
             for i in range(max(0, count - limit), count):
-                places[n] = allowed[i]
+                indices[n] = allowed[i]
                 n += 1
         else:
             # Floyd's algorithm: for each of the last `limit` i sample one of the first i + 1; if it is taken, take i.
             for i in range(count - limit, count):
-                drawn = allowed[np.random.randint(0, i + 1)]
+                chosen = allowed[np.random.randint(0, i + 1)]
                 for earlier in range(start, n):
-                    if places[earlier] == drawn:
-                        drawn = allowed[i]
+                    if indices[earlier] == chosen:
+                        chosen = allowed[i]
                         break
-                places[n] = drawn
+                indices[n] = chosen
                 n += 1
         at[start:n] = f
-    return places[:n], at[:n]
+    return indices[:n], at[:n]

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from graphstore.arrays import Float64Array, IntArray
-from training.options import Look
+from training.options import FitEvaluation
 
 FORMATS = (".png", ".svg")
 DOTS_PER_INCH = 150
@@ -85,19 +85,19 @@ def precision_recall(curves: Mapping[str, Mapping[str, Float64Array]], *, title:
     return figure
 
 
-def learning_curve(looks: Sequence[Look], *, kept_step: int, title: str) -> Figure:
+def learning_curve(evaluations: Sequence[FitEvaluation], *, kept_step: int, title: str) -> Figure:
     """Training loss and, where there was a validation window, NDCG@20 by step; a line marks the weights that were kept.
 
-    Raises `ValueError` without looks.
+    Raises `ValueError` without evaluations.
     """
-    if not looks:
-        raise ValueError("a learning curve needs looks")
-    judged = [(look.step, look.ndcg) for look in looks if look.ndcg is not None]
+    if not evaluations:
+        raise ValueError("a learning curve needs evaluations")
+    judged = [(evaluation.step, evaluation.ndcg) for evaluation in evaluations if evaluation.ndcg is not None]
     figure = _figure(7.0, 6.0 if judged else 4.0, title)
     panels = list(figure.subplots(2 if judged else 1, 1, sharex=True, squeeze=False).flat)
-    steps = [look.step for look in looks]
-    panels[0].plot(steps, [look.loss for look in looks], marker="o", markersize=3, color=COLOURS[0])
-    panels[0].set_ylabel("training loss,\nmean since the look before")
+    steps = [evaluation.step for evaluation in evaluations]
+    panels[0].plot(steps, [evaluation.loss for evaluation in evaluations], marker="o", markersize=3, color=COLOURS[0])
+    panels[0].set_ylabel("training loss,\nmean since the previous evaluation")
     if judged:
         panels[1].plot(*zip(*judged, strict=True), marker="o", markersize=3, color=COLOURS[1])
         panels[1].set_ylabel("validation NDCG@20,\nGraphSAGE alone")

@@ -34,7 +34,7 @@ from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremen
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
-from training.sage.resume import CheckpointStore, outdated_before
+from training.sage.resume import CheckpointStore, resumable_since
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class _Run:
     def _interrupted_snapshot(self, unfinished: CheckpointStore) -> Path | None:
         """Return the snapshot of an unfinished fit."""
         with read(self.engine) as connection:
-            since = outdated_before(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
+            since = resumable_since(connection, now=self.now(), max_age_seconds=self.config.retrain_full_seconds)
         name = unfinished.snapshot_id(since=since)
         path = self.graph.snapshots_dir / name if name else None
         return path if path is not None and path.exists() else None

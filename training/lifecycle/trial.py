@@ -21,10 +21,10 @@ from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, repeats_wanted
+from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, should_recommend_repeats
 from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
-from training.features.items import ItemEncoder, fitted_on
+from training.features.items import ItemEncoder, fit_item_encoder
 from training.models.bundle import load_bundle
 from training.models.candidate import Candidate
 from training.models.recommender import Recommender
@@ -78,14 +78,14 @@ def full_trial(
     split = full_split(
         dataset.log, champion_as_of=champion.as_of if champion else None, min_users=config.gate_min_users
     )
-    repeats = repeats_wanted(dataset, split, config=config)
+    repeats = should_recommend_repeats(dataset, split, config=config)
     progress("tuning the baselines", 0.1)
     baselines, linear_filter = _baselines(dataset, split, repeats=repeats, config=config, seed=seed)
     encoder = None
     if kind == "graphsage":
         progress("item features", 0.15)
         past = dataset.log.between(end=split.validation)
-        encoder = fitted_on(
+        encoder = fit_item_encoder(
             dataset.catalogue, past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
         )
     features = encoder.transform(dataset.catalogue) if encoder else None

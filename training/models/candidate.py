@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from training.blend.blend import Blend
-from training.blend.fit import BlendSettings, fit_blend, fitting_part
+from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -39,7 +39,7 @@ class Candidate:
     blend: Blend
 
     @torch.no_grad()
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.blend.score(self.terms, histories, as_of=as_of)
 
     @classmethod
@@ -118,7 +118,7 @@ def closed_form_terms(
     """
     terms: list[ClosedFormTerm] = [filters, Trend.fit(past)]
     terms.append(PersonalRepeat.fit(past) if repeats else AlsTerm.fit(past, seed=seed))
-    if features is not None and not (content := Content.of(features)).is_silent:
+    if features is not None and not (content := Content.of(features)).is_empty:
         terms.append(content)
     return terms
 
@@ -134,5 +134,5 @@ def blend_settings(config: TrainingConfig) -> BlendSettings:
 def _blend(
     terms: list[Term], window: Window, *, config: TrainingConfig, seed: int, anchor: Blend | None = None
 ) -> Blend:
-    part = fitting_part(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
+    part = sample_fit_window(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
     return fit_blend(terms, part, settings=blend_settings(config), anchor=anchor)

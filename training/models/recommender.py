@@ -14,7 +14,7 @@ from torch import Tensor
 from graphstore.arrays import BoolArray, Float32Array, IntArray, offsets_of
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.windows import BLOCK_CELLS
 from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
@@ -86,7 +86,7 @@ class Recommender:
         )
 
     @torch.no_grad()
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return blended scores [B, num_items] without any mask.
 
         The model's clock stops after its newest event, so nothing decays while a shop is closed.
@@ -171,7 +171,7 @@ class Recommender:
         rows = self.rows_of(item_keys)  # row in this model of each item in the other order
         known = np.flatnonzero(rows >= 0)
 
-        def score(histories: Histories, *, as_of: Moment) -> Tensor:
+        def score(histories: Histories, *, as_of: AsOf) -> Tensor:
             model_rows = rows[histories.items]
             known_events = model_rows >= 0
             counts = np.bincount(histories.rows()[known_events], minlength=len(histories))

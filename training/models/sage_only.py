@@ -12,13 +12,13 @@ from typing import Any
 from graphstore.snapshots.files import Snapshot
 from training.blend.blend import Blend
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, full_split, repeats_wanted
+from training.data.dataset import Dataset, full_split, should_recommend_repeats
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
-from training.features.items import ItemEncoder, fitted_on
+from training.features.items import ItemEncoder, fit_item_encoder
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
-from training.sage.data_parallel import fit_shared
+from training.sage.data_parallel import fit_data_parallel
 from training.sage.process_group import ProcessGroup
 from training.sage.term import SageTerm
 
@@ -49,21 +49,21 @@ def fit_sage_model(
 
     Each process of `group` calls it with the same arguments, and gets the same model and measures. Raises
     `TooFewEvents` when the snapshot cannot be split in three, and the errors of
-    `training.sage.data_parallel.fit_shared`.
+    `training.sage.data_parallel.fit_data_parallel`.
     """
     dataset = Dataset.from_snapshot(snapshot)
     split = full_split(dataset.log, champion_as_of=None, min_users=config.gate_min_users)
-    repeats = repeats_wanted(dataset, split, config=config)
+    repeats = should_recommend_repeats(dataset, split, config=config)
     past = dataset.log.between(end=split.validation)
-    encoder = fitted_on(
+    encoder = fit_item_encoder(
         dataset.catalogue, past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
     )
-    term = fit_shared(
+    term = fit_data_parallel(
         past,
         encoder.transform(dataset.catalogue),
         config=config.sage.model_copy(update={"repeats": repeats}),
         options=options,
-        ranks=group,
+        group=group,
         validation=split.validation_window(dataset.log, repeats=repeats),
     )
     model = model_of(

@@ -20,7 +20,7 @@ from training.sage.process_group import ProcessGroup
 def shard_of(num_items: int, group: ProcessGroup) -> tuple[int, int]:
     """Return (first, last): this process holds the item rows first:last. With fewer tiles the range may be empty."""
     tiles = -(-num_items // TILE_ITEMS)
-    first, last = (tiles * number // group.size * TILE_ITEMS for number in (group.number, group.number + 1))
+    first, last = (tiles * number // group.size * TILE_ITEMS for number in (group.rank, group.rank + 1))
     return min(first, num_items), min(last, num_items)
 
 
@@ -55,8 +55,8 @@ def best_items_of_shards(  # noqa: PLR0913 - the parameters of `best_items`, and
         seen_offsets, seen_items = _within(seen_offsets, seen_items, first, first + shard.size(0))
     rows, scores = best_items(users, shard, k=k, bias=bias, seen_offsets=seen_offsets, seen_items=seen_items)
     rows = np.where(rows >= 0, rows + first, -1)
-    all_rows = torch.cat(group.collect(torch.from_numpy(rows)), dim=1).numpy()  # [B, size · k]
-    all_scores = torch.cat(group.collect(torch.from_numpy(scores)), dim=1).numpy()
+    all_rows = torch.cat(group.all_gather(torch.from_numpy(rows)), dim=1).numpy()  # [B, size · k]
+    all_scores = torch.cat(group.all_gather(torch.from_numpy(scores)), dim=1).numpy()
     # Best first; with equal scores the lower row first. Only a missing item has the score minus infinity.
     best = np.lexsort((all_rows, -all_scores), axis=1)[:, :k]
     return np.take_along_axis(all_rows, best, axis=1), np.take_along_axis(all_scores, best, axis=1)

@@ -44,9 +44,9 @@ class Max(nn.Module):
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
         """Return [num_rows, dim] from x [num_columns, dim]."""
         hidden = torch.relu(self.linear(x))  # once for each node, because there are fewer nodes than edges
-        gather_ranges = hidden.index_select(0, neighbours.columns)  # [n, dim]
+        gathered = hidden.index_select(0, neighbours.columns)  # [n, dim]
         # Values after relu are at least zero, so the empty maximum is zero.
-        return torch.segment_reduce(gather_ranges, "max", offsets=neighbours.offsets, axis=0, initial=0.0)
+        return torch.segment_reduce(gathered, "max", offsets=neighbours.offsets, axis=0, initial=0.0)
 
 
 class Lstm(nn.Module):
@@ -62,19 +62,19 @@ class Lstm(nn.Module):
 
     def forward(self, neighbours: Csr, x: Tensor) -> Tensor:
         """Return [num_rows, dim] from x [num_columns, dim]."""
-        rows, places, sizes = _read_together(neighbours.offsets.numpy(), MAX_SEQUENCE)
+        rows, indices, sizes = _read_together(neighbours.offsets.numpy(), MAX_SEQUENCE)
         result = x.new_zeros(neighbours.num_rows, x.size(1))
         if not len(rows):
             return result
-        read = x.index_select(0, neighbours.columns[torch.from_numpy(places)])
+        read = x.index_select(0, neighbours.columns[torch.from_numpy(indices)])
         _, (last, _) = self.lstm(PackedSequence(read, torch.from_numpy(sizes)))
         return result.index_copy(0, torch.from_numpy(rows), last[0])
 
 
 def _read_together(offsets: IntArray, most: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Return (rows, places, sizes) of the packed sequences.
+    """Return (rows, indices, sizes) of the packed sequences.
 
-    `rows` have neighbours, longest first. `places` are the matrix entries of the first step, the second step, and so
+    `rows` have neighbours, longest first. `indices` are the matrix entries of the first step, the second step, and so
     on; step t has `sizes[t]` entries.
     """
     degrees = np.diff(offsets)

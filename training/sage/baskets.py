@@ -42,8 +42,8 @@ class Baskets:
         With `ties` "random", each event is a basket, and `seed` orders events with equal times.
         """
         # The events of each user stay in time order.
-        drawn = np.random.default_rng(seed).random(len(log)) if ties == "random" else np.arange(len(log))
-        order = np.lexsort((drawn, log.times, log.users)).astype(np.int64)
+        tie_breaks = np.random.default_rng(seed).random(len(log)) if ties == "random" else np.arange(len(log))
+        order = np.lexsort((tie_breaks, log.times, log.users)).astype(np.int64)
         users, items, times = log.users[order], log.items[order], log.times[order]
         first_of_user = np.concatenate([[True], users[1:] != users[:-1]])[: len(users)]
         first_of_basket = first_of_user.copy()
@@ -80,7 +80,7 @@ class Baskets:
         result: Float64Array = np.exp2(-age / (max(age.max(), 1) * half_life_spans))
         return result
 
-    def holding(self, events: BoolArray) -> BoolArray:
+    def with_targets_among(self, events: BoolArray) -> BoolArray:
         """Return a mask [M] of the baskets with a target in the mask `events` [num_events] of the log."""
         marked = offsets_of(events[self.order[self.targets]])
         result: BoolArray = np.diff(marked[self.target_offsets]) > 0

@@ -39,40 +39,40 @@ from training.sage.trainer import Trainer
 class DataParallelTrainer(Trainer):
     """A trainer that computes one part of each step. The other processes compute the other parts."""
 
-    def __init__(self, *arguments: Any, ranks: ProcessGroup, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, group: ProcessGroup, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self._ranks = ranks
+        self._group = group
 
-    def part_of(self, chosen: IntArray) -> IntArray:
+    def own_part(self, chosen: IntArray) -> IntArray:
         """Return this process' equal part of consecutive baskets. A process without a part gets the first basket."""
-        own = np.array_split(chosen, self._ranks.size)[self._ranks.number]
+        own = np.array_split(chosen, self._group.size)[self._group.rank]
         return own if len(own) else chosen[:1]
 
     def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
         """Return this process' share of the loss. The sum over all processes is the loss of the batch."""
         positives = baskets.target_offsets[chosen + 1] - baskets.target_offsets[chosen]
-        own = np.array_split(positives, self._ranks.size)[self._ranks.number]
+        own = np.array_split(positives, self._group.size)[self._group.rank]
         shared: Tensor = super().loss(baskets, chosen) * float(own.sum() / positives.sum())
         return shared
 
-    def agreed(self, loss: float) -> float:
+    def reduce_loss(self, loss: float) -> float:
         """Sum all gradients and the loss over the processes in one message, and return the loss."""
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
         message = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([loss])])
-        self._ranks.add_up(message)
+        self._group.all_reduce(message)
         totals = torch.split(message[:-1], [gradient.numel() for gradient in gradients])
         for gradient, total in zip(gradients, totals, strict=True):
             gradient.copy_(total.view_as(gradient))
         return float(message[-1])
 
 
-def fit_shared(
+def fit_data_parallel(
     log: EventLog,
     features: Tensor,
     *,
     config: SageConfig,
     options: TrainingOptions,
-    ranks: ProcessGroup,
+    group: ProcessGroup,
     validation: Window | None = None,
 ) -> SageTerm:
     """Run `fit_sage` with steps that are divided between the processes of a group.
@@ -84,7 +84,7 @@ def fit_shared(
         features: [num_items, width] item features.
         config: settings; `loss` must be "softmax".
         options: seed, progress and checkpoint.
-        ranks: the process group.
+        group: the process group.
         validation: the window for early stopping, or None.
 
     Raises:
@@ -95,16 +95,16 @@ def fit_shared(
     if config.loss != "softmax":
         raise ProcessGroupError(f"a fit of several processes takes the softmax loss, not {config.loss}")
     mark = fingerprint(log, features, validation, config=config, seed=options.seed)
-    ranks.agree(bytes.fromhex(mark), "data set or settings")
+    group.check_equal(bytes.fromhex(mark), "data set or settings")
     term = fit_sage(
         log,
         features,
         config=config,
         options=options,
         validation=validation,
-        descent_of=partial(DataParallelTrainer, ranks=ranks),
+        make_trainer=partial(DataParallelTrainer, group=group),
     )
-    ranks.agree(_digest(term), "result")
+    group.check_equal(_digest(term), "result")
     return term
 
 

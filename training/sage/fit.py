@@ -15,12 +15,12 @@ from torch import Tensor
 
 from graphstore.errors import UserError
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.evaluation.ranking import Scorer, evaluate
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
-from training.options import Look, TrainingOptions
+from training.options import FitEvaluation, TrainingOptions
 from training.sage.baskets import Baskets
 from training.sage.checkpoint import fingerprint, save_checkpoint, take_checkpoint
 from training.sage.model import GraphSAGE
@@ -44,7 +44,7 @@ def fit_sage(
     config: SageConfig,
     options: TrainingOptions,
     validation: Window | None = None,
-    descent_of: Callable[..., Trainer] = Trainer,
+    make_trainer: Callable[..., Trainer] = Trainer,
 ) -> SageTerm:
     """Fit GraphSAGE on `log`. Equal seeds and equal numbers of torch threads give equal weights.
 
@@ -61,7 +61,7 @@ def fit_sage(
         config: shape of the model and settings of the fit.
         options: seed, progress, checkpoint and callback.
         validation: the window for early stopping, or None.
-        descent_of: makes the trainer, with the arguments of `Trainer`.
+        make_trainer: makes the trainer, with the arguments of `Trainer`.
 
     Raises:
         NothingToLearn: no basket has a past.
@@ -79,9 +79,9 @@ def fit_sage(
         model = GraphSAGE(log.num_items, features.size(1), config)
     counts = np.bincount(log.items, minlength=log.num_items)
     unsold = torch.from_numpy(counts == 0)
-    model.without_events(unsold)
+    model.reset_cold_items(unsold)
     graph = BipartiteGraph.from_log(log)
-    descent = descent_of(
+    trainer = make_trainer(
         model,
         features,
         graph,
@@ -90,32 +90,34 @@ def fit_sage(
         learning_rate=config.learning_rate,
         rng=np.random.default_rng(seed),
     )
-    fit = _Fit(descent)
+    fit = _Fit(trainer)
     if checkpoint is not None:
         mark = fingerprint(log, features, window, config=config, seed=seed)
         found = take_checkpoint(checkpoint, fingerprint=mark)
         if found is not None:
             fit.restore(found)
-            logger.info("goes on from step %d of %s", descent.steps, checkpoint)
+            logger.info("goes on from step %d of %s", trainer.steps, checkpoint)
     while not fit.done:
-        losses = [descent.step(baskets, descent.next_batch(baskets)) for _ in range(fit.steps_to_look)]
-        line = f"step {descent.steps} loss {np.mean(losses):.3f}"
+        losses = [trainer.step(baskets, trainer.next_batch(baskets)) for _ in range(fit.steps_to_evaluation)]
+        line = f"step {trainer.steps} loss {np.mean(losses):.3f}"
         ndcg: float | None = None
         if window is not None:
             with torch.no_grad():
-                scorer = _scorer(descent.average, features, graph, config.last_items)
+                scorer = _scorer(trainer.average, features, graph, config.last_items)
                 ndcg = evaluate(scorer, window, cutoffs=(TOP,)).metrics()[f"ndcg@{TOP}"]
             line += f" ndcg@{TOP} {ndcg:.4f}"
-        fit.look(Look(descent.steps, float(np.mean(losses)), ndcg))
+        fit.record(FitEvaluation(trainer.steps, float(np.mean(losses)), ndcg))
         logger.info(line)
         if checkpoint is not None:
             save_checkpoint(checkpoint, fit.state(), fingerprint=mark)
-        options.progress(line, descent.steps / config.max_steps)
-        if options.on_look is not None:
-            options.on_look(fit.looks[-1])
-    best, best_step = (descent.average, descent.steps) if window is None else (fit.best, fit.best_step)
-    best.without_events(unsold)
-    term = SageTerm.over(best, log, features, config=config, seed=seed, steps=best_step, looks=fit.looks)
+        options.progress(line, trainer.steps / config.max_steps)
+        if options.on_evaluation is not None:
+            options.on_evaluation(fit.evaluations[-1])
+    best, best_step = (trainer.average, trainer.steps) if window is None else (fit.best, fit.best_step)
+    best.reset_cold_items(unsold)
+    term = SageTerm.from_model(
+        best, log, features, config=config, seed=seed, steps=best_step, evaluations=fit.evaluations
+    )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return term
@@ -124,57 +126,58 @@ def fit_sage(
 class _Fit:
     """The state of a fit: the trainer, the evaluations, and the weights of the best evaluation."""
 
-    def __init__(self, descent: Trainer) -> None:
-        self.descent = descent
-        self.best = copy.deepcopy(descent.model)
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.best = copy.deepcopy(trainer.model)
         self.best_ndcg = -1.0
         self.best_step = 0
-        self.looks: list[Look] = []
+        self.evaluations: list[FitEvaluation] = []
         self.since_best = 0  # evaluations
 
     @property
     def done(self) -> bool:
-        config = self.descent.config
-        return self.descent.steps >= config.max_steps or self.since_best >= config.patience
+        config = self.trainer.config
+        return self.trainer.steps >= config.max_steps or self.since_best >= config.patience
 
     @property
-    def steps_to_look(self) -> int:
+    def steps_to_evaluation(self) -> int:
         """Steps to the next evaluation: at a multiple of `evaluate_every`, or after the last step."""
-        config, steps = self.descent.config, self.descent.steps
+        config, steps = self.trainer.config, self.trainer.steps
         return min(config.evaluate_every - steps % config.evaluate_every, config.max_steps - steps)
 
-    def look(self, look: Look) -> None:
-        self.looks.append(look)
-        if look.ndcg is None:
+    def record(self, evaluation: FitEvaluation) -> None:
+        self.evaluations.append(evaluation)
+        if evaluation.ndcg is None:
             return
         self.since_best += 1
-        if look.ndcg > self.best_ndcg:
-            self.best, self.best_ndcg = copy.deepcopy(self.descent.average), look.ndcg
-            self.best_step, self.since_best = look.step, 0
+        if evaluation.ndcg > self.best_ndcg:
+            self.best, self.best_ndcg = copy.deepcopy(self.trainer.average), evaluation.ndcg
+            self.best_step, self.since_best = evaluation.step, 0
 
     def state(self) -> dict[str, Any]:
         """Return the state as tensors and plain values."""
         return {
-            "descent": self.descent.state(),
+            "descent": self.trainer.state(),
             "best": self.best.state_dict(),
             "best_ndcg": float(self.best_ndcg),
             "best_step": self.best_step,
-            "looks": [list(look) for look in self.looks],
+            "looks": [list(values) for values in self.evaluations],
             "since_best": self.since_best,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.descent.restore(state["descent"])
+        self.trainer.restore(state["descent"])
         self.best.load_state_dict(state["best"])
         self.best_ndcg, self.best_step = state["best_ndcg"], state["best_step"]
-        self.looks, self.since_best = [Look(*look) for look in state["looks"]], state["since_best"]
+        self.evaluations = [FitEvaluation(*values) for values in state["looks"]]
+        self.since_best = state["since_best"]
 
 
 def _scorer(model: GraphSAGE, features: Tensor, graph: BipartiteGraph, last: int) -> Scorer:
     """Return a scorer for a model during its fit. Item embeddings are computed once for all users."""
     items = model.encode_items(features, graph)
 
-    def score(histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(histories: Histories, *, as_of: AsOf) -> Tensor:
         profiles = Profiles.from_histories(histories, last=last, num_items=graph.num_items)
         return model.score(model.encode_users(items, profiles), items, model.item_bias)
 

@@ -95,7 +95,7 @@ class ItemClassifier(nn.Module):
             classifier = cls(start, int(classes.max()) + 1)
         weights = list(classifier.parameters())
         optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
-        best, best_loss, looks = classifier, float("inf"), 0
+        best, best_loss, since_best = classifier, float("inf"), 0
         for step in range(1, config.max_steps + 1):
             optimizer.zero_grad(set_to_none=True)
             loss = F.cross_entropy(classifier(features, graph)[train], classes[train])
@@ -107,10 +107,10 @@ class ItemClassifier(nn.Module):
                 continue
             with torch.no_grad():
                 held_out = F.cross_entropy(classifier(features, graph)[validation], classes[validation]).item()
-            looks += 1
+            since_best += 1
             if held_out < best_loss:
-                best, best_loss, looks = copy.deepcopy(classifier), held_out, 0
-            if looks >= config.patience:
+                best, best_loss, since_best = copy.deepcopy(classifier), held_out, 0
+            if since_best >= config.patience:
                 break
         return best
 

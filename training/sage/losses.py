@@ -40,7 +40,7 @@ class NegativeSampler:
 
     def draw(self, rng: np.random.Generator) -> IntArray:
         """Return distinct item rows [K], ascending, K <= draws."""
-        return distinct(drawn_by_weight(self._cumulative, self.draws, rng))
+        return distinct(sample_by_weight(self._cumulative, self.draws, rng))
 
     @cached_property
     def _cumulative(self) -> Float64Array:
@@ -52,7 +52,7 @@ class NegativeSampler:
             return torch.from_numpy(np.log(-np.expm1(self.draws * np.log1p(-self.probabilities)))).float()
 
 
-def drawn_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
+def sample_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
     """Sample indices [draws] with replacement. `cumulative` is the cumulative sum of the probabilities; the last is
     one.
 
@@ -104,16 +104,16 @@ def binary_cross_entropy(positive: Tensor, rows: Tensor, negative: Tensor, exclu
 
     It learns the probability of an event under the sampling. Its ranking is worse than that of the softmax.
     """
-    barred = _mask(negative, excluded)
-    off = F.softplus(negative).masked_fill(barred, 0.0).sum() / (~barred).sum().clamp(min=1)
+    mask = _mask(negative, excluded)
+    off = F.softplus(negative).masked_fill(mask, 0.0).sum() / (~mask).sum().clamp(min=1)
     return F.softplus(-positive).mean() + off
 
 
 def bayesian_personalised_ranking(positive: Tensor, rows: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
     """Return the BPR loss on plain scores: each positive above each negative of its basket (Rendle et al., 2009)."""
-    barred = _mask(negative, excluded)[rows]  # [n, K]
-    margins = F.softplus(negative[rows] - positive[:, None]).masked_fill(barred, 0.0)  # [n, K]
-    return margins.sum() / (~barred).sum().clamp(min=1)
+    mask = _mask(negative, excluded)[rows]  # [n, K]
+    margins = F.softplus(negative[rows] - positive[:, None]).masked_fill(mask, 0.0)  # [n, K]
+    return margins.sum() / (~mask).sum().clamp(min=1)
 
 
 def _mask(negative: Tensor, excluded: Tensor) -> Tensor:

@@ -55,15 +55,15 @@ class GraphSAGE(nn.Module):
 
     @torch.no_grad()
     def extend(self, num_items: int) -> None:
-        """Add rows for new items at the end (see `without_events`)."""
+        """Add rows for new items at the end (see `reset_cold_items`)."""
         known, missing = self.item_id.size(0), num_items - self.item_id.size(0)
         if missing > 0:
             self.item_id = nn.Parameter(torch.cat([self.item_id, torch.zeros(missing, self.item_id.size(1))]))
             self.item_bias = nn.Parameter(torch.cat([self.item_bias, torch.zeros(missing)]))
-            self.without_events(torch.arange(num_items) >= known)
+            self.reset_cold_items(torch.arange(num_items) >= known)
 
     @torch.no_grad()
-    def without_events(self, items: Tensor) -> None:
+    def reset_cold_items(self, items: Tensor) -> None:
         """Reset cold items, in the mask `items` [num_items]: zero ID embedding, and the mean bias of the other items.
 
         Then only features represent them.
@@ -92,7 +92,7 @@ class GraphSAGE(nn.Module):
     def encode_users(self, items: Tensor, profiles: Profiles) -> Tensor:
         """Return user vectors [B, dim] from item embeddings [num_items, dim]. An empty profile gives zero."""
         vectors = torch.zeros(len(profiles), items.size(1))
-        decayed = profiles.decayed(self.half_lives)
+        decayed = profiles.decay_weights(self.half_lives)
         for matrix, head in zip(decayed, self.heads, strict=True):
             # All half-lives have the same sparsity pattern, which is transposed once for all gradients.
             vectors = vectors + (decayed[0].with_weights(matrix.weights) @ items) @ head

@@ -35,15 +35,15 @@ class ProcessGroupError(UserError):
 class ProcessGroup:
     """The rank of this process and the number of processes. A single process has rank 0 of 1."""
 
-    number: int = 0
+    rank: int = 0
     size: int = 1
 
-    def add_up(self, values: Tensor) -> None:
+    def all_reduce(self, values: Tensor) -> None:
         """Replace `values` by their sum over all processes, equal bit for bit in each process."""
         if self.size > 1:
             self._together(lambda: dist.all_reduce(values))
 
-    def collect(self, values: Tensor) -> list[Tensor]:
+    def all_gather(self, values: Tensor) -> list[Tensor]:
         """Return the `values` of each process, by rank. All have the same shape and dtype."""
         if self.size == 1:
             return [values]
@@ -51,11 +51,11 @@ class ProcessGroup:
         self._together(lambda: dist.all_gather(parts, values.contiguous()))
         return parts
 
-    def agree(self, mark: bytes, what: str) -> None:
+    def check_equal(self, mark: bytes, what: str) -> None:
         """Raise `ProcessGroupError` when the 32 bytes of `mark` differ between processes. `what` names their
         content."""
-        marks = self.collect(torch.frombuffer(bytearray(mark), dtype=torch.uint8))
-        others = [number for number, other in enumerate(marks) if not torch.equal(other, marks[0])]
+        marks = self.all_gather(torch.frombuffer(bytearray(mark), dtype=torch.uint8))
+        others = [rank for rank, other in enumerate(marks) if not torch.equal(other, marks[0])]
         if others:
             raise ProcessGroupError(f"process {others[0]} of {self.size} has another {what} than process 0")
 
@@ -65,7 +65,7 @@ class ProcessGroup:
         except RuntimeError as error:  # gloo raises no other type
             reason = str(error).splitlines()[0]
             raise ProcessGroupError(
-                f"process {self.number} of {self.size} waited in vain: another one is gone, or too late ({reason})"
+                f"process {self.rank} of {self.size} waited in vain: another one is gone, or too late ({reason})"
             ) from error
 
 

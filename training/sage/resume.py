@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LOCK = "lock"
 
 
-def outdated_before(connection: Connection, *, now: int, max_age_seconds: float) -> int:
+def resumable_since(connection: Connection, *, now: int, max_age_seconds: float) -> int:
     """Return the time (epoch ms) before which a snapshot is too old to resume a fit on it. `now` is epoch ms.
 
     A snapshot is too old after `max_age_seconds`. It is also too old when, since its time, a model was made, which the

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, Moment, joined
+from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
-from training.options import Look
+from training.options import FitEvaluation
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
 from training.sage.trainer import Trainer
@@ -57,9 +57,9 @@ class SageTerm(Term):
         seed: int,
         steps: int = 0,
         updates: int = 0,
-        looks: Sequence[Look] = (),
+        evaluations: Sequence[FitEvaluation] = (),
     ) -> None:
-        """`embeddings` [num_items, dim] are the item embeddings of the model on some graph. `over` computes them."""
+        """`embeddings` [num_items, dim] are the item embeddings of the model on a graph. `from_model` computes them."""
         self.model = model.eval()
         self.config = config
         self.seed = seed
@@ -67,12 +67,12 @@ class SageTerm(Term):
         """The number of optimiser steps of the weights. A refit on more events uses it as `max_steps`, without
         validation."""
         self.updates = updates
-        self._looks = tuple(looks)
+        self._evaluations = tuple(evaluations)
         self._memory: _Memory | None = None
         self._set(embeddings)
 
     @classmethod
-    def over(
+    def from_model(
         cls,
         model: GraphSAGE,
         log: EventLog,
@@ -81,10 +81,10 @@ class SageTerm(Term):
         config: SageConfig,
         seed: int,
         steps: int = 0,
-        looks: Sequence[Look] = (),
+        evaluations: Sequence[FitEvaluation] = (),
     ) -> Self:
         """Make a term with embeddings on the graph of `log`. The term stores the log for its next update."""
-        term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, looks=looks)
+        term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, evaluations=evaluations)
         term._refresh(log, features)
         return term
 
@@ -101,9 +101,9 @@ class SageTerm(Term):
         return sum(weights.numel() for weights in self.model.parameters())
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def evaluations(self) -> tuple[FitEvaluation, ...]:
         """The evaluations of the fit, oldest first, until it stopped. Updates add no evaluations."""
-        return self._looks
+        return self._evaluations
 
     @property
     def item_embeddings(self) -> Tensor:
@@ -111,7 +111,7 @@ class SageTerm(Term):
         return self._unit_items
 
     @torch.no_grad()
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
         return self.model.decoder.score(self._users(histories), self._prepared, self.model.item_bias)[:, :, None]
 
@@ -140,14 +140,14 @@ class SageTerm(Term):
         config = self.config
         self.updates += 1
         rng = np.random.default_rng([self.seed, self.updates])
-        log, is_new = joined(past, events)
+        log, is_new = concatenate_logs(past, events)
         features = _padded(features, log.num_items)
         self.model.extend(log.num_items)
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
-        new = np.flatnonzero(baskets.holding(is_new))
+        new = np.flatnonzero(baskets.with_targets_among(is_new))
         old = np.delete(np.arange(len(baskets)), new)
         if len(new):
-            descent = Trainer(
+            trainer = Trainer(
                 self.model,
                 features,
                 BipartiteGraph.from_log(log),
@@ -162,10 +162,10 @@ class SageTerm(Term):
             for _ in range(config.update_epochs):
                 # Gumbel top-k: a sample without replacement that is stable for very small p.
                 again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
-                for chosen in descent.batches(baskets, np.concatenate([new, again])):
-                    descent.step(baskets, chosen)
-            self.model = descent.average.eval()
-            self.steps += descent.steps
+                for chosen in trainer.batches(baskets, np.concatenate([new, again])):
+                    trainer.step(baskets, chosen)
+            self.model = trainer.average.eval()
+            self.steps += trainer.steps
         self._refresh(log, features)
 
     @torch.no_grad()
@@ -186,7 +186,7 @@ class SageTerm(Term):
             "seed": self.seed,
             "updates": self.updates,
             "steps": self.steps,
-            "looks": self.looks,
+            "looks": self.evaluations,
         }
         weights = {f"model.{name}": weight.detach().clone() for name, weight in self.model.state_dict().items()}
         text = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
@@ -211,7 +211,7 @@ class SageTerm(Term):
             seed=settings["seed"],
             steps=settings["steps"],
             updates=settings["updates"],
-            looks=[Look(*look) for look in settings.get("looks", [])],  # old bundles have none
+            evaluations=[FitEvaluation(*values) for values in settings.get("looks", [])],  # old bundles have none
         )
 
 

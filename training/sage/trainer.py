@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from graphstore.arrays import Float64Array, IntArray, distinct
 from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
-from training.graph.neighbor_sampling import Neighbourhoods
+from training.graph.neighbor_sampling import NeighbourSampler
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
-from training.sage.losses import CORRECTED, LOSSES, NegativeSampler, drawn_by_weight
+from training.sage.losses import CORRECTED, LOSSES, NegativeSampler, sample_by_weight
 from training.sage.model import GraphSAGE
 
 
@@ -54,7 +54,7 @@ class Trainer:
         """The remaining baskets of the current epoch of `next_batch`."""
         self.cumulative: Float64Array | None = None
         """Cumulative probabilities of the baskets, when `next_batch` samples by age."""
-        self.neighbourhoods = None if config.neighbours is None else Neighbourhoods(graph, config.neighbours)
+        self.neighbour_sampler = None if config.neighbours is None else NeighbourSampler(graph, config.neighbours)
         self.negatives = NegativeSampler.from_counts(counts, power=config.negative_power, draws=config.negatives)
         self.log_inclusion = self.negatives.log_inclusion()  # [num_items]
         self.optimizer = torch.optim.AdamW(
@@ -79,7 +79,7 @@ class Trainer:
             if self.cumulative is None:
                 recency = baskets.recency(self.config.target_half_life_spans)
                 self.cumulative = np.cumsum(recency / recency.sum())
-            return drawn_by_weight(self.cumulative, size, self.rng)
+            return sample_by_weight(self.cumulative, size, self.rng)
         if not len(self.waiting):
             self.waiting = self.rng.permutation(np.arange(len(baskets)))
         batch, self.waiting = self.waiting[:size], self.waiting[size:]
@@ -93,85 +93,87 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(baskets, chosen)
         loss.backward()  # type: ignore[no-untyped-call]
-        told = self.agreed(loss.item())
+        total = self.reduce_loss(loss.item())
         self.optimizer.step()
         self.steps += 1
-        take_average(self.average, self.model, decay=self.config.weight_average, steps=self.steps)
-        return told
+        update_average(self.average, self.model, decay=self.config.weight_average, steps=self.steps)
+        return total
 
-    def agreed(self, loss: float) -> float:
+    def reduce_loss(self, loss: float) -> float:
         """Return the loss of the step. It is called when the gradients are ready.
 
         `training.sage.data_parallel` overrides it to sum gradients and loss over all processes.
         """
         return loss
 
-    def part_of(self, chosen: IntArray) -> IntArray:
+    def own_part(self, chosen: IntArray) -> IntArray:
         """Return the part of the `chosen` baskets [B] for this process: all of them."""
         return chosen
 
     def loss(self, baskets: Baskets, chosen: IntArray) -> Tensor:
         """Return the loss of the `chosen` baskets [B], with a sampled graph and sampled negatives.
 
-        Both are sampled for all chosen baskets and not only for `part_of` them, so that all processes of a group sample
-        the same.
+        Both are sampled for all chosen baskets and not only for `own_part`, so that all processes of a group sample the
+        same.
         """
         rows, targets = baskets.targets_of(chosen)  # [n], [n]
         pairs = baskets.users[chosen][rows], targets
         profiles = baskets.profiles(chosen, last=self.config.last_items)
-        if self.neighbourhoods is None:
+        if self.neighbour_sampler is None:
             graph = self.sampled_graph(*pairs).compact()
-            drawn = self.negatives.draw(self.rng)  # [K]
+            negatives = self.negatives.draw(self.rng)  # [K]
             items = self.model.encode_items(self.features, graph)  # [num_items, dim]
         else:
-            drawn = self.negatives.draw(self.rng)  # [K]
-            wanted = distinct(np.concatenate([targets, profiles.items, drawn]))
-            surroundings = self.neighbourhoods.around(wanted, without=pairs, rng=self.rng)
-            items = self.model.encode_items(self.features, surroundings)[: len(wanted)]
-        own = self.part_of(chosen)
+            negatives = self.negatives.draw(self.rng)  # [K]
+            nodes = distinct(np.concatenate([targets, profiles.items, negatives]))
+            surroundings = self.neighbour_sampler.sample(nodes, without=pairs, rng=self.rng)
+            items = self.model.encode_items(self.features, surroundings)[: len(nodes)]
+        own = self.own_part(chosen)
         if own is not chosen:
             rows, targets = baskets.targets_of(own)
             profiles = baskets.profiles(own, last=self.config.last_items)
-        local_targets, local_drawn, local_profiles = targets, drawn, profiles
-        if self.neighbourhoods is not None:
-            local_targets, local_drawn = np.searchsorted(wanted, targets), np.searchsorted(wanted, drawn)
-            local_profiles = Profiles(profiles.offsets, np.searchsorted(wanted, profiles.items), len(wanted))
+        local_targets, local_negatives, local_profiles = targets, negatives, profiles
+        if self.neighbour_sampler is not None:
+            local_targets, local_negatives = np.searchsorted(nodes, targets), np.searchsorted(nodes, negatives)
+            local_profiles = Profiles(profiles.offsets, np.searchsorted(nodes, profiles.items), len(nodes))
         users = self.model.encode_users(items, local_profiles)  # [B, dim]
         positive = self.model.score_pairs(  # [n]
             users.index_select(0, torch.from_numpy(rows)),
             items.index_select(0, torch.from_numpy(local_targets)),
             self.bias_of(targets),
         )
-        negative = self.model.score(users, items.index_select(0, torch.from_numpy(local_drawn)), self.bias_of(drawn))
-        excluded = torch.from_numpy(self._excluded(drawn, targets, rows, profiles))
+        negative = self.model.score(  # [B, K]
+            users, items.index_select(0, torch.from_numpy(local_negatives)), self.bias_of(negatives)
+        )
+        excluded = torch.from_numpy(self._excluded(negatives, targets, rows, profiles))
         return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
 
     def bias_of(self, items: IntArray) -> Tensor:
         """Return the bias of `items` [n], minus log Q when the loss needs corrected scores."""
-        places = torch.from_numpy(items)
-        bias = self.model.item_bias.index_select(0, places)
-        return bias - self.log_inclusion[places] if self.config.loss in CORRECTED else bias
+        indices = torch.from_numpy(items)
+        bias = self.model.item_bias.index_select(0, indices)
+        return bias - self.log_inclusion[indices] if self.config.loss in CORRECTED else bias
 
-    def _excluded(self, drawn: IntArray, targets: IntArray, rows: IntArray, profiles: Profiles) -> IntArray:
+    def _excluded(self, negatives: IntArray, targets: IntArray, rows: IntArray, profiles: Profiles) -> IntArray:
         """Return the entries [2, m] (basket, negative) that are not negatives: own targets, and items that are no
         candidates."""
         column = np.full(self.graph.num_items, -1)
-        column[drawn] = np.arange(len(drawn))
-        barred, owners = targets, rows
+        column[negatives] = np.arange(len(negatives))
+        excluded, owners = targets, rows
         if not self.config.repeats:  # then known items are no candidates
-            barred, owners = np.concatenate([barred, profiles.items]), np.concatenate([owners, profiles.rows()])
-        at = column[barred]
+            excluded, owners = np.concatenate([excluded, profiles.items]), np.concatenate([owners, profiles.rows()])
+        at = column[excluded]
         return np.stack([owners[at >= 0], at[at >= 0]])
 
     def sampled_graph(self, users: IntArray, items: IntArray) -> BipartiteGraph:
         """Return a sample of about `graph_edges` pairs without the given pairs. A smaller graph is returned whole."""
         graph = self.graph
-        places = drawn_places(len(graph), self.config.graph_edges / max(len(graph), 1), self.rng)
-        barred = graph.find(users, items)
-        at = np.searchsorted(places, barred)
-        hits = at[at < len(places)]
-        hits = hits[places[hits] == barred[at < len(places)]]
-        return graph.take(np.delete(places, hits))
+        indices = sample_indices(len(graph), self.config.graph_edges / max(len(graph), 1), self.rng)
+        excluded = graph.find(users, items)
+        at = np.searchsorted(indices, excluded)
+        hits = at[at < len(indices)]
+        hits = hits[indices[hits] == excluded[at < len(indices)]]
+        return graph.take(np.delete(indices, hits))
 
     def state(self) -> dict[str, Any]:
         """Return everything that later steps depend on, as tensors and plain values."""
@@ -194,7 +196,7 @@ class Trainer:
         self.steps = state["steps"]
 
 
-def drawn_places(length: int, share: float, rng: np.random.Generator) -> IntArray:
+def sample_indices(length: int, share: float, rng: np.random.Generator) -> IntArray:
     """Sample ascending indices in 0:length. Each index is chosen independently with probability `share`.
 
     The gaps between samples are geometric, so one random number for each sample is enough. Rejected: one for each
@@ -206,16 +208,16 @@ def drawn_places(length: int, share: float, rng: np.random.Generator) -> IntArra
     last, parts = -1, []
     while last < length - 1:
         expected = (length - last) * share
-        drawn = rng.standard_exponential(int(expected + 4 * expected**0.5) + 1)  # enough in nearly all cases
-        gaps = 1 + np.minimum(drawn * scale, length).astype(np.int64)
+        exponentials = rng.standard_exponential(int(expected + 4 * expected**0.5) + 1)  # enough in nearly all cases
+        gaps = 1 + np.minimum(exponentials * scale, length).astype(np.int64)
         parts.append(last + np.cumsum(gaps))
         last = int(parts[-1][-1])
-    places: IntArray = np.concatenate([np.empty(0, dtype=np.int64), *parts])
-    return places[: np.searchsorted(places, length)]
+    indices: IntArray = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    return indices[: np.searchsorted(indices, length)]
 
 
 @torch.no_grad()
-def take_average(average: nn.Module, model: nn.Module, *, decay: float, steps: int) -> None:
+def update_average(average: nn.Module, model: nn.Module, *, decay: float, steps: int) -> None:
     """Move the weights of `average` towards `model` in place. `steps` is the number of steps so far."""
     # The decay is smaller in early steps. Otherwise the average would keep the random initial weights.
     decay = min(decay, steps / (steps + 10))

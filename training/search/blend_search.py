@@ -25,7 +25,7 @@ from torch import Tensor
 from graphstore.arrays import Float64Array
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
-from training.blend.fit import BlendSettings, fit_blend, fitting_part
+from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.data.event_log import EventLog
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.data.windows import Window
@@ -126,7 +126,7 @@ class BlendSearch:
 
     def with_best_content(self, bank: FilterBank, features: Tensor) -> Self:
         """Return the search with content, when content ranks better; `features` [num_items, width]."""
-        if Content.of(features).is_silent:
+        if Content.of(features).is_empty:
             return self
         memories = CONTENT_MEMORIES if self.split.timed else ((inf,),)
         variants = [replace(self, others=[*self.others, Content.of(features, lives)]) for lives in memories]
@@ -198,7 +198,7 @@ class BlendSearch:
         return self._fit_blend(terms, self.split.validation, settings)
 
     def _fit_blend(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
-        part = fitting_part(terms, window, memory_mb=self.memory_mb, seed=self.seed)
+        part = sample_fit_window(terms, window, memory_mb=self.memory_mb, seed=self.seed)
         return fit_blend(terms, part, settings=settings)
 
     def refit_others(self, log: EventLog) -> list[Term]:

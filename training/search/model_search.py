@@ -23,7 +23,7 @@ from torch import Tensor
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings
 from training.config import SageConfig, TrainingConfig
-from training.data.event_log import Histories, Moment
+from training.data.event_log import AsOf, Histories
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.models.candidate import Candidate
@@ -67,7 +67,7 @@ class ChosenModel:
     parts: Mapping[str, Scorer] = field(default_factory=dict)
     """The sum without GraphSAGE, with its own blend."""
 
-    def __call__(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.candidate(histories, as_of=as_of)
 
     @property
@@ -127,7 +127,7 @@ def fit_best(
     sage = fit_sage(
         split.known,
         width,
-        config=sage.config.model_copy(update={"max_steps": split.steps_again(sage.steps)}),
+        config=sage.config.model_copy(update={"max_steps": split.refit_steps(sage.steps)}),
         options=options.part(0.8, 1.0, "GraphSAGE"),
     )
     shape = {*CHOICES, *RECENT, "max_steps"}
@@ -167,7 +167,7 @@ def _best_sage(
 
 
 def _alone(term: Term) -> Scorer:
-    def score(histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(histories: Histories, *, as_of: AsOf) -> Tensor:
         return term.score(histories, as_of=as_of)[:, :, 0]
 
     return score

@@ -19,11 +19,11 @@ from torch import Tensor
 from graphstore.snapshots.files import Snapshot
 from training.baselines.gate import tune_baselines
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, TooFewEvents, full_split, repeats_wanted
+from training.data.dataset import Dataset, TooFewEvents, full_split, should_recommend_repeats
 from training.data.splits import SEARCH_USERS, EvaluationSplit, temporal
-from training.features.items import fitted_on
+from training.features.items import fit_item_encoder
 from training.models.candidate import blend_settings, closed_form_terms
-from training.options import Look, TrainingOptions
+from training.options import FitEvaluation, TrainingOptions
 from training.sage.checkpoint import fingerprint
 from training.sage.fit import fit_sage
 from training.search.blend_search import BlendSearch
@@ -51,11 +51,11 @@ class Objective:
         """Raises `TooFewEvents` when the snapshot cannot be split in three, or its validation window has no users."""
         dataset = Dataset.from_snapshot(snapshot)
         cuts = full_split(dataset.log, champion_as_of=None, min_users=0)
-        repeats = repeats_wanted(dataset, cuts, config=config)
+        repeats = should_recommend_repeats(dataset, cuts, config=config)
         split = temporal(dataset.log, repeats=repeats)
         if not len(split.validation):
             raise TooFewEvents(f"nobody took anything new in the validation window of {snapshot.snapshot_id}")
-        encoder = fitted_on(
+        encoder = fit_item_encoder(
             dataset.catalogue, split.past.items, text_encoder=config.text_encoder, name_encoding=config.name_encoding
         )
         features = encoder.transform(dataset.catalogue)
@@ -81,10 +81,10 @@ class Objective:
             name=f"sagestream-{total.hexdigest()[:16]}",
         )
 
-    def ndcg(self, config: TrainingConfig, *, on_look: Callable[[Look], None]) -> float:
+    def ndcg(self, config: TrainingConfig, *, on_evaluation: Callable[[FitEvaluation], None]) -> float:
         """NDCG@20 of the sum with GraphSAGE fitted so, out of fold, over at most `SEARCH_USERS` of the validation."""
         window = self.split.validation
-        options = TrainingOptions(seed=self.seed, on_look=on_look)
+        options = TrainingOptions(seed=self.seed, on_evaluation=on_evaluation)
         sage = fit_sage(self.split.past, self.features, config=config.sage, options=options, validation=window)
         blend, users = blend_settings(config), window.sample(SEARCH_USERS, seed=self.seed)
         search = BlendSearch(self.split, users, [], config.blend_memory_mb, self.seed, blend.focus)

@@ -38,7 +38,7 @@ from training.benchmark.comparison import paired_bootstrap
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC, Evaluation
 from training.lifecycle.trial import full_trial
-from training.options import Look, TrainingOptions
+from training.options import FitEvaluation, TrainingOptions
 from training.search.model_search import BASKETS, CHOICES, RECENT
 from training.search.objective import Objective
 
@@ -166,7 +166,7 @@ def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, 
     is_default = trial.user_attrs.get("shape") == "default"
     config = objective.config if is_default else objective.space.config(trial.params)
 
-    def look(at: Look) -> None:
+    def look(at: FitEvaluation) -> None:
         if stopped():
             raise TuningInterrupted
         if not math.isfinite(at.loss):
@@ -178,7 +178,7 @@ def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, 
             raise optuna.TrialPruned("below the median of the others")
 
     try:
-        value = objective.ndcg(config, on_look=look)
+        value = objective.ndcg(config, on_evaluation=look)
     except optuna.TrialPruned as reason:
         study.tell(trial, state=TrialState.PRUNED)
         return f"ended early, {reason}"

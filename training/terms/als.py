@@ -23,8 +23,8 @@ from scipy import sparse
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray, distinct
-from training.data.event_log import EventLog, Histories, Moment, joined
-from training.terms.filter_bank import two_forms
+from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
+from training.terms.filter_bank import z_and_log
 from training.terms.gram import interactions
 from training.terms.protocol import ClosedFormTerm
 
@@ -47,7 +47,7 @@ class AlsTermSettings:
 
 
 class AlsTerm(ClosedFormTerm):
-    """Dot product of the user vector and the item vector, as `two_forms`."""
+    """Dot product of the user vector and the item vector, as `z_and_log`."""
 
     name = "factorisation"
     title = "factorisation"
@@ -57,7 +57,7 @@ class AlsTerm(ClosedFormTerm):
     def __init__(self, items: Float32Array, settings: AlsTermSettings) -> None:
         self.settings = settings
         self._items = items  # [num_items, factors]
-        self._gram = _regularised(items, settings)
+        self._gram = _regularised_gram(items, settings)
         self._past: EventLog | None = None
 
     @classmethod
@@ -95,7 +95,7 @@ class AlsTerm(ClosedFormTerm):
         past = past if self._past is None else self._past
         if past is None:
             raise RuntimeError("a loaded factorisation has no past: give it with update(events, past=…)")
-        self._past, _ = joined(past, events)
+        self._past, _ = concatenate_logs(past, events)
         self._items = np.pad(self._items, ((0, self._past.num_items - self.num_items), (0, 0)))
         self._iterate(UPDATE_ITERATIONS)
 
@@ -103,23 +103,23 @@ class AlsTerm(ClosedFormTerm):
         """Solve users from items, then items from users, `iterations` times."""
         assert self._past is not None
         settings, items = self.settings, self._items
-        taken = interactions(self._past)
-        takers = sparse.csr_array(taken.T)
+        by_user = interactions(self._past)
+        by_item = sparse.csr_array(by_user.T)
         users = np.zeros((self._past.num_users, settings.factors), dtype=np.float32)
         halves = [
             (rows, columns, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
-            for rows, columns, matrix in ((users, items, taken), (items, users, takers))
+            for rows, columns, matrix in ((users, items, by_user), (items, users, by_item))
         ]
         for _ in range(iterations):
-            for rows, columns, offsets, places in halves:
-                gram = _regularised(columns, settings)
-                _descend(offsets, places, columns, gram, settings.alpha, rows, STEPS)
-        self._gram = _regularised(items, settings)
+            for rows, columns, offsets, indices in halves:
+                gram = _regularised_gram(columns, settings)
+                _conjugate_gradients(offsets, indices, columns, gram, settings.alpha, rows, STEPS)
+        self._gram = _regularised_gram(items, settings)
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2]. Times do not count, so `as_of` has no effect."""
         users = torch.from_numpy(self.user_vectors(histories))
-        return torch.stack(two_forms(users @ torch.from_numpy(self._items).T), dim=2)
+        return torch.stack(z_and_log(users @ torch.from_numpy(self._items).T), dim=2)
 
     def user_vectors(self, histories: Histories) -> Float32Array:
         """Solve (YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over the items of each user. Return x [B, factors].
@@ -130,7 +130,7 @@ class AlsTerm(ClosedFormTerm):
         rows, items = cells // max(self.num_items, 1), cells % max(self.num_items, 1)
         offsets = np.searchsorted(rows, np.arange(len(histories) + 1))
         vectors = np.zeros((len(histories), self._items.shape[1]), dtype=np.float32)
-        _descend(offsets, items, self._items, self._gram, self.settings.alpha, vectors, FOLD_IN_STEPS)
+        _conjugate_gradients(offsets, items, self._items, self._gram, self.settings.alpha, vectors, FOLD_IN_STEPS)
         return vectors
 
     def state(self) -> dict[str, Tensor]:
@@ -145,7 +145,7 @@ class AlsTerm(ClosedFormTerm):
         return cls(state["items"].numpy(), settings)
 
 
-def _regularised(vectors: Float32Array, settings: AlsTermSettings) -> Float32Array:
+def _regularised_gram(vectors: Float32Array, settings: AlsTermSettings) -> Float32Array:
     gram: Float32Array = vectors.T @ vectors + np.float32(settings.regularisation) * np.eye(
         vectors.shape[1], dtype=np.float32
     )
@@ -153,7 +153,7 @@ def _regularised(vectors: Float32Array, settings: AlsTermSettings) -> Float32Arr
 
 
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
-def _descend(
+def _conjugate_gradients(
     offsets: IntArray,
     columns: IntArray,
     other: Float32Array,
@@ -178,8 +178,8 @@ def _descend(
             for j in range(dim):
                 total += gram[i, j] * x[j]
             residual[i] = -total
-        for place in range(offsets[row], offsets[row + 1]):
-            y = other[columns[place]]
+        for index in range(offsets[row], offsets[row + 1]):
+            y = other[columns[index]]
             product = np.float32(0.0)
             for i in range(dim):
                 product += y[i] * x[i]
@@ -199,8 +199,8 @@ def _descend(
                 for j in range(dim):
                     total += gram[i, j] * direction[j]
                 image[i] = total
-            for place in range(offsets[row], offsets[row + 1]):
-                y = other[columns[place]]
+            for index in range(offsets[row], offsets[row + 1]):
+                y = other[columns[index]]
                 product = np.float32(0.0)
                 for i in range(dim):
                     product += y[i] * direction[i]
@@ -211,11 +211,11 @@ def _descend(
             for i in range(dim):
                 curvature += direction[i] * image[i]
             step = size / curvature
-            shrunk = np.float32(0.0)
+            new_size = np.float32(0.0)
             for i in range(dim):
                 x[i] += step * direction[i]
                 residual[i] -= step * image[i]
-                shrunk += residual[i] * residual[i]
+                new_size += residual[i] * residual[i]
             for i in range(dim):
-                direction[i] = residual[i] + shrunk / size * direction[i]
-            size = shrunk
+                direction[i] = residual[i] + new_size / size * direction[i]
+            size = new_size

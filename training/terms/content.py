@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.features.items import NUMBER_COLUMNS
 from training.graph.profiles import Profiles
 from training.terms.protocol import ClosedFormTerm
@@ -37,15 +37,15 @@ class Content(ClosedFormTerm):
     title = "content"
     update_equals_refit = True
 
-    def __init__(self, descriptions: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> None:
-        """`descriptions` [num_items, width] are unit rows; zero for an item without attributes."""
-        self._descriptions = descriptions
+    def __init__(self, vectors: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> None:
+        """`vectors` [num_items, width] are unit rows; zero for an item without attributes."""
+        self._vectors = vectors
         self.half_lives = tuple(half_lives)
 
     @classmethod
     def of(cls, features: Tensor, half_lives: Sequence[float] = HALF_LIVES) -> Self:
         """Make a term from item features [num_items, width] of `training.features.items`, without price and flags."""
-        return cls(_described(features), half_lives)
+        return cls(_content_vectors(features), half_lives)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -53,12 +53,12 @@ class Content(ClosedFormTerm):
 
     @property
     def num_items(self) -> int:
-        return self._descriptions.size(0)
+        return self._vectors.size(0)
 
     @property
-    def is_silent(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether no item has content. Then the term has no use."""
-        return not bool(self._descriptions.any())
+        return not bool(self._vectors.any())
 
     @property
     def choices(self) -> tuple[float, ...]:
@@ -72,21 +72,21 @@ class Content(ClosedFormTerm):
         """Replace the content vectors when `features` are given. Otherwise new items get zero vectors."""
         missing = events.num_items - self.num_items
         if features is not None:
-            self._descriptions = _described(features)
+            self._vectors = _content_vectors(features)
         elif missing > 0:
-            self._descriptions = F.pad(self._descriptions, (0, 0, 0, missing))
+            self._vectors = F.pad(self._vectors, (0, 0, 0, missing))
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_half_lives], zero without a history. Decay is by rank: `as_of` has no
         effect."""
         profiles = Profiles.from_histories(histories, last=LAST_ITEMS, num_items=self.num_items)
-        tastes = torch.stack([weights @ self._descriptions for weights in profiles.decayed(self.half_lives)])
-        return (tastes @ self._descriptions.T).permute(1, 2, 0).contiguous()  # [B, N, lives] from [lives, B, N]
+        tastes = torch.stack([weights @ self._vectors for weights in profiles.decay_weights(self.half_lives)])
+        return (tastes @ self._vectors.T).permute(1, 2, 0).contiguous()  # [B, N, lives] from [lives, B, N]
 
     def state(self) -> dict[str, Tensor]:
         """Return the content vectors in half precision, which is enough, and the half-lives."""
         return {
-            "descriptions": self._descriptions.half(),
+            "descriptions": self._vectors.half(),
             "half_lives": torch.tensor(self.half_lives, dtype=torch.float64),
         }
 
@@ -95,5 +95,5 @@ class Content(ClosedFormTerm):
         return cls(state["descriptions"].float(), tuple(state["half_lives"].tolist()))
 
 
-def _described(features: Tensor) -> Tensor:
+def _content_vectors(features: Tensor) -> Tensor:
     return F.normalize(features[:, : max(0, features.size(1) - NUMBER_COLUMNS)], dim=1)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import ClosedFormTerm
 
@@ -49,8 +49,8 @@ class FilterBank(ClosedFormTerm):
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(
-            f"filter_{place}_{half_life:g}_{form}"
-            for place, _ in enumerate(self.filters)
+            f"filter_{index}_{half_life:g}_{form}"
+            for index, _ in enumerate(self.filters)
             for half_life in self.half_lives
             for form in ("z", "log")
         )
@@ -71,13 +71,13 @@ class FilterBank(ClosedFormTerm):
                 one.remember(past)
             one.update(events)
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
-        """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `two_forms` of each response."""
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
+        """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `z_and_log` of each response."""
         parts = [
             form
             for one in self.filters
             for half_life in self.half_lives
-            for form in two_forms(one.response(histories, half_life=half_life))
+            for form in z_and_log(one.response(histories, half_life=half_life))
         ]
         return torch.stack(parts, dim=2)
 
@@ -88,24 +88,24 @@ class FilterBank(ClosedFormTerm):
     def state(self) -> dict[str, Tensor]:
         """Return the state of each filter, prefixed by its index, and the half-lives."""
         parts = {
-            f"{place}.{key}": value for place, one in enumerate(self.filters) for key, value in one.state().items()
+            f"{index}.{key}": value for index, one in enumerate(self.filters) for key, value in one.state().items()
         }
         return {**parts, "half_lives": torch.tensor(self.half_lives, dtype=torch.float64)}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
         """Restore a term from its state. An update needs the past."""
-        places = sorted({int(key.partition(".")[0]) for key in state if key != "half_lives"})
+        indices = sorted({int(key.partition(".")[0]) for key in state if key != "half_lives"})
         filters = [
             LinearFilter.from_state(
-                {key.partition(".")[2]: value for key, value in state.items() if key.startswith(f"{place}.")}
+                {key.partition(".")[2]: value for key, value in state.items() if key.startswith(f"{index}.")}
             )
-            for place in places
+            for index in indices
         ]
         return cls(filters, tuple(state["half_lives"].tolist()))
 
 
-def two_forms(response: Tensor) -> tuple[Tensor, Tensor]:
+def z_and_log(response: Tensor) -> tuple[Tensor, Tensor]:
     """Return z (standardised over the items) and log(0.1 + z − min z) of a `response` [B, num_items].
 
     The logarithm separates the many weak responses, z the few strong ones. An empty profile gives constants.

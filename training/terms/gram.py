@@ -48,13 +48,13 @@ class Past:
         rows = np.concatenate([before.coords[0], events.users])
         columns = np.concatenate([before.coords[1], events.items])
         data = np.concatenate([before.data, np.sqrt(events.weights) * np.exp2(age)])
-        after = _largest(data, rows.astype(np.int64) * shape[1] + columns, shape)
+        after = _maximum_of_cells(data, rows.astype(np.int64) * shape[1] + columns, shape)
         gram: Float32Array | None = None
         if shape[1] <= max_items:
-            gram = self._grown(before, after, distinct(events.users))
+            gram = self._updated_gram(before, after, distinct(events.users))
         return replace(self, interactions=after, gram=gram)
 
-    def _grown(self, before: sparse.coo_array, after: sparse.csr_array, touched: IntArray) -> Float32Array:
+    def _updated_gram(self, before: sparse.coo_array, after: sparse.csr_array, touched: IntArray) -> Float32Array:
         """Return the Gram matrix of `after`. Only the rows of the users `touched` differ from `before`."""
         if self.gram is None:
             return _products(after)
@@ -78,10 +78,10 @@ def interactions(log: EventLog, values: Float32Array | None = None) -> sparse.cs
     """Return the distinct pairs of a log [num_users, num_items], with value 1 or the largest of `values`
     [num_events]."""
     data = np.ones(len(log), dtype=np.float32) if values is None else values
-    return _largest(data, log.cells, (log.num_users, log.num_items))
+    return _maximum_of_cells(data, log.cells, (log.num_users, log.num_items))
 
 
-def _largest(values: npt.NDArray[Any], cells: IntArray, shape: tuple[int, int]) -> sparse.csr_array:
+def _maximum_of_cells(values: npt.NDArray[Any], cells: IntArray, shape: tuple[int, int]) -> sparse.csr_array:
     """Return a CSR matrix with the largest value of each cell. A cell is row · num_columns + column."""
     order = np.lexsort((-values, cells))  # the largest value of a cell first
     first = order[run_starts(cells[order])]

@@ -58,8 +58,8 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
     interactions.eliminate_zeros()
     by_item = interactions.tocsc()
-    user_offsets, user_items = _places(interactions)
-    item_offsets, item_users = _places(by_item)
+    user_offsets, user_items = _index_arrays(interactions)
+    item_offsets, item_users = _index_arrays(by_item)
     values, values_by_item = np.asarray(interactions.data), np.asarray(by_item.data)
     squares = np.bincount(user_items, values * values, minlength=num_items).astype(np.float64, copy=False)
     penalty = max(regularisation * float(squares.mean()) if num_items else 0.0, SMALLEST_PENALTY)
@@ -67,7 +67,7 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
     counts, rows, weights = [], [], []
     for start in range(0, max(num_items, 1), BLOCK_ITEMS):
         end = min(start + BLOCK_ITEMS, num_items)
-        part = _solved(
+        part = _regress_items(
             user_offsets,
             user_items,
             values,
@@ -85,10 +85,10 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
         rows.append(part[1])
         weights.append(part[2])
     offsets = offsets_of(np.concatenate(counts))
-    return sparse.csc_array((_joined(weights), _joined(rows), offsets), shape=(num_items, num_items))
+    return sparse.csc_array((_concatenate(weights), _concatenate(rows), offsets), shape=(num_items, num_items))
 
 
-def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _concatenate(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Concatenate the parts and clear the list, so that the parts are freed."""
     whole = np.concatenate(parts)
     parts.clear()
@@ -110,13 +110,13 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
 
 
-def _places(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.NDArray[np.int32]]:
+def _index_arrays(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.NDArray[np.int32]]:
     """Return offsets and indices with the dtypes of the compiled loop."""
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
 
 @numba.njit(cache=True)
-def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
+def _regress_items(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     user_offsets: IntArray,  # the items of user u: user_items[user_offsets[u]:user_offsets[u + 1]]
     user_items: npt.NDArray[np.int32],
     user_values: Float64Array,
@@ -133,7 +133,7 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
     """Solve the items start:end. Return the neighbour count of each, and the ascending rows and weights of all."""
     num_items = len(squares)
     products = np.zeros(num_items)  # row i of G, summed again for each i
-    met = np.empty(num_items, dtype=np.int32)
+    co_items = np.empty(num_items, dtype=np.int32)
     heap = np.empty(neighbours, dtype=np.int64)
     chain = np.full(num_users, -1, dtype=np.int64)  # the last link of each user in a linked list of neighbours
     room = 1024
@@ -146,21 +146,21 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
     weights = np.empty((end - start) * neighbours, dtype=np.float32)
     n = 0
     for item in range(start, end):
-        num_met = 0
-        for place in range(item_offsets[item], item_offsets[item + 1]):
-            user = item_users[place]
-            x = item_values[place]
-            for other_place in range(user_offsets[user], user_offsets[user + 1]):
-                other = user_items[other_place]
+        num_co_items = 0
+        for index in range(item_offsets[item], item_offsets[item + 1]):
+            user = item_users[index]
+            x = item_values[index]
+            for other_index in range(user_offsets[user], user_offsets[user + 1]):
+                other = user_items[other_index]
                 if products[other] == 0.0:
-                    met[num_met] = other
-                    num_met += 1
-                products[other] += x * user_values[other_place]
+                    co_items[num_co_items] = other
+                    num_co_items += 1
+                products[other] += x * user_values[other_index]
 
         heap[:] = LOWEST
         own = np.sqrt(squares[item])
-        for place in range(num_met):
-            other = met[place]
+        for index in range(num_co_items):
+            other = co_items[index]
             if other != item:
                 level = int(np.rint(_LEVELS * products[other] / (own * np.sqrt(squares[other]))))
                 key = key_of(level, other)
@@ -183,9 +183,9 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
         block[:size, :size] = 0.0
         links = 0
         for p in range(size):
-            for place in range(item_offsets[chosen[p]], item_offsets[chosen[p] + 1]):
-                user = item_users[place]
-                x = item_values[place]
+            for index in range(item_offsets[chosen[p]], item_offsets[chosen[p] + 1]):
+                user = item_users[index]
+                x = item_values[index]
                 link = chain[user]
                 while link >= 0:
                     block[p, member[link]] += x * value[link]
@@ -195,8 +195,8 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
                 links += 1
             block[p, p] = squares[chosen[p]] + penalty
         for other in chosen:
-            for place in range(item_offsets[other], item_offsets[other + 1]):
-                chain[item_users[place]] = -1
+            for index in range(item_offsets[other], item_offsets[other + 1]):
+                chain[item_users[index]] = -1
 
         right = np.empty(size)
         for p in range(size):
@@ -204,8 +204,8 @@ def _solved(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no obj
         _solve(block, right)
         for p in range(size):
             weights[n + p] = right[p]
-        for place in range(num_met):
-            products[met[place]] = 0.0
+        for index in range(num_co_items):
+            products[co_items[index]] = 0.0
         counts[item - start] = size
         n += size
     return counts, found[:n].copy(), weights[:n].copy()

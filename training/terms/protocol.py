@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import IntArray
-from training.data.event_log import EventLog, Histories, Moment
-from training.options import Look
+from training.data.event_log import AsOf, EventLog, Histories
+from training.options import FitEvaluation
 
 
 class Term(ABC):
@@ -61,7 +61,7 @@ class Term(ABC):
         return 0
 
     @property
-    def looks(self) -> tuple[Look, ...] | None:
+    def evaluations(self) -> tuple[FitEvaluation, ...] | None:
         """The evaluations of the fit, oldest first. Empty for an old bundle without them; None for closed-form
         terms."""
         return None
@@ -96,7 +96,7 @@ class Term(ABC):
         """
 
     @abstractmethod
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features] float32 of a batch of users at the time `as_of` (epoch ms)."""
 
     @abstractmethod
@@ -127,7 +127,7 @@ class ClosedFormTerm(Term):
 T = TypeVar("T", bound=Term)
 
 
-def named(terms: Iterable[Term], kind: type[T]) -> T | None:
+def find_term(terms: Iterable[Term], kind: type[T]) -> T | None:
     """Return the term with the name of the class `kind`, for calls that only this class has. None: there is no such
     term."""
     return next((cast("T", term) for term in terms if term.name == kind.name), None)

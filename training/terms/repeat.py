@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array
 from graphstore.tables import HOUR_MS
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
@@ -78,27 +78,31 @@ class PersonalRepeat(ClosedFormTerm):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        places = range(len(self.half_lives_hours))
+        lives = range(len(self.half_lives_hours))
         rates = () if self._rates is None else RATE_NAMES
-        return (*(f"repeat_count_{place}" for place in places), *(f"repeat_share_{place}" for place in places), *rates)
+        return (
+            *(f"repeat_count_{life}" for life in lives),
+            *(f"repeat_share_{life}" for life in lives),
+            *rates,
+        )
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Update the number of items. The rates do not change until the next fit."""
         self._num_items = max(self._num_items, events.num_items)
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features], zero for items that the user does not know."""
         num_lives, num_features = len(self.half_lives_hours), len(self.feature_names)
-        cells, place = np.unique(histories.rows() * self._num_items + histories.items, return_inverse=True)
+        cells, index = np.unique(histories.rows() * self._num_items + histories.items, return_inverse=True)
         owners = cells // max(self._num_items, 1)
-        moments = as_of[histories.rows()] if isinstance(as_of, np.ndarray) else as_of
-        age_hours = np.maximum(moments - histories.times, 0) / HOUR_MS
+        times = as_of[histories.rows()] if isinstance(as_of, np.ndarray) else as_of
+        age_hours = np.maximum(times - histories.times, 0) / HOUR_MS
         features = torch.zeros(len(histories) * self._num_items, num_features)
         columns = np.empty((len(cells), num_features), dtype=np.float32)
         if self._rates is not None:
             columns[:, 2 * num_lives :] = self._rates[np.minimum(cells % self._num_items, len(self._rates) - 1)]
         for life, half_life in enumerate(self.half_lives_hours):
-            counts = np.bincount(place, np.exp2(-age_hours / half_life), minlength=len(cells))
+            counts = np.bincount(index, np.exp2(-age_hours / half_life), minlength=len(cells))
             totals = np.bincount(owners, counts, minlength=len(histories))[owners]
             columns[:, life] = np.log1p(COUNT_GAIN * counts)
             # After many half-lives without events the total is nearly zero, but the share is still valid.
@@ -136,10 +140,10 @@ def repeat_rates(log: EventLog) -> Float32Array:
 
     buyers = np.bincount(items, minlength=log.num_items + 1)
 
-    def shrunk(values: npt.NDArray[Any]) -> Float64Array:
+    def shrink(values: npt.NDArray[Any]) -> Float64Array:
         average = (values.sum() + 0.5) / (len(values) + 1)
         sums = np.bincount(items, values, minlength=log.num_items + 1)
         return np.asarray((sums + PRIOR_BUYERS * average) / (buyers + PRIOR_BUYERS))
 
-    again = shrunk(counts > 1)
-    return np.stack([np.log(again / (1 - again)), np.log(shrunk(counts - 1))], axis=1).astype(np.float32)
+    again = shrink(counts > 1)
+    return np.stack([np.log(again / (1 - again)), np.log(shrink(counts - 1))], axis=1).astype(np.float32)

@@ -34,15 +34,15 @@ def rows_of(keys: IntArray) -> IntArray:
 def replace_least(heap: IntArray, key: int) -> None:
     """Replace the smallest key, heap[0], by `key`. The children of index i are larger: 2i + 1 and 2i + 2."""
     size = len(heap)
-    place = 0
+    index = 0
     while True:
-        child = 2 * place + 1
+        child = 2 * index + 1
         if child >= size:
             break
         if child + 1 < size and heap[child + 1] < heap[child]:
             child += 1
         if heap[child] >= key:
             break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = key
+        heap[index] = heap[child]
+        index = child
+    heap[index] = key

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS
-from training.data.event_log import EventLog, Histories, Moment
+from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.protocol import ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
@@ -65,7 +65,7 @@ class Trend(ClosedFormTerm):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        return tuple(f"trend_{place}" for place in range(len(self.half_lives_hours)))
+        return tuple(f"trend_{index}" for index in range(len(self.half_lives_hours)))
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Add the events to the counts."""
@@ -88,14 +88,14 @@ class Trend(ClosedFormTerm):
             np.concatenate([self._counts[older], counts]),
         )
 
-    def decayed(self, *, as_of: int) -> Tensor:
+    def features_at(self, *, as_of: int) -> Tensor:
         """Return features [num_items, num_half_lives] float32 at a time (epoch ms), with a resolution of one minute."""
         minute = as_of // MINUTE_MS
         if self._cached is None or self._cached[0] != minute:
-            hours, place = np.unique(self._hours, return_inverse=True)
+            hours, index = np.unique(self._hours, return_inverse=True)
             age = np.maximum(minute / 60 - (hours + 0.5), 0.0)  # events count in the middle of their hour
             columns = [
-                np.bincount(self._items, self._counts * np.exp2(-age / half_life)[place], minlength=self.num_items)
+                np.bincount(self._items, self._counts * np.exp2(-age / half_life)[index], minlength=self.num_items)
                 for half_life in self.half_lives_hours
             ]
             # Take-backs count in their own hour, so they may be larger than the decayed purchases.
@@ -103,12 +103,12 @@ class Trend(ClosedFormTerm):
             self._cached = (minute, torch.from_numpy(features))
         return self._cached[1]
 
-    def decayed_at(self, moments: IntArray) -> Tensor:
+    def features_at_times(self, times: IntArray) -> Tensor:
         """Return features [B, num_items, num_half_lives] float32 at the time of each user (epoch ms).
 
         Only complete hours before that time count, because the counts may contain later events.
         """
-        minutes, place = np.unique(moments // MINUTE_MS, return_inverse=True)
+        minutes, index = np.unique(times // MINUTE_MS, return_inverse=True)
         lives = np.array(self.half_lives_hours)[:, None]
         counts = np.zeros((len(lives), self.num_items))
         rows = np.empty((len(minutes), self.num_items, len(lives)), dtype=np.float32)
@@ -123,13 +123,13 @@ class Trend(ClosedFormTerm):
                 counts[life] += np.bincount(self._items[first:last], weights, minlength=self.num_items)
             first = last
             rows[row] = np.log1p(np.maximum(counts, 0.0)).T
-        return torch.from_numpy(rows)[torch.from_numpy(place)]
+        return torch.from_numpy(rows)[torch.from_numpy(index)]
 
-    def score(self, histories: Histories, *, as_of: Moment) -> Tensor:
+    def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_half_lives]. With one time for all users it is a view without copies."""
         if isinstance(as_of, np.ndarray):
-            return self.decayed_at(as_of)
-        return self.decayed(as_of=as_of).expand(len(histories), -1, -1)
+            return self.features_at_times(as_of)
+        return self.features_at(as_of=as_of).expand(len(histories), -1, -1)
 
     def state(self) -> dict[str, Tensor]:
         return {
@@ -152,8 +152,8 @@ class Trend(ClosedFormTerm):
 
     def _set(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
         """Store one count for each (hour, item), in ascending order."""
-        buckets, place = np.unique(np.stack([hours, items]), axis=1, return_inverse=True)
+        buckets, index = np.unique(np.stack([hours, items]), axis=1, return_inverse=True)
         self._hours, self._items = buckets
         self._counts = np.zeros(buckets.shape[1], dtype=np.int64)
-        np.add.at(self._counts, place.ravel(), counts)
+        np.add.at(self._counts, index.ravel(), counts)
         self._cached = None

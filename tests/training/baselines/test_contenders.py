@@ -64,7 +64,7 @@ def fitted(name: str, split: Callable[[], EvaluationSplit]) -> FittedBaseline:
 def share_of_own_colour(name: str, split: Callable[[], EvaluationSplit]) -> float:
     """Among the first three unseen items of each list."""
     window = split().test
-    scores = fitted(name, split)(window.histories, as_of=window.moment)
+    scores = fitted(name, split)(window.histories, as_of=window.as_of)
     listed = scores.masked_fill(torch.from_numpy(window.seen()), -torch.inf).topk(3, dim=1).indices.numpy()
     return float((listed % 2 == window.users[:, None] % 2).mean())
 
@@ -95,14 +95,14 @@ def test_the_test_window_is_never_read_and_equal_seeds_give_equal_scores(name):
     second = BASELINES[name](replace(world(), test=None), SEED_0)
     assert first.settings == second.settings
     assert first.num_parameters == second.num_parameters > 0
-    assert torch.equal(first(window.histories, as_of=window.moment), second(window.histories, as_of=window.moment))
+    assert torch.equal(first(window.histories, as_of=window.as_of), second(window.histories, as_of=window.as_of))
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_another_seed_gives_other_scores_but_where_none_is_said_to_count(name):
     window = world().test
     first, second = fitted(name, world), BASELINES[name](world(), TrainingOptions(seed=1))
-    ours, theirs = (scorer(window.histories, as_of=window.moment) for scorer in (first, second))
+    ours, theirs = (scorer(window.histories, as_of=window.as_of) for scorer in (first, second))
     assert torch.equal(ours, theirs) == (name in DETERMINISTIC)
 
 
@@ -110,12 +110,12 @@ def test_another_seed_gives_other_scores_but_where_none_is_said_to_count(name):
 def test_scores_are_a_finite_number_for_each_item_in_any_company(name):
     window = world().test
     scorer = fitted(name, world)
-    scores = scorer(window.histories, as_of=window.moment)
+    scores = scorer(window.histories, as_of=window.as_of)
     assert scores.shape == (len(window), world().num_items)
     assert scores.dtype == torch.float32
     assert not scores.requires_grad
     assert scores.isfinite().all()
-    parts = [scorer(window.histories.block(user, user + 1), as_of=window.moment[user : user + 1]) for user in range(4)]
+    parts = [scorer(window.histories.block(user, user + 1), as_of=window.as_of[user : user + 1]) for user in range(4)]
     torch.testing.assert_close(scores[:4], torch.cat(parts), atol=1e-4, rtol=1e-4)
 
 

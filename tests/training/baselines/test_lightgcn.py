@@ -25,8 +25,8 @@ def test_smoothing_equals_the_library():
 def test_pairs_of_the_graph():
     log = checkerboard()
     graph = LightGCNTrainer(log, LightGCNSettings(), seed=0).graph
-    assert graph.holds(log.users, log.items).all()
-    assert not graph.holds(log.users, (log.items + 1) % 24).any()
+    assert graph.contains(log.users, log.items).all()
+    assert not graph.contains(log.users, (log.items + 1) % 24).any()
 
 
 def test_what_was_scored_does_not_move_with_later_steps():

@@ -91,8 +91,8 @@ def test_where_it_says_nothing_it_is_left_out(novelties):
 def test_at_a_time_of_each_shopper():
     split = leave_last_out(checkerboard(), repeats=False)
     popularity = RecentPopularity(Trend.fit(split.known, (24.0,)))
-    scores = WithPopularity(Nothing(), popularity, 1.0)(split.test.histories, as_of=split.test.moment)
-    torch.testing.assert_close(scores, standardise(popularity(split.test.histories, as_of=split.test.moment)))
+    scores = WithPopularity(Nothing(), popularity, 1.0)(split.test.histories, as_of=split.test.as_of)
+    torch.testing.assert_close(scores, standardise(popularity(split.test.histories, as_of=split.test.as_of)))
 
 
 def test_half_lives_are_shares_of_the_span(novelties):

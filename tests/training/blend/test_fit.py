@@ -44,7 +44,7 @@ def test_it_is_the_maximum_of_the_likelihood(world, focus):
     settings = BlendSettings(l2=1e-3, min_cold_users=10**6, focus=focus)
     blend = fit_blend([oracle, trend], window, settings=settings)
     design = torch.tensor([blend.warm, blend.activity], dtype=torch.float64, requires_grad=True)
-    features = torch.cat([term.score(window.histories, as_of=window.moment) for term in (oracle, trend)], dim=2)
+    features = torch.cat([term.score(window.histories, as_of=window.as_of) for term in (oracle, trend)], dim=2)
     level = (torch.from_numpy(np.log1p(window.lengths())) - blend.activity_mean) / blend.activity_sd
     weights = (design[0] + level[:, None] * design[1]) / torch.tensor(blend.scale)
     scores = torch.einsum("unf,uf->un", features.double(), weights)
@@ -97,7 +97,7 @@ def test_many_strangers_are_heard_and_few_follow_everybody():
 def test_from_strangers_alone_known_shoppers_get_what_strangers_get(world):
     log, oracle, trend = world
     new = make_log([(user, user % 3, 100 * HOUR_MS) for user in range(60)], num_users=60, num_items=NUM_ITEMS)
-    window = Window.after(log.between(end=0), new, moment=100 * HOUR_MS, repeats=False)
+    window = Window.after(log.between(end=0), new, as_of=100 * HOUR_MS, repeats=False)
     assert not window.lengths().any()
     blend = fit_blend([oracle, trend], window)
     known, stranger = blend.score([oracle, trend], Histories.from_rows([[(4, 1, 3)], []]), as_of=100 * HOUR_MS)
@@ -125,9 +125,9 @@ def test_an_anchor_holds_a_small_window(world):
 
 def test_memory_bounds_the_users(world):
     _, oracle, trend = world
-    assert max_users([oracle, trend], 1_000, known_apart=False, memory_mb=12) == 1_000
-    assert max_users([oracle, trend], 1_000, known_apart=True, memory_mb=12) == 750
-    assert max_users([oracle, trend], 10**9, known_apart=True, memory_mb=12) == 1
+    assert max_users([oracle, trend], 1_000, separate_known=False, memory_mb=12) == 1_000
+    assert max_users([oracle, trend], 1_000, separate_known=True, memory_mb=12) == 750
+    assert max_users([oracle, trend], 10**9, separate_known=True, memory_mb=12) == 1
 
 
 def test_what_is_known_has_a_trend_of_its_own():
@@ -141,7 +141,7 @@ def test_what_is_known_has_a_trend_of_its_own():
     log = make_log([*rows, *taken], num_users=500, num_items=NUM_ITEMS)
     window = Window.cut(log, start=9 * HOUR_MS, repeats=True)
     blend = fit_blend([trend], window)
-    assert blend.feature_names == ("trend_0", "trend_0" + KNOWN) == feature_names([trend], known_apart=True)
+    assert blend.feature_names == ("trend_0", "trend_0" + KNOWN) == feature_names([trend], separate_known=True)
     own, known = blend.weights(np.array([6]))[0].tolist()
     assert own + known < 0
     fresh = [(user, (item + 1) % NUM_ITEMS, time) for user, item, time in taken]

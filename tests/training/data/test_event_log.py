@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.data.event_log import gather_ranges, joined
+from training.data.event_log import concatenate_logs, gather_ranges
 
 
 def test_span_of_a_log():
@@ -35,6 +35,6 @@ def test_picked_events_keep_all_their_columns():
 
 def test_joined_logs_are_in_time_order():
     log = checkerboard()
-    both, is_new = joined(log.between(start=2 * DAY_MS), log.between(end=2 * DAY_MS))
+    both, is_new = concatenate_logs(log.between(start=2 * DAY_MS), log.between(end=2 * DAY_MS))
     assert np.array_equal(both.times, log.times)
     assert np.array_equal(is_new, log.times < 2 * DAY_MS)

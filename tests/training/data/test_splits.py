@@ -50,7 +50,7 @@ def assert_nothing_leaks(split: EvaluationSplit) -> None:
     assert not targets(split.validation) & seen(split.validation)
     assert not targets(split.test) & (targets(split.validation) | seen(split.validation))
     for window in (split.validation, split.test):
-        moments = np.broadcast_to(window.moment, len(window))
+        moments = np.broadcast_to(window.as_of, len(window))
         assert (window.histories.times < moments[window.histories.rows()]).all() or split.name == "leave-last-out"
         assert (window.histories.times <= moments[window.histories.rows()]).all()
         assert (np.diff(window.offsets) > 0).all()
@@ -72,7 +72,7 @@ def test_no_split_without_repeats_leaks(found: list[tuple[int, int, int]]) -> No
 def test_a_temporal_split_cuts_between_times() -> None:
     log = checkerboard()
     split = temporal(log, repeats=True)
-    validation, test = split.validation.moment, split.test.moment
+    validation, test = split.validation.as_of, split.test.as_of
     assert isinstance(validation, int)
     assert isinstance(test, int)
     assert split.past.times.max() < validation <= split.known.times.max() < test
@@ -84,10 +84,10 @@ def test_a_temporal_split_cuts_between_times() -> None:
 
 def test_a_fit_on_all_that_is_known_takes_as_many_passes() -> None:
     split = temporal(checkerboard(bought=8), repeats=False)
-    steps = split.steps_again(1000)
+    steps = split.refit_steps(1000)
     assert steps / len(split.known) == pytest.approx(1000 / len(split.past), rel=1e-3)
     assert steps > 1000
-    assert split.steps_again(0) == 1
+    assert split.refit_steps(0) == 1
 
 
 @pytest.mark.parametrize("found", [[], [(0, 0, 5)] * 20, [(0, 0, 1), (1, 1, 1), (2, 2, 2)]])
@@ -113,8 +113,8 @@ def test_the_last_event_of_each_user_is_the_test(found: list[tuple[int, int, int
     split = leave_last_out(log, repeats=repeats, seed=seed)
     assert split.test.users.tolist() == split.validation.users.tolist() == long
     for place, user in enumerate(long):
-        assert split.test.moment[place] == times[user][-1]
-        assert split.validation.moment[place] == times[user][-2]
+        assert split.test.as_of[place] == times[user][-1]
+        assert split.validation.as_of[place] == times[user][-2]
         assert np.diff(split.test.histories.offsets)[place] == len(times[user]) - 1
         assert np.diff(split.validation.histories.offsets)[place] == len(times[user]) - 2
     kept = len(counted)
@@ -163,7 +163,7 @@ def test_a_given_split_keeps_the_test_and_holds_a_tenth_of_each_user_out(timed: 
     assert (split.name, split.timed) == ("given", timed)
     assert (np.diff(split.known.times) >= 0).all()
     assert (np.diff(split.past.times) >= 0).all()
-    assert (split.known.times < split.test.moment).all()
+    assert (split.known.times < split.test.as_of).all()
 
 
 def test_a_given_split_asks_for_no_item_of_the_training_set() -> None:

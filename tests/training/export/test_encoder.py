@@ -21,7 +21,7 @@ from training.export.serving_encoder import ServingEncoder
 from training.models.recommender import Recommender
 from training.models.sage_only import model_of
 from training.sage.term import SageTerm
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 from training.terms.trend import Trend
 
 RUNTIMES = [name for name in FORMATS if name != PYG]
@@ -47,7 +47,7 @@ def test_every_format_gives_the_scores_of_the_model(model: Recommender, tmp_path
     files = export_encoder(model, tmp_path / "out", formats=RUNTIMES)
     histories = LOG.histories(np.arange(7))
     items = newest_first(histories, 11)
-    term = named(model.terms, SageTerm)
+    term = find_term(model.terms, SageTerm)
     expected = term.score(histories, as_of=0)[:, :, 0].numpy()
     script = torch.jit.load(tmp_path / "out" / "encoder.ts")
     program = torch.export.load(tmp_path / "out" / "encoder.pt2").module()

@@ -26,7 +26,7 @@ from training.models.sage_only import fit_sage_model
 from training.options import TrainingOptions
 from training.sage.process_group import ProcessGroup
 from training.sage.term import SageTerm
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 ALONE = """
 import runpy, sys
@@ -65,7 +65,7 @@ def model_of(snapshot: Snapshot, **settings: Any) -> Recommender:
 
 
 def sage_of(model: Recommender) -> SageTerm:
-    term = named(model.terms, SageTerm)
+    term = find_term(model.terms, SageTerm)
     assert term is not None
     return term
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
-from training.features.items import ItemEncoder, fitted_on
+from training.features.items import ItemEncoder, fit_item_encoder
 
 ITEMS = [
     *[(f"pasta {i}", ["food", "pasta"], "Casa", 1.0 + i) for i in range(6)],
@@ -100,10 +100,10 @@ def test_an_empty_catalogue():
 
 def test_what_the_training_window_does_not_know_changes_nothing():
     rows = np.array([3, 0, 1, 2, 3, 4])
-    ours = fitted_on(make_catalogue(ITEMS), rows)
-    theirs = fitted_on(make_catalogue([*ITEMS[:5], *[(f"balm {i}", ["x"], "y", 1e6) for i in range(7)]]), rows)
+    ours = fit_item_encoder(make_catalogue(ITEMS), rows)
+    theirs = fit_item_encoder(make_catalogue([*ITEMS[:5], *[(f"balm {i}", ["x"], "y", 1e6) for i in range(7)]]), rows)
     assert torch.equal(ours.transform(make_catalogue(ITEMS)), theirs.transform(make_catalogue(ITEMS)))
-    wider = fitted_on(make_catalogue(ITEMS), np.arange(12))
+    wider = fit_item_encoder(make_catalogue(ITEMS), np.arange(12))
     assert wider.text.words != ours.text.words
     assert wider.prices != ours.prices
 

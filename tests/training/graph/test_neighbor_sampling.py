@@ -15,7 +15,7 @@ from tests.training.sage.test_fit import share_of_own_colour
 from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.graph.bipartite import BipartiteGraph
-from training.graph.neighbor_sampling import INTERACTED_BY, Neighbourhoods, SampledGraph
+from training.graph.neighbor_sampling import INTERACTED_BY, NeighbourSampler, SampledGraph
 from training.graph.pyg_sampler import TemporalNeighborSampler
 from training.options import TrainingOptions
 from training.sage.baskets import Baskets
@@ -117,13 +117,13 @@ def heard(graph: SampledGraph) -> tuple[list[tuple[int, int]], list[tuple[int, i
     return pairs_of(graph.nodes[by_item[0]], by_item[1]), pairs_of(by_user[0], graph.nodes[by_user[1]])
 
 
-def test_never_too_many_neighbours_none_twice_and_no_barred_pair():
-    around = Neighbourhoods(GRAPH, (3, 2)).around
+def test_never_too_many_neighbours_none_twice_and_no_excluded_pair():
+    sample = NeighbourSampler(GRAPH, (3, 2)).sample
     barred = (GRAPH.users[::2], GRAPH.items[::2])
     left = set(zip(GRAPH.users[1::2].tolist(), GRAPH.items[1::2].tolist(), strict=True))
     seeds = np.array([2, 5, 6])
     for seed in range(20):
-        sampled = around(seeds, without=barred, rng=np.random.default_rng(seed))
+        sampled = sample(seeds, without=barred, rng=np.random.default_rng(seed))
         assert sampled.nodes[:3].tolist() == seeds.tolist()
         assert len(set(sampled.nodes.tolist())) == len(sampled.nodes)
         by_item, by_user = heard(sampled)
@@ -137,21 +137,21 @@ def test_never_too_many_neighbours_none_twice_and_no_barred_pair():
             assert any(all((user, item) in left for item in own) for user in range(GRAPH.num_users))
 
 
-def test_barred_pairs_are_barred_for_one_call_only():
-    neighbourhoods, rng = Neighbourhoods(GRAPH, (-1, -1)), np.random.default_rng(0)
+def test_excluded_pairs_are_excluded_for_one_call_only():
+    neighbour_sampler, rng = NeighbourSampler(GRAPH, (-1, -1)), np.random.default_rng(0)
     seeds = np.arange(GRAPH.num_items)
-    neighbourhoods.around(seeds, without=(GRAPH.users, GRAPH.items), rng=rng)
-    sampled = neighbourhoods.around(seeds, without=NOTHING, rng=rng)
+    neighbour_sampler.sample(seeds, without=(GRAPH.users, GRAPH.items), rng=rng)
+    sampled = neighbour_sampler.sample(seeds, without=NOTHING, rng=rng)
     assert len(sampled.users_of_items.columns) == len(sampled.items_of_users.columns) == len(GRAPH)
 
 
 def test_every_neighbour_is_as_likely():
     item = int(np.bincount(GRAPH.items).argmax())
-    neighbourhoods, rng = Neighbourhoods(GRAPH, (1, -1)), np.random.default_rng(0)
+    neighbour_sampler, rng = NeighbourSampler(GRAPH, (1, -1)), np.random.default_rng(0)
     owners = {tuple(sorted(GRAPH.items[GRAPH.users == user])): user for user in GRAPH.users[GRAPH.items == item]}
     drawn: Counter[int] = Counter()
     for _ in range(2_000):
-        sampled = neighbourhoods.around(np.array([item]), without=NOTHING, rng=rng)
+        sampled = neighbour_sampler.sample(np.array([item]), without=NOTHING, rng=rng)
         assert sampled.items_of_users.num_rows == 1
         drawn[owners[tuple(sorted(sampled.nodes[sampled.items_of_users.columns].tolist()))]] += 1
     shares = np.array([drawn[user] for user in owners.values()]) / 2_000
@@ -162,7 +162,7 @@ def test_what_is_reached_is_bounded_however_large_the_graph():
     """One item that everybody has, and everybody has a hundred more: a seed reaches 4 users and 4 × 5 items."""
     rows = [(user, item, user) for user in range(2_000) for item in (0, *range(1 + user, 101 + user))]
     graph = BipartiteGraph.from_log(make_log(rows, num_users=2_000, num_items=2_200))
-    sampled = Neighbourhoods(graph, (4, 5)).around(np.array([0]), without=NOTHING, rng=np.random.default_rng(0))
+    sampled = NeighbourSampler(graph, (4, 5)).sample(np.array([0]), without=NOTHING, rng=np.random.default_rng(0))
     assert sampled.items_of_users.num_rows == 4
     assert len(sampled.items_of_users.columns) == 20
     assert len(sampled.nodes) <= 21
@@ -170,7 +170,7 @@ def test_what_is_reached_is_bounded_however_large_the_graph():
 
 def test_items_without_neighbours_stand_alone():
     graph = BipartiteGraph.from_log(make_log([(0, 1, 5)], num_users=1, num_items=3))
-    sampled = Neighbourhoods(graph, (-1, -1)).around(np.array([0, 2]), without=NOTHING, rng=np.random.default_rng(0))
+    sampled = NeighbourSampler(graph, (-1, -1)).sample(np.array([0, 2]), without=NOTHING, rng=np.random.default_rng(0))
     assert sampled.nodes.tolist() == [0, 2]
     config = SageConfig(dim=4, layers=1)
     model = GraphSAGE(3, 0, config)

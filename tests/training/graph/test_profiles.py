@@ -32,7 +32,7 @@ def test_spans_end_before_their_end():
 
 
 def test_weights_halve_and_sum_to_one():
-    halved, level = Profiles.from_histories(HISTORIES, last=10, num_items=4).decayed([1.0, inf])
+    halved, level = Profiles.from_histories(HISTORIES, last=10, num_items=4).decay_weights([1.0, inf])
     assert (halved @ torch.eye(4))[0].tolist() == pytest.approx([4 / 7, 1 / 7, 0, 2 / 7])
     assert (level @ torch.eye(4))[0].tolist() == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
     assert (halved @ torch.eye(4))[1:].tolist() == [[0, 0, 0, 0], [0, 0, 1, 0]]
@@ -41,4 +41,4 @@ def test_weights_halve_and_sum_to_one():
 def test_no_shoppers():
     profiles = Profiles.from_histories(Histories.from_rows([]), last=10, num_items=4)
     assert len(profiles) == 0
-    assert (profiles.decayed([1.0])[0] @ torch.eye(4)).shape == (0, 4)
+    assert (profiles.decay_weights([1.0])[0] @ torch.eye(4)).shape == (0, 4)

@@ -18,7 +18,7 @@ from training.inspection.item_map import GROUPS, NoMap, item_vectors, lay_out, s
 from training.sage.term import SageTerm
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 from training.terms.trend import Trend
 
 CLUSTERS = 12  # items each
@@ -63,8 +63,8 @@ def test_umap_too():
 
 def test_items_of_a_half_lie_together_whoever_places_them():
     for model, source in ((recommender(sage=True), "GraphSAGE"), (recommender(), "linear filter")):
-        named, rows, vectors = item_vectors(model, np.arange(LOG.num_items), seed=0)
-        assert named == source
+        find_term, rows, vectors = item_vectors(model, np.arange(LOG.num_items), seed=0)
+        assert find_term == source
         assert rows.tolist() == list(range(LOG.num_items))
         np.testing.assert_allclose(torch.linalg.vector_norm(vectors, dim=1), 1.0, rtol=1e-5)
         cosines = (vectors @ vectors.T).fill_diagonal_(-torch.inf)
@@ -124,6 +124,6 @@ def test_at_most_so_many_groups_and_each_item_in_one_of_its_own(categories):
 
 def test_the_term_that_places_them_is_the_one_of_similar_items():
     model = recommender(sage=True)
-    sage = named(model.terms, SageTerm)
+    sage = find_term(model.terms, SageTerm)
     _, _, vectors = item_vectors(model, np.array([3, 8, 9, 12, 20]), seed=0)
     torch.testing.assert_close(vectors, sage.item_embeddings[[3, 8, 9, 12, 20]])

@@ -7,20 +7,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from training.inspection import plots
-from training.options import Look
+from training.options import FitEvaluation
 
 K = np.arange(1, 101)
 CURVES = {
     "m1": dict.fromkeys(plots.MEASURES, 1.0 / K),
     "recent popularity": dict.fromkeys(plots.MEASURES, 0.5 / K),
 }
-LOOKS = [Look(25, 5.5, 0.1), Look(50, 4.0, 0.3), Look(75, 3.5, 0.2)]
+EVALUATIONS = [FitEvaluation(25, 5.5, 0.1), FitEvaluation(50, 4.0, 0.3), FitEvaluation(75, 3.5, 0.2)]
 GROUPS = ["Tea", None, "Tea", "Coffee"]
 POINTS = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
 FIGURES = {
     "metric_curves": lambda: plots.metric_curves(CURVES, title="$m_1$"),
     "precision_recall": lambda: plots.precision_recall(CURVES, title="m"),
-    "learning": lambda: plots.learning_curve(LOOKS, kept_step=50, title="m"),
+    "learning": lambda: plots.learning_curve(EVALUATIONS, kept_step=50, title="m"),
     "map": lambda: plots.embedding_map(POINTS, GROUPS, title="m", legend="category"),
     "degrees": lambda: plots.degree_distribution({"users": np.array([1, 1, 3, 0])}, title="m"),
     "bars": lambda: plots.benchmark_bars({"a": {"ndcg@20": (0.2, 0.01)}, "b": {"ndcg@20": (0.3, 0.0)}}, title="m"),
@@ -68,13 +68,13 @@ def test_curves_hold_what_was_given() -> None:
 
 
 def test_the_learning_curve_marks_the_weights_that_were_kept() -> None:
-    loss, ndcg = plots.learning_curve(LOOKS, kept_step=50, title="m").axes
+    loss, ndcg = plots.learning_curve(EVALUATIONS, kept_step=50, title="m").axes
     assert list(loss.lines[0].get_ydata()) == [5.5, 4.0, 3.5]
     assert list(ndcg.lines[0].get_ydata()) == [0.1, 0.3, 0.2]
     assert "weights kept, step 50" in words(loss.get_figure())
-    (only,) = plots.learning_curve([Look(5, 1.0, None)], kept_step=5, title="m").axes
+    (only,) = plots.learning_curve([FitEvaluation(5, 1.0, None)], kept_step=5, title="m").axes
     assert list(only.lines[0].get_ydata()) == [1.0]
-    with pytest.raises(ValueError, match="needs looks"):
+    with pytest.raises(ValueError, match="needs evaluations"):
         plots.learning_curve([], kept_step=0, title="m")
 
 

@@ -17,9 +17,9 @@ from training.lifecycle import registry
 from training.lifecycle.run import RESUMED, RunSpec, run_training
 from training.lifecycle.run_result import RunFenced, RunResult
 from training.models.bundle import load_bundle
-from training.options import TrainingOptions, silent
+from training.options import TrainingOptions, ignore_progress
 from training.sage.term import SageTerm
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02))
 
@@ -29,7 +29,7 @@ def shop(engine: Engine, tmp_path: Path):
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
 
-    def train(kind, *, seed=0, progress=silent, run_id=None, resume=False, **settings) -> RunResult:
+    def train(kind, *, seed=0, progress=ignore_progress, run_id=None, resume=False, **settings) -> RunResult:
         with read(engine) as connection:
             closing = toy_shop.closing_time(connection)
         spec = RunSpec(kind, "test", run_id=run_id, resume=resume)
@@ -129,7 +129,7 @@ PATIENT = CONFIG.model_copy(update={"sage": CONFIG.sage.model_copy(update={"eval
 
 
 def sage_of(result: RunResult) -> SageTerm:
-    term = named(load_bundle(Path(result.bundle)).terms, SageTerm)
+    term = find_term(load_bundle(Path(result.bundle)).terms, SageTerm)
     assert term is not None
     return term
 

@@ -47,8 +47,8 @@ def test_the_same_lists_again(saved):
     assert (model.similar(4)[0] == again.similar(4)[0]).all()
     assert torch.equal(again.encoder.transform(catalogue()), model.encoder.transform(catalogue()))
     ours_sage, again_sage = (m.terms[-1] for m in (model, again))
-    assert [look.step for look in ours_sage.looks] == [20]
-    assert again_sage.looks == ours_sage.looks
+    assert [evaluation.step for evaluation in ours_sage.evaluations] == [20]
+    assert again_sage.evaluations == ours_sage.evaluations
     config = json.loads((path / "config.json").read_text())
     assert (config["snapshot_id"], config["parent"], config["training"]) == ("s1", "m0", {"seed": 1})
     assert json.loads((path / "metrics.json").read_text()) == {"ndcg@20": 0.5}
@@ -60,7 +60,7 @@ def test_a_term_of_the_time_before_looks_were_kept(saved):
     settings = json.loads(state["settings"].numpy().tobytes())
     del settings["looks"]
     state["settings"] = torch.from_numpy(np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy())
-    assert SageTerm.from_state(state).looks == ()
+    assert SageTerm.from_state(state).evaluations == ()
 
 
 def test_a_version_is_written_once(saved):

@@ -20,7 +20,7 @@ from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -61,7 +61,7 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage():
         config=CONFIG,
         options=TrainingOptions(seed=0),
     )
-    assert named(made.terms, SageTerm) is None
+    assert find_term(made.terms, SageTerm) is None
     list_of_one, list_of_none = made(Histories.from_rows([[(0, 0, 3)], []]), as_of=9 * DAY_MS)
     assert list_of_one.argmax() in (0, 1)
     assert torch.equal(list_of_one.argsort(), list_of_none.argsort())  # all that is known is what strangers take

@@ -93,7 +93,7 @@ def test_a_stranger_gets_the_trend():
     rows, scores = model.recommend(model.histories([[]]), as_of=START, k=3)
     trend = next(term for term in model.terms if isinstance(term, Trend))
     weights = model.blend.weights(np.array([0]))[0, len(model.terms[0].feature_names) :]
-    expected = trend.decayed(as_of=START) @ weights
+    expected = trend.features_at(as_of=START) @ weights
     assert scores[0].tolist() == pytest.approx(expected.sort(descending=True).values[:3].tolist(), abs=1e-5)
     assert (rows >= 0).all()
 
@@ -130,7 +130,9 @@ def test_the_refreshed_trend_moves_the_list_and_the_clock():
     model.refresh_trend(hours, np.array([sold, 7]), np.array([1_000, 5]))
     after, _ = model.recommend(stranger, as_of=late, k=LOG.num_items)
     trend = next(term for term in model.terms if isinstance(term, Trend))
-    assert trend.decayed(as_of=START)[before[0, LOG.num_items // 2], -1] == pytest.approx(np.log1p(1_000 + 3), abs=0.5)
+    assert trend.features_at(as_of=START)[before[0, LOG.num_items // 2], -1] == pytest.approx(
+        np.log1p(1_000 + 3), abs=0.5
+    )
     assert before.tolist() != after.tolist()
 
 

@@ -38,7 +38,7 @@ from training.options import TrainingOptions
 from training.sage.checkpoint import take_checkpoint
 from training.sage.resume import CheckpointStore
 from training.sage.term import SageTerm
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 RELEASED = Path(__file__).parents[2] / "fixtures" / "released" / "0.1.0"
 SNAPSHOTS = ("tfidf", "erased", "sentences")
@@ -193,7 +193,7 @@ def test_a_bundle_makes_the_lists_that_it_made(name: str) -> None:
 
 
 def sage_of(name: str) -> SageTerm | None:
-    return named(load_bundle(RELEASED / "bundles" / name).terms, SageTerm)
+    return find_term(load_bundle(RELEASED / "bundles" / name).terms, SageTerm)
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -202,7 +202,7 @@ def test_graphsage_and_the_encoder_of_a_bundle(name: str) -> None:
     encoder = load_bundle(RELEASED / "bundles" / name).encoder
     assert (sage is not None, encoder is not None) == ("sage" in told, "text_encoder" in told)
     if sage is not None:
-        story = {"steps": sage.steps, "updates": sage.updates, "looks": [look.step for look in sage.looks]}
+        story = {"steps": sage.steps, "updates": sage.updates, "looks": [one.step for one in sage.evaluations]}
         assert story | {"decoder": sage.config.decoder, "aggregation": sage.config.aggregation} == told["sage"]
     if encoder is not None:
         assert encoder.text.name == told["text_encoder"]

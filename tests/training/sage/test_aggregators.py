@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.graph.bipartite import Csr, means
+from training.graph.bipartite import Csr, mean_matrix
 from training.sage import aggregators
 from training.sage.aggregators import AGGREGATIONS, Lstm, Max, Mean
 
@@ -16,7 +16,7 @@ X = torch.randn(5, DIM, generator=torch.Generator().manual_seed(0))
 
 def csr(rows: list[list[int]], num_columns: int = 5) -> Csr:
     offsets = torch.tensor(np.cumsum([0, *map(len, rows)]))
-    return means(offsets, torch.tensor([column for row in rows for column in row], dtype=torch.long), num_columns)
+    return mean_matrix(offsets, torch.tensor([column for row in rows for column in row], dtype=torch.long), num_columns)
 
 
 def aggregator(name: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Baskets: targets of one moment, and a past that is strictly earlier."""
+"""Baskets: targets with the same time, and a past that is strictly earlier."""
 
 import numpy as np
 import pytest
@@ -50,9 +50,9 @@ def test_recency_halves_with_every_half_life():
 
 def test_baskets_that_hold_marked_events():
     baskets = Baskets.from_log(LOG, repeats=True)
-    assert baskets.holding(LOG.times >= 30).tolist() == [False, True, True]
-    assert baskets.holding(LOG.times >= 40).tolist() == [False, False, True]
-    assert not baskets.holding(np.zeros(len(LOG), dtype=np.bool_)).any()
+    assert baskets.with_targets_among(LOG.times >= 30).tolist() == [False, True, True]
+    assert baskets.with_targets_among(LOG.times >= 40).tolist() == [False, False, True]
+    assert not baskets.with_targets_among(np.zeros(len(LOG), dtype=np.bool_)).any()
 
 
 def test_an_empty_log_has_none():

@@ -31,14 +31,14 @@ class Killed(Exception):
 
 def killing(after: int):
     """A progress callback that kills the fit at its so-manieth look."""
-    looks: list[str] = []
+    evaluations: list[str] = []
 
     def progress(line: str, share: float) -> None:
-        looks.append(line)
-        if len(looks) == after:
+        evaluations.append(line)
+        if len(evaluations) == after:
             raise Killed
 
-    return progress, looks
+    return progress, evaluations
 
 
 def run(
@@ -86,9 +86,9 @@ def test_it_goes_on_and_does_not_start_anew(tmp_path):
 
 
 def test_killed_at_the_last_look_there_is_nothing_left_to_do(tmp_path):
-    _, looks = killing(0)
-    whole = run(progress=lambda line, share: looks.append(line))
-    progress, _ = killing(len(looks))
+    _, evaluations = killing(0)
+    whole = run(progress=lambda line, share: evaluations.append(line))
+    progress, _ = killing(len(evaluations))
     with pytest.raises(Killed):
         run(checkpoint=tmp_path / "fit.pt", progress=progress)
     more: list[str] = []
@@ -114,7 +114,7 @@ def test_another_fit_starts_anew(tmp_path, other):
     with pytest.raises(Killed):
         run(checkpoint=path, progress=killing(1)[0])
     found = other(path)
-    assert found.looks == unhindered.looks
+    assert found.evaluations == unhindered.evaluations
     assert torch.equal(found.state()["embeddings"], unhindered.state()["embeddings"])
     assert list(tmp_path.iterdir()) == []
 
@@ -147,7 +147,7 @@ def test_a_state_that_breaks_the_fit_breaks_it_once(tmp_path):
     save_checkpoint(path, {"descent": "of an older form"}, fingerprint=mark)
     with pytest.raises(TypeError):
         run(checkpoint=path)
-    assert run(checkpoint=path).looks == run().looks
+    assert run(checkpoint=path).evaluations == run().evaluations
 
 
 def test_a_write_that_fails_leaves_the_older_file_whole(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
 from training.options import TrainingOptions
 from training.sage.baskets import Baskets
-from training.sage.data_parallel import DataParallelTrainer, fit_shared
+from training.sage.data_parallel import DataParallelTrainer, fit_data_parallel
 from training.sage.model import GraphSAGE
 from training.sage.process_group import ProcessGroup, ProcessGroupError
 from training.sage.trainer import Trainer
@@ -42,7 +42,7 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
     baskets = Baskets.from_log(LOG, repeats=True)
     chosen = np.array([3, 40, 41, 200])[: 4 if size < 5 else 2]
 
-    def descent_of(kind: type[Trainer], **settings: ProcessGroup) -> Trainer:
+    def make_trainer(kind: type[Trainer], **settings: ProcessGroup) -> Trainer:
         torch.manual_seed(0)
         model = GraphSAGE(LOG.num_items, 3, config)
         counts = np.bincount(LOG.items, minlength=LOG.num_items)
@@ -50,10 +50,10 @@ def test_shares_of_a_step_add_up_to_it(size: int) -> None:
         graph = BipartiteGraph.from_log(LOG)
         return kind(model, FEATURES, graph, counts, config=config, learning_rate=0.1, rng=rng, **settings)
 
-    whole = descent_of(Trainer)
+    whole = make_trainer(Trainer)
     loss = whole.loss(baskets, chosen)
     loss.backward()
-    parts = [descent_of(DataParallelTrainer, ranks=ProcessGroup(number, size)) for number in range(size)]
+    parts = [make_trainer(DataParallelTrainer, group=ProcessGroup(number, size)) for number in range(size)]
     losses = [part.loss(baskets, chosen) for part in parts]
     for part_loss in losses:
         part_loss.backward()
@@ -84,4 +84,6 @@ def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
 
 def test_only_the_softmax_is_shared() -> None:
     with pytest.raises(ProcessGroupError, match="softmax"):
-        fit_shared(LOG, FEATURES, config=SageConfig(loss="bpr"), options=TrainingOptions(seed=0), ranks=ProcessGroup())
+        fit_data_parallel(
+            LOG, FEATURES, config=SageConfig(loss="bpr"), options=TrainingOptions(seed=0), group=ProcessGroup()
+        )

@@ -8,7 +8,7 @@ from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
 from training.data.event_log import EventLog
 from training.data.windows import Window
-from training.options import Look, TrainingOptions
+from training.options import FitEvaluation, TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 
@@ -84,52 +84,52 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone():
 
 def test_a_validation_window_stops_the_fit_early_and_keeps_the_best():
     cut = 5 * DAY_MS
-    looks: list[tuple[str, float]] = []
+    evaluations: list[tuple[str, float]] = []
     term = fit_sage(
         LOG.between(end=cut),
         NO_FEATURES,
         config=CONFIG.model_copy(update={"patience": 2, "max_steps": 500, "repeats": False}),
-        options=TrainingOptions(seed=0, progress=lambda line, share: looks.append((line, share))),
+        options=TrainingOptions(seed=0, progress=lambda line, share: evaluations.append((line, share))),
         validation=Window.cut(LOG, start=cut, repeats=False),
     )
-    steps = len(looks) * CONFIG.evaluate_every
+    steps = len(evaluations) * CONFIG.evaluate_every
     assert steps < 500
     assert term.steps == steps - 2 * CONFIG.evaluate_every
-    ndcgs = [float(line.split()[-1]) for line, _ in looks]
+    ndcgs = [float(line.split()[-1]) for line, _ in evaluations]
     assert ndcgs.index(max(ndcgs)) == term.steps // CONFIG.evaluate_every - 1
-    assert [share for _, share in looks] == sorted(share for _, share in looks)
+    assert [share for _, share in evaluations] == sorted(share for _, share in evaluations)
 
 
 def test_the_story_of_the_fit_is_kept_past_its_best_look():
     cut = 5 * DAY_MS
     settings = {"patience": 2, "max_steps": 45, "repeats": False}
-    heard: list[Look] = []
+    heard: list[FitEvaluation] = []
     term = fit_sage(
         LOG.between(end=cut),
         NO_FEATURES,
         config=CONFIG.model_copy(update=settings),
-        options=TrainingOptions(seed=0, on_look=heard.append),
+        options=TrainingOptions(seed=0, on_evaluation=heard.append),
         validation=Window.cut(LOG, start=cut, repeats=False),
     )
-    assert list(term.looks) == heard
-    assert [look.step for look in heard] == [10, 20, 30, 40, 45][: len(heard)]
-    assert max(heard, key=lambda look: look.ndcg).step == term.steps
+    assert list(term.evaluations) == heard
+    assert [evaluation.step for evaluation in heard] == [10, 20, 30, 40, 45][: len(heard)]
+    assert max(heard, key=lambda evaluation: evaluation.ndcg).step == term.steps
     assert heard[-1].loss < heard[0].loss
-    assert SageTerm.from_state(term.state()).looks == term.looks
+    assert SageTerm.from_state(term.state()).evaluations == term.evaluations
     alone = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"max_steps": 12}), options=SEED_0)
-    assert [(look.step, look.ndcg) for look in alone.looks] == [(10, None), (12, None)]
+    assert [(evaluation.step, evaluation.ndcg) for evaluation in alone.evaluations] == [(10, None), (12, None)]
 
 
 def test_who_hears_of_a_look_may_end_the_fit():
     class Enough(Exception):
         pass
 
-    def hear(look: Look) -> None:
-        if look.step == 20:
+    def hear(evaluation: FitEvaluation) -> None:
+        if evaluation.step == 20:
             raise Enough
 
     with pytest.raises(Enough):
-        fit_sage(LOG, NO_FEATURES, config=CONFIG, options=TrainingOptions(seed=0, on_look=hear))
+        fit_sage(LOG, NO_FEATURES, config=CONFIG, options=TrainingOptions(seed=0, on_evaluation=hear))
 
 
 def test_without_a_validation_window_all_steps_are_taken():

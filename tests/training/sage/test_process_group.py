@@ -13,10 +13,10 @@ from training.sage.process_group import ProcessGroup, ProcessGroupError, join_pr
 
 def test_a_process_by_itself_sums_itself() -> None:
     values = torch.tensor([1.0, 2.0])
-    ProcessGroup().add_up(values)
+    ProcessGroup().all_reduce(values)
     assert values.tolist() == [1.0, 2.0]
-    assert [part.tolist() for part in ProcessGroup().collect(values)] == [[1.0, 2.0]]
-    ProcessGroup().agree(b"a" * 32, "mark")
+    assert [part.tolist() for part in ProcessGroup().all_gather(values)] == [[1.0, 2.0]]
+    ProcessGroup().check_equal(b"a" * 32, "mark")
 
 
 def test_without_the_launcher_it_says_how_to_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from graphstore.session import write
 from graphstore.tables import erasures
 from tests.forked import forked
 from training.lifecycle import registry
-from training.sage.resume import CheckpointStore, outdated_before
+from training.sage.resume import CheckpointStore, resumable_since
 
 OLD, NEW = "s0000000001000-7", "s0000000002000-7"
 
@@ -100,9 +100,9 @@ def _model(version: str, status: str, created_at: int) -> registry.ModelRow:
 )
 def test_what_happens_since_puts_a_fit_out_of_date(sqlite_engine: Engine, happens):
     with write(sqlite_engine) as connection:
-        assert outdated_before(connection, now=10_000, max_age_seconds=9) == 1_000
+        assert resumable_since(connection, now=10_000, max_age_seconds=9) == 1_000
         registry.register(connection, _model("m1", registry.CHAMPION, 2_000))
-        assert outdated_before(connection, now=10_000, max_age_seconds=9) == 2_000
+        assert resumable_since(connection, now=10_000, max_age_seconds=9) == 2_000
         happens(connection)
-        assert outdated_before(connection, now=10_000, max_age_seconds=9) == 5_000
-        assert outdated_before(connection, now=10_000, max_age_seconds=1) == 9_000
+        assert resumable_since(connection, now=10_000, max_age_seconds=9) == 5_000
+        assert resumable_since(connection, now=10_000, max_age_seconds=1) == 9_000

@@ -10,7 +10,7 @@ import torch
 from graphstore.arrays import IntArray
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, joined
+from training.data.event_log import EventLog, Histories, concatenate_logs
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.options import TrainingOptions
@@ -155,7 +155,7 @@ def test_an_update_brings_new_items(term, caplog):
     cosines = term.item_embeddings[24] @ term.item_embeddings[:24].T
     assert cosines[1::2].mean() > cosines[0::2].mean()
     again = SageTerm.from_state(term.state())
-    past, _ = joined(LOG, events)
+    past, _ = concatenate_logs(LOG, events)
     again.update(later_events(24, num_items=26, colour=1), past=past, features=torch.ones(26, 1))
     assert again.score(LOG.histories(np.arange(2)), as_of=NOW).shape == (2, 26, 1)
 

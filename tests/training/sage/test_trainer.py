@@ -11,7 +11,7 @@ from training.config import SageConfig
 from training.graph.bipartite import BipartiteGraph
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
-from training.sage.trainer import Trainer, drawn_places
+from training.sage.trainer import Trainer, sample_indices
 
 LOG = checkerboard()
 ITEMS = torch.randn(LOG.num_items, 3, generator=torch.Generator().manual_seed(0))
@@ -146,7 +146,7 @@ def test_losses_fall():
 
 @given(length=st.integers(0, 400), share=st.floats(1e-6, 1.5), seed=st.integers(0, 2**32 - 1))
 def test_drawn_places_are_distinct_ascending_places(length, share, seed):
-    places = drawn_places(length, share, np.random.default_rng(seed))
+    places = sample_indices(length, share, np.random.default_rng(seed))
     assert places.dtype == np.int64
     assert (np.diff(places) > 0).all()
     assert not len(places) or (places[0] >= 0 and places[-1] < length)
@@ -158,7 +158,7 @@ def test_every_place_is_drawn_by_itself_with_its_probability():
     rng = np.random.default_rng(0)
     drawn = np.zeros((4_000, 12))
     for row in drawn:
-        row[drawn_places(12, 0.3, rng)] = 1.0
+        row[sample_indices(12, 0.3, rng)] = 1.0
     assert drawn.mean(axis=0) == pytest.approx(np.full(12, 0.3), abs=0.03)
     covariance = np.cov(drawn.T)
     assert np.abs(covariance - np.eye(12) * 0.21).max() < 0.02

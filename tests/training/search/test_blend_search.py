@@ -27,7 +27,7 @@ from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 pytestmark = pytest.mark.slow
 
@@ -102,9 +102,9 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
     for gain in (0.1, -0.1):
         monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, AlsTerm))
         chosen = search.with_best_factorisation(bank)
-        assert (named(chosen.others, AlsTerm) is not None) == (gain > 0)
+        assert (find_term(chosen.others, AlsTerm) is not None) == (gain > 0)
         if gain > 0:
-            again = named(chosen.refit_others(search.split.known), AlsTerm)
+            again = find_term(chosen.refit_others(search.split.known), AlsTerm)
             assert again is not None
             assert again.settings == chosen.others[-1].settings
     monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, AlsTerm))
@@ -147,5 +147,5 @@ def test_content_joins_where_it_ranks_better(search, monkeypatch):
     for gain in (0.1, -0.1):
         monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Content))
         chosen = search.with_best_content(bank, described)
-        assert (named(chosen.others, Content) is not None) == (gain > 0)
+        assert (find_term(chosen.others, Content) is not None) == (gain > 0)
     assert search.with_best_content(bank, torch.zeros(search.split.num_items, 0)) is search

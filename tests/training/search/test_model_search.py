@@ -18,7 +18,7 @@ from training.sage.term import SageTerm
 from training.search import blend_search
 from training.search.blend_search import MIN_USERS, BlendSearch
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, with_patience
-from training.terms.protocol import named
+from training.terms.protocol import find_term
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def test_the_test_window_cannot_be_looked_at(monkeypatch):
 def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
     split = leave_last_out(checkerboard(bought=6), repeats=False)
     model = fitted(split)
-    term = named(model.candidate.terms, SageTerm)
+    term = find_term(model.candidate.terms, SageTerm)
     ratio = len(split.known) / len(split.past)
     assert term.steps == model.settings["sage"]["max_steps"]
     assert term.steps in {round(looks * CONFIG.sage.evaluate_every * ratio) for looks in range(1, 400)}
@@ -80,19 +80,19 @@ def test_graphsage_is_fitted_again_for_longer_where_more_is_known():
 def test_without_an_event_that_has_a_past_there_is_no_graphsage():
     model = fitted(leave_last_out(checkerboard(bought=3), repeats=False))
     assert model.settings["sage"] == NO_PAST
-    assert named(model.candidate.terms, SageTerm) is None
+    assert find_term(model.candidate.terms, SageTerm) is None
 
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
     def judged(self, terms, settings):
-        return np.full(MIN_USERS, 0.5) + gain * (named(terms, SageTerm) is not None)
+        return np.full(MIN_USERS, 0.5) + gain * (find_term(terms, SageTerm) is not None)
 
     monkeypatch.setattr(BlendSearch, "out_of_fold_all", judged)
     monkeypatch.setattr(BlendSearch, "has_enough_users", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)
-    assert (named(model.candidate.terms, SageTerm) is not None) == (gain > 0)
+    assert (find_term(model.candidate.terms, SageTerm) is not None) == (gain > 0)
     assert ("graphsage" in model.settings["weights"]) == (gain > 0)
 
 

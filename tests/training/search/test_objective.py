@@ -12,7 +12,7 @@ from graphstore.tables import interactions
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.options import Look
+from training.options import FitEvaluation
 from training.search.objective import Objective
 
 CONFIG = TrainingConfig(
@@ -44,12 +44,12 @@ def objective(snapshot: Snapshot) -> Objective:
 
 
 def test_favourites_are_worth_more_than_a_blend_that_may_not_weigh(objective):
-    looks: list[Look] = []
-    free = objective.ndcg(CONFIG, on_look=looks.append)
-    assert [look.step for look in looks] == [2, 4]
+    evaluations: list[FitEvaluation] = []
+    free = objective.ndcg(CONFIG, on_evaluation=evaluations.append)
+    assert [evaluation.step for evaluation in evaluations] == [2, 4]
     assert free > 0.7  # two of four favourites a day: the four come first, and which of them nobody can know
-    assert objective.ndcg(CONFIG.model_copy(update={"blend_l2": 1_000.0}), on_look=lambda _: None) < free
-    assert objective.ndcg(CONFIG.model_copy(update={"blend_focus": 0.0}), on_look=lambda _: None) != free
+    assert objective.ndcg(CONFIG.model_copy(update={"blend_l2": 1_000.0}), on_evaluation=lambda _: None) < free
+    assert objective.ndcg(CONFIG.model_copy(update={"blend_focus": 0.0}), on_evaluation=lambda _: None) != free
 
 
 def test_what_happens_in_the_test_window_changes_no_trial(shop, objective, tmp_path):
@@ -63,8 +63,8 @@ def test_what_happens_in_the_test_window_changes_no_trial(shop, objective, tmp_p
             connection.execute(update(interactions).where(interactions.c.event_time >= first).values(item_key=1))
         other = Objective.of(snapshot_of(shop, tmp_path / f"other{place}"), config=CONFIG, seed=0)
         assert other.name != objective.name  # another study all the same: what it is tested on is another
-        values.append(other.ndcg(CONFIG, on_look=lambda _: None))
-    assert values[0] == objective.ndcg(CONFIG, on_look=lambda _: None)
+        values.append(other.ndcg(CONFIG, on_evaluation=lambda _: None))
+    assert values[0] == objective.ndcg(CONFIG, on_evaluation=lambda _: None)
     assert values[1] != values[0]
 
 

@@ -14,7 +14,7 @@ from graphstore.session import write
 from graphstore.snapshots.files import Snapshot
 from tests.training import toy_shop
 from tests.training.search.test_objective import CONFIG, snapshot_of
-from training.options import Look
+from training.options import FitEvaluation
 from training.search.objective import Objective
 from training.search.tune import StudyError, TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
 
@@ -38,12 +38,12 @@ class Scripted(Objective):
     """A known answer: the nearer the learning rate is to 0.02, the better, from the first look on."""
 
     nan: bool = False
-    looks: int = 5
+    evaluations: int = 5
 
-    def ndcg(self, config, *, on_look):
+    def ndcg(self, config, *, on_evaluation):
         worth = 1.0 - abs(math.log10(config.sage.learning_rate / 0.02))
-        for step in range(2, 2 * self.looks + 1, 2):
-            on_look(Look(step, math.nan if self.nan else 1.0, worth))
+        for step in range(2, 2 * self.evaluations + 1, 2):
+            on_evaluation(FitEvaluation(step, math.nan if self.nan else 1.0, worth))
         return worth
 
 
@@ -72,7 +72,7 @@ def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, sn
         assert (tuned.finished, tuned.pruned) == (5, 0)
         values = [value for _, _, value, _ in rows]
         assert tuned.validation == {"default": values[0], "best": max(values)}
-        assert values[0] == objective.ndcg(objective.config, on_look=lambda _: None)
+        assert values[0] == objective.ndcg(objective.config, on_evaluation=lambda _: None)
         assert set(tuned.importances) <= set(objective.space.distributions)
         assert sum(tuned.importances.values()) == pytest.approx(1.0)
         steps = []
@@ -87,11 +87,11 @@ def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, sn
 def test_a_study_that_was_interrupted_comes_to_the_same(objective, tmp_path):
     objective = scripted(objective)
     whole = run(tmp_path / "whole.db", objective, 8)
-    looks = []
+    evaluations = []
 
     def stopped() -> bool:
-        looks.append(None)
-        return len(looks) % 13 == 0  # in the middle of a trial, another one each time
+        evaluations.append(None)
+        return len(evaluations) % 13 == 0  # in the middle of a trial, another one each time
 
     parts: list[tuple] = []
     calls = 0
@@ -134,7 +134,7 @@ def test_draws_find_what_is_better_and_stop_what_is_worse(objective, tmp_path):
 
 
 def test_what_mattered_comes_first(objective, tmp_path):
-    objective = scripted(objective, looks=0)  # nothing to end a trial early by
+    objective = scripted(objective, evaluations=0)  # nothing to end a trial early by
     run(tmp_path / "study.db", objective, 3)
     with open_study(tmp_path / "study.db", objective) as study:
         assert outcome(study, objective).importances == {}  # too few to say
@@ -147,7 +147,7 @@ def test_what_mattered_comes_first(objective, tmp_path):
 def test_nothing_mattered_where_all_trials_are_worth_the_same(objective, tmp_path, apart):
     @dataclass(frozen=True)
     class Flat(Scripted):
-        def ndcg(self, config, *, on_look):
+        def ndcg(self, config, *, on_evaluation):
             return 0.5 + apart * config.sage.learning_rate
 
     flat = Flat(**{name: getattr(objective, name) for name in objective.__dataclass_fields__})
@@ -197,7 +197,7 @@ def test_files_that_are_no_study_or_in_use(objective, tmp_path):
 def test_a_trial_that_fails_is_no_trial(objective, tmp_path):
     @dataclass(frozen=True)
     class Failing(Scripted):
-        def ndcg(self, config, *, on_look):
+        def ndcg(self, config, *, on_evaluation):
             raise MemoryError
 
     failing = Failing(**{name: getattr(objective, name) for name in objective.__dataclass_fields__})

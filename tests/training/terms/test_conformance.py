@@ -13,7 +13,7 @@ import torch
 from graphstore.tables import HOUR_MS
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, joined
+from training.data.event_log import EventLog, concatenate_logs
 from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
 from training.models.bundle import TERMS
@@ -118,7 +118,7 @@ def close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> None:
 
 def own_colour_leads(features: torch.Tensor) -> None:
     """Of the first feature [U, num_items] the mean over what a shopper does not have yet, by colour."""
-    unseen = torch.from_numpy(~Window.after(PAST, PAST, moment=NOW, repeats=True).seen()).float()
+    unseen = torch.from_numpy(~Window.after(PAST, PAST, as_of=NOW, repeats=True).seen()).float()
     colours = torch.arange(LOG.num_items) % 2
     own = (colours[None, :] == torch.from_numpy(USERS % 2)[:, None]).float()
     values = features[:, : LOG.num_items, 0]
@@ -172,7 +172,7 @@ def test_a_state_scores_as_before_and_is_the_same_when_saved_again(case: Case, t
     again = loaded(term)
     close(scores(again), scores(term), case.state_tolerance)
     assert (again.feature_names, again.num_items) == (term.feature_names, term.num_items)
-    assert (again.num_parameters, again.looks) == (term.num_parameters, term.looks)
+    assert (again.num_parameters, again.evaluations) == (term.num_parameters, term.evaluations)
     first, second = again.state(), loaded(again).state()
     assert first.keys() == second.keys() == term.state().keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -191,12 +191,12 @@ def test_what_happens_at_that_time_and_later_changes_nothing(case: Case, term: T
 
 @those(lambda kind: not kind.personalised)
 def test_impersonal_features_at_a_time_do_not_know_what_came_later(term: Term) -> None:
-    """A blend is fitted on shoppers with a moment each, and on counts that hold the future of the early ones."""
-    moments = np.full(len(USERS), NOW)
-    before = scores(term, now=moments)
+    """A blend is fitted on users with a time each, and on counts that hold the future of the early ones."""
+    times = np.full(len(USERS), NOW)
+    before = scores(term, now=times)
     term.update(LATER)
-    assert torch.equal(scores(term, now=moments), before)
-    assert not torch.equal(scores(term, now=moments + 2 * DAY_MS), before)
+    assert torch.equal(scores(term, now=times), before)
+    assert not torch.equal(scores(term, now=times + 2 * DAY_MS), before)
 
 
 def test_a_term_is_impersonal_as_it_says(term: Term) -> None:
@@ -210,7 +210,7 @@ def test_an_update_comes_to_a_fit_on_everything_where_it_is_promised(case: Case,
     features = features_of(grown.num_items)
     term.update(LATER, features=features[: LOG.num_items])
     term.update(grown, features=features)
-    whole = case.fit(joined(LOG, grown)[0], 0)
+    whole = case.fit(concatenate_logs(LOG, grown)[0], 0)
     assert term.num_items == whole.num_items == LOG.num_items + 2
     close(scores(term), scores(whole), case.update_tolerance)
 
@@ -270,9 +270,11 @@ def test_terms_of_closed_form_can_be_fitted_again() -> None:
 
 
 def test_only_a_term_that_is_learned_step_by_step_has_looks(term: Term) -> None:
-    assert (term.looks is None) == term.closed_form
-    if term.looks:
-        assert [look.step for look in term.looks] == sorted(look.step for look in term.looks)
+    assert (term.evaluations is None) == term.closed_form
+    if term.evaluations:
+        assert [evaluation.step for evaluation in term.evaluations] == sorted(
+            evaluation.step for evaluation in term.evaluations
+        )
 
 
 @those(lambda kind: kind.num_parameters is not Term.num_parameters)

@@ -59,6 +59,6 @@ def test_new_items_have_no_words_until_they_are_described():
 
 
 def test_without_descriptions_it_is_silent():
-    assert Content.of(torch.zeros(3, 0)).is_silent
-    assert Content.of(FEATURES[4:]).is_silent  # a price is no description
-    assert not Content.of(FEATURES).is_silent
+    assert Content.of(torch.zeros(3, 0)).is_empty
+    assert Content.of(FEATURES[4:]).is_empty  # a price is no description
+    assert not Content.of(FEATURES).is_empty

@@ -49,11 +49,11 @@ def test_each_shopper_at_a_moment_of_their_own():
     log = make_log([(0, 0, 0), (1, 1, HOUR_MS)], num_users=2, num_items=2)
     term = PersonalRepeat.fit(log, (5.0,))
     both = log.histories(np.arange(2))
-    moments = np.array([10 * HOUR_MS, 3 * HOUR_MS])
-    at_once = term.score(both, as_of=moments)
-    for user, moment in enumerate(moments):
-        torch.testing.assert_close(at_once[user], term.score(both, as_of=int(moment))[user])
-    assert not torch.equal(at_once[0], term.score(both, as_of=int(moments[1]))[0])
+    times = np.array([10 * HOUR_MS, 3 * HOUR_MS])
+    at_once = term.score(both, as_of=times)
+    for user, time in enumerate(times):
+        torch.testing.assert_close(at_once[user], term.score(both, as_of=int(time))[user])
+    assert not torch.equal(at_once[0], term.score(both, as_of=int(times[1]))[0])
 
 
 # Thirty take milk (0) in three weeks, thirty a pan (1) once, two of them with two events at one time; 2 is never sold.

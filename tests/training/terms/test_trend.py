@@ -27,7 +27,7 @@ def test_a_short_half_life_sees_what_rises():
 
 def test_events_weigh_half_after_a_half_life():
     log = make_log([(0, 0, 30 * 60_000)], num_users=1, num_items=1)  # in the middle of hour 0
-    features = Trend.fit(log, (8.0,)).decayed(as_of=8 * HOUR_MS + 30 * 60_000)
+    features = Trend.fit(log, (8.0,)).features_at(as_of=8 * HOUR_MS + 30 * 60_000)
     torch.testing.assert_close(features, torch.log1p(torch.tensor([[0.5]])))
 
 
@@ -42,7 +42,7 @@ def test_order_and_batches_change_nothing(rows, cut):
     term = Trend.fit(make_log(rows[:cut], num_users=1, num_items=3), (5.0, inf))
     term.update(make_log(rows[cut:], num_users=1, num_items=3))
     whole = Trend.fit(LOG, (5.0, inf))
-    assert torch.equal(term.decayed(as_of=200 * HOUR_MS), whole.decayed(as_of=200 * HOUR_MS))
+    assert torch.equal(term.features_at(as_of=200 * HOUR_MS), whole.features_at(as_of=200 * HOUR_MS))
     for name, tensor in whole.state().items():
         assert torch.equal(term.state()[name], tensor)
 
@@ -51,20 +51,20 @@ def test_counts_of_the_table_replace_from_their_first_hour_on():
     term = Trend.fit(LOG, (inf,))
     term.refresh(np.array([97, 98]), np.array([1, 2]), np.array([7, 5]))
     expected = torch.log1p(torch.tensor([10.0, 1 + 7.0, 5.0]))
-    torch.testing.assert_close(term.decayed(as_of=0)[:, 0], expected)
+    torch.testing.assert_close(term.features_at(as_of=0)[:, 0], expected)
     term.refresh(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    torch.testing.assert_close(term.decayed(as_of=0)[:, 0], expected)
+    torch.testing.assert_close(term.features_at(as_of=0)[:, 0], expected)
 
 
 @settings(max_examples=40)
 @given(
     events=st.lists(st.tuples(st.just(0), st.integers(0, 2), st.integers(0, 60 * HOUR_MS)), min_size=1, max_size=30),
-    moments=st.lists(st.integers(0, 90 * HOUR_MS), min_size=1, max_size=6),
+    times=st.lists(st.integers(0, 90 * HOUR_MS), min_size=1, max_size=6),
 )
-def test_at_a_moment_of_ones_own_only_what_came_before_it_counts(events, moments):
+def test_with_a_time_for_each_user_only_earlier_hours_count(events, times):
     log = make_log(events, num_users=1, num_items=3)
     lives = (7.0, 40.0, inf)
-    at_once = Trend.fit(log, lives).score(Histories.from_rows([[]] * len(moments)), as_of=np.array(moments))
-    for moment, features in zip(moments, at_once, strict=True):
-        known = Trend.fit(log.between(end=moment // HOUR_MS * HOUR_MS), lives)
-        torch.testing.assert_close(features, known.decayed(as_of=moment), atol=1e-4, rtol=1e-4)
+    at_once = Trend.fit(log, lives).score(Histories.from_rows([[]] * len(times)), as_of=np.array(times))
+    for time, features in zip(times, at_once, strict=True):
+        known = Trend.fit(log.between(end=time // HOUR_MS * HOUR_MS), lives)
+        torch.testing.assert_close(features, known.features_at(as_of=time), atol=1e-4, rtol=1e-4)
