@@ -11,13 +11,11 @@ module loads none.
 import re
 import sqlite3
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
-from pydantic_settings.exceptions import SettingsError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -28,15 +26,6 @@ from sagestream.extras import EXTRAS
 from stream.config import StreamConfig
 
 NO_GRAPH = "no graph here yet: `sagestream init`, or `sagestream import … --direct`"
-
-CONFIGS = {
-    "GraphstoreConfig": "graphstore.config",
-    "StreamConfig": "stream.config",
-    "TrainingConfig": "training.config",
-    "ServingConfig": "serving.config",
-    "MonitoringConfig": "monitoring.config",
-}
-"""The classes whose values come from the environment, and their modules."""
 
 KAFKA_REFUSALS = (
     "KafkaConnectionError",
@@ -84,13 +73,12 @@ def message(error: Exception) -> str | None:
 
 
 def _setting(error: Exception) -> str | None:
-    if isinstance(error, SettingsError):
-        named = re.search(r'field "(\w+)"', str(error))
-        return f"{PREFIX}{named[1].upper()} is no JSON: {error.__cause__}" if named else reason(error)
-    if not isinstance(error, ValidationError) or error.title not in CONFIGS:
+    if not isinstance(error, ValidationError):
         return None
-    config: type[BaseSettings] = getattr(import_module(CONFIGS[error.title]), error.title)
-    return "; ".join(_wrong_value(config, found) for found in error.errors(include_url=False))
+    from sagestream.settings import CONFIGS
+
+    config = next((config for config in CONFIGS.values() if config.__name__ == error.title), None)
+    return config and "; ".join(_wrong_value(config, found) for found in error.errors(include_url=False))
 
 
 def _wrong_value(config: type[BaseSettings], found: Any) -> str:

@@ -4,8 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,23 +12,15 @@ from sqlalchemy.exc import DBAPIError
 
 from graphstore.session import migrate, open_engine, read, write
 from sagestream import cli
-from sagestream.error_messages import CONFIGS, NO_GRAPH, message
+from sagestream.error_messages import NO_GRAPH, message
 from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.databases import migrated_sqlite
+from tests.sagestream.verbs.commands import environment, sagestream
 
-MAIN = "from sagestream.cli import main; main()"
 CLASS_NAME = re.compile(r"\b\w*(Error|Exception|Refused|Missing|Unknown\w+)\b(?! \()")
 
 
-def command(
-    *words: str, settings: Mapping[str, str], program: str = MAIN, directory: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`sagestream` as one types it; `program` may put something in its way first."""
-    environment = {**os.environ, **{f"SAGESTREAM_{name}": value for name, value in settings.items()}, "COLUMNS": "80"}
-    line = [sys.executable, "-c", program, *words]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False, cwd=directory)
-
-
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
+def refusal(done: "subprocess.CompletedProcess[str]") -> str:
     """The one line that a refusal is."""
     assert done.returncode == 1, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
@@ -54,9 +44,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def graph(settings: dict[str, str]) -> str:
     """The URL of an empty graph in the state directory."""
-    url = f"sqlite:///{Path(settings['STATE_DIR']) / 'graph.db'}"
-    migrate(url)
-    return url
+    return migrated_sqlite(Path(settings["STATE_DIR"]) / "graph.db")
 
 
 @pytest.mark.parametrize(
@@ -71,12 +59,13 @@ def graph(settings: dict[str, str]) -> str:
     ],
 )
 def test_a_fault_of_ours_keeps_its_traceback_and_asks_for_a_report(
-    fault: str, said: str, settings: dict[str, str]
+    fault: str, said: str, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = (
-        f'from sagestream import cli\n@cli.app.command()\ndef broken() -> None:\n    "B."\n    {fault}\ncli.main()'
-    )
-    done = command("broken", settings=settings, program=program)
+    def broken() -> None:
+        exec(fault)
+
+    monkeypatch.setattr("sagestream.doctor.examine", broken)
+    done = sagestream("doctor", settings=settings)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
@@ -84,15 +73,33 @@ def test_a_fault_of_ours_keeps_its_traceback_and_asks_for_a_report(
     assert lines[-2:] == [said, cli.FAULT]
 
 
+def child(program: str, *words: str, settings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """`sagestream` as a process of its own, with a program before it that puts something in its way."""
+    line = [sys.executable, "-c", f"{program}; from sagestream.cli import main; main()", *words]
+    return subprocess.run(line, capture_output=True, text=True, env=os.environ | environment(settings), check=False)
+
+
+@pytest.mark.slow
+def test_a_process_says_the_same(settings: dict[str, str]) -> None:
+    fault = child("import sagestream.doctor as doctor; doctor.examine = lambda: {}['x']", "doctor", settings=settings)
+    assert (fault.returncode, fault.stdout) == (1, "")
+    assert fault.stderr.startswith("Traceback (most recent call last):")
+    assert fault.stderr.splitlines()[-2:] == ["KeyError: 'x'", cli.FAULT]
+    # The libraries that a verb does not need are not there at all.
+    without = "import sys; sys.modules['torch'] = None"
+    told = refusal(child(without, "train", settings=settings))
+    assert told == 'torch is not installed: pip install ".[training]"'
+
+
 def test_services_that_are_away_are_named_with_their_setting(settings: dict[str, str]) -> None:
     away = settings["KAFKA_BOOTSTRAP_SERVERS"]
     redis = f"no Redis at {away} (Connection refused): start it, or set SAGESTREAM_REDIS_URL"
-    assert refusal(command("recommend", "u", settings=settings)) == redis
-    kafka = refusal(command("dlq", "list", settings=settings))
+    assert refusal(sagestream("recommend", "u", settings=settings)) == redis
+    kafka = refusal(sagestream("dlq", "list", settings=settings))
     assert kafka.startswith(f"no Kafka at {away} (")
     assert kafka.endswith("ECONNREFUSED): start it, or set SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS")
     postgresql = {**settings, "DATABASE_URL": f"postgresql://shop:secret@{away}/shop"}
-    database = refusal(command("history", settings=postgresql))
+    database = refusal(sagestream("history", settings=postgresql))
     assert database.startswith(f"no database at postgresql+psycopg://shop:***@{away}/shop (connection failed: ")
     assert database.endswith("start it, or set SAGESTREAM_DATABASE_URL")
 
@@ -114,9 +121,11 @@ def test_services_that_are_away_are_named_with_their_setting(settings: dict[str,
             {"KAFKA_SSL_CAFILE": "/nowhere.pem"},
             "SAGESTREAM_KAFKA_SSL_CAFILE: there is no file",
         ),
-        (("history",), {"RECENT_ITEMS": "many"}, "SAGESTREAM_RECENT_ITEMS: Input should be a valid integer"),
-        (("train",), {"SAGE": "{bad"}, "SAGESTREAM_SAGE is no JSON: "),
-        (("train",), {"SAGE__DIM": "0"}, "SAGESTREAM_SAGE__DIM: Input should be greater than or equal to 1, not '0'"),
+        (("history",), {"SNAPSHOTS_KEPT": "many"}, "SAGESTREAM_SNAPSHOTS_KEPT: Input should be a valid integer"),
+        (("train",), {"GATE_MIN_USERS": "0"}, "SAGESTREAM_GATE_MIN_USERS: Input should be greater than or equal to 1"),
+        (("train",), {"TRAINING_CONFIG": "nowhere.json"}, "nowhere.json: No such file or directory"),
+        (("monitor",), {"DRIFT_SHARE": "x"}, "SAGESTREAM_DRIFT_SHARE: "),
+        (("dlq", "list"), {"PROBE_PORT": "1.5"}, "SAGESTREAM_PROBE_PORT: "),
         (("produce", "nowhere.jsonl"), {}, "nowhere.jsonl: No such file or directory"),
         (("produce", "/"), {}, "/: Is a directory"),
         (("train", "--config", "/"), {}, "/: Is a directory"),
@@ -128,7 +137,7 @@ def test_services_that_are_away_are_named_with_their_setting(settings: dict[str,
 def test_wrong_settings_and_files_are_one_line(
     words: tuple[str, ...], changes: dict[str, str], said: str, settings: dict[str, str]
 ) -> None:
-    told = refusal(command(*words, settings={**settings, **changes}))
+    told = refusal(sagestream(*words, settings={**settings, **changes}))
     assert told.startswith(said)
     assert "secret" not in told
 
@@ -136,34 +145,36 @@ def test_wrong_settings_and_files_are_one_line(
 def test_a_state_directory_that_is_none(settings: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("no database, and longer than the header of one" * 3)
-    inside = refusal(command("history", settings={**settings, "STATE_DIR": str(file / "state")}))
+    inside = refusal(sagestream("history", settings={**settings, "STATE_DIR": str(file / "state")}))
     assert inside == f"{file / 'state'}: Not a directory"
-    itself = refusal(command("history", settings={**settings, "DATABASE_URL": f"sqlite:///{file}"}))
+    itself = refusal(sagestream("history", settings={**settings, "DATABASE_URL": f"sqlite:///{file}"}))
     assert itself.startswith(f"the database sqlite:///{file} cannot be used (file is not a database): ")
-    assert refusal(command("playground", "--state-dir", str(file), settings=settings)) == f"{file}: File exists"
+    assert refusal(sagestream("playground", "--state-dir", str(file), settings=settings)) == f"{file}: File exists"
 
 
 def test_what_nobody_knows_is_named(settings: dict[str, str], graph: str) -> None:
     unknown = "no model m0 in the registry: `sagestream models list` names all"
-    assert refusal(command("recommend", "u", "--model", "m0", settings=settings)) == unknown
-    assert refusal(command("models", "promote", "m0", settings=settings)) == unknown
-    assert refusal(command("models", "rollback", settings=settings)).startswith("there is no champion: ")
+    assert refusal(sagestream("recommend", "u", "--model", "m0", settings=settings)) == unknown
+    assert refusal(sagestream("models", "promote", "m0", settings=settings)) == unknown
+    assert refusal(sagestream("models", "rollback", settings=settings)).startswith("there is no champion: ")
 
 
-def test_a_database_that_another_process_holds(settings: dict[str, str], graph: str) -> None:
-    impatient = f"import graphstore.session as session; session.BUSY_TIMEOUT_SECONDS = 0.2; {MAIN}"
+def test_a_database_that_another_process_holds(
+    settings: dict[str, str], graph: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphstore.session.BUSY_TIMEOUT_SECONDS", 0.2)
     engine = open_engine(graph)
     with write(engine):
-        told = refusal(command("models", "rollback", settings=settings, program=impatient))
+        told = refusal(sagestream("models", "rollback", settings=settings))
     engine.dispose()
     assert told == f"the database {graph} was locked by another process for 0.2 s: let that one end, and run this again"
 
 
 def test_tables_of_an_older_version(empty_url: str, settings: dict[str, str]) -> None:
     reach = {**settings, "DATABASE_URL": empty_url}
-    assert refusal(command("forget", "u", settings=reach)) == NO_GRAPH
+    assert refusal(sagestream("forget", "u", settings=reach)) == NO_GRAPH
     migrate(empty_url, "0001")
-    told = refusal(command("forget", "u", settings=reach))
+    told = refusal(sagestream("forget", "u", settings=reach))
     assert re.search(r"holds tables of version 0001, not \d{4}: `sagestream init`$", told)
 
 
@@ -179,21 +190,9 @@ def test_a_statement_that_is_wrong_is_a_fault(database_url: str, monkeypatch: py
     engine.dispose()
 
 
-@pytest.mark.parametrize(
-    ("words", "module", "extra"), [(("train",), "torch", "training"), (("tune",), "optuna", "tune")]
-)
-def test_a_missing_part_names_its_extra(
-    words: tuple[str, ...], module: str, extra: str, settings: dict[str, str]
-) -> None:
-    without = f"import sys; sys.modules[{module!r}] = None; {MAIN}"
-    told = refusal(command(*words, settings=settings, program=without))
-    assert told == f'{module} is not installed: pip install ".[{extra}]"'
-
-
-@pytest.mark.parametrize("name", list(CONFIGS))
-def test_the_classes_of_settings_are_those_of_the_packages(name: str) -> None:
-    config = getattr(import_module(CONFIGS[name]), name)
-    assert config.model_config["env_prefix"] == "SAGESTREAM_"
+def test_a_missing_part_names_its_extra(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert refusal(sagestream("tune", settings=settings)) == 'optuna is not installed: pip install ".[tune]"'
 
 
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,8 @@ def playground(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         started.communicate()
 
 
+@pytest.mark.slow
+@pytest.mark.service
 @pytest.mark.timeout(600)
 def test_every_verb_finds_what_runs_there(playground: "subprocess.Popen[str]", tmp_path: Path) -> None:
     def verb(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:

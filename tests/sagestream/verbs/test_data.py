@@ -16,6 +16,7 @@ from sagestream.playground.embedded import Broker
 from stream import events
 from stream.kafka.topics import connection_settings
 from tests.brokers import stream_config_of
+from tests.docs.pages import page
 from tests.sagestream.verbs.commands import broker_settings, run, start
 
 GOOD = '{"event_id":"e%d","event_type":"view","user_id":"u","item_id":"i","event_time":"2026-01-01T00:00:00Z"}'
@@ -74,22 +75,14 @@ def test_import_stores_the_catalogue_and_the_events(settings: dict[str, str], tm
     assert run("import", str(file), "--direct", "--json", settings=settings).json["duplicate"] == 10
 
 
-THREE_LINES = """
-import torch
-from torch_geometric.data import HeteroData
-graph = HeteroData.from_dict(torch.load(path, weights_only=True))
-"""
-"""How a snapshot's graph is read without Sagestream; the docs say the same."""
-
-
 def test_a_snapshot_is_a_graph_of_pytorch_geometric_in_three_lines(settings: dict[str, str], tmp_path: Path) -> None:
     rows = [f"u{n % 7},i{n % 5},{1_700_000_000 + n * 3600},Tea {n % 5},{n % 5}.5" for n in range(120)]
     (tmp_path / "shop.csv").write_text("\n".join(["user,item,timestamp,title,price", *rows]))
     made = run("preprocess", str(tmp_path / "shop.csv"), "--no-redis", "--json", settings=settings)
     assert (made.code, made.error) == (0, None)
-    path = Path(made.json["path"]) / "processed_graph.pt"
+    lines = next(block.text for block in page("docs/snapshots.md").blocks if block.language == "python")
     # As somebody else's program, which knows nothing of ours.
-    looks = f"""{THREE_LINES}
+    program = f"""{lines}
 import json, sys
 assert graph.validate()
 edges = graph["user", "interacts", "item"]
@@ -97,7 +90,7 @@ assert edges.edge_index.shape == (2, 120) and bool((edges.edge_time.diff() >= 0)
 assert not any(name.split(".")[0] in ("graphstore", "training", "stream") for name in sys.modules)
 print(json.dumps([graph.num_nodes, graph["user"].x.size(0), graph["item"].x.size(0), graph.metadata()]))
 """
-    command = [sys.executable, "-W", "ignore", "-c", f"path = {str(path)!r}\n{looks}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=made.json["path"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [12, 7, 5, [["user", "item"], [["user", "interacts", "item"]]]]

@@ -12,7 +12,8 @@ from graphstore.erase import erase_person
 from graphstore.redis import hot
 from graphstore.session import migrate, now_ms, open_engine, write
 from graphstore.upserts import ImpressionRow, insert_impressions
-from sagestream.playground.embedded import LOOPBACK, free_port
+from sagestream.playground.embedded import LOOPBACK, free_port, free_ports
+from stream.config import PROBED_PROCESSES
 from tests.sagestream.verbs.commands import Done, run
 from tests.serving.toy import ITEMS, fill_redis
 from training.lifecycle import registry
@@ -60,8 +61,7 @@ def shop(settings: dict[str, str], redis: Redis) -> dict[str, str]:
     engine.dispose()
     fill_redis(redis)
     hot.set_items(redis, [*ITEMS[:-1], Item(ITEMS[-1].item_key, "0000123456789-elder", title=TITLE, price=12345.67)])
-    ports = ("WORKER", "NEARLINE", "PUBLISHER", "SCHEDULER", "MONITOR", "SERVE")
-    return settings | {f"{name}_PORT": str(free_port()) for name in ports}
+    return settings | {"PROBE_PORT": str(free_ports(len(PROBED_PROCESSES))), "SERVE_PORT": str(free_port())}
 
 
 def reads_well(done: Done, texts: Iterable[str], code: int = 0) -> None:
