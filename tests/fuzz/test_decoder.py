@@ -24,6 +24,7 @@ def fuzz(directory: Path, *options: str, code: str = "") -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_few_seconds_find_nothing(tmp_path: Path) -> None:
     done = fuzz(tmp_path, "--seconds", str(SECONDS))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -36,6 +37,7 @@ def test_a_few_seconds_find_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.glob("crash-*")) == []
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_found(tmp_path: Path) -> None:
     """A decoder that chokes on a list in a field that it does not know: three steps away from every seed."""
     plant = """

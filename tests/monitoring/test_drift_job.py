@@ -22,6 +22,7 @@ def plan(shop, tmp_path, *, now, config=CONFIG):
     return plan_drift_job(shop.engine, config=config, reports_dir=tmp_path / "reports", now=now)
 
 
+@pytest.mark.slow
 def test_a_child_reads_tests_and_writes_the_report(shop, tmp_path):
     start = shop.now // DAY_MS * DAY_MS
     shop.trade(start, start + DAY_MS, 1500, seed=1)
@@ -39,6 +40,7 @@ def test_a_child_reads_tests_and_writes_the_report(shop, tmp_path):
     assert json.loads(json.dumps(asdict(result)))["skipped"] == {}
 
 
+@pytest.mark.slow
 def test_without_traffic_there_is_no_job_and_with_little_no_report(sqlite_shop, tmp_path):
     assert plan(sqlite_shop, tmp_path, now=sqlite_shop.now) is None
     sqlite_shop.act("view", "apple")

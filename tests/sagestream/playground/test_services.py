@@ -19,6 +19,7 @@ def test_settings_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert configured(GraphstoreConfig, {"database_url": ""}).sqlalchemy_url.startswith("sqlite:")
 
 
+@pytest.mark.service
 def test_a_playground_stands_on_its_own_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGESTREAM_DATABASE_URL", "postgresql://shop/db")
     monkeypatch.setenv("SAGESTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = {"torch", "torch_geometric", "faust", "sqlalchemy", "pandas", "evidently"}
 
 
@@ -33,6 +35,7 @@ def test_the_web_process_is_light_and_starts_without_services() -> None:
     assert (found["debug"], found["hosts"]) == (False, ["127.0.0.1", "localhost", "[::1]"])
 
 
+@pytest.mark.slow
 def test_the_signing_key_is_given_or_new_at_each_start() -> None:
     assert loaded(SAGESTREAM_SECRET_KEY="given")["secret"] == "given"
     first, second = loaded()["secret"], loaded()["secret"]

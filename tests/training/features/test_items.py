@@ -125,6 +125,7 @@ def test_a_state_of_the_time_when_names_were_only_hashed(encoder):
     assert torch.equal(again.transform(make_catalogue(ITEMS)), encoder.transform(make_catalogue(ITEMS)))
 
 
+@pytest.mark.slow
 def test_loading_an_encoder_loads_no_dictionary_and_no_sentence_transformer(encoder, tmp_path):
     """A process that only scores pays for neither."""
     torch.save(encoder.state(), tmp_path / "encoder.pt")

@@ -45,6 +45,7 @@ def test_neighbours_stay_together_and_equal_seeds_give_equal_maps():
     np.testing.assert_array_equal(points, lay_out(vectors, method="tsne", seed=0))
 
 
+@pytest.mark.slow
 def test_umap_too():
     """In a process without a compiler: compiling UMAP takes twenty times as long as laying out so few points."""
     program = (

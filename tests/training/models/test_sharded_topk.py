@@ -38,6 +38,7 @@ def world(seed: int) -> tuple[np.ndarray, ...]:
     return users, items, bias, offsets, np.concatenate(seen)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_lists_of_one() -> None:
     users, items, bias, offsets, seen = world(0)
     tensors = (torch.from_numpy(part) for part in (users, items, bias))
