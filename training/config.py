@@ -1,8 +1,8 @@
-"""Settings of training: what a training file names, and what the environment sets.
+"""Settings of training: the training file for the model, the environment for the deployment.
 
-What shapes a model (features, GraphSAGE, the blend, how much is evaluated) lives in a file, which `tune` writes and
-`train --config` takes; `SAGESTREAM_TRAINING_CONFIG` names the one that everybody else takes, the scheduler among them.
-What a deployment decides (gate, schedule, threads) comes from the environment, read once, in main.
+The settings of a model (features, GraphSAGE, the blend, evaluation) are in a file, which `tune` writes and
+`train --config` reads. The scheduler and all other programs read the file in `SAGESTREAM_TRAINING_CONFIG`. The settings
+of a deployment (gate, schedule, threads) come from the environment, which main reads once.
 """
 
 from math import inf
@@ -43,7 +43,7 @@ class SageConfig(BaseModel):
         default=(20.0, 100.0, inf),
         min_length=1,
         max_length=8,
-        description="half-lives of a user vector in items; inf: none",
+        description="half-lives of a user vector in items; inf: no decay",
     )
     repeats: bool = Field(default=True, description="learn from repeats too; false: from first events only")
     ties: Literal["basket", "random"] = Field(
@@ -90,36 +90,39 @@ class SageConfig(BaseModel):
 
 
 class TrainingFile(BaseModel):
-    """What shapes a training. No variable of the environment sets these: they live in the training file."""
+    """Settings of a model. They come only from the training file; no environment variable sets them."""
 
     sage: SageConfig = Field(SageConfig(), description="the GraphSAGE term")
     recommend_repeats: Literal["auto", "yes", "no"] = Field(
-        "auto", description="whether items a shopper knows are recommended again; auto: as shoppers do themselves"
+        "auto", description="recommend items that a user knows; auto: if users often return to known items"
     )
     text_encoder: str = Field(
         TEXT_ENCODER,
         pattern=TEXT_ENCODERS,
         max_length=MAX_TEXT_ENCODER,
-        description="what reads the words of items: tfidf, or sentence-transformers:<path or name> (extra text)",
+        description="encoder of item texts: tfidf, or sentence-transformers:<path or name> (extra text)",
     )
     name_encoding: Literal["hashed", "one-hot"] = Field(
         NAME_ENCODING,
-        description="columns of categories and brands: hashed, or one-hot where there are no more names than columns",
+        description="columns of categories and brands: hashed, or one-hot if there are enough columns for all names",
     )
     training_seed: int = Field(0, ge=0, description="seed of the scheduler's runs")
     blend_l2: float | None = Field(
-        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; null: the blend's own"
+        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; null: the blend's default"
     )
     blend_focus: float | None = Field(
-        None, ge=0, le=4, description="how much likely targets count before others, 0: alike; null: the blend's own"
+        None,
+        ge=0,
+        le=4,
+        description="how much more likely targets count than others; 0: equally; null: the blend's default",
     )
-    blend_memory_mb: int = Field(512, ge=16, description="memory for the features that the blend is fitted on")
-    evaluation_users: int = Field(5_000, ge=1, description="shoppers a model is measured on, at most")
-    tuning_users: int = Field(1_000, ge=1, description="shoppers the baselines are tuned on, at most")
+    blend_memory_mb: int = Field(512, ge=16, description="memory for the features in a fit of the blend")
+    evaluation_users: int = Field(5_000, ge=1, description="largest number of users in an evaluation")
+    tuning_users: int = Field(1_000, ge=1, description="largest number of users to tune the baselines on")
 
 
 class _Environment(EnvSettingsSource):
-    """The variables of the environment, without those that would name a field of the training file."""
+    """The environment variables, without the fields of the training file."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         if field_name in TrainingFile.model_fields:
@@ -128,21 +131,27 @@ class _Environment(EnvSettingsSource):
 
 
 class TrainingConfig(BaseSettings, TrainingFile):
-    """How models are fitted, judged and kept; `training.config_file` lays a training file over the environment."""
+    """All settings of training. `training.config_file` overrides the environment with a training file."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_parse_none_str="")
 
     training_config: Path | None = Field(
         None,
-        exclude=True,  # of what is written down: a model was fitted with the content of the file
+        exclude=True,  # a bundle stores the content of the file, not its path
         description="the training file (JSON, as `tune` writes it) for `train`, the scheduler and all others",
     )
     training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
-    gate_min_users: int = Field(30, ge=1, description="shoppers in the test window that a promotion needs")
-    gate_confidence: float = Field(0.9, gt=0.5, lt=1, description="share of resamples a challenger must be ahead in")
-    gate_min_coverage: float = Field(0.5, ge=0, le=1, description="share of the champion's item coverage to reach")
-    scheduler_tick_seconds: float = Field(10.0, gt=0, le=86_400, description="time between two looks for work")
-    scheduler_stop_seconds: float = Field(10.0, ge=0, le=86_400, description="wait for a running training at a stop")
+    gate_min_users: int = Field(30, ge=1, description="users in the test window that a promotion needs")
+    gate_confidence: float = Field(
+        0.9, gt=0.5, lt=1, description="share of resamples in which a challenger must be better"
+    )
+    gate_min_coverage: float = Field(
+        0.5, ge=0, le=1, description="share of the champion's item coverage that a challenger needs"
+    )
+    scheduler_tick_seconds: float = Field(10.0, gt=0, le=86_400, description="time between two checks for work")
+    scheduler_stop_seconds: float = Field(
+        10.0, ge=0, le=86_400, description="longest wait for a running training at a stop"
+    )
     retrain_min_events: int = Field(5_000, ge=1, description="new interactions that start an incremental retrain")
     retrain_full_seconds: float = Field(86_400.0, gt=0, description="time between two full GraphSAGE trainings")
 

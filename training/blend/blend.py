@@ -91,8 +91,7 @@ class Blend:
 
 
 def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:
-    """Return the activity a(u) [U] of users with `lengths` events. `mean` and `sd` are of log(1 + events) in the
-    fit."""
+    """Return a(u) [U] of users with `lengths` events, with `mean` and `sd` of log(1 + events) in the fit."""
     activity: Float64Array = ((np.log1p(lengths) - mean) / sd).clip(-MAX_ACTIVITY, MAX_ACTIVITY)
     return activity
 

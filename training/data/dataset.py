@@ -109,7 +109,7 @@ def full_split(log: EventLog, *, champion_as_of: int | None, min_users: int) -> 
 
 
 def _minute(time: int) -> str:
-    """A time in words where it is one, else the number: a log without times counts."""
+    """Return a time (epoch ms) as text. A log without times has counts, which are returned as numbers."""
     try:
         return f"{utc(time):%Y-%m-%d %H:%M}"
     except (OverflowError, ValueError):

@@ -50,8 +50,7 @@ class OfflineDataset:
         max_users: int | None = None,
         seed: int = 0,
     ) -> "OfflineDataset":
-        """Return the events of at most `max_users` users, with the items that at least `min_item_users` of them
-        touched.
+        """Return the events of at most `max_users` users, with the items of at least `min_item_users` of them.
 
         `seed` selects the users. As in a snapshot, an event has the weight of its type, and a returned purchase does
         not count. Users and items are in the order of their ids. Items without events are left out, because they cannot

@@ -43,8 +43,7 @@ class Window:
         max_users: int | None = None,
         seed: int = 0,
     ) -> Self:
-        """Return the window start <= time < end (epoch ms) of a log, with at most `max_users` users sampled by
-        `seed`."""
+        """Return the window start <= time < end (epoch ms), with at most `max_users` users sampled by `seed`."""
         past, inside = log.between(end=start), log.between(start, end)
         return cls.after(past, inside, as_of=start, repeats=repeats, max_users=max_users, seed=seed)
 
@@ -59,8 +58,7 @@ class Window:
         max_users: int | None = None,
         seed: int = 0,
     ) -> Self:
-        """Return the window with histories from `past` and targets from `later`. All lists have one `as_of` (epoch
-        ms)."""
+        """Return the window with histories from `past` and targets from `later`, as of one time (epoch ms)."""
         num_items = past.num_items
         cells = distinct(later.cells)
         if not repeats:
@@ -94,13 +92,13 @@ class Window:
 
     def take(self, indices: IntArray) -> "Window":
         """Return the users at these indices, in this order."""
-        offsets, positions = gather_ranges(self.offsets[indices], np.diff(self.offsets)[indices])
+        offsets, target_indices = gather_ranges(self.offsets[indices], np.diff(self.offsets)[indices])
         return Window(
             as_of=self.as_of if isinstance(self.as_of, int) else self.as_of[indices],
             users=self.users[indices],
             histories=self.histories.take(indices),
             offsets=offsets,
-            targets=self.targets[positions],
+            targets=self.targets[target_indices],
             num_items=self.num_items,
             repeats=self.repeats,
         )

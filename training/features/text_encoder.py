@@ -45,8 +45,7 @@ class TextEncoder(Protocol):
 
 
 def fit_text_encoder(name: str, texts: Sequence[str], *, dim: int | None = None, seed: int) -> TextEncoder:
-    """Fit `tfidf` or `sentence-transformers:<path or name>` with at most `dim` columns. None: the default of the
-    encoder.
+    """Fit `tfidf` or `sentence-transformers:<path or name>` with at most `dim` columns (None: the default).
 
     Raises `ValueError` for an unknown name, and `training.features.sentence_encoder.TextModelError` when the model is
     missing.

@@ -76,8 +76,7 @@ class TfidfEncoder:
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, dim: int, seed: int, lemmas: bool = True) -> Self:
-        """Fit on the `MAX_WORDS` most frequent words that occur in at least two texts. Few words give fewer than `dim`
-        columns."""
+        """Fit on the `MAX_WORDS` most frequent words of at least two texts, with at most `dim` columns."""
         documents = [set(clean(text, lemmas=lemmas)) for text in texts]
         frequencies = Counter(word for document in documents for word in document)
         # The word breaks ties, so the order of the texts has no influence.

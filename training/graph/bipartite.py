@@ -73,8 +73,7 @@ class TransposePattern:
 
     @cached_property
     def arrays(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(offsets [num_columns + 1], rows [n], order [n]): entry i of the transpose is entry order[i] of the
-        matrix."""
+        """(offsets [num_columns + 1], rows [n], order [n]): transposed entry i is entry order[i] of the matrix."""
         if self._inverse is not None:
             order = self._inverse.arrays[2]
             inverse_order = torch.empty_like(order)
@@ -172,8 +171,7 @@ class BipartiteGraph:
         return len(self.users)
 
     def find(self, users: IntArray, items: IntArray) -> IntArray:
-        """Return the ascending indices [n] of the pairs (users[i], items[i]). Pairs that are not in the graph are left
-        out."""
+        """Return the ascending indices [n] of the pairs (users[i], items[i]) that are in the graph."""
         indices, found = find_sorted(np.sort(users * self.num_items + items), self._keys)
         return indices[found]
 

@@ -31,8 +31,7 @@ INTERACTED_BY = ("item", "rev_interacts", "user")
 
 @dataclass(frozen=True)
 class SampledGraph:
-    """A `MessageGraph` around seed items. Only the embeddings of the seeds are complete; outer nodes lack
-    neighbours."""
+    """A `MessageGraph` around seed items. Only the seeds have complete embeddings; outer nodes lack neighbours."""
 
     nodes: Tensor  # [n] rows of the items, the seeds first
     items_of_users: Csr  # [num_users, n]
@@ -104,8 +103,7 @@ class NeighbourSampler:
 
 
 class _Rows:
-    """The neighbours of the nodes on one side. `order` maps an entry to its pair in the graph; empty: the same
-    index."""
+    """The neighbours of the nodes on one side. `order` maps an entry to its pair in the graph (empty: identity)."""
 
     def __init__(self, offsets: IntArray, neighbours: IntArray, order: IntArray) -> None:
         self._offsets, self._neighbours, self._order = offsets, neighbours, order
@@ -149,8 +147,7 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
 
 @numba.njit(cache=True)
 def allocate_samples(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Allocate (allowed, indices, at): buffers for the neighbours of the widest node, and for `limit` of each node
-    [f]."""
+    """Allocate (allowed, indices, at) for the neighbours of the widest node, and for `limit` of each node [f]."""
     room = 0
     widest = 0
     for node in nodes:

@@ -20,8 +20,7 @@ from training.graph.pyg_sampler import TemporalNeighborSampler
 
 
 def bipartite_data(snapshot: Snapshot) -> HeteroData:
-    """Return the graph with each event in both directions, with `edge_index` [2, num_events] and `edge_time`
-    [num_events]."""
+    """Return the graph with `edge_index` [2, num_events] and `edge_time` [num_events] in both directions."""
     data = HeteroData()
     data["user"].num_nodes = snapshot.num_users
     data["item"].num_nodes = snapshot.num_items

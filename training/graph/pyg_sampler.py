@@ -105,8 +105,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
     def _sample(
         self, seeds: dict[str, Tensor], times: dict[str, Tensor] | None, pairs: tuple[IntArray, IntArray] | None
     ) -> HeteroSamplerOutput:
-        """Sample one tree for each seed. Each link in `pairs` (users, items) is excluded from the trees of its two
-        ends.
+        """Sample one tree for each seed. The trees of both ends of a link in `pairs` (users, items) exclude the link.
 
         The number of seeds of one type is a multiple of the number of links, and they have the order of the links.
         """

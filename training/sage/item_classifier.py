@@ -125,8 +125,7 @@ class ItemClassifier(nn.Module):
         return self(features, graph).argmax(dim=1)  # type: ignore[no-any-return]
 
     def accuracy(self, features: Tensor, graph: MessageGraph, labels: Tensor, mask: Tensor) -> float:
-        """Return the share of correct predictions among the items in `mask` that have a class. nan: there are no such
-        items."""
+        """Return the share of correct predictions among items in `mask` that have a class. nan: no such items."""
         asked = mask & (labels != NO_CLASS)
         right = self.predict(features, graph)[asked] == labels[asked]
         return right.float().mean().item()

@@ -25,16 +25,14 @@ EXCLUDED = -1e9
 
 @dataclass(frozen=True)
 class NegativeSampler:
-    """Samples items with replacement, with probability proportional to count ** power, and returns the distinct
-    ones."""
+    """Samples items with replacement, with probability ~ count ** power, and returns the distinct ones."""
 
     probabilities: Float64Array  # [num_items], sums to one
     draws: int
 
     @classmethod
     def from_counts(cls, counts: IntArray, *, power: float, draws: int) -> "NegativeSampler":
-        """Make a sampler from event counts [num_items]. Items without events are never sampled: no user could choose
-        them."""
+        """Make a sampler from event counts [num_items]. Cold items are never sampled: no user could choose them."""
         mass = np.where(counts > 0, counts.astype(np.float64) ** power, 0.0)
         return cls(mass / mass.sum(), draws)
 
@@ -53,8 +51,7 @@ class NegativeSampler:
 
 
 def sample_by_weight(cumulative: Float64Array, draws: int, rng: np.random.Generator) -> IntArray:
-    """Sample indices [draws] with replacement. `cumulative` is the cumulative sum of the probabilities; the last is
-    one.
+    """Sample indices [draws] with replacement. `cumulative` [n] are cumulative probabilities; the last is one.
 
     Rejected: `numpy.random.Generator.choice`, because it computes the sum in every call.
     """

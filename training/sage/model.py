@@ -72,8 +72,7 @@ class GraphSAGE(nn.Module):
         self.item_bias[items] = self.item_bias[~items].mean()
 
     def encode_items(self, features: Tensor, graph: MessageGraph) -> Tensor:
-        """Return the embeddings [n, dim] of the items in the graph, from the `features` [num_items, width] of all
-        items.
+        """Return the embeddings [n, dim] of the items in the graph, from all item `features` [num_items, width].
 
         An embedding is the mean over the layers. Layer 0 is the ID embedding plus the projected features.
         """

@@ -52,8 +52,7 @@ class ProcessGroup:
         return parts
 
     def check_equal(self, mark: bytes, what: str) -> None:
-        """Raise `ProcessGroupError` when the 32 bytes of `mark` differ between processes. `what` names their
-        content."""
+        """Raise `ProcessGroupError` when the 32 bytes of `mark`, which `what` names, differ between processes."""
         marks = self.all_gather(torch.frombuffer(bytearray(mark), dtype=torch.uint8))
         others = [rank for rank, other in enumerate(marks) if not torch.equal(other, marks[0])]
         if others:

@@ -38,8 +38,7 @@ def resumable_since(connection: Connection, *, now: int, max_age_seconds: float)
 
 
 class CheckpointStore:
-    """The checkpoints in a directory. A context in which this process has the lock; a second process sees no
-    checkpoints.
+    """The checkpoints in a directory, as a context that holds a lock. A second process sees no checkpoints.
 
     `settings` is a text of everything that determines a fit on a snapshot. Fits with other settings are ignored.
     """
@@ -59,8 +58,7 @@ class CheckpointStore:
         self._lock.release()
 
     def snapshot_id(self, *, since: int) -> str | None:
-        """Return the snapshot of the newest unfinished fit whose `as_of` is at least `since` (epoch ms). None: no such
-        fit."""
+        """Return the snapshot of the newest unfinished fit with `as_of` >= `since` (epoch ms). None: no such fit."""
         if not self._lock.held():
             return None
         names = [path.name.removesuffix(self._suffix) for path in self._directory.glob(f"*{self._suffix}")]
@@ -68,8 +66,7 @@ class CheckpointStore:
         return max(fresh, default=None)
 
     def checkpoint(self, snapshot_id: str) -> Path | None:
-        """Return the checkpoint file for this snapshot and delete all other files. None: another process has the
-        lock."""
+        """Return the checkpoint file for this snapshot and delete all others. None: another process has the lock."""
         if not self._lock.held():
             return None
         own = self._directory / f"{snapshot_id}{self._suffix}"

@@ -155,8 +155,7 @@ class Trainer:
         return bias - self.log_inclusion[indices] if self.config.loss in CORRECTED else bias
 
     def _excluded(self, negatives: IntArray, targets: IntArray, rows: IntArray, profiles: Profiles) -> IntArray:
-        """Return the entries [2, m] (basket, negative) that are not negatives: own targets, and items that are no
-        candidates."""
+        """Return the entries [2, m] (basket, negative) that are not negatives: own targets, and known items."""
         column = np.full(self.graph.num_items, -1)
         column[negatives] = np.arange(len(negatives))
         excluded, owners = targets, rows

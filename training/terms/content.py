@@ -77,8 +77,7 @@ class Content(ClosedFormTerm):
             self._vectors = F.pad(self._vectors, (0, 0, 0, missing))
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
-        """Return features [B, num_items, num_half_lives], zero without a history. Decay is by rank: `as_of` has no
-        effect."""
+        """Return features [B, num_items, num_half_lives], zero without a history. `as_of` has no effect."""
         profiles = Profiles.from_histories(histories, last=LAST_ITEMS, num_items=self.num_items)
         tastes = torch.stack([weights @ self._vectors for weights in profiles.decay_weights(self.half_lives)])
         return (tastes @ self._vectors.T).permute(1, 2, 0).contiguous()  # [B, N, lives] from [lives, B, N]

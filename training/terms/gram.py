@@ -75,8 +75,7 @@ def _products(interactions: sparse.csr_array) -> Float32Array:
 
 
 def interactions(log: EventLog, values: Float32Array | None = None) -> sparse.csr_array:
-    """Return the distinct pairs of a log [num_users, num_items], with value 1 or the largest of `values`
-    [num_events]."""
+    """Return the distinct pairs of a log [num_users, num_items], with value 1 or the largest of their `values`."""
     data = np.ones(len(log), dtype=np.float32) if values is None else values
     return _maximum_of_cells(data, log.cells, (log.num_users, log.num_items))
 

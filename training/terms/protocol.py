@@ -62,8 +62,7 @@ class Term(ABC):
 
     @property
     def evaluations(self) -> tuple[FitEvaluation, ...] | None:
-        """The evaluations of the fit, oldest first. Empty for an old bundle without them; None for closed-form
-        terms."""
+        """The evaluations of the fit, oldest first; empty for an old bundle. None: a closed-form term."""
         return None
 
     @property
@@ -72,8 +71,7 @@ class Term(ABC):
         return None
 
     def relations(self, start: int, end: int) -> Tensor:
-        """Return the weights from the items start:end to all items, dense [end − start, num_items]. Zero: no
-        relation."""
+        """Return the weights from items start:end to all items, dense [end − start, num_items]. Zero: no relation."""
         return torch.zeros(end - start, self.num_items)
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:  # noqa: B027 - most have no use for it
@@ -128,6 +126,5 @@ T = TypeVar("T", bound=Term)
 
 
 def find_term(terms: Iterable[Term], kind: type[T]) -> T | None:
-    """Return the term with the name of the class `kind`, for calls that only this class has. None: there is no such
-    term."""
+    """Return the term with the name of the class `kind`, for calls that only this class has, or None."""
     return next((cast("T", term) for term in terms if term.name == kind.name), None)

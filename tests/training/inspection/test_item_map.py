@@ -64,8 +64,8 @@ def test_umap_too():
 
 def test_items_of_a_half_lie_together_whoever_places_them():
     for model, source in ((recommender(sage=True), "GraphSAGE"), (recommender(), "linear filter")):
-        find_term, rows, vectors = item_vectors(model, np.arange(LOG.num_items), seed=0)
-        assert find_term == source
+        kind, rows, vectors = item_vectors(model, np.arange(LOG.num_items), seed=0)
+        assert kind == source
         assert rows.tolist() == list(range(LOG.num_items))
         np.testing.assert_allclose(torch.linalg.vector_norm(vectors, dim=1), 1.0, rtol=1e-5)
         cosines = (vectors @ vectors.T).fill_diagonal_(-torch.inf)
