@@ -134,7 +134,7 @@ class Stream:
 
     @property
     def linger_ms(self) -> int:
-        """For a producer that fills this broker."""
+        """The linger time of a producer for this broker, in ms."""
         return EMBEDDED_LINGER_MS if self.kind == "embedded" else LINGER_MS
 
     @property

@@ -11,9 +11,9 @@ from training.evaluation.ranking import METRIC
 SLICES = (("warm", "ndcg"), ("cold_users", "ndcg"), ("cold_items", "recall"))
 
 FRAME = 3
-"""Characters that a column needs besides its content: two blanks and a line."""
+"""Characters of a column besides its content: two spaces and a line."""
 WIDTH = 80
-"""The most characters in a line of a table. A wider table becomes several tables, each with the models."""
+"""Maximum characters in a line of a table. A wider table is split, and each part has the model column."""
 
 
 def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
@@ -91,7 +91,7 @@ def _slices(rows: dict[str, ModelResult], deepest: int) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with padded columns; several tables, each with the models, where one is too wide."""
+    """Return a Markdown table with padded columns. A wide one is split, and each part has the first column."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     parts: list[list[int]] = []

@@ -82,11 +82,11 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """The result of a format: the difference from the model, and more entries for `metadata.json`."""
 
     difference: float
-    told: dict[str, Any] = field(default_factory=dict)
+    metadata_entries: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Format:
     """A format: its files, and the function that writes them to a directory and compares them."""
 
     files: tuple[str, ...]
-    write: Callable[[Subject, Path], Written]
+    write: Callable[[Subject, Path], WriteResult]
 
 
 def export_encoder(
@@ -109,9 +109,9 @@ def export_encoder(
 ) -> list[ExportedFile]:
     """Write the encoder in these `formats` (names of `FORMATS`) into the new `directory`.
 
-    Raises `ExportError` for a model without GraphSAGE, an unknown format, and a file that differs from the model by
-    more than `tolerance`; `AlreadyExists` where the directory is taken. ONNX needs the extra `export`, PyTorch
-    Geometric the `snapshot` that the model was made of, and another aggregation than the LSTM.
+    Raises `ExportError` for a model without GraphSAGE, an unknown format, or a file that differs from the model by more
+    than `tolerance`. Raises `AlreadyExists` when the directory exists. ONNX needs the extra `export`. PyTorch Geometric
+    needs the model's `snapshot` and an aggregation other than the LSTM.
     """
     term = find_term(model.terms, SageTerm)
     if term is None:
@@ -120,39 +120,39 @@ def export_encoder(
         raise ExportError(f"no format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
     if directory.exists():
         raise AlreadyExists(f"{directory} exists: name a new directory")
-    batches = [_shoppers(shape, term.num_items, seed=seed) for shape in SHAPES]
+    batches = [_test_batch(shape, term.num_items, seed=seed) for shape in SHAPES]
     subject = Subject(model, term, batches, snapshot)
     with written_whole(directory) as temporary:
         temporary.mkdir(parents=True)
-        files, told = [], {}
-        for place, name in enumerate(formats):
+        files, metadata_entries = [], {}
+        for index, name in enumerate(formats):
             if progress is not None:
-                progress(name, place / len(formats))
+                progress(name, index / len(formats))
             with quiet():
                 written = FORMATS[name].write(subject, temporary)
-            difference, told[name] = written.difference, written.told
+            difference, metadata_entries[name] = written.difference, written.metadata_entries
             for file in FORMATS[name].files:
-                if not difference <= tolerance:  # not so for NaN, too
+                if not difference <= tolerance:  # also true for NaN
                     raise ExportError(f"{file} differs from model {model.model_version} by {difference:g}")
                 path = temporary / file
                 files.append(ExportedFile(name, file, path.stat().st_size, sha256_of(path), difference))
         _dump(temporary / "items.json", {"item_ids": model.item_ids, "available": model.available.tolist()})
         metadata = _metadata(model, term, files, tolerance=tolerance)
-        _dump(temporary / "metadata.json", metadata | {name: said for name, said in told.items() if said})
+        _dump(temporary / "metadata.json", metadata | {name: said for name, said in metadata_entries.items() if said})
     return files
 
 
 def runtime(file: str, write: Callable[[ServingEncoder, Path], Run]) -> Format:
-    """A format of one file that gives vectors and scores of shoppers; `write` reads it again, too."""
+    """Return a format with one file for vectors and scores of users. `write` also loads the file again."""
 
-    def written(subject: Subject, directory: Path) -> Written:
-        return Written(subject.difference(write(subject.encoder, directory / file)))
+    def written(subject: Subject, directory: Path) -> WriteResult:
+        return WriteResult(subject.difference(write(subject.encoder, directory / file)))
 
     return Format((file,), written)
 
 
 def without_pyg(model: Recommender, snapshot: Snapshot | None) -> str | None:
-    """Why a model with GraphSAGE cannot be written for PyTorch Geometric; None where it can."""
+    """Return the reason why a GraphSAGE model cannot be written for PyTorch Geometric, None when it can."""
     term = find_term(model.terms, SageTerm)
     if term is not None and term.config.aggregation not in PYG_AGGREGATIONS:
         return f"PyTorch Geometric has no layer that does the same with {term.config.aggregation} as aggregation"
@@ -161,21 +161,21 @@ def without_pyg(model: Recommender, snapshot: Snapshot | None) -> str | None:
     return None
 
 
-def _pyg(subject: Subject, directory: Path) -> Written:
-    from training.export import pyg  # seconds to load
+def _pyg(subject: Subject, directory: Path) -> WriteResult:
+    from training.export import pyg  # takes seconds to load
 
     reason = without_pyg(subject.model, subject.snapshot)
     if reason is not None or subject.snapshot is None:
         raise ExportError(f"no {PYG}: {reason}")
     items = pyg.ItemGraph.of(subject.model, subject.snapshot)
     pyg.write_pyg(subject.term, items, directory)
-    told = {
+    metadata_entries = {
         "snapshot_id": subject.snapshot.snapshot_id,
         "users": items.graph.num_users,
         "pairs": len(items.graph),
         "difference_as_served": pyg.difference_as_served(subject.term, items),
     }
-    return Written(pyg.difference(subject.term, items, directory), told)
+    return WriteResult(pyg.difference(subject.term, items, directory), metadata_entries)
 
 
 FORMATS: dict[str, Format] = {
@@ -184,11 +184,11 @@ FORMATS: dict[str, Format] = {
     "onnx": runtime("encoder.onnx", onnx),
     PYG: Format(("encoder_pyg.py", "encoder_pyg.pt", "graph.pt"), _pyg),
 }
-"""By name, as the command line has them."""
+"""By name on the command line."""
 
 
-def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
-    """Item rows [B, N], newest first: repeats, some −1 in between, one shopper without any."""
+def _test_batch(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
+    """Return item rows [B, N], newest first, with repeats and some −1. One user has no items."""
     rng = np.random.default_rng([seed, *shape])
     rows = rng.integers(0, num_items, shape)
     rows[rng.random(shape) < 0.1] = -1
@@ -198,7 +198,7 @@ def _shoppers(shape: tuple[int, int], num_items: int, *, seed: int) -> Tensor:
 
 
 def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
-    rows = [[(item, -place, 0) for place, item in enumerate(row) if item >= 0] for row in items.tolist()]
+    rows = [[(item, -index, 0) for index, item in enumerate(row) if item >= 0] for row in items.tolist()]
     histories = Histories.from_rows(rows)
     expected = (term.user_vectors(histories), term.score(histories, as_of=0)[:, :, 0])
     return max(float((one - other).abs().max()) for one, other in zip(run(items), expected, strict=True))
@@ -206,7 +206,7 @@ def _difference(run: Run, term: SageTerm, items: Tensor) -> float:
 
 def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, tolerance: float) -> dict[str, Any]:
     config = term.config
-    shoppers, events = DIMENSIONS
+    users, events = DIMENSIONS
     return {
         "model_version": model.model_version,
         "as_of": model.as_of,
@@ -214,13 +214,13 @@ def _metadata(model: Recommender, term: SageTerm, files: list[ExportedFile], *, 
         "inputs": {
             INPUT: {
                 "type": "int64",
-                "shape": [shoppers, events],
+                "shape": [users, events],
                 "holds": "rows of items.json, each shopper's newest event first, -1 for none and for unknown items",
             }
         },
         "outputs": {
-            "vectors": {"type": "float32", "shape": [shoppers, config.dim], "holds": "unit vectors, zero for nobody"},
-            "scores": {"type": "float32", "shape": [shoppers, term.num_items], "holds": "a score for each item row"},
+            "vectors": {"type": "float32", "shape": [users, config.dim], "holds": "unit vectors, zero for nobody"},
+            "scores": {"type": "float32", "shape": [users, term.num_items], "holds": "a score for each item row"},
         },
         "last_items": config.last_items,
         "half_lives_ranks": [str(half_life) for half_life in config.half_lives_ranks],

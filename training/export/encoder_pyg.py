@@ -1,7 +1,7 @@
-"""GraphSAGE's item embeddings in plain PyTorch Geometric: no code of the program that fitted the weights is needed.
+"""GraphSAGE's item embeddings in plain PyTorch Geometric, without the code of the program that fitted the weights.
 
-`sagestream export --format pyg` puts this file beside `encoder_pyg.pt`, the weights, and `graph.pt`, the graph that
-the model knows. To embed the items again, or to go on from there:
+`sagestream export --format pyg` writes this file with the weights (`encoder_pyg.pt`) and the graph that the model knows
+(`graph.pt`). To compute the embeddings again, or to continue from them:
 
     python encoder_pyg.py --out item_embeddings.pt
 
@@ -9,10 +9,11 @@ the model knows. To embed the items again, or to go on from there:
     encoder, data = load_encoder(), load_graph()
     embeddings = encoder(data)  # [num_items, dim]
 
-The graph is bipartite, and users only pass messages on. A layer is two convolutions (Hamilton et al., "Inductive
-representation learning on large graphs", 2017): users take in their items, items take in their users, and what comes
-out is added to the item. The batches of PyTorch Geometric's loaders, which name their items by `n_id`, go in like the
-whole graph.
+The graph is bipartite, and users only pass messages. A layer is two convolutions: users aggregate their items, then
+items aggregate their users, and the result is added to the item. The model also accepts batches of PyTorch Geometric's
+loaders, which name their items by `n_id`.
+
+Source: Hamilton et al., "Inductive representation learning on large graphs" (2017).
 """
 
 import argparse
@@ -32,13 +33,13 @@ TO_USERS = ("item", "rev_interacts", "user")
 
 
 class ItemEncoder(nn.Module):
-    """Embeddings of items from their features, an ID embedding each, and who took what.
+    """Item embeddings from item features, one ID embedding for each item, and the user–item graph.
 
     Args:
-        num_items: rows of the ID embedding; a row of zeros lets an item's features speak alone.
-        feature_width: columns of the items' `x`; 0 for none.
-        dim: width of the embeddings.
-        num_layers: users are two hops away in each.
+        num_items: Rows of the ID embedding. A zero row leaves only the item's features.
+        feature_width: Columns of the items' `x`, 0 without features.
+        dim: Width of the embeddings.
+        num_layers: Each layer goes from items to users and back.
         aggr: "mean", or "max" of relu(W x + b) over the neighbours.
     """
 
@@ -54,7 +55,7 @@ class ItemEncoder(nn.Module):
         self.to_items = nn.ModuleList(SAGEConv((dim, dim), dim, aggr=aggr, project=pooled) for _ in range(num_layers))
 
     def forward(self, data: HeteroData) -> Tensor:
-        """[num_items, dim] of the items of `data`: all of them in their order, or those of a batch by their `n_id`."""
+        """Return embeddings [num_items, dim] for all items in order, or for the items of a batch by `n_id`."""
         items = data["item"]
         h = self.item_id[items.n_id] if "n_id" in items else self.item_id  # [n, dim]
         if self.project is not None:
@@ -69,7 +70,7 @@ class ItemEncoder(nn.Module):
 
 
 def load_encoder(path: Path = HERE / WEIGHTS) -> ItemEncoder:
-    """The encoder with its weights."""
+    """Load the encoder with its weights."""
     saved = torch.load(path, weights_only=True)
     encoder = ItemEncoder(**saved["settings"])
     encoder.load_state_dict(saved["state_dict"])
@@ -77,13 +78,13 @@ def load_encoder(path: Path = HERE / WEIGHTS) -> ItemEncoder:
 
 
 def load_graph(path: Path = HERE / GRAPH) -> HeteroData:
-    """The graph: `x` of the items, users without features, and each pair of a user and an item once, both ways."""
+    """Load the graph: item features `x`, users without features, and each pair once in both directions."""
     return HeteroData.from_dict(torch.load(path, weights_only=True))
 
 
 @torch.no_grad()
 def main() -> None:
-    """Embed the items, and keep the embeddings where that is asked for."""
+    """Compute the item embeddings and write them to `--out` when it is given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="the file to write the item embeddings to")
     out: Path | None = parser.parse_args().out

@@ -1,7 +1,7 @@
-"""The serving encoder in the files of other runtimes: TorchScript, torch.export and ONNX.
+"""Runtimes: writes the serving encoder as TorchScript, torch.export and ONNX files, and loads them again.
 
-Arrives: a `ServingEncoder`. Leaves: a file, and the same read again, to be run. Next: `training.export.encoder` holds
-what was read against the model.
+Arrives: a `ServingEncoder`. Leaves: a file, and a function that runs the loaded file. Next: `training.export.encoder`
+compares its results with the model.
 """
 
 import logging
@@ -20,36 +20,38 @@ OUTPUTS = ("vectors", "scores")
 DIMENSIONS = ("shoppers", "events")
 
 LARGEST_PROTOBUF = 1_500_000_000
-"""Bytes of weights above which ONNX keeps them in a file beside the graph: a protobuf ends at two gigabytes."""
+"""Bytes of weights above which ONNX stores them in a separate file. A protobuf ends at two gigabytes."""
 
 Run = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Vectors [B, dim] and scores [B, num_items] of shoppers from item rows [B, N]."""
+"""Maps item rows [B, N] to vectors [B, dim] and scores [B, num_items] of users."""
 
 
 def torchscript(encoder: ServingEncoder, path: Path) -> Run:
-    """Write a scripted module; it runs in Python and C++ alike."""
+    """Write a scripted module, which runs in Python and C++."""
     torch.jit.script(encoder).save(str(path))  # type: ignore[no-untyped-call]
     loaded: Run = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     return loaded
 
 
 def torch_export(encoder: ServingEncoder, path: Path) -> Run:
-    """Write the traced graph, without an example of its input."""
+    """Write the traced graph without an example input."""
     program = _program(encoder)
-    program.example_inputs = None  # they would be pickled into the file
+    program.example_inputs = None  # otherwise they are pickled into the file
     torch.export.save(program, path)
     loaded: Run = torch.export.load(path).module()
     return loaded
 
 
 def onnx(encoder: ServingEncoder, path: Path) -> Run:
-    """Write the traced graph for ONNX Runtime, which reads it again; both libraries are the extra `export`."""
+    """Write the traced graph for ONNX Runtime. Both libraries are in the extra `export`."""
     import onnxruntime
 
-    made = torch.onnx.export(_program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False)
-    assert made is not None
+    exported = torch.onnx.export(
+        _program(encoder), dynamo=True, input_names=[INPUT], output_names=OUTPUTS, verbose=False
+    )
+    assert exported is not None
     weights = sum(buffer.numel() * buffer.element_size() for buffer in encoder.buffers())
-    made.save(path, external_data=weights > LARGEST_PROTOBUF)
+    exported.save(path, external_data=weights > LARGEST_PROTOBUF)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(items: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,15 +62,15 @@ def onnx(encoder: ServingEncoder, path: Path) -> Run:
 
 
 def _program(encoder: ServingEncoder) -> torch.export.ExportedProgram:
-    """The graph of the encoder, for any number of shoppers and events."""
-    dimensions = {place: torch.export.Dim(name) for place, name in enumerate(DIMENSIONS)}
+    """Return the encoder's graph, for any number of users and events."""
+    dimensions = {index: torch.export.Dim(name) for index, name in enumerate(DIMENSIONS)}
     example = torch.zeros(2, 3, dtype=torch.int64)
     return torch.export.export(encoder, (example,), dynamic_shapes={INPUT: dimensions})
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what torch says of itself: that TorchScript is old, that torchvision is missing, a call of its own."""
+    """Hide torch's messages about old TorchScript, missing torchvision and its own deprecated call."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():
