@@ -78,7 +78,9 @@ def _setting(error: Exception) -> str | None:
     from sagestream.settings import CONFIGS
 
     config = next((config for config in CONFIGS.values() if config.__name__ == error.title), None)
-    return config and "; ".join(_wrong_value(config, found) for found in error.errors(include_url=False))
+    if config is None:
+        return None
+    return "; ".join(_wrong_value(config, found) for found in error.errors(include_url=False))
 
 
 def _wrong_value(config: type[BaseSettings], found: Any) -> str:
