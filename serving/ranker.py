@@ -54,7 +54,7 @@ class UnusableModel(UserError):
     """The bundle cannot be loaded, or is not the model that it should be; the message says why."""
 
 
-class Counts(Protocol):
+class TrendCounts(Protocol):
     """Where newer trend counts come from; `serving.source.ShopSource` is one."""
 
     def bucket_counts(self, since_ms: int) -> tuple[IntArray, IntArray, IntArray]:
@@ -77,7 +77,7 @@ def load_ranker(bundle: Path) -> Ranker:
         raise UnusableModel(str(error)) from error
 
 
-def bring_up_to_date(ranker: Ranker, counts: Counts) -> None:
+def bring_up_to_date(ranker: Ranker, counts: TrendCounts) -> None:
     """Let the model's trend know what happened since it was trained."""
     ranker.refresh_trend(*counts.bucket_counts(ranker.as_of - LATE_MS))
 

@@ -73,7 +73,7 @@ class StatisticsEncoder:
     @classmethod
     def fit(cls, stores: Stores, events: torch.Tensor, *, as_of: int) -> Self:
         """Fit on the nodes of the `events` [num_events] (bool mask), with recency measured at `as_of` (epoch ms)."""
-        window = _Window.of(stores, events)
+        window = _EventWindow.of(stores, events)
         return cls(
             Scale.fit(_user_columns(window, as_of), window.degrees("user") > 0),
             Scale.fit(_item_columns(window, as_of), window.degrees("item") > 0),
@@ -94,7 +94,7 @@ class StatisticsEncoder:
             categories: the categories of each item [num_items].
             as_of: epoch ms at which recency is measured.
         """
-        window = _Window.of(stores, events)
+        window = _EventWindow.of(stores, events)
         profile = _profiles(window, hashed(categories, PROFILE_DIM).numpy())
         user = torch.cat([self.user(_user_columns(window, as_of)), profile], dim=1)
         return user, self.item(_item_columns(window, as_of))
@@ -120,7 +120,7 @@ def training_end(stores: Stores, *, as_of: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Window:
+class _EventWindow:
     """The counted events as columns, oldest first."""
 
     nodes: dict[str, IntArray]  # for user and item: the node of each event [n]
@@ -171,17 +171,17 @@ class _Window:
         return means[:, None]
 
 
-def _user_columns(window: _Window, as_of: int) -> Float64Array:
+def _user_columns(window: _EventWindow, as_of: int) -> Float64Array:
     return np.concatenate(
         [window.log_counts("user"), window.mean_ratings("user"), window.log_days("user", as_of)], axis=1
     )
 
 
-def _item_columns(window: _Window, as_of: int) -> Float64Array:
+def _item_columns(window: _EventWindow, as_of: int) -> Float64Array:
     return np.concatenate([window.log_counts("item"), window.log_days("item", as_of)], axis=1)
 
 
-def _profiles(window: _Window, shelves: Float32Array) -> torch.Tensor:
+def _profiles(window: _EventWindow, shelves: Float32Array) -> torch.Tensor:
     """Return the normalised sum of the shelves [num_items, dim] of each user's items [num_users, dim]."""
     users, items = window.nodes["user"], window.nodes["item"]
     # One column at a time needs memory for one number per event, and always sums in the same order.

@@ -24,7 +24,7 @@ from sagestream.playground import state
 from sagestream.playground.outcome import Outcome
 from sagestream.playground.processes import ProcessFailed, Supervisor
 from sagestream.playground.services import Services
-from sagestream.playground.shoppers import Counts, ShopClient, Shoppers, find_telling, watch_change
+from sagestream.playground.shoppers import ShopClient, ShopperCounts, Shoppers, find_telling, watch_change
 from sagestream.stages import Report, Stages
 from sagestream.tables import print_table
 from serving import cache
@@ -137,7 +137,7 @@ class LiveTraffic:
 
     def _watch(
         self,
-        counts: Counts,
+        counts: ShopperCounts,
         live_began: int,
         report: Report,
         known: state.PlaygroundState,
@@ -178,7 +178,7 @@ class LiveTraffic:
         }
         return [part for part in LOOP_PARTS if parts[part]]
 
-    def _say_status(self, counts: Counts, live_began: int) -> None:
+    def _say_status(self, counts: ShopperCounts, live_began: int) -> None:
         with read(self.services.engine) as connection:
             rate = ctr(connection, start=live_began, end=now_ms())
             retrain = figures.newest_retrain(connection, since=live_began)
@@ -189,7 +189,7 @@ class LiveTraffic:
             said += f" · last retrain: {retrain['outcome']} ({retrain['trigger']})"
         self.stages.say(said)
 
-    def _remember(self, known: state.PlaygroundState, counts: Counts) -> None:
+    def _remember(self, known: state.PlaygroundState, counts: ShopperCounts) -> None:
         directory = self.services.settings["state_dir"]
         state.save(Path(directory), msgspec.structs.replace(known, next_row=counts.next_row))
 

@@ -90,7 +90,7 @@ class ShopClient:
 
 
 @dataclass
-class Counts:
+class ShopperCounts:
     """What the shoppers did so far."""
 
     baskets: int = 0
@@ -116,9 +116,9 @@ class Shoppers:
     rate: float
     rng: random.Random
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    counts: Counts = field(default_factory=Counts)
+    counts: ShopperCounts = field(default_factory=ShopperCounts)
 
-    def run(self, stop: threading.Event, *, limit: int | None = None) -> Counts:
+    def run(self, stop: threading.Event, *, limit: int | None = None) -> ShopperCounts:
         """Shop until `stop` is set, the data ends, or `limit` events were produced. Raises `KafkaError`."""
         begun = time.monotonic()
         self.counts.next_row = self.start

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from stream.events import EventType
 
 
-class ListedItem(serializers.Serializer[object]):
+class ListedItemSerializer(serializers.Serializer[object]):
     """An item at its position."""
 
     item_id = serializers.CharField()
@@ -22,7 +22,7 @@ class ListedItem(serializers.Serializer[object]):
     reason = serializers.CharField(allow_null=True, help_text="only where `explain` was asked")
 
 
-class Recommendation(serializers.Serializer[object]):
+class RecommendationSerializer(serializers.Serializer[object]):
     """A served list. Clicks on it carry its `request_id` and the item's `position`."""
 
     request_id = serializers.CharField()
@@ -31,25 +31,25 @@ class Recommendation(serializers.Serializer[object]):
     variant = serializers.CharField()
     source = serializers.ChoiceField(choices=["nearline", "batch", "popular"])  # type: ignore[assignment]
     as_of = serializers.DateTimeField(help_text="when the list was computed")
-    items = ListedItem(many=True)
+    items = ListedItemSerializer(many=True)
 
 
-class SimilarItems(serializers.Serializer[object]):
+class SimilarItemsSerializer(serializers.Serializer[object]):
     """What goes with an item."""
 
     item_id = serializers.CharField()
     model_version = serializers.CharField()
-    items = ListedItem(many=True)
+    items = ListedItemSerializer(many=True)
 
 
-class Trending(serializers.Serializer[object]):
+class TrendingSerializer(serializers.Serializer[object]):
     """What most shoppers touched; the score is the number of events."""
 
     window = serializers.CharField()
-    items = ListedItem(many=True)
+    items = ListedItemSerializer(many=True)
 
 
-class Interaction(serializers.Serializer[object]):
+class InteractionSerializer(serializers.Serializer[object]):
     """What a shopper did. The same `event_id` counts once, however often it is posted."""
 
     event_id = serializers.CharField(max_length=128)
@@ -63,7 +63,7 @@ class Interaction(serializers.Serializer[object]):
     position = serializers.IntegerField(required=False, allow_null=True, min_value=0)
 
 
-class Refusal(serializers.Serializer[object]):
+class RefusalSerializer(serializers.Serializer[object]):
     """Why one event of a post was not taken."""
 
     index = serializers.IntegerField()
@@ -71,14 +71,14 @@ class Refusal(serializers.Serializer[object]):
     reason = serializers.CharField()
 
 
-class Intake(serializers.Serializer[object]):
+class IntakeSerializer(serializers.Serializer[object]):
     """What became of a post."""
 
     accepted = serializers.IntegerField()
-    refused = Refusal(many=True)
+    refused = RefusalSerializer(many=True)
 
 
-class Problem(serializers.Serializer[object]):
+class ProblemSerializer(serializers.Serializer[object]):
     """Why a request was refused."""
 
     detail = serializers.CharField()

@@ -27,13 +27,13 @@ _k = OpenApiParameter("k", OpenApiTypes.INT, description=f"how many items, 1 to 
 _slot = OpenApiParameter("slot", OpenApiTypes.STR, description="where the list is shown; given, it counts as shown")
 _explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason for each item")
 _window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
-_problems = {400: serializers.Problem, 503: serializers.Problem}
+_problems = {400: serializers.ProblemSerializer, 503: serializers.ProblemSerializer}
 
 
 class RecommendationsView(APIView):
     """What to show a shopper."""
 
-    @extend_schema(parameters=[_k, _slot, _explain], responses={200: serializers.Recommendation, **_problems})
+    @extend_schema(parameters=[_k, _slot, _explain], responses={200: serializers.RecommendationSerializer, **_problems})
     def get(self, request: Request, user_id: str) -> Response:
         """The shopper's newest list; a stranger gets what is popular."""
         user_id = parameters.identifier(user_id, "user_id")
@@ -49,7 +49,10 @@ class RecommendationsView(APIView):
 class SimilarItemsView(APIView):
     """What goes with an item."""
 
-    @extend_schema(parameters=[_k], responses={200: serializers.SimilarItems, 404: serializers.Problem, **_problems})
+    @extend_schema(
+        parameters=[_k],
+        responses={200: serializers.SimilarItemsSerializer, 404: serializers.ProblemSerializer, **_problems},
+    )
     def get(self, request: Request, item_id: str) -> Response:
         """The closest items, closest first."""
         item_id = parameters.identifier(item_id, "item_id")
@@ -61,7 +64,7 @@ class SimilarItemsView(APIView):
 class TrendingView(APIView):
     """What most shoppers touched lately."""
 
-    @extend_schema(parameters=[_window, _k], responses={200: serializers.Trending, **_problems})
+    @extend_schema(parameters=[_window, _k], responses={200: serializers.TrendingSerializer, **_problems})
     def get(self, request: Request) -> Response:
         """The window's items, most events first."""
         window = request.query_params.get("window", DEFAULT_WINDOW)
@@ -93,7 +96,8 @@ class EventsView(APIView):
     parser_classes = (RawJsonParser,)
 
     @extend_schema(
-        request=serializers.Interaction(many=True), responses={202: serializers.Intake, 400: serializers.Intake}
+        request=serializers.InteractionSerializer(many=True),
+        responses={202: serializers.IntakeSerializer, 400: serializers.IntakeSerializer},
     )
     def post(self, request: Request) -> Response:
         """One event or a list of them; 202 once Kafka holds the good ones, with each bad one named."""

@@ -53,7 +53,7 @@ def test_a_stale_name_is_noticed() -> None:
         assert not known(bad), bad
     path = ROOT / "stream" / "worker" / "app.py"
     assert known("events.decode", path)  # imported there
-    assert known("retry.patiently", path)  # of the same room
+    assert known("retry.retry_until_reachable", path)  # of the same room
     assert known("HeteroData.to_dict") and not known("HeteroData.to_dicts")  # a library's class that we import
     assert known("config.worker_id", path)  # an argument, by its annotation
     assert not known("config.no_such_setting", path)

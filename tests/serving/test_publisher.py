@@ -2,7 +2,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,10 +40,17 @@ LATELY = 1_700_000_000_000
 HISTORIES = {"ann": [(15, 5, 0)], "bob": [(13, 6, 0), (13, 7, 0)], "cyd": []}
 
 
-def publish_toy(redis: Redis, version: str = "m1", *, as_of: int = 1_000, **changed: object) -> Publication:
+def publish_toy(
+    redis: Redis,
+    version: str = "m1",
+    *,
+    as_of: int = 1_000,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **changed: object,
+) -> Publication:
     settings = {"k": 3, "similar_k": 2, "block_users": 2, "retired_ttl_seconds": 60, **changed}
-    ranker = ToyRanker(version)
-    return publish(ranker, ToyShop(HISTORIES), redis, ListLimits(**settings), as_of=as_of)  # type: ignore[arg-type]
+    limits = ListLimits(**settings)  # type: ignore[arg-type]
+    return publish(ToyRanker(version), ToyShop(HISTORIES), redis, limits, as_of=as_of, progress=progress)
 
 
 def first(redis: Redis, version: str, user: str) -> int:

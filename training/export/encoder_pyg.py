@@ -32,7 +32,7 @@ TO_ITEMS = ("user", "interacts", "item")
 TO_USERS = ("item", "rev_interacts", "user")
 
 
-class ItemEncoder(nn.Module):
+class ItemTower(nn.Module):
     """Item embeddings from item features, one ID embedding for each item, and the user–item graph.
 
     Args:
@@ -69,10 +69,10 @@ class ItemEncoder(nn.Module):
         return total / (len(self.to_items) + 1)
 
 
-def load_encoder(path: Path = HERE / WEIGHTS) -> ItemEncoder:
+def load_encoder(path: Path = HERE / WEIGHTS) -> ItemTower:
     """Load the encoder with its weights."""
     saved = torch.load(path, weights_only=True)
-    encoder = ItemEncoder(**saved["settings"])
+    encoder = ItemTower(**saved["settings"])
     encoder.load_state_dict(saved["state_dict"])
     return encoder.eval()
 

@@ -21,7 +21,7 @@ from torch_geometric.data import HeteroData
 from graphstore.snapshots.files import Snapshot
 from training.data.dataset import Dataset
 from training.export import encoder_pyg
-from training.export.encoder_pyg import GRAPH, TO_ITEMS, TO_USERS, WEIGHTS, ItemEncoder, load_encoder, load_graph
+from training.export.encoder_pyg import GRAPH, TO_ITEMS, TO_USERS, WEIGHTS, ItemTower, load_encoder, load_graph
 from training.graph.bipartite import BipartiteGraph
 from training.models.recommender import Recommender
 from training.sage.model import GraphSAGE
@@ -63,7 +63,7 @@ def write_pyg(term: SageTerm, items: ItemGraph, directory: Path) -> None:
         "num_layers": term.config.layers,
         "aggr": term.config.aggregation,
     }
-    encoder = ItemEncoder(**settings)
+    encoder = ItemTower(**settings)
     _take_weights(encoder, model)
     torch.save({"settings": settings, "state_dict": encoder.state_dict()}, directory / WEIGHTS)
     torch.save(_hetero_data(items).to_dict(), directory / GRAPH)
@@ -89,7 +89,7 @@ def difference_as_served(term: SageTerm, items: ItemGraph) -> float:
 
 
 @torch.no_grad()
-def _take_weights(encoder: ItemEncoder, model: GraphSAGE) -> None:
+def _take_weights(encoder: ItemTower, model: GraphSAGE) -> None:
     dim = model.item_id.size(1)
     encoder.item_id.copy_(model.item_id)
     if encoder.project is not None and model.project is not None:

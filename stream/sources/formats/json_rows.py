@@ -219,7 +219,7 @@ def _member_rows(members: Iterator[tuple[int, str | None, Any]], refuse: Refuse)
 
 def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:
     """(number, key, value) of each member of the object, or of the list, that the file is."""
-    window = _Window(file)
+    window = _TextWindow(file)
     keyed = window.take("{[") == "{"
     number = 0
     while window.next() not in ("}" if keyed else "]"):
@@ -233,7 +233,7 @@ def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:
         yield number, key, window.value(number)
 
 
-class _Window:
+class _TextWindow:
     """The part of a JSON text that is in memory; it grows to one member and no further."""
 
     def __init__(self, file: OpenFile) -> None:

@@ -11,10 +11,10 @@ from stream import events
 @pytest.mark.parametrize(
     ("described", "real"),
     [
-        (serializers.ListedItem, recommend.ListedItem),
-        (serializers.Recommendation, recommend.Recommendation),
-        (serializers.SimilarItems, recommend.SimilarItems),
-        (serializers.Refusal, intake.Refusal),
+        (serializers.ListedItemSerializer, recommend.ListedItem),
+        (serializers.RecommendationSerializer, recommend.Recommendation),
+        (serializers.SimilarItemsSerializer, recommend.SimilarItems),
+        (serializers.RefusalSerializer, intake.Refusal),
     ],
 )
 def test_the_description_is_that_of_the_answers(described: type, real: type) -> None:
@@ -22,6 +22,6 @@ def test_the_description_is_that_of_the_answers(described: type, real: type) -> 
 
 
 def test_the_description_is_that_of_the_event_contract() -> None:
-    fields = serializers.Interaction().fields
+    fields = serializers.InteractionSerializer().fields
     real = {field.name: field.required for field in msgspec.structs.fields(events.Interaction)}
     assert {name: field.required for name, field in fields.items()} == real
