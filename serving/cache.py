@@ -1,15 +1,15 @@
-"""The lists in Redis: their keys, their packed form, and how a reader gets the newest one.
+"""Cache: writes and reads the lists in Redis.
 
-Arrives: rows and scores from `serving.publisher` (whole models) and `serving.nearline` (single shoppers).
-Leaves: packed lists in Redis, and `PackedList` values for `serving.recommend`.
+Arrives: rows and scores from `serving.publisher` (whole models) and `serving.nearline` (single users).
+Leaves: packed lists in Redis, and `PackedList` values for readers. Next: `serving.recommend`.
 
-`recs:champion` names the model whose lists are whole. A model's lists are written under its own version and the
-pointer is switched last, so that no reader ever sees half a model. `near:` overlays `recs:` for a shopper who did
-something since; of the two the newer `as_of` wins.
+The pointer `recs:champion` is the version of the served model. The keys of a model's lists contain its version. The
+pointer is switched after all lists are written, so no reader ever sees half a model. When a user has new events, a list
+under `near:` is written. When a user has both lists, the one with the newer `as_of` is served.
 
-A packed list is a header (format u8, as_of i64 epoch ms) followed by n item keys (i32) and n scores (f16), little
-endian: 609 bytes for 100 items, a quarter of the same as JSON. Nothing here imports SQL or torch: the web process
-reads through this module.
+A packed list is a header (format u8, as_of i64 epoch ms), then n item keys (i32), then n scores (f16), all little
+endian. 100 items take 609 bytes, a quarter of the JSON form. This module imports neither SQL nor torch, because the web
+process uses it.
 """
 
 import struct
@@ -30,14 +30,14 @@ from graphstore.redis import hot
 FORMAT = 1
 CHAMPION = "recs:champion"
 FRESHNESS = "freshness"
-"""List: the last measured delays (ms) from a shopper's event to their changed list, newest first."""
+"""List: the last measured delays (ms) from a user's event to the changed list, newest first."""
 
 READ_TIMEOUT_SECONDS = 1.0
-"""How long a reader waits for Redis: a page must not hang on it."""
+"""A reader waits at most this time for Redis, so that a page does not hang."""
 POINTER_SECONDS = 1.0
-"""How long a reader trusts the pointer `recs:champion` and the popular list."""
+"""A reader caches the pointer `recs:champion` and the popular list for this time."""
 ITEM_SECONDS = 30.0
-"""How long a reader trusts titles and prices."""
+"""A reader caches titles and prices for this time."""
 
 _HEADER = struct.Struct("<Bq")
 _KEY = np.dtype("<i4")
@@ -48,38 +48,38 @@ _RESERVED_VERSIONS = frozenset({"champion", "popular"})
 
 
 class MalformedList(ValueError):
-    """The bytes are not a packed list of this format; the message says why."""
+    """The bytes are not a packed list in this format. The message contains the reason."""
 
 
 def recs_key(model_version: str, user_id: str) -> str:
-    """The shopper's list as the publisher wrote it."""
+    """Return the key of a user's list from the publisher."""
     return f"recs:{model_version}:{user_id}"
 
 
 def near_key(model_version: str, user_id: str) -> str:
-    """The shopper's list as near-line wrote it."""
+    """Return the key of a user's list from near-line."""
     return f"near:{model_version}:{user_id}"
 
 
 def popular_key(model_version: str) -> str:
-    """The list of a shopper about whom nothing is known."""
+    """Return the key of the list for users without history."""
     return f"recs:popular:{model_version}"
 
 
 def similar_key(model_version: str, item_id: str) -> str:
-    """The items that go with an item."""
+    """Return the key of the list of items similar to an item."""
     return f"similar:{model_version}:{item_id}"
 
 
 def check_version(model_version: str) -> str:
-    """The version itself; raises `ValueError` where it could be mistaken for another part of a key."""
+    """Return the version. Raises `ValueError` when it could be confused with another part of a key."""
     if not model_version or ":" in model_version or model_version in _RESERVED_VERSIONS:
         raise ValueError(f"{model_version!r} cannot name a model's lists")
     return model_version
 
 
 def version_of(key: bytes) -> str | None:
-    """The model version that a key belongs to; None for a key that is not a list of a model."""
+    """Return the model version in a list's key, or None when the key is not a model's list."""
     prefix, _, rest = key.decode(errors="replace").partition(":")
     if prefix not in {"recs", "near", "similar"} or not rest or rest == "champion":
         return None
@@ -89,7 +89,7 @@ def version_of(key: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class PackedList:
-    """A ranked list: item keys [n] and scores [n], best first, as of an epoch millisecond."""
+    """A ranked list: item keys [n] and scores [n], best first. `as_of` is epoch ms."""
 
     as_of: int
     item_keys: npt.NDArray[np.int32]
@@ -100,9 +100,9 @@ class PackedList:
 
 
 def pack(item_keys: npt.ArrayLike, scores: npt.ArrayLike, *, as_of: int) -> bytes:
-    """Item keys [n] and scores [n] as bytes; scores beyond half precision are cut to its largest value.
+    """Pack item keys [n] and scores [n] into bytes. Scores are clipped to the range of half precision.
 
-    Raises `ValueError` for unequal lengths, keys outside 0..2³¹-1 and scores that are not finite.
+    Raises `ValueError` for unequal lengths, keys outside 0..2³¹-1 and scores that are not finite. `as_of` is epoch ms.
     """
     keys = np.asarray(item_keys, dtype=np.int64)
     values = np.asarray(scores, dtype=np.float64)
@@ -117,7 +117,7 @@ def pack(item_keys: npt.ArrayLike, scores: npt.ArrayLike, *, as_of: int) -> byte
 
 
 def unpack(raw: bytes) -> PackedList:
-    """The inverse of `pack`; raises `MalformedList` for another format, a torn length or impossible content."""
+    """Return the list in the bytes. Raises `MalformedList` for another format, a wrong length or invalid content."""
     as_of = unpack_as_of(raw)
     entries, rest = divmod(len(raw) - _HEADER.size, _ENTRY_BYTES)
     if rest:
@@ -132,7 +132,7 @@ def unpack(raw: bytes) -> PackedList:
 
 
 def unpack_as_of(raw: bytes) -> int:
-    """Only the time of a packed list (epoch ms)."""
+    """Return only the time of a packed list (epoch ms). Raises `MalformedList`."""
     if len(raw) < _HEADER.size:
         raise MalformedList(f"{len(raw)} bytes are shorter than the header")
     version, as_of = _HEADER.unpack_from(raw)
@@ -142,7 +142,7 @@ def unpack_as_of(raw: bytes) -> int:
 
 
 def pack_rows(rows: IntArray, scores: Float32Array, item_keys: IntArray, *, as_of: int) -> list[bytes]:
-    """Rows [B, k] of a model's item order with their scores [B, k] as B packed lists; -1 (padding) is left out."""
+    """Pack rows [B, k] of a model's item order and scores [B, k] into B lists. The padding -1 is left out."""
     return [
         pack(item_keys[row[row >= 0]], score[row >= 0], as_of=as_of) for row, score in zip(rows, scores, strict=True)
     ]
@@ -151,7 +151,7 @@ def pack_rows(rows: IntArray, scores: Float32Array, item_keys: IntArray, *, as_o
 def write_lists(
     redis: Redis, lists: Mapping[str, bytes], *, ttl_seconds: int | None = None, at_once: int = 500
 ) -> None:
-    """Write packed lists under their keys in one pipeline: MSET by the hundreds, or SET each with a time to live."""
+    """Write packed lists in one pipeline: MSET for `at_once` lists, or one SET for each list with a time to live."""
     pipeline = redis.pipeline(transaction=False)
     if ttl_seconds is None:
         entries = list(lists.items())
@@ -164,27 +164,27 @@ def write_lists(
 
 
 def read_bytes(redis: Redis, keys: Sequence[str]) -> list[bytes | None]:
-    """The values of some keys by one MGET, None for a key that is not there."""
-    return cast("list[bytes | None]", redis.mget(keys)) if keys else []  # never str: the client does not decode
+    """Return the values of the keys with one MGET. The value of a missing key is None."""
+    return cast("list[bytes | None]", redis.mget(keys)) if keys else []  # not str, because the client does not decode
 
 
 def champion(redis: Redis) -> str | None:
-    """The model whose lists are whole and served; None before the first publication."""
+    """Return the version of the served model, or None before the first publication."""
     raw = read_bytes(redis, [CHAMPION])[0]
     return None if raw is None else raw.decode()
 
 
 def newer(batch: bytes | None, near: bytes | None) -> tuple[str, PackedList] | None:
-    """The newer of a shopper's two lists with its source, `batch` or `nearline`; None where there is neither."""
+    """Return the newer of a user's two lists with its source, `batch` or `nearline`, or None without lists."""
     found = [(source, unpack(raw)) for source, raw in (("nearline", near), ("batch", batch)) if raw is not None]
-    return max(found, key=lambda entry: entry[1].as_of, default=None)  # max keeps the first of equals: near-line
+    return max(found, key=lambda entry: entry[1].as_of, default=None)  # of equal times, the first: near-line
 
 
 @dataclass
 class ListReader:
-    """A worker's view of the lists: one MGET a request; pointer and popular list are trusted for a moment.
+    """Reads lists with one MGET for a request. It caches the pointer and the popular list for `pointer_seconds`.
 
-    Safe for many threads: the worst that a race does is to read Redis twice. `clock` is in seconds, monotonic.
+    Threads may share it: a race only causes a second read of Redis. `clock` is monotonic, in seconds.
     """
 
     redis: Redis
@@ -194,7 +194,7 @@ class ListReader:
     _popular: tuple[float, str, PackedList | None] = field(default=(float("-inf"), "", None), init=False)
 
     def champion(self) -> str | None:
-        """The served model, at most `pointer_seconds` old; a missing pointer is looked up each time."""
+        """Return the served version, at most `pointer_seconds` old. A missing pointer is read again at each call."""
         read_at, version = self._pointer
         now = self.clock()
         if version is None or now - read_at > self.pointer_seconds:
@@ -203,11 +203,11 @@ class ListReader:
         return version
 
     def of_user(self, model_version: str, user_id: str) -> tuple[str, PackedList] | None:
-        """The shopper's newest list with its source; None for a shopper without one."""
+        """Return the user's newest list with its source, or None when the user has no list."""
         return newer(*read_bytes(self.redis, [recs_key(model_version, user_id), near_key(model_version, user_id)]))
 
     def popular(self, model_version: str) -> PackedList | None:
-        """The model's list for the unknown, at most `pointer_seconds` old."""
+        """Return the model's list for users without history, at most `pointer_seconds` old."""
         read_at, version, packed = self._popular
         now = self.clock()
         if packed is None or version != model_version or now - read_at > self.pointer_seconds:
@@ -217,7 +217,7 @@ class ListReader:
         return packed
 
     def similar(self, model_version: str, item_ids: Sequence[str]) -> list[PackedList | None]:
-        """The similar items of each item, None where the model has none."""
+        """Return the list of similar items for each item, or None when the model has no list."""
         if not item_ids:
             return []
         found = read_bytes(self.redis, [similar_key(model_version, item_id) for item_id in item_ids])
@@ -226,7 +226,7 @@ class ListReader:
 
 @dataclass
 class ItemReader:
-    """Titles and prices by item key, kept in the worker for `item_seconds`; at most `bound` of them."""
+    """Reads items by key. It caches at most `bound` items for `item_seconds`."""
 
     redis: Redis
     item_seconds: float = ITEM_SECONDS
@@ -236,7 +236,7 @@ class ItemReader:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def by_key(self, item_keys: Sequence[int]) -> list[Item | None]:
-        """The items in the order asked, None for one that Redis does not know; misses are read in one go."""
+        """Return the items in the order of `item_keys`, None for an unknown item. Misses are read with one call."""
         oldest = self.clock() - self.item_seconds
         kept = self._kept
         found = [kept.get(key) for key in item_keys]

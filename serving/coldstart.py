@@ -1,9 +1,9 @@
-"""Lists for shoppers about whom nothing is known.
+"""Cold start: returns the list for users without history.
 
-Arrives: a model version. Leaves: items with scores. Next: `serving.recommend` cuts them to what was asked.
+Arrives: a model version. Leaves: items with scores. Next: `serving.recommend` takes the first `k` items.
 
-The model scores a shopper without history like any other, and near-line writes that list anew as the trend moves; it
-comes first. Raw counts of the last hours stand in where a model has published none.
+The first choice is the model's popular list. The model scores an empty history like any other, and near-line writes
+this list again when the trend changes. When the model has no such list, the trending counts of the last hours are used.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ Scored = tuple[Item, float]
 
 
 def known(items: Sequence[Item | None], scores: Sequence[float]) -> list[Scored]:
-    """Items with their scores, without those that left the catalogue or cannot be bought."""
+    """Return items with scores. Items that left the catalogue or are not available are left out."""
     return [(item, score) for item, score in zip(items, scores, strict=True) if item is not None and item.available]
 
 
 def trending(redis: Redis, window: str, count: int) -> list[Scored]:
-    """The window's items with their counts, most events first. Raises `ValueError` for an unknown window."""
+    """Return the window's items with their counts, most events first. Raises `ValueError` for an unknown window."""
     if window not in WINDOWS:
         raise ValueError(f"{window!r} is none of {', '.join(WINDOWS)}")
     rows = hot.trending(redis, window, count)
@@ -37,7 +37,11 @@ def trending(redis: Redis, window: str, count: int) -> list[Scored]:
 def for_the_unknown(
     redis: Redis, lists: ListReader, items: ItemReader, model_version: str, *, count: int, now: datetime
 ) -> tuple[datetime, list[Scored]]:
-    """When the list was made, and its items: the model's own, else the shortest window that fills `count`."""
+    """Return the time of the list and its items.
+
+    They come from the model's popular list, or from the shortest window with `count` items. When no window has so many,
+    the window with the most items is used.
+    """
     packed = lists.popular(model_version)
     if packed is not None:
         found = known(items.by_key(packed.item_keys.tolist()), packed.scores.tolist())

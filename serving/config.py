@@ -1,4 +1,7 @@
-"""Settings of serving, read from the environment once, in main (`serving.web.settings` is the web process' main)."""
+"""Settings of serving: the main program reads them once from the environment.
+
+In the web process, `serving.web.settings` reads them.
+"""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,7 +12,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ServingConfig(BaseSettings):
-    """What the lists hold, how they are kept fresh, and how they are served."""
+    """Settings for the lists, their refresh, and the web server."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
@@ -28,5 +31,5 @@ class ServingConfig(BaseSettings):
 
     @property
     def hosts(self) -> list[str]:
-        """`allowed_hosts` as Django wants it."""
+        """Return `allowed_hosts` as a list, the form that Django needs."""
         return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]

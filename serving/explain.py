@@ -1,9 +1,10 @@
-"""Why an item stands in a list, in words that the lists themselves can vouch for.
+"""Explain: finds a short reason for each item in a user's list.
 
-Arrives: a shopper and the items of their list. Leaves: one short reason for each. Next: the `reason` of an answer.
+Arrives: a user and the items in this user's list. Leaves: one short reason for each item. Next: `serving.recommend`
+puts it into the field `reason`.
 
-The score is a sum of terms; near-line does not keep its parts. These reasons are evidence that a reader can check in
-Redis: the shopper's history, the similar lists of what they touched last, the trend.
+The score is a sum of terms, and near-line does not store the terms. So each reason is evidence that a reader can check
+in Redis: the user's history, the similar lists of recently touched items, or the trending list.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def reasons(
     *,
     otherwise: str = "picked for you",
 ) -> list[str]:
-    """One reason for each item, the most personal that holds; `otherwise` where the lists vouch for none."""
+    """Return the most personal reason that is true for each item, or `otherwise` when there is no evidence."""
     recent = [item_id for item_id, _ in hot.recent(redis, user_id, RECENT_ITEMS)]
     seen = hot.seen(redis, user_id)
     trending = {item_id for item_id, _ in hot.trending(redis, TREND_WINDOW, TREND_ITEMS)}
@@ -37,7 +38,7 @@ def reasons(
 
 
 def _companions(redis: Redis, lists: ListReader, model_version: str, recent: Sequence[str]) -> dict[int, str]:
-    """Item key → the title of the newest recent item in whose similar list it stands."""
+    """Map an item key to a title: the newest recent item that has this item in its similar list."""
     similar = lists.similar(model_version, recent)
     companions: dict[int, str] = {}
     for item, packed in zip(hot.get_items(redis, recent), similar, strict=True):

@@ -1,11 +1,11 @@
-"""Forgetting somebody everywhere: SQL, Redis, snapshots, what can be told to Kafka, and the receipt.
+"""Forget: deletes a person's data from SQL, Redis, snapshots and Kafka, and returns a receipt.
 
-Arrives: a user id from the command line. Leaves: nothing that names the person, but the tombstones that keep out what
-still comes, and a receipt of counts. Next: nobody; a second run finds nothing more to take.
+Arrives: a user id from the command line. Leaves: tombstones, which block events that arrive later, and a receipt with
+counts. All other data of the person is deleted. Next: no module; a second run finds nothing more to delete.
 
-The tombstone is durable first. Whoever is writing lists at that moment looks at the tombstones when done
-(`drop_lists_of_erased`): a list is written before the tombstone, and is deleted here, or after it, and is deleted by
-its writer. Lists are found by name, not by scanning: those of every model of the registry and of the served one.
+The tombstone is durable first. A process that writes lists at the same time checks the tombstones after its writes
+(`drop_lists_of_erased`). So a list from before the tombstone is deleted here, and a later list is deleted by its
+writer. Lists are found by their keys, without a scan: for every model in the registry and the served model.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +35,10 @@ BUNDLES = "none hold user rows"
 
 
 class Tombstones(Protocol):
-    """Who was forgotten; `serving.source.ShopSource` knows."""
+    """The source of the forgotten users. `serving.source.ShopSource` implements it."""
 
     def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
-        """Those of the ids; None: everybody."""
+        """Return the forgotten users among `user_ids`. With None, return all forgotten users."""
         ...
 
 
@@ -51,11 +51,23 @@ def forget(
     *,
     now: Callable[[], int],
 ) -> Erasure:
-    """Forget the person behind an id and say what went from where; `now` gives epoch ms.
+    """Forget the person with this id, and return the receipt of all deletions.
 
-    Whatever raises or kills it on the way, running it again completes it: `sqlalchemy.exc.DBAPIError`,
-    `redis.RedisError`, `OSError`. Without Redis (None) everything else is done, and the erasure stays incomplete. A
-    broker that is away is told in the receipt, not raised.
+    After an error or a kill, a second run completes the erasure. An unreachable broker is not an error: the receipt
+    reports it.
+
+    Args:
+        engine: The database.
+        redis: With None, everything else is done, and the erasure stays incomplete.
+        stream: The settings of Kafka.
+        snapshots_dir: The directory of the snapshots.
+        user_id: Any id of the person.
+        now: Returns the time (epoch ms).
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database failed.
+        redis.RedisError: Redis failed.
+        OSError: A snapshot cannot be written.
     """
     erasure = erase_person(engine, user_id, now=now())
     ids = erasure.ids
@@ -74,14 +86,14 @@ def forget(
 def drop_lists_of_erased(
     redis: Redis, tombstones: Tombstones, model_version: str, user_ids: Sequence[str] | None = None
 ) -> set[str]:
-    """For whoever has just written lists of a model: delete those of forgotten users, and say who they are."""
+    """Delete the forgotten users' lists, and return these users. Call it after each write of a model's lists."""
     gone = tombstones.erased(user_ids)
     drop_lists(redis, [model_version], gone)
     return gone
 
 
 def drop_lists(redis: Redis, versions: Iterable[str], user_ids: Iterable[str]) -> int:
-    """Delete these users' lists of these models, published and near-line; how many there were."""
+    """Delete the users' published and near-line lists of the models, and return their number."""
     users = list(user_ids)
     names = (key(version, user) for version in versions for user in users for key in (cache.recs_key, cache.near_key))
     deleted = 0
@@ -98,7 +110,7 @@ def _versions(engine: Engine, redis: Redis) -> set[str]:
 
 
 def _tell_kafka(config: StreamConfig, user_ids: Sequence[str], *, now: int) -> dict[str, Any]:
-    """Take the attributes off their topic; until when the other topics may still hold raw events."""
+    """Withdraw the attributes. Report until which time the other topics may still contain raw events."""
     try:
         check_reachable(config)
         withdrawn = withdraw_attributes(config, user_ids)

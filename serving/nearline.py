@@ -1,11 +1,11 @@
-"""Near-line: a shopper's list follows what they just did.
+"""Near-line: computes a user's list again, soon after each new event of this user.
 
-Arrives: `users.touched`, after an event is durable. Leaves: `near:{version}:{user}`, newer than the published list, and
-the measured delay from event to list. Next: `serving.recommend` takes the newer of the two.
+Arrives: messages on `users.touched`, sent after the event is durable. Leaves: `near:{version}:{user}`, newer than the
+published list, and the measured delay from event to list. Next: `serving.recommend` takes the newer of the two lists.
 
-The model is the one that `recs:champion` names, so that overlays never run ahead of the lists that they overlay. A
-list is skipped where Redis already holds one that was computed after the touch was announced: a batch that comes
-twice, a backlog from before a publication and a switch of models all go through that one rule.
+The model is the one in the pointer `recs:champion`, so near-line lists and published lists always come from the same
+model. A user is skipped when Redis holds a list computed after the touch was announced. This one rule covers a
+batch that arrives twice, a backlog older than the publication, and a switch of models.
 """
 
 import logging
@@ -43,17 +43,17 @@ GROUP = "nearline"
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 CLOCK_SKEW_MS = 2_000
-"""How far the clocks of two machines may differ: a list must be that much newer than a touch to make it stale."""
+"""Largest difference between the clocks of two machines. Only a list newer by more than this makes a touch stale."""
 
 NOTHING_PUBLISHED = "nothing is published yet"
 REMEMBERED_TOUCHES = 100_000
-"""Shoppers touched lately, who are refreshed when the model changes."""
+"""The number of recently touched users whose lists are refreshed when the model changes."""
 BATCH_USERS = 256
-"""Touched shoppers refreshed at a time."""
+"""The number of touched users in one refresh."""
 NEAR_TTL_SECONDS = 7 * 86_400
-"""How long a near-line list stays; by then the publisher has written a newer one."""
+"""A near-line list expires after this time. The publisher has written a newer one by then."""
 FRESHNESS_SAMPLES = 10_000
-"""Measured delays kept in Redis, for the percentiles of the report."""
+"""The number of measured delays in Redis. The report computes its percentiles from them."""
 _refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
 _stale = Counter("sagestream_nearline_stale", "Touches that a newer list made superfluous")
 _freshness = Histogram(
@@ -65,14 +65,14 @@ _freshness = Histogram(
 
 @dataclass(frozen=True)
 class Touch:
-    """A shopper's newest event and when it was announced (both epoch ms)."""
+    """The time of a user's newest event, and the time of its announcement (both epoch ms)."""
 
     event_time: int
     announced_at: int
 
 
 class NearLine:
-    """Refreshes single shoppers' lists with the served model."""
+    """Refreshes the lists of single users with the served model."""
 
     def __init__(
         self,
@@ -89,13 +89,13 @@ class NearLine:
         self._load = load
         self._freshness_samples = freshness_samples
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
-        """The newest touch of each shopper, oldest first: a new model begins with their lists."""
+        """The newest touch of each user, oldest first. A new model first refreshes their lists."""
         self.ranker: Ranker | None = None
 
     def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
-        """Take the model that the pointer names; True where it changed.
+        """Load the model in the pointer. Return True when the model changed.
 
-        Shoppers touched lately are refreshed at once: the new model's lists may have been computed before.
+        Recently touched users are refreshed at once, because the new model's lists may be older than their touches.
         """
         version = cache.champion(self._redis)
         if version is None or (self.ranker is not None and version == self.ranker.model_version):
@@ -110,13 +110,13 @@ class NearLine:
             for users in _chunks(list(touches), BATCH_USERS):
                 self.refresh({user: touches[user] for user in users}, now=now, measured=False)
         except Exception:
-            self.ranker = previous  # else the next call would take the work for done
+            self.ranker = previous  # otherwise the next call would skip this work
             raise
         logger.info("near-line follows %s", version)
         return True
 
     def refresh_trend(self, *, now: int) -> None:
-        """Take the newest counts, and write the list for unknown shoppers anew."""
+        """Read the newest counts, and write the list for users without history again."""
         if self.ranker is None:
             return
         bring_up_to_date(self.ranker, self._source)
@@ -124,11 +124,11 @@ class NearLine:
         cache.write_lists(self._redis, {cache.popular_key(self.ranker.model_version): packed})
 
     def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms, measured: bool = True) -> int:
-        """Compute and write the lists of touched shoppers; how many were written. Without a model they are remembered.
+        """Write the lists of touched users and return their number. Without a model, only remember the touches.
 
-        `now` is asked twice: before the histories are read (the lists' time) and after the lists are written, which
-        gives the delay where it is `measured`. Who was forgotten has no list afterwards, also where an earlier try
-        was killed before it looked.
+        `now` is called twice: before the histories are read (the time of the lists) and after the lists are written.
+        When `measured` is true, the second time gives the delay. Forgotten users have no list afterwards, even when an
+        earlier try was killed before it checked for them.
         """
         self.remember(touches)
         if self.ranker is None or not touches:
@@ -149,7 +149,7 @@ class NearLine:
         users = list(histories)
         if not users:
             return 0
-        # A clock ahead of ours may have stamped an event: a model is never given one from its future.
+        # Another clock may be ahead, so an event may be later than `read_at`. Every event must be before `as_of`.
         as_of = max([read_at, *(rows[-1][1] + 1 for rows in histories.values() if rows)])
         packed = rank(ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
         names = [cache.near_key(version, user) for user in users]
@@ -161,7 +161,7 @@ class NearLine:
         return len(users)
 
     def _due(self, version: str, touches: Mapping[str, Touch]) -> list[str]:
-        """Those whose newest list was computed before their touch."""
+        """Return the users whose newest list is older than their touch."""
         users = list(touches)
         keys = [key(version, user) for user in users for key in (cache.recs_key, cache.near_key)]
         found = cache.read_bytes(self._redis, keys)
@@ -173,7 +173,7 @@ class NearLine:
         return due
 
     def remember(self, touches: Mapping[str, Touch]) -> None:
-        """Keep the newest touches for the next model."""
+        """Remember the newest touches for the next model."""
         for user, touch in touches.items():
             self.remembered[user] = touch
             self.remembered.move_to_end(user)
@@ -190,7 +190,7 @@ class NearLine:
 
 
 def _time_of(raw: bytes | None) -> int:
-    """When a list was computed; 0 where there is none that can be read: it is written anew."""
+    """Return the time of a list (epoch ms), or 0 when it is missing or malformed, so that it is written again."""
     try:
         return 0 if raw is None else cache.unpack_as_of(raw)
     except cache.MalformedList as error:
@@ -199,7 +199,7 @@ def _time_of(raw: bytes | None) -> int:
 
 
 def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[str, Touch]:
-    """Each shopper once, with their newest touch; a message that is none is logged and left out."""
+    """Return the newest touch of each user. An invalid message is logged and skipped."""
     touches: dict[str, Touch] = {}
     for record in records:
         try:
@@ -207,7 +207,7 @@ def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[
         except InvalidEvent as error:
             logger.error("%s[%d]@%d is no touch: %s", record.topic, record.partition, record.offset, error)
             continue
-        # A producer that stamps no time: as if announced now, hence never stale.
+        # Without a record time, the touch counts as announced now, so it is never stale.
         announced_at = record.timestamp if record.timestamp and record.timestamp > 0 else milliseconds(now)
         known = touches.get(event.user_id)
         event_time = milliseconds(event.event_time)
@@ -229,9 +229,9 @@ def run_nearline(
     *,
     load: Callable[[Path], Ranker] = load_ranker,
 ) -> None:
-    """Follow touched shoppers until `stop`.
+    """Refresh the lists of touched users until `stop`.
 
-    While SQL or Redis is away a batch is tried again; one whose content is at fault is left out. Both are logged.
+    While SQL or Redis is unreachable, the batch is retried. A batch with invalid content is skipped. Both are logged.
     """
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)

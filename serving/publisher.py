@@ -1,11 +1,13 @@
-"""The publisher: a champion's lists, written whole, then switched on.
+"""The publisher: writes all lists of a champion, then switches the pointer to it.
 
-Arrives: the registry's champion (announced on `models`, and looked up every few seconds, so that a lost announcement
-only delays). Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, item titles, and last the pointer
-`recs:champion`. Next: `serving.recommend` reads them, `serving.nearline` follows the pointer.
+Arrives: the registry's champion, announced on `models`. The publisher also polls the registry every few seconds, so a
+lost announcement only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, item titles,
+and at the end the pointer `recs:champion`. Next: `serving.recommend` reads the lists, `serving.nearline` follows the
+pointer.
 
-Every write is idempotent. Killed anywhere before the switch, the old model stays whole and the next start writes the
-new one from the beginning; killed after it, the next publication retires whatever versions are left.
+Every write is idempotent. When the publisher is killed before the switch, the old model stays complete, and the next
+start writes all lists of the new model again. When it is killed after the switch, the next publication retires the
+remaining versions.
 """
 
 import logging
@@ -44,45 +46,45 @@ GROUP = "publisher"
 POLL_SECONDS = 0.5
 SCAN_COUNT = 1000
 RECONCILE_SECONDS = 15.0
-"""How often the registry is looked at, for an announcement that was lost; one that comes is followed at once."""
+"""The interval between reads of the registry, in case an announcement was lost. An announcement is followed at once."""
 BLOCK_USERS = 1024
-"""Shoppers scored and written at a time: it bounds memory, and how long a stop waits."""
+"""The number of users scored and written together. It bounds the memory, and the time until a stop takes effect."""
 RETIRED_TTL_SECONDS = 600
-"""How long a replaced model's lists stay, for readers that hold the old pointer and for a rollback."""
+"""A replaced model's lists expire after this time. Readers with the old pointer and a rollback still need them."""
 TROUBLE = (SQLAlchemyError, RedisError, OSError, UserError, ValueError, ArithmeticError)
-"""What a later try may find mended; until then readers keep the old model."""
+"""Errors that a later try may not meet again. Until then, readers keep the old model."""
 
 _seconds = Gauge("sagestream_publication_seconds", "How long the last publication took")
 _published_at = Gauge("sagestream_publication_as_of_seconds", "Time of the published lists, epoch seconds")
 
 
 class Shop(Protocol):
-    """What a publication reads; `serving.source.ShopSource` is one."""
+    """The source of a publication's data. `serving.source.ShopSource` implements it."""
 
     def users(self) -> list[tuple[int, str]]:
-        """(user_key, user_id)."""
+        """Return (user_key, user_id) of every user."""
         ...
 
     def items(self) -> list[Item]:
-        """Every item."""
+        """Return all items."""
         ...
 
     def histories(self, user_keys: Sequence[int]) -> list[list[HistoryRow]]:
-        """In the order asked."""
+        """Return the histories in the order of `user_keys`."""
         ...
 
     def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
-        """Those of the users who were forgotten; None: everybody who was."""
+        """Return the forgotten users among `user_ids`. With None, return all forgotten users."""
         ...
 
 
 class PublishingInterrupted(Exception):
-    """A publication was asked to stop; the pointer was not switched."""
+    """A publication was asked to stop. The pointer was not switched."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published."""
+    """The result of a publication. `as_of` is epoch ms."""
 
     model_version: str
     as_of: int
@@ -93,16 +95,16 @@ class Publication:
 
 @dataclass(frozen=True)
 class ListLimits:
-    """How long the lists are, and how long those of other models live."""
+    """The lengths of the lists, and the lifetime of the lists of other models."""
 
     k: int
-    """Items of a shopper's list."""
+    """Items in a user's list."""
     similar_k: int
-    """Items of a list of similar items."""
+    """Items in a list of similar items."""
     block_users: int = BLOCK_USERS
-    """Shoppers scored and written at a time: bounds the memory."""
+    """The number of users scored and written together. It bounds the memory."""
     retired_ttl_seconds: int = RETIRED_TTL_SECONDS
-    """After a switch the lists of the other models live so long."""
+    """After a switch, the lists of the other models expire after this time."""
 
 
 def publish(
@@ -114,17 +116,26 @@ def publish(
     as_of: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Publication:
-    """Write all lists of a model as of a time (epoch ms), switch the pointer to it, let the other models' lists expire.
+    """Write all lists of a model, switch the pointer to it, and let the lists of other models expire.
 
-    `progress(done, total)` is called after each block of shoppers and may raise to stop: nothing is switched then.
-    Raises `ValueError` for a version that cannot stand in a key, `redis.RedisError`, and what `shop` raises.
+    Args:
+        ranker: The model to publish.
+        shop: The source of users, histories and items.
+        redis: Receives the lists.
+        limits: The lengths of the lists and their lifetime after the next switch.
+        as_of: The time of the lists (epoch ms). Later events are ignored.
+        progress: `progress(done, total)` is called after each block of users. It may raise to stop before the switch.
+
+    Raises:
+        ValueError: The model version is not allowed in a key.
+        redis.RedisError: Redis failed. Errors of `shop` and `progress` are raised, too.
     """
     version = cache.check_version(ranker.model_version)
     k, block_users = limits.k, limits.block_users
     users = shop.users()
     for start in range(0, len(users), block_users):
         block = users[start : start + block_users]
-        # What happens from `as_of` on belongs to near-line: its lists are newer.
+        # Near-line handles events from `as_of` on, because its lists are newer.
         past = [[row for row in rows if row[1] < as_of] for rows in shop.histories([key for key, _ in block])]
         packed = rank(ranker, past, as_of=as_of, k=k)
         cache.write_lists(
@@ -138,7 +149,7 @@ def publish(
     items = shop.items()
     for start in range(0, len(items), block_users):
         hot.set_items(redis, items[start : start + block_users])
-    # Everybody, not only those who were read: an earlier try may have been killed before it came here.
+    # All forgotten users, not only those among `users`: an earlier try may have been killed before this line.
     drop_lists_of_erased(redis, shop, version)
     progress(len(users), len(users))  # the last chance to stop
     redis.set(cache.CHAMPION, version)
@@ -147,10 +158,10 @@ def publish(
 
 
 def retire(redis: Redis, *, keep: str, ttl_seconds: int) -> int:
-    """Let every list of every other model expire; how many there are.
+    """Let all lists of all other models expire, and return their number.
 
-    Not at once: a reader may hold the old pointer for a moment, and a rollback finds them. EXPIRE … LT never puts an
-    end off, so that calling this again does not keep an old model alive.
+    They are not deleted at once: a reader may still hold the old pointer, and a rollback needs them. EXPIRE … LT only
+    shortens a lifetime, so a second call does not keep an old model longer.
     """
     retired = 0
     cursor = 0
@@ -168,7 +179,7 @@ def retire(redis: Redis, *, keep: str, ttl_seconds: int) -> int:
 
 
 class Publisher:
-    """Keeps Redis at the registry's champion."""
+    """Publishes the registry's champion whenever Redis serves another model."""
 
     def __init__(
         self,
@@ -186,9 +197,11 @@ class Publisher:
         self._stop = stop or threading.Event()
 
     def reconcile(self, *, now: Callable[[], int] = now_ms) -> Publication | None:
-        """Publish the champion where it is not what readers see; None where nothing was to do.
+        """Publish the champion when readers see another model. Return None when there was nothing to do.
 
-        Raises `PublishingInterrupted` when asked to stop meanwhile, `UnusableModel`, and what `publish` raises.
+        Raises:
+            PublishingInterrupted: A stop was requested during the publication.
+            UnusableModel: The bundle cannot be loaded, or contains another model. Errors of `publish` are raised, too.
         """
         wanted = self._source.champion()
         if wanted is None or self._is_published(wanted[0]):
@@ -215,7 +228,7 @@ class Publisher:
         return done
 
     def _is_published(self, version: str) -> bool:
-        """Whether readers see the version, in a format that they can read."""
+        """Return True when the version is served in a format that readers know."""
         if cache.champion(self._redis) != version:
             return False
         raw = cache.read_bytes(self._redis, [cache.popular_key(version)])[0]
@@ -239,7 +252,7 @@ def run_publisher(
     load: Callable[[Path], Ranker] = load_ranker,
     reconcile_seconds: float = RECONCILE_SECONDS,
 ) -> None:
-    """Follow the registry until `stop`. Trouble with SQL, Redis, Kafka or a bundle is logged and tried again."""
+    """Follow the registry until `stop`. Errors of SQL, Redis, Kafka or a bundle are logged, and the step is retried."""
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)

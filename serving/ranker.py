@@ -1,7 +1,7 @@
-"""What publishing and near-line need of a model, and how they get one.
+"""Ranker: the interface of a model for serving, and the functions that load and call it.
 
-Arrives: a bundle's directory. Leaves: a `Ranker`, in fact a `training.models.bundle.Recommender`.
-Next: `serving.publisher` scores everybody with it, `serving.nearline` the shoppers who were touched.
+Arrives: a bundle's directory. Leaves: a `Ranker`, at runtime a `training.models.bundle.Recommender`.
+Next: `serving.publisher` ranks all users with it, `serving.nearline` ranks touched users.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 Ranking = tuple[IntArray, Float32Array]
-"""Rows [B, k] of the model's item order, best first, −1 as padding; scores [B, k]."""
+"""Rows [B, k] of the model's item order, best first, padded with −1, and scores [B, k]."""
 
 
 LATE_MS = 86_400_000
-"""How far before the model's time trend counts are read anew: events arrive late."""
+"""Trend counts are read again from this long before the model's time (ms), because events arrive late."""
 
 
 class Ranker(Protocol):
@@ -34,42 +34,42 @@ class Ranker(Protocol):
     as_of: int  # epoch ms
 
     def histories(self, per_user: Sequence[Sequence[HistoryRow]]) -> "Histories":
-        """Histories by item key, as the model reads them; items that it does not know are left out."""
+        """Convert histories to the model's form. Items that the model does not know are left out."""
         ...
 
     def recommend(self, histories: "Histories", *, as_of: int, k: int) -> Ranking:
-        """The best k items of each shopper at a time (epoch ms)."""
+        """Return the best k items for each user at the time `as_of` (epoch ms)."""
         ...
 
     def similar(self, k: int) -> Ranking:
-        """The k closest items of each item."""
+        """Return the k closest items for each item."""
         ...
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
-        """Counts by hour (epoch ms // HOUR_MS) that replace the model's own from the earliest hour given on."""
+        """Replace the model's counts from the earliest given hour on. An hour is epoch ms // HOUR_MS."""
         ...
 
 
 class UnusableModel(UserError):
-    """The bundle cannot be loaded, or is not the model that it should be; the message says why."""
+    """The bundle cannot be loaded, or it contains another model. The message contains the reason."""
 
 
 class TrendCounts(Protocol):
-    """Where newer trend counts come from; `serving.source.ShopSource` is one."""
+    """The source of newer trend counts. `serving.source.ShopSource` implements it."""
 
     def bucket_counts(self, since_ms: int) -> tuple[IntArray, IntArray, IntArray]:
-        """Hours, item keys and counts from a time on."""
+        """Return hours, item keys and counts since `since_ms` (epoch ms)."""
         ...
 
 
 def load_ranker(bundle: Path) -> Ranker:
-    """The model in a bundle; raises `UnusableModel`."""
-    import torch  # here: who brings another ranker does not pay for it
+    """Load the model from a bundle. Raises `UnusableModel`."""
+    import torch  # imported here, because callers with another ranker do not need torch
 
     from training.models.bundle import BundleError, load_bundle
 
-    # One shopper's list is milliseconds of small products: beside other processes, more threads wait for each other
-    # (measured: 24 ms instead of 2).
+    # One user's list takes milliseconds and consists of small matrix products. Next to other processes, several threads
+    # wait for each other (measured: 24 ms instead of 2 ms).
     torch.set_num_threads(1)
     try:
         return load_bundle(bundle)
@@ -78,11 +78,11 @@ def load_ranker(bundle: Path) -> Ranker:
 
 
 def bring_up_to_date(ranker: Ranker, counts: TrendCounts) -> None:
-    """Let the model's trend know what happened since it was trained."""
+    """Add the events since the training to the model's trend."""
     ranker.refresh_trend(*counts.bucket_counts(ranker.as_of - LATE_MS))
 
 
 def rank(ranker: Ranker, per_user: Sequence[Sequence[HistoryRow]], *, as_of: int, k: int) -> list[bytes]:
-    """A packed list for each history; nothing in a history may lie at or after `as_of`."""
+    """Return a packed list for each history. All events must be before `as_of` (epoch ms)."""
     rows, scores = ranker.recommend(ranker.histories(per_user), as_of=as_of, k=k)
     return cache.pack_rows(rows, scores, ranker.item_keys, as_of=as_of)

@@ -1,9 +1,10 @@
-"""The answer to "what shall we show this shopper": one service function for every front.
+"""Recommend: returns the list of items to show to a user. Every interface calls the same functions.
 
-Arrives: a shopper's id and how many items. Leaves: a `Recommendation`. Next: `serving.web.views` renders it, and
-`serving.web.impressions` logs it where it was shown in a slot.
+Arrives: a user id and the number of items. Leaves: a `Recommendation`. Next: `serving.web.views` renders it, and
+`serving.web.impressions` logs it when it was shown in a slot.
 
-Everything is read from Redis: one MGET for the shopper's two lists, titles and prices from the worker's memory.
+All data comes from Redis: one MGET reads the user's two lists. Titles and prices come from the worker's memory, which
+Redis fills.
 """
 
 import uuid
@@ -23,22 +24,22 @@ from stream.events import utc
 
 VARIANT = "champion"
 PROPENSITY = 1.0
-"""A list is a fixed ranking: each item stands at its position for certain."""
+"""The ranking is fixed, so each item is at its position with probability 1."""
 
 POPULAR = "popular"
 
 
 class NothingPublished(UserError):
-    """There is no list to serve yet; the message says what is missing."""
+    """There is no list to serve yet. The message names the missing part."""
 
 
 class UnknownItem(UserError):
-    """The catalogue in Redis does not hold this item."""
+    """The catalogue in Redis does not contain this item."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedItem:
-    """An item at its position (from 0) in a list, with what a page shows of it."""
+    """An item at its position (from 0) in a list, with the fields that a page shows."""
 
     item_id: str
     position: int
@@ -52,7 +53,7 @@ class ListedItem:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A served list. `source` is nearline, batch or popular; `as_of` is when it was computed."""
+    """A served list. `source` is nearline, batch or popular. `as_of` is the time of its computation."""
 
     request_id: str
     user_id: str
@@ -65,7 +66,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class SimilarItems:
-    """The items that go with one item."""
+    """The items similar to one item."""
 
     item_id: str
     model_version: str
@@ -74,7 +75,7 @@ class SimilarItems:
 
 @dataclass(frozen=True)
 class Storefront:
-    """What a reader needs of Redis; made once for a process, safe for its threads."""
+    """The readers of Redis: one object for a process, safe for its threads."""
 
     redis: Redis
     lists: ListReader
@@ -84,12 +85,12 @@ class Storefront:
     def open(
         cls, redis: Redis, *, pointer_seconds: float = POINTER_SECONDS, item_seconds: float = ITEM_SECONDS
     ) -> "Storefront":
-        """With the given trust in what the worker remembers."""
+        """Create the readers. The worker caches pointer and items for the given times."""
         return cls(redis, ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds))
 
 
 def served_model(store: Storefront) -> str:
-    """The version whose lists are served. Raises `NothingPublished`."""
+    """Return the served model version. Raises `NothingPublished`."""
     version = store.lists.champion()
     if version is None:
         raise NothingPublished("no model is published yet: recs:champion is not set")
@@ -99,9 +100,20 @@ def served_model(store: Storefront) -> str:
 def recommendations(
     store: Storefront, user_id: str, *, k: int, explained: bool, now: datetime, request_id: str | None = None
 ) -> Recommendation:
-    """The best `k` items for a shopper, known or not; fewer where the list holds fewer that can be bought.
+    """Return the best `k` items for a user, or fewer when the list has fewer available items. The user may be unknown.
 
-    Raises `NothingPublished`, `redis.RedisError`, and `serving.cache.MalformedList` for bytes that are no list.
+    Args:
+        store: The readers of Redis.
+        user_id: The user.
+        k: The number of items.
+        explained: Add a reason to each item.
+        now: The time of the request. It is the list's time when the list comes from the trend.
+        request_id: The id of the answer. With None, a new one is made.
+
+    Raises:
+        NothingPublished: No list exists yet.
+        redis.RedisError: Redis failed.
+        serving.cache.MalformedList: The bytes in Redis are not a list.
     """
     version = served_model(store)
     source, as_of, chosen = POPULAR, now, list[Scored]()
@@ -132,7 +144,7 @@ def recommendations(
 
 
 def similar(store: Storefront, item_id: str, *, k: int) -> SimilarItems:
-    """The `k` items closest to one. Raises `UnknownItem`, `NothingPublished` and what `recommendations` raises."""
+    """Return the `k` items closest to one item. Raises `UnknownItem` and the errors of `recommendations`."""
     version = served_model(store)
     packed = store.lists.similar(version, [item_id])[0]
     if packed is None and hot.get_items(store.redis, [item_id]) == [None]:
@@ -142,13 +154,13 @@ def similar(store: Storefront, item_id: str, *, k: int) -> SimilarItems:
 
 
 def trending(store: Storefront, window: str, *, k: int) -> list[ListedItem]:
-    """What most shoppers touched in the window; the score is the number of events. Raises `ValueError`."""
-    chosen = coldstart.trending(store.redis, window, 2 * k)[:k]  # twice: some cannot be bought
+    """Return the items with the most events in the window. The score is the number of events. Raises `ValueError`."""
+    chosen = coldstart.trending(store.redis, window, 2 * k)[:k]  # twice as many, because some are not available
     return listed(chosen)
 
 
 def _first(store: Storefront, item_keys: list[int], scores: list[float], k: int) -> list[Scored]:
-    """The first `k` that can be bought, looking no further down the list than needed."""
+    """Return the first `k` available items. Read only as much of the list as needed."""
     chosen: list[Scored] = []
     start = 0
     while len(chosen) < k and start < len(item_keys):
@@ -160,7 +172,7 @@ def _first(store: Storefront, item_keys: list[int], scores: list[float], k: int)
 
 
 def listed(chosen: Sequence[Scored], reasons: Sequence[str | None] | None = None) -> list[ListedItem]:
-    """The items in their order, each with its reason; None: without reasons."""
+    """Return the items in their order with their reasons. With None, they have no reasons."""
     reasons = [None] * len(chosen) if reasons is None else reasons
     return [
         ListedItem(

@@ -1,6 +1,7 @@
-"""How the API refuses: every refusal names its reason, and its field where there is one.
+"""Answers: turns errors into JSON answers with the reason and, when there is one, the field.
 
-Arrives: what a view raises, and what Django answers by itself. Leaves: JSON. Next: the shop's own front.
+Arrives: exceptions from views, and errors that Django handles itself. Leaves: JSON. Next: the client, for example a
+shop's web site.
 """
 
 import logging
@@ -33,13 +34,13 @@ class Refused(APIException):
 
 
 class TooLarge(APIException):
-    """413: more bytes than one request may carry."""
+    """413: the body has more bytes than allowed."""
 
     status_code = 413
 
 
 def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Errors as answers: what cannot be served now is 503 and says why. Anything unforeseen stays an error (500)."""
+    """Return the answer for an error. A temporary error is 503 with its reason, an unexpected error stays 500."""
     if isinstance(error, Refused):
         return Response({"detail": str(error.detail), "field": error.field}, status=error.status_code)
     if isinstance(error, UnknownItem):
@@ -60,25 +61,25 @@ def _unavailable(detail: str) -> Response:
 
 
 def json_response(data: Any, status: int = 200) -> HttpResponse:
-    """A plain Django answer in the same JSON, for views outside the REST framework."""
+    """Return a plain Django answer in the same JSON, for views outside the REST framework."""
     return HttpResponse(orjson.dumps(data), content_type="application/json", status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400 before any view was reached (a host that is not ours, a broken request)."""
+    """Answer 400 for an error before the view: an unknown host or a broken request."""
     return json_response({"detail": type(exception).__name__}, 400)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404 for paths that nobody answers."""
+    """Answer 404 for an unknown path."""
     return json_response({"detail": f"nothing at {request.path}"}, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, without the particulars: they are in the log."""
+    """Answer 500 without details. The details are in the log."""
     return json_response({"detail": "internal error"}, 500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form that does not come from our own page."""
+    """Answer 403 for a form that does not come from the shop page."""
     return json_response({"detail": f"not from this page: {reason}"}, 403)

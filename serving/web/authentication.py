@@ -1,4 +1,4 @@
-"""Writers show a key: `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+"""Authentication: checks the key of writers, `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
 
 import secrets
 
@@ -10,10 +10,10 @@ from rest_framework.request import Request
 
 
 class ApiKey(BaseAuthentication):
-    """Refuses everybody without the key, and everybody at all while no key is set: there is no open default."""
+    """Refuses requests without the key. When no key is set, it refuses every request, so the default is closed."""
 
     def authenticate(self, request: Request) -> tuple[None, str]:
-        """Raises `PermissionDenied` (403, no key is set) or `AuthenticationFailed` (401)."""
+        """Check the key. Raises `PermissionDenied` (403, no key is set) or `AuthenticationFailed` (401, wrong key)."""
         key = settings.SERVING.api_key
         if key is None or not key.get_secret_value():
             raise PermissionDenied("writing is closed: set SAGESTREAM_API_KEY")
@@ -24,16 +24,16 @@ class ApiKey(BaseAuthentication):
         return None, "api-key"
 
     def authenticate_header(self, request: Request) -> str:
-        """What a 401 asks for."""
+        """Return the scheme that a 401 answer asks for."""
         return "Bearer"
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """The key in the API's description."""
+    """Describes the key in the OpenAPI schema."""
 
     target_class = ApiKey
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        """A bearer token."""
+        """Return the description of a bearer token."""
         return {"type": "http", "scheme": "bearer"}

@@ -1,6 +1,6 @@
-"""Is the process alive, and can it serve.
+"""Health: reports whether the process is alive (`/healthz`) and whether it can serve (`/readyz`).
 
-`/healthz` says that it answers at all; `/readyz` names each thing that serving needs and what is wrong with it.
+`/healthz` always answers 200. `/readyz` lists each requirement of serving with its status.
 """
 
 from django.http import HttpRequest, HttpResponse
@@ -15,12 +15,12 @@ OK = "ok"
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as requests are answered."""
+    """Answer 200 while the process answers requests."""
     return json_response({"status": OK})
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 where Redis answers and a model is published, else 503."""
+    """Answer 200 when Redis is reachable and a model is published, otherwise 503."""
     try:
         version = champion(services.storefront().redis)
     except RedisError as error:

@@ -1,4 +1,4 @@
-"""Served lists as impressions: what clicks are measured against.
+"""Impressions: logs each list that was shown, so that clicks can be compared with it.
 
 Arrives: a `Recommendation` that was shown in a slot. Leaves: an event on `impressions`, through the outbox.
 Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_id.
@@ -12,7 +12,7 @@ from stream.events import IMPRESSIONS, Impression, ImpressionItem
 
 
 def impression(served: Recommendation, slot: str, *, now: datetime) -> Impression:
-    """The event of one served list."""
+    """Return the event for one served list."""
     return Impression(
         event_time=now,
         request_id=served.request_id,
@@ -34,5 +34,5 @@ def impression(served: Recommendation, slot: str, *, now: datetime) -> Impressio
 
 
 def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime) -> bool:
-    """Hand the impression over; False (and counted) where the queue is full: serving goes before measuring."""
+    """Put the impression into the queue. A full queue counts it as refused and returns False, so serving continues."""
     return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now), key=served.user_id))

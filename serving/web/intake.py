@@ -1,7 +1,7 @@
-"""Posted events: bytes in, events of the contract out, each bad one named.
+"""Intake: decodes posted events and gives a reason for each bad one.
 
-Arrives: the body of a POST, one JSON object or a list of them. Leaves: `Interaction` values and refusals.
-Next: `serving.web.outbox`.
+Arrives: the body of a POST, either one JSON object or a list. Leaves: `Interaction` values and refusals.
+Next: `serving.web.outbox` sends the events.
 """
 
 import math
@@ -22,12 +22,12 @@ _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class UnreadableBody(ValueError):
-    """The body is not JSON, or holds more events than one post may; the message says which."""
+    """The body is not JSON, or it contains no event or too many. The message contains the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the event at `index` of the post was not taken; `field` is empty where it is not one field's fault."""
+    """The reason why the event at `index` was refused. `field` is empty when no single field is wrong."""
 
     index: int
     field: str
@@ -35,7 +35,7 @@ class Refusal:
 
 
 def read_events(body: bytes, *, bound: int, now: datetime) -> tuple[list[Interaction], list[Refusal]]:
-    """The good events and the refusals of the others. Raises `UnreadableBody`."""
+    """Return the good events and the refusals, at most `bound` events together. Raises `UnreadableBody`."""
     accepted: list[Interaction] = []
     refused: list[Refusal] = []
     for index, raw in enumerate(_events(body, bound)):
@@ -63,12 +63,12 @@ def _events(body: bytes, bound: int) -> Sequence[bytes]:
 
 
 def _finite(event: Interaction) -> Interaction:
-    """JSON can spell numbers beyond any float."""
+    """Return the event. Raises `InvalidEvent` for an infinite value, because JSON allows numbers beyond any float."""
     if event.value is not None and not math.isfinite(event.value):
         raise InvalidEvent("value is not a finite number - at `$.value`")
     return event
 
 
 def letters(events: Sequence[Interaction]) -> list[Letter]:
-    """The events addressed: a shopper's events keep their order."""
+    """Return a letter for each event. The key is the user id, so that a user's events keep their order."""
     return [Letter(INTERACTIONS, event, key=event.user_id) for event in events]

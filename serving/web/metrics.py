@@ -1,6 +1,6 @@
-"""The one middleware: is the request for us, and how long did the answer take.
+"""Metrics: the only middleware checks the host, measures the time of each answer and adds headers.
 
-Arrives: every request. Leaves: its answer with headers that hold for all; counters for `/metrics`.
+Arrives: every request. Leaves: its answer with the common headers, and the histogram for `/metrics`.
 """
 
 import time
@@ -18,7 +18,10 @@ _seconds = Histogram(
 
 
 def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Checks the host (else a foreign page could reach a loopback server under a name of its own), then measures."""
+    """Check the host, then measure the time.
+
+    Without the check, a foreign page could reach a loopback server under its own host name.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
@@ -35,5 +38,5 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """`/metrics`: this worker's own counters."""
+    """Return the metrics of this worker only, for `/metrics`."""
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)

@@ -1,11 +1,12 @@
-"""Events on their way to Kafka, off the request's path: a bounded queue and one sending thread a process.
+"""Outbox: sends events to Kafka outside the request, with one bounded queue and one sending thread in each process.
 
-Arrives: impressions that nobody waits for, and posted events whose sender waits for the acknowledgement.
+Arrives: impressions, for which no request waits, and posted events, whose request waits for the acknowledgement.
 Leaves: messages on Kafka. Next: `stream.worker.app`.
 
-kafka-python's `send` inside a request nearly doubles its cost, and its `flush` waits for everybody's messages. One
-thread sends what has gathered, flushes once, and tells each waiting sender how it went: a group commit. What nobody
-waits for gathers a little longer, because many small batches are dear to a broker.
+Rejected: kafka-python's `send` inside a request, because it nearly doubles the cost, and `flush` waits for the
+messages of all requests. Here, one thread sends all queued events, flushes once, and reports the result to each waiting
+request (a group commit). When no request waits, the thread collects events a little longer, because many small batches
+are expensive for a broker.
 """
 
 import atexit
@@ -30,14 +31,14 @@ logger = logging.getLogger(__name__)
 GATHER_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
 FLUSH_SECONDS = 4.0
-CLOSE_SECONDS = 6.0  # a supervisor kills what does not stop within about ten
+CLOSE_SECONDS = 6.0  # a supervisor kills a process after about ten
 MAX_BATCH_EVENTS = 2000
 
 _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
 
 
 class NotDelivered(RuntimeError):
-    """Kafka did not acknowledge the events in time. Posting them again is safe: event ids make them count once."""
+    """Kafka did not acknowledge the events in time. A second post is safe, because each event id counts once."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class Letter:
 @dataclass(frozen=True)
 class _Parcel:
     letters: Sequence[Letter]
-    receipt: "Future[None] | None"  # None: nobody waits
+    receipt: "Future[None] | None"  # None: no request waits
 
 
 class Outbox:
-    """A bounded queue with a sending thread. `connect` makes the producer; it is called again until it succeeds.
+    """A bounded queue with a sending thread. `connect` creates the producer and is called until it succeeds.
 
-    `close` sends what is left. It is called at the process' exit by itself, in a forked worker too, where `atexit`
-    does not run.
+    `close` sends the remaining events. It runs automatically at the exit of the process, also in a forked worker, where
+    `atexit` does not run.
     """
 
     def __init__(self, connect: Callable[[], EventProducer], *, bound: int) -> None:
@@ -67,7 +68,7 @@ class Outbox:
         self._bound = bound
         self._parcels: deque[_Parcel] = deque()
         self._waiting = 0  # letters in the queue
-        self._urgent = 0  # parcels in the queue whose sender waits
+        self._urgent = 0  # parcels in the queue with a waiting request
         self._closing = False
         self._changed = threading.Condition()
         self._producer: EventProducer | None = None
@@ -76,14 +77,14 @@ class Outbox:
         self._thread.start()
 
     def offer(self, letter: Letter) -> bool:
-        """Hand over an event that nobody waits for; False (and counted) where the queue is full. Never blocks."""
+        """Queue an event without waiting. A full queue counts it as refused and returns False. Never blocks."""
         if self._put(_Parcel([letter], None)):
             return True
         _events.labels(letter.topic, "refused").inc()
         return False
 
     def deliver(self, letters: Sequence[Letter], *, timeout_seconds: float) -> None:
-        """Send events and wait for Kafka's acknowledgement; raises `NotDelivered`."""
+        """Send events and wait for Kafka's acknowledgement. Raises `NotDelivered`."""
         receipt: Future[None] = Future()
         if not self._put(_Parcel(letters, receipt)):
             for letter in letters:
@@ -95,7 +96,7 @@ class Outbox:
             raise NotDelivered(f"Kafka did not acknowledge within {timeout_seconds:g} s") from error
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
-        """Send what is left and stop; says in the log what could not be sent. Idempotent."""
+        """Send the remaining events and stop. The log reports lost events. Idempotent."""
         with self._changed:
             if self._closing:
                 return
@@ -130,7 +131,7 @@ class Outbox:
                 logger.error("events were lost at the end: %s", error)
 
     def _take(self) -> list[_Parcel] | None:
-        """Wait for parcels and take them; None when closed and empty."""
+        """Wait for parcels and take them. Return None when the outbox is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._parcels or self._closing)
             deadline = time.monotonic() + GATHER_SECONDS
@@ -155,12 +156,12 @@ class Outbox:
             except (KafkaError, UserError) as error:
                 logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting, error)
                 return False
-            # Registered after the producer's own exit handler, hence called before it: it would drop what is left.
+            # Exit handlers run in reverse order: this one runs before the producer's, which would drop queued events.
             atexit.register(self.close)
         return True
 
     def _keep(self, parcels: Sequence[_Parcel]) -> None:
-        """Without a broker: tell those who wait, keep the rest for the next try, pause."""
+        """Without a broker: fail the waiting requests, keep the other events for the next try, and pause."""
         patient = [parcel for parcel in parcels if parcel.receipt is None]
         for parcel in parcels:
             if parcel.receipt is not None:

@@ -1,4 +1,4 @@
-"""What a request asked for, within bounds, or `Refused` naming the field.
+"""Parameters: checks the parameters of a request. A value outside its bounds raises `Refused` with the field's name.
 
 Arrives: path parts and query strings. Leaves: plain values. Next: `serving.web.views`.
 """
@@ -15,21 +15,21 @@ _FLAGS = {"1": True, "true": True, "yes": True, "": False, "0": False, "false": 
 
 
 class IdConverter:
-    """A path part that is an id: anything, a slash or line break included. Bounds are checked by `identifier`."""
+    """An id in a path: any characters, also slashes and line breaks. `identifier` checks the bounds."""
 
     regex = r"[\s\S]+?"
 
     def to_python(self, value: str) -> str:
-        """Percent-decoded already."""
+        """Return the value. Django has decoded it already."""
         return value
 
     def to_url(self, value: str) -> str:
-        """Django quotes it."""
+        """Return the value. Django quotes it."""
         return value
 
 
 def identifier(value: str, field: str) -> str:
-    """An id within the event contract: 1 to 128 characters, no NUL."""
+    """Return the id when it has 1 to 128 characters and no NUL, as the event contract requires. Raises `Refused`."""
     if not 1 <= len(value) <= MAX_ID_LENGTH:
         raise Refused(field, f"{len(value)} characters, not 1 to {MAX_ID_LENGTH}")
     if "\x00" in value:
@@ -38,13 +38,13 @@ def identifier(value: str, field: str) -> str:
 
 
 def slot(query: Mapping[str, str]) -> str | None:
-    """The place on the page that the list is for; None: it is not shown to anybody, and not logged."""
+    """Return the slot of the page that shows the list. None means that the list is not shown and not logged."""
     value = query.get("slot")
     return None if value is None else identifier(value, "slot")
 
 
 def item_count(query: Mapping[str, str]) -> int:
-    """`k`: how many items."""
+    """Return `k`, the number of items. Raises `Refused`."""
     text = query.get("k")
     if text is None:
         return DEFAULT_ITEMS
@@ -54,7 +54,7 @@ def item_count(query: Mapping[str, str]) -> int:
 
 
 def flag(query: Mapping[str, str], field: str) -> bool:
-    """A yes or no; absent is no."""
+    """Return True or False. A missing parameter is False. Raises `Refused`."""
     text = query.get(field, "").lower()
     if text not in _FLAGS:
         raise Refused(field, f"{text[:20]!r} is neither 1 nor 0")

@@ -1,7 +1,7 @@
-"""How the API writes: JSON by orjson, whatever the client says that it accepts.
+"""Rendering: writes every API answer as JSON with orjson. The `Accept` header is ignored.
 
-Arrives: what a view returns. Leaves: bytes. (Apart from `serving.web.answers`, because the REST framework imports its
-renderers before its views.)
+Arrives: the value that a view returns. Leaves: bytes. This is not part of `serving.web.answers`, because the REST
+framework imports its renderers before its views.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 
 class OrjsonRenderer(BaseRenderer):
-    """Dataclasses, times (RFC 3339) and plain values as JSON."""
+    """Renders dataclasses, times (RFC 3339) and plain values as JSON."""
 
     media_type = "application/json"
     format = "json"
@@ -23,16 +23,16 @@ class OrjsonRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        """The body; empty where there is nothing to say."""
+        """Return the body. It is empty when `data` is None."""
         return b"" if data is None else orjson.dumps(data)
 
 
 class JsonAlways(DefaultContentNegotiation):
-    """No negotiation: a view's first renderer, whatever the client says that it accepts."""
+    """Always takes a view's first renderer and ignores the `Accept` header."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        """The first renderer."""
+        """Return the first renderer and its media type."""
         first = next(iter(renderers))
         return first, first.media_type or ""

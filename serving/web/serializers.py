@@ -1,7 +1,7 @@
-"""The shapes of answers and posts, for the API's description only.
+"""Serializers: describe answers and posted events in the OpenAPI schema, and do nothing else.
 
-Answers are dataclasses that orjson writes, posts are read by `stream.events`: validating both a second time here would
-cost more than the rest of the request. A test holds these shapes to the real ones.
+orjson writes the answers from dataclasses, and `stream.events` reads the posts. A second validation here would cost
+more than the rest of the request. A test compares these fields with the real ones.
 """
 
 from rest_framework import serializers
@@ -10,7 +10,7 @@ from stream.events import EventType
 
 
 class ListedItemSerializer(serializers.Serializer[object]):
-    """An item at its position."""
+    """An item at its position in the list."""
 
     item_id = serializers.CharField()
     position = serializers.IntegerField(min_value=0)
@@ -35,7 +35,7 @@ class RecommendationSerializer(serializers.Serializer[object]):
 
 
 class SimilarItemsSerializer(serializers.Serializer[object]):
-    """What goes with an item."""
+    """The items similar to one item."""
 
     item_id = serializers.CharField()
     model_version = serializers.CharField()
@@ -43,14 +43,14 @@ class SimilarItemsSerializer(serializers.Serializer[object]):
 
 
 class TrendingSerializer(serializers.Serializer[object]):
-    """What most shoppers touched; the score is the number of events."""
+    """The items with the most events. The score is the number of events."""
 
     window = serializers.CharField()
     items = ListedItemSerializer(many=True)
 
 
 class InteractionSerializer(serializers.Serializer[object]):
-    """What a shopper did. The same `event_id` counts once, however often it is posted."""
+    """An action of a shopper. An `event_id` counts once, even when it is posted several times."""
 
     event_id = serializers.CharField(max_length=128)
     event_type = serializers.ChoiceField(choices=[kind.value for kind in EventType])
@@ -64,7 +64,7 @@ class InteractionSerializer(serializers.Serializer[object]):
 
 
 class RefusalSerializer(serializers.Serializer[object]):
-    """Why one event of a post was not taken."""
+    """The reason why one event of a post was refused."""
 
     index = serializers.IntegerField()
     field = serializers.CharField(allow_blank=True)
@@ -72,14 +72,14 @@ class RefusalSerializer(serializers.Serializer[object]):
 
 
 class IntakeSerializer(serializers.Serializer[object]):
-    """What became of a post."""
+    """The result of a post: accepted and refused events."""
 
     accepted = serializers.IntegerField()
     refused = RefusalSerializer(many=True)
 
 
 class ProblemSerializer(serializers.Serializer[object]):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     detail = serializers.CharField()
     field = serializers.CharField(required=False)

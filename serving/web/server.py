@@ -1,7 +1,7 @@
-"""The web server: granian over WSGI, whose per-request CPU is the least of what was measured.
+"""Server: runs the web server, granian over WSGI. It took the least CPU per request of all measured servers.
 
-Arrives: configuration. Leaves: a listening server, until SIGTERM or SIGINT; then requests in flight are answered and
-the outbox is emptied. Next: `serving.web.wsgi`.
+Arrives: configuration. Leaves: a listening server, until SIGTERM or SIGINT. Then the server answers the open requests
+and sends the remaining events. Next: `serving.web.wsgi`.
 """
 
 import errno
@@ -18,10 +18,10 @@ WORKER_STOP_SECONDS = 8
 
 
 def serve(config: ServingConfig) -> None:
-    """Serve until a signal asks to stop. The workers read their own settings from the environment.
+    """Serve until a stop signal. The workers read their own settings from the environment.
 
-    Raises `PortTaken`: granian's workers share their port with SO_REUSEPORT, so two servers on one port would
-    answer in turn without a word.
+    Raises `PortTaken`. Without this check, two servers could share one port without an error, because granian's workers
+    use SO_REUSEPORT.
     """
     check_port(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
@@ -39,7 +39,7 @@ def serve(config: ServingConfig) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises `PortTaken` where the address cannot be bound because it is in use, `OSError` where it cannot at all."""
+    """Check that the port is free. Raises `PortTaken` when it is in use, `OSError` when it cannot be bound."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""What a web process holds open: Redis and the outbox, made when the first request needs them."""
+"""Services: opens Redis and the outbox of a web process when the first request needs them."""
 
 import threading
 
@@ -16,7 +16,7 @@ _outbox: Outbox | None = None
 
 
 def storefront() -> Storefront:
-    """The process' view of Redis; one pool for all its threads."""
+    """Return the readers of Redis. All threads of the process share one connection pool."""
     global _storefront
     if _storefront is None:
         with _lock:
@@ -29,7 +29,7 @@ def storefront() -> Storefront:
 
 
 def outbox() -> Outbox:
-    """The process' way to Kafka; it connects by itself and keeps trying."""
+    """Return the outbox of the process. It connects to Kafka itself and retries."""
     global _outbox
     if _outbox is None:
         with _lock:
@@ -39,12 +39,12 @@ def outbox() -> Outbox:
 
 
 def _connect_producer() -> EventProducer:
-    check_reachable(settings.STREAM)  # answers at once, where the producer would try for half a minute
+    check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
     return EventProducer(settings.STREAM)
 
 
 def close() -> None:
-    """Send what is left and let go of the connections; the next request opens new ones."""
+    """Send the remaining events and close the connections. The next request opens new ones."""
     global _storefront, _outbox
     with _lock:
         if _outbox is not None:

@@ -1,7 +1,7 @@
-"""The web process' main: configuration is read here once, and Django is told to be no more than an HTTP layer.
+"""Settings: reads the configuration of the web process once, and configures Django as an HTTP layer only.
 
-No database, no sessions, no users: every answer comes from Redis, every write goes to Kafka. Importing this needs
-neither of them; `serving.web.services` connects when the first request comes.
+There is no database, no session and no login: every answer comes from Redis, every write goes to Kafka. The import
+connects to neither. `serving.web.services` connects at the first request.
 """
 
 import secrets
@@ -17,11 +17,11 @@ GRAPHSTORE = GraphstoreConfig()
 STREAM = StreamConfig()
 
 MAX_POSTED_EVENTS = 500
-"""Events in one POST."""
+"""The largest number of events in one POST."""
 DELIVERY_SECONDS = 5.0
-"""How long a POST waits for Kafka's acknowledgement."""
+"""A POST waits at most this time for Kafka's acknowledgement."""
 OUTBOX_EVENTS = 10_000
-"""Impressions and events that may wait for Kafka, in each web worker."""
+"""The largest number of impressions and events that wait for Kafka in one web worker."""
 
 DEBUG = False
 SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)
@@ -30,13 +30,13 @@ ROOT_URLCONF = "serving.web.urls"
 WSGI_APPLICATION = "serving.web.wsgi.application"
 DATABASES: dict[str, object] = {}
 INSTALLED_APPS = ["rest_framework", "drf_spectacular"]
-# One middleware for every request; the page's forms are guarded where they are (`csrf_protect` in serving.web.shop).
+# One middleware for every request. `csrf_protect` in serving.web.shop protects the forms of the page.
 MIDDLEWARE = ["serving.web.metrics.measured"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [Path(__file__).parent / "templates"],
-        "APP_DIRS": True,  # the API page of drf-spectacular
+        "APP_DIRS": True,  # for the API page of drf-spectacular
     }
 ]
 STATIC_URL = "/static/"
@@ -45,7 +45,7 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 
 CSRF_COOKIE_SAMESITE = "Strict"
-CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its own markup
+CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its HTML
 CSRF_FAILURE_VIEW = "serving.web.answers.csrf_failure"
 CSRF_USE_SESSIONS = False
 

@@ -1,9 +1,9 @@
-"""The page `/`: a small shop that shows what the loop does, and its own door for clicks.
+"""Shop: serves the page `/`, a small shop to try the system, and receives the clicks of this page.
 
-Arrives: a visitor who picks a shopper to be. Leaves: the page; its clicks become events with the `request_id` and
-`position` of the list that led to them. Next: `serving.web.outbox`.
+Arrives: a visitor who chooses a shopper. Leaves: the page, and events from its clicks. An event contains the
+`request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`.
 
-Whoever opens the page may act as any shopper: it is for trying the system out, and `shop_page` turns it off.
+A visitor may act as any shopper, because the page is only for trials. The setting `shop_page` turns it off.
 """
 
 import time
@@ -36,7 +36,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the page's buttons send; time and event_id are the server's."""
+    """The message of the page's buttons. The server adds time and event_id."""
 
     event_type: EventType
     user_id: Id
@@ -52,13 +52,13 @@ _shoppers: tuple[float, str, list[str]] = (float("-inf"), "", [])
 @require_GET
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    """The shop; its lists are fetched by the page itself."""
+    """Return the page. Its script fetches the lists."""
     _only_where_open()
     try:
         version = champion(services.storefront().redis)
         shoppers = known_shoppers(services.storefront().redis, version) if version else []
     except RedisError:
-        shoppers = []  # the page says what is wrong when it asks for its first list
+        shoppers = []  # the page shows the error when it fetches its first list
     response = render(request, "shop.html", {"shoppers": shoppers})
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Cache-Control"] = "no-store"
@@ -68,7 +68,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 @csrf_protect
 def clicked(request: HttpRequest) -> HttpResponse:
-    """One click of the page as an event; 202 once Kafka holds it."""
+    """Send one click as an event. Answer 202 after Kafka has acknowledged it."""
     _only_where_open()
     try:
         click = _read_click(request.body)
@@ -93,7 +93,7 @@ def clicked(request: HttpRequest) -> HttpResponse:
 
 
 def known_shoppers(redis: Redis, model_version: str) -> list[str]:
-    """A few shoppers who have a list of their own, for the picker: whichever a short scan meets, kept for a while."""
+    """Return a few shoppers with a published list, for the menu. A short scan finds them, and the result is cached."""
     global _shoppers
     looked_at, version, found = _shoppers
     if found and version == model_version and time.monotonic() - looked_at < SHOPPERS_SECONDS:

@@ -1,4 +1,4 @@
-"""Every path that is answered."""
+"""URLs: lists every path of the web server."""
 
 from django.urls import path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView

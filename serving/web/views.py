@@ -1,7 +1,7 @@
-"""The HTTP API: thin views over `serving.recommend`, and the door for events.
+"""Views: the HTTP API, which calls `serving.recommend` and receives events.
 
-Arrives: requests. Leaves: dataclasses for the renderer, impressions and events for the outbox.
-Next: `serving.web.answers`.
+Arrives: requests. Leaves: dataclasses for `serving.web.rendering`, and impressions and events for the outbox.
+Next: `serving.web.answers` handles the errors.
 """
 
 from datetime import UTC, datetime
@@ -31,23 +31,23 @@ _problems = {400: serializers.ProblemSerializer, 503: serializers.ProblemSeriali
 
 
 class RecommendationsView(APIView):
-    """What to show a shopper."""
+    """The list of items for a shopper."""
 
     @extend_schema(parameters=[_k, _slot, _explain], responses={200: serializers.RecommendationSerializer, **_problems})
     def get(self, request: Request, user_id: str) -> Response:
-        """The shopper's newest list; a stranger gets what is popular."""
+        """The shopper's newest list. A shopper without a list gets the popular items."""
         user_id = parameters.identifier(user_id, "user_id")
         query = request.query_params
         k, slot, explained = parameters.item_count(query), parameters.slot(query), parameters.flag(query, "explain")
         now = datetime.now(UTC)
         served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now)
-        if slot is not None and request.method == "GET":  # a HEAD shows nothing to anybody
+        if slot is not None and request.method == "GET":  # a HEAD request shows no list
             impressions.log(services.outbox(), served, slot, now=now)
         return Response(served)
 
 
 class SimilarItemsView(APIView):
-    """What goes with an item."""
+    """The items similar to one item."""
 
     @extend_schema(
         parameters=[_k],
@@ -62,7 +62,7 @@ class SimilarItemsView(APIView):
 
 
 class TrendingView(APIView):
-    """What most shoppers touched lately."""
+    """The items with the most events in a recent window."""
 
     @extend_schema(parameters=[_window, _k], responses={200: serializers.TrendingSerializer, **_problems})
     def get(self, request: Request) -> Response:
@@ -75,14 +75,14 @@ class TrendingView(APIView):
 
 
 class RawJsonParser(BaseParser):
-    """The body as bytes: the event contract reads it."""
+    """Returns the body as bytes, because `serving.web.intake` decodes it."""
 
     media_type = "application/json"
 
     def parse(  # type: ignore[override]
         self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
     ) -> bytes:
-        """Raises `TooLarge`."""
+        """Return the body. Raises `TooLarge`."""
         body: bytes = stream.read(intake.MAX_BODY_BYTES + 1)
         if len(body) > intake.MAX_BODY_BYTES:
             raise TooLarge(f"over {intake.MAX_BODY_BYTES} bytes")
@@ -90,7 +90,7 @@ class RawJsonParser(BaseParser):
 
 
 class EventsView(APIView):
-    """The door for what shoppers do."""
+    """Receives shoppers' events."""
 
     authentication_classes = (ApiKey,)
     parser_classes = (RawJsonParser,)
@@ -100,7 +100,7 @@ class EventsView(APIView):
         responses={202: serializers.IntakeSerializer, 400: serializers.IntakeSerializer},
     )
     def post(self, request: Request) -> Response:
-        """One event or a list of them; 202 once Kafka holds the good ones, with each bad one named."""
+        """One event or a list of events; 202 after Kafka has the good ones, with a reason for each bad one."""
         body = request.data if isinstance(request.data, bytes) else b""
         try:
             accepted, refused = intake.read_events(body, bound=settings.MAX_POSTED_EVENTS, now=datetime.now(UTC))

@@ -1,4 +1,7 @@
-"""The WSGI application: static files from memory, all else to Django. `serving.web.server` runs it under granian."""
+"""WSGI: the web application. WhiteNoise serves static files, Django answers all other requests.
+
+`serving.web.server` runs it under granian.
+"""
 
 import logging
 import os
