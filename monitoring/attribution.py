@@ -1,19 +1,19 @@
-"""Attribution: which served list, and which place in it, an interaction came from.
+"""Attribution: find the served list, and the position in it, that led to an interaction.
 
 Arrives: `interactions` with a request_id, `impressions`. Leaves: `attributions`, one row for each event that matches.
 Next: `ctr` counts them.
 
-Credit goes by the list that the shop names, never by guessing: an interaction counts for a list only where it carries
-that list's request_id and its item stood in it. Both arrive on topics of their own, in any order, so every pass looks
-again at what came in during the look-back and has no match yet.
+The shop names the list; nothing is guessed. An interaction counts for a list only if it has the request_id of this list
+and the list holds its item. Both arrive on separate topics, in any order. So every pass looks again for events of the
+look-back that have no match yet.
 """
 
 from sqlalchemy import Connection, text
 
 from graphstore.batch import lock_writers
 
-# An item may stand at two places of one list: the place that the shop names wins, else the first.
-# Materialised: else SQLite walks all interactions by event_id to spare itself the grouping.
+# An item may have two positions in one list: the position that the shop names wins, else the first.
+# MATERIALIZED, because otherwise SQLite scans all interactions by event_id to avoid the grouping.
 _ATTRIBUTE = text("""
 INSERT INTO attributions (event_id, request_id, position, event_type, event_time)
 WITH c AS MATERIALIZED (
@@ -34,11 +34,11 @@ ON CONFLICT (event_id) DO NOTHING
 
 
 def attribute(connection: Connection, *, now: int, lookback_seconds: float) -> int:
-    """Match what arrived within the look-back before `now` (epoch ms); how many events found their list.
+    """Match the events of the look-back before `now` (epoch ms) with their lists; return the number of matches.
 
-    Idempotent: an event is attributed once, a second pass over the same rows adds nothing. Arrival is `ingest_time`,
-    not `event_time`: replayed history is as new as anything else that comes in. The caller owns the transaction.
+    Idempotent: an event is attributed once, and a second pass over the same rows adds nothing. The look-back uses
+    `ingest_time`, not `event_time`, so that replayed history is matched too. The caller owns the transaction.
     """
-    lock_writers(connection, shared=True)  # else an erasure could miss what is matched meanwhile
+    lock_writers(connection, shared=True)  # otherwise an erasure could miss a match made at the same time
     oldest = now - round(lookback_seconds * 1000)
     return connection.execute(_ATTRIBUTE, {"oldest": oldest}).rowcount

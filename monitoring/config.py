@@ -1,4 +1,4 @@
-"""Settings of monitoring, read from the environment once, in main."""
+"""Settings of monitoring. The main function reads them once from the environment."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -7,7 +7,7 @@ from graphstore.config import PREFIX
 
 
 class MonitoringConfig(BaseSettings):
-    """How often the loop is measured, over which windows, and when a figure asks for a retrain."""
+    """How often the monitor measures, over which windows, and which figures cause a retrain request."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 

@@ -1,12 +1,12 @@
-"""The click-through rate of served lists, with its interval.
+"""CTR: the click-through rate of served lists, with its confidence interval.
 
-Arrives: `impressions` and `attributions`. Leaves: figures in `metric_windows`, metric `ctr`, for everything and for
-each model version, slot, variant and position. Next: `triggers`, `metrics`, the report and the dashboard.
+Arrives: `impressions` and `attributions`. Leaves: figures in `metric_windows`, metric `ctr`, for all lists together and
+for each model version, slot, variant and position. Next: `triggers`, `metrics`, the report and the dashboard.
 
-An impression is one item at one position of one served list. A click is such an impression with at least one
-attributed click, cart or purchase: a second click on it does not count again, and a purchase without a click event
-counts, since the shopper came from the list. A view does not count (shops send it for pages that merely show an item),
-nor does a rating. The rate belongs to the window in which the list was served, whenever the click came.
+An impression is one item at one position of one served list. An impression counts as clicked if it has at least one
+attributed click, cart or purchase. A second click on it does not count again. A purchase without a click event counts,
+because the user came from the list. Views do not count, because shops send them for pages that only show an item.
+Ratings do not count. The rate belongs to the window in which the list was served, even if the click comes later.
 """
 
 import math
@@ -21,11 +21,11 @@ from monitoring.windows import ALL, Figure, TimeWindow, segment_name, write_figu
 METRIC = "ctr"
 CLICK_TYPES = tuple(EVENT_TYPES.index(name) for name in ("click", "cart", "purchase"))
 OPEN_WINDOWS = 3
-"""The newest windows that each pass counts again, for clicks that come late; the one that still fills is among them."""
+"""The number of newest windows that each pass counts again, because of late clicks. It includes the current window."""
 LAST_POSITION = 20
-"""The last position that has a rate of its own: the first page of a list."""
+"""The last position with its own rate: the first page of a list."""
 CONFIDENCE_Z = 1.959964
-"""Quantile of the normal distribution for a two-sided interval of 95 %."""
+"""The quantile of the normal distribution for a two-sided 95 % interval."""
 
 _CELLS = text(f"""
 SELECT m.event_time / :width AS number, m.model_version, m.slot, m.variant, m.position,
@@ -43,7 +43,7 @@ GROUP BY m.event_time / :width, m.model_version, m.slot, m.variant, m.position
 
 @dataclass(frozen=True)
 class CtrFigure:
-    """Clicks by impressions and the rate's Wilson interval; without impressions there is no rate, not zero."""
+    """Clicks divided by impressions, with the Wilson interval. Without impressions the rate is None, not 0."""
 
     impressions: int
     clicks: int
@@ -53,7 +53,7 @@ class CtrFigure:
 
     @classmethod
     def of(cls, impressions: int, clicks: int) -> "CtrFigure":
-        """The rate of these counts."""
+        """Return the rate of these counts."""
         if impressions == 0:
             return cls(0, 0, None, None, None)
         low, high = wilson_interval(clicks, impressions)
@@ -61,10 +61,12 @@ class CtrFigure:
 
 
 def wilson_interval(successes: int, trials: int, z: float = CONFIDENCE_Z) -> tuple[float, float]:
-    """The score interval of a proportion (Wilson, JASA 22, 1927): centre (p + z²/2n) / (1 + z²/n).
+    """Return the score interval of a proportion: centre (p + z²/2n) / (1 + z²/n).
 
-    Unlike p ± z·sqrt(p(1-p)/n) it stays within 0 and 1 and keeps a width at 0 clicks, which is where a CTR lives.
-    Raises `ValueError` unless 0 <= successes <= trials and trials > 0.
+    Unlike p ± z·sqrt(p(1-p)/n) it stays within 0 and 1, and its width is not 0 when there are 0 clicks. This matters,
+    because a CTR is close to 0. Raises `ValueError` unless 0 <= successes <= trials and trials > 0.
+
+    Source: Wilson, JASA 22, 1927.
     """
     if trials <= 0 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is not a proportion")
@@ -72,16 +74,16 @@ def wilson_interval(successes: int, trials: int, z: float = CONFIDENCE_Z) -> tup
     shrink = 1 + z * z / trials
     centre = (p + z * z / (2 * trials)) / shrink
     half = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)) / shrink
-    # The ends are exact at 0 and 1; rounding must not push them past p.
+    # The ends are exact at 0 and 1. Rounding must not move them past p.
     low = 0.0 if successes == 0 else min(max(centre - half, 0.0), p)
     high = 1.0 if successes == trials else max(min(centre + half, 1.0), p)
     return low, high
 
 
 def ctr(connection: Connection, *, start: int, end: int, segment: str | None = None) -> CtrFigure:
-    """The rate of the lists served in start <= t < end (epoch ms).
+    """Return the rate of the lists served in start <= t < end (epoch ms).
 
-    `segment` None is everything, else `model:…`, `slot:…`, `variant:…` or `position:…`.
+    `segment` None means all lists, else `model:…`, `slot:…`, `variant:…` or `position:…`.
     """
     return ctr_by_segment(connection, start=start, end=end).get(segment or ALL, CtrFigure.of(0, 0))
 
@@ -89,13 +91,13 @@ def ctr(connection: Connection, *, start: int, end: int, segment: str | None = N
 def ctr_by_segment(
     connection: Connection, *, start: int, end: int, last_position: int | None = None
 ) -> dict[str, CtrFigure]:
-    """The rate of every segment that was served in the window, and of `all` in any case.
+    """Return the rate of each segment with impressions in the window, and always the rate of `all`.
 
-    The segments `position:…` are the position curve, up to `last_position` (None: all of them).
+    The segments `position:…` are the position curve, up to `last_position` (None: all positions).
     """
     windows = _by_window(connection, TimeWindow(start, end), max(end - start, 1), last_position)
     total: dict[str, tuple[int, int]] = {ALL: (0, 0)}
-    for segments in windows.values():  # two, where the window does not begin at a multiple of its width
+    for segments in windows.values():  # two windows, if the start is not a multiple of the width
         for segment, (impressions, clicks) in segments.items():
             before = total.get(segment, (0, 0))
             total[segment] = (before[0] + impressions, before[1] + clicks)
@@ -110,10 +112,11 @@ def write_ctr_windows(
     open_windows: int = OPEN_WINDOWS,
     last_position: int = LAST_POSITION,
 ) -> list[Figure]:
-    """Measure the newest windows again and store them; the figures, oldest window first.
+    """Measure the newest windows again and store them; return the figures, oldest window first.
 
-    Windows begin at multiples of their length since the epoch; the newest holds `now` and is still filling. A window
-    is counted anew while it is among the `open_windows` newest and then stands. The caller owns the transaction.
+    Windows begin at multiples of their length since the epoch. The newest window contains `now` (epoch ms) and is not
+    complete yet. The `open_windows` newest windows are counted again in each pass; older windows do not change. The
+    caller owns the transaction.
     """
     width = window_seconds * 1000
     newest = now // width
@@ -134,7 +137,7 @@ def write_ctr_windows(
 def _by_window(
     connection: Connection, span: TimeWindow, width: int, last_position: int | None
 ) -> dict[int, dict[str, tuple[int, int]]]:
-    """(impressions, clicks) by number of the window (time // width) and segment, from one pass over the span."""
+    """Return (impressions, clicks) by window number (time // width) and segment, from one query over the span."""
     cells = connection.execute(_CELLS, {"start": span.start, "end": span.end, "width": width})
     counted: dict[int, dict[str, tuple[int, int]]] = {}
     for cell in cells:

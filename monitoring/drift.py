@@ -1,15 +1,17 @@
-"""Drift: whether the newest traffic still looks like the traffic before it, by Evidently.
+"""Drift test: compare the newest traffic with the traffic before it, with Evidently.
 
 Arrives: two windows of `traffic`. Leaves: a `DriftResult` and Evidently's snapshot. Next: `reports` writes the files,
-`triggers` may ask for a retrain.
+`triggers` may request a retrain.
 
-Importing Evidently costs seconds and some 200 MB: only `drift_job`, a child process, imports this module, and no more
-of Evidently than it needs.
+The import of Evidently takes seconds and about 200 MB. So only `drift_job`, a child process, imports this module, and
+it loads only the necessary parts of Evidently.
 
-The method is fixed, the population stability index, sum((p - q) · ln(p / q)) over bins, for every column: Evidently's
-own choice changes with the number of rows and flags several times as many columns. Without drift the index is about
-(bins - 1) · (1/n + 1/m), which is why a column needs `min_rows` values in both windows. The verdict is the share of
-drifted columns; Evidently's automatic tests are switched off, for they also fail on a changed number of rows.
+Every column uses the same method, the population stability index (PSI): sum((p - q) · ln(p / q)) over bins. Rejected:
+Evidently's own choice of method, because it changes with the number of rows and flags several times as many columns.
+Without drift the index is about (bins - 1) · (1/n + 1/m). So a column needs `min_rows` values in both windows.
+
+The verdict depends on the share of drifted columns. Evidently's automatic tests are switched off, because they also
+fail when the number of rows changes.
 """
 
 import dataclasses
@@ -18,9 +20,9 @@ import math
 import os
 from typing import Any
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # read by Evidently: it has to stand before the import
+os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently reads it during its import
 
-import evidently.legacy.ui.dashboards.utils  # noqa: F401  # gives figures their colours
+import evidently.legacy.ui.dashboards.utils  # noqa: F401  # side effect: the colours of the figures
 import numpy as np
 import pandas as pd
 from evidently import DataDefinition, Dataset, Report
@@ -35,13 +37,13 @@ from monitoring.verdict import DriftResult
 logger = logging.getLogger(__name__)
 
 MIN_ROWS = 200
-"""Events with a value that a column needs in each window; with fewer, chance alone moves the index."""
+"""The number of values that a column needs in each window. With fewer values, the index is mostly noise."""
 
 
 class ClickThroughRate(SingleValueMetric):  # type: ignore[misc]
-    """The click-through rate inside Evidently's report. It is counted in SQL; the report only shows it.
+    """The click-through rate in Evidently's report. SQL counts it; the report only shows it.
 
-    There is always a rate: NaN would make the report's JSON unreadable, so without impressions there is no metric.
+    The metric always has a rate, because NaN makes the report's JSON invalid. Without impressions there is no metric.
     """
 
     impressions: int
@@ -53,7 +55,7 @@ class ClickThroughRate(SingleValueMetric):  # type: ignore[misc]
 
     @classmethod
     def of(cls, reference: CtrFigure, current: CtrFigure) -> "ClickThroughRate":
-        """The metric of these rates; raises `ValueError` where nothing was served in the current window."""
+        """Return the metric of these rates. Raises `ValueError` if the current window has no impressions."""
         if current.value is None:
             raise ValueError("no impressions, hence no rate")
         return cls(
@@ -67,10 +69,10 @@ class ClickThroughRate(SingleValueMetric):  # type: ignore[misc]
 
 
 class ClickThroughRateCalculation(SingleValueCalculation[ClickThroughRate]):  # type: ignore[misc]
-    """Evidently's half of the metric: found by its type argument."""
+    """The calculation of the metric for Evidently, which finds it by the type argument."""
 
     def calculate(self, _context: Any, _current: Any, _reference: Any) -> tuple[SingleValue, SingleValue | None]:
-        """The given values as a result with a widget."""
+        """Return the given values as a result with a widget."""
         metric = self.metric
         result = self.result(metric.rate)
         result.widget = [
@@ -88,7 +90,7 @@ class ClickThroughRateCalculation(SingleValueCalculation[ClickThroughRate]):  # 
         return result, None if metric.reference_rate is None else self.result(metric.reference_rate)
 
     def display_name(self) -> str:
-        """The metric's name in the report."""
+        """Return the name of the metric in the report."""
         return "Click-through rate of served lists"
 
 
@@ -105,11 +107,15 @@ def measure_drift(
     min_rows: int = MIN_ROWS,
     rates: tuple[CtrFigure, CtrFigure] | None = None,
 ) -> tuple[DriftResult, Any | None]:
-    """The verdict and Evidently's snapshot; no snapshot where there is not enough data.
+    """Test for drift; return the verdict and Evidently's snapshot (None if there is not enough data).
 
-    A column drifts from a PSI of `psi` on, the traffic from a `share` of drifted columns on. A column is tested where
-    it has `min_rows` values in each window. `rates`, the click-through rates of (reference, current), are shown in the
-    report beside the drift.
+    Args:
+        reference: the traffic before the current window.
+        current: the newest traffic.
+        psi: a column has drifted if its PSI is at least this value.
+        share: the traffic has drifted if at least this share of the tested columns has drifted.
+        min_rows: a column is tested if it has at least so many values in each window.
+        rates: the click-through rates of (reference, current). The report shows them beside the drift.
     """
     usable, skipped = _usable_columns(reference, current, min_rows)
     for column, why in skipped.items():
@@ -144,7 +150,10 @@ def measure_drift(
 
 
 def _usable_columns(reference: Traffic, current: Traffic, min_rows: int) -> tuple[list[str], dict[str, str]]:
-    """Columns with values enough on both sides; Evidently raises on empty windows and on columns without any."""
+    """Return the columns with enough values in both windows, and why the others are skipped.
+
+    Evidently raises on empty windows and on columns without values.
+    """
     usable, skipped = [], {}
     for column in (*CATEGORICAL, *NUMERICAL):
         counts = [sum(value is not None for value in side.columns[column]) for side in (reference, current)]
@@ -175,13 +184,13 @@ def _run(
     metrics: list[Any] = [DataDriftPreset(columns=columns, method="psi", threshold=psi, drift_share=share)]
     if rates is not None and rates[1].impressions:
         metrics.append(ClickThroughRate.of(*rates))
-    # Evidently correlates the columns as well, and a constant one divides by its standard deviation of 0.
+    # Evidently also computes correlations, and a constant column divides by its standard deviation of 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         return Report(metrics, include_tests=False).run(*sides)
 
 
 def _read(snapshot: Any) -> tuple[float, dict[str, float]]:
-    """The share of drifted columns and each column's score, by the metrics' names and not by their places."""
+    """Return the share of drifted columns and the score of each column. Metrics are found by name, not by index."""
     found: float | None = None
     scores: dict[str, float] = {}
     for metric in snapshot.dict()["metrics"]:

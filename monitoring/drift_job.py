@@ -1,10 +1,10 @@
-"""The drift report as a child process, so that Evidently's memory goes back when it ends.
+"""Drift job: make the drift report in a child process, so that Evidently's memory is free again at its end.
 
-Arrives: a `DriftJob` as JSON on the child's standard input (a database URL holds a password: not on the command line).
-Leaves: a `DriftResult` as JSON on its standard output, and the report's files. Next: `run` stores the figure.
+Arrives: a `DriftJob` as JSON on the child's standard input. Leaves: a `DriftResult` as JSON on its standard output, and
+the report's files. Next: `run` stores the figure.
 
-A process of its own and not a pool: nothing is pickled, it can be ended at any time, and if the monitor dies it ends
-by itself after one harmless report.
+The job is not on the command line, because the database URL may hold a password. Rejected: a process pool. With a
+single child nothing is pickled, and it can be killed at any time. If the monitor dies, the child ends after its report.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 TIMEOUT_SECONDS = 300.0
-"""After this a report is given up; the next one is tried when it is due."""
+"""The time limit of a report. After a timeout the next report runs when it is due."""
 
 GATHERING_PACKAGES = (
     "evidently",
@@ -43,15 +43,15 @@ GATHERING_PACKAGES = (
     "evidently.metrics",
     "evidently.presets",
 )
-"""Those of Evidently's packages that import everything there is: its web server, language models, other metrics."""
+"""The packages of Evidently that import everything: its web server, language models, other metrics."""
 
 
 class DriftJobFailed(RuntimeError):
-    """The child ended without a result, or took too long; its log went to the monitor's standard error."""
+    """The child ended without a result, or took too long. Its log is on the monitor's standard error."""
 
 
 class DriftJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child needs to know; the windows are chosen by the parent, `settings` is a `MonitoringConfig`."""
+    """The input of the child. The parent chooses the windows; `settings` are the values of a `MonitoringConfig`."""
 
     database_url: str
     reports_dir: str
@@ -67,7 +67,7 @@ def plan_drift_job(
     reports_dir: Path,
     now: int,
 ) -> DriftJob | None:
-    """The job on the newest traffic at `now` (epoch ms); None where nothing has happened yet."""
+    """Return the job for the newest traffic at `now` (epoch ms), or None if there is no event yet."""
     with read(engine) as connection:
         windows = drift_windows(
             connection,
@@ -89,9 +89,9 @@ def plan_drift_job(
 def run_drift_job(
     job: DriftJob, *, timeout_seconds: float = TIMEOUT_SECONDS, stop: threading.Event | None = None
 ) -> DriftResult | None:
-    """Run the child and wait for it; None where `stop` was set before it had ended.
+    """Run the child and wait for its result; return None if `stop` is set before the child ends.
 
-    Raises `DriftJobFailed` where it ends without a result or is not done after the time; no child outlives the call.
+    Raises `DriftJobFailed` if the child ends without a result or reaches the timeout. No child outlives the call.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "monitoring.drift_job"],
@@ -107,7 +107,7 @@ def run_drift_job(
                     output, _ = child.communicate(sent, timeout=POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    sent = None  # communicate goes on with what it was given first
+                    sent = None  # communicate keeps the input of its first call
                 if stop is not None and stop.is_set():
                     return None
                 if time.monotonic() > deadline:
@@ -124,8 +124,8 @@ def run_drift_job(
 
 
 def work(job: DriftJob) -> DriftResult:
-    """The child's part: read the two windows, test them, write the report."""
-    # Only the child pays for these: seconds and some 200 MB; half as much again if Evidently were imported whole.
+    """Do the work of the child: read the two windows, test them, write the report."""
+    # Only the child pays for these imports: seconds and about 200 MB. A complete import of Evidently costs half more.
     import_lazily(GATHERING_PACKAGES)
     from monitoring.drift import measure_drift
     from monitoring.reports import write_report
@@ -152,7 +152,7 @@ def work(job: DriftJob) -> DriftResult:
 
 
 def main() -> None:
-    """A job on standard input, its result on standard output; all else that is printed goes to standard error."""
+    """Read a job from standard input, write its result to standard output. Other output goes to standard error."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=DriftJob)
     with contextlib.redirect_stdout(sys.stderr):

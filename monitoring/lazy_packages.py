@@ -1,9 +1,9 @@
-"""Packages that import their modules when a name is asked for (PEP 562), not all of them at once.
+"""Lazy packages: import a module of a package only when one of its names is used (PEP 562).
 
-Arrives: names of packages whose `__init__` only gathers names of their modules. Leaves: the same packages, as light as
-what is used of them. Next: `monitoring.drift` imports Evidently so: half the CPU, and a third less memory.
+Arrives: names of packages whose `__init__` only collects names from their modules. Leaves: the same packages, with only
+the used modules loaded. Next: `monitoring.drift` imports Evidently in this way: half the CPU, a third less memory.
 
-What an `__init__` would import besides, for its effect alone, is not imported: the caller has to know such modules.
+Modules that an `__init__` imports only for their side effects are not imported: the caller must import them.
 """
 
 import ast
@@ -17,16 +17,16 @@ from types import ModuleType
 from typing import Any
 
 Names = dict[str, tuple[str, str]]
-"""Where each name of a package comes from: a module and the name there."""
+"""The source of each name of a package: a module and the name in it."""
 
 
 def import_lazily(packages: Collection[str]) -> None:
-    """From now on import these packages so; one whose `__init__` does more than gather names is imported as usual."""
+    """Import these packages lazily from now on. A package whose `__init__` does more is imported as usual."""
     sys.meta_path.insert(0, _Finder(frozenset(packages)))
 
 
 def gathered_names(source: str, package: str) -> Names | None:
-    """The names that an `__init__` imports from its own distribution; None where it does anything else."""
+    """Return the names that an `__init__` imports from its own top-level package, or None if it does anything else."""
     names: Names = {}
     top = package.partition(".")[0]
     for statement in ast.parse(source).body:
@@ -38,7 +38,7 @@ def gathered_names(source: str, package: str) -> Names | None:
                     return None
                 names |= {alias.asname or alias.name: (origin, alias.name) for alias in imported}
             case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name(id="__all__")]):
-                pass  # a docstring; what `import *` would give
+                pass  # a docstring, or the names for `import *`
             case _:
                 return None
     return names
@@ -66,18 +66,18 @@ class _LazyLoader(Loader):
         self._names = names
 
     def create_module(self, _spec: ModuleSpec) -> None:
-        """A usual one."""
+        """Return None: Python creates the usual module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing but the way to its names."""
+        """Give the module only a `__getattr__` that finds its names."""
 
         def find(name: str) -> Any:
             if name not in self._names:
                 raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
             origin, there = self._names[name]
-            # Of a package itself, its modules: it has no other names.
+            # `from . import name` in the package itself: the name is a submodule.
             source = None if origin == module.__name__ else import_module(origin)
-            # A module that nobody has imported yet is no attribute of its package.
+            # A submodule becomes an attribute of its package only after its first import.
             found = getattr(source, there) if hasattr(source, there) else import_module(f"{origin}.{there}")
             setattr(module, name, found)
             return found

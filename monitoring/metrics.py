@@ -1,9 +1,10 @@
-"""Prometheus figures of the loop, as the monitor's port shows them.
+"""Prometheus metrics: the figures of the monitor, shown on its port.
 
-Arrives: what a pass of `run` measured. Leaves: gauges in the process' registry. Next: whoever scrapes `/metrics`.
+Arrives: the figures of a pass of `run`. Leaves: gauges in the registry of the process. Next: Prometheus scrapes
+`/metrics`.
 
-A rate without impressions and a drift without a verdict are absent, not 0: an alert on a low CTR must not ring in an
-empty shop.
+A rate without impressions and a drift without a verdict are absent, not 0: an alert on a low CTR must not fire in a
+shop without traffic.
 """
 
 from collections.abc import Iterable
@@ -30,14 +31,14 @@ PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took
 
 
 def show_ctr(figures: Iterable[Figure]) -> None:
-    """Replace the CTR gauges by each segment's newest window that has a rate."""
+    """Set the CTR gauges to the newest window with a rate, for each segment. Other segments disappear."""
     newest: dict[str, Figure] = {}
     for figure in figures:
         known = newest.get(figure.segment)
         if figure.value is not None and (known is None or figure.window > known.window):
             newest[figure.segment] = figure
     for gauge in (CTR, CTR_LOW, CTR_HIGH, CTR_IMPRESSIONS):
-        gauge.clear()  # a retired model's segment disappears
+        gauge.clear()  # removes the segments of retired models
     for segment, figure in newest.items():
         CTR.labels(segment).set(figure.value or 0.0)
         CTR_LOW.labels(segment).set(figure.low or 0.0)
@@ -46,7 +47,7 @@ def show_ctr(figures: Iterable[Figure]) -> None:
 
 
 def show_drift(result: DriftResult) -> None:
-    """Replace the drift gauges, and count the report."""
+    """Replace the values of the drift gauges, and count the report."""
     DRIFT_REPORTS.labels(result.verdict).inc()
     DRIFT_SHARE.clear()
     DRIFT_PSI.clear()

@@ -1,7 +1,7 @@
-"""Drift reports as files: Evidently's HTML, which opens without a network, and its JSON.
+"""Drift reports: Evidently's HTML, which opens without a network, and its JSON, as files.
 
 Arrives: Evidently's snapshot of a drift test. Leaves: `reports/drift-<start>-<end>.html` and `.json` in the state
-directory, named by the current window. Next: a reader's browser; the dashboard links to the newest.
+directory, named after the current window. Next: a browser shows them; the dashboard links to the newest report.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from stream.events import utc
 SUFFIXES = (".html", ".json")
 STALE_NS = 3_600 * 10**9
 REPORTS_KEPT = 24
-"""Reports that stay in the directory: a day of them, at one an hour."""
+"""The number of reports that stay in the directory: a day of hourly reports."""
 
 
 class Saveable(Protocol):
-    """What is asked of Evidently's snapshot."""
+    """The necessary methods of Evidently's snapshot."""
 
     def save_html(self, filename: str) -> None:
-        """Write a page that needs nothing else."""
+        """Write a page that needs no other file."""
 
     def save_json(self, filename: str) -> None:
         """Write the figures."""
@@ -30,9 +30,9 @@ class Saveable(Protocol):
 def write_report(
     snapshot: Saveable, directory: Path, window: TimeWindow, *, kept: int = REPORTS_KEPT
 ) -> tuple[Path, Path]:
-    """Write both files, whole or not at all, and remove all but the newest `kept`; the paths of (HTML, JSON).
+    """Write each file atomically, and remove all reports but the newest `kept`; return the paths (HTML, JSON).
 
-    The same window's report is replaced.
+    A report of the same window is replaced.
     """
     directory.mkdir(parents=True, exist_ok=True)
     name = f"drift-{utc(window.start):%Y%m%dT%H%M%SZ}-{utc(window.end):%Y%m%dT%H%M%SZ}"
@@ -45,7 +45,7 @@ def write_report(
 
 
 def _remove_old(directory: Path, kept: int) -> None:
-    """By time of writing, not by window: a report on replayed history is the newest all the same."""
+    """Sort by file time, not by window, because a new report can have an old window (replayed history)."""
     written: dict[str, int] = {}
     for path in directory.glob("drift-*"):
         if path.suffix in SUFFIXES:
@@ -54,6 +54,6 @@ def _remove_old(directory: Path, kept: int) -> None:
         for suffix in SUFFIXES:
             (directory / f"{stem}{suffix}").unlink(missing_ok=True)
     newest = max(written.values(), default=0)
-    for partial in directory.glob(".drift-*"):  # left by a process that was killed
+    for partial in directory.glob(".drift-*"):  # from a killed process
         if partial.stat().st_mtime_ns < newest - STALE_NS:
             partial.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""The monitor: measures the loop again and again, and closes it by asking for a retrain.
+"""Monitor: measure clicks and drift in regular passes, and request a retrain when it is necessary.
 
-Arrives: what the worker stored. Leaves: `attributions`, `metric_windows`, drift reports, `retrain_requests`, gauges.
-Next: `training.lifecycle.scheduler` trains; the dashboard shows.
+Arrives: the rows that the worker stored. Leaves: `attributions`, `metric_windows`, drift reports, `retrain_requests`,
+gauges. Next: `training.lifecycle.scheduler` trains; the dashboard shows the figures.
 
-One monitor is enough; a second one does the same work again and changes nothing, since every write is idempotent and
-a retrain request observes the cooldown.
+One monitor is enough. A second one repeats the same work and changes nothing, because every write is idempotent and a
+retrain request respects the cooldown.
 """
 
 import logging
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Monitor:
-    """The steps of a pass, each usable by itself. `state_dir` is where the reports go."""
+    """The steps of a pass; each also works alone. Reports are written below `state_dir`."""
 
     def __init__(self, engine: Engine, *, config: MonitoringConfig, state_dir: Path) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class Monitor:
         self._reports_dir = state_dir / "reports"
 
     def count(self, *, now: int) -> list[Figure]:
-        """Attribute what came in and measure the open CTR windows, in one transaction; their figures."""
+        """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
         config = self._config
         with write(self._engine) as connection:
             matched = attribute(connection, now=now, lookback_seconds=config.attribution_lookback_seconds)
@@ -53,9 +53,9 @@ class Monitor:
         return figures
 
     def report_drift(self, *, now: int, stop: threading.Event | None = None) -> DriftResult | None:
-        """Compare the newest traffic with that before it, in a child process; None where there is no traffic yet.
+        """Compare the newest traffic with the traffic before it, in a child process.
 
-        Also None where `stop` is set meanwhile. Raises `DriftJobFailed`.
+        Returns None if there is no traffic yet or `stop` is set. Raises `DriftJobFailed`.
         """
         job = plan_drift_job(self._engine, config=self._config, reports_dir=self._reports_dir, now=now)
         if job is None:
@@ -69,7 +69,7 @@ class Monitor:
         return result
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
-        """Ask for a retrain where the drift or the click-through rate gives reason to; whether one was asked for."""
+        """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
         config = self._config
         with read(self._engine) as connection:
             fall = ctr_reason(
@@ -96,10 +96,11 @@ def run_monitor(
     probe_port: int,
     clock: Callable[[], int] = now_ms,
 ) -> None:
-    """Measure until `stop` is set, then return within a moment: a drift report under way is given up.
+    """Measure until `stop` is set, then return at once: a running drift report is abandoned.
 
-    A database that is away and a drift report that fails are logged, counted and met again at the next pass; any other
-    error ends the monitor aloud. Its health is on `probe_port` (0: any free one); `clock` gives epoch ms.
+    If the database is unreachable, the error is logged and counted, and the next pass tries again. A failed drift
+    report is logged and counted too; the next report runs when it is due. Any other error ends the monitor.
+    `probe_port` shows its health (0: any free port); `clock` returns epoch ms.
     """
     monitor = Monitor(engine, config=config, state_dir=state_dir)
     state = {"database": "not yet measured"}

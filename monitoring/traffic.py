@@ -1,12 +1,14 @@
-"""Traffic as columns: the features of what shoppers did in a window, read from SQL for the drift test.
+"""Traffic: the features of the events in a time window, as columns for the drift test, read from SQL.
 
 Arrives: `interactions` and `items`. Leaves: one `Traffic` for each window. Next: `drift` compares two of them.
 
-Every column must be free of the window's length and place, or the test would find drift where there is none: a
-shopper's activity looks a fixed day back from each event, and an item's popularity is counted over both windows
-together. The day of the week is left out, since a day never looks like the week before it. And it must be coarse:
-events come in baskets and visits, so a thousand of them are far fewer independent observations. By the single hour a
-quiet grocer's day had an index of .3 to .8 against the week before it, by four hours it stays below .2.
+A column must not depend on the length or the time of the window. Otherwise the test finds drift where there is none.
+So a user's activity counts the day before each event, and an item's popularity counts both windows together. The day of
+the week is no column, because one day always differs from the week before it.
+
+A column must also be coarse. Events come in baskets and visits, so a thousand events are far fewer independent
+observations. With hours as bins, a quiet day of a grocer had an index of .3 to .8 against the week before it. With four
+hours as bins, the index stays below .2.
 """
 
 import json
@@ -25,7 +27,7 @@ BLOCK_HOURS = 4
 BLOCK_MS = BLOCK_HOURS * 3_600_000
 ACTIVITY_BOUND = 8
 SAMPLE_ROWS = 50_000
-"""Events read from each window at most: without drift a column's index is then below 0.001."""
+"""The maximum number of events read from each window. With so many, a column without drift has an index < 0.001."""
 TOP = 20
 OTHER = "(other)"
 NONE = "(none)"
@@ -33,7 +35,7 @@ NONE = "(none)"
 CATEGORICAL = ("event_type", "time_of_day", "top_item", "category")
 NUMERICAL = ("item_popularity", "price", "activity")
 
-# The inner LIMIT bounds what one very busy shopper (a crawler) can cost.
+# The inner LIMIT bounds the cost of one very active user (a crawler).
 _SAMPLE = text(f"""
 SELECT c.event_type, c.event_time, c.item_key, i.item_id, i.price, i.categories,
        (SELECT COUNT(*) FROM (
@@ -50,16 +52,16 @@ LIMIT :limit
 
 @dataclass(frozen=True)
 class Traffic:
-    """A window's sampled events: `columns` are of one length, None where an event has no value."""
+    """A window's sampled events. All `columns` have the same length; None means that the event has no value."""
 
     window: TimeWindow
     events: int
-    """Events in the window, before sampling."""
+    """Number of events in the window, before sampling."""
     columns: Mapping[str, Sequence[str | float | None]]
 
     @property
     def rows(self) -> int:
-        """Events in the sample."""
+        """Number of events in the sample."""
         return len(self.columns["event_type"])
 
 
@@ -73,10 +75,10 @@ class _Sample:
 def drift_windows(
     connection: Connection, *, now: int, window_seconds: int, reference_seconds: int
 ) -> tuple[TimeWindow, TimeWindow] | None:
-    """(reference, current), next to each other; None where nothing has happened yet.
+    """Return the windows (reference, current), one directly after the other, or None if there is no event yet.
 
-    The current window ends with the newest event at or before `now` (epoch ms), not with the clock: in a quiet night,
-    or where dated history is replayed, it still holds the newest traffic there is.
+    The current window ends with the newest event at or before `now` (epoch ms), not at `now`. So it holds the newest
+    traffic also in a quiet night, or when old history is replayed.
     """
     newest = connection.scalar(select(func.max(interactions.c.event_time)).where(interactions.c.event_time <= now))
     if newest is None:
@@ -89,7 +91,7 @@ def drift_windows(
 def read_traffic(
     connection: Connection, reference: TimeWindow, current: TimeWindow, *, sample_rows: int = SAMPLE_ROWS
 ) -> tuple[Traffic, Traffic]:
-    """The two windows' features, at most `sample_rows` events of each: every n-th in the order of arrival."""
+    """Return the features of both windows, at most `sample_rows` events of each: every n-th in the order of arrival."""
     samples = [_sample(connection, window, sample_rows) for window in (reference, current)]
     popularity = Counter(row[2] for sample in samples for row in sample.rows)
     top_items = {key for key, _ in sorted(popularity.items(), key=lambda entry: (-entry[1], entry[0]))[:TOP]}
@@ -105,7 +107,7 @@ def read_traffic(
                 "time_of_day": [f"{row[1] % DAY_MS // BLOCK_MS * BLOCK_HOURS:02d} h" for row in sample.rows],
                 "top_item": [row[3] if row[2] in top_items else OTHER for row in sample.rows],
                 "category": [parsed[row[5]] if parsed[row[5]] in top_categories else OTHER for row in sample.rows],
-                # Doublings, not counts: equal steps where the mass is, for columns with a long tail.
+                # The logarithm, not the count: then equal bins divide the many small values of a long tail.
                 "item_popularity": [float(popularity[row[2]].bit_length()) for row in sample.rows],
                 "price": [None if row[4] is None else math.log2(1 + row[4]) for row in sample.rows],
                 "activity": [float(row[6].bit_length()) for row in sample.rows],
@@ -127,6 +129,6 @@ def _sample(connection: Connection, window: TimeWindow, sample_rows: int) -> _Sa
 
 
 def _category(categories: str) -> str:
-    """The first of an item's categories (a JSON array, the broadest first)."""
+    """Return the first category of a JSON array of categories (the broadest first)."""
     names = json.loads(categories)
     return str(names[0]) if names else NONE

@@ -1,8 +1,8 @@
-"""Triggers: when what was measured asks for a new model.
+"""Triggers: decide when the figures require a new model.
 
 Arrives: a drift verdict, the CTR windows. Leaves: at most one row in `retrain_requests`. Next:
-`training.lifecycle.scheduler` takes it; a new model still has to pass the gate, so a false alarm costs a training and
-nothing else.
+`training.lifecycle.scheduler` takes the request. The new model must still pass the gate, so a false alarm costs only
+one training.
 """
 
 import logging
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 REQUESTED_BY = "monitoring"
 REFERENCE_WINDOWS = 24
-"""Settled CTR windows, pooled, that the newest settled one is compared with: a day of hours."""
+"""The number of settled CTR windows, pooled, to compare with the newest settled window: 24 hours make a day."""
 
 
 def drift_reason(result: DriftResult | None) -> str | None:
-    """Why this verdict asks for a retrain; None where it does not. Too little data is no reason."""
+    """Return the reason for a retrain in this verdict, or None. Too little data is no reason."""
     return f"drift: {result.reason}" if result is not None and result.verdict == "drift" else None
 
 
@@ -37,11 +37,19 @@ def ctr_reason(
     open_windows: int = ctr.OPEN_WINDOWS,
     reference_windows: int = REFERENCE_WINDOWS,
 ) -> str | None:
-    """Why the click-through rate asks for a retrain; None where it does not.
+    """Return the reason for a retrain in the click-through rate, or None.
 
-    It has fallen where the upper end of the newest settled window's interval is below the lower end of the pooled
-    windows before it. Two 95 % intervals that do not touch: seldom by chance. Only windows that are no longer counted
-    again are compared: in a fresh one the late clicks are still missing.
+    The rate has fallen if the newest settled window's interval ends below the interval of the pooled windows before it.
+    Two 95 % intervals seldom miss each other by chance. Only settled windows, which are not counted again, are
+    compared, because a newer window still lacks its late clicks.
+
+    Args:
+        connection: the database with `metric_windows`.
+        now: the current time, epoch ms.
+        window_seconds: the length of a CTR window.
+        min_impressions: the impressions that both sides need; with fewer there is no reason.
+        open_windows: the number of newest windows that are not settled yet.
+        reference_windows: the number of windows that are pooled as the reference.
     """
     width = window_seconds * 1000
     settled = (now // width - open_windows + 1) * width
@@ -64,10 +72,10 @@ def ctr_reason(
 
 
 def request(connection: Connection, reasons: Sequence[str], *, now: int, cooldown_seconds: float) -> bool:
-    """Ask for one retrain for all reasons together; False where there is none, or one was asked for lately.
+    """Request one retrain for all reasons together; return whether it was requested.
 
-    Nothing is asked while a request of anybody waits or is younger than the cooldown: its model already learns from
-    the same traffic. The caller owns the transaction.
+    There is no new request while any request waits or is younger than the cooldown, because its model already learns
+    from the same traffic. `now` is epoch ms. The caller owns the transaction.
     """
     if not reasons:
         return False

@@ -1,4 +1,4 @@
-"""The drift test's verdict, light enough for the steady process: nothing of Evidently is imported here."""
+"""Verdict: the result of the drift test, without Evidently, so that the monitor's process stays small."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -10,10 +10,10 @@ METRIC = "drift"
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What comparing the current window with the reference gave.
+    """The comparison of the current window with the reference window.
 
-    `share` is that of the tested columns whose score reached the threshold, None where there is no verdict; `scores`
-    holds each tested column's PSI; `skipped` says why a column was not tested.
+    `share` is the share of tested columns whose score reached the threshold; it is None if there is not enough data.
+    `scores` holds the PSI of each tested column. `skipped` holds the reason for each column that was not tested.
     """
 
     verdict: Literal["drift", "stable", "insufficient"]
@@ -30,7 +30,7 @@ class DriftResult:
     report_json: str | None = None
 
     def figure(self) -> Figure:
-        """The row of `metric_windows`."""
+        """Return the row of `metric_windows`."""
         detail = asdict(self)
         del detail["current"], detail["share"]
         return Figure(METRIC, ALL, self.current, self.share, detail=detail)

@@ -1,7 +1,7 @@
-"""Figures over windows of time: the rows of `metric_windows`.
+"""Figures: measured values over time windows, the rows of `metric_windows`.
 
-Arrives: what `ctr` and `drift` measured. Leaves: one row for each (metric, segment, window), replaced when it is
-measured again. Next: `triggers` compares windows, `metrics` exposes the newest, the dashboard draws them.
+Arrives: the figures of `ctr` and `drift`. Leaves: one row for each (metric, segment, window); a new measurement
+replaces it. Next: `triggers` compares windows, `metrics` exposes the newest, the dashboard draws them.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from sqlalchemy import Connection, select, text
 from graphstore.tables import ID_LENGTH, metric_windows
 
 ALL = "all"
-"""The segment that holds everything."""
+"""The segment of all data together."""
 
 
 @dataclass(frozen=True, order=True)
 class TimeWindow:
-    """A stretch of time, start <= t < end, in epoch ms."""
+    """A time interval, start <= t < end, in epoch ms."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class TimeWindow:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value with its interval; None where there was nothing to measure."""
+    """One measured value with its interval. `value` is None when there was nothing to measure."""
 
     metric: str
     segment: str
@@ -52,7 +52,7 @@ SET value = excluded.value, low = excluded.low, high = excluded.high, detail = e
 
 
 def segment_name(kind: str, value: str) -> str:
-    """`kind:value`, as it fits the column: a longer one is cut and ends in a digest, so that two never meet."""
+    """Return `kind:value`. A name too long for the column is cut and ends in a digest, so that no two are equal."""
     name = f"{kind}:{value}"
     if len(name) <= ID_LENGTH:
         return name
@@ -61,7 +61,7 @@ def segment_name(kind: str, value: str) -> str:
 
 
 def write_figures(connection: Connection, figures: Iterable[Figure]) -> int:
-    """Insert or replace; how many rows. Sorted, so that two writers lock rows in the same order."""
+    """Insert or replace rows and return their number. Sorted, so that two writers lock rows in the same order."""
     rows = [
         {
             "metric": figure.metric,
@@ -83,9 +83,9 @@ def write_figures(connection: Connection, figures: Iterable[Figure]) -> int:
 def read_figures(
     connection: Connection, metric: str, *, segment: str | None = ALL, until: int | None = None, limit: int = 1
 ) -> list[Figure]:
-    """The newest `limit` windows of a metric that end at or before `until` (epoch ms), newest first.
+    """Return the newest `limit` windows of a metric that end at or before `until` (epoch ms), newest first.
 
-    `segment` None reads every segment: `limit` then counts rows, not windows.
+    `segment` None reads all segments: `limit` then counts rows, not windows.
     """
     query = select(metric_windows).where(metric_windows.c.metric == metric)
     if segment is not None:

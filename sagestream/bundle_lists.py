@@ -1,10 +1,10 @@
-"""Lists made on the spot from a model's bundle and the graph in SQL, where no service runs.
+"""Bundle lists: compute a list directly from a model's bundle and the graph in SQL, without running services.
 
-Arrives: a model of the registry, a shopper or an item. Leaves: items with titles, best first. Next: the verbs
+Arrives: a model of the registry, a user or an item. Leaves: items with titles, best first. Next: the verbs
 `recommend --model` and `similar --model` show them.
 
-As the publisher makes lists (the shopper's newest events, the trend brought up to now), but for one reader and without
-the reasons, which are evidence in Redis. The published list of the same model may be older.
+The list is made as the publisher makes it: with the user's newest events and the current trend. But it is for one user
+and has no reasons, because these are in Redis. The published list of the same model may be older.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from training.models.recommender import Recommender
 
 
 class UnknownShopper(UserError):
-    """The graph holds nobody of that id."""
+    """The graph has no user with that id."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ModelList:
 
 
 def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k: int) -> ModelList:
-    """The k best items for a shopper; raises `UnknownShopper`, `UnknownModel`, `NoChampion`."""
+    """Return the k best items for a user. Raises `UnknownShopper`, `UnknownModel`, `NoChampion`."""
     with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         history = shop.histories_of([user_id]).get(user_id)
@@ -49,7 +49,7 @@ def recommended(graph: GraphstoreConfig, model_version: str, user_id: str, *, k:
 
 
 def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: int) -> ModelList:
-    """The k items closest to one; raises `UnknownItem`, `UnknownModel`, `NoChampion`."""
+    """Return the k items most similar to one item. Raises `UnknownItem`, `UnknownModel`, `NoChampion`."""
     with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
         if item_id not in model.item_ids:
@@ -72,6 +72,6 @@ def _listed(shop: ShopSource, model: Recommender, rows: Sequence[int], scores: S
     chosen = [(model.item_ids[row], score) for row, score in zip(rows, scores, strict=True) if row >= 0]
     with read(shop.engine) as connection:
         found = {item.item_id: item for item in queries.items_by_id(connection, [item_id for item_id, _ in chosen])}
-    # Without those that left the shop after the model was made.
+    # Drop items that the shop deleted after the model was trained.
     left = known([found.get(item_id) for item_id, _ in chosen], [score for _, score in chosen])
     return ModelList(model.model_version, listed(left))

@@ -1,10 +1,10 @@
-"""The command line: the verbs of `sagestream.verbs`, and how errors reach whoever typed them.
+"""The command line: runs the verbs of `sagestream.verbs` and shows their errors.
 
-Exit 0: done. 1: it failed, with one line that says why, or with the traceback of a fault of ours. 2: the words were
-wrong.
+Exit code 0: done. 1: failed, with one line that gives the reason, or with the traceback of a fault in Sagestream. 2:
+wrong arguments or options.
 
-Nothing heavy is imported here or at the top of the verbs: each process loads what its own floor needs, and the web
-process never sees torch or SQLAlchemy.
+This module and the top of the verbs import no heavy modules. Each process loads only the modules that it needs, and the
+web process never loads torch or SQLAlchemy.
 """
 
 import os
@@ -54,18 +54,18 @@ for module in (playground, processes, data, log, dlq, models, offline, tuning, p
 
 
 def main() -> None:
-    """Entry of the command `sagestream`."""
+    """Run the command `sagestream`."""
     _warn_of_foreign_variables()
     try:
         find_services(sys.argv[1:])
         app()
-    except Exception as error:  # noqa: BLE001 - nobody is behind this: it is told, or shown whole
+    except Exception as error:  # noqa: BLE001 - the last handler: shows a line or the traceback
         tell(error, Console(stderr=True, soft_wrap=True))
         sys.exit(1)
 
 
 def _warn_of_foreign_variables() -> None:
-    """One line on standard error for each variable with our prefix that nothing reads."""
+    """Print one line on standard error for each variable with the prefix that no package reads."""
     if any(name.upper().startswith(PREFIX) for name in os.environ):
         from sagestream.settings import foreign_variables
 
@@ -74,7 +74,7 @@ def _warn_of_foreign_variables() -> None:
 
 
 def find_services(words: Sequence[str]) -> None:
-    """Beside a running playground a verb takes its services as defaults; before any configuration is read."""
+    """Use the services of a running playground as defaults. Call this before any configuration is read."""
     if not words or words[0] == "playground" or "--help" in words:
         return
     if said := adopt(GraphstoreConfig().state_dir, os.environ):
@@ -82,7 +82,7 @@ def find_services(words: Sequence[str]) -> None:
 
 
 def tell(error: Exception, console: Console) -> None:
-    """One line for an error that a user can mend; the traceback of any other, and what to do with it."""
+    """Print one line for an error that the user can fix, or the traceback of a fault and how to report it."""
     line = message(error)
     if line is None:
         traceback.print_exception(error, file=console.file)

@@ -1,7 +1,7 @@
-"""The reference of the command line, `docs/cli.md`, written from the verbs themselves.
+"""CLI reference: generates `docs/cli.md` from the verbs.
 
-Arrives: the Typer app, and the signatures that Typer reads. Leaves: the page. Next: `make docs` writes it, a test holds
-the committed one to the code.
+Arrives: the Typer app and the signatures of its verbs. Leaves: the page. Next: `make docs` writes it; a test compares
+the committed page with the code.
 """
 
 import inspect
@@ -46,7 +46,7 @@ EXITS: dict[str, str] = {
     "produce": "1 also where a line was rejected; the others were sent.",
     "replay": "1 also where a line of --file was rejected; the others were sent.",
 }
-"""What a verb's exit code says beyond the table."""
+"""Additional meanings of a verb's exit code, which are not in the table."""
 
 WORDS: dict[Any, str] = {
     str: "text",
@@ -58,7 +58,7 @@ WORDS: dict[Any, str] = {
 
 
 def verbs(group: typer.Typer, prefix: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
-    """(name, function) of every verb, in the order in which `--help` shows them; `models list` is one name."""
+    """Yield (name, function) of every verb, in the order of `--help`. `models list` is one name."""
     for command in group.registered_commands:
         if command.callback is not None:
             yield prefix + (command.name or command.callback.__name__.replace("_", "-")), command.callback
@@ -68,7 +68,7 @@ def verbs(group: typer.Typer, prefix: str = "") -> Iterator[tuple[str, Callable[
 
 
 def reference(group: typer.Typer) -> str:
-    """The whole page."""
+    """Return the whole page."""
     found = list(verbs(group))
     table = ["| verb | does |", "|---|---|"]
     for name, function in found:
@@ -91,7 +91,7 @@ def _section(name: str, function: Callable[..., Any]) -> str:
 
 
 _Parameter = tuple[str, ArgumentInfo | OptionInfo, Any, Any]
-"""Name, what Typer is told of it, annotation, default (`inspect.Parameter.empty`: it must be given)."""
+"""Name, Typer's information, annotation, default (`inspect.Parameter.empty`: the parameter is required)."""
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[_Parameter]:
@@ -114,12 +114,12 @@ def _row(parameter: _Parameter) -> str:
 
 
 def _option(name: str, info: OptionInfo) -> str:
-    first = (info.default,) if isinstance(info.default, str) else ()  # in `Annotated` the first name lands there
+    first = (info.default,) if isinstance(info.default, str) else ()  # `Annotated` stores the first name there
     return " ".join((*first, *(info.param_decls or ())) or [f"--{name.replace('_', '-')}"])
 
 
 def _inner(hint: Any) -> Any:
-    """Without `| None`."""
+    """Return the type without `| None`."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(one for one in typing.get_args(hint) if one is not type(None))
     return hint
@@ -153,7 +153,7 @@ def _cell(text: str) -> str:
 
 
 def write(root: Path) -> None:
-    """Write the page below the root of the repository."""
+    """Write the page. `root` is the repository."""
     (root / PAGE).write_text(reference(app), encoding="utf-8")
 
 

@@ -1,4 +1,7 @@
-"""Data sets by name: the published ones, or a file. Imported by the command line, so the readers load when asked."""
+"""Data sets: choose a published data set by name, or a file.
+
+The command line imports this module, so the readers are loaded only when they are needed.
+"""
 
 import codecs
 from collections.abc import Mapping, Sequence
@@ -16,20 +19,20 @@ if TYPE_CHECKING:
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
 SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE)
-"""Those of `stream.sources.opening`, told before it is loaded."""
+"""The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
 class UnknownDataset(UserError):
-    """Neither a known name nor a file."""
+    """The name is not a known data set and not a file."""
 
 
 class UnfitWords(UserError):
-    """A source and options that do not fit together."""
+    """The source does not support the options."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A source that the command line named; nothing is opened yet."""
+    """A source from the command line. Its files are not open yet."""
 
     name: str
     paths: Sequence[Path]
@@ -37,7 +40,7 @@ class Chosen:
     options: SourceOptions = field(default_factory=SourceOptions)
 
     def open(self) -> "Source":
-        """Its files, recognised. Raises `stream.sources.files.compressed.UnreadableFile`."""
+        """Open the source and recognise its files. Raises `stream.sources.files.compressed.UnreadableFile`."""
         from stream.sources.opening import open_source
 
         return open_source(self.name, self.paths, items=self.items, options=self.options)
@@ -53,9 +56,20 @@ def choose(
     encoding: str | None = None,
     day_first: bool = False,
 ) -> Chosen:
-    """A name of `SOURCES` with its files, or a file, which is a table; `columns` are names parted by commas.
+    """Check the source, its files and its options, and return them. Nothing is opened.
 
-    Raises `UnknownDataset`, and `UnfitWords`.
+    Args:
+        source: a name of `SOURCES`, or the path of a file, which is read as a table.
+        paths: the files of the source.
+        items: files with the items of the source.
+        mapping: for a table, the column of each meaning; None: the reader finds it.
+        columns: for a table without a header, the column names, separated by commas.
+        encoding: for a table, the text encoding.
+        day_first: for a table, whether dates with - or / begin with the day.
+
+    Raises:
+        UnknownDataset: the source or a file does not exist.
+        UnfitWords: the options do not fit the source.
     """
     guessed = source not in SOURCES
     if guessed:
@@ -79,7 +93,7 @@ def choose(
 
 
 def _has_ascii(encoding: str) -> bool:
-    """Whether lines can be told apart in it before it is decoded."""
+    """Return whether lines and columns can be found in the bytes before they are decoded."""
     sample = "a,\t\n"
     try:
         return codecs.lookup(encoding).name != "utf-8-sig" and sample.encode(encoding) == sample.encode()
@@ -88,10 +102,10 @@ def _has_ascii(encoding: str) -> bool:
 
 
 def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
-    """`complete-journey`, or the path of a file that is a table; `sample` shoppers of it, None for all.
+    """Read `complete-journey`, or a file as a table. `sample` is the number of users to draw, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError` where the
-    package with the data is not installed.
+    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError` if the package
+    with the data is not installed.
     """
     if name == COMPLETE_JOURNEY:
         from stream.sources.datasets import complete_journey

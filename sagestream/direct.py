@@ -1,6 +1,6 @@
-"""The graph opened for writing without Kafka: the worker's sink on the configured database and, if wanted, Redis.
+"""Direct sink: open the worker's sink without Kafka, on the configured database and optionally Redis.
 
-Arrives: the configuration. Leaves: a sink. Next: `stream.replay` stores through it.
+Arrives: the configuration. Leaves: a sink. Next: `stream.replay` stores events through it.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from stream.worker.sink import Sink
 
 @contextmanager
 def open_sink(graph: GraphstoreConfig, *, redis_too: bool = True) -> Iterator[Sink]:
-    """A sink on the newest schema; at the end, the trending lists follow what came. Raises as SQL and Redis do.
+    """Migrate the database and open a sink. At the end the trending lists are rebuilt.
 
-    Without `redis_too` Redis is neither needed nor written: `sagestream cache rebuild` fills it later.
+    Errors of SQL and Redis are not caught. With `redis_too` False, Redis is not necessary and not written:
+    `sagestream cache rebuild` fills it later.
     """
     migrate(graph.sqlalchemy_url)
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url) if redis_too else None

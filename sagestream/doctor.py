@@ -1,4 +1,4 @@
-"""What is up and how far behind: every service and process asked once, with one line of finding each."""
+"""Doctor: check every service and process once; each check gives one line with its state and lag."""
 
 import json
 import os
@@ -32,12 +32,12 @@ TIMEOUT_SECONDS = 3.0
 
 
 class OldSchema(UserError):
-    """The tables are of another version than the code."""
+    """The database schema and the code have different versions."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -45,7 +45,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Ask everything that the environment's configuration names; a service that is away is a finding, not an error."""
+    """Run all checks of the configured services. An unreachable service is a finding, not an error."""
     graph, stream, serving, training = GraphstoreConfig(), StreamConfig(), ServingConfig(), TrainingConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
@@ -92,7 +92,7 @@ def _redis(graph: GraphstoreConfig) -> str:
 
 
 def _kafka(stream: StreamConfig, engine: Engine) -> list[Check]:
-    """Reachable, and for each topic of the worker how many messages are not in the graph yet."""
+    """Check that Kafka is reachable and, for each topic of the worker, how many messages are not in the graph yet."""
     try:
         lags = measure(stream, engine, TOPICS, timeout_seconds=TIMEOUT_SECONDS)
     except (KafkaError, OSError, UserError) as error:
@@ -138,7 +138,7 @@ def _process(name: str, port: int) -> Check:
 
 
 def _wrong(body: bytes) -> str:
-    """What a process that is not ready says of the things that are not ok."""
+    """Return the states that are not ok, from the answer of a process that is not ready."""
     try:
         needs = json.loads(body)
     except ValueError:

@@ -1,11 +1,11 @@
-"""The line for an error that a user can mend.
+"""Error messages: make one line for an error that the user can fix.
 
-Arrives: what a verb raised. Leaves: what is wrong, where, and what to do; None for a fault of ours. Next:
-`sagestream.cli` prints the line, or the traceback.
+Arrives: an exception from a verb. Leaves: a line with the problem, its location and the fix, or None for a fault in
+Sagestream. Next: `sagestream.cli` prints the line, or the traceback.
 
-Errors of libraries are matched by their own classes, and only by those that a service, a file or a setting causes: a
-wrong call of ours raises other classes of the same library. A library that is not loaded has raised nothing, so this
-module loads none.
+A library's error is recognised by its class. Only classes that a service, a file or a setting causes are listed: a
+wrong call in Sagestream raises other classes of the same library. A library that is not loaded cannot raise, so this
+module does not load libraries.
 """
 
 import re
@@ -54,16 +54,16 @@ SQLITE_ADVICE = {
     sqlite3.SQLITE_CORRUPT: "bring a backup back, or start with an empty state directory",
     sqlite3.SQLITE_NOTADB: "name another file in SAGESTREAM_DATABASE_URL",
 }
-"""What to do about SQLite's result codes that are no fault of a statement."""
+"""The fix for each SQLite result code that no SQL statement of Sagestream causes."""
 
 POSTGRES_OUTDATED = ("42P01", "42703")
 """Undefined table, undefined column."""
 POSTGRES_FORBIDDEN = ("42501", "25006")
-"""Insufficient privilege, a transaction that may only read."""
+"""Insufficient privilege, read-only transaction."""
 
 
 def message(error: Exception) -> str | None:
-    """What to tell of an error; None where it is a fault of ours."""
+    """Return the message of an error, or None if it is a fault in Sagestream."""
     if isinstance(error, UserError):
         return str(error)
     for told in (_setting, _redis, _kafka, _database, _file, _extra):
@@ -84,7 +84,7 @@ def _setting(error: Exception) -> str | None:
 
 
 def _wrong_value(config: type[BaseSettings], found: Any) -> str:
-    """One setting by the name of its variable; what it holds is shown unless it is a secret."""
+    """Return the message for a wrong setting, with the variable's name and its value (unless it is a secret)."""
     path = [str(part) for part in found["loc"]]
     field = config.model_fields.get(path[0]) if path else None
     secret = field is None or "Secret" in str(field.annotation)
@@ -140,13 +140,13 @@ def _database(error: Exception) -> str | None:
     state = getattr(original, "sqlstate", None)
     if state in POSTGRES_OUTDATED:
         return _outdated(url)
-    if _is_of(error, "sqlalchemy.exc", "OperationalError"):  # away, shutting down, full, too many clients
+    if _is_of(error, "sqlalchemy.exc", "OperationalError"):  # unreachable, shutting down, full, too many clients
         return f"no database at {url} ({why}): start it, or set {PREFIX}DATABASE_URL"
     return f"the database {url} refuses: {why}" if state in POSTGRES_FORBIDDEN else None
 
 
 def _outdated(shown: str) -> str | None:
-    """A table or column is missing: of an older schema, or by a fault of ours (None)?"""
+    """Return the message for a missing table or column, or None if the schema is current (a fault in Sagestream)."""
     from graphstore.session import open_engine, revisions
 
     engine = open_engine(shown if shown.startswith("sqlite") else GraphstoreConfig().sqlalchemy_url)
@@ -160,7 +160,7 @@ def _outdated(shown: str) -> str | None:
 
 
 def _file(error: Exception) -> str | None:
-    """A full disk, or a state directory that cannot be used; other files are told where a user names them."""
+    """Return the message for a full disk or an unusable state directory. Verbs handle files that the user names."""
     if not isinstance(error, OSError):
         return None
     where = str(error.filename or "")
@@ -179,6 +179,6 @@ def _extra(error: Exception) -> str | None:
 
 
 def _is_of(error: Exception, module: str, *names: str) -> bool:
-    """Whether it is of one of these classes of a library, which may not be loaded."""
+    """Return whether the error has one of these classes of a library; the library need not be loaded."""
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(error, tuple(getattr(loaded, name) for name in names))

@@ -1,4 +1,4 @@
-"""Parts that are installed when asked for: a verb that lacks one names the extra that brings it."""
+"""Extras: optional packages. If a package is missing, the verb names the extra that installs it."""
 
 from importlib.util import find_spec
 
@@ -36,10 +36,10 @@ EXTRAS = {
     "onnxscript": "export",
     "onnxruntime": "export",
 }
-"""The extra that brings a module, the smallest where several do."""
+"""The extra that installs each module. If several extras do, the smallest one."""
 
 
 def require(module: str) -> None:
-    """Raises `MissingExtra` where a module of `EXTRAS` is not installed; it is not loaded."""
+    """Raise `MissingExtra` if a module of `EXTRAS` is not installed. The module is not loaded."""
     if find_spec(module) is None:
         raise missing_extra(module, EXTRAS[module])

@@ -1,7 +1,7 @@
-"""The import: a source's events to Kafka or into the graph, with its rejected rows shown and counted.
+"""Import: send a source's events to Kafka or store them in the graph; show and count rejected rows.
 
-Arrives: an open `stream.sources.source.Source`. Leaves: events through `stream.replay`, and what became of them. Next:
-the command line tells it.
+Arrives: an open `stream.sources.source.Source`. Leaves: events through `stream.replay`, and the counts of the import.
+Next: the command line shows the counts.
 """
 
 import json
@@ -36,12 +36,12 @@ from stream.sources.table import EventTable
 
 SHOWN_ROW = 120
 ADVICE = {UNORDERED: " (dates with - or / begin with the month; with --day-first they begin with the day)"}
-"""What helps against a reason."""
+"""Additional advice for a rejection reason."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Shoppers drawn at random (None: all), and items that at least so many of them touched."""
+    """A random sample of `users` users (None: all), with items that at least `min_item_users` of them touched."""
 
     users: int | None = None
     min_item_users: int = 1
@@ -49,13 +49,13 @@ class Sample:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left out, so that no row has to wait for the others."""
+        """Whether the sample is the whole source. Then rows are streamed, otherwise all rows are read first."""
         return self.users is None and self.min_item_users <= 1
 
 
 @dataclass
 class Imported:
-    """What became of an import; `failure` is why a file could not be read on: what came before it is stored."""
+    """The result of an import. `failure` is the error that stopped the reading; earlier events are stored."""
 
     told: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
@@ -64,9 +64,9 @@ class Imported:
 
 @dataclass
 class Importer:
-    """One import. `shown` rejected rows of each reason are printed, all are written to `rejected_file`.
+    """One import. It prints `shown` rejected rows of each reason and writes all of them to `rejected_file`.
 
-    `redis_too` says whether Redis hears of what goes into the graph.
+    With `redis_too`, a direct import also writes to Redis.
     """
 
     name: str
@@ -81,8 +81,10 @@ class Importer:
     _printed: dict[str, int] = field(default_factory=dict)
 
     def run(self, *, direct: bool) -> Imported:
-        """Everything, into the graph or to Kafka. Raises what the sink and the producer raise, and
-        `graphstore.errors.UnusableFile`."""
+        """Import all events into the graph (`direct`) or to Kafka.
+
+        Raises the errors of the sink and the producer, and `graphstore.errors.UnusableFile`.
+        """
         for part in self.source.parts:
             self.stages.say(f"{escape(part.name)}: {part.form}")
         for path in self.source.passed_over:
@@ -133,7 +135,7 @@ class Importer:
             try:
                 yield from replay.until(reading.stop, self.source.events(reading))
             except UnreadableFile as error:
-                # The batch in hand goes through: what was read before the damage stays.
+                # The current batch is still stored: events before the damage are kept.
                 done.failure = error
 
         return events(), lambda _: self.source.share(reading)

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM for a long job: asked once, it ends after the batch in hand; asked twice, at once.
+"""Interruption: Ctrl-C or SIGTERM ends a long job after the current batch; a second signal ends it at once.
 
-Arrives: signals, and the lines that the job reads. Leaves: a job that can say how far it came.
+Arrives: signals, and the lines that the job reads. Leaves: a flag that asks the job to end and to report its progress.
 """
 
 import signal
@@ -11,11 +11,11 @@ from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_CODE = 130
-"""What a shell gives to a command that Ctrl-C ended."""
+"""The exit code that a shell gives to a command ended by Ctrl-C."""
 
 
 class Interruption:
-    """While the block runs, `asked` says whether somebody wants it to end. For the main thread."""
+    """A context manager that handles the signals; `asked` is True after the first one. Only for the main thread."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -24,15 +24,15 @@ class Interruption:
 
     @property
     def asked(self) -> bool:
-        """Whether to end."""
+        """Whether the job should end."""
         return self._asked.is_set()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, no longer than until somebody asks."""
+        """Sleep for `seconds`, or until a signal arrives."""
         self._asked.wait(seconds)
 
     def waiting(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines, until somebody asks: also while the next one, typed by somebody, does not come."""
+        """Yield the lines until a signal arrives, even while it waits for the next line (from a keyboard)."""
         source = iter(lines)
         while not self.asked:
             try:

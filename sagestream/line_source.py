@@ -1,6 +1,6 @@
-"""A file of interactions as the verbs read it: refused lines are told on standard error, and counted.
+"""Line source: read interactions from a file; count rejected lines and report them on standard error.
 
-Arrives: a file's name, or `-`. Leaves: events. Next: `stream.replay`.
+Arrives: a file name, or `-`. Leaves: events. Next: `stream.replay`.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ SHOWN_REASON = 300
 
 
 class LineSource:
-    """The events of an open file, until it ends or `interruption` is asked."""
+    """The events of an open file, until its end or an interruption."""
 
     def __init__(self, lines: Lines, interruption: Interruption) -> None:
         self.rejected = 0
-        """Lines so far that are no events."""
+        """The number of rejected lines so far."""
         self._lines = lines
         self._interruption = interruption
 
     @property
     def share(self) -> float:
-        """How much of the file (0..1) is read; 0 where nobody knows."""
+        """The share (0..1) of the file that is read; 0 if it is unknown."""
         return self._lines.share
 
     def interactions(self) -> Iterator[Interaction]:
-        """The events among the lines. Raises `stream.sources.files.event_lines.UnreadableLines`."""
+        """Yield the valid events. Raises `stream.sources.files.event_lines.UnreadableLines`."""
         lines = self._interruption.waiting(self._lines)
         yield from interactions(lines, now=lambda: datetime.now(UTC), refuse=self._refuse)
 
@@ -43,6 +43,6 @@ class LineSource:
 
 @contextmanager
 def open_source(name: str, interruption: Interruption) -> Iterator[LineSource]:
-    """The file of that name, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
+    """Open the file, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
     with open_lines(name) as lines:
         yield LineSource(lines, interruption)

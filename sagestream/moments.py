@@ -1,6 +1,6 @@
-"""Times as one types them: a time of day, or how long ago.
+"""Times on the command line: a date with a time, or an age.
 
-Arrives: a word of the command line. Leaves: a time in UTC, or a usage error.
+Arrives: the text of an option. Leaves: a time with a zone, or a usage error.
 """
 
 import re
@@ -14,7 +14,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """A time in ISO 8601, UTC where no zone is named, or an age before `now`: 90s, 30m, 2h, 7d.
+    """Parse a time in ISO 8601 (UTC if it has no zone), or an age before `now`: 90s, 30m, 2h, 7d.
 
     Raises `ValueError`.
     """
@@ -31,7 +31,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
 
 
 def moment_option(*names: str, help: str) -> Any:
-    """An option that takes such a time."""
+    """Return an option that takes a time or an age."""
 
     def parse(text: str) -> datetime:
         try:

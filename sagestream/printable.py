@@ -1,8 +1,8 @@
-"""Text of strangers for a terminal: what shops and broken clients sent, with nothing in it that a terminal obeys."""
+"""Printable text: escape control characters in text from outside, so that the terminal does not execute them."""
 
 
 def printable(raw: bytes | str, limit: int) -> str:
-    """The first `limit` characters, each that is not printable as its escape, `…` where more follows."""
+    """Return the first `limit` characters, with unprintable ones escaped, and `…` if the text is longer."""
     text = raw[: 4 * limit].decode("utf-8", errors="backslashreplace") if isinstance(raw, bytes) else raw
     shown = "".join(_visible(character) for character in text[:limit])
     more = len(text) > limit or (isinstance(raw, bytes) and len(raw) > 4 * limit)

@@ -1,6 +1,6 @@
-"""Where what a user names is kept: a model of the registry, a snapshot.
+"""Registered files: find the directory of a model or a snapshot by its name.
 
-Arrives: the words of a verb, or none for what is usual. Leaves: a directory. Next: `load_bundle`, `load_snapshot`.
+Arrives: a name from a verb, or None for the default. Leaves: a directory. Next: `load_bundle`, `load_snapshot`.
 """
 
 from pathlib import Path
@@ -11,11 +11,11 @@ from graphstore.snapshots.files import newest_snapshot
 from training.lifecycle import registry
 
 CHAMPION = "champion"
-"""Names the model that serves; so does None."""
+"""The name of the model that serves. None means the same."""
 
 
 def registered_bundle(graph: GraphstoreConfig, model_version: str | None) -> Path:
-    """The bundle of a model of the registry. Raises `UnknownModel` and `NoChampion`."""
+    """Return the bundle of a registered model. Raises `UnknownModel` and `NoChampion`."""
     engine = open_engine(graph.sqlalchemy_url)
     try:
         with read(engine) as connection:
@@ -32,9 +32,9 @@ def registered_bundle(graph: GraphstoreConfig, model_version: str | None) -> Pat
 
 
 def snapshot_directory(graph: GraphstoreConfig, named: str | None) -> Path:
-    """Of a snapshot's name, of a directory's path, or of the newest; a name in the state directory comes first.
+    """Return the directory of a snapshot: by name, by path, or the newest (None). A name comes before a path.
 
-    Raises `NoSnapshot` where there is none yet; whether it is a snapshot, `load_snapshot` sees.
+    Raises `NoSnapshot` if there is no snapshot yet. `load_snapshot` checks that the directory is a snapshot.
     """
     if not named:
         return newest_snapshot(graph.snapshots_dir)

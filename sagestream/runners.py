@@ -1,6 +1,6 @@
-"""The long-running processes, each composed from the configuration of its packages, read here once.
+"""Runners: start the long-running processes. Each reads the configuration of its packages once, here.
 
-Every one of them runs until SIGTERM or SIGINT, drains, and reports its health on a port of its own.
+Each process runs until SIGTERM or SIGINT, finishes its current work, and reports its health on its own port.
 """
 
 import logging
@@ -20,14 +20,14 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Lines on standard error; the Kafka clients' own chatter only from warnings on."""
+    """Log to standard error. Some libraries, such as the Kafka clients, log only warnings and errors."""
     logging.basicConfig(level=level, format=LOG_FORMAT)
     for noisy in ("kafka", "aiokafka", "faust", "mode", "apscheduler", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def stop_on_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:
@@ -40,9 +40,9 @@ def stop_on_signal() -> threading.Event:
 
 
 def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
-    """The stream worker: Faust stops fetching on SIGTERM, finishes the batch in hand and commits.
+    """Run the stream worker. On SIGTERM Faust stops fetching, finishes the current batch and commits.
 
-    `recent_items` is how many items stay in each shopper's `recent:`.
+    `recent_items` is the number of items that each user's `recent:` key keeps.
     """
     from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
@@ -56,10 +56,10 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     from stream.worker.sink import Sink
     from stream.worker.worker import TOPICS
 
-    # kafka-python only measures the lag here, which tells its own errors.
+    # kafka-python only measures the lag here, and `LagWatch` logs its own errors.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     stream, graph = StreamConfig(), GraphstoreConfig()
-    check_reachable(stream, timeout_seconds=BROKER_SECONDS)  # Faust would end with a traceback
+    check_reachable(stream, timeout_seconds=BROKER_SECONDS)  # otherwise Faust ends with a traceback
     engine = open_engine(graph.sqlalchemy_url)
     redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
@@ -73,21 +73,21 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
 
 
 def run_nearline() -> None:
-    """Near-line refresh of touched shoppers."""
+    """Run the near-line refresh of touched users."""
     from serving.nearline import run_nearline as run
 
     run(ServingConfig(), GraphstoreConfig(), StreamConfig(), stop_on_signal())
 
 
 def run_publisher() -> None:
-    """Publishing of champions."""
+    """Run the publisher of champions."""
     from serving.publisher import run_publisher as run
 
     run(ServingConfig(), GraphstoreConfig(), StreamConfig(), stop_on_signal())
 
 
 def run_scheduler() -> None:
-    """Retraining."""
+    """Run the scheduler of retraining."""
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
     from training.config_file import WatchedConfig
@@ -103,14 +103,14 @@ def run_scheduler() -> None:
 
 
 def run_serve() -> None:
-    """The web server; granian handles the signals itself."""
+    """Run the web server. Granian handles the signals itself."""
     from serving.web.server import serve
 
     serve(ServingConfig())
 
 
 def run_monitor() -> None:
-    """Monitoring of the loop."""
+    """Run the monitor."""
     from graphstore.session import open_engine
     from monitoring.config import MonitoringConfig
     from monitoring.run import run_monitor as run

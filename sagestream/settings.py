@@ -1,8 +1,8 @@
-"""Every setting of every package, and what becomes of a variable that is not one of them.
+"""Settings: all settings of all packages, and warnings for unknown variables.
 
-Arrives: the variables of an environment. Leaves: a sentence for each variable with our prefix that no package reads: a
-misspelled one, or one of an older version, with what took its place. Next: `sagestream.cli` warns at the start of each
-process, `sagestream.doctor` lists them; `sagestream.settings_reference` writes the settings down.
+Arrives: the variables of an environment. Leaves: a sentence for each variable with the prefix that no package reads. It
+is misspelled, or from an older version; then the sentence names the replacement. Next: `sagestream.cli` warns at the
+start of each process, `sagestream.doctor` lists them. `sagestream.settings_reference` documents the settings.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from stream.config import StreamConfig
 from training.config import SageConfig, TrainingConfig, TrainingFile
 
 CLOSE = 0.7
-"""How alike two names must be for one to be taken for a slip of the other; 1: the same."""
+"""The similarity from which an unknown name counts as a misspelled setting; 1 means equal."""
 
 CONFIGS: dict[str, type[BaseSettings]] = {
     "Graph store": GraphstoreConfig,
@@ -26,7 +26,7 @@ CONFIGS: dict[str, type[BaseSettings]] = {
     "Serving": ServingConfig,
     "Monitoring": MonitoringConfig,
 }
-"""The settings of each package, in the order of the floors."""
+"""The settings of each package, in the order of the layers."""
 
 TRAINING_FILE = f"{PREFIX}TRAINING_CONFIG"
 
@@ -62,19 +62,19 @@ CONSTANTS = {
     "drift_timeout_seconds": "monitoring.drift_job.TIMEOUT_SECONDS",
     "reports_kept": "monitoring.reports.REPORTS_KEPT",
 }
-"""Settings of older versions that are constants now, and where."""
+"""Settings of older versions that are now constants, with the place of each constant."""
 
 
 def variables(config: type[BaseSettings]) -> list[str]:
-    """The names of the fields that a package reads from the environment."""
+    """Return the names of the fields that a package reads from the environment."""
     elsewhere: set[str] = set(TrainingFile.model_fields) if issubclass(config, TrainingFile) else set()
     return [name for name in config.model_fields if name not in elsewhere]
 
 
 def foreign_variables(environment: Iterable[str]) -> list[str]:
-    """A sentence for each variable with our prefix that no package reads, sorted by name."""
+    """Return a sentence for each variable with the prefix that no package reads, sorted by name."""
     known = {f"{PREFIX}{name.upper()}" for config in CONFIGS.values() for name in variables(config)}
-    # As pydantic reads them: in letters of either case.
+    # As in pydantic, upper and lower case are equal.
     ours = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [f"{name} {_fate(name, known)}" for name in ours if name.upper() not in known]
 

@@ -1,7 +1,7 @@
-"""The settings written down for readers: `docs/settings.md` and `.env.example`, made from the configuration classes.
+"""Settings reference: generates `docs/settings.md` and `.env.example` from the configuration classes.
 
-Arrives: the fields of every package's configuration. Leaves: the two files. Next: `make docs` writes them, a test holds
-the committed ones to the code.
+Arrives: the fields of each package's configuration. Leaves: the two files. Next: `make docs` writes them; a test
+compares the committed files with the code.
 """
 
 import json
@@ -19,10 +19,10 @@ from sagestream.settings import CONFIGS, TRAINING_FILE, variables
 from training.config import SageConfig, TrainingFile
 
 UNITS = {"seconds": "s", "days": "days", "mb": "MB", "ranks": "items", "spans": "time spans"}
-"""Units by the last word of a setting's name."""
+"""The unit for the last word of a setting's name."""
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-"""pydantic's bounds of a number, in words."""
+"""The words for pydantic's bounds of a number."""
 
 LINE = 120
 
@@ -72,7 +72,7 @@ EXAMPLE_HEAD = f"""\
 
 
 def settings_page() -> str:
-    """`docs/settings.md`: variable, default, unit, allowed values and meaning, by package; then the training file."""
+    """Return `docs/settings.md`: the table of variables of each package, then the training file."""
     lines = [SETTINGS_HEAD]
     for title, config in CONFIGS.items():
         fields = {f"{PREFIX}{name.upper()}": config.model_fields[name] for name in variables(config)}
@@ -85,7 +85,7 @@ def settings_page() -> str:
 
 
 def example_environment() -> str:
-    """`.env.example`: every variable in a comment, with its default."""
+    """Return `.env.example`: every variable in a comment, with its default."""
     lines = [EXAMPLE_HEAD.rstrip("\n")]
     for title, config in CONFIGS.items():
         lines += ["", f"# --- {title}"]
@@ -97,11 +97,11 @@ def example_environment() -> str:
 
 
 FILES: dict[str, Callable[[], str]] = {"docs/settings.md": settings_page, ".env.example": example_environment}
-"""What is written, by its path in the repository."""
+"""The function that makes each file, by its path in the repository."""
 
 
 def write(repository: Path) -> None:
-    """Write the files in place of older ones."""
+    """Write the files and replace older ones."""
     for name, content in FILES.items():
         path = repository / name
         path.parent.mkdir(exist_ok=True)
@@ -119,7 +119,7 @@ def _table(first: str, fields: Mapping[str, FieldInfo]) -> Iterator[str]:
 
 
 def _default(field: FieldInfo) -> str:
-    """As one writes it in the environment, or in the training file."""
+    """Return the default as text for the environment or the training file."""
     default = field.get_default(call_default_factory=True)
     if isinstance(default, bool):
         return str(default).lower()
@@ -133,7 +133,7 @@ def _unit(name: str) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
-    """The bounds of a number, or the names that there are."""
+    """Return the bounds of a number, or the list of allowed names."""
     bounds = {kind: getattr(one, kind) for one in field.metadata for kind in BOUNDS if hasattr(one, kind)}
     if bounds.keys() == {"ge", "le"}:
         return f"{bounds['ge']:,} to {bounds['le']:,}"

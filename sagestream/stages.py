@@ -1,4 +1,4 @@
-"""What a long job tells while it runs: one clear line a stage, with progress bars where a terminal can show them."""
+"""Stages: show the progress of a long job, with one line for each stage and a progress bar on a terminal."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 Report = Callable[[str, float], None]
-"""Called with what is being done and the share (0..1) of it that is done."""
+"""Called with a description of the current work and the finished share (0..1)."""
 
 
 @dataclass
 class Stages:
-    """Times the stages of a job and prints them."""
+    """Measures the time of each stage of a job and prints it."""
 
     console: Console
     seconds: dict[str, float] = field(default_factory=dict)
@@ -22,16 +22,16 @@ class Stages:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the job began."""
+        """The time since the start of the job, in seconds."""
         return time.monotonic() - self.begun
 
     def say(self, line: str) -> None:
-        """One line, with the time since the start."""
+        """Print one line, with the time since the start."""
         self.console.print(f"[dim]{self.elapsed:7.1f}s[/dim]  {line}", highlight=False)
 
     @contextmanager
     def stage(self, name: str, what: str) -> Iterator[Report]:
-        """A stage: a bar while it runs (on a terminal), one line when it is done, its seconds kept under `name`."""
+        """Run a stage: show a bar on a terminal, print one line at the end, and add its seconds under `name`."""
         begun = time.monotonic()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)

@@ -1,7 +1,7 @@
-"""Tables that read well on a narrow terminal: no word is broken to make a column fit.
+"""Tables: fit a table to a narrow terminal without breaking words.
 
-Arrives: a Rich table. Leaves: the same table, its columns as wide as their longest word at least; or, where that does
-not fit, each row as a block of `heading: value`. Next: the verbs print it.
+Arrives: a Rich table. Leaves: the same table, with each column at least as wide as its longest word. If the table does
+not fit, each row becomes a block of `heading: value`. Next: the verbs print it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from rich.table import Column, Table
 from rich.text import Text
 
 CELL_FRAME = 3
-"""Of each column: its padding and the line behind it."""
+"""The extra width of each column: its padding and the line after it."""
 INDENT = 4
 BETWEEN = " · "
 
 
 def print_table(console: Console, table: Table) -> None:
-    """Print it for the width of the console; the title stands above, as wide as the console."""
+    """Print the table, fitted to the width of the console. The title above it may use the whole width."""
     console.print(fitted(table, console), soft_wrap=False)
 
 
 def fitted(table: Table, console: Console) -> ConsoleRenderable:
-    """What to print of a table on this console. The table itself is changed: it gets widths, and loses its title."""
+    """Return the fitted table for this console. The table itself changes: it gets widths and loses its title."""
     parts: list[RenderableType] = [] if table.title is None else [_text(table.title, console, "italic")]
     table.title = None
     measured = [_measured(column, console) for column in table.columns]
@@ -37,13 +37,13 @@ def fitted(table: Table, console: Console) -> ConsoleRenderable:
 
 
 def _measured(column: Column, console: Console) -> tuple[int, int]:
-    """The widths of its longest word and of its longest cell, the heading included."""
+    """Return the widths of the longest word and the longest cell, including the heading."""
     found = [Measurement.get(console, console.options, _text(cell, console)) for cell in (column.header, *column.cells)]
     return max(one.minimum for one in found), max(one.maximum for one in found)
 
 
 def _widths(measured: Sequence[tuple[int, int]], room: int) -> list[int]:
-    """Each column its longest word; what is left of `room` goes where it is wanted, to narrow columns first."""
+    """Give each column its longest word, then divide the rest of `room`; columns that need the least come first."""
     widths = [least for least, _ in measured]
     left = room - sum(widths)
     wanting = sorted(range(len(measured)), key=lambda place: measured[place][1] - measured[place][0])
@@ -56,7 +56,7 @@ def _widths(measured: Sequence[tuple[int, int]], room: int) -> list[int]:
 
 
 def _blocks(table: Table, console: Console) -> Iterator[RenderableType]:
-    """The rows, each with its first cell as a heading and the others, where they say anything, below it."""
+    """Yield each row as a block: the first cell as a heading, the other cells (if not empty) below it."""
     headings = [_text(column.header, console).plain for column in table.columns]
     for row in zip(*(column.cells for column in table.columns), strict=True):
         first, *others = (_text(cell, console) for cell in row)

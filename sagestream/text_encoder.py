@@ -1,4 +1,4 @@
-"""The option `--text-encoder` of the verbs that make item features; without it the training file counts."""
+"""The option `--text-encoder` of verbs that make item features. Without it, the training file decides."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
@@ -29,5 +29,5 @@ TextEncoder = Annotated[
 
 
 def with_text_encoder(config: "TrainingConfig", name: str | None) -> "TrainingConfig":
-    """The same settings with the encoder of the option, where one was given."""
+    """Return the settings with the encoder of the option, or unchanged settings if `name` is None."""
     return config if name is None else config.model_copy(update={"text_encoder": name})
