@@ -1,8 +1,8 @@
-"""The services of a running playground, in a file of its state directory, which the verbs take their defaults from.
+"""Address file: stores the addresses of a running playground's services, as defaults for the verbs.
 
-Arrives: the settings that reach its services. Leaves: `services.json`, for its owner alone, while the playground runs.
-Next: `sagestream.cli` reads it before any configuration is read, so that a verb started in the same directory finds
-what runs there. What the environment says itself always counts more.
+Arrives: the settings that reach the services. Leaves: `services.json` in the state directory, readable only by its
+owner, while the playground runs. Next: `sagestream.cli` reads the file before any configuration. So a verb in the same
+directory finds the running services. A variable that is set in the environment always wins.
 """
 
 import os
@@ -17,11 +17,11 @@ from graphstore.files import written_whole
 FILE = "services.json"
 
 SAME_START_SECONDS = 60.0
-"""Within it two start times are of one process: the clock that they are told by may have been set meanwhile."""
+"""Two start times that differ by less belong to one process, because the system clock may have been set between."""
 
 
 class RunningPlayground(msgspec.Struct, frozen=True):
-    """What the file holds. Id and start time (epoch seconds) name the process."""
+    """The content of the file. The process id and the start time (epoch seconds) identify the process."""
 
     process_id: int
     started: float
@@ -29,8 +29,8 @@ class RunningPlayground(msgspec.Struct, frozen=True):
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs, and is no later one of the same number."""
-        import psutil  # here: most verbs run without a playground
+        """Whether the process still runs, and is not a later process with the same id."""
+        import psutil  # imported here, because most verbs run without a playground
 
         try:
             process = psutil.Process(self.process_id)
@@ -41,7 +41,7 @@ class RunningPlayground(msgspec.Struct, frozen=True):
 
 
 def write(directory: Path, settings: Mapping[str, str]) -> None:
-    """Tell where the services of this process are, whole, in a file that only its owner reads."""
+    """Write the addresses of this process' services. The write is atomic, and only the owner can read the file."""
     import psutil
 
     told = RunningPlayground(os.getpid(), psutil.Process().create_time(), dict(settings))
@@ -51,22 +51,22 @@ def write(directory: Path, settings: Mapping[str, str]) -> None:
 
 
 def remove(directory: Path) -> None:
-    """The services are about to end."""
+    """Delete the file, before the services end."""
     (directory / FILE).unlink(missing_ok=True)
 
 
 def read(directory: Path) -> RunningPlayground | None:
-    """What the file of the directory tells; None where there is none that can be read."""
+    """Return the content of the directory's file, or None without a readable file."""
     try:
         return msgspec.json.decode((directory / FILE).read_bytes(), type=RunningPlayground)
-    except (OSError, msgspec.MsgspecError):  # not ours, or of another version: as if nothing ran
+    except (OSError, msgspec.MsgspecError):  # another program's file, or another version: treat it as no playground
         return None
 
 
 def adopt(directory: Path, environment: MutableMapping[str, str]) -> str | None:
-    """Let `environment` name the services of the playground that runs on `directory`; what to say of it, if anything.
+    """Add the addresses of the playground in `directory` to `environment`. Return a message for the user, if any.
 
-    A variable that is set stays as it is, and is named where the playground has another value.
+    A variable that is already set keeps its value. The message names it when the playground has another value.
     """
     found = read(directory)
     if found is None:

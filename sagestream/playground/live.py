@@ -1,6 +1,7 @@
-"""The last stage of the playground: live traffic, until the loop has closed once or somebody stops it.
+"""Live traffic: replays the held-out events as live shoppers, as the last stage of the playground.
 
-Arrives: running services and processes, the future of the data set. Leaves: measured figures in the outcome.
+Arrives: running services and processes, and the held-out events of the data set. Leaves: measured figures in the
+outcome. The stage ends when the loop has closed once, or when the user stops it.
 """
 
 import random
@@ -36,20 +37,20 @@ from stream.sources.table import EventTable
 TICK_SECONDS = 1.0
 STATUS_SECONDS = 15.0
 LOOP_SECONDS = 420.0
-"""How long a walk waits for the loop to close before it fails."""
+"""A run with `--once` fails when the loop has not closed after this time."""
 
 SETTLE_SECONDS = 60.0
 WATCHED_EVENTS = 200
 MAX_RESTARTS = 5
 MALFORMED = b'{"event_type": "purchase", "user_id": "nobody"}'
-"""Sent once in a walk: the dead letter queue is part of the loop."""
+"""An invalid event, sent once in a run with `--once`, because the dead letter queue is part of the loop."""
 
 LOOP_PARTS = ("clicks", "drift report", "retrain")
 
 
 @dataclass
 class LiveTraffic:
-    """Shoppers against the running shop, under the eyes of the supervisor."""
+    """Simulated shoppers against the running shop. The supervisor restarts ended processes."""
 
     services: Services
     supervisor: Supervisor
@@ -59,11 +60,14 @@ class LiveTraffic:
     _failure: Exception | None = None
 
     def run(self, table: EventTable, known: state.PlaygroundState, rate: float, *, once: bool, run_began: int) -> None:
-        """Replay from `known` on; with `once` until the loop closed, else until `stop`."""
+        """Replay from the saved row: with `once` until the loop has closed, else until `stop` is set.
+
+        `rate` is in events a second, `run_began` in epoch ms.
+        """
         url = f"http://127.0.0.1:{self.services.port('serve')}"
         client = ShopClient(url, self.services.settings["api_key"])
         live_began = now_ms()
-        self.services.redis.delete(cache.FRESHNESS)  # what an earlier run measured
+        self.services.redis.delete(cache.FRESHNESS)  # measurements of an earlier run
         stored_before = self._stored()
         extra = 0
         with EventProducer(self.services.config(StreamConfig)) as producer:
@@ -84,7 +88,7 @@ class LiveTraffic:
         with self.stages.stage("settle", "Everything produced is accounted for"):
             self._settle(counts.produced + extra, stored_before)
         with write(self.services.engine) as connection:
-            # The monitor's own pass may be seconds away: its idempotent step now, so that the last clicks count.
+            # Run the monitor's idempotent step now, because its next pass may be seconds away and miss the last clicks.
             attribute(connection, now=now_ms(), lookback_seconds=LOOP_SECONDS)
             figures.measure(
                 connection,
@@ -100,9 +104,9 @@ class LiveTraffic:
     def _show_a_change(
         self, table: EventTable, known: state.PlaygroundState, client: ShopClient, producer: EventProducer
     ) -> int:
-        """Buy one of the next baskets' items and show the list before and after. The replay sends it again, in vain.
+        """Send one of the next purchases and show the list before and after. Return the number of produced events.
 
-        Returns the number of events produced.
+        The replay sends the same event again, and the store counts it as a duplicate.
         """
         upcoming = table.events(known.next_row, min(known.next_row + WATCHED_EVENTS, len(table)))
         first = find_telling(client, upcoming)
@@ -122,7 +126,7 @@ class LiveTraffic:
         def shop() -> None:
             try:
                 shoppers.run(finished)
-            except Exception as error:  # noqa: BLE001  # told to the main thread, which raises it
+            except Exception as error:  # noqa: BLE001  # the main thread raises it
                 self._failure = error
                 finished.set()
 
@@ -145,7 +149,7 @@ class LiveTraffic:
         *,
         once: bool,
     ) -> None:
-        """Restart what dies, say how it goes, and see when the loop has closed."""
+        """Restart ended processes, report the status, and return when the loop has closed."""
         next_status = time.monotonic() + STATUS_SECONDS
         deadline = time.monotonic() + LOOP_SECONDS
         while not finished.is_set() and not self.stop.wait(TICK_SECONDS):
@@ -166,7 +170,7 @@ class LiveTraffic:
                 self._say_status(counts, live_began)
 
     def _closed(self, live_began: int) -> list[str]:
-        """Which parts of the loop have done their work since the traffic began."""
+        """Return the parts of the loop that have finished since `live_began` (epoch ms)."""
         with read(self.services.engine) as connection:
             clicked = ctr(connection, start=live_began, end=now_ms())
             drift = figures.newest_drift(connection, since=live_began)
@@ -194,7 +198,7 @@ class LiveTraffic:
         state.save(Path(directory), msgspec.structs.replace(known, next_row=counts.next_row))
 
     def _settle(self, produced: int, stored_before: int) -> None:
-        """Wait until the worker has handled everything that was produced; count what became of it."""
+        """Wait until the worker has handled all produced events, and count the outcomes."""
         total = self.outcome.events
         imported = replace(total)
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -205,14 +209,14 @@ class LiveTraffic:
             total.stored = imported.stored + stored
             total.duplicate = imported.duplicate + duplicate
             total.dead = dead
-            # More than we sent: a visitor of the page bought something, or an earlier run had left messages.
+            # May exceed `produced`: a visitor of the page bought something, or an earlier run left messages.
             total.produced = imported.produced + max(produced, stored + duplicate + dead)
             if total.settled() or time.monotonic() > deadline:
                 return
             time.sleep(0.2)
 
     def _told_by_worker(self) -> dict[str, int]:
-        """The worker's own counts of interactions, by outcome."""
+        """Return the worker's counts of interactions by outcome, or an empty dict while it is unreachable."""
         url = f"http://127.0.0.1:{self.services.port('worker')}/metrics"
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:

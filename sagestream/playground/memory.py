@@ -1,13 +1,14 @@
-"""Memory of a whole family of processes: at its peak, and while only the long-running ones are there.
+"""Memory: measures the memory of a process and its descendants, at its peak and in quiet running.
 
-Arrives: this process and its descendants. Leaves: megabytes (10^6 bytes). Next: `sagestream.playground.outcome`.
+Arrives: this process and its descendants. Leaves: megabytes (10^6 bytes). Next: `sagestream.playground.outcome` shows
+them. Quiet running means that only the long-running processes run.
 
-The figure is the proportional set size (PSS) of Linux: of a page that n processes share each holds one n-th, so that
-the sum over a family counts it once. Resident sizes (RSS) count it n times. Where the system tells no PSS, the RSS is
-taken, an upper bound; `HAS_PSS` says which.
+The measure is the proportional set size (PSS) of Linux. When n processes share a page, PSS adds 1/n of it to each
+process, so the sum counts the page once. The resident set size (RSS) counts it n times. On a system without PSS, RSS
+is used as an upper bound, see `HAS_PSS`.
 
-To add up a process' PSS the kernel walks all its pages, some milliseconds for each. So it is asked for only where the
-sum of RSS, which is never below that of PSS, allows a new peak, and every few seconds in quiet running.
+To compute the PSS of a process, the kernel walks all its pages, which takes some milliseconds. The sum of RSS is never
+below the sum of PSS. So PSS is read only when the sum of RSS allows a new peak, and every few seconds in quiet running.
 """
 
 import statistics
@@ -22,14 +23,14 @@ import psutil
 INTERVAL_SECONDS = 0.5
 QUIET_INTERVAL_SECONDS = 3.0
 QUIET_SAMPLES = 200
-"""The newest that are kept: ten minutes."""
+"""The number of newest samples to keep: ten minutes."""
 
 HAS_PSS = Path("/proc/self/smaps_rollup").exists()
-"""Whether the system tells the proportional set size of a process."""
+"""Whether the system reports the proportional set size of a process."""
 
 
 class MemoryWatch:
-    """Watches this process and all its descendants in a thread, until it is stopped."""
+    """Measures this process and all its descendants in a thread, until `stop`."""
 
     def __init__(self) -> None:
         self.peak_pss_mb = 0.0
@@ -40,22 +41,24 @@ class MemoryWatch:
         self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch; the figures stay."""
+        """Stop the thread. The figures stay available."""
         self._stop.set()
         self._thread.join()
 
     def all_running(self) -> None:
-        """From now on every long-running process is there: the quiet figure is of this time."""
+        """Start the quiet samples, because every long-running process runs now."""
         self._next_quiet = time.monotonic()
 
     @property
     def quiet_pss_mb(self) -> float | None:
-        """The median of the moments with the fewest processes, when neither a training nor a report ran beside the
-        long-running ones; None before `all_running`."""
+        """The median PSS (MB) over the samples with the fewest processes, or None before `all_running`.
+
+        In these samples neither a training nor a report runs beside the long-running processes.
+        """
         seen = list(self._quiet)
         fewest = min((processes for processes, _ in seen), default=0)
         return statistics.median(pss for processes, pss in seen if processes == fewest) if seen else None
@@ -80,13 +83,13 @@ class MemoryWatch:
 
 
 def family() -> list[psutil.Process]:
-    """This process and all its descendants."""
+    """Return this process and all its descendants."""
     me = psutil.Process()
     return [me, *me.children(recursive=True)]
 
 
 def rss_mb(processes: Sequence[psutil.Process]) -> float:
-    """The sum of their resident sizes; one that has ended counts nothing."""
+    """Return the sum of the resident set sizes (MB). An ended process counts 0."""
     total = 0
     for process in processes:
         try:
@@ -97,8 +100,10 @@ def rss_mb(processes: Sequence[psutil.Process]) -> float:
 
 
 def pss_mb(processes: Sequence[psutil.Process]) -> float:
-    """The sum of their proportional set sizes, of their resident sizes where the system tells no other; one that has
-    ended counts nothing."""
+    """Return the sum of the proportional set sizes (MB), or of the resident sizes on a system without PSS.
+
+    An ended process counts 0.
+    """
     if not HAS_PSS:
         return rss_mb(processes)
     return sum(_pss_kib(process.pid) for process in processes) * 1024 / 1e6
@@ -109,5 +114,5 @@ def _pss_kib(pid: int) -> int:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    # A process that has ended and was not waited for has no such line.
+    # A zombie process has no such line.
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

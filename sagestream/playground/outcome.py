@@ -1,4 +1,4 @@
-"""What one walk through the loop measured, and how it is shown."""
+"""Outcome: the measured figures of one playground run, and the tables that show them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ NOTHING = {"p50": None, "p99": None, "samples": 0}
 
 @dataclass
 class EventCounts:
-    """Interactions of one run: produced = stored + duplicate + dead."""
+    """Counts of one run's interactions: produced = stored + duplicate + dead."""
 
     produced: int = 0
     stored: int = 0
@@ -31,22 +31,22 @@ class EventCounts:
     dead: int = 0
 
     def settled(self) -> bool:
-        """Whether everything produced is accounted for."""
+        """Whether every produced event has an outcome."""
         return self.produced == self.stored + self.duplicate + self.dead
 
 
 @dataclass
 class Outcome:
-    """The figures of a run, each measured in it."""
+    """The measured figures of one run."""
 
     broker: str = ""
     seconds: float = 0.0
     first_list_seconds: float | None = None
     graphsage_seconds: float | None = None
     peak_pss_mb: float = 0.0
-    """Of all processes together, each shared page counted once (`sagestream.playground.memory`)."""
+    """Sum over all processes, with each shared page counted once (`sagestream.playground.memory`)."""
     quiet_pss_mb: float | None = None
-    """The same in quiet running."""
+    """The same sum while only the long-running processes run."""
     peak_rss_mb: float = 0.0
     events: EventCounts = field(default_factory=EventCounts)
     graph: dict[str, int] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Outcome:
     stages: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `playground --once --json` prints."""
+        """Return the object that `playground --once --json` prints."""
         return {
             "seconds": round(self.seconds, 1),
             "first_list_seconds": _rounded(self.first_list_seconds),
@@ -80,7 +80,7 @@ class Outcome:
         }
 
     def missing(self) -> list[str]:
-        """What a whole walk must have and this one has not: empty where every stage did its work."""
+        """Return the missing results. The list is empty when every stage finished its work."""
         kinds = {model["kind"] for model in self.models}
         wanted = {
             "every event accounted for": self.events.settled() and self.events.produced > 0,
@@ -97,7 +97,7 @@ class Outcome:
 def measure(
     connection: Connection, redis: Redis, outcome: Outcome, *, run_began: int, live_began: int, now: int
 ) -> None:
-    """Fill in what stands in SQL and Redis: graph, models, freshness, CTR, drift, retrain. Times are epoch ms."""
+    """Fill in the figures from SQL and Redis: graph, models, freshness, CTR, drift, retrain. Times are epoch ms."""
     counts = queries.counts(connection)
     outcome.graph = {name: counts[name] for name in ("users", "items", "edges")}
     outcome.models = model_rows(connection, since=run_began)
@@ -109,7 +109,7 @@ def measure(
 
 
 def model_rows(connection: Connection, *, since: int) -> list[dict[str, Any]]:
-    """The models made since then, oldest first, as the JSON shows them."""
+    """Return the models created since `since` (epoch ms), oldest first, in the form of the JSON output."""
     query = select(models).where(models.c.created_at >= since).order_by(models.c.created_at)
     return [
         {
@@ -126,7 +126,7 @@ def model_rows(connection: Connection, *, since: int) -> list[dict[str, Any]]:
 
 
 def freshness(redis: Redis) -> dict[str, Any]:
-    """Milliseconds from a shopper's event to their changed list, as the near-line process measured them."""
+    """Return the delays (ms) from an event to the changed list, as measured by the near-line process."""
     delays = np.array([int(raw) for raw in redis.lrange(cache.FRESHNESS, 0, -1)])
     if not delays.size:
         return dict(NOTHING)
@@ -135,7 +135,7 @@ def freshness(redis: Redis) -> dict[str, Any]:
 
 
 def newest_drift(connection: Connection, *, since: int) -> dict[str, Any] | None:
-    """The newest drift report whose window ended since then."""
+    """Return the newest drift report with a window end at or after `since` (epoch ms)."""
     query = (
         select(metric_windows.c.value, metric_windows.c.detail)
         .where(metric_windows.c.metric == "drift", metric_windows.c.window_end >= since)
@@ -150,7 +150,7 @@ def newest_drift(connection: Connection, *, since: int) -> dict[str, Any] | None
 
 
 def newest_retrain(connection: Connection, *, since: int) -> dict[str, Any] | None:
-    """The newest training run of the scheduler that began since then."""
+    """Return the newest incremental training run since `since` (epoch ms). A finished run has priority."""
     query = (
         select(training_runs)
         .where(training_runs.c.started_at >= since, training_runs.c.kind == "incremental")
@@ -163,7 +163,7 @@ def newest_retrain(connection: Connection, *, since: int) -> dict[str, Any] | No
 
 
 def comparison_table(title: str, rows: Mapping[str, Mapping[str, float]], ours: Sequence[str]) -> Table:
-    """NDCG@20 and Recall@20 side by side, `ours` in bold."""
+    """Return a table with NDCG@20 and Recall@20 of each model. The models in `ours` are bold."""
     table = Table("model", *METRICS, title=title)
     for name, metrics in rows.items():
         style = "bold" if name in ours else None
@@ -172,7 +172,10 @@ def comparison_table(title: str, rows: Mapping[str, Mapping[str, float]], ours: 
 
 
 def change_table(change: Change, rows: int = 8) -> Table:
-    """One shopper's list before and after a purchase, around the first place that changed; what went up is green."""
+    """Return a table of a shopper's list before and after a purchase, from just above the first changed position.
+
+    Items that moved up are green.
+    """
     took = "no change within the time" if change.milliseconds is None else f"{change.milliseconds:.0f} ms"
     title = f"shopper {change.user_id} buys {change.item_title}: event to changed list {took}"
     table = Table("", "before", "after", title=Text(title))

@@ -1,4 +1,4 @@
-"""Child processes under supervision: started in their own group, watched, restarted, and never left behind."""
+"""Processes: starts child processes in their own groups, watches and restarts them, and stops all at the end."""
 
 import ctypes
 import logging
@@ -22,24 +22,24 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailed(UserError):
-    """A child ended, or did not become ready, when it should have run; the message holds the end of its log."""
+    """A child ended or did not become ready. The message holds the end of its log."""
 
 
-# Looked up once, here: between fork and exec, beside other threads, loading a library may wait for ever.
+# Loaded here and once: between fork and exec, with other threads running, loading a library may block for ever.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """Called in a child. Linux: the kernel sends it this signal when its parent dies, even by SIGKILL."""
+    """Request, in a child, a signal when its parent dies, even by SIGKILL. Only on Linux."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, number)
 
 
 @dataclass
 class Child:
-    """One child process and how to start it again. Its output goes to `log`, appended.
+    """One child process, with its start command. Its output is appended to `log`.
 
-    Children of a higher `tier` are stopped before those of a lower one, on which they stand.
+    Children with a higher `tier` stop first, because they depend on children with a lower one.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     tier: int = 0
     restartable: bool = True
-    """Whether it finds again what it held; one that keeps all in memory cannot simply go on."""
+    """Whether the process keeps its data over a restart. A process with all data in memory does not."""
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; raises `OSError` where the command cannot be run."""
+        """Start the process. Raises `OSError` when the command cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -63,49 +63,49 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment},
                 preexec_fn=die_with_parent,
-                # A group of its own: Ctrl-C reaches the parent alone, which decides the order of stopping, and what
-                # the child itself started can be ended with it.
+                # Its own process group: Ctrl-C reaches only the parent, and the parent decides the stop order.
+                # A group kill also ends the child's own children.
                 process_group=0,
             )
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
+        """The process id, or None when the process does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     @property
     def alive(self) -> bool:
-        """Whether it runs now."""
+        """Whether the process runs now."""
         return self.pid is not None
 
     def tail(self) -> str:
-        """The end of its log, for error messages."""
+        """Return the end of the log, for error messages."""
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if self.log.exists() else ""
 
     def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Block until `ready` says so; stops it and raises `ProcessFailed` when it ends first or takes too long."""
+        """Block until `ready` returns True. When the process ends or times out, stop it and raise `ProcessFailed`."""
         deadline = time.monotonic() + timeout_seconds
         try:
             while True:
                 answered = ready()
-                if not self.alive:  # asked last: on its port somebody else may have answered
+                if not self.alive:  # checked last, because another program may answer on its port
                     raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
                 if answered:
                     return
                 if time.monotonic() > deadline:
                     raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
                 time.sleep(0.05)
-        except BaseException:  # Ctrl-C too: whoever waits may not have handed the child on yet
+        except BaseException:  # Ctrl-C too, because the supervisor may not have the child yet
             self.stop()
             raise
 
     def request_stop(self) -> None:
-        """SIGTERM, without waiting."""
+        """Send SIGTERM and do not wait."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> bool:
-        """SIGTERM, then SIGKILL after the time; True where it went by itself."""
+        """Send SIGTERM, and SIGKILL after the timeout. Return True when SIGTERM was enough."""
         self.request_stop()
         if self._process is None:
             return True
@@ -120,40 +120,40 @@ class Child:
         return True
 
     def _end_group(self) -> None:
-        """Kill whatever of the child's group is left: workers of a killed server would go on answering."""
+        """Kill the rest of the child's process group, because the workers of a killed server would still answer."""
         if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):  # nobody is left, or macOS says so of zombies
+            with suppress(ProcessLookupError, PermissionError):  # empty group, or on macOS only zombies
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class Supervisor:
-    """A set of children: restarts what dies, stops all, tier by tier."""
+    """A set of children: restarts ended children, and stops all, tier by tier."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
 
     def start(self, child: Child) -> Child:
-        """Start a child and keep it."""
+        """Start a child and add it to the set."""
         child.start()
         self.children.append(child)
         return child
 
     def restart_dead(self) -> list[Child]:
-        """Start again whatever ended by itself; returns those, so that the caller can say so.
+        """Restart the children that ended. Return these children, so that the caller can report them.
 
-        Raises `ProcessFailed` for one that cannot be started again.
+        Raises `ProcessFailed` for a child that is not restartable.
         """
         dead = [child for child in self.children if not child.alive]
         for child in dead:
             if not child.restartable:
                 raise ProcessFailed(f"{child.name} ended, and what it held in memory is lost:\n{child.tail()}")
             child.restarts += 1
-            child.stop()  # it has ended, but perhaps not what it had started
+            child.stop()  # the child has ended, but its own children may still run
             child.start()
         return dead
 
     def stop(self) -> list[str]:
-        """Stop all, those of one tier at once; the names of those that had to be killed."""
+        """Stop all children, one tier at a time. Return the names of the killed ones."""
         killed = []
         for tier in sorted({child.tier for child in self.children}, reverse=True):
             leaving = [child for child in self.children if child.tier == tier]

@@ -1,9 +1,9 @@
-"""The playground: the whole loop on one machine with one command.
+"""Playground: runs the whole loop on one machine with one command.
 
-Arrives: options. Leaves: a running shop until Ctrl-C, or, walked once, one JSON object of measured figures.
+Arrives: options. Leaves: a running shop until Ctrl-C, or with `--once` one JSON object of measured figures.
 
 The stages, in order: services, import, first champion (closed form), GraphSAGE, processes, live traffic
-(`sagestream.playground.live`). Everything stands under one state directory, and a second start goes on from there.
+(`sagestream.playground.live`). All files are in one state directory, and a second start resumes from it.
 """
 
 import os
@@ -46,7 +46,7 @@ from training.lifecycle.trial import CHAMPION
 from training.options import TrainingOptions
 
 FUTURE_SHARE = 0.1
-"""The newest events of the data set, kept back and replayed as live traffic."""
+"""The share of events, the newest ones, that the import leaves out. They are replayed as live traffic."""
 
 READY_SECONDS = 120.0
 READY_PROBE_SECONDS = 2.0
@@ -58,15 +58,15 @@ PACE = {
     "scheduler_stop_seconds": "3",
     "retrain_min_events": "3000",
 }
-"""A shop thinks in hours, a demonstration in seconds: the tempo of the processes, unless the environment says else."""
+"""Short intervals for a demonstration: seconds instead of hours. A value set in the environment wins."""
 
 ONCE_PACE = {**PACE, "retrain_min_events": "400"}
-"""Walked once, the first few hundred live events ask for a retrain."""
+"""With `--once` the first few hundred live events trigger a retrain."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for. `sample` is a number of shoppers, None for all."""
+    """Options of the command line. `sample` is a number of shoppers, None for all."""
 
     state_dir: Path
     dataset: str
@@ -81,12 +81,12 @@ class Options:
 
 
 class PlaygroundFailed(UserError):
-    """The loop was not walked whole; the message says what is missing."""
+    """The loop is not complete. The message names the missing parts."""
 
 
 @dataclass
 class Playground:
-    """One run. Everything that `run` started is stopped when it returns or raises."""
+    """One run. When `run` returns or raises, all its processes are stopped."""
 
     options: Options
     stages: Stages
@@ -94,14 +94,14 @@ class Playground:
     supervisor: Supervisor = field(default_factory=Supervisor)
     outcome: Outcome = field(default_factory=Outcome)
     live: bool = False
-    """Whether the last stage was reached, the one that looks at `stop`."""
+    """Whether the last stage has started. Only this stage checks `stop`."""
     port: int = 0
-    """The shop's port, once the services are there."""
+    """The shop's port, set when the services are ready."""
 
     def run(self) -> None:
-        """Walk the stages: with `once` until the loop has closed, else until `stop` is set; figures in `outcome`.
+        """Run all stages: with `once` until the loop has closed, else until `stop` is set. Fills `outcome`.
 
-        Raises `PlaygroundFailed` where a walk with `once` is not whole, and what a stage raises.
+        Raises `PlaygroundFailed` when a run with `once` is not complete, and the errors of the stages.
         """
         began = now_ms()
         directory = self.options.state_dir
@@ -144,7 +144,7 @@ class Playground:
             raise PlaygroundFailed("the loop was not walked whole: " + "; ".join(missing))
 
     def start_services(self) -> Services:
-        """Broker, Redis and database: those given, else children of ours."""
+        """Open the given broker, Redis and database, and start the missing ones as children."""
         options = self.options
         with self.stages.stage("services", "Services"):
             services = open_services(
@@ -161,7 +161,7 @@ class Playground:
         return services
 
     def import_past(self, services: Services) -> tuple[EventTable, state.PlaygroundState]:
-        """The past into the graph, by the same sink as live events; the future is kept for replay."""
+        """Import the older events through the same sink as live events. The newest events are held out for replay."""
         options = self.options
         known = state.load(options.state_dir)
         with self.stages.stage("import", f"Import of {options.dataset}") as report:
@@ -185,7 +185,7 @@ class Playground:
         return table, known
 
     def _begin(self, table: EventTable) -> state.PlaygroundState:
-        """Choose where the past ends, and remember it before the first event is stored."""
+        """Choose the split row, and save it before the first event is stored."""
         options = self.options
         split = table.split(FUTURE_SHARE)
         known = state.PlaygroundState(
@@ -194,7 +194,7 @@ class Playground:
             min_item_users=options.min_item_users,
             seed=options.seed,
             split_row=split,
-            # The past ends now: what is replayed from here on happens at the moment at which it is sent.
+            # Shift the imported events so that they end now. A replayed event gets its time when it is sent.
             shift_ms=now_ms() - int(table.interactions["event_time"].iloc[split]),
             next_row=split,
             imported=False,
@@ -222,7 +222,7 @@ class Playground:
         return known
 
     def first_champion(self, services: Services) -> None:
-        """The closed-form terms: a list for everybody within a minute. A later start publishes what it finds."""
+        """Train the closed-form terms and publish the first lists within a minute. A later start only publishes."""
         with self.stages.stage("first_champion", "First champion, closed form") as report:
             with read(services.engine) as connection:
                 known = champion(connection)
@@ -233,7 +233,7 @@ class Playground:
         self.stages.say(f"[bold]the first personal lists are there[/bold], {self.stages.elapsed:.1f} s after the start")
 
     def graphsage(self, services: Services) -> None:
-        """GraphSAGE through the gate, like any challenger. A later start leaves that to the scheduler."""
+        """Train GraphSAGE and apply the gate, as for any challenger. A later start leaves this to the scheduler."""
         with read(services.engine) as connection:
             known = champion(connection)
         if known is not None and known.kind != "closed_form" and not self.options.once:
@@ -268,7 +268,7 @@ class Playground:
             Publisher(ShopSource(services.engine), services.redis, serving).reconcile()
 
     def start_processes(self, services: Services) -> None:
-        """The same verbs that a shop runs, each a child under supervision."""
+        """Start the same verbs that a shop runs, each as a supervised child process."""
         logs = self.options.state_dir / "logs"
         with self.stages.stage("processes", "Processes") as report:
             children = {
@@ -285,7 +285,7 @@ class Playground:
 
 
 def lock_directory(directory: Path) -> FileLock:
-    """The directory, made and taken: two playgrounds would write one database and one Redis log."""
+    """Create and lock the directory, because two playgrounds would write to one database and one Redis log."""
     with file_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / state.LOCK)
@@ -296,7 +296,7 @@ def lock_directory(directory: Path) -> FileLock:
 
 
 def _ready(port: int) -> Callable[[], bool]:
-    """Whether the process on the port says that it has all it needs."""
+    """Return a function that asks the process on the port whether it is ready."""
 
     def ask() -> bool:
         try:

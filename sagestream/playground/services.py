@@ -1,4 +1,4 @@
-"""What the playground stands on: a broker, Redis and a database, given or started, and the settings that reach them."""
+"""Services: opens or starts the broker, Redis and the database of a playground, and builds their settings."""
 
 import secrets
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
 
 PROCESSES = (*PROBED_PROCESSES, "serve")
-"""The verbs of the loop's processes, in the order in which they start."""
+"""The verbs of the long-running processes, in start order."""
 
 ADDRESS_SETTINGS = (
     "redis_url",
@@ -31,14 +31,14 @@ ADDRESS_SETTINGS = (
     "probe_port",
     "serve_port",
 )
-"""The settings that reach services and processes."""
+"""The settings with addresses of services and processes."""
 
 _C = TypeVar("_C", bound=BaseSettings)
 
 
 @dataclass(frozen=True)
 class Given:
-    """Services that exist already; None where the playground starts its own."""
+    """Services that already exist. With None the playground starts its own service."""
 
     broker: str | None = None
     redis_url: str | None = None
@@ -47,44 +47,44 @@ class Given:
 
 @dataclass(frozen=True)
 class Services:
-    """Running services; `settings` point all of Sagestream at them, ours and the children's alike."""
+    """Running services. `settings` hold their addresses, for this process and for its children."""
 
     broker: str
     """`kafka` or `tansu`."""
     said: str
-    """What was taken, in words."""
+    """The chosen services, as text for the user."""
     settings: Mapping[str, str]
     engine: Engine
     redis: Redis
 
     def config(self, kind: type[_C]) -> _C:
-        """A package's configuration: these settings, then the environment, then the defaults."""
+        """Return a package's configuration. These settings win over the environment, and it wins over the defaults."""
         return configured(kind, self.settings)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same settings as environment variables."""
+        """The settings as environment variables."""
         return {f"{PREFIX}{name.upper()}": value for name, value in self.settings.items()}
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Those of the settings that say where something is: neither keys nor the tempo of a demonstration."""
+        """The settings with addresses only, without keys and demonstration intervals."""
         return {name: self.settings[name] for name in ADDRESS_SETTINGS if name in self.settings}
 
     def port(self, verb: str) -> int:
-        """The port of a process."""
+        """Return the port of a process."""
         if verb == "serve":
             return int(self.settings["serve_port"])
         return self.config(StreamConfig).probe_port_of(verb)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.redis.close()
         self.engine.dispose()
 
 
 def configured(kind: type[_C], settings: Mapping[str, str]) -> _C:
-    """A package's configuration with those of the settings that are its own; they win over the environment."""
+    """Return a package's configuration with its own part of `settings`, which wins over the environment."""
     own: dict[str, Any] = {name: value for name, value in settings.items() if name in kind.model_fields}
     return kind(**own)
 
@@ -98,10 +98,19 @@ def open_services(
     pace: Mapping[str, str],
     environment: Mapping[str, str],
 ) -> Services:
-    """Start what is not given, migrate the database, create the topics. Children are kept by `supervisor`.
+    """Start the services that are not given, migrate the database and create the topics.
 
-    `pace` holds settings of a demonstration's tempo; one that `environment` sets already stays as it is there. A
-    taken `web_port` is replaced by a free one. Raises `embedded.ServiceMissing` and `processes.ProcessFailed`.
+    Args:
+        directory: State directory.
+        supervisor: Keeps the started children.
+        given: Services that already exist.
+        web_port: Port of the shop. When it is in use, a free port replaces it.
+        pace: Short intervals for a demonstration. A value that `environment` sets wins.
+        environment: Environment variables.
+
+    Raises:
+        embedded.ServiceMissing: A service is neither given nor installed.
+        processes.ProcessFailed: A child does not become ready.
     """
     settings = {
         "state_dir": str(directory.resolve()),
@@ -115,7 +124,7 @@ def open_services(
         settings["kafka_bootstrap_servers"] = given.broker
     else:
         home = find_kafka(environment)
-        # Said even where it is the default: what the environment holds is meant for a shop's own services.
+        # Set explicitly, because the environment may hold the protocol of a shop's own broker.
         settings["kafka_security_protocol"] = "PLAINTEXT"
         broker = start_broker(directory / "broker", home=home)
         supervisor.children.append(broker.child)

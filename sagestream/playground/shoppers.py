@@ -1,8 +1,8 @@
-"""Simulated shoppers: they look at the lists they are served and click according to what they really bought next.
+"""Simulated shoppers: view their served lists, click the items of their real next basket, and buy the basket.
 
-Arrives: the held-out future of a data set, and the shop's HTTP API. Leaves: live events on Kafka, impressions and
-clicks through the API. Nothing of the model is known here: a shopper clicks an item only where the data says that this
-shopper bought it in this basket, and only if they looked that far down the list.
+Arrives: the held-out events of a data set, and the shop's HTTP API. Leaves: live events on Kafka, impressions and
+clicks through the API. This module does not use the model. A shopper clicks an item under two conditions: the item is
+in this shopper's real basket, and the shopper viewed its position in the list.
 """
 
 import http.client
@@ -34,11 +34,11 @@ HTTP_TIMEOUT_SECONDS = 5.0
 
 
 class ShopError(UserError):
-    """The shop's API did not answer as it should."""
+    """The shop's API is unreachable or answers with an error."""
 
 
 class ShopClient:
-    """The few calls that a shopper's browser makes, over one kept-alive connection."""
+    """HTTP client with the calls of a shopper's browser. All calls share one persistent connection."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         self._host = urlsplit(base_url).netloc
@@ -46,12 +46,12 @@ class ShopClient:
         self._connection: http.client.HTTPConnection | None = None
 
     def recommendations(self, user_id: str, *, k: int = LIST_SIZE, slot: str | None = "home") -> dict[str, Any]:
-        """The served list; in a slot it counts as shown. Raises `ShopError`."""
+        """Return the served list. With a slot the request records an impression. Raises `ShopError`."""
         shown = "" if slot is None else f"&slot={slot}"
         return self._call("GET", f"/recommendations/{quote(user_id, safe='')}/?k={k}{shown}", None)
 
     def send(self, sent: list[events.Interaction]) -> dict[str, Any]:
-        """Post events; raises `ShopError`."""
+        """Post events. Raises `ShopError`."""
         return self._call("POST", "/events/", b"[" + b",".join(events.encode(event) for event in sent) + b"]")
 
     def _call(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class ShopClient:
             try:
                 answer, content = self._ask(method, path, body, headers)
             except (ConnectionError, http.client.RemoteDisconnected):
-                # The server lets go of idle connections. Safe to repeat: event ids make a second delivery harmless.
+                # The server closes idle connections. A retry is safe: an event with a known id is not counted again.
                 self.close()
                 answer, content = self._ask(method, path, body, headers)
         except (OSError, http.client.HTTPException) as error:
@@ -83,7 +83,7 @@ class ShopClient:
         return answer, answer.read()
 
     def close(self) -> None:
-        """Let go of the connection; the next call opens another."""
+        """Close the connection. The next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -91,7 +91,7 @@ class ShopClient:
 
 @dataclass
 class ShopperCounts:
-    """What the shoppers did so far."""
+    """Counts of the simulated shoppers' actions, and the next row to replay."""
 
     baskets: int = 0
     produced: int = 0
@@ -104,9 +104,9 @@ class ShopperCounts:
 
 @dataclass
 class Shoppers:
-    """Replays rows of `table` from `start` on, one basket at a time, at about `rate` events a second.
+    """Replays rows of `table` from row `start`, one basket at a time, at about `rate` events a second.
 
-    Events keep their ids, so a replay that begins again counts nothing twice; their time is the moment of sending.
+    Events keep their ids, so a repeated replay does not count an event twice. The event time is the time of sending.
     """
 
     table: EventTable
@@ -119,7 +119,7 @@ class Shoppers:
     counts: ShopperCounts = field(default_factory=ShopperCounts)
 
     def run(self, stop: threading.Event, *, limit: int | None = None) -> ShopperCounts:
-        """Shop until `stop` is set, the data ends, or `limit` events were produced. Raises `KafkaError`."""
+        """Replay until `stop` is set, the data ends, or `limit` events are produced. Raises `KafkaError`."""
         begun = time.monotonic()
         self.counts.next_row = self.start
         for basket in self.baskets():
@@ -134,7 +134,7 @@ class Shoppers:
         return self.counts
 
     def baskets(self) -> Iterator[list[events.Interaction]]:
-        """Runs of events of one shopper at one instant, in the order of the data."""
+        """Yield groups of consecutive events with the same shopper and the same time, in data order."""
         basket: list[events.Interaction] = []
         for event in self.table.events(self.start):
             if basket and (event.user_id, event.event_time) != (basket[0].user_id, basket[0].event_time):
@@ -145,14 +145,14 @@ class Shoppers:
             yield basket
 
     def shop(self, basket: list[events.Interaction]) -> None:
-        """One visit: look at the list, click what one came for, buy the basket."""
+        """Simulate one visit: get the list, click the basket's items that the shopper viewed, buy the basket."""
         user_id, now = basket[0].user_id, self.clock()
         shown: dict[str, int] = {}
         request_id = None
         try:
             served = self.client.recommendations(user_id)
         except ShopError as error:
-            # A shopper whose page fails still buys; the failure is counted and shown.
+            # The shopper buys the basket without a list. The failure is counted and logged.
             self.counts.failed_lists += 1
             logger.warning("no list for %s: %s", user_id, error)
         else:
@@ -186,7 +186,7 @@ class Shoppers:
         self.counts.baskets += 1
 
     def _click(self, clicks: list[events.Interaction]) -> bool:
-        """Post them; False, counted and told, where the shop did not take them."""
+        """Post the clicks. Return False when the shop does not accept them; the failure is counted and logged."""
         try:
             self.client.send(clicks)
         except ShopError as error:
@@ -198,7 +198,7 @@ class Shoppers:
         return True
 
     def looks_at(self, position: int) -> bool:
-        """Whether the shopper looked this far down: attention falls with 1 / log2(position + 2), as in DCG."""
+        """Draw whether the shopper views this position: the probability is 1 / log2(position + 2), as in DCG."""
         return self.rng.random() < 1 / math.log2(position + 2)
 
     def _produce(self, event: events.Interaction) -> None:
@@ -211,20 +211,20 @@ class Shoppers:
 
 @dataclass(frozen=True)
 class Change:
-    """One shopper's list around one purchase."""
+    """One shopper's list before and after one purchase."""
 
     user_id: str
     item_title: str
     before: list[str]
     after: list[str]
     milliseconds: float | None
-    """From handing the event to the producer to the first changed answer; None where it did not change in time."""
+    """From sending the event to the first changed list. None when the list did not change before the timeout."""
 
 
 def find_telling(client: ShopClient, upcoming: Iterator[events.Interaction]) -> events.Interaction | None:
-    """The first purchase to come of an item that stands just below what its shopper is shown, else simply the first.
+    """Return the first upcoming purchase of an item just below the shown list, else the first upcoming purchase.
 
-    Such a purchase is sure to move the item up. Raises `ShopError`.
+    Such a purchase surely moves the item up. Raises `ShopError`.
     """
     first: events.Interaction | None = None
     below: dict[str, set[str]] = {}
@@ -246,9 +246,10 @@ def watch_change(
     title: str,
     timeout_seconds: float = 10.0,
 ) -> Change:
-    """Buy something and poll the list until it is another one. Raises `ShopError`.
+    """Send a purchase and poll the list until it changes. Raises `ShopError`.
 
-    The whole list is watched, beyond what a page shows: one purchase moves a regular shopper's list by a few places.
+    The poll compares more items than a page shows, because one purchase moves a regular shopper's items only by a few
+    positions.
     """
     before = client.recommendations(event.user_id, k=WATCHED_ITEMS, slot=None)
     begun = time.perf_counter()

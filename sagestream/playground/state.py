@@ -1,4 +1,4 @@
-"""What the playground remembers between two starts, in one small JSON file of its state directory."""
+"""State: stores the progress of a playground between two starts, as a JSON file in its state directory."""
 
 import shutil
 from pathlib import Path
@@ -14,15 +14,15 @@ LOCK = "playground.lock"
 
 
 class StateMismatch(UserError):
-    """The directory belongs to something else; the message says how to start over."""
+    """The directory holds other data. The message states how to start over."""
 
 
 class StateInUse(UserError):
-    """Another playground runs on the directory."""
+    """Another playground uses the directory."""
 
 
 class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which data is in, and how far the future has been replayed (rows of the data set)."""
+    """The imported data set and the replay position. `split_row` and `next_row` are rows of the data set."""
 
     dataset: str
     sample: int | None
@@ -30,12 +30,12 @@ class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seed: int
     split_row: int
     shift_ms: int
-    """By how much the past was moved in time; chosen once, also where an import is taken up again."""
+    """The time shift of the imported events (ms). It is chosen once, and a resumed import uses it again."""
     next_row: int
     imported: bool
 
     def check(self, dataset: str, sample: int | None, min_item_users: int, seed: int) -> None:
-        """Raises `StateMismatch` where another data set is asked for than is in."""
+        """Raise `StateMismatch` when the requested data set is not the stored one."""
         held = (self.dataset, self.sample, self.min_item_users, self.seed)
         asked = (dataset, sample, min_item_users, seed)
         if held != asked:
@@ -50,7 +50,7 @@ def _described(dataset: str, sample: int | None, min_item_users: int, seed: int)
 
 
 def load(directory: Path) -> PlaygroundState | None:
-    """The state, None where nothing was imported yet. Raises `StateMismatch` for a file of another form."""
+    """Return the state, or None before the first import. Raises `StateMismatch` for an unreadable file."""
     path = directory / FILE
     if not path.exists():
         return None
@@ -61,7 +61,7 @@ def load(directory: Path) -> PlaygroundState | None:
 
 
 def save(directory: Path, state: PlaygroundState) -> None:
-    """Write it whole: a kill leaves the old file or the new one."""
+    """Write the state atomically: after a kill the file is either the old one or the new one."""
     with written_whole(directory / FILE) as temporary:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
 
@@ -71,14 +71,14 @@ KNOWN_ENTRIES = frozenset(
     + [address_file.FILE, "checkpoints", "tuning", "pictures"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
-"""What Sagestream makes in a state directory; `remove` refuses a directory that holds anything else."""
+"""The entries that Sagestream creates in a state directory. `remove` refuses a directory with other entries."""
 
 
 def remove(directory: Path) -> None:
-    """Start over: delete the state directory. Raises `StateMismatch` where it holds files that are not ours."""
+    """Delete the state directory. Raises `StateMismatch` when it holds entries that Sagestream did not create."""
     if not directory.exists():
         return
-    unfinished = tuple(f".{name}." for name in (FILE, address_file.FILE))  # of a save that was killed
+    unfinished = tuple(f".{name}." for name in (FILE, address_file.FILE))  # temporary files of a killed save
     foreign = sorted(
         entry.name
         for entry in directory.iterdir()

@@ -1,4 +1,4 @@
-"""Data in: files to events, events to the graph, the graph to a snapshot."""
+"""Data: imports files as events, stores events in the graph, and takes snapshots of the graph."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Dead letters, from the command line: what the queue holds, and its letters sent again after a fix."""
+"""Dead letter queue: lists the letters, and replays them after a fix."""
 
 import json
 from contextlib import ExitStack
@@ -78,7 +78,7 @@ def list_letters(
 
 
 def _letter(queued: "QueuedLetter") -> dict[str, Any]:
-    """One letter in words that a terminal may show."""
+    """Return one letter as text that is safe for a terminal."""
     letter = queued.letter
     if letter is None:
         return {"letter": f"{queued.partition}@{queued.offset}", "error": "not a letter of the contract"}

@@ -1,4 +1,4 @@
-"""What leaves the house: an encoder for other runtimes, everybody's lists in a file, a model by several processes."""
+"""Export: writes an encoder for other runtimes or all shoppers' lists, and trains a model with several processes."""
 
 import json
 from dataclasses import asdict
@@ -189,14 +189,14 @@ def train_distributed(
 
 
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":
-    """The model of a bundle's directory, of the registry, or the champion."""
+    """Return the model from a bundle's directory or from the registry. The default is the champion."""
     from training.models.bundle import load_bundle
 
     return load_bundle(_directory(model_version, bundle))
 
 
 def _directory(model_version: str | None, bundle: Path | None) -> Path:
-    """Where the bundle is that was named, or the champion's."""
+    """Return the directory of the named bundle, or of the champion's bundle."""
     from sagestream.registered import registered_bundle
 
     if bundle is None:
@@ -207,7 +207,7 @@ def _directory(model_version: str | None, bundle: Path | None) -> Path:
 
 
 def _snapshot_behind(bundle: Path) -> "Snapshot | None":
-    """The snapshot that the model of a bundle was made of, where it is still kept."""
+    """Return the training snapshot of a bundle's model, or None when it is deleted."""
     from graphstore.snapshots.files import load_snapshot
     from training.models.bundle import snapshot_of
 

@@ -1,4 +1,4 @@
-"""The log: history replayed, onto Kafka or straight into a graph."""
+"""Log: replays history, to Kafka or directly into a graph."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def replay(
 
 @contextmanager
 def _opened(url: str) -> "Iterator[Engine]":
-    """The database of a log that exists: to open a missing SQLite file would make an empty one."""
+    """Open the database of an existing log. The check is here because SQLite creates a missing file."""
     from graphstore.session import open_engine, parsed_url
 
     target = parsed_url(url)

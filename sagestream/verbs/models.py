@@ -1,4 +1,4 @@
-"""Models: train one, list them, promote, roll back, and the story of the loop so far."""
+"""Models: trains, lists and promotes models, rolls back, and lists the training runs."""
 
 import json
 from dataclasses import asdict
@@ -108,7 +108,10 @@ def train(
 
 
 def _announced(row: "ModelRow", stages: Stages) -> bool:
-    """Whether Kafka took the announcement: the table is the truth, so a promotion stands without it."""
+    """Announce the champion and return whether Kafka accepted it.
+
+    The registry table decides, so the promotion is valid without the announcement.
+    """
     from kafka.errors import KafkaError
 
     from graphstore.session import now_ms

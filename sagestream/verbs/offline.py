@@ -1,4 +1,4 @@
-"""Offline: our model against the baselines on any file, and a registered model against what came after it."""
+"""Offline: compares our model with the baselines on any file, and evaluates a registered model on later events."""
 
 import json
 from pathlib import Path
@@ -112,7 +112,7 @@ def benchmark(
 
         def show(line: str, share: float) -> None:
             report(line, share)
-            if line.endswith(BEGINS) and not stages.console.is_terminal:  # there the bar shows it
+            if line.endswith(BEGINS) and not stages.console.is_terminal:  # on a terminal the bar shows it
                 stages.say(line)
 
         results = run(divided, {**ours, **fits}, seeds=seeds, cutoffs=cutoffs, progress=show)
@@ -229,7 +229,7 @@ def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:
 def _tell_featureless(stages: Stages, items: Path | None, found: "OfflineDataset") -> None:
     if found.catalogue is not None:
         return
-    if items is None:  # a table of events may hold titles as well, but only --items has them read
+    if items is None:  # a table of events may hold titles too, but only --items reads them
         stages.say("no features of items: --items names a file of titles, categories, brands or prices")
     else:
         said = f"{escape(str(items))} holds none of the items that shoppers touched: there are no features"

@@ -1,4 +1,4 @@
-"""Pictures of a model: how it ranks, how it learned, where its items lie; and of a benchmark."""
+"""Pictures: draws a model's ranking curves, learning curve and item map, or the results of a benchmark."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training.models.recommender import Recommender
 
 PICTURES = "pictures"
-"""In the state directory."""
+"""The directory name in the state directory."""
 
 What = Literal["curves", "learning", "embeddings", "all"]
 Method = Literal["tsne", "umap"]
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass
 class _Album:
-    """Where the pictures go, and which there are."""
+    """The directory of the pictures, and the files written so far."""
 
     directory: Path
     files: list[str] = field(default_factory=list)
@@ -106,7 +106,11 @@ def _model(model_version: str | None, graph: GraphstoreConfig) -> "tuple[Recomme
 def _drawn(
     model: "Recommender", snapshot: "Snapshot", what: What, album: _Album, *, method: Method, seed: int, stages: Stages
 ) -> dict[str, Any]:
-    """What was drawn, in numbers. Of `all`, what this model has not is left out and said, if anything else is there."""
+    """Draw the pictures and return their figures.
+
+    With `all`, a picture that this model cannot have is left out and reported. When every picture is left out, the last
+    error is raised.
+    """
     from training.data.dataset import TooFewEvents
     from training.inspection.item_map import NoMap
     from training.inspection.learning_curve import NothingLearned
@@ -176,7 +180,7 @@ def _embeddings(
     from training.inspection.item_map import item_vectors, lay_out, sample_items, widest_groups
     from training.inspection.plots import embedding_map
 
-    torch.set_num_threads(1)  # sums of several threads come in any order
+    torch.set_num_threads(1)  # several threads add in any order, and the sums would differ between runs
     source, rows, vectors = item_vectors(model, sample_items(model, seed=seed), seed=seed)
     dataset = Dataset.from_snapshot(snapshot, first_keys=model.item_keys, first_ids=model.item_ids)
     groups = widest_groups(dataset.catalogue.categories[: model.num_items])

@@ -1,4 +1,4 @@
-"""`playground`: the whole loop with one command."""
+"""Playground: starts the whole loop with one command."""
 
 import json
 import signal
@@ -58,7 +58,7 @@ def playground(
         once=once,
         given=Given(broker=broker, redis_url=redis_url, database_url=database_url),
     )
-    # With --json, standard output holds the object alone.
+    # With --json, standard output holds only the JSON object.
     console = Console(stderr=as_json, soft_wrap=True)
     run = Playground(options, Stages(console))
     _stop_on_signals(run)
@@ -73,7 +73,7 @@ def playground(
 
 
 def _stop_on_signals(run: "Playground") -> None:
-    """Ctrl-C and SIGTERM end the live stage in order; earlier stages do not look, so they are interrupted."""
+    """Let Ctrl-C and SIGTERM end the live stage in order. Earlier stages do not check `stop`: they are interrupted."""
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         if run.stop.is_set() or not run.live:

@@ -1,4 +1,4 @@
-"""The long-running processes, one verb each, and what must be there before they start."""
+"""Processes: starts each long-running process with its own verb, and prepares the database and the topics."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""What readers see, from the command line: lists, similar items, reasons, the report, and the state of the house."""
+"""Readers: shows lists, similar items, reasons, the report and the state of all services."""
 
 import json
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
 
 
 def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
-    """An item that the catalogue holds and the list does not, as far as Redis can say why. Raises `UnknownItem`."""
+    """Explain, from the data in Redis, why a catalogue item is not in the list. Raises `UnknownItem`."""
     found = hot.get_items(store.redis, [item_id])[0]
     if found is None:
         raise UnknownItem(f"no item {item_id!r} in the catalogue")
@@ -188,5 +188,5 @@ def _print(title: str, items: Sequence[ListedItem], whole: dict[str, Any], *, as
 
 
 def _text(words: str, limit: int = LONGEST_LINE) -> Text:
-    """What a shop or a client wrote: no markup, and nothing that a terminal obeys."""
+    """Return text of a shop or a client, without markup and terminal control characters."""
     return Text(printable(words, limit))

@@ -1,6 +1,6 @@
-"""The words of the command line that name a source, and the import that they ask for.
+"""Sources: the arguments and options that name a data source, and the import from this source.
 
-Arrives: arguments and options of `import` and `preprocess`. Leaves: what became of the import. Next: the verbs tell it.
+Arrives: arguments and options of `import` and `preprocess`. Leaves: the result of the import. Next: the verbs print it.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ NoRedis = Annotated[
 def column_mapping(
     user: str | None, item: str | None, time: str | None, value: str | None, type: str | None, quantity: str | None
 ) -> dict[str, str | None]:
-    """The columns that were named, by meaning."""
+    """Return the column names by meaning."""
     return {"user": user, "item": item, "time": time, "value": value, "type": type, "quantity": quantity}
 
 
@@ -78,7 +78,7 @@ def chosen(
     encoding: str | None,
     day_first: bool,
 ) -> "Chosen":
-    """The source that the words name; raises `typer.BadParameter` for words that do not fit together."""
+    """Return the source that the options name. Raises `typer.BadParameter` for options that do not fit together."""
     from sagestream.datasets import choose
 
     try:
@@ -105,7 +105,20 @@ def run_import(
     shown: int,
     rejected: Path | None,
 ) -> "Imported":
-    """The import, until it ends or is interrupted. Raises `typer.BadParameter` where `rejected` is there already."""
+    """Run the import until it ends or is interrupted.
+
+    Args:
+        chosen: The source.
+        stages: Shows the progress.
+        sample: Which shoppers and items to import; None for all.
+        direct: Import into the graph, without Kafka.
+        redis_too: Also write to Redis.
+        shown: Number of rejected rows to show for each reason.
+        rejected: New file for all rejected rows.
+
+    Raises:
+        typer.BadParameter: The file `rejected` exists already.
+    """
     if rejected is not None and rejected.exists():
         raise typer.BadParameter(
             f"{rejected} exists, and would be written over: name a new file", param_hint="--rejected"
@@ -120,7 +133,7 @@ def run_import(
 
 
 def in_words(told: Mapping[str, Any]) -> str:
-    """What became of an import, for people; its forms were told at the start."""
+    """Return the result of an import as a line of text, without the file forms, which are shown at the start."""
     words = []
     for name, value in told.items():
         if name == "rejected":
@@ -134,7 +147,7 @@ def in_words(told: Mapping[str, Any]) -> str:
 
 
 def end(done: "Imported") -> None:
-    """Raise what an import ended with, if it did not end by itself, or where no row of it was an event or an item."""
+    """Raise the import's error, an exit after an interruption, or an error when all rows were rejected."""
     from stream.sources.files.compressed import UnreadableFile
 
     if done.failure is not None:

@@ -1,4 +1,4 @@
-"""The store: forget somebody everywhere, compact what is old, and rebuild Redis from SQL."""
+"""Store: forgets a shopper everywhere, compacts old interactions, and rebuilds Redis from SQL."""
 
 import json
 import sys
@@ -92,7 +92,7 @@ def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
 
 
 def _without_redis(redis: "Redis") -> str | None:
-    """What stays where Redis cannot be reached; None where it can."""
+    """Return a message about the data that stays while Redis is unreachable, or None when it is reachable."""
     from redis.exceptions import RedisError
 
     try:
@@ -104,7 +104,7 @@ def _without_redis(redis: "Redis") -> str | None:
 
 
 def _without_kafka(stream: StreamConfig) -> str | None:
-    """What stays where no broker can be reached; None where one can."""
+    """Return a message about the data that stays while Kafka is unreachable, or None when it is reachable."""
     from kafka.errors import KafkaError
 
     from stream.kafka.broker import check_reachable
@@ -118,7 +118,7 @@ def _without_kafka(stream: StreamConfig) -> str | None:
 
 
 def _told(done: "Erasure") -> list[str]:
-    """The receipt in lines."""
+    """Return the erasure's receipt as lines of text."""
     receipt: dict[str, Any] = {"requested": _time(done.requested_at), "completed": _time(done.completed_at)}
     receipt |= {name: part for name, part in done.receipt.items() if name != "erasure"}
     return [f"forgotten: {done.user_id}", *(f"  {name}: {_words(part)}" for name, part in receipt.items())]

@@ -1,4 +1,4 @@
-"""Tuning: settings chosen on the validation window, in a file that `train` takes."""
+"""Tuning: selects settings on the validation window, and writes them to a file for `train`."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training.search.tune import Tuned
 
 STUDY = Path("tuning") / "study.db"
-"""In the state directory."""
+"""The path in the state directory."""
 CONFIG = Path("tuning") / "tuned.json"
 
 
@@ -67,7 +67,7 @@ def tune(
         with file_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
     config = current_config(TrainingConfig())
-    # The file that is written holds what the trials began with, too.
+    # The written file also holds the changes that the trials began with.
     began_with = {} if config.training_config is None else load_changes(config.training_config)
     torch.set_num_threads(config.training_threads)
     stages = Stages(Console(stderr=True))

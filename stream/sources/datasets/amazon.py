@@ -1,11 +1,12 @@
-"""Amazon reviews and metadata, as published in 2014, 2018 and 2023.
+"""Amazon: reads reviews and metadata in the forms of 2014, 2018 and 2023.
 
-Arrives: files of He & McAuley 2016 (2014), Ni, Li & McAuley 2019 (2018) and Hou et al. 2024 (2023): reviews and
-metadata as JSON lines, ratings as CSV with or without a header; and the folder `user_item.dat`, `item_brand.dat`, … of
-the heterogeneous graphs made of them. Leaves: one rating a review, and items. Next: `stream.sources.source`.
+Arrives: files of He & McAuley 2016 (2014), Ni, Li & McAuley 2019 (2018) and Hou et al. 2024 (2023). Reviews and
+metadata are JSON lines, ratings are CSV with or without a header. A folder with a heterogeneous graph of this data
+(`user_item.dat`, `item_brand.dat`, …) also works. Leaves: one rating for each review, and items. Next:
+`stream.sources.source`.
 
-The form is told by content, not by name. The ratings of 2014 begin with the user and those of 2018 with the item, both
-without a header: there the first rows vote, by what Amazon's ids look like.
+The content decides the form, not the file name. Ratings of 2014 have the user first, ratings of 2018 the item first,
+both without a header. So the first rows vote, by the pattern of Amazon's ids.
 """
 
 import re
@@ -29,7 +30,7 @@ REVIEWS = (
     ("ratings of 2014", {"reviewerID", "asin", "overall", "unixReviewTime"}),
     ("reviews in order", {"reviewerID", "asin"}),
 )
-"""Columns that a form has; the first form that has all of its columns is taken."""
+"""The columns of each form. The first form with all columns in the file is used."""
 
 ITEMS = (
     ("metadata of 2023", {"parent_asin", "main_category"}),
@@ -47,7 +48,7 @@ _ITEM = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
 
 
 def open_files(paths: Sequence[Path]) -> Source:
-    """The source that these files and folders are. Raises `UnreadableFile`."""
+    """Return the source for these files and folders. Raises `UnreadableFile`."""
     return recognised(paths, _recognise, together=hin.parts)
 
 
@@ -67,7 +68,7 @@ def _recognise(path: Path) -> Part:
 
 
 def _headerless(path: Path) -> Part:
-    """By the first rows: user or item first."""
+    """Decide by the first rows whether the user or the item is the first column."""
     with open_columns(path, Rejections()) as file:
         table = next(block.table for block in file.blocks(RATING_COLUMNS)).head(VOTERS)
     pairs = list(zip(table["user"], table["item"], strict=True))

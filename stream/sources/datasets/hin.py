@@ -1,10 +1,10 @@
-"""A heterogeneous information network in text files, as HERec (Shi et al. 2018) publishes Amazon, Yelp and Douban.
+"""Heterogeneous information network: reads the text files of HERec (Shi et al. 2018) for Amazon, Yelp and Douban.
 
-Arrives: a folder with `user_item.dat` (user, item, rating, time) and pairs of ids beside it: `item_brand.dat`,
-`item_category.dat`. Leaves: one rating a row, and items with the ids of their brand and categories as names. Next:
-`stream.sources.source`.
+Arrives: a folder with `user_item.dat` (user, item, rating, time), and with pairs of ids in `item_brand.dat` and
+`item_category.dat`. Leaves: one rating for each row, and items. The ids of brand and categories are used as names.
+Next: `stream.sources.source`.
 
-Other pairs (`item_view.dat`, `user_user.dat`) are edges that the graph has no table for: they are passed over.
+Other pairs (`item_view.dat`, `user_user.dat`) are ignored, because the graph has no table for these edges.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,11 +24,11 @@ BRANDS = "item_brand.dat"
 CATEGORIES = "item_category.dat"
 
 MAX_ITEMS = 10_000_000
-"""What is known of an item stands in two files, and is held until both are read."""
+"""The number of items in memory. The data of an item is in two files, so all items stay until both are read."""
 
 
 def parts(folder: Path) -> tuple[list[Part], list[Path]] | None:
-    """The parts of such a folder and what is passed over in it; None where it is none."""
+    """Return the parts of the folder and its ignored files, or None for a folder of another kind."""
     if not (folder / RATINGS).is_file():
         return None
     files = [folder / name for name in (BRANDS, CATEGORIES) if (folder / name).is_file()]
@@ -63,7 +63,7 @@ def _items_part(folder: Path, files: Sequence[Path]) -> Part:
                     if len(items) > MAX_ITEMS:
                         raise UnreadableFile(f"more than {MAX_ITEMS:,} items")
                     reading.share = (place + file.share) / len(files)
-                    yield []  # somebody may want to stop
+                    yield []  # lets the caller stop here
         yield [entry.item(item_id, moment) for item_id, entry in items.items()]
 
     return Part(files[0], "brands and categories of a heterogeneous network", blocks)

@@ -1,8 +1,8 @@
-"""MovieLens (Harper & Konstan 2015) in each form that it was published in, and as RecBole's atomic files.
+"""MovieLens (Harper & Konstan 2015): reads each published form, and RecBole's atomic files.
 
 Arrives: `u.data` and `u.item` of 100K, `ratings.dat` and `movies.dat` of 1M and 10M, `ratings.csv` and `movies.csv` of
-20M, 25M, 32M and latest, `.inter` and `.item` of RecBole. Leaves: one rating a row, and movies with genres. Next:
-`stream.sources.source`.
+20M, 25M, 32M and latest, `.inter` and `.item` of RecBole. Leaves: one rating for each row, and movies with genres.
+Next: `stream.sources.source`.
 """
 
 import codecs
@@ -43,7 +43,7 @@ GENRES = (
     "War",
     "Western",
 )
-"""The last columns of `u.item`, 0 or 1 each, in its order."""
+"""The last columns of `u.item`, in file order. Each holds 0 or 1."""
 
 NO_GENRES = "(no genres listed)"
 
@@ -54,16 +54,16 @@ U_ITEM = Layout(
 )
 RATINGS_DAT = Layout(names=RATING_NAMES, separator="::", quoted=False)
 MOVIES_DAT = Layout(names=("item", "title", "genres"), separator="::", quoted=False)
-"""Of 10M in UTF-8, of 1M in latin-1: the first bytes tell."""
+"""10M is in UTF-8, 1M in latin-1. The first bytes decide."""
 
 
 def open_files(paths: Sequence[Path]) -> Source:
-    """The source that these files and folders are. Raises `UnreadableFile`."""
+    """Return the source for these files and folders. Raises `UnreadableFile`."""
     return recognised(paths, _recognise, together=_hundred_thousand)
 
 
 def _hundred_thousand(folder: Path) -> tuple[list[Part], list[Path]] | None:
-    """The folder of 100K: beside `u.data` lie ten splits of the same ratings."""
+    """Return the parts of a 100K folder, and its other files: ten splits of the same ratings are ignored."""
     if not (folder / "u.data").is_file():
         return None
     taken = [folder / name for name in ("u.item", "u.data") if (folder / name).is_file()]
@@ -76,7 +76,7 @@ def _recognise(path: Path) -> Part:
     line = _first_cell(path, whole)
     if "::" in line:
         cells = line.split("::")
-        if is_rating(cells):  # `tags.dat` of 10M has four cells, too
+        if is_rating(cells):  # `tags.dat` of 10M also has four cells
             return events_part(path, form="MovieLens ratings.dat", options=SourceOptions(layout=RATINGS_DAT))
         if len(cells) == len(MOVIES_DAT.names or ()):
             return items_part(path, form="MovieLens movies.dat", layout=replace(MOVIES_DAT, encoding=_encoding(path)))
@@ -98,7 +98,7 @@ def _recognise(path: Path) -> Part:
 
 
 def _first_cell(path: Path, layout: Layout) -> str:
-    """The first cell of a file."""
+    """Return the first cell of a file."""
     with open_columns(path, Rejections(), layout) as file:
         block = next(iter(file.blocks(file.header[:1])), None)
         if block is None:
@@ -107,7 +107,7 @@ def _first_cell(path: Path, layout: Layout) -> str:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8 where the first bytes are that, latin-1 otherwise; a character may be cut at their end."""
+    """Return `utf-8` when the first bytes are valid UTF-8, else `latin-1`. The last character may be cut."""
     with opened(path) as file:
         begin = file.peek()
     try:
@@ -118,7 +118,7 @@ def _encoding(path: Path) -> str:
 
 
 def _with_genres(table: pd.DataFrame) -> pd.DataFrame:
-    """The flags of `u.item` as one column of names."""
+    """Replace the genre flags of `u.item` by one column of genre names."""
     flags = [(table[genre] == "1").to_numpy(dtype=bool) for genre in GENRES]
     names = [
         "|".join(genre for genre, flag in zip(GENRES, row, strict=True) if flag and genre != GENRES[0])
@@ -128,6 +128,6 @@ def _with_genres(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _without_none(table: pd.DataFrame) -> pd.DataFrame:
-    """Movies without genres have a word for that."""
+    """Replace the marker for movies without genres by an empty text."""
     genres = next(name for name in table.columns if plain_name(name) == "genres")
     return table.assign(**{genres: table[genres].replace(NO_GENRES, "")})

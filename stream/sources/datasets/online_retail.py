@@ -1,16 +1,21 @@
-"""UCI Online Retail and Online Retail II: two years of invoices of a British shop for gifts.
+"""UCI Online Retail and Online Retail II: reads two years of invoices from a British gift shop.
 
-Arrives: the sheets as CSV or Parquet, one row an invoice's line (`Invoice,StockCode,Description,Quantity,InvoiceDate,
-Price,Customer ID,Country`, or as the first edition names them). Leaves: purchases and cancellations of known customers,
-and items. Next: `stream.sources.source`.
+Arrives: the sheets as CSV or Parquet, one row for each invoice line (`Invoice,StockCode,Description,Quantity,
+InvoiceDate,Price,Customer ID,Country`, or the names of the first edition). Leaves: purchases and cancellations of known
+customers, and items. Next: `stream.sources.source`.
 
-A line of an invoice that begins with `C` cancels: it takes a purchase back (`graphstore.takebacks`), with its quantity
-made positive. To count it as rejected was the other way; the shopper's edge would then keep what was never delivered.
-Lines without a customer, of postage, fees and other entries by hand, and without a price are rejected, each with its
-reason. Dates with `/` begin with the month, as in the copies of the first edition that an American spreadsheet saved
-(`12/1/2010 8:26`). A British one writes `01/12/2010 08:26`. Which it is the first date of the file says: the invoices
-begin on the first of December. A date that does not fit is rejected. A code has several descriptions, some of them
-notes of the warehouse: its title is the most frequent one among the lines that are events, its price likewise.
+Cancellations: an invoice number with `C` at its beginning cancels a purchase (`graphstore.takebacks`). The quantity is
+made positive. Rejected: to reject these lines, because the edge would then keep purchases that were never delivered.
+
+Rejected lines: lines without a customer or a price, and lines for postage, fees and other manual entries. Each is
+rejected with its reason.
+
+Dates: copies of the first edition that an American spreadsheet saved have the month first (`12/1/2010 8:26`). British
+copies have the day first (`01/12/2010 08:26`). The first date of the file decides, because the invoices begin on the
+first of December. A date that does not fit is rejected.
+
+Titles: a code has several descriptions, and some are notes of the warehouse. The title is the most frequent description
+in the lines that become events. The price is also the most frequent one.
 """
 
 import re
@@ -46,17 +51,17 @@ NO_PRODUCT = r"POST|DOT|C2|C3|M|D|S|B|ADJUST\d*|AMAZONFEE|BANK CHARGES|CRUK|GIFT
 """Codes (upper case) of postage, carriage, manual entries, discounts, samples, debts, fees, vouchers and tests."""
 
 DAY_FIRST = r"0?1[-/]12[-/]|(?:1[3-9]|[23]\d)[-/]"
-"""How the first date begins where the day comes first."""
+"""Pattern for the beginning of the first date when the day comes first."""
 
 MAX_CODES = 1_000_000
 MAX_DESCRIPTIONS = 100
-"""Of one code: what comes after so many different ones is not counted."""
+"""The number of different descriptions, and of prices, counted for each code. Further ones are ignored."""
 
 _WHOLE = re.compile(r"\.0+$")
 
 
 def open_files(paths: Sequence[Path]) -> Source:
-    """The source that these files and folders are. Raises `UnreadableFile`."""
+    """Return the source for these files and folders. Raises `UnreadableFile`."""
     return recognised(paths, _recognise)
 
 
@@ -105,7 +110,7 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
 
 
 class _Shelf:
-    """What the lines say of each code, counted."""
+    """Counts of the titles and prices of each code."""
 
     def __init__(self) -> None:
         self._titles: dict[str, Counter[str]] = {}
@@ -125,7 +130,7 @@ class _Shelf:
             raise UnreadableFile(f"more than {MAX_CODES:,} stock codes")
 
     def items(self, moment: datetime) -> list[CatalogItem]:
-        """The codes, each with what it is called most often; of equals the first in order."""
+        """Return an item for each code, with the most frequent title and price. For equal counts the smallest wins."""
         return [
             Entry(
                 title=min(titles, key=lambda title: (-titles[title], title), default=""),

@@ -1,12 +1,12 @@
-"""RetailRocket (2015): views, carts and purchases of four and a half months, and the properties of the items.
+"""RetailRocket (2015): reads views, carts and purchases of four and a half months, and the item properties.
 
-Arrives: `events.csv` (`timestamp,visitorid,event,itemid,transactionid`, or the columns renamed), and where they are
-there `item_properties_part1.csv`, `…part2.csv` (`timestamp,itemid,property,value`) and `category_tree.csv`
-(`categoryid,parentid`). Leaves: events, and items with the path of their categories. Next: `stream.sources.source`.
+Arrives: `events.csv` (`timestamp,visitorid,event,itemid,transactionid`, or with other column names). Optional:
+`item_properties_part1.csv`, `…part2.csv` (`timestamp,itemid,property,value`) and `category_tree.csv`
+(`categoryid,parentid`). Leaves: events, and items with their category path. Next: `stream.sources.source`.
 
-All but two properties are hashed. `categoryid` gives the categories, the widest first, by their numbers; `available`
-whether the item can be bought. Property 790 is taken for the price by many who have used the data; the publisher does
-not say so, and it is left alone. The newest value of an item counts.
+All properties are hashed, except two. `categoryid` gives the numbers of the categories, the widest first. `available`
+states whether the item can be bought. The newest value of each property counts. Rejected: property 790 as the price,
+because only other users of the data claim this, and the publisher does not.
 """
 
 import math
@@ -35,7 +35,7 @@ MAX_CATEGORY_IDS = 1_000_000
 
 
 def open_files(paths: Sequence[Path]) -> Source:
-    """The source that these files and folders are. Raises `UnreadableFile`."""
+    """Return the source for these files and folders. Raises `UnreadableFile`."""
     properties: list[Path] = []
     trees: list[Path] = []
 
@@ -59,7 +59,7 @@ def open_files(paths: Sequence[Path]) -> Source:
     found = recognised(paths, recognise)
     if not properties:
         return found
-    # Both files of properties, and the tree, make the items together: they are read with the first of them.
+    # The property files and the tree give the items together, so the part of the first property file reads them all.
     parts = [
         Part(part.path, part.form, lambda reading: _items(properties, trees, reading))
         if part.path == properties[0]
@@ -70,12 +70,12 @@ def open_files(paths: Sequence[Path]) -> Source:
 
 
 def _by_plain_name(block: pd.DataFrame) -> pd.DataFrame:
-    """The columns by the names that they were recognised by, whatever their case and type."""
+    """Rename the columns to their plain names, independent of case and type suffix."""
     return block.rename(columns=plain_name)
 
 
 def _columns(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The columns as the file names them."""
+    """Return the file's own names for these columns."""
     plain = {plain_name(name): name for name in reversed(header)}
     return [plain[name] for name in wanted]
 
@@ -110,7 +110,7 @@ def _items(properties: Sequence[Path], trees: Sequence[Path], reading: Reading) 
                 if len(newest) > 2 * MAX_ITEMS:
                     raise UnreadableFile(f"more than {MAX_ITEMS:,} items")
                 reading.share = (place + file.share) / len(properties)
-                yield []  # somebody may want to stop
+                yield []  # lets the caller stop here
     yield [_item(item, newest, parents, moment) for item in dict.fromkeys(item for item, _ in newest)]
 
 
@@ -119,7 +119,7 @@ def _item(
 ) -> CatalogItem:
     path: list[str] = []
     category = newest.get((item, CATEGORY), (0.0, ""))[1]
-    while category and category not in path and len(path) < MAX_CATEGORIES:  # a ring would never end
+    while category and category not in path and len(path) < MAX_CATEGORIES:  # stops at a cycle in the tree
         path.append(plain_text(category))
         category = parents.get(category, "")
     available = newest.get((item, AVAILABLE), (0.0, "1"))[1] != "0"

@@ -1,7 +1,7 @@
-"""Files as bytes: as they lie there or compressed, line by line, with the share of them that is read.
+"""Compressed files: reads plain and compressed files line by line, and reports the share that is read.
 
-Arrives: a path. Leaves: lines of bounded length with their numbers, or `UnreadableFile` with the line after which the
-file is damaged. Next: `stream.sources.formats.columns` makes columns of the lines.
+Arrives: a path. Leaves: lines of bounded length with their numbers, or `UnreadableFile` with the last good line of a
+damaged file. Next: `stream.sources.formats.columns` makes columns from the lines.
 """
 
 import bz2
@@ -25,7 +25,7 @@ COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
 
 HASHED_BYTES = 1 << 20
 MARK_DIGITS = 12
-"""Hexadecimal digits of a file's content that begin the ids of its events."""
+"""Hexadecimal digits of a file's content hash. The ids of its events begin with them."""
 
 _GZIP = b"\x1f\x8b"
 PEEKED_BYTES = 1 << 16
@@ -37,38 +37,39 @@ _FOREIGN = {
     b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
     b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
 }
-"""What a file may begin with that no reader here takes, and what to do with it."""
+"""First bytes of formats that no reader supports, with advice for the user."""
 
 Refuse = Callable[[str, int, str], None]
-"""Called with the reason, the place (from 1) and the text of what is no row."""
+"""Called with the reason, the row number (from 1) and the text of an invalid row."""
 
 
 class UnreadableFile(UserError):
-    """The file cannot be read as a table, or not on from some line; the message says why."""
+    """The file cannot be read as a table, or not to its end. The message states the reason."""
 
 
 class _Unpacked(io.RawIOBase):
-    """Compressed bytes as they unpack: what comes before a damage is given out, whatever the size of the buffer.
+    """Decompressed bytes. All bytes before damaged data are returned, for every buffer size.
 
-    A buffer straight over the library's file would ask it for many bytes at once, and lose those before the damage.
+    Rejected: a buffer directly over the library's file. It requests many bytes at once, and the error then loses the
+    good bytes before the damage.
     """
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = cast("io.BufferedIOBase", packed)
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """As `io.RawIOBase`."""
+        """See `io.RawIOBase`."""
         data = self._packed.read1(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
 
 class OpenFile:
-    """An open file; `bytes_read` counts what came out of it, unpacked."""
+    """An open file. `bytes_read` counts the decompressed bytes."""
 
     def __init__(self, path: Path, raw: IO[bytes], stream: io.BufferedReader) -> None:
         self.path = path
@@ -79,13 +80,13 @@ class OpenFile:
 
     @property
     def share(self) -> float:
-        """How much of the file (0..1) is read."""
+        """The share of the file (0..1) that is read."""
         return min(self._raw.tell() / self._size, 1.0) if self._size else 1.0
 
     def lines(self, refuse: Refuse) -> Iterator[tuple[int, bytes]]:
-        """(number, line) with its end; a line over `MAX_LINE_BYTES` is refused and never held.
+        """Yield (number, line), with the line end. A line over `MAX_LINE_BYTES` is refused and not kept in memory.
 
-        Raises `UnreadableFile` where compressed bytes are damaged or cut off; every whole line before that was given.
+        Raises `UnreadableFile` when compressed bytes are damaged or cut off, after every whole line before the damage.
         """
         number = 0
         try:
@@ -103,14 +104,14 @@ class OpenFile:
             raise UnreadableFile(f"damaged after line {number}: {error}") from error
 
     def peek(self) -> bytes:
-        """Some of the first bytes, which stay to be read; raises `UnreadableFile`."""
+        """Return some of the first bytes without consuming them. Raises `UnreadableFile`."""
         try:
             return self._stream.peek(PEEKED_BYTES)
         except _DAMAGE as error:
             raise UnreadableFile(f"damaged from its beginning: {error}") from error
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`, none at the end; raises `UnreadableFile`."""
+        """Return the next bytes, at most `size`, or no bytes at the end. Raises `UnreadableFile`."""
         try:
             data = self._stream.read1(size)
         except _DAMAGE as error:
@@ -125,7 +126,7 @@ def _is_cut(line: bytes) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[OpenFile]:
-    """The file, unpacked where it begins as gzip does or is named as bz2 or xz. Raises `UnreadableFile`."""
+    """Open the file and decompress gzip (by its first bytes), bz2 and xz (by suffix). Raises `UnreadableFile`."""
     if not path.is_file():
         raise UnreadableFile("no file" if not path.exists() else "no regular file")
     try:
@@ -151,7 +152,7 @@ def opened(path: Path) -> Iterator[OpenFile]:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Whatever is unreadable inside is told with the path before it, once."""
+    """Add the path, once, to the message of an `UnreadableFile` from inside."""
     try:
         yield
     except UnreadableFile as error:
@@ -162,15 +163,15 @@ def named(path: Path) -> Iterator[None]:
 
 
 def format_suffix(path: Path) -> str:
-    """The suffix that tells the format, in lower case: that of compression left out."""
+    """Return the format's suffix in lower case, without the suffix of the compression."""
     return next((end for end in reversed(path.suffixes) if end.lower() not in COMPRESSED_SUFFIXES), "").lower()
 
 
 def content_mark(path: Path, *, stop: Callable[[], bool] = lambda: False) -> str | None:
-    """The first digits of the SHA-256 of the content, for the ids of events; None once `stop` says so.
+    """Return the first digits of the content's SHA-256, for event ids, or None when `stop` returns True.
 
-    The same row of an unchanged file is the same event, however often and under whatever name the file is imported. A
-    file that has changed, be it by one more row at its end, has another mark: all its rows are other events.
+    The same row of an unchanged file is the same event, also in a second import and under another file name. A changed
+    file has another mark, even with only one new row at its end. Then all its rows are new events.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -182,12 +183,12 @@ def content_mark(path: Path, *, stop: Callable[[], bool] = lambda: False) -> str
 
 
 def changed_at(*paths: Path) -> datetime:
-    """When the newest of the files was written, and never a time to come: what they say of items counts from then."""
+    """Return when the newest file was written, at most now. It is the time of the item data in these files."""
     newest = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
     return datetime.fromtimestamp(max(min(newest, time.time()), 0.0), UTC)
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names for a message, not all where there are many."""
+    """Return the names for a message, at most `MAX_LISTED` of them."""
     shown = list(names)
     return ", ".join(shown[:MAX_LISTED]) + (f" and {len(shown) - MAX_LISTED} more" if len(shown) > MAX_LISTED else "")

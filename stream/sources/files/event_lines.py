@@ -1,9 +1,9 @@
-"""JSON lines: one interaction a line, from a file, a compressed file or standard input.
+"""Event lines: reads JSON lines, one interaction each, from a file, a gzip file or standard input.
 
-Arrives: a file's name, or `-`. Leaves: interactions; every line that is none is told with its number and reason. Next:
-`stream.replay` sends them on.
+Arrives: a file name, or `-`. Leaves: interactions. An invalid line is reported with its number and reason. Next:
+`stream.replay` sends the interactions.
 
-A line is held to the same contract as a message (`events.decode`), and one that never ends is not read into memory.
+A line has the same contract as a message (`events.decode`). Memory is bounded: the rest of a too long line is skipped.
 """
 
 import gzip
@@ -27,32 +27,32 @@ STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST = events.MAX_EVENT_BYTES + 2
-"""Of a longer line no more is kept: it is over the bound of an event, whatever follows."""
+"""The bytes kept of a line. A longer line is already over the bound of an event."""
 
 Refuse = Callable[[int, str], None]
-"""Called with the number of a line, from 1, and why it is no event."""
+"""Called with the line number (from 1) and the reason why the line is not an event."""
 
 
 class UnreadableLines(UserError):
-    """The file cannot be read to its end; the message says from which line on."""
+    """The file cannot be read to its end. The message names the last good line."""
 
 
 @dataclass
 class Lines:
-    """An open file of lines; `raw` are its bytes as they lie there."""
+    """An open file of lines. `raw` gives the stored bytes, before decompression."""
 
     raw: BufferedReader
 
     @property
     def share(self) -> float:
-        """How much of the file (0..1) is read; 0 where nobody knows its size."""
+        """The share of the file (0..1) that is read, or 0 when its size is unknown."""
         size = os.fstat(self.raw.fileno()).st_size if self.raw.seekable() else 0
         return self.raw.tell() / size if size else 0.0
 
     def __iter__(self) -> Iterator[bytes]:
-        """The lines, of each no more than just over the bound of an event; unpacked where they begin as gzip does.
+        """Yield the lines, each cut just above the bound of an event. A gzip file is decompressed.
 
-        Raises `UnreadableLines` where compressed bytes are damaged or cut off.
+        Raises `UnreadableLines` when compressed bytes are damaged or cut off.
         """
         packed = self.raw.peek(len(_GZIP))[: len(_GZIP)] == _GZIP
         stream = cast("IO[bytes]", gzip.GzipFile(fileobj=self.raw)) if packed else self.raw
@@ -74,8 +74,8 @@ def _is_cut(line: bytes) -> bool:
 
 @contextmanager
 def open_lines(name: str) -> Iterator[Lines]:
-    """The file of that name, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
-    if name == STANDARD_INPUT:  # not ours to close
+    """Open the file, or standard input for `-`. Raises `graphstore.errors.UnusableFile`."""
+    if name == STANDARD_INPUT:  # this function does not close standard input
         yield Lines(cast("BufferedReader", sys.stdin.buffer))
         return
     with file_errors(name):
@@ -85,7 +85,7 @@ def open_lines(name: str) -> Iterator[Lines]:
 
 
 def interactions(lines: Iterable[bytes], *, now: Callable[[], datetime], refuse: Refuse) -> Iterator[Interaction]:
-    """The events among the lines; empty lines are passed over."""
+    """Yield the events of the lines. Empty lines are skipped, and `refuse` is called for invalid ones."""
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
         if not text.strip():

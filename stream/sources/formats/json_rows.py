@@ -1,11 +1,12 @@
-"""JSON as rows: an object a line, a list of objects, or one object whose members are rows.
+"""JSON rows: reads rows from one object a line, from a list of objects, or from one object with rows as members.
 
-Arrives: an open file. Leaves: blocks of columns, one for each key. Next: `stream.sources.formats.columns` hands them
-on.
+Arrives: an open file. Leaves: blocks of columns, one column for each key. Next: `stream.sources.formats.columns`
+passes them to the readers.
 
-One object holds either users with their items in order, `{"user": ["item", …]}`, or items with what is known of them,
-`{"item": {"title": …}}`, as published sequence data sets do; it is read member by member. Lines that are no JSON but
-Python literals, as the first Amazon metadata of 2014, are read by `ast.literal_eval` within bounds, never by `eval`.
+One object holds either users with their items in order, `{"user": ["item", …]}`, or items with their attributes,
+`{"item": {"title": …}}`. Published sequence data sets have this form. The object is read member by member. Some files
+hold Python literals instead of JSON, for example the first Amazon metadata of 2014. `ast.literal_eval` reads these
+lines within bounds. Rejected: `eval`, because it runs code.
 """
 
 import ast
@@ -29,12 +30,12 @@ LINE, MEMBER = "line", "member"
 
 MAX_KEYS = 256
 KEY_ROWS = 1000
-"""The columns are the keys of so many rows, so that odd rows cannot make a table without end."""
+"""The columns are the keys of the first rows, up to this number, so odd rows cannot add columns without end."""
 
 MAX_MEMBER_CHARACTERS = 16 * 1024 * 1024
 MAX_LITERAL_BYTES = 256 * 1024
 MAX_LITERAL_DEPTH = 32
-"""Of a Python literal: its parser is written for programs, and takes memory by the depth of what it reads."""
+"""Bounds for a Python literal, because its parser is made for programs: its memory grows with the depth."""
 
 CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -47,14 +48,14 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class NoRow(ValueError):
-    """What was read is no row; the message is the reason."""
+    """The data is not a row. The message is the reason."""
 
 
 class JsonRows(ColumnFile):
-    """Rows that were objects."""
+    """Columns from rows that are JSON objects."""
 
     def __init__(self, file: OpenFile, rows: Iterator[Row], unit: str) -> None:
-        """Reads the rows that say which columns there are. Raises `UnreadableFile` where there is none."""
+        """Read the first rows, which decide the columns. Raises `UnreadableFile` for a file without rows."""
         self.unit = unit
         self._file = file
         self._gauge = Gauge(file)
@@ -77,17 +78,17 @@ class JsonRows(ColumnFile):
 
     @property
     def share(self) -> float:
-        """How much of the file (0..1) is read."""
+        """The share of the file (0..1) that is read."""
         return self._file.share
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
-        """As `ColumnFile.blocks`."""
+        """See `ColumnFile.blocks`."""
         first = 0
         rows: list[dict[str, Any]] = []
         places: list[int] = []
         try:
             for place, row in self._rows:
-                rows.append({key: row[key] for key in wanted if key in row})  # the rest would only take memory
+                rows.append({key: row[key] for key in wanted if key in row})  # other keys would only take memory
                 places.append(place)
                 if self._gauge.full(len(rows)):
                     yield _block(rows, places, wanted, first, self.unit)
@@ -108,7 +109,7 @@ def _failing(failure: UnreadableFile) -> Iterator[Row]:
 def _block(rows: list[dict[str, Any]], places: list[int], wanted: Sequence[str], first: int, unit: str) -> Block:
     table = pd.DataFrame({key: _column([row.get(key) for row in rows]) for key in wanted})
     where = np.array(places, dtype=np.int64)
-    # Several rows may come of one member.
+    # One member may give several rows.
     numbers = where - 1 if unit == LINE else np.arange(first, first + len(rows), dtype=np.int64)
     return Block(table, numbers, where, rows)
 
@@ -120,7 +121,7 @@ def _column(values: list[Any]) -> "pd.Series[Any]":
 
 
 def open_json(file: OpenFile, rejections: Rejections) -> JsonRows:
-    """The rows of a file, of whichever of the three forms it is. Raises `UnreadableFile`."""
+    """Open the rows of a file in any of the three forms. Raises `UnreadableFile`."""
 
     def refuse(reason: str, place: int, row: str) -> None:
         rejections.add(file.path, unit, place, reason, row.rstrip("\r\n"))
@@ -137,7 +138,7 @@ def open_json(file: OpenFile, rejections: Rejections) -> JsonRows:
 
 
 def _is_row(begins: bytes) -> bool:
-    """Whether the first line is a whole object, and either not the only line or one with a plain value in it."""
+    """Return whether the first line is a whole object, and either more lines follow or it holds a plain value."""
     line, end, rest = begins.removeprefix(_BYTE_ORDER_MARK).lstrip().partition(b"\n")
     try:
         row = _decode(line)
@@ -175,18 +176,18 @@ def _line_rows(file: OpenFile, refuse: Refuse, *, literals: bool) -> Iterator[Ro
 
 
 def literal(line: bytes) -> dict[str, Any]:
-    """The object that a line of Python writes, as JSON would have it; raises `NoRow`."""
+    """Return the object of a Python literal line, converted to JSON types. Raises `NoRow`."""
     if len(line) > MAX_LITERAL_BYTES:
         raise NoRow("a literal too long")
     depth = deepest = 0
-    for mark in re.findall(rb"[\[\](){}]", line):  # those within texts count, too: that only makes the bound tighter
+    for mark in re.findall(rb"[\[\](){}]", line):  # brackets in texts count too, which only makes the bound tighter
         depth += 1 if mark in b"[({" else -1
         deepest = max(deepest, abs(depth))
     if deepest > MAX_LITERAL_DEPTH:
         raise NoRow("a literal too deep")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            warnings.simplefilter("ignore")  # warnings about unknown escapes
             found = ast.literal_eval(line.decode("utf-8"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise NoRow("neither JSON nor a literal") from error
@@ -194,7 +195,7 @@ def literal(line: bytes) -> dict[str, Any]:
 
 
 def _as_json(found: Any) -> dict[str, Any]:
-    """What another parser read, by way of JSON: nothing comes out that JSON lines could not hold."""
+    """Convert another parser's value through JSON, so that only values of JSON lines remain."""
     try:
         return _decode(msgspec.json.encode(found))
     except (msgspec.MsgspecError, UnicodeError, TypeError, OverflowError, RecursionError) as error:
@@ -218,7 +219,7 @@ def _member_rows(members: Iterator[tuple[int, str | None, Any]], refuse: Refuse)
 
 
 def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:
-    """(number, key, value) of each member of the object, or of the list, that the file is."""
+    """Yield (number, key, value) for each member of the file's object or list. A list has None as the key."""
     window = _TextWindow(file)
     keyed = window.take("{[") == "{"
     number = 0
@@ -234,7 +235,7 @@ def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:
 
 
 class _TextWindow:
-    """The part of a JSON text that is in memory; it grows to one member and no further."""
+    """The part of a JSON text in memory. It grows only until one member fits."""
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
@@ -245,7 +246,10 @@ class _TextWindow:
         self._ended = False
 
     def next(self) -> str:
-        """The next character that is neither space nor a comma, which stays; raises `UnreadableFile` at the end."""
+        """Return the next character after spaces and commas, and do not consume it.
+
+        Raises `UnreadableFile` at the end of the file.
+        """
         while True:
             while self._at < len(self._text) and self._text[self._at] in _BETWEEN:
                 self._at += 1
@@ -255,7 +259,7 @@ class _TextWindow:
                 raise UnreadableFile("it ends in the middle of the JSON")
 
     def take(self, expected: str) -> str:
-        """The next character, which is one of these."""
+        """Consume and return the next character, which must be in `expected`. Raises `UnreadableFile`."""
         found = self.next()
         if found not in expected:
             raise UnreadableFile(f"no JSON: {found!r} in the place of {expected!r}")
@@ -263,23 +267,23 @@ class _TextWindow:
         return found
 
     def value(self, number: int) -> Any:
-        """The next value."""
+        """Parse and return the next value. Raises `UnreadableFile`."""
         self.next()
         while True:
             try:
                 value, end = self._parse(self._text, self._at)
-                # A number at the edge of the window may go on behind it.
+                # A number at the end of the window may continue after it.
                 if end < len(self._text) or not self._more():
                     self._at = end
                     return value
             except json.JSONDecodeError as error:
                 if not self._more():
                     raise UnreadableFile(f"no JSON in member {number}: {error.msg}") from error
-            except (RecursionError, ValueError) as error:  # of numbers without end
+            except (RecursionError, ValueError) as error:  # ValueError: too many digits in a number
                 raise UnreadableFile(f"member {number} is nested too deep, or holds too long a number") from error
 
     def _more(self) -> bool:
-        """Read on; whether there was more."""
+        """Read the next chunk. Return False at the end of the file."""
         if self._ended:
             return False
         if len(self._text) - self._at > MAX_MEMBER_CHARACTERS:

@@ -1,6 +1,6 @@
-"""Parquet as columns, a batch of rows at a time.
+"""Parquet: reads columns from a Parquet file, one batch of rows at a time.
 
-Arrives: a path. Leaves: blocks of columns. Next: `stream.sources.formats.columns` hands them on.
+Arrives: a path. Leaves: blocks of columns. Next: `stream.sources.formats.columns` passes them to the readers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ class ParquetColumns(ColumnFile):
     unit = "row"
 
     def __init__(self, path: Path) -> None:
-        """Raises `UnreadableFile` for what is none."""
+        """Open the file. Raises `UnreadableFile` for other formats."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -36,11 +36,11 @@ class ParquetColumns(ColumnFile):
 
     @property
     def share(self) -> float:
-        """How much of the file (0..1) is read."""
+        """The share of the file (0..1) that is read."""
         return self._done / self._rows if self._rows else 1.0
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
-        """As `ColumnFile.blocks`."""
+        """See `ColumnFile.blocks`."""
         import pyarrow as pa
 
         try:
@@ -54,7 +54,7 @@ class ParquetColumns(ColumnFile):
             raise UnreadableFile(f"damaged after row {self._done}: {error}") from error
 
     def _batch_rows(self) -> int:
-        """Rows of one block, by the widest rows of the file."""
+        """Return the number of rows in one block, from the widest row group of the file."""
         groups = [self._file.metadata.row_group(n) for n in range(self._file.metadata.num_row_groups)]
         widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
         return max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(widest, 1)))
@@ -70,8 +70,8 @@ def _column(column: Any) -> "pd.Series[Any]":
     if types.is_nested(kind):
         return pd.Series(column.to_pylist(), dtype="object")
     if types.is_floating(kind):
-        # A column of whole numbers with gaps is often stored as floats: 12345.0 is the customer 12345. Each number by
-        # itself, so that it does not matter where a block ends.
+        # Whole numbers with gaps are often stored as floats: 12345.0 is the customer 12345. Each number is converted by
+        # itself, so the result does not depend on the block boundaries.
         column = compute.cast(column, pa.float64())
         column = compute.if_else(compute.is_finite(column), column, pa.scalar(None, pa.float64()))
         whole = compute.and_(
