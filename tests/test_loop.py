@@ -8,8 +8,10 @@ import csv
 import io
 import json
 import random
+import socket
 import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -85,8 +87,15 @@ def broker_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return kind
 
 
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port on which this process listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
 @pytest.mark.timeout(600)
-def test_the_loop_closes(broker_kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_closes(broker_kind: str, taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "RETRAIN_MIN_EVENTS": "250",
         "DRIFT_INTERVAL_SECONDS": "5",
@@ -102,7 +111,7 @@ def test_the_loop_closes(broker_kind: str, tmp_path: Path, monkeypatch: pytest.M
         min_item_users=1,
         rate=20.0,
         seed=0,
-        port=1,  # taken or forbidden: a free one is found
+        port=taken_port,  # a free one is found instead
         once=True,
     )
     told = io.StringIO()

@@ -97,7 +97,10 @@ def test_the_file_for_rejected_rows_is_a_new_one(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
-def test_what_could_not_be_looked_at_and_what_helps_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_could_not_be_looked_at_and_what_helps_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # a path of any length stays on its line
     (tmp_path / "a.csv").write_text("user,item,date\nu,i,13/01/2011\nu,i,01/13/2011\n")
     (tmp_path / "b.csv").write_bytes(b"PK\x03\x04")
     importer(tmp_path, Impatient(10_000)).run(direct=True)

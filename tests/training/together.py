@@ -27,8 +27,8 @@ WAIT_SECONDS = 120.0
 
 
 def run_together(function: Callable[..., Any], *arguments: Any, size: int, timeout_seconds: float = 60.0) -> list[Any]:
-    """What `function(ranks, *arguments)` returned in each of so many processes; its RanksError in the place of it,
-    None for a process that died."""
+    """Return the result of `function(group, *arguments)` in each of `size` processes: its `ProcessGroupError` when it
+    raised, None when the process died."""
     port = free_port()
     found: list[Any] = []
     with ExitStack() as cleanup:

@@ -96,16 +96,16 @@ def test_a_fault_of_ours_is_not_left_out(shop: Shop, tmp_path: Path, monkeypatch
     def wrong(*_: object, **__: object) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr(ranking_curves, "curves", wrong)
-    done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), settings=shop.settings)
-    assert (done.code, type(done.error).__name__) == (1, "KeyError")
+    monkeypatch.setattr(ranking_curves, "ranking_curves", wrong)
+    with pytest.raises(KeyError, match="ours"):
+        run("visualize", shop.sage, "--out", str(tmp_path / "p"), settings=shop.settings)
 
 
 def test_reasons_are_no_markup(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> None:
         raise TooFewEvents("in [/here]")
 
-    monkeypatch.setattr(ranking_curves, "curves", none)
+    monkeypatch.setattr(ranking_curves, "ranking_curves", none)
     done = run("visualize", shop.sage, "--out", str(tmp_path / "p"), "--json", settings=shop.settings)
     assert (done.code, done.error) == (0, None)
     assert "in [/here]" in done.err

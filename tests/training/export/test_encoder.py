@@ -87,7 +87,7 @@ def test_a_file_that_differs_is_an_error_and_leaves_nothing(
 
 
 def test_what_cannot_be_exported_is_told(model: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ExportError, match="no format tflite: there are torchscript, torch-export, onnx, pyg"):
+    with pytest.raises(ExportError, match=f"no format tflite: there are {', '.join(FORMATS)}"):
         export_encoder(model, tmp_path / "out", formats=["tflite"])
     with pytest.raises(ExportError, match="no pyg: its graph, the snapshot that m1 was made of, is not kept"):
         export_encoder(model, tmp_path / "out", formats=["torchscript", "pyg"])

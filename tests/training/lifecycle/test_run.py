@@ -111,7 +111,7 @@ def test_a_failure_is_recorded_and_raised(shop, engine: Engine):
         run = registry.get_run(connection, "r1")
     assert run is not None
     assert run.status == "failed"
-    assert run.error == "ValueError: an incremental run needs a champion to start from"
+    assert run.error == "an incremental run needs a champion to start from: train another kind"
     with pytest.raises(RunFenced):
         shop("closed_form", run_id="r1")
 

@@ -26,6 +26,7 @@ from graphstore.snapshots.statistics import StatisticsEncoder, training_end
 from graphstore.tables import interactions, metadata, models
 from sagestream.bundle_lists import recommended
 from training.benchmark.results_file import load_results
+from training.config import TrainingConfig
 from training.config_file import load_config
 from training.data.dataset import Dataset
 from training.features.items import ItemEncoder
@@ -279,7 +280,7 @@ def test_a_killed_fit_goes_on_where_it_was(checkpoint: Path) -> None:
     """Holds while `SageConfig` has the same fields: the fingerprint is of them all, and a fit of a code with other
     settings is started anew by intention. Then let this test go."""
     told = expected("unfinished", "expected.json")
-    config = load_config(RELEASED / "unfinished" / "settings.json")
+    config = load_config(RELEASED / "unfinished" / "settings.json", base=TrainingConfig())
     lines: list[str] = []
 
     def progress(line: str, share: float) -> None:
@@ -329,7 +330,7 @@ def test_a_released_champion_answers_from_the_database(engine: Engine, state_dir
         moved = update(models).values(bundle=str(RELEASED / "bundles" / "incremental"))
         connection.execute(moved.where(models.c.model_version == told["model_version"]))
     config = GraphstoreConfig(state_dir=state_dir)
-    listed = recommended(config, "champion", "shopper-01", k=len(told["items"]), history_limit=200)
+    listed = recommended(config, "champion", "shopper-01", k=len(told["items"]))
     assert listed.model_version == told["model_version"]
     same_scores(
         [(item.item_id, item.score) for item in listed.items],
@@ -349,7 +350,7 @@ def test_results_of_a_benchmark_are_read() -> None:
 @pytest.mark.parametrize("place", ["files/tuned.json", "files/max_mlp.json", "files/lstm_dot.json"])
 def test_settings_of_tune_and_of_a_hand_are_taken(place: str) -> None:
     told = expected(*place.split("/"))
-    config = load_config(RELEASED / place).model_dump(mode="json")
+    config = load_config(RELEASED / place, base=TrainingConfig()).model_dump(mode="json")
     sage = told.pop("sage")
     if "half_lives_ranks" in sage:
         sage["half_lives_ranks"] = [float(life) for life in sage["half_lives_ranks"]]  # "inf" is a word in JSON
