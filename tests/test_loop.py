@@ -146,7 +146,7 @@ def test_the_loop_closes(broker_kind: str, taken_port: int, tmp_path: Path, monk
 
 
 def test_stopping_in_the_middle_leaves_nothing_and_the_next_start_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KAFKA_HOME", raising=False)
     options = Options(
@@ -156,7 +156,7 @@ def test_stopping_in_the_middle_leaves_nothing_and_the_next_start_goes_on(
         min_item_users=1,
         rate=50.0,
         seed=0,
-        port=1,
+        port=taken_port,
     )
     rows = []
     for _ in range(2):
