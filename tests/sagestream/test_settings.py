@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = [name for config in CONFIGS.values() for name in variables(config)]
 
 
-def test_there_are_at_most_fifty_and_no_two_packages_have_one_of_the_same_name() -> None:
-    assert len(SETTINGS) <= 50
+def test_settings_are_few_and_no_two_packages_have_one_of_the_same_name() -> None:
+    assert len(SETTINGS) <= 58  # a new one needs somebody who would set it
     assert len(SETTINGS) == len(set(SETTINGS))
     assert not set(SETTINGS) & {*TrainingFile.model_fields, *CONSTANTS, *PROBE_PORTS}
 
