@@ -24,9 +24,10 @@ import torch
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
 from benchmarks.shop_log import LogSize, synthetic_log
-from training.benchmark.isolated import FaultInProcess, IsolatedProcessFailed, run_isolated
+from training.benchmark.isolated import run_isolated
 from training.data.event_log import Histories
 from training.models.topk import best_items
+from training.process import FaultInProcess, SpawnedProcessFailed
 from training.terms.linear_filter import FilterSettings, LinearFilter
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def large_catalogue_fit(shop: LogSize, seed: int, progress: "Progress") -> dict[
 def run_parts(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Run the requested parts. Each writes its figures into `found` when it ends.
 
-    Raises `IsolatedProcessFailed` and `FaultInProcess`.
+    Raises `SpawnedProcessFailed` and `FaultInProcess`.
     """
 
     def run(name: str, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def main(given: Sequence[str] | None = None) -> int:
     failed = False
     try:
         run_parts(options, found)
-    except (IsolatedProcessFailed, FaultInProcess) as error:
+    except (SpawnedProcessFailed, FaultInProcess) as error:
         log_line(f"failed: {error}")
         failed = True
     except KeyboardInterrupt:  # the largest sizes take long: keep the figures of the smaller ones

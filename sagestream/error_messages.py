@@ -8,11 +8,13 @@ wrong call in Sagestream raises other classes of the same library. A library tha
 module does not load libraries.
 """
 
+import functools
 import re
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
@@ -24,6 +26,9 @@ from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.errors import DISK_ERRORS, UserError, missing_extra, reason, shown_url
 from sagestream.extras import EXTRAS
 from stream.config import StreamConfig
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 NO_GRAPH = "no graph here yet: `sagestream init`, or `sagestream import … --direct`"
 
@@ -66,10 +71,25 @@ def message(error: Exception) -> str | None:
     """Return the message of an error, or None if it is a fault in Sagestream."""
     if isinstance(error, UserError):
         return str(error)
-    for told in (_setting, _redis, _kafka, _database, _file, _extra):
-        if (line := told(error)) is not None:
+    for kind in (_setting, _redis, _kafka, _database, _file, _extra):
+        if (line := kind(error)) is not None:
             return line
     return None
+
+
+def told(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let `function` raise errors that the user can fix as `UserError`. Its message can go to another process."""
+
+    @functools.wraps(function)
+    def called(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return function(*arguments, **named)
+        except Exception as error:
+            if (line := message(error)) is None:
+                raise
+            raise UserError(line) from error
+
+    return called
 
 
 def _setting(error: Exception) -> str | None:

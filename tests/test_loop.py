@@ -22,7 +22,8 @@ from sqlalchemy import select
 from graphstore.session import open_engine, read
 from graphstore.tables import attributions, impressions, models
 from sagestream.playground.embedded import find_kafka
-from sagestream.playground.run import Options, Playground
+from sagestream.playground.options import Options
+from sagestream.playground.run import Playground
 from sagestream.stages import Stages
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]

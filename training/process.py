@@ -1,32 +1,147 @@
-"""Exit of a spawned process when its parent ended, or when another condition is met.
+"""Spawned process: calls functions in a process of its own, so that their memory ends with it.
 
-Arrives: a function that returns when the process must end. Leaves: nothing. Next: `training.lifecycle.scheduler` and
-`training.benchmark.isolated` call it first in their child processes. Without it, a child would compute for hours
-although no process waits for its result.
+Arrives: module-level functions and their arguments, all picklable. Leaves: the returned values, and the progress while
+a call runs. Next: `training.lifecycle.scheduler` trains in such a process, `training.benchmark.isolated` measures one,
+and the playground imports and trains in them.
+
+A spawned process ends when its parent ends for any reason. Without this, it would compute for hours although no process
+waits for its result.
 """
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+from graphstore.errors import UserError
+from graphstore.progress import Progress
+from training.options import ignore_progress
+
+STOP_SECONDS = 5.0
 
 
-def exit_with_parent() -> None:
-    """Let a child of `multiprocessing` exit when its parent ends for any reason, including SIGKILL."""
-    exit_after(_parent_is_gone)
+class SpawnedProcessFailed(UserError):
+    """The function refused, or its process died. The message tells which."""
 
 
-def exit_after(ending: Callable[[], object]) -> None:
-    """Exit this process immediately when `ending` returns. A thread calls `ending`."""
-    threading.Thread(target=_exit_after, args=(ending,), daemon=True).start()
+class FaultInProcess(RuntimeError):
+    """The function raised an unexpected error. The message is its traceback."""
 
 
-def _parent_is_gone() -> None:
+class SpawnedProcess:
+    """One spawned process. It calls one function after the other until `stop`.
+
+    Args:
+        prepare: Called once in the process, before the first call, for example to load libraries. It gets no arguments.
+    """
+
+    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork copies the memory and the threads of this process
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
+        self._busy = False
+        try:
+            with _without_interrupts():
+                self._process.start()
+        finally:
+            theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def call(self, function: Callable[..., Any], *arguments: Any, progress: Progress = ignore_progress) -> Any:
+        """Return `function(*arguments, progress)`, called in the process.
+
+        Raises `SpawnedProcessFailed` when the function raises a `UserError` or the process dies, and `FaultInProcess`
+        for any other error.
+        """
+        self._busy = True
+        try:
+            self._connection.send((function, arguments))
+            while True:
+                kind, *values = self._connection.recv()
+                if kind != "progress":
+                    break
+                progress(*values)
+        except (EOFError, ConnectionError):
+            raise SpawnedProcessFailed(self._death()) from None
+        self._busy = False
+        if kind == "refused":
+            raise SpawnedProcessFailed(values[0])
+        if kind == "failed":
+            raise FaultInProcess(values[0])
+        return values[0]
+
+    def kill(self) -> None:
+        """Kill the process at once. A call that runs in another thread raises `SpawnedProcessFailed`."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End the process: an idle one by closing the pipe, one with an unfinished call by a kill."""
+        if self._busy:
+            self.kill()  # before the pipe closes, otherwise the process prints an error
+        self._connection.close()
+        self._process.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries
+        if self._process.is_alive():
+            self.kill()
+            self._process.join()
+
+    def _death(self) -> str:
+        self._process.join(STOP_SECONDS)
+        code = self._process.exitcode
+        how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
+        hint = ": out of memory?" if code == -signal.SIGKILL else ""
+        return f"its process ended {how}{hint}"
+
+
+def _serve(connection: Connection, prepare: Callable[[], object] | None) -> None:
+    """Answer calls until the parent closes the pipe."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if prepare is not None:
+        prepare()
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(connection, function, arguments))
+
+
+def _answer(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    def report(line: str, share: float) -> None:
+        connection.send(("progress", line, share))
+
+    try:
+        return "done", function(*arguments, report)
+    except UserError as error:
+        return "refused", str(error)
+    except Exception:  # noqa: BLE001  # reported to the caller, with its traceback
+        return "failed", traceback.format_exc()
+
+
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-
-
-def _exit_after(ending: Callable[[], object]) -> None:
-    ending()
     os._exit(1)  # not sys.exit, which would end only this thread
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Block Ctrl-C in a process started in this context, even during its imports. The parent decides when it stops."""
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -23,6 +23,7 @@ from monitoring.ctr import ctr
 from sagestream.playground import outcome as figures
 from sagestream.playground import state
 from sagestream.playground.outcome import Outcome
+from sagestream.playground.past import Past
 from sagestream.playground.processes import ProcessFailed, Supervisor
 from sagestream.playground.services import Services
 from sagestream.playground.shoppers import ShopClient, ShopperCounts, Shoppers, find_telling, watch_change
@@ -32,7 +33,6 @@ from serving import cache
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.producer import EventProducer
-from stream.sources.table import EventTable
 
 TICK_SECONDS = 1.0
 STATUS_SECONDS = 15.0
@@ -59,7 +59,7 @@ class LiveTraffic:
     stop: threading.Event
     _failure: Exception | None = None
 
-    def run(self, table: EventTable, known: state.PlaygroundState, rate: float, *, once: bool, run_began: int) -> None:
+    def run(self, past: Past, rate: float, *, once: bool, run_began: int) -> None:
         """Replay from the saved row: with `once` until the loop has closed, else until `stop` is set.
 
         `rate` is in events a second, `run_began` in epoch ms.
@@ -71,11 +71,12 @@ class LiveTraffic:
         stored_before = self._stored()
         extra = 0
         with EventProducer(self.services.config(StreamConfig)) as producer:
-            extra += self._show_a_change(table, known, client, producer)
+            extra += self._show_a_change(past, client, producer)
             if once:
                 producer.send_raw(events.INTERACTIONS, MALFORMED, key=b"nobody")
                 extra += 1
-            shoppers = Shoppers(table, known.next_row, producer, client, rate, random.Random(known.next_row))
+            known, rng = past.known, random.Random(past.known.next_row)
+            shoppers = Shoppers(past.upcoming, known.next_row, producer, client, rate, rng)
             self.stages.say(f"live: {rate:g} events a second from the kept future; Ctrl-C stops everything")
             with self.stages.stage("live", "Live traffic") as report:
                 self._shop(shoppers, live_began, report, known, once=once)
@@ -101,20 +102,16 @@ class LiveTraffic:
         if self._failure:
             raise self._failure
 
-    def _show_a_change(
-        self, table: EventTable, known: state.PlaygroundState, client: ShopClient, producer: EventProducer
-    ) -> int:
+    def _show_a_change(self, past: Past, client: ShopClient, producer: EventProducer) -> int:
         """Send one of the next purchases and show the list before and after. Return the number of produced events.
 
         The replay sends the same event again, and the store counts it as a duplicate.
         """
-        upcoming = table.events(known.next_row, min(known.next_row + WATCHED_EVENTS, len(table)))
-        first = find_telling(client, upcoming)
+        first = find_telling(client, past.upcoming[:WATCHED_EVENTS])
         if first is None:
             return 0
-        titles = {item.item_id: item.title for item in table.items}
         bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))
-        change = watch_change(client, producer, bought, title=titles.get(first.item_id, first.item_id))
+        change = watch_change(client, producer, bought, title=past.titles.get(first.item_id, first.item_id))
         print_table(self.stages.console, figures.change_table(change))
         return 1
 

@@ -4,6 +4,9 @@ Arrives: options. Leaves: a running shop until Ctrl-C, or with `--once` one JSON
 
 The stages, in order: services, import, first champion (closed form), GraphSAGE, processes, live traffic
 (`sagestream.playground.live`). All files are in one state directory, and a second start resumes from it.
+
+The import and the first trainings run in two processes that end after their stage, so that their memory is free when
+the shop runs. The second one loads its libraries while the first one imports.
 """
 
 import os
@@ -15,38 +18,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from graphstore import queries
-from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, file_errors
 from graphstore.locks import FileLock
 from graphstore.session import now_ms, read
-from sagestream.datasets import read_dataset
-from sagestream.playground import address_file, state
+from sagestream.playground import address_file, models, state
 from sagestream.playground.embedded import sagestream_command
 from sagestream.playground.live import LiveTraffic
 from sagestream.playground.memory import HAS_PSS, MemoryWatch
+from sagestream.playground.options import Options
 from sagestream.playground.outcome import Outcome, comparison_table
+from sagestream.playground.past import Past, import_past
 from sagestream.playground.processes import Child, Supervisor
-from sagestream.playground.services import PROCESSES, Given, Services, open_services
+from sagestream.playground.services import PROCESSES, Services, open_services
 from sagestream.stages import Report, Stages
-from serving.config import ServingConfig
-from serving.publisher import Publisher
-from serving.source import ShopSource
-from stream import replay
-from stream.sources.table import EventTable
-from stream.worker.sink import Sink
-from training.config import TrainingConfig
-from training.config_file import current_config
-from training.lifecycle.registry import champion
-from training.lifecycle.run import RunSpec, run_training
+from training.lifecycle.registry import CHAMPION, champion
 from training.lifecycle.run_result import RunResult
-from training.lifecycle.trial import CHAMPION
-from training.options import TrainingOptions
-
-FUTURE_SHARE = 0.1
-"""The share of events, the newest ones, that the import leaves out. They are replayed as live traffic."""
+from training.process import SpawnedProcess
 
 READY_SECONDS = 120.0
 READY_PROBE_SECONDS = 2.0
@@ -62,22 +49,6 @@ PACE = {
 
 ONCE_PACE = {**PACE, "retrain_min_events": "400"}
 """With `--once` the first few hundred live events trigger a retrain."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of the command line. `sample` is a number of shoppers, None for all."""
-
-    state_dir: Path
-    dataset: str
-    sample: int | None
-    min_item_users: int
-    rate: float
-    seed: int
-    port: int
-    fresh: bool = False
-    once: bool = False
-    given: Given = field(default_factory=Given)
 
 
 class PlaygroundFailed(UserError):
@@ -114,16 +85,17 @@ class Playground:
         memory.start()
         services = None
         try:
-            services = self.start_services()
-            address_file.write(directory, services.addresses)
-            table, remembered = self.import_past(services)
-            self.first_champion(services)
-            self.graphsage(services)
+            with SpawnedProcess(models.prepare) as trainer:
+                services = self.start_services()
+                address_file.write(directory, services.addresses)
+                past = self.import_past(services)
+                self.first_champion(services, trainer)
+                self.graphsage(services, trainer)
             self.start_processes(services)
             memory.all_running()
             self.live = True
             traffic = LiveTraffic(services, self.supervisor, self.stages, self.outcome, self.stop)
-            traffic.run(table, remembered, self.options.rate, once=self.options.once, run_began=began)
+            traffic.run(past, self.options.rate, once=self.options.once, run_began=began)
         finally:
             address_file.remove(directory)
             with self.stages.stage("stop", "Stop"):
@@ -160,79 +132,36 @@ class Playground:
         self.stages.say(services.said)
         return services
 
-    def import_past(self, services: Services) -> tuple[EventTable, state.PlaygroundState]:
+    def import_past(self, services: Services) -> Past:
         """Import the older events through the same sink as live events. The newest events are held out for replay."""
-        options = self.options
-        known = state.load(options.state_dir)
-        with self.stages.stage("import", f"Import of {options.dataset}") as report:
-            report("reading the data set", 0.0)
-            table = read_dataset(
-                options.dataset, sample=options.sample, min_item_users=options.min_item_users, seed=options.seed
-            )
-            if known is not None:
-                known.check(options.dataset, options.sample, options.min_item_users, options.seed)
-            if known is None or not known.imported:
-                known = self._store_past(services, table, known or self._begin(table), report)
-        with read(services.engine) as connection:
-            counts = queries.counts(connection)
+        with self.stages.stage("import", f"Import of {self.options.dataset}") as report, SpawnedProcess() as importer:
+            past: Past = importer.call(import_past, self.options, services.settings, progress=report)
+        if past.stored is not None:
+            counts = self.outcome.events
+            counts.produced, counts.stored = past.stored.read, past.stored.stored
+            counts.duplicate = past.stored.duplicate
+        graph = past.counts
         self.stages.say(
-            f"graph: {counts['users']:,} shoppers, {counts['items']:,} items, {counts['interactions']:,} events, "
-            f"{counts['edges']:,} edges; {len(table) - known.next_row:,} events kept for replay"
+            f"graph: {graph['users']:,} shoppers, {graph['items']:,} items, {graph['interactions']:,} events, "
+            f"{graph['edges']:,} edges; {len(past.upcoming):,} events kept for replay"
         )
-        for reason, rows in table.rejected.items():
+        for reason, rows in past.rejected.items():
             if rows:
                 self.stages.say(f"left out: {rows:,} rows, {reason}")
-        return table, known
+        return past
 
-    def _begin(self, table: EventTable) -> state.PlaygroundState:
-        """Choose the split row, and save it before the first event is stored."""
-        options = self.options
-        split = table.split(FUTURE_SHARE)
-        known = state.PlaygroundState(
-            dataset=options.dataset,
-            sample=options.sample,
-            min_item_users=options.min_item_users,
-            seed=options.seed,
-            split_row=split,
-            # Shift the imported events so that they end now. A replayed event gets its time when it is sent.
-            shift_ms=now_ms() - int(table.interactions["event_time"].iloc[split]),
-            next_row=split,
-            imported=False,
-        )
-        state.save(options.state_dir, known)
-        return known
-
-    def _store_past(
-        self, services: Services, table: EventTable, known: state.PlaygroundState, report: Report
-    ) -> state.PlaygroundState:
-        split = known.split_row
-        sink = Sink(services.engine, services.redis)
-        sink.store_items(table.items, now=now_ms())
-        done = replay.store(
-            sink,
-            table.events(0, split, shift_ms=known.shift_ms),
-            now=now_ms,
-            report=lambda done: report(f"{done.read:,} of {split:,} events", done.read / split),
-        )
-        sink.refresh_trending(now=now_ms())
-        counts = self.outcome.events
-        counts.produced, counts.stored, counts.duplicate = done.read, done.stored, done.duplicate
-        known = msgspec.structs.replace(known, imported=True)
-        state.save(self.options.state_dir, known)
-        return known
-
-    def first_champion(self, services: Services) -> None:
+    def first_champion(self, services: Services, trainer: SpawnedProcess) -> None:
         """Train the closed-form terms and publish the first lists within a minute. A later start only publishes."""
         with self.stages.stage("first_champion", "First champion, closed form") as report:
             with read(services.engine) as connection:
                 known = champion(connection)
             if known is None:
-                self._train(services, "closed_form", report)
-        self._publish(services, "first_lists", "Lists into Redis")
+                self._train(services, trainer, "closed_form", report)
+        self._publish(services, trainer, "first_lists", "Lists into Redis")
         self.outcome.first_list_seconds = self.stages.elapsed
         self.stages.say(f"[bold]the first personal lists are there[/bold], {self.stages.elapsed:.1f} s after the start")
 
-    def graphsage(self, services: Services) -> None:
+    def graphsage(self, services: Services, trainer: SpawnedProcess) -> None:
         """Train GraphSAGE and apply the gate, as for any challenger. A later start leaves this to the scheduler."""
         with read(services.engine) as connection:
             known = champion(connection)
@@ -240,7 +169,7 @@ class Playground:
             self.stages.say(f"champion: {known.model_version} ({known.kind}), goes on learning")
             return
         with self.stages.stage("graphsage", "GraphSAGE") as report:
-            result = self._train(services, "graphsage", report)
+            result = self._train(services, trainer, "graphsage", report)
         self.outcome.graphsage_seconds = result.seconds
         self.outcome.baselines = {
             name: {metric: metrics[metric] for metric in ("ndcg@20", "recall@20")}
@@ -250,22 +179,17 @@ class Playground:
         rows = {**result.comparison, result.kind: result.metrics}
         self.stages.console.print(comparison_table("The held-out window", rows, [result.kind]))
         self.stages.say(f"gate: [bold]{result.verdict}[/bold], {'; '.join(result.reasons)}")
-        self._publish(services, "champion_lists", "Lists of the champion")
+        self._publish(services, trainer, "champion_lists", "Lists of the champion")
 
-    def _train(self, services: Services, kind: Literal["closed_form", "graphsage"], report: Report) -> RunResult:
-        return run_training(
-            services.engine,
-            RunSpec(kind, "playground"),
-            graph=services.config(GraphstoreConfig),
-            config=current_config(services.config(TrainingConfig)),
-            now=now_ms,
-            options=TrainingOptions(seed=self.options.seed, progress=report),
-        )
+    def _train(
+        self, services: Services, trainer: SpawnedProcess, kind: Literal["closed_form", "graphsage"], report: Report
+    ) -> RunResult:
+        result: RunResult = trainer.call(models.train, services.settings, kind, self.options.seed, progress=report)
+        return result
 
-    def _publish(self, services: Services, name: str, what: str) -> None:
-        serving = services.config(ServingConfig)
+    def _publish(self, services: Services, trainer: SpawnedProcess, name: str, what: str) -> None:
         with self.stages.stage(name, what):
-            Publisher(ShopSource(services.engine), services.redis, serving).reconcile()
+            trainer.call(models.publish, services.settings)
 
     def start_processes(self, services: Services) -> None:
         """Start the same verbs that a shop runs, each as a supervised child process."""

@@ -12,7 +12,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,6 @@ from kafka.errors import KafkaError
 from graphstore.errors import UserError
 from stream import events
 from stream.kafka.producer import EventProducer
-from stream.sources.table import EventTable
 
 logger = logging.getLogger(__name__)
 
@@ -104,12 +103,12 @@ class ShopperCounts:
 
 @dataclass
 class Shoppers:
-    """Replays rows of `table` from row `start`, one basket at a time, at about `rate` events a second.
+    """Replays events, one basket at a time, at about `rate` events a second. The first one is row `start` of the data.
 
     Events keep their ids, so a repeated replay does not count an event twice. The event time is the time of sending.
     """
 
-    table: EventTable
+    upcoming: Sequence[events.Interaction]
     start: int
     producer: EventProducer
     client: ShopClient
@@ -136,7 +135,7 @@ class Shoppers:
     def baskets(self) -> Iterator[list[events.Interaction]]:
         """Yield groups of consecutive events with the same shopper and the same time, in data order."""
         basket: list[events.Interaction] = []
-        for event in self.table.events(self.start):
+        for event in self.upcoming:
             if basket and (event.user_id, event.event_time) != (basket[0].user_id, basket[0].event_time):
                 yield basket
                 basket = []
@@ -221,7 +220,7 @@ class Change:
     """From sending the event to the first changed list. None when the list did not change before the timeout."""
 
 
-def find_telling(client: ShopClient, upcoming: Iterator[events.Interaction]) -> events.Interaction | None:
+def find_telling(client: ShopClient, upcoming: Iterable[events.Interaction]) -> events.Interaction | None:
     """Return the first upcoming purchase of an item just below the shown list, else the first upcoming purchase.
 
     Such a purchase surely moves the item up. Raises `ShopError`.

@@ -43,7 +43,8 @@ def playground(
     Nothing needs to be installed or running: the broker is Apache Kafka where KAFKA_HOME names one, else embedded;
     Redis is embedded, the graph is SQLite. Ctrl-C stops everything; the next start goes on from the state directory.
     """
-    from sagestream.playground.run import Options, Playground
+    from sagestream.playground.options import Options
+    from sagestream.playground.run import Playground
     from sagestream.playground.services import Given
 
     options = Options(

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.edges import measure_growth, sage_fit, slope
 from benchmarks.shop_log import LogSize
-from training.benchmark.isolated import IsolatedProcessFailed
+from training.process import SpawnedProcessFailed
 
 
 @pytest.mark.slow
@@ -40,11 +40,11 @@ def test_growth_goes_through_every_fit_at_every_size_and_tells_the_slopes() -> N
 def test_a_fit_that_fails_leaves_the_slopes_of_those_before_it() -> None:
     def run(name: str, function: Any, shop: LogSize, *rest: Any) -> dict[str, Any]:
         if name == "closed form, 1,000 edges":
-            raise IsolatedProcessFailed("killed")
+            raise SpawnedProcessFailed("killed")
         return {"cpu_seconds": 1.0, "epoch_cpu_seconds": float(shop.edges), "peak_rss_mb": 1.0}
 
     growth: dict[str, Any] = {}
-    with pytest.raises(IsolatedProcessFailed):
+    with pytest.raises(SpawnedProcessFailed):
         measure_growth(growth, run, sizes=[100, 1_000], edges_a_user=50, items=10, steps=3)
     assert growth["slope"]["sampled"]["epoch_cpu_seconds"] == 1.0
     assert growth["slope"]["closed form"]["cpu_seconds"] is None

@@ -17,7 +17,7 @@ from graphstore.arrays import Float32Array, IntArray
 from graphstore.errors import UserError
 from graphstore.progress import Progress
 from training.benchmark.comparison import Evaluator, ModelResult, Results, compare
-from training.benchmark.isolated import Cost, FaultInProcess, IsolatedProcessFailed, run_isolated
+from training.benchmark.isolated import Cost, run_isolated
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.data.event_log import AsOf, Histories
@@ -26,6 +26,7 @@ from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices
 from training.evaluation.ranking import Scorer, recommend
 from training.options import TrainingOptions
+from training.process import FaultInProcess, SpawnedProcessFailed
 
 DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
 """Baselines that are fitted once, because another seed would give the same lists."""
@@ -116,7 +117,7 @@ def run(
         report(BEGINS, 0.0)
         try:
             runs[name].append(launch(fit_lists, fits[name], split, seed, max(cutoffs), progress=report))
-        except IsolatedProcessFailed as error:
+        except SpawnedProcessFailed as error:
             raise ModelFailed(f"{name}, seed {seed}: {error}") from error
         except FaultInProcess as error:
             error.add_note(f"{name}, seed {seed}")

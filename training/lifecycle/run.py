@@ -30,7 +30,7 @@ from training.lifecycle import registry
 from training.lifecycle.gate import GateRules, decide
 from training.lifecycle.registry import Kind
 from training.lifecycle.run_result import RunFenced, RunResult, load_result, record
-from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
+from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -109,7 +109,7 @@ class _Run:
         config = self.config
         decision = decide(
             trial.evaluation,
-            trial.comparison.get(CHAMPION),
+            trial.comparison.get(registry.CHAMPION),
             popularity=trial.comparison[RECENT_POPULARITY],
             rules=GateRules(
                 min_users=config.gate_min_users,

@@ -6,30 +6,28 @@ champion (`training.lifecycle.announcer`). Next: `serving.publisher` follows the
 The scheduler reads the training file again at every tick (`training.config_file.WatchedConfig`), so a change counts
 from the next run on. While a changed file is wrong, no run starts; the probe and the log say why.
 
-APScheduler provides the ticks and a pool with one spawned process. State that must survive is in our own rows
-(`training.lifecycle.retrain`), because its job store loses a job that is killed. The next run resumes the fit of
-GraphSAGE. A leader lock covers everything, because two schedulers on one store would run every job twice. The child
-ends when its parent ends.
+APScheduler provides the ticks and the thread that runs the trainings, and keeps its jobs in memory. State that must
+survive is in our own rows (`training.lifecycle.retrain`), because a job store loses a job that is killed. The next run
+resumes the fit of GraphSAGE. A leader lock covers everything, because two schedulers on one store would run every job
+twice.
+
+The child (`training.process`) is spawned for one run and ends after it: an idle process that has trained keeps its
+libraries and caches in memory, some 700 MB. It ends when its parent ends. A child that dies fails its run at once. A
+pool of processes was rejected: a pool whose process died stays broken, and APScheduler sends no event for it.
 """
 
 import json
 import logging
-import multiprocessing
-import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from multiprocessing.synchronize import Event as ProcessEvent
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
-from apscheduler.executors.pool import ProcessPoolExecutor
-from apscheduler.jobstores.memory import MemoryJobStore
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.progress import Progress
 from graphstore.retention import DAY_MS, compact, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
@@ -39,7 +37,7 @@ from training.lifecycle import retrain
 from training.lifecycle.announcer import Announcer
 from training.lifecycle.leader import LeaderLock, leader_lock, wait_for_leadership
 from training.lifecycle.registry import Kind
-from training.process import exit_after, exit_with_parent
+from training.process import FaultInProcess, SpawnedProcess, SpawnedProcessFailed
 
 logger = logging.getLogger(__name__)
 
@@ -69,18 +67,6 @@ def run_scheduler(
         engine.dispose()
 
 
-class ChildProcess(ProcessPoolExecutor):  # type: ignore[misc]
-    """The pool of one process, which tells of a job whose process died: APScheduler only logs it."""
-
-    def __init__(self, died: Callable[[str], None], pool_kwargs: dict[str, Any]) -> None:
-        super().__init__(1, pool_kwargs)
-        self._died = died
-
-    def _run_job_error(self, job_id: str, exc: BaseException, traceback: Any = None) -> None:
-        super()._run_job_error(job_id, exc, traceback)
-        self._died(job_id)
-
-
 class Scheduler:
     """The work of the leader."""
 
@@ -104,25 +90,13 @@ class Scheduler:
         self._announcer = Announcer(engine, stream, now=now)
         self._idle = threading.Event()
         self._idle.set()
-        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of torch and Kafka
-        self._give_up = context.Event()
-        # With SQLite the job store has its own file, otherwise its writes wait for the worker's writes. It holds only
-        # what APScheduler pickles itself: the name of `train` and its four strings.
-        url = graph.sqlalchemy_url
-        if engine.dialect.name == "sqlite":
-            url = f"sqlite:///{graph.state_dir.resolve() / 'scheduler.db'}"
-        self._store_engine = open_engine(url)
-        children = ChildProcess(
-            self._settle,
-            pool_kwargs={
-                "mp_context": context,
-                "initializer": _init_child,
-                "initargs": (graph.model_dump_json(), self._give_up, logging.getLogger().level),
-            },
-        )
+        self._child_lock = threading.Lock()
+        self._child: SpawnedProcess | None = None
         self._scheduler = BackgroundScheduler(
-            jobstores={TRAININGS: SQLAlchemyJobStore(engine=self._store_engine), TICKS: MemoryJobStore()},
-            executors={TRAININGS: children, TICKS: {"type": "threadpool", "max_workers": 2}},
+            executors={
+                TRAININGS: {"type": "threadpool", "max_workers": 1},
+                TICKS: {"type": "threadpool", "max_workers": 2},
+            },
             timezone="UTC",
         )
 
@@ -130,16 +104,13 @@ class Scheduler:
         """Work until the stop."""
         with write(self._engine) as connection:
             retrain.settle(connection, now=self._now())
-        self._scheduler.add_listener(self._on_end, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.start(paused=True)
-        self._scheduler.remove_all_jobs(TRAININGS)  # jobs of a dead leader; their runs are settled above
         # Two jobs, so that an unreachable broker does not block a training.
         for job in (self.tick, self._announcer.announce):
             self._scheduler.add_job(
                 job,
                 "interval",
                 seconds=self._config.current.scheduler_tick_seconds,
-                jobstore=TICKS,
                 executor=TICKS,
                 coalesce=True,
                 max_instances=1,
@@ -150,7 +121,6 @@ class Scheduler:
             "interval",
             days=1,
             next_run_time=datetime.now(UTC),
-            jobstore=TICKS,
             executor=TICKS,
             coalesce=True,
             max_instances=1,
@@ -164,9 +134,8 @@ class Scheduler:
             self._scheduler.pause()
             if not self._idle.wait(self._config.current.scheduler_stop_seconds):
                 logger.warning("the running training is given up")
-            self._give_up.set()
+            self._give_up()
             self._scheduler.shutdown(wait=True)
-            self._store_engine.dispose()
             self._announcer.close()
 
     def tick(self) -> None:
@@ -187,10 +156,9 @@ class Scheduler:
         self._idle.clear()
         try:
             self._scheduler.add_job(
-                train,
-                args=[run_id, kind, trigger, self._config.current.model_dump_json()],
+                self._train,
+                args=[run_id, kind, trigger, self._config.current],
                 id=run_id,
-                jobstore=TRAININGS,
                 executor=TRAININGS,
                 misfire_grace_time=None,
             )
@@ -207,12 +175,26 @@ class Scheduler:
         if gone:
             logger.info("old snapshots deleted: %s", ", ".join(gone))
 
-    def _on_end(self, event: JobExecutionEvent) -> None:
-        if event.jobstore != TRAININGS:
-            return
-        if event.exception is not None:
-            logger.error("run %s failed: %r", event.job_id, event.exception)
-        self._settle(event.job_id)
+    def _train(self, run_id: str, kind: Kind, trigger: str, config: TrainingConfig) -> None:
+        """Train in a child process and wait for it. An error is logged, and the run's requests become pending."""
+        spec, level = (run_id, kind, trigger), logging.getLogger().level
+        try:
+            with self._child_lock:
+                if self._stop.is_set():
+                    return
+                child = self._child = SpawnedProcess()
+            with child:
+                child.call(train, spec, self._graph.model_dump_json(), config.model_dump_json(), level)
+        except (SpawnedProcessFailed, FaultInProcess) as error:
+            logger.error("run %s failed: %s", run_id, error)
+        finally:
+            self._settle(run_id)
+
+    def _give_up(self) -> None:
+        """Kill the child of a training that is still running."""
+        with self._child_lock:
+            if self._child is not None:
+                self._child.kill()
 
     def _settle(self, run_id: str) -> None:
         try:
@@ -222,35 +204,32 @@ class Scheduler:
             self._idle.set()
 
 
-_settings: dict[str, str] = {}
-"""In the child: the settings from `_init_child`. As job arguments they would store the database password."""
+def train(spec: tuple[str, Kind, str], graph: str, training: str, log_level: int, progress: Progress) -> dict[str, Any]:
+    """Run one training, in the child process.
 
-
-def train(run_id: str, kind: Kind, trigger: str, settings: str) -> dict[str, Any]:
-    """Run one training in the child process, by run id. `settings` is a `TrainingConfig` as JSON."""
+    Args:
+        spec: Run id, kind and trigger.
+        graph: A `GraphstoreConfig` as JSON.
+        training: A `TrainingConfig` as JSON.
+        log_level: Level of the parent's log.
+        progress: Called with the progress of the training.
+    """
     from training.lifecycle.run import RunSpec, run_training  # imports torch, which only the child needs
     from training.options import TrainingOptions
 
-    graph = GraphstoreConfig(**json.loads(_settings["graph"]))
-    config = TrainingConfig(**json.loads(settings))
-    engine = open_engine(graph.sqlalchemy_url)
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run_id, kind, trigger = spec
+    store = GraphstoreConfig(**json.loads(graph))
+    config = TrainingConfig(**json.loads(training))
+    engine = open_engine(store.sqlalchemy_url)
     try:
         return run_training(
             engine,
             RunSpec(kind, trigger, run_id=run_id, resume=True),
-            graph=graph,
+            graph=store,
             config=config,
             now=now_ms,
-            options=TrainingOptions(seed=config.training_seed),
+            options=TrainingOptions(seed=config.training_seed, progress=progress),
         ).to_json()
     finally:
         engine.dispose()
-
-
-def _init_child(graph: str, give_up: ProcessEvent, log_level: int) -> None:
-    """Initialise the child: settings, logging, and two ways to end it."""
-    _settings.update(graph=graph)
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
-    exit_with_parent()
-    exit_after(give_up.wait)

@@ -25,15 +25,13 @@ from training.data.dataset import Dataset, TimeSplit, full_split, incremental_sp
 from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
+from training.lifecycle.registry import CHAMPION
 from training.models.bundle import load_bundle
 from training.models.candidate import Candidate
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
-
-CHAMPION = "champion"
-"""The champion's name in the comparison."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from sagestream.playground.shoppers import ShopClient, ShopError, Shoppers, find_telling, watch_change
-from stream.events import EventType, Interaction
-from stream.sources.table import COLUMNS, EventTable
+from stream.events import EventType, Interaction, utc
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,17 +47,23 @@ class Topic:
         return
 
 
-def table(rows: list[tuple[str, str, int]]) -> EventTable:
-    frame = pd.DataFrame(
-        [(f"e{n}", "purchase", user, item, time, 1.0, 1) for n, (user, item, time) in enumerate(rows)],
-        columns=list(COLUMNS),
-    )
-    return EventTable(frame, [])
+def purchases(rows: list[tuple[str, str, int]]) -> list[Interaction]:
+    return [
+        Interaction(
+            event_id=f"e{n}",
+            event_type=EventType.PURCHASE,
+            user_id=user,
+            item_id=item,
+            event_time=utc(time),
+            quantity=1,
+        )
+        for n, (user, item, time) in enumerate(rows)
+    ]
 
 
 def shoppers(rows: list[tuple[str, str, int]], shop: Shop, topic: Topic, start: int = 0) -> Shoppers:
     producer: Any = topic
-    return Shoppers(table(rows), start, producer, shop, 1e9, random.Random(0), clock=lambda: NOW)
+    return Shoppers(purchases(rows)[start:], start, producer, shop, 1e9, random.Random(0), clock=lambda: NOW)
 
 
 ROWS = [("u", "a", 1), ("u", "b", 1), ("v", "a", 1), ("u", "c", 2)]
@@ -111,13 +115,13 @@ def test_attention_falls_with_the_position() -> None:
 def test_a_telling_purchase_is_of_an_item_just_below_the_list() -> None:
     shop = Shop([f"i{number}" for number in range(30)])
     rows = [("u", "i3", 1), ("u", "other", 1), ("v", "i25", 2), ("v", "i26", 2)]
-    found = find_telling(shop, table(rows).events())
+    found = find_telling(shop, purchases(rows))
     assert found is not None
     assert (found.user_id, found.item_id) == ("v", "i25")
-    nothing = find_telling(shop, table(rows[:2]).events())
+    nothing = find_telling(shop, purchases(rows[:2]))
     assert nothing is not None
     assert nothing.item_id == "i3"
-    assert find_telling(shop, iter(())) is None
+    assert find_telling(shop, []) is None
 
 
 def test_a_change_is_seen_and_timed() -> None:
@@ -128,7 +132,7 @@ def test_a_change_is_seen_and_timed() -> None:
             shop.items = ["b", "c"]
 
     producer: Any = Eager()
-    event = next(table(ROWS).events())
+    event = purchases(ROWS)[0]
     change = watch_change(shop, producer, event, title="A")
     assert (change.before, change.after) == (["a", "b"], ["b", "c"])
     assert change.milliseconds is not None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training import fits
-from training.benchmark.isolated import FaultInProcess, IsolatedProcessFailed, peak_rss_mb, run_isolated
+from training.benchmark.isolated import peak_rss_mb, run_isolated
+from training.process import FaultInProcess, SpawnedProcessFailed
 
 pytestmark = pytest.mark.slow
 
@@ -21,5 +22,5 @@ def test_a_process_of_its_own_gives_result_progress_and_cost() -> None:
 def test_what_a_process_raises_is_told() -> None:
     with pytest.raises(FaultInProcess, match=r"Traceback[^$]*fits\.py[^$]*ValueError: singular matrix"):
         run_isolated(fits.failing_call, progress=lambda line, share: None)
-    with pytest.raises(IsolatedProcessFailed, match=r"^too few events$"):
+    with pytest.raises(SpawnedProcessFailed, match=r"^too few events$"):
         run_isolated(fits.refusing_call, progress=lambda line, share: None)

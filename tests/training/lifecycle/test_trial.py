@@ -16,7 +16,8 @@ from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECEN
 from training.config import SageConfig, TrainingConfig
 from training.features.items import ItemEncoder
 from training.features.snapshot_features import featurize
-from training.lifecycle.trial import CHAMPION, TrialResult, full_trial, incremental_trial
+from training.lifecycle.registry import CHAMPION
+from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
 from training.options import TrainingOptions

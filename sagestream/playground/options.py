@@ -1,0 +1,22 @@
+"""Options: what the command line asks of a playground."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sagestream.playground.services import Given
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command line. `sample` is a number of shoppers, None for all."""
+
+    state_dir: Path
+    dataset: str
+    sample: int | None
+    min_item_users: int
+    rate: float
+    seed: int
+    port: int
+    fresh: bool = False
+    once: bool = False
+    given: Given = field(default_factory=Given)
