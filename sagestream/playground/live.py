@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -76,7 +77,7 @@ class LiveTraffic:
                 producer.send_raw(events.INTERACTIONS, MALFORMED, key=b"nobody")
                 extra += 1
             known, rng = past.known, random.Random(past.known.next_row)
-            shoppers = Shoppers(past.upcoming, known.next_row, producer, client, rate, rng)
+            shoppers = Shoppers(past.replay(), known.next_row, producer, client, rate, rng)
             self.stages.say(f"live: {rate:g} events a second from the kept future; Ctrl-C stops everything")
             with self.stages.stage("live", "Live traffic") as report:
                 self._shop(shoppers, live_began, report, known, once=once)
@@ -107,7 +108,7 @@ class LiveTraffic:
 
         The replay sends the same event again, and the store counts it as a duplicate.
         """
-        first = find_telling(client, past.upcoming[:WATCHED_EVENTS])
+        first = find_telling(client, islice(past.replay(), WATCHED_EVENTS))
         if first is None:
             return 0
         bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))

@@ -31,11 +31,10 @@ def prepare() -> None:
     import scipy.stats
     import sklearn.feature_extraction.text
     import torch
-    import torch_geometric
 
     import training.lifecycle.run  # noqa: F401
 
-    del scipy, sklearn, torch_geometric
+    del scipy, sklearn
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])  # loads the compiler, a second on its own
 
 

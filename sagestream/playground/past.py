@@ -7,8 +7,10 @@ The events go through the same sink as live events. `import_past` runs in a proc
 needs hundreds of megabytes, which a process does not give back while it runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,9 +25,11 @@ from sagestream.playground import state
 from sagestream.playground.options import Options
 from sagestream.playground.services import configured
 from stream import replay
-from stream.events import Interaction
-from stream.sources.table import EventTable
+from stream.events import Interaction, encode
 from stream.worker.sink import Sink
+
+if TYPE_CHECKING:
+    from stream.sources.table import EventTable
 
 FUTURE_SHARE = 0.1
 """The share of events, the newest ones, that the import leaves out. They are replayed as live traffic."""
@@ -36,8 +40,8 @@ class Past:
     """The result of the import."""
 
     known: state.PlaygroundState
-    kept: list[Interaction]
-    """The events from row `known.split_row` on, in order of time."""
+    kept: Sequence[bytes]
+    """The events from row `known.split_row` on, in order of time, encoded: objects would take ten times the memory."""
     titles: Mapping[str, str]
     """The title of each item."""
     rejected: Mapping[str, int]
@@ -48,9 +52,14 @@ class Past:
     """Counts of this import. None when an earlier start has imported the events."""
 
     @property
-    def upcoming(self) -> list[Interaction]:
-        """The kept events that no start has replayed yet."""
-        return self.kept[self.known.next_row - self.known.split_row :]
+    def upcoming(self) -> int:
+        """The number of kept events that no start has replayed yet."""
+        return len(self.kept) - (self.known.next_row - self.known.split_row)
+
+    def replay(self) -> Iterator[Interaction]:
+        """Yield the kept events that no start has replayed yet."""
+        decode = msgspec.json.Decoder(Interaction).decode
+        return map(decode, islice(self.kept, self.known.next_row - self.known.split_row, None))
 
 
 @told
@@ -79,7 +88,7 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
         engine.dispose()
     return Past(
         known=known,
-        kept=list(table.events(known.split_row)),
+        kept=[encode(event) for event in table.events(known.split_row)],
         titles={item.item_id: item.title for item in table.items},
         rejected=table.rejected,
         counts=counts,
@@ -87,7 +96,7 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
     )
 
 
-def _begin(options: Options, table: EventTable) -> state.PlaygroundState:
+def _begin(options: Options, table: "EventTable") -> state.PlaygroundState:
     """Choose the split row, and save it before the first event is stored."""
     split = table.split(FUTURE_SHARE)
     known = state.PlaygroundState(
@@ -106,7 +115,7 @@ def _begin(options: Options, table: EventTable) -> state.PlaygroundState:
 
 
 def _store(
-    sink: Sink, table: EventTable, known: state.PlaygroundState, options: Options, progress: Progress
+    sink: Sink, table: "EventTable", known: state.PlaygroundState, options: Options, progress: Progress
 ) -> tuple[state.PlaygroundState, replay.Replayed]:
     split = known.split_row
     sink.store_items(table.items, now=now_ms())

@@ -143,7 +143,7 @@ class Playground:
         graph = past.counts
         self.stages.say(
             f"graph: {graph['users']:,} shoppers, {graph['items']:,} items, {graph['interactions']:,} events, "
-            f"{graph['edges']:,} edges; {len(past.upcoming):,} events kept for replay"
+            f"{graph['edges']:,} edges; {past.upcoming:,} events kept for replay"
         )
         for reason, rows in past.rejected.items():
             if rows:

@@ -12,7 +12,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -108,7 +108,7 @@ class Shoppers:
     Events keep their ids, so a repeated replay does not count an event twice. The event time is the time of sending.
     """
 
-    upcoming: Sequence[events.Interaction]
+    upcoming: Iterable[events.Interaction]
     start: int
     producer: EventProducer
     client: ShopClient

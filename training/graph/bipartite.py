@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from graphstore.arrays import BoolArray, IntArray, distinct, find_sorted, offsets_of
+from training.compiled import compiled
 from training.data.event_log import EventLog
 
 
@@ -89,7 +89,7 @@ class TransposePattern:
         return TransposePattern(offsets, rows, self._offsets.numel() - 1, inverse=self)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _transpose(offsets: IntArray, columns: IntArray, num_columns: int) -> tuple[IntArray, IntArray, IntArray]:
     """Sort the entries by column with a stable counting sort. The rows of each column ascend."""
     starts = np.zeros(num_columns + 1, dtype=np.int64)

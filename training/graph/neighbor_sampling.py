@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
 from graphstore.snapshots.graph import INTERACTS
+from training.compiled import compiled
 from training.graph.bipartite import BipartiteGraph, Csr, mean_matrix
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _mean_of_pairs(rows: IntArray, columns: IntArray, num_rows: int, num_columns
     return mean_matrix(offsets, torch.from_numpy(keys % max(num_columns, 1)), num_columns)
 
 
-@numba.njit(cache=True)
+@compiled()
 def allocate_samples(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[IntArray, IntArray, IntArray]:
     """Allocate (allowed, indices, at) for the neighbours of the widest node, and for `limit` of each node [f]."""
     room = 0
@@ -157,7 +157,7 @@ def allocate_samples(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[In
     return np.empty(widest, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _draw(
     offsets: IntArray, order: IntArray, nodes: IntArray, excluded: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import numba
 import numpy as np
 import torch
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray
+from training.compiled import compiled
 from training.data.event_log import Histories
 from training.graph.bipartite import Csr
 
@@ -61,7 +61,7 @@ class Profiles:
         return matrices
 
 
-@numba.njit(cache=True)
+@compiled()
 def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Float32Array:
     """Return the first values of `curve` in each row, divided by their sum from `totals`."""
     shares = np.empty(offsets[-1], dtype=np.float32)
@@ -72,7 +72,7 @@ def _shares(offsets: IntArray, curve: Float64Array, totals: Float64Array) -> Flo
     return shares
 
 
-@numba.njit(cache=True)
+@compiled()
 def _newest_distinct(
     items: IntArray, starts: IntArray, ends: IntArray, last: int, num_items: int
 ) -> tuple[IntArray, IntArray]:

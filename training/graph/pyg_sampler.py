@@ -14,7 +14,6 @@ Rejected: pyg-lib, even where it is installed, because it also samples events wi
 from collections.abc import Sequence
 from typing import Literal
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,6 +30,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample
 
 from graphstore.arrays import IntArray
 from graphstore.snapshots.graph import INTERACTS
+from training.compiled import compiled
 from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples
 
 EdgeType = tuple[str, str, str]
@@ -236,7 +236,7 @@ def _flat(parts: list[IntArray]) -> Tensor:
     return torch.from_numpy(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     offsets: IntArray,
     sources: IntArray,

@@ -9,12 +9,12 @@ all scores. Rejected: an approximate index, because it loses some of the best it
 million items.
 """
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray
+from training.compiled import compiled
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 TILE_USERS = 128
@@ -86,7 +86,7 @@ def _search(
         _take(tile.numpy(), first, seen_items, next_seen, last_seen, thresholds, heaps)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _take(
     scores: Float32Array,  # [users, width], for the items from `first` on
     first: int,
@@ -120,7 +120,7 @@ def _take(
         thresholds[user] = threshold
 
 
-@numba.njit(cache=True)
+@compiled()
 def _level(score: float, one: Float32Array) -> int:
     """Return the float32's bits as an integer in the same order. `one` [1] is a work buffer."""
     one[0] = score + np.float32(0.0)  # turns −0 into 0, because they are equal
@@ -128,7 +128,7 @@ def _level(score: float, one: Float32Array) -> int:
     return int(bits if bits >= 0 else bits ^ np.int32(0x7FFFFFFF))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _score(level: int, one: Float32Array) -> float:
     """Return the score of a level."""
     one.view(np.int32)[0] = level if level >= 0 else level ^ np.int32(0x7FFFFFFF)

@@ -16,13 +16,13 @@ by Takács, Pilászy & Tikk, RecSys 2011.
 from dataclasses import asdict, dataclass
 from typing import Self
 
-import numba
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray, distinct
+from training.compiled import compiled
 from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
 from training.terms.filter_bank import z_and_log
 from training.terms.gram import interactions
@@ -152,7 +152,7 @@ def _regularised_gram(vectors: Float32Array, settings: AlsTermSettings) -> Float
     return gram
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _conjugate_gradients(
     offsets: IntArray,
     columns: IntArray,

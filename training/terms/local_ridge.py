@@ -17,12 +17,12 @@ blocks.
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
+from training.compiled import compiled
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 BLOCK_ITEMS = 32_768
@@ -115,7 +115,7 @@ def _index_arrays(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _regress_items(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     user_offsets: IntArray,  # the items of user u: user_items[user_offsets[u]:user_offsets[u + 1]]
     user_items: npt.NDArray[np.int32],
@@ -211,7 +211,7 @@ def _regress_items(  # noqa: PLR0913 - a compiled loop takes arrays and numbers,
     return counts, found[:n].copy(), weights[:n].copy()
 
 
-@numba.njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _solve(system: Float64Array, right: Float64Array) -> None:
     """Solve a positive definite system for one right side in place, with Cholesky.
 

@@ -6,10 +6,10 @@ A key is one int64 of score and row. A larger score has the larger key; with equ
 comparison decides both, so the result does not depend on the order of the keys.
 """
 
-import numba
 import numpy as np
 
 from graphstore.arrays import IntArray
+from training.compiled import compiled
 
 LOWEST = np.iinfo(np.int64).min
 """Smaller than every key. It fills the empty entries of a heap."""
@@ -18,19 +18,19 @@ LAST_ROW = np.int64(2**32 - 1)
 """The largest row. Rows use the lower half of a key."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def key_of(level: int, row: int) -> int:
     """Return the key of a level (int32, larger for a larger score) and a row below 2³²."""
     return int((np.int64(level) << np.int64(32)) | (LAST_ROW - np.int64(row)))
 
 
-@numba.njit(cache=True)
+@compiled()
 def rows_of(keys: IntArray) -> IntArray:
     """Return the rows of keys."""
     return LAST_ROW - (keys & LAST_ROW)
 
 
-@numba.njit(cache=True)
+@compiled()
 def replace_least(heap: IntArray, key: int) -> None:
     """Replace the smallest key, heap[0], by `key`. The children of index i are larger: 2i + 1 and 2i + 2."""
     size = len(heap)

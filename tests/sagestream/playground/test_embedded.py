@@ -51,6 +51,10 @@ def test_a_free_port_is_free() -> None:
     assert not accepts(free_port())
 
 
+def test_a_free_port_is_not_one_of_those_that_connections_get() -> None:
+    assert all(free_port() < 32_768 for _ in range(20))
+
+
 def test_free_ports_are_free_and_next_to_each_other() -> None:
     first = free_ports(5)
     assert first + 4 <= LAST_PORT
