@@ -70,6 +70,6 @@ clean:  ## remove the virtual environment; the state directory stays
 	rm -rf $(VENV)
 
 .PHONY: docs
-docs: $(VENV)/.playground  ## write the generated pages anew: docs/cli.md, docs/settings.md, .env.example
+docs: $(VENV)/.playground  ## write the generated pages: docs/cli.md, docs/settings.md, .env.example
 	$(BIN)/python -m sagestream.cli_reference
 	$(BIN)/python -m sagestream.settings_reference

@@ -18,7 +18,7 @@ class ServingConfig(BaseSettings):
 
     list_length: int = Field(100, ge=1, le=1000, description="items in each shopper's published list")
     similar_length: int = Field(30, ge=1, le=1000, description="items in each item's list of similar items")
-    trend_refresh_seconds: float = Field(60.0, gt=0, le=3600, description="how often near-line reads trend counts anew")
+    trend_refresh_seconds: float = Field(60.0, gt=0, le=3600, description="how often near-line reads the trend counts")
 
     serve_host: str = Field(LOOPBACK, description="address that the web server binds")
     serve_port: int = Field(8000, ge=1, le=65535, description="port of the web server")

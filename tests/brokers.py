@@ -1,7 +1,6 @@
-"""A broker that tests share: settings that reach it, and its topics made anew, so that a module finds them empty."""
+"""A broker that tests share: settings that reach it, and its topics created again, empty, for each module."""
 
 import contextlib
-import time
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -9,9 +8,10 @@ from kafka.errors import KafkaError
 from sagestream.playground.embedded import Broker
 from stream.config import StreamConfig
 from stream.kafka.topics import TOPICS, connection_settings, create_topics
+from tests.waiting import wait_until
 
 NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
-ANEW_SECONDS = 30.0
+EMPTY_SECONDS = 30.0
 
 
 def stream_config_of(broker: Broker, **settings: object) -> StreamConfig:
@@ -33,17 +33,20 @@ def renew_topics(broker: Broker) -> None:
     """
     config = stream_config_of(broker)
     with contextlib.closing(KafkaAdminClient(**connection_settings(config))) as admin:
-        deadline = time.monotonic() + ANEW_SECONDS
-        while old := [name for name in admin.list_topics() if not name.startswith("__")]:
-            assert time.monotonic() < deadline, f"topics that are not deleted: {old}"
-            with contextlib.suppress(KafkaError):  # some are gone by now
-                admin.delete_topics(old)
-            time.sleep(0.05)
         names = [topic.name for topic in TOPICS]
-        while True:
+
+        def old() -> list[str]:
+            return [name for name in admin.list_topics() if not name.startswith("__")]
+
+        def deleted() -> bool:
+            with contextlib.suppress(KafkaError):  # some are gone by now
+                admin.delete_topics(old())
+            return not old()
+
+        def created() -> bool:
             create_topics(config)
             described = admin.describe_topics(names)
-            if all(row["error_code"] == 0 and row["partitions"] for row in described):
-                return
-            assert time.monotonic() < deadline, f"topics that are not created: {described}"
-            time.sleep(0.05)
+            return all(row["error_code"] == 0 and row["partitions"] for row in described)
+
+        wait_until(deleted, seconds=EMPTY_SECONDS, told=lambda: f"topics that are not deleted: {old()}")
+        wait_until(created, seconds=EMPTY_SECONDS, told=lambda: f"topics that are not created: {names}")

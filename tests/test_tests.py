@@ -18,6 +18,18 @@ OF_FAUST = "stream/kafka/test_record_batches.py"
 """It stands for Faust and aiokafka, whose private names `stream.kafka.record_batches` uses and lists."""
 
 
+SLEEPS = {
+    "waiting.py": "the one loop that waits for a condition",
+    "kills/kills.py": "kills come at random moments",
+    "kills/shop.py": "waits for a condition, and revives workers meanwhile",
+    "contracts/acknowledging_producer.py": "a program that sends at a pace, until it is killed",
+    "sagestream/test_interruption.py": "an endless wait that is interrupted",
+    "stream/kafka/test_record_batches.py": "gives other coroutines the time in which nothing may happen",
+    "stream/kafka/test_batch_producer.py": "lets other coroutines run",
+}
+"""The files that may sleep, and why no condition stands in its place."""
+
+
 def private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
 
@@ -88,3 +100,15 @@ def test_a_private_name_is_found(code: str) -> None:
 )
 def test_what_is_not_private_is_not_found(code: str) -> None:
     assert not [name for tree in programs(ast.parse(code)) for name in private_names(tree)]
+
+
+def sleeps(tree: ast.Module) -> list[int]:
+    """The lines on which a module sleeps."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if ast.unparse(call.func).rpartition(".")[2] == "sleep"]
+
+
+def test_only_what_cannot_wait_for_a_condition_sleeps() -> None:
+    found = {str(file.relative_to(ROOT)): sleeps(ast.parse(file.read_text())) for file in FILES}
+    assert {name: lines for name, lines in found.items() if lines and name not in SLEEPS} == {}
+    assert [name for name in SLEEPS if not found[name]] == []

@@ -41,7 +41,7 @@ class Past:
 
     known: state.PlaygroundState
     kept: Sequence[bytes]
-    """The events from row `known.split_row` on, in order of time, encoded: objects would take ten times the memory."""
+    """The events from row `split_row` on, in order of time, encoded: objects would take ten times the memory."""
     titles: Mapping[str, str]
     """The title of each item."""
     rejected: Mapping[str, int]

@@ -179,7 +179,7 @@ def compact(
 
 
 def rebuild(as_json: AsJson = False) -> None:
-    """Write Redis anew from SQL, beside running processes if need be; what SQL does not know is removed."""
+    """Write all of Redis from SQL. Other processes may run meanwhile. Keys that SQL does not know are removed."""
     from graphstore.redis import rebuild as rebuilding
     from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine

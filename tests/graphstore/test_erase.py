@@ -73,17 +73,14 @@ def everything(engine: Engine) -> str:
 def rows_of(engine: Engine, ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     """The facts of everybody but these, by id."""
     with read(engine) as connection:
-        strangers = select(users.c.user_key).where(users.c.user_id.not_in(ids))
+        others = select(users.c.user_key).where(users.c.user_id.not_in(ids))
         return {
             "users": sorted(map(tuple, connection.execute(select(users).where(users.c.user_id.not_in(ids))))),
             "interactions": sorted(
-                (
-                    tuple(r)
-                    for r in connection.execute(select(interactions).where(interactions.c.user_key.in_(strangers)))
-                ),
+                (tuple(r) for r in connection.execute(select(interactions).where(interactions.c.user_key.in_(others)))),
                 key=repr,
             ),
-            "edges": sorted(map(tuple, connection.execute(select(edges).where(edges.c.user_key.in_(strangers))))),
+            "edges": sorted(map(tuple, connection.execute(select(edges).where(edges.c.user_key.in_(others))))),
             "impressions": sorted(
                 map(tuple, connection.execute(select(impressions).where(impressions.c.user_id.not_in(ids))))
             ),

@@ -196,7 +196,7 @@ class Shoppers:
         return self._rfc3339(self._now() - back)
 
     def _word_time(self) -> str:
-        """Of what is told anew, late or early by seconds. No two are equal: which of them holds would be undefined."""
+        """Of what is told again, late or early by seconds. No two are equal: which of them holds would be undefined."""
         while (moment := round((self._now() - self._rng.uniform(-3, 3)) * 1000)) in self._word_times:
             continue
         self._word_times.add(moment)

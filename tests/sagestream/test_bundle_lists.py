@@ -38,7 +38,7 @@ def engine(graph: GraphstoreConfig):
 def result(graph: GraphstoreConfig, engine: Engine) -> RunResult:
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
-        connection.execute(insert(users).values(user_key=900, user_id="stranger"))
+        connection.execute(insert(users).values(user_key=900, user_id="cold"))
         now = toy_shop.closing_time(connection)
     return run_training(
         engine,
@@ -62,7 +62,7 @@ def test_a_shopper_gets_their_favourites(graph: GraphstoreConfig, result: RunRes
 
 
 def test_a_shopper_without_events_gets_what_is_popular(graph: GraphstoreConfig, result: RunResult) -> None:
-    assert len(recommended(graph, "champion", "stranger", k=5).items) == 5
+    assert len(recommended(graph, "champion", "cold", k=5).items) == 5
 
 
 def test_items_of_the_same_half_go_together(graph: GraphstoreConfig, result: RunResult) -> None:

@@ -1,4 +1,4 @@
-"""Nothing that a stranger sent moves a terminal."""
+"""Nothing that comes from outside moves a terminal."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The settings as they are written down, held to the code: `make docs` writes the files anew."""
+"""The settings as they are written down, held to the code: `make docs` writes the files."""
 
 import json
 import re

@@ -9,9 +9,9 @@ from tests.serving.toy import ToyRanker
 
 def test_a_list_for_each_history() -> None:
     ranker = ToyRanker()
-    favourite, stranger = (unpack(raw) for raw in rank(ranker, [[(13, 1, 0)], []], as_of=50, k=3))
+    favourite, cold = (unpack(raw) for raw in rank(ranker, [[(13, 1, 0)], []], as_of=50, k=3))
     assert favourite.item_keys.tolist() == [13, 11, 12]
-    assert stranger.item_keys.tolist() == [11, 12, 13]
+    assert cold.item_keys.tolist() == [11, 12, 13]
     assert favourite.as_of == 50
     assert ranker.asked_as_of == [50]
 

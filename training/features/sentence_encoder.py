@@ -90,7 +90,7 @@ class SentenceEncoder:
         if found.checksum != self.checksum:
             raise TextModelError(
                 f"{self.model} is not the sentence transformer that the features were fitted with: its files have the "
-                f"checksum {found.checksum[:12]}, not {self.checksum[:12]}. Put that model back, or train anew."
+                f"checksum {found.checksum[:12]}, not {self.checksum[:12]}. Put that model back, or train again."
             )
         vectors = torch.from_numpy(found.encode([texts[index] for index in indices])).double()
         # Double precision, so that the digits of a row do not depend on the number of rows.

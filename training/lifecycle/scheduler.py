@@ -127,7 +127,7 @@ class Scheduler:
             misfire_grace_time=None,
         )
         self._scheduler.resume()
-        logger.info("leading; a look for work every %g s", self._config.current.scheduler_tick_seconds)
+        logger.info("leading; checking for work every %g s", self._config.current.scheduler_tick_seconds)
         try:
             self._stop.wait()
         finally:

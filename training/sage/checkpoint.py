@@ -71,11 +71,11 @@ def take_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any] | None:
     finally:
         path.unlink()
     if damaged:  # the machine crashed before the file was on disk
-        logger.warning("%s is damaged (%s): the fit starts anew", path, damaged)
+        logger.warning("%s is damaged (%s): the fit starts over", path, damaged)
         return None
     if saved["fingerprint"] != fingerprint:
         logger.warning(
-            "%s is of another fit (other events, features, settings, seed or validation window): this one starts anew",
+            "%s is of another fit (other events, features, settings, seed or validation window): this one starts over",
             path,
         )
         return None

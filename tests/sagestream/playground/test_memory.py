@@ -3,7 +3,6 @@
 import mmap
 import multiprocessing
 import time
-from collections.abc import Callable
 from multiprocessing.synchronize import Event
 
 import psutil
@@ -11,18 +10,12 @@ import pytest
 
 from sagestream.playground import memory
 from sagestream.playground.memory import MemoryWatch, family, pss_mb, rss_mb
+from tests.waiting import wait_until
 
 SHARED_MB = 60
 WAIT_SECONDS = 30.0
 
 needs_pss = pytest.mark.skipif(not memory.HAS_PSS, reason="the system tells no proportional set size")
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def touch_and_wait(shared: mmap.mmap, touched: Event, done: Event) -> None:
@@ -54,7 +47,7 @@ def test_one_that_has_ended_counts_nothing() -> None:
     child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
     child.start()
     process = psutil.Process(child.pid)
-    until(lambda: rss_mb([process]) > 1)
+    wait_until(lambda: rss_mb([process]) > 1)
     child.kill()
     child.join()
     assert rss_mb([process]) == pss_mb([process]) == 0
@@ -66,11 +59,11 @@ def test_the_peak_stays_and_quiet_is_told_once_everything_runs() -> None:
     watch.start()
     ballast = bytearray(80_000_000)
     ballast[:: mmap.PAGESIZE] = b"x" * len(ballast[:: mmap.PAGESIZE])
-    until(lambda: watch.peak_pss_mb > before + 60)
+    wait_until(lambda: watch.peak_pss_mb > before + 60)
     assert watch.quiet_pss_mb is None
     del ballast
     watch.all_running()
-    until(lambda: watch.quiet_pss_mb is not None)
+    wait_until(lambda: watch.quiet_pss_mb is not None)
     watch.stop()
     quiet = watch.quiet_pss_mb
     assert quiet is not None
@@ -94,7 +87,7 @@ def test_a_process_that_passes_by_is_not_of_the_quiet_figure(monkeypatch: pytest
     watch = MemoryWatch()
     watch.all_running()
     watch.start()
-    until(lambda: len(looks) > len(seen))
+    wait_until(lambda: len(looks) > len(seen))
     watch.stop()
     assert watch.quiet_pss_mb == 510.0
     assert watch.peak_pss_mb == 950.0

@@ -199,7 +199,7 @@ def test_many_letters_and_foreign_messages_are_all_read(shop: Pump, stream_confi
 
 
 def test_a_mark_of_another_queue_hides_nothing(stream_config: StreamConfig) -> None:
-    """The topic was made anew: the mark of the old one is far beyond its end."""
+    """The topic was created again: the mark of the old one is far beyond its end."""
     total = look(stream_config).letters
     with Queue(stream_config) as queue:
         end = queue.mark()[0]

@@ -1,4 +1,4 @@
-"""The blend: the score is the weighted sum, a stranger's the trend, and a file keeps it whole."""
+"""The blend: the score is the weighted sum, a cold user's score is the trend, and a file keeps it whole."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ def world():
     return choices_of_an_oracle()
 
 
-def test_strangers_are_scored_by_the_trend_alone(world):
+def test_cold_users_are_scored_by_the_trend_alone(world):
     log, oracle, trend = world
     blend = fit_blend([oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True))
     nobody = Histories.from_rows([[]])

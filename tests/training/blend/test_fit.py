@@ -77,8 +77,8 @@ def test_focus_is_on_the_targets_that_were_likely_anyhow():
     assert weight(1.0) > weight(0.5) > weight(0.0) + 0.5
 
 
-def test_many_strangers_are_heard_and_few_follow_everybody():
-    """Those who come back take what sells, newcomers take what does not."""
+def test_many_cold_users_weigh_and_few_follow_everybody():
+    """Those who come back take what sells, cold users take what does not."""
     rows = [(user, item, item * HOUR_MS) for user in range(200) for item in range(10) if user < 20 * (item + 1)]
     rows += [(user, 9 if user < 200 else 0, 100 * HOUR_MS) for user in range(20, 260)]
     log = make_log(rows, num_users=260, num_items=10)
@@ -94,15 +94,15 @@ def test_many_strangers_are_heard_and_few_follow_everybody():
     assert best(BlendSettings(min_cold_users=60, anchor_users=1)) == 0
 
 
-def test_from_strangers_alone_known_shoppers_get_what_strangers_get(world):
+def test_from_cold_users_alone_known_shoppers_get_what_cold_users_get(world):
     log, oracle, trend = world
     new = make_log([(user, user % 3, 100 * HOUR_MS) for user in range(60)], num_users=60, num_items=NUM_ITEMS)
     window = Window.after(log.between(end=0), new, as_of=100 * HOUR_MS, repeats=False)
     assert not window.lengths().any()
     blend = fit_blend([oracle, trend], window)
-    known, stranger = blend.score([oracle, trend], Histories.from_rows([[(4, 1, 3)], []]), as_of=100 * HOUR_MS)
-    assert stranger.std() > 0
-    assert torch.allclose(known, stranger)
+    known, cold = blend.score([oracle, trend], Histories.from_rows([[(4, 1, 3)], []]), as_of=100 * HOUR_MS)
+    assert cold.std() > 0
+    assert torch.allclose(known, cold)
 
 
 def test_an_anchor_holds_a_small_window(world):

@@ -211,7 +211,7 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, veteran, c
     second, first = runs(shop)
     assert first.status == "failed"
     assert second.snapshot_id == unfinished
-    assert "goes on from step" in capfd.readouterr().err  # anew, it would come to the same weights
+    assert "goes on from step" in capfd.readouterr().err  # from its beginning, it would come to the same weights
     assert not list(checkpoints.glob("*.pt"))
 
 

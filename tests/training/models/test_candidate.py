@@ -64,7 +64,7 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage():
     assert find_term(made.terms, SageTerm) is None
     list_of_one, list_of_none = made(Histories.from_rows([[(0, 0, 3)], []]), as_of=9 * DAY_MS)
     assert list_of_one.argmax() in (0, 1)
-    assert torch.equal(list_of_one.argsort(), list_of_none.argsort())  # all that is known is what strangers take
+    assert torch.equal(list_of_one.argsort(), list_of_none.argsort())  # all that is known is what cold users take
 
 
 def test_which_terms():

@@ -88,7 +88,7 @@ def test_unavailable_items_are_left_out_and_short_lists_padded():
     assert set(similar[similar >= 0]) <= {0, 2, 6}
 
 
-def test_a_stranger_gets_the_trend():
+def test_a_cold_gets_the_trend():
     model = recommender()
     rows, scores = model.recommend(model.histories([[]]), as_of=START, k=3)
     trend = next(term for term in model.terms if isinstance(term, Trend))
@@ -122,13 +122,13 @@ def test_similar_items_are_of_the_same_half(sage):
 
 def test_the_refreshed_trend_moves_the_list_and_the_clock():
     model = recommender()
-    stranger = model.histories([[]])
+    cold = model.histories([[]])
     late = START + 30 * DAY_MS
-    before, _ = model.recommend(stranger, as_of=late, k=LOG.num_items)
+    before, _ = model.recommend(cold, as_of=late, k=LOG.num_items)
     sold = int(KEYS[before[0, LOG.num_items // 2]])
     hours = np.array([START // HOUR_MS, START // HOUR_MS])
     model.refresh_trend(hours, np.array([sold, 7]), np.array([1_000, 5]))
-    after, _ = model.recommend(stranger, as_of=late, k=LOG.num_items)
+    after, _ = model.recommend(cold, as_of=late, k=LOG.num_items)
     trend = next(term for term in model.terms if isinstance(term, Trend))
     assert trend.features_at(as_of=START)[before[0, LOG.num_items // 2], -1] == pytest.approx(
         np.log1p(1_000 + 3), abs=0.5

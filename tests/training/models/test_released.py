@@ -278,7 +278,7 @@ class Enough(Exception):
 
 def test_a_killed_fit_goes_on_where_it_was(checkpoint: Path) -> None:
     """Holds while `SageConfig` has the same fields: the fingerprint is of them all, and a fit of a code with other
-    settings is started anew by intention. Then let this test go."""
+    settings is started from scratch by intention. Then let this test go."""
     told = expected("unfinished", "expected.json")
     config = load_config(RELEASED / "unfinished" / "settings.json", base=TrainingConfig())
     lines: list[str] = []

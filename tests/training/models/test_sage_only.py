@@ -47,5 +47,5 @@ def test_from_a_snapshot_to_a_bundle(sqlite_engine: Engine, tmp_path: Path) -> N
     expected, _ = model.recommend(model.histories(mine), as_of=now, k=4)
     assert np.array_equal(rows, expected)
     assert np.isfinite(scores).all()
-    # A stranger's list is the item's bias alone, and there is one.
+    # A cold user's list is the item's bias alone, and there is one.
     assert (again.recommend(again.histories([[]]), as_of=now, k=4)[0] >= 0).all()

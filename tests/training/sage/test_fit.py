@@ -49,8 +49,8 @@ def test_the_best_new_item_is_of_the_own_colour(settings):
 
 def test_a_shopper_never_seen_gets_the_own_colour_too():
     term = fit_sage(LOG, NO_FEATURES, config=CONFIG.model_copy(update={"repeats": False}), options=SEED_0)
-    stranger = make_log([(0, 5, DAY_MS), (0, 9, 2 * DAY_MS)], num_users=1, num_items=LOG.num_items)
-    scores = term.score(stranger.histories(np.array([0])), as_of=3 * DAY_MS)[0, :, 0]
+    cold = make_log([(0, 5, DAY_MS), (0, 9, 2 * DAY_MS)], num_users=1, num_items=LOG.num_items)
+    scores = term.score(cold.histories(np.array([0])), as_of=3 * DAY_MS)[0, :, 0]
     scores[[5, 9]] = -torch.inf
     assert set((scores.topk(6).indices % 2).tolist()) == {1}
 

@@ -126,7 +126,7 @@ def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, m
     assert not np.array_equal(search.out_of_fold_all(terms, settings), several)  # each division is another
 
 
-def test_known_shoppers_and_strangers_choose_a_penalty_each(search, monkeypatch):
+def test_known_shoppers_and_cold_users_choose_a_penalty_each(search, monkeypatch):
     def ranked(self, terms, l2):
         return np.where(self.window.lengths() == 0, l2, -l2)
 

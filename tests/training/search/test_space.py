@@ -64,7 +64,7 @@ def test_the_base_lies_in_its_own_space_and_changes_nothing(base):
     study = optuna.create_study()
     study.enqueue_trial(point)
     trial = study.ask(space.distributions)
-    assert trial.params == point  # Optuna draws anew where a value lies outside
+    assert trial.params == point  # Optuna draws again where a value lies outside
     assert space.changes(point) == {}
     assert space.config(point) == base
 

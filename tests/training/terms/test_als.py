@@ -63,7 +63,7 @@ def test_shoppers_solve_their_normal_equations(rows, alpha, regularisation):
         assert vector == pytest.approx(expected, abs=2e-3)
 
 
-def test_strangers_get_no_opinion():
+def test_cold_users_get_no_opinion():
     scores = AlsTerm.fit(LOG, SMALL).score(Histories.from_rows([[]]), as_of=0)
     assert scores.isfinite().all()
     assert (scores[0] == scores[0, 0]).all()
