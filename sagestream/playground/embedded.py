@@ -74,6 +74,22 @@ def accepts(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
+def hold_port(port: int) -> socket.socket | None:
+    """Take the loopback port until the returned socket is closed, or return None when another process has it.
+
+    The socket listens, because Linux lets two programs bind a port as long as neither listens.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((LOOPBACK, port))
+        held.listen()
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
 def bindable(port: int) -> bool:
     """Whether this process may listen on the loopback port: the port is neither in use nor privileged."""
     with socket.socket() as probe:

@@ -195,6 +195,7 @@ class Playground:
         """Start the same verbs that a shop runs, each as a supervised child process."""
         logs = self.options.state_dir / "logs"
         with self.stages.stage("processes", "Processes") as report:
+            services.release_web_port()
             children = {
                 verb: self.supervisor.start(
                     Child(verb, sagestream_command(verb), logs / f"{verb}.log", services.environment, tier=1)

@@ -1,6 +1,7 @@
 """Services: opens or starts the broker, Redis and the database of a playground, and builds their settings."""
 
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.ingest import forget_progress
 from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
-from sagestream.playground.embedded import bindable, find_kafka, free_port, free_ports, start_broker, start_redis
+from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
@@ -56,6 +57,8 @@ class Services:
     settings: Mapping[str, str]
     engine: Engine
     redis: Redis
+    held_web_port: socket.socket | None = None
+    """Keeps other programs from the shop's port until the shop starts, a minute later. None for a port by chance."""
 
     def config(self, kind: type[_C]) -> _C:
         """Return a package's configuration. These settings win over the environment, and it wins over the defaults."""
@@ -77,8 +80,14 @@ class Services:
             return int(self.settings["serve_port"])
         return self.config(StreamConfig).probe_port_of(verb)
 
+    def release_web_port(self) -> None:
+        """Give the port to the shop, which starts now."""
+        if self.held_web_port is not None:
+            self.held_web_port.close()
+
     def close(self) -> None:
         """Close the connections."""
+        self.release_web_port()
         self.redis.close()
         self.engine.dispose()
 
@@ -112,10 +121,11 @@ def open_services(
         embedded.ServiceMissing: A service is neither given nor installed.
         processes.ProcessFailed: A child does not become ready.
     """
+    held = hold_port(web_port)
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
-        "serve_port": str(web_port if bindable(web_port) else free_port()),
+        "serve_port": str(web_port if held else free_port()),
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
     }
@@ -152,6 +162,7 @@ def open_services(
         settings=settings,
         engine=engine,
         redis=open_redis(settings["redis_url"]),
+        held_web_port=held,
     )
     create_topics(services.config(StreamConfig))
     return services

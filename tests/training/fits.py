@@ -82,6 +82,19 @@ def dying(split: EvaluationSplit, options: TrainingOptions) -> Known:
     os._exit(3)
 
 
+_marks: list[str] = []
+
+
+def mark() -> None:
+    """Prepares a process: `marked` sees it."""
+    _marks.append("prepared")
+
+
+def marked(_progress: Progress) -> tuple[int, bool]:
+    """The process, and whether it was prepared."""
+    return os.getpid(), _marks == ["prepared"]
+
+
 def echo(number: int, progress: Progress) -> tuple[int, str | None]:
     """For the process alone: what it was given, and its threads."""
     progress("half", 0.5)

@@ -1,13 +1,17 @@
-"""A child whose parent is killed ends by itself, in the middle of its computing."""
+"""A spawned process: calls in order, errors, its end by a kill, by its parent's death and by a stop."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.training import fits
+from training.process import FaultInProcess, SpawnedProcess, SpawnedProcessFailed
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -17,6 +21,42 @@ from training.benchmark.isolated import run_isolated
 if __name__ == "__main__":
     run_isolated(fits.endless_call, progress=lambda line, share: print(line, flush=True))
 """
+
+
+@pytest.mark.slow
+def test_one_process_answers_one_call_after_the_other_after_it_has_prepared() -> None:
+    with SpawnedProcess(prepare=fits.mark) as process:
+        first, marked = process.call(fits.marked)
+        assert marked
+        with pytest.raises(FaultInProcess, match="ValueError: singular matrix"):
+            process.call(fits.failing_call)
+        with pytest.raises(SpawnedProcessFailed, match=r"^too few events$"):
+            process.call(fits.refusing_call)
+        assert process.call(fits.marked) == (first, True)
+        child = psutil.Process(first)
+    assert not child.is_running()
+
+
+@pytest.mark.kill
+def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
+    pids: list[int] = []
+    with SpawnedProcess() as process:
+
+        def kill(line: str, _share: float) -> None:
+            pids.append(int(line))
+            threading.Thread(target=process.kill).start()
+
+        with pytest.raises(SpawnedProcessFailed, match="its process ended by SIGKILL: out of memory"):
+            process.call(fits.endless_call, progress=kill)
+
+    def interrupt(line: str, _share: float) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), SpawnedProcess() as process:
+        process.call(fits.endless_call, progress=interrupt)
+    assert len(pids) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
 @pytest.mark.kill

@@ -14,6 +14,7 @@ from sagestream.playground.embedded import (
     find_kafka,
     free_port,
     free_ports,
+    hold_port,
 )
 
 
@@ -53,6 +54,16 @@ def test_a_free_port_is_free() -> None:
 
 def test_a_free_port_is_not_one_of_those_that_connections_get() -> None:
     assert all(free_port() < 32_768 for _ in range(20))
+
+
+def test_a_held_port_is_another_program_s_no_longer() -> None:
+    port = free_port()
+    held = hold_port(port)
+    assert held is not None
+    assert hold_port(port) is None
+    assert not bindable(port)
+    held.close()
+    assert bindable(port)
 
 
 def test_free_ports_are_free_and_next_to_each_other() -> None:
