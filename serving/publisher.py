@@ -13,7 +13,8 @@ remaining versions.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -34,11 +35,13 @@ from serving import cache
 from serving.config import ServingConfig
 from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
+from serving.ranker_process import ranker_process
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import MODELS
 from stream.kafka.subscription import Subscription
 from stream.probe import OK, start_probe
+from training.process import FaultInProcess
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,10 @@ BLOCK_USERS = 1024
 """The number of users scored and written together. It bounds the memory, and the time until a stop takes effect."""
 RETIRED_TTL_SECONDS = 600
 """A replaced model's lists expire after this time. Readers with the old pointer and a rollback still need them."""
-TROUBLE = (SQLAlchemyError, RedisError, OSError, UserError, ValueError, ArithmeticError)
+Load = Callable[[Path], AbstractContextManager[Ranker]]
+"""Loads a model from a bundle's directory, for as long as a publication takes."""
+
+TROUBLE = (SQLAlchemyError, RedisError, OSError, UserError, FaultInProcess, ValueError, ArithmeticError)
 """Errors that a later try may not meet again. Until then, readers keep the old model."""
 
 _seconds = Gauge("sagestream_publication_seconds", "How long the last publication took")
@@ -178,6 +184,12 @@ def retire(redis: Redis, *, keep: str, ttl_seconds: int) -> int:
             return retired
 
 
+@contextmanager
+def in_this_process(bundle: Path) -> Iterator[Ranker]:
+    """Load the model into this process."""
+    yield load_ranker(bundle)
+
+
 class Publisher:
     """Publishes the registry's champion whenever Redis serves another model."""
 
@@ -187,7 +199,7 @@ class Publisher:
         redis: Redis,
         config: ServingConfig,
         *,
-        load: Callable[[Path], Ranker] = load_ranker,
+        load: Load = in_this_process,
         stop: threading.Event | None = None,
     ) -> None:
         self._source = source
@@ -207,18 +219,18 @@ class Publisher:
         if wanted is None or self._is_published(wanted[0]):
             return None
         started = time.monotonic()
-        ranker = self._load(wanted[1])
-        if ranker.model_version != wanted[0]:
-            raise UnusableModel(f"the bundle of {wanted[0]} says that it is {ranker.model_version}")
-        bring_up_to_date(ranker, self._source)
-        done = publish(
-            ranker,
-            self._source,
-            self._redis,
-            ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
-            as_of=now(),
-            progress=self._progress,
-        )
+        with self._load(wanted[1]) as ranker:
+            if ranker.model_version != wanted[0]:
+                raise UnusableModel(f"the bundle of {wanted[0]} says that it is {ranker.model_version}")
+            bring_up_to_date(ranker, self._source)
+            done = publish(
+                ranker,
+                self._source,
+                self._redis,
+                ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
+                as_of=now(),
+                progress=self._progress,
+            )
         seconds = time.monotonic() - started
         _seconds.set(seconds)
         _published_at.set(done.as_of / 1000)
@@ -249,7 +261,7 @@ def run_publisher(
     stream: StreamConfig,
     stop: threading.Event,
     *,
-    load: Callable[[Path], Ranker] = load_ranker,
+    load: Load = ranker_process,
     reconcile_seconds: float = RECONCILE_SECONDS,
 ) -> None:
     """Follow the registry until `stop`. Errors of SQL, Redis, Kafka or a bundle are logged, and the step is retried."""

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import MODELS, ModelAnnouncement, utc
 from stream.kafka.producer import EventProducer
-from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load
+from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_opened
 from tests.waiting import wait_until
 
 LATELY = 1_700_000_000_000
@@ -150,7 +151,7 @@ def test_a_version_that_would_break_keys_is_refused(redis: Redis) -> None:
 @pytest.fixture
 def publisher(redis: Redis, sqlite_engine: Engine) -> Publisher:
     touch(sqlite_engine, "ann", "elder", 5)
-    return Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load())
+    return Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_opened())
 
 
 def test_reconcile_publishes_the_champion_once(publisher: Publisher, redis: Redis, sqlite_engine: Engine) -> None:
@@ -189,7 +190,7 @@ def test_who_is_forgotten_in_mid_publication_has_no_list(redis: Redis, sqlite_en
         touch(sqlite_engine, user, "elder", 5)
     register(sqlite_engine, "m1")
     source = ForgetfulShop(sqlite_engine, 10)
-    assert Publisher(source, redis, ServingConfig(), load=toy_load()).reconcile(now=lambda: 77)
+    assert Publisher(source, redis, ServingConfig(), load=toy_opened()).reconcile(now=lambda: 77)
     assert users_with_a_list(redis) == {"bob"}
 
 
@@ -223,7 +224,9 @@ def test_after_a_flush_a_rebuild_and_the_publisher_bring_everything_back(
 
 def test_a_bundle_of_another_model_is_refused(redis: Redis, sqlite_engine: Engine) -> None:
     register(sqlite_engine, "m1")
-    publisher = Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=lambda bundle: ToyRanker("other"))
+    publisher = Publisher(
+        ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=lambda bundle: nullcontext(ToyRanker("other"))
+    )
     with pytest.raises(UnusableModel, match="other"):
         publisher.reconcile()
     assert cache.champion(redis) is None
@@ -235,7 +238,7 @@ def test_lists_are_made_with_the_trend_of_now(redis: Redis, sqlite_engine: Engin
     for n in range(9):
         touch(sqlite_engine, f"u{n}", "elder", 6)
     register(sqlite_engine, "m1")
-    Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_load(keys)).reconcile()
+    Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_opened(keys)).reconcile()
     popular = ListReader(redis, 0).popular("m1")
     assert popular and popular.item_keys[0] == keys["elder"]
 
@@ -254,7 +257,7 @@ def test_the_loop_follows_announcements_and_the_registry(
         target=run_publisher,
         args=(ServingConfig(), graphstore, stream_config, stop),
         # The registry is looked at once an hour: what comes sooner came by the topic.
-        kwargs={"load": toy_load(), "reconcile_seconds": 3600},
+        kwargs={"load": toy_opened(), "reconcile_seconds": 3600},
     )
     thread.start()
     try:
@@ -279,7 +282,7 @@ def test_without_a_broker_the_registry_suffices(
     register(sqlite_engine, "m1")
     stop = threading.Event()
     thread = threading.Thread(
-        target=run_publisher, args=(ServingConfig(), graphstore, kafka_away, stop), kwargs={"load": toy_load()}
+        target=run_publisher, args=(ServingConfig(), graphstore, kafka_away, stop), kwargs={"load": toy_opened()}
     )
     thread.start()
     try:

@@ -5,6 +5,7 @@ with one are those that follow it, around the ring.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,9 @@ def toy_load(engine_keys: dict[str, int] | None = None):  # type: ignore[no-unty
     """A loader of toy bundles: the directory's name is the version; item keys as SQL has them, where given."""
     keys = KEYS if engine_keys is None else np.array([engine_keys.get(name, 900) for name in NAMES], dtype=np.int64)
     return lambda bundle: ToyRanker(Path(bundle).name, keys)
+
+
+def toy_opened(engine_keys: dict[str, int] | None = None):  # type: ignore[no-untyped-def]
+    """As `toy_load`, for the publisher, which has a model only while it publishes."""
+    load = toy_load(engine_keys)
+    return lambda bundle: nullcontext(load(bundle))

@@ -1,0 +1,93 @@
+"""Ranker process: a `Ranker` in a process of its own, for as long as one publication takes.
+
+Arrives: a bundle's directory. Leaves: a `Ranker` that any process can use without PyTorch. Next: `serving.publisher`
+ranks all users with it. A process that has loaded PyTorch and a model keeps some 250 MB until it ends, and a publisher
+works for seconds in a day.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from graphstore.arrays import IntArray
+from graphstore.progress import Progress
+from graphstore.queries import HistoryRow
+from serving.ranker import Ranker, Ranking, load_ranker
+from training.process import SpawnedProcess
+
+if TYPE_CHECKING:
+    from training.data.event_log import Histories
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a ranker is, beside what it does."""
+
+    model_version: str
+    item_ids: list[str]
+    item_keys: IntArray
+    as_of: int
+
+
+class RankerProcess:
+    """A `Ranker` whose model is in the process. Its methods raise the errors of `SpawnedProcess.call`."""
+
+    def __init__(self, process: SpawnedProcess, bundle: Path) -> None:
+        about: _About = process.call(_load, bundle)
+        self.model_version = about.model_version
+        self.item_ids = about.item_ids
+        self.item_keys = about.item_keys
+        self.as_of = about.as_of
+        self._process = process
+
+    def histories(self, per_user: Sequence[Sequence[HistoryRow]]) -> "Histories":
+        """Return the histories as they are: the process converts them to the model's form."""
+        return cast("Histories", per_user)
+
+    def recommend(self, histories: "Histories", *, as_of: int, k: int) -> Ranking:
+        """Return the best k items for each user at the time `as_of` (epoch ms)."""
+        ranking: Ranking = self._process.call(_recommend, histories, as_of, k)
+        return ranking
+
+    def similar(self, k: int) -> Ranking:
+        """Return the k closest items for each item."""
+        ranking: Ranking = self._process.call(_similar, k)
+        return ranking
+
+    def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
+        """Replace the model's counts from the earliest given hour on."""
+        self._process.call(_refresh_trend, hours, item_keys, counts)
+
+
+@contextmanager
+def ranker_process(bundle: Path) -> Iterator[Ranker]:
+    """Load the model in a process that ends with the block. Raises `training.process.SpawnedProcessFailed`."""
+    with SpawnedProcess() as process:
+        yield RankerProcess(process, bundle)
+
+
+_loaded: list[Ranker] = []
+"""In the process: its ranker."""
+
+
+def _load(bundle: Path, _progress: Progress) -> _About:
+    ranker = load_ranker(bundle)
+    _loaded.append(ranker)
+    return _About(ranker.model_version, ranker.item_ids, ranker.item_keys, ranker.as_of)
+
+
+def _recommend(per_user: Sequence[Sequence[HistoryRow]], as_of: int, k: int, _progress: Progress) -> Ranking:
+    (ranker,) = _loaded
+    return ranker.recommend(ranker.histories(per_user), as_of=as_of, k=k)
+
+
+def _similar(k: int, _progress: Progress) -> Ranking:
+    (ranker,) = _loaded
+    return ranker.similar(k)
+
+
+def _refresh_trend(hours: IntArray, item_keys: IntArray, counts: IntArray, _progress: Progress) -> None:
+    (ranker,) = _loaded
+    ranker.refresh_trend(hours, item_keys, counts)
