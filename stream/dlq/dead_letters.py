@@ -77,8 +77,8 @@ def _tombstone(record: ConsumerRecord) -> Tombstone:
         key = (record.key or b"").decode()
     except UnicodeDecodeError as error:
         raise events.InvalidEvent(f"the key of a delete is no id: {error}", "key") from error
-    if not 1 <= len(key) <= events.MAX_ID_LENGTH or "\x00" in key:
-        raise events.InvalidEvent("the key of a delete is no id", "key")
+    if problem := events.id_problem(key):
+        raise events.InvalidEvent(f"the key of a delete is no id: {problem}", "key")
     return Tombstone(key, record.timestamp)
 
 
