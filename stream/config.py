@@ -29,7 +29,10 @@ class StreamConfig(BaseSettings):
     worker_id: str = Field("worker-1", description="static group membership: one of its own for each live worker")
     worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")
     worker_dead_share: float = Field(
-        0.5, gt=0, le=1, description="a topic of which more than this share is bad is held for a while; 1 never holds it"
+        0.5,
+        gt=0,
+        le=1,
+        description="a topic of which more than this share is bad is held for a while; 1: never",
     )
     probe_port: int = Field(
         6066,

@@ -109,11 +109,21 @@ def _high_watermarks(
     for tp, latest in consumer.end_offsets(partitions).items():
         consumer.seek(tp, latest)
     deadline = time.monotonic() + timeout_seconds
+    known: dict[TopicPartition, int] = {}
     while True:
-        consumer.poll(timeout_ms=20, max_records=1)
-        found = {tp: consumer.highwater(tp) for tp in partitions}
-        if all(end is not None for end in found.values()):
-            return {tp: int(end) for tp, end in found.items() if end is not None}
+        problem: Exception | None = None
+        try:
+            consumer.poll(timeout_ms=20, max_records=1)
+        except Exception as error:  # noqa: BLE001 - each codec raises errors of its own
+            problem = error
+        found = {tp: int(end) for tp in partitions if (end := consumer.highwater(tp)) is not None}
+        # A batch that cannot be unpacked does not matter: the watermark of its partition is known by then.
+        if problem is not None and len(found) == len(known):
+            raise problem
+        if len(found) == len(partitions):
+            return found
+        known = found
+        consumer.pause(*known)  # a paused partition keeps its watermark, and is not unpacked again
         if time.monotonic() > deadline:
             raise KafkaTimeoutError(f"no fetch was answered within {timeout_seconds:g} s")
 

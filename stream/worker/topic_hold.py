@@ -77,7 +77,13 @@ class TopicHold:
 
 
 def _messages(bad: Sequence[Bad]) -> list[BadMessage]:
-    return [BadMessage(one.batch_index, one.record.key, _producer(one.record)) for one in bad]
+    return [BadMessage(one.batch_index, _sender(one), _producer(one.record)) for one in bad]
+
+
+def _sender(one: Bad) -> bytes | None:
+    """Return the key. An unreadable batch shows no key, and each one counts."""
+    record = one.record
+    return b"%d@%d" % (record.partition, record.offset) if one.kind == "unreadable" else record.key
 
 
 def _producer(record: ConsumerRecord) -> bytes | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import func, select
@@ -26,7 +26,7 @@ from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import connection_settings, create_topics
 from stream.worker.app import credentials
 from tests.brokers import renew_topics, stream_config_of
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
@@ -59,6 +59,9 @@ def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], b
         found.append(message.value)
     consumer.close()
     return found
+
+
+CODECS = ("gzip", "snappy", "lz4", "zstd")
 
 
 @pytest.fixture
@@ -106,6 +109,13 @@ def test_the_worker_stores_refuses_and_announces(
         producer.send(events.INTERACTIONS, purchase(300, user="session", item="i77"), key="session")
         producer.send(events.IDENTITIES, login, key="session")
         producer.send(events.USERS, tier, key="anna")
+    for number, codec in enumerate(CODECS, start=400):  # as a shop's own producers are configured
+        shop = KafkaProducer(
+            compression_type=codec, enable_idempotence=config.producer_idempotent, **connection_settings(config)
+        )
+        shop.send(events.INTERACTIONS, value=events.encode(purchase(number, user="u1", item="i1")), key=b"u1")
+        shop.flush(30)
+        shop.close()
 
     engine = open_engine(database_url)
 
@@ -116,7 +126,7 @@ def test_the_worker_stores_refuses_and_announces(
         return lists, str(attributes)
 
     with worker_process(broker, database_url, redis_url, tmp_path / "log", name="first") as worker:
-        worker.wait_for(lambda: stored(database_url) == 301 and rest()[0] == 1 and "gold" in rest()[1])
+        worker.wait_for(lambda: stored(database_url) == 301 + len(CODECS) and rest()[0] == 1 and "gold" in rest()[1])
         worker.wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None)
         worker.wait_for(lambda: hot.seen(redis, "anna") == {"i77"})
         letters = messages(config, events.DEAD_LETTERS, lambda found: len(found) == 2)
