@@ -29,6 +29,7 @@ from stream.kafka.producer import EventProducer
 from stream.kafka.topics import connection_settings, create_topics
 from stream.worker.app import credentials
 from tests.brokers import renew_topics, stream_config_of
+from tests.databases import migrated_sqlite
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -195,6 +196,38 @@ WORDS = ("interactions", "impressions", "catalog", "users", "identities")
 
 WELL_UNDER_WAY = 400
 """Items, of 3,400: by then the worker has taken from the broker all that it ever holds."""
+
+
+def test_a_batch_that_cannot_be_unpacked_is_told_and_passed_by(
+    tmp_path: Path, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apache Kafka refuses to take such a batch; the embedded broker keeps it as a damaged disk would."""
+    broker = start_broker(tmp_path / "tansu", home=None)
+    config, url = stream_config_of(broker), migrated_sqlite(tmp_path / "graph.db")
+    create_topics(config)
+    for codec, name in (("zstd", "damaged"), (None, "good")):
+        with monkeypatch.context() as patch:
+            patch.setattr("kafka.record.default_records.zstd_encode", lambda _: b"no frame")
+            shop = KafkaProducer(compression_type=codec, enable_idempotence=False, **connection_settings(config))
+            shop.send(events.INTERACTIONS, events.encode(purchase(1, user=name)), key=b"u", partition=0).get(30)
+            shop.close()
+    engine = open_engine(url)
+    with worker_process(broker, url, redis_url, tmp_path / "log", name="damaged") as worker:
+        worker.wait_for(lambda: stored(url) == 1)
+        worker.wait_for(
+            lambda: (
+                sum(
+                    lag.behind for lag in measure(stream_config_of(broker, worker_group="group-damaged"), engine, WORDS)
+                )
+                == 0
+            )
+        )
+        assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="unreadable") == 1
+        assert worker.ready()[0] == 200
+    engine.dispose()
+    (letter,) = messages(config, events.DEAD_LETTERS, bool)
+    assert "from offset 0 to 0 cannot be unpacked (DecompressionError" in json.loads(letter)["error"]
+    broker.child.stop()
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
