@@ -226,6 +226,9 @@ class _BatchConsumer(driver.Consumer):
         delivered = self._delivered[tp]
         while delivered and delivered[-1].first_offset >= batch.first_offset:  # read again after a seek
             delivered.pop().stale = True
+        if batch.offset < (self._committed_offset[tp] or 0):
+            # The log is a new one, from its beginning. Faust would commit nothing before the offset of the old one.
+            self._committed_offset[tp] = None
         delivered.append(batch)
         self._last_offset[tp] = batch.offset
         # Otherwise Faust drops records that it takes for old, and notes the offsets inside a batch as gaps.

@@ -24,6 +24,7 @@ from sagestream.playground.embedded import Broker, start_broker
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message
+from stream.kafka.broker import wait_until_answering
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.kafka.topics import connection_settings, create_topics
@@ -196,6 +197,38 @@ WORDS = ("interactions", "impressions", "catalog", "users", "identities")
 
 WELL_UNDER_WAY = 400
 """Items, of 3,400: by then the worker has taken from the broker all that it ever holds."""
+
+
+@pytest.mark.kafka
+def test_a_broker_that_comes_later_and_a_topic_that_is_made_anew(
+    apache_kafka: Broker, tmp_path: Path, redis: Redis, redis_url: str
+) -> None:
+    broker, config, url = apache_kafka, stream_config_of(apache_kafka), migrated_sqlite(tmp_path / "graph.db")
+    renew_topics(broker)
+    broker.child.stop()
+
+    def produce(first: int, count: int) -> None:
+        with EventProducer(config) as producer:
+            for number in range(first, first + count):
+                producer.send(events.INTERACTIONS, purchase(number, user=f"u{number}"), key=f"u{number}")
+
+    with worker_process(broker, url, redis_url, tmp_path / "log", name="early") as worker:
+        worker.wait_for(lambda: "waiting for Kafka: " in worker.ready()[1].get("stream", ""))
+        assert worker.ready()[0] == 503
+        broker.child.start()
+        wait_until_answering(config, threading.Event(), lambda _: None)
+        produce(0, 200)
+        worker.wait_for(lambda: stored(url) == 200)
+        worker.wait_for(lambda: worker.ready()[0] == 200)
+        # With more messages than the old topic had, so that the old offsets are within the new log.
+        renew_topics(broker)
+        produce(100, 400)
+        worker.wait_for(lambda: stored(url) == 500)
+        worker.wait_for(lambda: worker.metric("sagestream_events_total", outcome="duplicate") == 100, seconds=10)
+        group = stream_config_of(broker, worker_group="group-early")
+        engine = open_engine(url)
+        worker.wait_for(lambda: sum(lag.behind for lag in measure(group, engine, WORDS)) == 0)
+        engine.dispose()
 
 
 def test_a_batch_that_cannot_be_unpacked_is_told_and_passed_by(
