@@ -107,7 +107,7 @@ def _lag(topic: str, lags: list[PartitionLag]) -> Check:
         return Check(f"kafka {topic}", ok=False, finding="the topic does not exist: run `sagestream init`")
     remarks = [f"partition {lag.partition}: {lag.remark}" for lag in lags if lag.remark]
     behind = f"{len(lags)} partitions, {sum(lag.behind for lag in lags):,} messages behind"
-    return Check(f"kafka {topic}", ok=not remarks, finding="; ".join([behind, *remarks]))
+    return Check(f"kafka {topic}", ok=all(lag.goes_on for lag in lags), finding="; ".join([behind, *remarks]))
 
 
 def _training_file(training: TrainingConfig) -> Check:

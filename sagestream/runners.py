@@ -15,7 +15,6 @@ from stream.config import StreamConfig
 
 logger = logging.getLogger(__name__)
 
-BROKER_SECONDS = 10.0
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -46,30 +45,50 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     """
     from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
-    from stream.kafka.broker import check_reachable
+    from stream.kafka.broker import wait_until_answering
     from stream.kafka.lag import LagWatch
     from stream.probe import start_probe
     from stream.worker.app import create_app, health
     from stream.worker.gc_tuning import collect_seldom
+    from stream.worker.log_limit import limit_repeated
     from stream.worker.rebuild_watch import RebuildWatch
     from stream.worker.shutdown import BoundedWorker
     from stream.worker.sink import Sink
     from stream.worker.worker import TOPICS
+    from stream.worker.worker_id import IdWatch, id_lock, take_id
 
     # kafka-python only measures the lag here, and `LagWatch` logs its own errors.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    stream, graph = StreamConfig(), GraphstoreConfig()
-    check_reachable(stream, timeout_seconds=BROKER_SECONDS)  # otherwise Faust ends with a traceback
+    limit_repeated()
+    stream, graph, stop = StreamConfig(), GraphstoreConfig(), stop_on_signal()
     engine = open_engine(graph.sqlalchemy_url)
     redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
-    app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
-    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app))
-    logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
-    LagWatch(stream, engine, TOPICS)
+    app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.member_id)
+    missing = _Problem()
+    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app, waits_for=missing.text))
+    logger.info("worker %s: health and metrics on port %d", stream.member_id, probe.port)
+    lock = id_lock(engine, stream, graph.state_dir)
+    take_id(lock, stream.member_id, stop, missing.tell)
+    if not wait_until_answering(stream, stop, missing.tell):
+        return
+    IdWatch(lock, stream.member_id)
+    LagWatch(stream, engine, TOPICS, missing.tell)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
     BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+
+
+class _Problem:
+    """The service that the worker waits for; the text is empty when it waits for nothing."""
+
+    text = ""
+
+    def tell(self, problem: str) -> None:
+        """Remember the problem, and log it."""
+        if problem and problem != self.text:
+            logger.warning("the worker waits for %s", problem)
+        self.text = problem
 
 
 def run_nearline() -> None:

@@ -1,5 +1,7 @@
 """Settings of the stream, read from the environment once, in main."""
 
+import socket
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -26,10 +28,15 @@ class StreamConfig(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics that Sagestream creates")
     kafka_replication: int = Field(1, ge=1, le=16, description="replication factor of those topics")
     producer_idempotent: bool = Field(True, description="producer ids; off for the embedded broker, which has none")
-    worker_id: str = Field("worker-1", description="static group membership: one of its own for each live worker")
+    worker_id: str | None = Field(
+        None, description="static group membership: one of its own for each live worker; unset: the host name"
+    )
     worker_group: str = Field("sagestream", description="Kafka consumer group of the workers")
     worker_dead_share: float = Field(
-        0.5, gt=0, le=1, description="a topic of which more than this share is bad is not consumed; 1 never stops"
+        0.5,
+        gt=0,
+        le=1,
+        description="a topic of which more than this share is bad is held for a while; 1: never",
     )
     probe_port: int = Field(
         6066,
@@ -38,6 +45,11 @@ class StreamConfig(BaseSettings):
         description="port for health and metrics of the worker; nearline, publisher, scheduler and monitor take the "
         "four ports after it; 0: each takes any free port",
     )
+
+    @property
+    def member_id(self) -> str:
+        """The worker's id: `worker_id`, or the host name, which differs in every container."""
+        return self.worker_id or socket.gethostname()
 
     def probe_port_of(self, process: str) -> int:
         """The port on which this process of `PROBED_PROCESSES` answers; 0 for any free one."""

@@ -25,6 +25,9 @@ USERS_TOUCHED = "users.touched"
 MODELS = "models"
 DEAD_LETTERS = "interactions.dlq"
 
+PRODUCER_HEADER = "producer"
+"""The Kafka header in which a producer may name itself (`stream.worker.dlq_limit`)."""
+
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
 MAX_LISTED_ITEMS = 1000
@@ -208,6 +211,27 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
     except UnicodeDecodeError as error:
         raise InvalidEvent(str(error), "utf8") from error
     return check_time(event, now=now)
+
+
+def check(event: _E, *, now: datetime) -> _E:
+    """Return an event that a program built, as its readers will decode it. Raises `InvalidEvent` like `decode`.
+
+    A struct checks nothing when it is built, so every door that sends events calls this or `decode` first.
+    """
+    try:
+        raw = encode(event)
+    except UnicodeEncodeError as error:
+        raise InvalidEvent(str(error), "utf8") from error
+    return decode(raw, type(event), now=now)
+
+
+def id_problem(text: str) -> str | None:
+    """Return why the text is not an id of the contract; None when it is one. For doors that take an id alone."""
+    if not 1 <= len(text) <= MAX_ID_LENGTH:
+        return f"{len(text)} characters, not 1 to {MAX_ID_LENGTH}"
+    if "\x00" in text:
+        return "a NUL character"
+    return "not UTF-8" if any("\ud800" <= character <= "\udfff" for character in text) else None
 
 
 def check_time(event: _E, *, now: datetime) -> _E:

@@ -71,7 +71,7 @@ class LiveTraffic:
         self.services.redis.delete(cache.FRESHNESS)  # measurements of an earlier run
         stored_before = self._stored()
         extra = 0
-        with EventProducer(self.services.config(StreamConfig)) as producer:
+        with EventProducer(self.services.config(StreamConfig), name="playground") as producer:
             extra += self._show_a_change(past, client, producer)
             if once:
                 producer.send_raw(events.INTERACTIONS, MALFORMED, key=b"nobody")

@@ -40,7 +40,7 @@ def outbox() -> Outbox:
 
 def _connect_producer() -> EventProducer:
     check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
-    return EventProducer(settings.STREAM)
+    return EventProducer(settings.STREAM, name="serve")
 
 
 def close() -> None:

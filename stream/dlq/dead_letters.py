@@ -14,12 +14,13 @@ from prometheus_client import Counter
 
 from stream import events
 from stream.kafka.batch_producer import Message
+from stream.kafka.unreadable_batches import UnreadableBatch
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("json", "utf8", "field", "time", "size", "nul", "key", "late", "refused")
+KINDS = ("json", "utf8", "field", "time", "size", "nul", "key", "late", "refused", "unreadable")
 """The classes of reasons: those of `events.InvalidEvent`, `key` (a delete without a valid id), `late` (older than the
-retention horizon) and `refused` (by the store)."""
+retention horizon), `refused` (by the store) and `unreadable` (a batch that the consumer cannot unpack)."""
 
 LATE = "older than the retention horizon"
 """The reason of an event that the store refused as older than its compaction horizon."""
@@ -60,6 +61,8 @@ def read(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int, deletes
     good, sources, time = found.good, found.sources, events.utc(now)
     for index, record in enumerate(records):
         try:
+            if isinstance(record.value, UnreadableBatch):
+                raise _unreadable(record.value)
             if deletes and record.value is None:
                 event: events.Event | Tombstone = _tombstone(record)
             else:
@@ -72,13 +75,21 @@ def read(records: Sequence[ConsumerRecord], kind: type[_E], *, now: int, deletes
     return found
 
 
+def _unreadable(batch: UnreadableBatch) -> events.InvalidEvent:
+    return events.InvalidEvent(
+        f"the messages from offset {batch.first_offset} to {batch.last_offset} cannot be unpacked ({batch.reason}): "
+        "their producer must send them again",
+        "unreadable",
+    )
+
+
 def _tombstone(record: ConsumerRecord) -> Tombstone:
     try:
         key = (record.key or b"").decode()
     except UnicodeDecodeError as error:
         raise events.InvalidEvent(f"the key of a delete is no id: {error}", "key") from error
-    if not 1 <= len(key) <= events.MAX_ID_LENGTH or "\x00" in key:
-        raise events.InvalidEvent("the key of a delete is no id", "key")
+    if problem := events.id_problem(key):
+        raise events.InvalidEvent(f"the key of a delete is no id: {problem}", "key")
     return Tombstone(key, record.timestamp)
 
 

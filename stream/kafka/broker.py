@@ -1,15 +1,23 @@
-"""Checks that a broker listens.
+"""Checks that a broker listens, once or until it does.
 
-Called before kafka-python's consumer is made: a consumer that cannot start leaves a thread and open files behind.
+Called before kafka-python's consumer is made: a consumer that cannot start leaves a thread and open files behind. The
+worker waits here, because Faust ends where no broker answers at its start.
 """
 
 import socket
+import threading
+from collections.abc import Callable
 
-from kafka.errors import KafkaConnectionError
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaConnectionError, KafkaError
 
 from stream.config import StreamConfig
+from stream.kafka.connection_errors import reason_of_failure
+from stream.kafka.topics import connection_settings
 
 CONNECT_SECONDS = 2.0
+RETRY_SECONDS = 1.0
+BOOTSTRAP_MS = 10_000
 DEFAULT_PORT = 9092
 
 
@@ -25,6 +33,34 @@ def check_reachable(config: StreamConfig, *, timeout_seconds: float = CONNECT_SE
             return
     why = "no answer" if failure is None else failure.strerror or failure
     raise KafkaConnectionError(f"no broker at {config.kafka_bootstrap_servers}: {why}")
+
+
+def wait_until_answering(
+    config: StreamConfig, stop: threading.Event, told: Callable[[str], None], *, retry_seconds: float = RETRY_SECONDS
+) -> bool:
+    """Wait until the broker lists its topics. Return False when `stop` is set first.
+
+    `told` gets the reason of each new problem, and an empty text at the end.
+    """
+    problem = ""
+    while not stop.is_set():
+        try:
+            check_reachable(config)
+            with reason_of_failure():
+                admin = KafkaAdminClient(bootstrap_timeout_ms=BOOTSTRAP_MS, **connection_settings(config))
+            try:
+                admin.list_topics()
+            finally:
+                admin.close()
+        except KafkaError as error:
+            if str(error) != problem:
+                problem = str(error)
+                told(f"Kafka: {problem}")
+            stop.wait(retry_seconds)
+        else:
+            told("")
+            return True
+    return False
 
 
 def address_of(server: str) -> tuple[str, int]:

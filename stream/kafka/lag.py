@@ -16,7 +16,7 @@ The committed offset is at most one commit interval behind SQL and never ahead o
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
@@ -25,9 +25,11 @@ from prometheus_client import Gauge
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from graphstore.errors import reason
 from graphstore.session import read
 from graphstore.tables import stream_progress
 from stream.config import StreamConfig
+from stream.kafka.broker import check_reachable
 from stream.kafka.connection_errors import reason_of_failure
 from stream.kafka.topics import connection_settings
 
@@ -46,6 +48,8 @@ class PartitionLag(NamedTuple):
     partition: int
     behind: int
     remark: str = ""
+    goes_on: bool = True
+    """Whether consumption goes on by itself, in spite of the remark."""
 
 
 def measure(
@@ -55,6 +59,7 @@ def measure(
 
     Raises `KafkaError` when the broker does not answer in time, `SQLAlchemyError` when the database fails.
     """
+    check_reachable(config, timeout_seconds=timeout_seconds)
     with reason_of_failure():
         consumer = KafkaConsumer(
             group_id=config.worker_group,
@@ -89,16 +94,19 @@ def lag_of(tp: TopicPartition, begin: int, end: int, committed: int | None, row:
     """Compute the lag from the log's first offset and end, the committed offset, and the next offset in SQL (`row`)."""
     beyond = committed is not None and committed > end
     done = begin if committed is None or beyond else max(committed, begin)
-    remark = ""
+    remark, goes_on = "", False
     if row is not None and row > end:
         remark = f"stream_progress holds {row:,}, beyond the log's end at {end:,}: it is of another log"
+        if committed is not None and not beyond:
+            remark += ", made anew since; the worker reads the new one from its beginning"
+            goes_on = True
     elif committed is not None and beyond:
         remark = f"the group has committed {committed:,}, beyond the log's end at {end:,}: it is of another log"
     elif committed is not None and committed > max(row or 0, begin):
         remark = f"the group has committed {committed:,}, the database holds up to {row or 0:,}: it is another one"
     elif committed is not None and committed < begin:
         remark = f"{begin - committed:,} messages were deleted from the log before they were read"
-    return PartitionLag(tp.topic, tp.partition, max(end - done, 0), remark)
+    return PartitionLag(tp.topic, tp.partition, max(end - done, 0), remark, goes_on or not remark)
 
 
 def _high_watermarks(
@@ -109,19 +117,39 @@ def _high_watermarks(
     for tp, latest in consumer.end_offsets(partitions).items():
         consumer.seek(tp, latest)
     deadline = time.monotonic() + timeout_seconds
+    known: dict[TopicPartition, int] = {}
     while True:
-        consumer.poll(timeout_ms=20, max_records=1)
-        found = {tp: consumer.highwater(tp) for tp in partitions}
-        if all(end is not None for end in found.values()):
-            return {tp: int(end) for tp, end in found.items() if end is not None}
+        problem: Exception | None = None
+        try:
+            consumer.poll(timeout_ms=20, max_records=1)
+        except Exception as error:  # noqa: BLE001 - each codec raises errors of its own
+            problem = error
+        found = {tp: int(end) for tp in partitions if (end := consumer.highwater(tp)) is not None}
+        # A batch that cannot be unpacked does not matter: the watermark of its partition is known by then.
+        if problem is not None and len(found) == len(known):
+            raise problem
+        if len(found) == len(partitions):
+            return found
+        known = found
+        consumer.pause(*known)  # a paused partition keeps its watermark, and is not unpacked again
         if time.monotonic() > deadline:
             raise KafkaTimeoutError(f"no fetch was answered within {timeout_seconds:g} s")
 
 
 class LagWatch:
-    """A thread that updates the gauge until it is closed. `topics` are the topics of the worker."""
+    """A thread that updates the gauge until it is closed. `topics` are the topics of the worker.
 
-    def __init__(self, config: StreamConfig, engine: Engine, topics: Sequence[str]) -> None:
+    `told` gets why Kafka does not answer, and an empty text while it does.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        engine: Engine,
+        topics: Sequence[str],
+        told: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._told = told
         self._ask = (config, engine, topics)
         self._stop = threading.Event()
         self._logged = ""
@@ -136,8 +164,13 @@ class LagWatch:
         while not self._stop.wait(INTERVAL_SECONDS):
             try:
                 self._show(measure(*self._ask, timeout_seconds=INTERVAL_SECONDS))
-            except (KafkaError, SQLAlchemyError, OSError) as error:
+            except (KafkaError, OSError) as error:
+                self._told(f"Kafka: {reason(error)}")
                 logger.warning("lag unknown: %s", str(error).partition("\n")[0])
+                continue
+            except SQLAlchemyError as error:
+                logger.warning("lag unknown: %s", str(error).partition("\n")[0])
+            self._told("")
 
     def _show(self, lags: Iterable[PartitionLag]) -> None:
         remarks = []

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from graphstore.errors import UserError
 from stream.config import StreamConfig
-from stream.events import encode
+from stream.events import PRODUCER_HEADER, encode
 from stream.kafka.connection_errors import reason_of_failure
 from stream.kafka.topics import connection_settings
 
@@ -52,12 +52,21 @@ class EventProducer:
 
     Without producer ids (`producer_idempotent` off) only one request is sent at a time, which keeps the order. Event
     ids make a repeated delivery harmless. Raises `KafkaTimeoutError` with the reason when no broker accepts the client
-    within `bootstrap_seconds`. The producer gathers a batch for `linger_ms` before it sends it.
+    within `bootstrap_seconds`. The producer gathers a batch for `linger_ms` before it sends it. Messages carry `name`
+    in the header `stream.events.PRODUCER_HEADER`, so that the dead letter limit knows their sender.
     """
 
-    def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 10.0, linger_ms: int = LINGER_MS) -> None:
+    def __init__(
+        self,
+        config: StreamConfig,
+        *,
+        bootstrap_seconds: float = 10.0,
+        linger_ms: int = LINGER_MS,
+        name: str | None = None,
+    ) -> None:
         self._config = config
         self._linger_ms = linger_ms
+        self._headers = [(PRODUCER_HEADER, name.encode())] if name else None
         self._bootstrap_seconds = bootstrap_seconds
         self._producer = self._connect()
         self._renewing = threading.Lock()
@@ -130,7 +139,7 @@ class EventProducer:
             self._pending += 1
             self._pending_bytes += size
         try:
-            future = self._producer.send(topic, value=value, key=key)
+            future = self._producer.send(topic, value=value, key=key, headers=self._headers)
         except BaseException:
             with self._room:
                 self._settle(size)

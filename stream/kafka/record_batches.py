@@ -38,6 +38,8 @@ from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.kafka import unreadable_batches
+
 PRIVATE_NAMES = {
     driver.Consumer: (
         "_getmany",
@@ -224,6 +226,9 @@ class _BatchConsumer(driver.Consumer):
         delivered = self._delivered[tp]
         while delivered and delivered[-1].first_offset >= batch.first_offset:  # read again after a seek
             delivered.pop().stale = True
+        if batch.offset < (self._committed_offset[tp] or 0):
+            # The log is a new one, from its beginning. Faust would commit nothing before the offset of the old one.
+            self._committed_offset[tp] = None
         delivered.append(batch)
         self._last_offset[tp] = batch.offset
         # Otherwise Faust drops records that it takes for old, and notes the offsets inside a batch as gaps.
@@ -278,12 +283,13 @@ class BatchApp(faust.App):
     """
 
     def __init__(self, *args: Any, fetch_wait_ms: int, **kwargs: Any) -> None:
+        unreadable_batches.install()
         self.fetch_wait_ms = fetch_wait_ms
         self.batched_topics: set[str] = set()
         settings = {
             "consumer_auto_offset_reset": "earliest",
             "broker_max_poll_records": MAX_RECORDS,
-            "broker_check_crcs": False,
+            "broker_check_crcs": False,  # `unreadable_batches` checks them
             "stream_buffer_maxsize": 1_000_000,  # never reached: see MAX_WAITING_BYTES
         }
         super().__init__(*args, **{**settings, **kwargs})

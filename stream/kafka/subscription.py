@@ -89,9 +89,11 @@ class Subscription:
         except KafkaError as error:
             if self.error is None:
                 logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
-            self.error = reason(error)
-            self._stop.wait(RECONNECT_SECONDS)
-            return []
+            return self._wait(reason(error))
+        except Exception as error:  # a batch that cannot be unpacked: each codec raises errors of its own
+            if self.error is None:
+                logger.exception("the topic %s has an unreadable batch, at one of %s", self._topic, self._positions())
+            return self._wait(f"a batch cannot be unpacked: {reason(error)}")
         if self.error is not None:
             logger.info("the topic %s is followed again", self._topic)
             self.error = None
@@ -105,6 +107,16 @@ class Subscription:
             except KafkaError as error:
                 logger.warning("the group %s was not left in order: %s", self._group, error)
             self._consumer = None
+
+    def _wait(self, problem: str) -> Sequence[ConsumerRecord]:
+        self.error = problem
+        self._stop.wait(RECONNECT_SECONDS)
+        return []
+
+    def _positions(self) -> str:
+        """Return the next offset of each partition. A partition with an unreadable batch stays there."""
+        positions = {tp: self._consumer.position(tp) for tp in self._consumer.assignment()} if self._consumer else {}
+        return ", ".join(f"partition {tp.partition} offset {offset}" for tp, offset in sorted(positions.items()))
 
     def _join_anew_if_unsettled(self) -> None:
         if self.assigned:

@@ -30,6 +30,7 @@ MAX_BATCHES = 4
 TRENDING_INTERVAL_SECONDS = 5.0
 SEND_TIMEOUT_SECONDS = 20.0
 ANNOUNCEMENT_BYTES = 128 * 1024
+METADATA_MS = 5_000
 NEVER_SECONDS = 10.0 * 365 * 24 * 3600
 
 
@@ -40,7 +41,7 @@ class WorkerApp(BatchApp):
 
 
 def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) -> WorkerApp:
-    """Create the Faust app of one worker. Each running worker needs its own `config.worker_id`.
+    """Create the Faust app of one worker. Each running worker needs its own `config.member_id`.
 
     Faust may keep files in `directory`. Our data are in SQL and Redis.
     """
@@ -66,8 +67,10 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         # flight may never end while producers send.
         stream_wait_empty=False,
         # Static membership: a worker that restarts after kill -9 gets its own partitions back at once.
-        consumer_group_instance_id=config.worker_id,
+        consumer_group_instance_id=config.member_id,
         web_enabled=False,
+        # A topic that was made anew is found within this time, instead of five minutes.
+        consumer_metadata_max_age_ms=METADATA_MS,
         fetch_wait_ms=FETCH_MAX_WAIT_MS,
     )
     app.standing = TopicStatus(TOPICS, now)
@@ -96,9 +99,11 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
     return app
 
 
-def health(app: WorkerApp) -> dict[str, str]:
-    """Return the state of the consumer group and of each topic, for the probe."""
-    if not app.started:
+def health(app: WorkerApp, *, waits_for: str = "") -> dict[str, str]:
+    """Return the state of the consumer group and of each topic, for the probe. `waits_for`: a service that is away."""
+    if waits_for:
+        stream = f"waiting for {waits_for}"
+    elif not app.started:
         stream = "starting"
     elif app.rebalancing or not app.rebalancing_count:
         stream = "waiting for its partitions"

@@ -31,14 +31,15 @@ async def store_by_halves(
     events: Sequence[_E],
     store: Callable[[Sequence[_E], bool], Awaitable[_R]],
     *,
-    too_many: Callable[[Sequence[tuple[int, str]]], bool],
+    on_refused: Callable[[Sequence[tuple[int, str]]], Awaitable[None]],
 ) -> tuple[list[_R], list[tuple[int, str]]]:
     """Store all events at once, or in parts after a permanent error.
 
     Args:
         events: the events of a batch.
         store: stores a part; its second argument says whether the part is the whole batch.
-        too_many: gets (index, reason) of the refused events so far; when it returns true, the rest is not tried.
+        on_refused: gets (index, reason) of the refused events so far, after each one; it may wait before the rest is
+            tried.
 
     Returns:
         The results of the parts, and (index, reason) of each refused event, ascending.
@@ -49,7 +50,7 @@ async def store_by_halves(
     results: list[_R] = []
     refused: list[tuple[int, str]] = []
     parts = [(0, len(events))]
-    while parts and not too_many(refused):
+    while parts:
         first, last = parts.pop()
         try:
             results.append(await store(events[first:last], last - first == len(events)))
@@ -58,6 +59,7 @@ async def store_by_halves(
                 raise
             if last - first <= 1:
                 refused.append((first, f"the store refused it: {first_line(error)}"))
+                await on_refused(refused)
             else:
                 middle = (first + last) // 2
                 parts += [(middle, last), (first, middle)]

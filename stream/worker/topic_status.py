@@ -60,9 +60,14 @@ class TopicStatus:
         WAITING.labels(topic).set(0)
 
     def stop(self, topic: str, reason: str) -> None:
-        """The topic is not consumed any more because of `reason`."""
+        """The topic is not consumed for now because of `reason`."""
         self._topics[topic].stopped = reason
         STOPPED.labels(topic).set(1)
+
+    def resume(self, topic: str) -> None:
+        """The topic is consumed again."""
+        self._topics[topic].stopped = ""
+        STOPPED.labels(topic).set(0)
 
     def words(self) -> dict[str, str]:
         """Return, by topic, "ok" or the reason of the delay."""

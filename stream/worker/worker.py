@@ -5,15 +5,14 @@ queue, users on `users.touched`. Next: `serving.nearline` ranks these users agai
 
 The order is the guarantee: a handler returns, and so acknowledges the batch, after all its results are durable. When a
 service is unreachable, the current batch is retried. A single event that the store can never accept becomes a dead
-letter. When too many messages are bad, the topic stops: nothing of that batch reaches the dead letter queue, nothing is
-acknowledged, and a restart reads it again.
+letter. When too many messages are bad, the topic is held: nothing of that batch reaches the dead letter queue and
+nothing is acknowledged until the hold ends by itself. Then this batch is taken, and the next ones are judged anew.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter, Gauge
@@ -23,9 +22,10 @@ from stream.dlq import dead_letters
 from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone
 from stream.kafka.batch_producer import Message
 from stream.worker.bisect import store_by_halves
-from stream.worker.dlq_limit import DlqLimit, Excess
+from stream.worker.dlq_limit import HOLD_FIRST_SECONDS, DlqLimit
 from stream.worker.retry import first_line, retry_until_reachable, service_of
 from stream.worker.sink import Progress, Sink, Stored
+from stream.worker.topic_hold import TopicHold
 from stream.worker.topic_status import TopicStatus
 
 logger = logging.getLogger(__name__)
@@ -35,22 +35,32 @@ LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the w
 
 TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES)
 
-STOPPED_LOG_SECONDS = 60.0
-
 Clock = Callable[[], int]
 Deliver = Callable[[Sequence[Message]], Awaitable[None]]
 Store = Callable[[Sequence[Any], Progress | None], Stored]
 
 
 class Worker:
-    """One handler for each topic. `deliver` returns when the broker has the messages; `now` returns epoch ms."""
+    """One handler for each topic. `deliver` returns when the broker has the messages; `now` returns epoch ms.
 
-    def __init__(self, sink: Sink, deliver: Deliver, now: Clock, *, standing: TopicStatus, dead_share: float) -> None:
+    A topic of which more than `dead_share` is bad is held, at first for `first_hold_seconds`.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        deliver: Deliver,
+        now: Clock,
+        *,
+        standing: TopicStatus,
+        dead_share: float,
+        first_hold_seconds: float = HOLD_FIRST_SECONDS,
+    ) -> None:
         self._sink = sink
         self._deliver = deliver
         self._now = now
         self._standing = standing
-        self._limits = {topic: DlqLimit(share=dead_share) for topic in TOPICS}
+        self._limits = {topic: DlqLimit(share=dead_share, first_hold_seconds=first_hold_seconds) for topic in TOPICS}
 
     async def on_interactions(self, records: Sequence[ConsumerRecord]) -> None:
         """Store interactions and announce the users whose graph changed."""
@@ -115,16 +125,12 @@ class Worker:
 
     async def _work(self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store) -> None:
         with self._current_batch(topic):
-            limit = self._limits[topic]
-            bad = read.bad
-            await self._halt_if(limit.excess(len(records), _indices(bad)), topic, records, bad)
-            parts, refused = await self._store(topic, records, read, store)
-            if late := frozenset[str]().union(*(part.late for part in parts)):
-                refused += _late(read, late)
-            if refused:
-                bad = sorted([*bad, *refused])
-                await self._halt_if(limit.excess(len(records), _indices(bad)), topic, records, bad)
-            limit.add(len(records), _indices(bad))
+            hold = TopicHold(topic, records, self._limits[topic], self._now, self._standing)
+            await hold.wait_if_too_bad(read.bad)
+            parts, refused = await self._store(records, read, store, hold)
+            bad = sorted([*read.bad, *refused, *_late(read, parts)])
+            await hold.wait_if_too_bad(bad)
+            hold.add(bad)
             now = self._now()
             messages = dead_letters.letters(bad, now=now) + _announcements(parts)
             await retry_until_reachable(
@@ -141,7 +147,7 @@ class Worker:
             LAST_BATCH.set(now / 1000)
 
     async def _store(
-        self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store
+        self, records: Sequence[ConsumerRecord], read: Read, store: Store, hold: TopicHold
     ) -> tuple[list[Stored], list[Bad]]:
         """Store all events in one transaction with the offsets, or the events that the store accepts."""
         progress = next_offsets(records)
@@ -151,40 +157,19 @@ class Worker:
                 # Not in an executor: this is faster (measured), and the consumer's heartbeat has its own thread.
                 return store(part, progress)
 
-            return await retry_until_reachable(step, doing="storing", topic=topic, standing=self._standing)
+            return await retry_until_reachable(step, doing="storing", topic=hold.topic, standing=self._standing)
 
         def bad(refused: Sequence[tuple[int, str]]) -> list[Bad]:
             return [Bad(*read.sources[index], "refused", reason) for index, reason in refused]
 
-        def too_many(refused: Sequence[tuple[int, str]]) -> bool:
-            both = sorted(_indices(read.bad) + _indices(bad(refused)))
-            return bool(refused) and self._limits[topic].excess(len(records), both) is not None
-
         parts, refused = await store_by_halves(
-            read.good, lambda part, whole: patient(part, progress if whole else None), too_many=too_many
+            read.good,
+            lambda part, whole: patient(part, progress if whole else None),
+            on_refused=lambda refused: hold.wait_if_too_bad(sorted([*read.bad, *bad(refused)])),
         )
-        if refused and not too_many(refused):
+        if refused:
             await patient([], progress)
         return parts, bad(refused)
-
-    async def _halt_if(
-        self, excess: Excess | None, topic: str, records: Sequence[ConsumerRecord], bad: Sequence[Bad]
-    ) -> None:
-        if excess is not None:
-            at = records[excess.at]
-            last = max((one for one in bad if one.batch_index <= excess.at), default=None)
-            await self._halt(
-                topic,
-                f"{100 * excess.share:.3g} % of the last {excess.seen:,} messages are bad, stopped at partition "
-                f"{at.partition} offset {at.offset}: {last.reason if last else 'as before'}",
-            )
-
-    async def _halt(self, topic: str, reason: str) -> NoReturn:
-        """Keep the batch without acknowledgement until the process ends. Other topics continue."""
-        self._standing.stop(topic, reason)
-        while True:
-            logger.error("%s is not consumed: %s", topic, reason)
-            await asyncio.sleep(STOPPED_LOG_SECONDS)
 
     @contextmanager
     def _current_batch(self, topic: str) -> Iterator[None]:
@@ -202,10 +187,6 @@ def next_offsets(records: Sequence[ConsumerRecord]) -> dict[str, dict[int, int]]
     return found
 
 
-def _indices(bad: Sequence[Bad]) -> list[int]:
-    return [one.batch_index for one in bad]
-
-
 def _by_kind(part: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
     """Return the upserts, and the time of the newest tombstone (epoch ms) of each deleted id."""
     deletes: dict[str, int] = {}
@@ -215,7 +196,10 @@ def _by_kind(part: Sequence[Any]) -> tuple[list[Any], dict[str, int]]:
     return [event for event in part if not isinstance(event, Tombstone)], deletes
 
 
-def _late(read: Read, late: frozenset[str]) -> list[Bad]:
+def _late(read: Read, parts: Sequence[Stored]) -> list[Bad]:
+    late = frozenset[str]().union(*(part.late for part in parts))
+    if not late:
+        return []
     return [
         Bad(*source, "late", LATE)
         for event, source in zip(read.good, read.sources, strict=True)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import msgspec
 import pytest
@@ -218,6 +219,36 @@ def test_anything_is_an_event_or_refused(kind: type[msgspec.Struct], data: st.Da
         str(error).encode()  # fit for the dead letter queue
     else:
         assert decode(encode(event), kind, now=NOW, max_bytes=2 * events.MAX_EVENT_BYTES) == event
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"user_id": "a\0"}, "nul"),
+        ({"item_id": "x" * 129}, "field"),
+        ({"item_id": ""}, "field"),
+        ({"request_id": "\ud800"}, "utf8"),
+        ({"quantity": 0}, "field"),
+        ({"event_time": NOW + timedelta(hours=2)}, "time"),
+    ],
+)
+def test_an_event_that_a_program_built_is_checked_like_one_that_came(changes: dict[str, Any], kind: str) -> None:
+    good = decode(raw(value=2.5, position=3), Interaction, now=NOW)
+    assert events.check(good, now=NOW) == good
+    with pytest.raises(InvalidEvent) as refused:
+        events.check(msgspec.structs.replace(good, **changes), now=NOW)
+    assert refused.value.kind == kind
+
+
+@pytest.mark.parametrize("text", ["", "x" * 129, "a\0b", "\udfff", "x" * 128, "é\n/", "\ud7ff\ue000", " "])
+def test_an_id_alone_is_judged_as_in_an_event(text: str) -> None:
+    built = msgspec.structs.replace(decode(raw(), Interaction, now=NOW), user_id=text)
+    refused = False
+    try:
+        events.check(built, now=NOW)
+    except InvalidEvent:
+        refused = True
+    assert bool(events.id_problem(text)) is refused
 
 
 def test_the_types_have_the_order_of_the_tables() -> None:

@@ -12,6 +12,7 @@ from stream import events
 from stream.dlq import dead_letters
 from stream.dlq.dead_letters import KINDS, Tombstone, count, letters, read
 from stream.events import utc
+from stream.kafka.unreadable_batches import UnreadableBatch
 
 NOW = 1_767_600_000_000
 
@@ -60,6 +61,20 @@ def test_the_classes_of_reasons(value: bytes | None, kind: str, said: str) -> No
     assert said in reason
     assert given in KINDS
     assert found.good == found.sources == []
+
+
+def test_a_batch_that_cannot_be_unpacked_is_one_letter_with_its_offsets() -> None:
+    batch = UnreadableBatch(b"damaged")
+    batch.reason, batch.first_offset, batch.last_offset = "its checksum is wrong", 20, 39
+    records = [record(view()), record(batch, offset=39)]
+    for deletes in (False, True):
+        found = read(records, events.Interaction, now=NOW, deletes=deletes)
+        assert len(found.good) == 1
+        assert [(bad.kind, bad.batch_index) for bad in found.bad] == [("unreadable", 1)]
+    assert "the messages from offset 20 to 39 cannot be unpacked (its checksum is wrong)" in found.bad[0].reason
+    (message,) = letters(found.bad, now=NOW)
+    letter = events.decode(message.value, events.DeadLetter, now=utc(NOW))
+    assert (letter.raw, letter.partition, letter.offset) == (b"damaged", 3, 39)
 
 
 def test_the_good_ones_keep_their_records() -> None:

@@ -62,7 +62,7 @@ def test_what_was_produced_less_what_was_consumed(stream_config: StreamConfig, s
     with write(sqlite_engine) as connection:
         record_progress(connection, events.INTERACTIONS, done, now=1)
     commit(config, events.INTERACTIONS, done, "counted")
-    assert [one[2:] for one in measure(config, sqlite_engine, [events.INTERACTIONS])] == [
+    assert [(one.behind, one.remark) for one in measure(config, sqlite_engine, [events.INTERACTIONS])] == [
         (3766, ""),
         (0, ""),
         (0, ""),
@@ -103,6 +103,8 @@ def test_progress_of_another_brokers_log_is_told_and_not_counted(
         (30, 100, 10, 10, 70, "20 messages were deleted from the log before they were read"),
         (0, 100, 100, 100, 0, ""),
         (0, 100, 500, 500, 100, "stream_progress holds 500, beyond the log's end at 100"),
+        (0, 100, None, 500, 100, "stream_progress holds 500, beyond the log's end at 100"),
+        (0, 100, 60, 500, 40, "stream_progress holds 500, beyond the log's end at 100: it is of another log, made"),
         (0, 100, 500, 90, 100, "the group has committed 500, beyond the log's end at 100"),
         (0, 100, 40, None, 60, "the group has committed 40, the database holds up to 0: it is another one"),
         (0, 100, 40, 20, 60, "the group has committed 40, the database holds up to 20: it is another one"),
@@ -115,6 +117,7 @@ def test_what_does_not_fit_is_told(
     assert found[:3] == ("interactions", 2, behind)
     assert found.remark.startswith(said)
     assert bool(found.remark) is bool(said)
+    assert found.goes_on is (not said or "made anew" in said)
 
 
 def test_a_broker_that_is_away_is_an_error(sqlite_engine: Engine) -> None:

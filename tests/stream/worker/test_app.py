@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import func, select
@@ -24,11 +24,13 @@ from sagestream.playground.embedded import Broker, start_broker
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message
+from stream.kafka.broker import wait_until_answering
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import connection_settings, create_topics
 from stream.worker.app import credentials
 from tests.brokers import renew_topics, stream_config_of
+from tests.databases import migrated_sqlite
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -59,6 +61,9 @@ def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], b
         found.append(message.value)
     consumer.close()
     return found
+
+
+CODECS = ("gzip", "snappy", "lz4", "zstd")
 
 
 @pytest.fixture
@@ -106,6 +111,13 @@ def test_the_worker_stores_refuses_and_announces(
         producer.send(events.INTERACTIONS, purchase(300, user="session", item="i77"), key="session")
         producer.send(events.IDENTITIES, login, key="session")
         producer.send(events.USERS, tier, key="anna")
+    for number, codec in enumerate(CODECS, start=400):  # as a shop's own producers are configured
+        shop = KafkaProducer(
+            compression_type=codec, enable_idempotence=config.producer_idempotent, **connection_settings(config)
+        )
+        shop.send(events.INTERACTIONS, value=events.encode(purchase(number, user="u1", item="i1")), key=b"u1")
+        shop.flush(30)
+        shop.close()
 
     engine = open_engine(database_url)
 
@@ -116,7 +128,7 @@ def test_the_worker_stores_refuses_and_announces(
         return lists, str(attributes)
 
     with worker_process(broker, database_url, redis_url, tmp_path / "log", name="first") as worker:
-        worker.wait_for(lambda: stored(database_url) == 301 and rest()[0] == 1 and "gold" in rest()[1])
+        worker.wait_for(lambda: stored(database_url) == 301 + len(CODECS) and rest()[0] == 1 and "gold" in rest()[1])
         worker.wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None)
         worker.wait_for(lambda: hot.seen(redis, "anna") == {"i77"})
         letters = messages(config, events.DEAD_LETTERS, lambda found: len(found) == 2)
@@ -185,6 +197,70 @@ WORDS = ("interactions", "impressions", "catalog", "users", "identities")
 
 WELL_UNDER_WAY = 400
 """Items, of 3,400: by then the worker has taken from the broker all that it ever holds."""
+
+
+@pytest.mark.kafka
+def test_a_broker_that_comes_later_and_a_topic_that_is_made_anew(
+    apache_kafka: Broker, tmp_path: Path, redis: Redis, redis_url: str
+) -> None:
+    broker, config, url = apache_kafka, stream_config_of(apache_kafka), migrated_sqlite(tmp_path / "graph.db")
+    renew_topics(broker)
+    broker.child.stop()
+
+    def produce(first: int, count: int) -> None:
+        with EventProducer(config) as producer:
+            for number in range(first, first + count):
+                producer.send(events.INTERACTIONS, purchase(number, user=f"u{number}"), key=f"u{number}")
+
+    with worker_process(broker, url, redis_url, tmp_path / "log", name="early") as worker:
+        worker.wait_for(lambda: "waiting for Kafka: " in worker.ready()[1].get("stream", ""))
+        assert worker.ready()[0] == 503
+        broker.child.start()
+        wait_until_answering(config, threading.Event(), lambda _: None)
+        produce(0, 200)
+        worker.wait_for(lambda: stored(url) == 200)
+        worker.wait_for(lambda: worker.ready()[0] == 200)
+        # With more messages than the old topic had, so that the old offsets are within the new log.
+        renew_topics(broker)
+        produce(100, 400)
+        worker.wait_for(lambda: stored(url) == 500)
+        worker.wait_for(lambda: worker.metric("sagestream_events_total", outcome="duplicate") == 100, seconds=10)
+        group = stream_config_of(broker, worker_group="group-early")
+        engine = open_engine(url)
+        worker.wait_for(lambda: sum(lag.behind for lag in measure(group, engine, WORDS)) == 0)
+        engine.dispose()
+
+
+def test_a_batch_that_cannot_be_unpacked_is_told_and_passed_by(
+    tmp_path: Path, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apache Kafka refuses to take such a batch; the embedded broker keeps it as a damaged disk would."""
+    broker = start_broker(tmp_path / "tansu", home=None)
+    config, url = stream_config_of(broker), migrated_sqlite(tmp_path / "graph.db")
+    create_topics(config)
+    for codec, name in (("zstd", "damaged"), (None, "good")):
+        with monkeypatch.context() as patch:
+            patch.setattr("kafka.record.default_records.zstd_encode", lambda _: b"no frame")
+            shop = KafkaProducer(compression_type=codec, enable_idempotence=False, **connection_settings(config))
+            shop.send(events.INTERACTIONS, events.encode(purchase(1, user=name)), key=b"u", partition=0).get(30)
+            shop.close()
+    engine = open_engine(url)
+    with worker_process(broker, url, redis_url, tmp_path / "log", name="damaged") as worker:
+        worker.wait_for(lambda: stored(url) == 1)
+        worker.wait_for(
+            lambda: (
+                sum(
+                    lag.behind for lag in measure(stream_config_of(broker, worker_group="group-damaged"), engine, WORDS)
+                )
+                == 0
+            )
+        )
+        assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="unreadable") == 1
+        assert worker.ready()[0] == 200
+    engine.dispose()
+    (letter,) = messages(config, events.DEAD_LETTERS, bool)
+    assert "from offset 0 to 0 cannot be unpacked (DecompressionError" in json.loads(letter)["error"]
+    broker.child.stop()
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -42,8 +42,12 @@ class Store:
         return len(part)
 
 
-def run(store: Store, events: Sequence[int], *, bound: int = 10**9) -> tuple[list[int], list[tuple[int, str]]]:
-    return asyncio.run(store_by_halves(events, store, too_many=lambda refused: len(refused) > bound))
+def run(store: Store, events: Sequence[int]) -> tuple[list[int], list[tuple[int, str]]]:
+    return asyncio.run(store_by_halves(events, store, on_refused=_nothing))
+
+
+async def _nothing(_: Sequence[tuple[int, str]]) -> None:
+    return
 
 
 def test_a_good_batch_is_stored_as_one() -> None:
@@ -71,12 +75,16 @@ def test_the_culprits_stand_alone_and_the_others_are_stored(poison: tuple[int, .
     assert store.calls <= 1 + 2 * 10 * len(poison)
 
 
-def test_too_many_end_the_search() -> None:
-    store = Store(*range(1000))
-    _, refused = run(store, range(1000), bound=20)
-    assert len(refused) == 21
-    assert store.taken == []
-    assert store.calls < 100
+def test_the_search_waits_after_each_refused_event_and_then_goes_on() -> None:
+    store, told = Store(3, 700), list[tuple[int, ...]]()
+
+    async def wait(refused: Sequence[tuple[int, str]]) -> None:
+        await asyncio.sleep(0)
+        told.append(tuple(place for place, _ in refused))
+
+    asyncio.run(store_by_halves(range(1000), store, on_refused=wait))
+    assert told == [(3,), (3, 700)]
+    assert len(store.taken) == 998
 
 
 def test_other_errors_are_raised() -> None:
@@ -84,4 +92,4 @@ def test_other_errors_are_raised() -> None:
         raise TypeError("ours")
 
     with pytest.raises(TypeError, match="ours"):
-        asyncio.run(store_by_halves([1, 2], broken, too_many=lambda _: False))
+        asyncio.run(store_by_halves([1, 2], broken, on_refused=_nothing))

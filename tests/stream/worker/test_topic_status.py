@@ -21,6 +21,8 @@ def test_the_word_of_each_topic() -> None:
     assert standing.words()["a"] == "ok"
     standing.stop("b", "73 % of the last 1,000 messages are bad")
     assert standing.words() == {"a": "ok", "b": "73 % of the last 1,000 messages are bad"}
+    standing.resume("b")
+    assert standing.words() == {"a": "ok", "b": "ok"}
 
 
 def test_a_service_that_is_away_is_told_at_once() -> None:
@@ -41,4 +43,5 @@ def test_the_gauges() -> None:
     assert (gauge("waiting", "c"), gauge("waiting", "d")) == (1, 0)
     assert (gauge("stopped", "c"), gauge("stopped", "d")) == (0, 1)
     standing.go_on("c")
-    assert gauge("waiting", "c") == 0
+    standing.resume("d")
+    assert (gauge("waiting", "c"), gauge("stopped", "d")) == (0, 0)

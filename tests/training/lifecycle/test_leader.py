@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from graphstore.advisory_lock import AdvisoryLock
 from graphstore.locks import FileLock
-from training.lifecycle.leader import ADVISORY_KEY, AdvisoryLock, leader_lock, wait_for_leadership
+from training.lifecycle.leader import ADVISORY_KEY, leader_lock, wait_for_leadership
 
 
 def test_one_at_a_time(engine: Engine, tmp_path: Path):
@@ -63,12 +64,12 @@ def test_a_killed_process_lets_go(tmp_path: Path):
 @pytest.mark.service
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_lost_connection_is_noticed(engine: Engine):
-    lock = AdvisoryLock(engine)
+    lock = AdvisoryLock(engine, ADVISORY_KEY)
     assert lock.acquire()
     with engine.connect() as connection:
         holder = text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :key")
         connection.execute(holder, {"key": ADVISORY_KEY})
     assert not lock.held()
-    other = AdvisoryLock(engine)
+    other = AdvisoryLock(engine, ADVISORY_KEY)
     assert other.acquire()
     other.release()
