@@ -32,26 +32,34 @@ REFRESHED_AT_ONCE = 100
 SCAN_COUNT = 1000
 FETCH_ROWS = 1000
 
-_RESTORE = """
-local others = {}
-for user, times in pairs(cmsgpack.unpack(ARGV[1])) do
-  local recent, seen, scored, items = 'recent:' .. user, 'seen:' .. user, {}, {}
-  for item, time in pairs(times) do
-    scored[#scored + 1] = string.format('%d', time)
-    scored[#scored + 1] = item
-    items[#items + 1] = item
+_RESTORE = (
+    hot.FENCED
+    + """
+local others, overtaken = {}, fence > tonumber(ARGV[1])
+for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
+  if overtaken then
+    others[#others + 1] = user
+  else
+    local recent, seen, scored, items = 'recent:' .. user, 'seen:' .. user, {}, {}
+    for item, time in pairs(times) do
+      scored[#scored + 1] = string.format('%d', time)
+      scored[#scored + 1] = item
+      items[#items + 1] = item
+    end
+    redis.call('ZADD', recent, 'GT', unpack(scored))
+    redis.call('SADD', seen, unpack(items))
+    redis.call('DEL', 'replacing:' .. user)
+    local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
+    local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
+    for index = 1, #found, 2 do
+      same = same and tonumber(found[index + 1]) == times[found[index]]
+    end
+    if not same then others[#others + 1] = user end
   end
-  redis.call('ZADD', recent, 'GT', unpack(scored))
-  redis.call('SADD', seen, unpack(items))
-  local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
-  local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
-  for index = 1, #found, 2 do
-    same = same and tonumber(found[index + 1]) == times[found[index]]
-  end
-  if not same then others[#others + 1] = user end
 end
 return others
 """
+)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -98,7 +106,7 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
         if not persons:
             break
         last = max(persons)
-        odd = page.many | add_missing(restore, page.times) | _changed(engine, page, most)
+        odd = page.many | add_missing(restore, page.times, page.generation) | _changed(engine, page, most)
         for some in _chunks(sorted(odd), REFRESHED_AT_ONCE):
             refresh_people(engine, redis, some, keep=keep)
         done.persons += len(persons)
@@ -139,19 +147,19 @@ def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Pag
     return page
 
 
-def add_missing(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
-    """Add these times to Redis; return the users whose keys then hold something else."""
+def add_missing(restore: Script, times: Mapping[str, dict[str, int]], generation: int) -> set[str]:
+    """Add these times of `generation` to Redis; return the users whose keys then hold something else."""
     others: set[str] = set()
     batch: dict[str, dict[str, int]] = {}
     size = 0
     for user, some in times.items():
         if size + len(some) > hot.RECORD_TOUCHES:
-            others.update(name.decode() for name in cast("list[bytes]", restore(args=[_pack(batch)])))
+            others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
             batch, size = {}, 0
         batch[user] = some
         size += len(some)
     if batch:
-        others.update(name.decode() for name in cast("list[bytes]", restore(args=[_pack(batch)])))
+        others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
     return others
 
 
