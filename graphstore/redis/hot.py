@@ -146,8 +146,8 @@ MARK_SECONDS = 600
 def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int, generation: int = OPEN) -> None:
     """Write (user_id, item_id, event_time in epoch ms) to `recent:` and `seen:`. `recent:` keeps the newest `keep`.
 
-    `generation` is the generation of identities at which the user ids were read. Raises `graphstore.redis.fence.Overtaken`
-    when identities changed since; some touches may be written then.
+    `generation` is the generation of identities at which the user ids were read. Raises
+    `graphstore.redis.fence.Overtaken` when identities changed since; some touches may be written then.
     """
     newest: dict[tuple[str, str], int] = {}
     for user_id, item_id, time in touches:

@@ -74,7 +74,7 @@ class PeopleRebuilt:
 
 
 @dataclass
-class _Page:
+class Page:
     """A page of persons by key: their item times (epoch ms), and the persons with too many items (`many`)."""
 
     persons: dict[int, str]
@@ -102,7 +102,7 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
                 query.where(users.c.user_key > last).order_by(users.c.user_key).limit(PAGE_PERSONS)
             )
             persons = {row[0]: row[1] for row in rows}
-            page = _read(connection, persons, most)
+            page = read_page(connection, persons, most)
         if not persons:
             break
         last = max(persons)
@@ -123,9 +123,9 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
     return done
 
 
-def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Page:
+def read_page(connection: Connection, persons: Mapping[int, str], most: int) -> Page:
     """Read the item times of the persons with their sessions, for persons with at most `most` items."""
-    page = _Page(dict(persons), people_generation(connection))
+    page = Page(dict(persons), people_generation(connection))
     owners = dict(persons)
     for person, members in queries.sessions(connection, list(persons)).items():
         owners |= dict.fromkeys(members, persons[person])
@@ -163,14 +163,14 @@ def add_missing(restore: Script, times: Mapping[str, dict[str, int]], generation
     return others
 
 
-def _changed(engine: Engine, page: _Page, most: int) -> set[str]:
+def _changed(engine: Engine, page: Page, most: int) -> set[str]:
     """Return the users of the page who lost items after it was read, through a login or an erasure."""
     with read(engine) as connection:
         if people_generation(connection) == page.generation:
             return set()
         still = select(users.c.user_key).where(users.c.user_key.in_(list(page.persons)), users.c.person_key.is_(None))
         persons = {key: page.persons[key] for key in connection.scalars(still)}
-        now = _read(connection, persons, most)
+        now = read_page(connection, persons, most)
     return {user for user, times in page.times.items() if _lost(times, now.times.get(user, {}))}
 
 

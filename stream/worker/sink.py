@@ -5,8 +5,8 @@ Next: `stream.worker.worker` announces the touched users, and the offsets are co
 
 The order is the guarantee: first one SQL transaction, keyed by event_id; after its commit Redis, with idempotent
 commands. After a crash in between the batch is delivered again, so Redis always gets all events of the batch, not only
-the new ones. When a login or an erasure happens in between, Redis refuses the keys (`graphstore.redis.fence`) and they are
-rebuilt from SQL.
+the new ones. When a login or an erasure happens in between, Redis refuses the keys (`graphstore.redis.fence`) and they
+are rebuilt from SQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
