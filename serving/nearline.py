@@ -236,7 +236,7 @@ def run_nearline(
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
     near = NearLine(ShopSource(engine), redis, config, load=load)
-    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS, stop=stop)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
     needs = {"model": NOTHING_PUBLISHED}
     probe = start_probe(stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state})
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)

@@ -256,7 +256,7 @@ def run_publisher(
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
-    subscription = Subscription(stream, MODELS, group=GROUP, max_records=100, stop=stop)
+    subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)
     needs = {"published": "nothing yet"}
     probe = start_probe(stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state})
     logger.info("publisher: health on port %d, following the registry and %s", probe.port, MODELS)
