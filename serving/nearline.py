@@ -20,11 +20,12 @@ from pathlib import Path
 from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client import Counter, Histogram
 from redis import Redis
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
+from graphstore.outages import service_of
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
@@ -257,8 +258,12 @@ def run_nearline(
                     needs["model"] = OK if near.ranker else NOTHING_PUBLISHED
                     break
                 except (SQLAlchemyError, RedisError, OSError) as error:
-                    logger.exception("lists could not be refreshed, trying again")
                     needs["model"] = reason(error)
+                    service = service_of(error)
+                    if service is None and isinstance(error, DataError | ResponseError):  # the same again next time
+                        logger.exception("%d touches are left out", len(touches))
+                        break
+                    logger.warning("%d touches wait for %s: %s", len(touches), service or "a later try", reason(error))
                     stop.wait(RETRY_SECONDS)
                 except (UserError, ValueError, ArithmeticError) as error:
                     logger.exception("%d touches are left out", len(touches))

@@ -77,7 +77,7 @@ class RebuildWatch:
             self._compare()
         except _Stopped:
             logger.info("a rebuild of Redis is given up; the next worker does it")
-        except (SQLAlchemyError, RedisError) as error:
+        except (SQLAlchemyError, RedisError, OSError) as error:
             logger.warning("Redis is not rebuilt yet: %s", str(error).partition("\n")[0])
 
     def _compare(self) -> None:

@@ -236,7 +236,7 @@ def test_a_shopper_touched_twice_is_refreshed_once() -> None:
 
 
 def test_the_loop_turns_a_message_into_a_list(
-    shop: Shop, redis_url: str, tmp_path: Path, stream_config: StreamConfig
+    shop: Shop, redis_url: str, tmp_path: Path, stream_config: StreamConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
     stop = threading.Event()
@@ -254,7 +254,14 @@ def test_the_loop_turns_a_message_into_a_list(
                 producer.flush()
                 wait_until(lambda user=user: ListReader(shop.redis, 0).of_user("m1", user))  # type: ignore[misc]
                 assert shop.first("m1", user) == "dates"
+            shop.redis.delete(cache.near_key("m1", "ann"))
+            shop.redis.config_set("maxmemory", 1)  # a full Redis: the touch is kept in hand
+            producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id="ann"), key="ann")
+            wait_until(lambda: "1 touches wait for redis" in caplog.text)
+            shop.redis.config_set("maxmemory", 0)
+            wait_until(lambda: ListReader(shop.redis, 0).of_user("m1", "ann"))
     finally:
+        shop.redis.config_set("maxmemory", 0)
         stop.set()
         thread.join(20)
     assert not thread.is_alive()
