@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from graphstore.errors import reason
+from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
 from monitoring import metrics
 from monitoring.attribution import attribute
@@ -78,7 +80,7 @@ class Monitor:
                 window_seconds=config.ctr_window_seconds,
                 min_impressions=config.ctr_min_impressions,
             )
-        reasons = [reason for reason in (drift_reason(drift), fall) if reason]
+        reasons = [why for why in (drift_reason(drift), fall) if why]
         if not reasons:
             return False
         with write(self._engine) as connection:
@@ -135,8 +137,10 @@ def _measure_until(
                 drift_due = began + config.drift_interval_seconds
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
-        except (OperationalError, InterfaceError) as error:
-            state["database"] = str(error.orig).partition("\n")[0]
+        except (DBAPIError, OSError) as error:
+            if service_of(error) is None:
+                raise
+            state["database"] = reason(error)
             metrics.PASSES.labels("failed").inc()
             logger.warning("the pass failed and is tried again: %s", state["database"])
         else:

@@ -20,8 +20,10 @@ from sqlalchemy import Engine, select
 from graphstore.erase import Erasure, add_to_receipt, erase_person
 from graphstore.errors import reason
 from graphstore.redis import hot
+from graphstore.redis.fence import raise_to
 from graphstore.session import read
 from graphstore.snapshots.erasure import erase_from_snapshots
+from graphstore.state import people_generation
 from graphstore.tables import models
 from serving import cache
 from stream.config import StreamConfig
@@ -76,6 +78,8 @@ def forget(
         add_to_receipt(engine, user_id, parts)
 
     if redis is not None:
+        with read(engine) as connection:
+            raise_to(redis, people_generation(connection))  # a worker that read earlier is refused
         note(redis={"recent and seen": hot.forget(redis, ids)})
         note(redis={"lists": drop_lists(redis, _versions(engine, redis), ids)})
     note(snapshots=erase_from_snapshots(engine, snapshots_dir, ids, now=now()), bundles=BUNDLES)

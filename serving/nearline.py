@@ -20,11 +20,13 @@ from pathlib import Path
 from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client import Counter, Histogram
 from redis import Redis
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
+from graphstore.outages import service_of
+from graphstore.queries import HistoryRow
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
@@ -56,6 +58,7 @@ FRESHNESS_SAMPLES = 10_000
 """The number of measured delays in Redis. The report computes its percentiles from them."""
 _refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
 _stale = Counter("sagestream_nearline_stale", "Touches that a newer list made superfluous")
+_ahead = Counter("sagestream_nearline_clock_ahead", "Lists of users with an event later than our clock")
 _freshness = Histogram(
     "sagestream_freshness_seconds",
     "Seconds from a shopper's event to their changed list",
@@ -140,18 +143,17 @@ class NearLine:
 
     def _write(self, ranker: Ranker, touches: Mapping[str, Touch], *, now: Callable[[], int], measured: bool) -> int:
         version = ranker.model_version
-        due = self._due(version, touches)
+        read_at = now()
+        due = self._due(version, touches, now=read_at)
         _stale.inc(len(touches) - len(due))
         if not due:
             return 0
-        read_at = now()
         histories = self._source.histories_of(due)
         users = list(histories)
         if not users:
             return 0
-        # Another clock may be ahead, so an event may be later than `read_at`. Every event must be before `as_of`.
-        as_of = max([read_at, *(rows[-1][1] + 1 for rows in histories.values() if rows)])
-        packed = rank(ranker, list(histories.values()), as_of=as_of, k=self._config.list_length)
+        past = [_before(rows, read_at) for rows in histories.values()]
+        packed = rank(ranker, past, as_of=read_at, k=self._config.list_length)
         names = [cache.near_key(version, user) for user in users]
         cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
         written_at = now()
@@ -160,15 +162,15 @@ class NearLine:
         _refreshed.inc(len(users))
         return len(users)
 
-    def _due(self, version: str, touches: Mapping[str, Touch]) -> list[str]:
-        """Return the users whose newest list is older than their touch."""
+    def _due(self, version: str, touches: Mapping[str, Touch], *, now: int) -> list[str]:
+        """Return the users whose newest list is older than their touch, or has a time that has not come yet."""
         users = list(touches)
         keys = [key(version, user) for user in users for key in (cache.recs_key, cache.near_key)]
         found = cache.read_bytes(self._redis, keys)
         due = []
         for place, user in enumerate(users):
             newest = max(map(_time_of, found[2 * place : 2 * place + 2]))
-            if newest <= touches[user].announced_at + CLOCK_SKEW_MS:
+            if newest <= touches[user].announced_at + CLOCK_SKEW_MS or newest > now + CLOCK_SKEW_MS:
                 due.append(user)
         return due
 
@@ -187,6 +189,19 @@ class NearLine:
         pipeline.lpush(cache.FRESHNESS, *delays_ms)
         pipeline.ltrim(cache.FRESHNESS, 0, self._freshness_samples - 1)
         pipeline.execute()
+
+
+def _before(rows: Sequence[HistoryRow], as_of: int) -> Sequence[HistoryRow]:
+    """Return the history with every event before `as_of` (epoch ms), the time of the list.
+
+    The clock of the shopper's device may be ahead. Were its time the time of the list, no list of ours would be newer
+    until our clock is there.
+    """
+    if not rows or rows[-1][1] < as_of:
+        return rows
+    if rows[-1][1] > as_of + CLOCK_SKEW_MS:
+        _ahead.inc()
+    return [(item, min(time, as_of - 1), kind) for item, time, kind in rows]
 
 
 def _time_of(raw: bytes | None) -> int:
@@ -236,7 +251,7 @@ def run_nearline(
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
     near = NearLine(ShopSource(engine), redis, config, load=load)
-    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS, stop=stop)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
     needs = {"model": NOTHING_PUBLISHED}
     probe = start_probe(stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state})
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
@@ -257,8 +272,12 @@ def run_nearline(
                     needs["model"] = OK if near.ranker else NOTHING_PUBLISHED
                     break
                 except (SQLAlchemyError, RedisError, OSError) as error:
-                    logger.exception("lists could not be refreshed, trying again")
                     needs["model"] = reason(error)
+                    service = service_of(error)
+                    if service is None and isinstance(error, DataError | ResponseError):  # the same again next time
+                        logger.exception("%d touches are left out", len(touches))
+                        break
+                    logger.warning("%d touches wait for %s: %s", len(touches), service or "a later try", reason(error))
                     stop.wait(RETRY_SECONDS)
                 except (UserError, ValueError, ArithmeticError) as error:
                     logger.exception("%d touches are left out", len(touches))

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
+from graphstore.outages import service_of
 from graphstore.queries import HistoryRow
 from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 GROUP = "publisher"
 POLL_SECONDS = 0.5
+RETRY_SECONDS = 2.0
+"""The interval between tries while a service is away."""
 SCAN_COUNT = 1000
 RECONCILE_SECONDS = 15.0
 """The interval between reads of the registry, in case an announcement was lost. An announcement is followed at once."""
@@ -268,7 +271,7 @@ def run_publisher(
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
-    subscription = Subscription(stream, MODELS, group=GROUP, max_records=100, stop=stop)
+    subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)
     needs = {"published": "nothing yet"}
     probe = start_probe(stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state})
     logger.info("publisher: health on port %d, following the registry and %s", probe.port, MODELS)
@@ -281,8 +284,12 @@ def run_publisher(
                     publisher.reconcile()
                     needs["published"] = OK if cache.champion(redis) else "the registry has no champion yet"
                 except TROUBLE as error:
-                    logger.exception("the champion could not be published, trying again")
                     needs["published"] = reason(error)
+                    if (service := service_of(error)) is None:
+                        logger.exception("the champion could not be published, trying again")
+                    else:
+                        logger.warning("the champion waits for %s: %s", service, reason(error))
+                        next_look = time.monotonic() + min(RETRY_SECONDS, reconcile_seconds)
             if subscription.poll(POLL_SECONDS):
                 next_look = 0.0
     except PublishingInterrupted as interrupted:

@@ -7,15 +7,17 @@ twice leaves the same content. SQL can rebuild every key. This module does not i
 process uses it.
 """
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import cast
 
 import msgspec
 from redis import Redis
-from redis.exceptions import WatchError
 
 from graphstore.catalogue import Item
+from graphstore.redis import fence
+from graphstore.redis.fence import FENCE, OPEN
 
 ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
@@ -41,6 +43,11 @@ def seen_key(user_id: str) -> str:
     return f"seen:{user_id}"
 
 
+def replacing_key(user_id: str) -> str:
+    """Hash: the processes that are about to replace the user's keys. A write to these keys deletes it."""
+    return f"replacing:{user_id}"
+
+
 def trending_key(window: str) -> str:
     """Sorted set: item_id by its count in the window (`1h`, `24h`, `7d`)."""
     return f"trending:{window}"
@@ -57,10 +64,19 @@ _decode = msgspec.json.Decoder(Item).decode
 
 
 # One script call for many users: a pipeline of single commands costs the client ten times as much. cmsgpack is a part
-# of Redis and Valkey.
-_RECORD = """
-local keep = tonumber(ARGV[1])
-for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
+# of Redis and Valkey. Each script first compares the generation with the fence, in the same step as it writes.
+FENCED = f"""
+local fence = tonumber(redis.call('GET', '{FENCE}') or 0)
+"""
+
+# To delete the marks of replacements is the sign that makes them read SQL again. A watch on the keys would miss a
+# touch that changes nothing, because the key holds a later time of a session that is about to leave the person.
+_RECORD = (
+    FENCED
+    + """
+if fence > tonumber(ARGV[2]) then return fence end
+local keep, touched = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[3])
+for user, times in pairs(touched) do
   local scored, items = {}, {}
   for item, time in pairs(times) do
     scored[#scored + 1] = string.format('%d', time)
@@ -70,15 +86,69 @@ for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
   redis.call('ZADD', 'recent:' .. user, 'GT', unpack(scored))
   redis.call('ZREMRANGEBYRANK', 'recent:' .. user, 0, -keep - 1)
   redis.call('SADD', 'seen:' .. user, unpack(items))
+  redis.call('DEL', 'replacing:' .. user)
 end
+return 0
 """
+)
+
+_FORGET = (
+    FENCED
+    + """
+if fence > tonumber(ARGV[1]) then return fence end
+for _, user in ipairs(cmsgpack.unpack(ARGV[2])) do
+  redis.call('DEL', 'recent:' .. user, 'seen:' .. user, 'replacing:' .. user)
+end
+return 0
+"""
+)
+
+# Answers 0 when the keys are replaced, -1 when somebody wrote to them after the mark, else the fence.
+_REPLACE = (
+    FENCED
+    + """
+local user, keep, times = ARGV[1], tonumber(ARGV[3]), cmsgpack.unpack(ARGV[5])
+local recent, seen, mark = 'recent:' .. user, 'seen:' .. user, 'replacing:' .. user
+if fence > tonumber(ARGV[4]) then return fence end
+if redis.call('HDEL', mark, ARGV[2]) == 0 then return -1 end
+redis.call('DEL', recent, seen, mark)
+local scored, items = {}, {}
+local function write()
+  if #items == 0 then return end
+  redis.call('ZADD', recent, unpack(scored))
+  redis.call('SADD', seen, unpack(items))
+  scored, items = {}, {}
+end
+for item, time in pairs(times) do
+  scored[#scored + 1] = string.format('%d', time)
+  scored[#scored + 1] = item
+  items[#items + 1] = item
+  if #items == 1000 then write() end
+end
+write()
+redis.call('ZREMRANGEBYRANK', recent, 0, -keep - 1)
+return 0
+"""
+)
 
 RECORD_TOUCHES = 200
 """Touches in one call. Redis serves no other client during a call (about two milliseconds)."""
 
+FORGET_USERS = 1000
+"""Users in one call."""
 
-def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) -> None:
-    """Write (user_id, item_id, event_time in epoch ms) to `recent:` and `seen:`. `recent:` keeps the newest `keep`."""
+WRITTEN_MEANWHILE = -1
+
+MARK_SECONDS = 600
+"""A mark that a killed process left expires after this time."""
+
+
+def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int, generation: int = OPEN) -> None:
+    """Write (user_id, item_id, event_time in epoch ms) to `recent:` and `seen:`. `recent:` keeps the newest `keep`.
+
+    `generation` is the generation of identities at which the user ids were read. Raises
+    `graphstore.redis.fence.Overtaken` when identities changed since; some touches may be written then.
+    """
     newest: dict[tuple[str, str], int] = {}
     for user_id, item_id, time in touches:
         pair = (user_id, item_id)
@@ -89,36 +159,47 @@ def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int) 
         by_user: dict[str, dict[str, int]] = {}
         for (user_id, item_id), time in chunk:
             by_user.setdefault(user_id, {})[item_id] = time
-        script(args=[keep, _pack(by_user)])
+        fence.check(script(args=[keep, generation, _pack(by_user)]))
 
 
-def replace(redis: Redis, user_id: str, read: Callable[[], Mapping[str, int]], *, keep: int) -> None:
-    """Replace the user's `recent:` and `seen:` by the result of `read` (item_id → time in epoch ms).
+def replace(redis: Redis, user_id: str, read: Callable[[], tuple[int, Mapping[str, int]]], *, keep: int) -> None:
+    """Replace the user's `recent:` and `seen:` by the result of `read`.
 
-    When another worker writes to the keys at the same time, its events are in SQL already: read and replace again.
+    `read` returns the generation of identities and item_id → time (epoch ms), from one transaction. When another worker
+    writes to the keys at the same time, its events are in SQL already: read and replace again. Raises
+    `graphstore.redis.fence.Overtaken`.
     """
-    keys = (recent_key(user_id), seen_key(user_id))
-    with redis.pipeline(transaction=True) as pipeline:
-        while True:
-            pipeline.watch(*keys)  # type: ignore[no-untyped-call]
-            times = read()
-            pipeline.multi()
-            pipeline.delete(*keys)
-            if times:
-                pipeline.zadd(keys[0], dict(times))
-                pipeline.zremrangebyrank(keys[0], 0, -keep - 1)
-                pipeline.sadd(keys[1], *times)
-            try:
-                pipeline.execute()
-            except WatchError:
-                continue
+    script = redis.register_script(_REPLACE)
+    while True:
+        token = secrets.token_hex(8)
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hset(replacing_key(user_id), token, "1")
+        pipeline.expire(replacing_key(user_id), MARK_SECONDS)
+        pipeline.execute()
+        generation, times = read()
+        answer = script(args=[user_id, token, keep, generation, _pack(dict(times))])
+        if answer != WRITTEN_MEANWHILE:
+            fence.check(answer)
             return
 
 
 def forget(redis: Redis, user_ids: Sequence[str]) -> int:
-    """Delete `recent:` and `seen:` of these ids; return the number of deleted keys."""
+    """Delete `recent:` and `seen:` of erased ids; return the number of deleted keys."""
     names = [key for user_id in user_ids for key in (recent_key(user_id), seen_key(user_id))]
-    return redis.delete(*names) if names else 0
+    if not names:
+        return 0
+    redis.delete(*[replacing_key(user_id) for user_id in user_ids])
+    return redis.delete(*names)
+
+
+def forget_members(redis: Redis, user_ids: Sequence[str], *, generation: int) -> None:
+    """Delete the keys of sessions and erased ids, which are no persons at `generation`.
+
+    Raises `graphstore.redis.fence.Overtaken` when identities changed since: one of them may be a person now.
+    """
+    script = redis.register_script(_FORGET)
+    for start in range(0, len(user_ids), FORGET_USERS):
+        fence.check(script(args=[generation, _pack(list(user_ids[start : start + FORGET_USERS]))]))
 
 
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:

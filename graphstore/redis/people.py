@@ -4,14 +4,17 @@ Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as in SQL, and
 users. `graphstore.redis.hot` adds to these keys; this module replaces them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from redis import Redis
 from sqlalchemy import Engine, select
 
 from graphstore import queries
 from graphstore.redis import hot
+from graphstore.redis.fence import Overtaken, lower
 from graphstore.session import read
+from graphstore.state import people_generation
 from graphstore.tables import users
 from graphstore.upserts import erased_of
 
@@ -21,14 +24,29 @@ def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, kee
 
     When a login changes an identity during the writes, the rebuild repeats.
     """
+    generation = _generation(engine)
     known = who_is_whom(engine, user_ids)
     while True:
-        hot.forget(redis, [user_id for user_id, person in known.items() if person != user_id])
-        for person in [user_id for user_id, person in known.items() if person == user_id]:
-            hot.replace(redis, person, lambda person=person: _item_times(engine, person), keep=keep)  # type: ignore[misc]
+        try:
+            _write(engine, redis, known, generation, keep)
+        except Overtaken as overtaken:
+            generation = _generation(engine)
+            if generation < overtaken.fence:  # read after the refusal, so SQL is older than what Redis was told
+                lower(redis, overtaken, generation)
+            known = who_is_whom(engine, known)
+            continue
+        generation = _generation(engine)
         before, known = known, who_is_whom(engine, known)
         if known == before:
             return
+
+
+def _write(engine: Engine, redis: Redis, known: Mapping[str, str | None], generation: int, keep: int) -> None:
+    hot.forget_members(
+        redis, [user_id for user_id, person in known.items() if person != user_id], generation=generation
+    )
+    for person in [user_id for user_id, person in known.items() if person == user_id]:
+        hot.replace(redis, person, partial(_item_times, engine, person), keep=keep)
 
 
 def who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
@@ -47,6 +65,11 @@ def who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None
     return dict(sorted({**{person: person for person in persons.values()}, **known}.items()))
 
 
-def _item_times(engine: Engine, user_id: str) -> dict[str, int]:
+def _item_times(engine: Engine, user_id: str) -> tuple[int, dict[str, int]]:
     with read(engine) as connection:
-        return queries.item_times(connection, user_id)
+        return people_generation(connection), queries.item_times(connection, user_id)
+
+
+def _generation(engine: Engine) -> int:
+    with read(engine) as connection:
+        return people_generation(connection)

@@ -17,15 +17,15 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from graphstore.errors import UserError
+from graphstore.redis import fence
 from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
+from graphstore.redis.marks import COMPLETE, LOCK
 from graphstore.redis.rebuild_items import rebuild_items
 from graphstore.redis.rebuild_people import count_persons, rebuild_people
 from graphstore.redis.trending import refresh_trending
+from graphstore.session import read
+from graphstore.state import people_generation
 
-COMPLETE = "hot:complete"
-"""The time (epoch ms) of the last complete rebuild. Missing: Redis was flushed or never filled."""
-
-LOCK = "hot:rebuilding"
 LOCK_SECONDS = 60
 
 _RENEW = """
@@ -134,6 +134,9 @@ def _rebuild(
             raise _Flushed
         progress(done, total)
 
+    with read(engine) as connection:
+        generation = people_generation(connection)
+    fence.raise_to(redis, generation)  # a flush took the fence away
     # Items first, because the lists of users name them.
     items = rebuild_items(engine, redis, alive=lambda: alive(0))
     people = rebuild_people(engine, redis, keep=recent_items, alive=alive)

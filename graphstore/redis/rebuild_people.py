@@ -32,26 +32,34 @@ REFRESHED_AT_ONCE = 100
 SCAN_COUNT = 1000
 FETCH_ROWS = 1000
 
-_RESTORE = """
-local others = {}
-for user, times in pairs(cmsgpack.unpack(ARGV[1])) do
-  local recent, seen, scored, items = 'recent:' .. user, 'seen:' .. user, {}, {}
-  for item, time in pairs(times) do
-    scored[#scored + 1] = string.format('%d', time)
-    scored[#scored + 1] = item
-    items[#items + 1] = item
+_RESTORE = (
+    hot.FENCED
+    + """
+local others, overtaken = {}, fence > tonumber(ARGV[1])
+for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
+  if overtaken then
+    others[#others + 1] = user
+  else
+    local recent, seen, scored, items = 'recent:' .. user, 'seen:' .. user, {}, {}
+    for item, time in pairs(times) do
+      scored[#scored + 1] = string.format('%d', time)
+      scored[#scored + 1] = item
+      items[#items + 1] = item
+    end
+    redis.call('ZADD', recent, 'GT', unpack(scored))
+    redis.call('SADD', seen, unpack(items))
+    redis.call('DEL', 'replacing:' .. user)
+    local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
+    local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
+    for index = 1, #found, 2 do
+      same = same and tonumber(found[index + 1]) == times[found[index]]
+    end
+    if not same then others[#others + 1] = user end
   end
-  redis.call('ZADD', recent, 'GT', unpack(scored))
-  redis.call('SADD', seen, unpack(items))
-  local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
-  local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
-  for index = 1, #found, 2 do
-    same = same and tonumber(found[index + 1]) == times[found[index]]
-  end
-  if not same then others[#others + 1] = user end
 end
 return others
 """
+)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -66,7 +74,7 @@ class PeopleRebuilt:
 
 
 @dataclass
-class _Page:
+class Page:
     """A page of persons by key: their item times (epoch ms), and the persons with too many items (`many`)."""
 
     persons: dict[int, str]
@@ -94,11 +102,11 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
                 query.where(users.c.user_key > last).order_by(users.c.user_key).limit(PAGE_PERSONS)
             )
             persons = {row[0]: row[1] for row in rows}
-            page = _read(connection, persons, most)
+            page = read_page(connection, persons, most)
         if not persons:
             break
         last = max(persons)
-        odd = page.many | add_missing(restore, page.times) | _changed(engine, page, most)
+        odd = page.many | add_missing(restore, page.times, page.generation) | _changed(engine, page, most)
         for some in _chunks(sorted(odd), REFRESHED_AT_ONCE):
             refresh_people(engine, redis, some, keep=keep)
         done.persons += len(persons)
@@ -115,9 +123,9 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
     return done
 
 
-def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Page:
+def read_page(connection: Connection, persons: Mapping[int, str], most: int) -> Page:
     """Read the item times of the persons with their sessions, for persons with at most `most` items."""
-    page = _Page(dict(persons), people_generation(connection))
+    page = Page(dict(persons), people_generation(connection))
     owners = dict(persons)
     for person, members in queries.sessions(connection, list(persons)).items():
         owners |= dict.fromkeys(members, persons[person])
@@ -139,30 +147,30 @@ def _read(connection: Connection, persons: Mapping[int, str], most: int) -> _Pag
     return page
 
 
-def add_missing(restore: Script, times: Mapping[str, dict[str, int]]) -> set[str]:
-    """Add these times to Redis; return the users whose keys then hold something else."""
+def add_missing(restore: Script, times: Mapping[str, dict[str, int]], generation: int) -> set[str]:
+    """Add these times of `generation` to Redis; return the users whose keys then hold something else."""
     others: set[str] = set()
     batch: dict[str, dict[str, int]] = {}
     size = 0
     for user, some in times.items():
         if size + len(some) > hot.RECORD_TOUCHES:
-            others.update(name.decode() for name in cast("list[bytes]", restore(args=[_pack(batch)])))
+            others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
             batch, size = {}, 0
         batch[user] = some
         size += len(some)
     if batch:
-        others.update(name.decode() for name in cast("list[bytes]", restore(args=[_pack(batch)])))
+        others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
     return others
 
 
-def _changed(engine: Engine, page: _Page, most: int) -> set[str]:
+def _changed(engine: Engine, page: Page, most: int) -> set[str]:
     """Return the users of the page who lost items after it was read, through a login or an erasure."""
     with read(engine) as connection:
         if people_generation(connection) == page.generation:
             return set()
         still = select(users.c.user_key).where(users.c.user_key.in_(list(page.persons)), users.c.person_key.is_(None))
         persons = {key: page.persons[key] for key in connection.scalars(still)}
-        now = _read(connection, persons, most)
+        now = read_page(connection, persons, most)
     return {user for user, times in page.times.items() if _lost(times, now.times.get(user, {}))}
 
 

@@ -16,8 +16,12 @@ from pathlib import Path
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore import queries
+from graphstore.errors import reason
+from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
 from monitoring.attribution import attribute
 from monitoring.ctr import ctr
@@ -135,7 +139,10 @@ class LiveTraffic:
         finally:
             finished.set()
             thread.join()
-            self._remember(known, shoppers.counts)
+            try:
+                self._remember(known, shoppers.counts)
+            except OSError as error:  # a full disk; the next start sends the last events again
+                self.stages.say(f"[yellow]the place in the replay is not saved: {error}[/yellow]")
 
     def _watch(
         self,
@@ -164,8 +171,13 @@ class LiveTraffic:
                 raise ProcessFailed(f"after {LOOP_SECONDS:g} s of live traffic still without: {missing}")
             if time.monotonic() >= next_status:
                 next_status += STATUS_SECONDS
-                self._remember(known, counts)
-                self._say_status(counts, live_began)
+                try:
+                    self._remember(known, counts)
+                    self._say_status(counts, live_began)
+                except (SQLAlchemyError, RedisError, OSError) as error:
+                    if service_of(error) is None:
+                        raise
+                    self.stages.say(f"[yellow]waiting: {reason(error)}[/yellow]")
 
     def _closed(self, live_began: int) -> list[str]:
         """Return the parts of the loop that have finished since `live_began` (epoch ms)."""

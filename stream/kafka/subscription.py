@@ -2,16 +2,24 @@
 
 Arrives: the settings of Kafka. Leaves: records, in order within a partition, at least once.
 Next: `serving.publisher` and `serving.nearline`.
+
+A thread of its own polls the broker, so the membership in the group does not depend on the caller. Heartbeats and
+rebalances go on while the caller loads a model or waits for a database, and this time does not count as a wait for a
+partition.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from graphstore.errors import reason
 from stream.config import StreamConfig
@@ -23,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 SESSION_MS = 6_000
 HEARTBEAT_MS = 1_000
-COMMIT_MS = 1_000
+COMMIT_SECONDS = 1.0
 BOOTSTRAP_MS = 10_000
 METADATA_MS = 5_000
 """A member that joins before the topic's metadata arrive gets no partition until the next refresh. The default is five
@@ -31,18 +39,26 @@ minutes."""
 REQUEST_MS = 10_000
 """A fetch without an answer is repeated after this time. The default is thirty seconds."""
 SETTLE_SECONDS = 12.0
-"""A member without a partition joins again after this time, then after twice the time. With more members than
-partitions some members rightly have none."""
+"""A member that joined and got no partition joins again after this time, then after twice the time. With more members
+than partitions some members rightly have none."""
+JOIN_SECONDS = 30.0
+"""A member whose join makes no progress for this time joins again, then after twice the time. On a busy machine a join
+takes longer, and to begin it again would make it longer still."""
 RECONNECT_SECONDS = 1.0
+POLL_SECONDS = 0.5
+PAUSED_POLL_SECONDS = 0.1
+"""A poll that only keeps the membership, while the caller has a batch and the next one waits."""
+CLOSE_SECONDS = 2.0
+"""How long a commit and the leave may take when the broker does not answer."""
 
 
 class Subscription:
     """One topic for one consumer group, from the earliest record that the group has not committed.
 
-    `poll` commits the offsets of the records that an earlier `poll` returned, so the caller must finish a batch before
-    it polls again. After a crash the records of the last second come twice. A new group starts at EARLIEST, because
-    readers are idempotent and some brokers answer LATEST wrongly. Sessions are short, because a join on the embedded
-    broker waits for half of one.
+    `poll` says that the records of an earlier `poll` are handled, so the caller must finish a batch before it polls
+    again. Their offsets are committed within a second. After a crash or a rebalance the records since the last commit
+    come twice. A new group starts at EARLIEST, because readers are idempotent and some brokers answer LATEST wrongly.
+    Sessions are short, because a join on the embedded broker waits for half of one.
     """
 
     def __init__(
@@ -52,24 +68,27 @@ class Subscription:
         *,
         group: str,
         max_records: int,
-        stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._topic = topic
         self._group = group
         self._max_records = max_records
-        self._stop = stop
         self._clock = clock
-        self._consumer: KafkaConsumer | None = None
-        self.settle_seconds = SETTLE_SECONDS
-        """How long this member waits without a partition before it joins anew."""
-        self._idle_since = clock()
-        """The time when this member last had a partition or began to wait for one."""
+        self._wait = PartitionWait(clock)
+        self._next_commit = 0.0
+        self._closing = threading.Event()
+        self._changed = threading.Condition()
+        # Shared by the two threads, under `_changed`.
+        self._fetched: deque[list[ConsumerRecord]] = deque()
+        self._in_hand: list[ConsumerRecord] = []
+        self._handled: dict[TopicPartition, OffsetAndMetadata] = {}
         self.error: str | None = None
         """The error of the broker; None while it answers."""
         self.assigned = False
         """Whether this member has partitions. A join takes seconds."""
+        self._thread = threading.Thread(target=self._follow, name=f"{group} consumer", daemon=True)
+        self._thread.start()
 
     @property
     def state(self) -> str:
@@ -77,68 +96,101 @@ class Subscription:
         return self.error or (OK if self.assigned else "waiting for its partitions")
 
     def poll(self, timeout_seconds: float) -> Sequence[ConsumerRecord]:
-        """Return the new records, at most after the timeout; no records while the broker is unreachable (logged
-        once)."""
-        try:
-            if self._consumer is None:
-                self._consumer = self._connect()
-                self._idle_since = self._clock()
-            found = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
-            self.assigned = bool(self._consumer.assignment())
-            self._join_anew_if_unsettled()
-        except KafkaError as error:
-            if self.error is None:
-                logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
-            return self._wait(reason(error))
-        except Exception as error:  # a batch that cannot be unpacked: each codec raises errors of its own
-            if self.error is None:
-                logger.exception("the topic %s has an unreadable batch, at one of %s", self._topic, self._positions())
-            return self._wait(f"a batch cannot be unpacked: {reason(error)}")
-        if self.error is not None:
-            logger.info("the topic %s is followed again", self._topic)
-            self.error = None
-        return [record for records in found.values() for record in records]
+        """Return the next records, at most after the timeout; no records while the broker is unreachable."""
+        with self._changed:
+            self._handled |= next_offsets(self._in_hand)
+            self._changed.wait_for(lambda: self._fetched or self._closing.is_set(), timeout_seconds)
+            self._in_hand = self._fetched.popleft() if self._fetched else []
+            self._changed.notify_all()
+            return self._in_hand
 
     def close(self) -> None:
-        """Commit the handled records and leave the group."""
-        if self._consumer is not None:
+        """Commit the handled records and leave the group. The records in hand count as not handled."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        consumer: KafkaConsumer | None = None
+        while not self._closing.is_set():
             try:
-                self._consumer.close()
+                if consumer is None:
+                    consumer = self._connect()
+                    self._wait.begin()
+                self._turn(consumer)
+                if self._wait.is_over(assigned=self.assigned):
+                    logger.warning("the group %s gave no partition of %s: joining again", self._group, self._topic)
+                    self._leave(consumer)
+                    consumer = None
             except KafkaError as error:
-                logger.warning("the group %s was not left in order: %s", self._group, error)
-            self._consumer = None
+                if self.error is None:
+                    logger.error("the topic %s cannot be followed, trying on: %s", self._topic, error)
+                self.error = reason(error)
+                self._closing.wait(RECONNECT_SECONDS)
+            except Exception as error:  # a batch that cannot be unpacked: each codec raises errors of its own
+                if self.error is None:
+                    logger.exception(
+                        "the topic %s has an unreadable batch, at one of %s", self._topic, _positions(consumer)
+                    )
+                self.error = f"a batch cannot be unpacked: {reason(error)}"
+                self._closing.wait(RECONNECT_SECONDS)
+            else:
+                if self.error is not None:
+                    logger.info("the topic %s is followed again", self._topic)
+                    self.error = None
+        if consumer is not None:
+            self._leave(consumer)
 
-    def _wait(self, problem: str) -> Sequence[ConsumerRecord]:
-        self.error = problem
-        self._stop.wait(RECONNECT_SECONDS)
-        return []
+    def _turn(self, consumer: KafkaConsumer) -> None:
+        """Poll once. While a batch waits for the caller, the partitions are paused and only the membership is kept."""
+        if not self._is_full():
+            consumer.resume(*consumer.paused())
+            found = consumer.poll(timeout_ms=int(POLL_SECONDS * 1000))
+        else:
+            with self._changed:
+                if self._changed.wait_for(lambda: not self._fetched or self._closing.is_set(), POLL_SECONDS):
+                    return
+            consumer.pause(*consumer.assignment())
+            found = consumer.poll(timeout_ms=int(PAUSED_POLL_SECONDS * 1000))
+        self.assigned = bool(consumer.assignment())
+        if found:
+            with self._changed:
+                self._fetched.append([record for records in found.values() for record in records])
+                self._changed.notify_all()
+        if self._clock() >= self._next_commit and (handled := self._take_handled(consumer)):
+            self._next_commit = self._clock() + COMMIT_SECONDS
+            consumer.commit_async(handled, callback=self._log_commit)
 
-    def _positions(self) -> str:
-        """Return the next offset of each partition. A partition with an unreadable batch stays there."""
-        positions = {tp: self._consumer.position(tp) for tp in self._consumer.assignment()} if self._consumer else {}
-        return ", ".join(f"partition {tp.partition} offset {offset}" for tp, offset in sorted(positions.items()))
+    def _is_full(self) -> bool:
+        with self._changed:
+            return bool(self._fetched)
 
-    def _join_anew_if_unsettled(self) -> None:
-        if self.assigned:
-            self._idle_since, self.settle_seconds = self._clock(), SETTLE_SECONDS
-        elif self._clock() - self._idle_since >= self.settle_seconds:
-            logger.warning(
-                "the group %s gave no partition of %s for %g s: joining anew",
-                self._group,
-                self._topic,
-                self.settle_seconds,
-            )
-            self.settle_seconds *= 2
-            self.close()
+    def _take_handled(self, consumer: KafkaConsumer) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return the offsets to commit. Partitions that another member has now are left out: it may be further on."""
+        with self._changed:
+            handled, self._handled = self._handled, {}
+        return {tp: offset for tp, offset in handled.items() if tp in consumer.assignment()}
+
+    def _log_commit(self, offsets: object, answer: object) -> None:
+        if isinstance(answer, Exception):
+            logger.warning("the group %s did not commit, records may come twice: %s", self._group, answer)
+
+    def _leave(self, consumer: KafkaConsumer) -> None:
+        self.assigned = False
+        try:
+            if self.error is None and (handled := self._take_handled(consumer)):
+                consumer.commit(handled, timeout_ms=int(CLOSE_SECONDS * 1000))
+            consumer.close(autocommit=False, timeout_ms=int(CLOSE_SECONDS * 1000))
+        except KafkaError as error:
+            logger.warning("the group %s was not left in order: %s", self._group, error)
 
     def _connect(self) -> KafkaConsumer:
         check_reachable(self._config)
-        return KafkaConsumer(
-            self._topic,
+        consumer = KafkaConsumer(
             group_id=self._group,
             auto_offset_reset="earliest",
-            enable_auto_commit=True,
-            auto_commit_interval_ms=COMMIT_MS,
+            enable_auto_commit=False,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_records=self._max_records,
@@ -148,3 +200,53 @@ class Subscription:
             request_timeout_ms=REQUEST_MS,
             **connection_settings(self._config),
         )
+        consumer.subscribe([self._topic], listener=self._wait)
+        return consumer
+
+
+class PartitionWait(ConsumerRebalanceListener):  # type: ignore[misc]
+    """How long a member waits for a partition, and since when. Each join that ends is progress."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._joined = False
+        self._since = clock()
+        self._factor = 1
+
+    def begin(self) -> None:
+        """A new consumer begins to join."""
+        self._joined, self._since = False, self._clock()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """A rebalance begins."""
+        self.begin()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """A join ended, perhaps without a partition."""
+        self._joined, self._since = True, self._clock()
+
+    def is_over(self, *, assigned: bool) -> bool:
+        """Return whether the member should join anew. It then waits twice as long."""
+        if assigned:
+            self._factor, self._since = 1, self._clock()
+            return False
+        if self._clock() - self._since < self._factor * (SETTLE_SECONDS if self._joined else JOIN_SECONDS):
+            return False
+        self._factor *= 2
+        return True
+
+
+def next_offsets(records: Iterable[ConsumerRecord]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return the offset after the last record of each partition."""
+    return {
+        TopicPartition(record.topic, record.partition): OffsetAndMetadata(record.offset + 1, "", -1)
+        for record in records
+    }
+
+
+def _positions(consumer: KafkaConsumer | None) -> str:
+    """Return the next offset of each partition. A partition with an unreadable batch stays there."""
+    positions: dict[TopicPartition, int] = {}
+    with suppress(KafkaError):
+        positions = {tp: consumer.position(tp) for tp in consumer.assignment()} if consumer else {}
+    return ", ".join(f"partition {tp.partition} offset {offset}" for tp, offset in sorted(positions.items()))

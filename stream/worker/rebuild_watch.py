@@ -1,6 +1,7 @@
-"""Rebuild watch: a thread of the worker that rebuilds a flushed Redis from SQL.
+"""Rebuild watch: a thread of the worker that rebuilds a flushed Redis from SQL, and compares it with SQL.
 
-Arrives: the mark of `graphstore.redis.rebuild`. Leaves: a complete Redis. Next: the publisher writes the lists again.
+Arrives: the mark of `graphstore.redis.rebuild`. Leaves: a complete Redis that holds what SQL holds, and the number of
+repaired users (`graphstore.redis.comparison`). Next: the publisher writes the lists again.
 
 The rebuild has its own thread, because it takes minutes with many users, and the worker must store events meanwhile. A
 live batch and a rebuild can write at the same time (see `graphstore.redis.rebuild`).
@@ -8,18 +9,26 @@ live batch and a rebuild can write at the same time (see `graphstore.redis.rebui
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
+from prometheus_client import Counter
 from redis import Redis, RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from graphstore.redis.comparison import SETTLE_SECONDS, Comparison
 from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
-from graphstore.redis.rebuild import rebuild_if_incomplete
+from graphstore.redis.rebuild import is_complete, rebuild_if_incomplete
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
+COMPARING_SHARE = 0.01
+"""The share of this thread's time that the comparison may take."""
+
+COMPARED = Counter("sagestream_hot_keys_compared_total", "Users whose hot keys were compared with SQL")
+REPAIRED = Counter("sagestream_hot_keys_repaired_total", "Users whose hot keys differed from SQL and were repaired")
 
 
 class _Stopped(Exception):
@@ -38,12 +47,15 @@ class RebuildWatch:
         recent_items: int = RECENT_ITEMS,
         trending_items: int = TRENDING_ITEMS,
         interval_seconds: float = INTERVAL_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self._engine = engine
         self._redis = redis
         self._now = now
         self._keep = {"recent_items": recent_items, "trending_items": trending_items}
         self._interval_seconds = interval_seconds
+        self._comparison = Comparison(engine, redis, recent_items, settle_seconds)
+        self._next_comparison = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
         self._thread.start()
@@ -62,10 +74,21 @@ class RebuildWatch:
         try:
             if rebuild_if_incomplete(self._engine, self._redis, now=self._now, progress=self._progress, **self._keep):
                 logger.warning("Redis was not complete and has been rebuilt from SQL")
+            self._compare()
         except _Stopped:
             logger.info("a rebuild of Redis is given up; the next worker does it")
-        except (SQLAlchemyError, RedisError) as error:
+        except (SQLAlchemyError, RedisError, OSError) as error:
             logger.warning("Redis is not rebuilt yet: %s", str(error).partition("\n")[0])
+
+    def _compare(self) -> None:
+        begun = time.monotonic()
+        if begun < self._next_comparison or not is_complete(self._redis):
+            return
+        done = self._comparison.step(now=begun)
+        COMPARED.inc(done.users)
+        REPAIRED.inc(done.repaired)
+        ended = time.monotonic()
+        self._next_comparison = ended + (ended - begun) / COMPARING_SHARE
 
     def _progress(self, _done: int, _total: int) -> None:
         if self._stop.is_set():

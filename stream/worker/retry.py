@@ -11,16 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import InterfaceError, OperationalError
 
+from graphstore import outages
 from stream.worker.topic_status import TopicStatus
 
 logger = logging.getLogger(__name__)
 
-DATABASE, REDIS, KAFKA = "database", "redis", "kafka"
+KAFKA = "kafka"
 
 RETRY_FIRST_SECONDS = 0.1
 RETRY_MAX_SECONDS = 2.0
@@ -30,13 +27,9 @@ _T = TypeVar("_T")
 
 def service_of(error: BaseException) -> str | None:
     """Return the service that is unreachable, locked or full; None when a retry cannot solve the error."""
-    if isinstance(error, OperationalError | InterfaceError):
-        return DATABASE
-    if isinstance(error, RedisConnectionError | RedisTimeoutError | OutOfMemoryError | ReadOnlyError):
-        return REDIS
     if isinstance(error, KafkaTimeoutError) or (isinstance(error, KafkaError) and error.retriable):
         return KAFKA
-    return None
+    return outages.service_of(error)
 
 
 async def retry_until_reachable(

@@ -5,7 +5,8 @@ Next: `stream.worker.worker` announces the touched users, and the offsets are co
 
 The order is the guarantee: first one SQL transaction, keyed by event_id; after its commit Redis, with idempotent
 commands. After a crash in between the batch is delivered again, so Redis always gets all events of the batch, not only
-the new ones. When a login or an erasure happens in between, the keys are rebuilt from SQL.
+the new ones. When a login or an erasure happens in between, Redis refuses the keys (`graphstore.redis.fence`) and they
+are rebuilt from SQL.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from graphstore import ingest, queries
 from graphstore.identities import IdentityRow, ingest_identities, settle
 from graphstore.redis import hot
+from graphstore.redis.fence import Overtaken, raise_to
 from graphstore.redis.people import refresh_people
 from graphstore.redis.trending import refresh_trending
 from graphstore.session import read, write
@@ -75,17 +77,25 @@ class Sink:
             rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
         touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
         if self._redis is not None:
-            # A worker that was killed before its second check may have left keys of sessions or erased users.
-            hot.forget(self._redis, [*done.erased_users, *done.persons])
-        if self._redis is not None and rows:
-            hot.record(self._redis, touches, keep=self._recent_items)
-            self._refresh_if_changed({row.user_id for row in rows}, done.generation)
+            # The persons too: an earlier login than the known one moves a session away from its person.
+            concerned = {*(row.user_id for row in rows), *done.persons.values()}
+            try:
+                # A worker that was killed before its second check may have left keys of sessions or erased users.
+                gone = [*done.erased_users, *done.persons]
+                hot.forget_members(self._redis, gone, generation=done.generation)
+                hot.record(self._redis, touches, keep=self._recent_items, generation=done.generation)
+            except Overtaken:
+                self._refresh({*concerned, *done.persons, *done.erased_users})
+            else:
+                self._refresh_if_changed(concerned, done.generation)
         touched: dict[str, int] = {}
         for person, _, time in touches:
             touched[person] = max(time, touched.get(person, time))
         return Stored(done.stored, done.duplicate, done.erased, done.late, touched)
 
     def _refresh_if_changed(self, user_ids: set[str], generation: int) -> None:
+        if not user_ids:
+            return
         with read(self._engine) as connection:
             changed = people_generation(connection) != generation
         if changed:
@@ -103,6 +113,8 @@ class Sink:
         with write(self._engine) as connection:
             merged = ingest_identities(connection, rows)
             _record_progress(connection, progress, now)
+        if self._redis is not None:
+            raise_to(self._redis, merged.generation)  # before the keys are read for the correction
         self._refresh(merged.persons | merged.sessions | merged.stale)
         if merged.stale:
             with write(self._engine) as connection:

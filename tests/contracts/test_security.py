@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -113,7 +112,7 @@ def test_topics_producer_and_consumer_come_in(settings: dict[str, str]) -> None:
     before = time.time()
     with EventProducer(stream) as producer:
         producer.send(events.MODELS, viewed("u"), key=str(before))
-    reader = Subscription(stream, events.MODELS, group=str(before), max_records=10, stop=threading.Event())
+    reader = Subscription(stream, events.MODELS, group=str(before), max_records=10)
     keys: list[bytes] = []
     with contextlib.closing(reader):
         while str(before).encode() not in keys:

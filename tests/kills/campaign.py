@@ -93,6 +93,7 @@ class Campaign:
                 kills.stop(worker)
                 outcome.also["crash"] += worker.crashes
             outcome.differences.wrong += kills.stubborn
+            outcome.differences.wrong += [line for worker in shop.workers for line in worker.repairs()]
             outcome.events = len(load.acknowledged)
         outcome.seconds = time.monotonic() - begun
         return outcome

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from prometheus_client import REGISTRY
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -113,12 +114,27 @@ def test_a_shopper_who_is_not_stored_gets_no_list(shop: Shop) -> None:
     assert ListReader(shop.redis, 0).of_user("m1", "ghost") is None
 
 
-def test_the_model_never_sees_its_future(shop: Shop) -> None:
-    touch(shop.engine, "ann", "dates", T0 + 60_000)  # a clock ahead of ours
-    shop.near.refresh({"ann": Touch(T0 + 60_000, T0)}, now=lambda: T0)
+def test_a_clock_ahead_freezes_no_list_and_is_counted(shop: Shop) -> None:
+    """The time of a list is ours: else the next touch would find a list of tomorrow, and be left out."""
+    counted = REGISTRY.get_sample_value("sagestream_nearline_clock_ahead_total") or 0.0
+    touch(shop.engine, "ann", "dates", T0 + 60_000)
+    assert shop.near.refresh({"ann": Touch(T0 + 60_000, T0)}, now=lambda: T0) == 1
     ranker = shop.near.ranker
     assert isinstance(ranker, ToyRanker)
-    assert ranker.asked_as_of[-1] == T0 + 60_001 > max(ranker.seen_times)
+    assert ranker.asked_as_of[-1] == T0 > max(ranker.seen_times)
+    assert REGISTRY.get_sample_value("sagestream_nearline_clock_ahead_total") == counted + 1
+    touch(shop.engine, "ann", "cheese", T0 + 61_000)
+    assert shop.near.refresh({"ann": Touch(T0 + 5_000, T0 + 5_000)}, now=lambda: T0 + 5_000) == 1
+    assert shop.first("m1", "ann") == "cheese"
+
+
+def test_a_list_of_tomorrow_is_written_anew(shop: Shop) -> None:
+    """An earlier version, or a machine whose clock was wrong, wrote it."""
+    touch(shop.engine, "ann", "dates", T0)
+    packed = cache.pack([shop.keys["apple"]], [1], as_of=T0 + 86_400_000)
+    cache.write_lists(shop.redis, {cache.near_key("m1", "ann"): packed})
+    assert shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0) == 1
+    assert shop.first("m1", "ann") == "dates"
 
 
 def test_a_new_model_takes_over_with_the_shoppers_touched_meanwhile(shop: Shop) -> None:
@@ -199,7 +215,7 @@ def test_a_list_that_a_killed_process_left_goes_with_the_same_touch(shop: Shop) 
     forgotten(shop, "ann")
     packed = cache.pack([shop.keys["apple"]], [1], as_of=T0 + 99_999)  # new enough to make the touch stale
     cache.write_lists(shop.redis, {cache.near_key("m1", "ann"): packed})
-    assert shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0) == 0
+    assert shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0 + 99_999) == 0
     assert not shop.redis.exists(cache.near_key("m1", "ann"))
 
 
@@ -236,7 +252,7 @@ def test_a_shopper_touched_twice_is_refreshed_once() -> None:
 
 
 def test_the_loop_turns_a_message_into_a_list(
-    shop: Shop, redis_url: str, tmp_path: Path, stream_config: StreamConfig
+    shop: Shop, redis_url: str, tmp_path: Path, stream_config: StreamConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
     stop = threading.Event()
@@ -254,7 +270,14 @@ def test_the_loop_turns_a_message_into_a_list(
                 producer.flush()
                 wait_until(lambda user=user: ListReader(shop.redis, 0).of_user("m1", user))  # type: ignore[misc]
                 assert shop.first("m1", user) == "dates"
+            shop.redis.delete(cache.near_key("m1", "ann"))
+            shop.redis.config_set("maxmemory", 1)  # a full Redis: the touch is kept in hand
+            producer.send(USERS_TOUCHED, UserTouched(event_time=utc(T0), user_id="ann"), key="ann")
+            wait_until(lambda: "1 touches wait for redis" in caplog.text)
+            shop.redis.config_set("maxmemory", 0)
+            wait_until(lambda: ListReader(shop.redis, 0).of_user("m1", "ann"))
     finally:
+        shop.redis.config_set("maxmemory", 0)
         stop.set()
         thread.join(20)
     assert not thread.is_alive()

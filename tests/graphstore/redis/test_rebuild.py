@@ -12,7 +12,9 @@ from sqlalchemy import Engine, insert
 from graphstore.catalogue import Item
 from graphstore.erase import erase_person, find_person
 from graphstore.redis import hot, rebuild
-from graphstore.redis.rebuild import COMPLETE, LOCK, RebuildRunning, Rebuilt, is_complete, rebuild_if_incomplete
+from graphstore.redis.fence import FENCE
+from graphstore.redis.marks import COMPLETE
+from graphstore.redis.rebuild import LOCK, RebuildRunning, Rebuilt, is_complete, rebuild_if_incomplete
 from graphstore.session import write
 from graphstore.tables import models
 from stream.events import milliseconds
@@ -26,7 +28,7 @@ NOW = milliseconds(TIME + timedelta(days=25))
 def content(redis: Redis) -> dict[bytes, Any]:
     """Every key but those of the rebuild itself."""
     found: dict[bytes, Any] = {}
-    for key in sorted(set(redis.keys()) - {COMPLETE.encode()}):
+    for key in sorted(set(redis.keys()) - {COMPLETE.encode(), FENCE.encode()}):
         kind = redis.type(key)
         if kind == b"zset":
             found[key] = redis.zrange(key, 0, -1, withscores=True)

@@ -1,18 +1,15 @@
-import threading
-from typing import Any
+import time
 
-import pytest
-from kafka import KafkaConsumer
-
+from sagestream.playground.embedded import Broker
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, utc
 from stream.kafka.producer import EventProducer
-from stream.kafka.subscription import SETTLE_SECONDS, Subscription
+from stream.kafka.subscription import CLOSE_SECONDS, JOIN_SECONDS, SETTLE_SECONDS, PartitionWait, Subscription
 from tests.waiting import wait_until
 
 
 def subscription(config: StreamConfig, group: str) -> Subscription:
-    return Subscription(config, USERS_TOUCHED, group=group, max_records=3, stop=threading.Event())
+    return Subscription(config, USERS_TOUCHED, group=group, max_records=3)
 
 
 def send(config: StreamConfig, *users: str) -> None:
@@ -34,6 +31,7 @@ def test_a_group_reads_from_the_beginning_and_goes_on_where_it_left(stream_confi
 
     wait_until(lambda: read(reader, 5))
     assert sorted(keys) == [b"u0", b"u1", b"u2", b"u3", b"u4"]
+    assert reader.poll(0.0) == []  # those five are handled
     reader.close()
     send(stream_config, "late")
     again = subscription(stream_config, "first")
@@ -43,40 +41,55 @@ def test_a_group_reads_from_the_beginning_and_goes_on_where_it_left(stream_confi
 
 
 def test_a_broker_that_is_away_is_an_error_to_look_at_and_not_a_crash(kafka_away: StreamConfig) -> None:
-    stopped = threading.Event()
-    stopped.set()  # no pause between tries
-    reader = Subscription(kafka_away, USERS_TOUCHED, group="away", max_records=3, stop=stopped)
+    reader = subscription(kafka_away, "away")
+    wait_until(lambda: reader.error is not None)
     assert reader.poll(0.1) == []
-    assert reader.error is not None
+    begun = time.monotonic()
     reader.close()
+    assert time.monotonic() - begun < 2 * CLOSE_SECONDS
 
 
-def test_a_member_that_is_given_nothing_joins_anew_and_waits_longer_each_time(
-    stream_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
+def test_a_caller_that_does_something_else_joins_and_keeps_its_partitions(
+    stream_config: StreamConfig, broker: Broker
 ) -> None:
-    joined: list[KafkaConsumer] = []
+    """As near-line, which loads a model before it asks for touches, and later between two of them."""
+    users = [f"busy{n}" for n in range(9)]
+    send(stream_config, *users)
+    busy = subscription(stream_config, "busy")
+    wait_until(lambda: busy.assigned)  # nobody polls
+    if broker.kind == "kafka":  # a group of several members is slow on the embedded broker, and not needed there
+        other = subscription(stream_config, "busy")
+        wait_until(lambda: other.assigned)  # a rebalance needs an answer of every member
+        other.close()
+        wait_until(lambda: busy.assigned)
+    found: list[bytes] = []
 
-    def join(*topics: str, **settings: Any) -> KafkaConsumer:
-        joined.append(KafkaConsumer(*topics, **settings))
-        return joined[-1]
+    def read() -> bool:
+        found.extend(record.key for record in busy.poll(0.2))
+        return {user.encode() for user in users} <= set(found)
 
-    monkeypatch.setattr("stream.kafka.subscription.KafkaConsumer", join)
+    wait_until(read)
+    busy.close()
+
+
+def test_a_wait_ends_only_where_a_join_made_no_progress() -> None:
     moment = [0.0]
-    reader = Subscription(
-        stream_config, USERS_TOUCHED, group="unsettled", max_records=3, stop=threading.Event(), clock=lambda: moment[0]
-    )
-    for count, waited in ((1, SETTLE_SECONDS), (2, 2 * SETTLE_SECONDS)):  # a poll of no time cannot join a group
-        reader.poll(0.0)
-        assert reader.settle_seconds == waited
-        moment[0] += waited - 1
-        reader.poll(0.0)
-        assert reader.settle_seconds == waited
-        moment[0] += 1
-        reader.poll(0.0)
-        assert reader.settle_seconds == 2 * waited
-        assert len(joined) == count
-    send(stream_config, "u0")
-    wait_until(lambda: bool(reader.poll(0.2)))
-    assert reader.assigned
-    assert reader.settle_seconds == SETTLE_SECONDS
-    reader.close()
+    wait = PartitionWait(lambda: moment[0])
+
+    def over_after(seconds: float) -> bool:
+        moment[0] += seconds
+        return wait.is_over(assigned=False)
+
+    assert not over_after(JOIN_SECONDS - 1)
+    wait.on_partitions_assigned([])  # the join ended without a partition: others have all of them, or it came too early
+    assert not over_after(SETTLE_SECONDS - 1)
+    wait.on_partitions_revoked([])  # progress: the group begins anew
+    assert not over_after(JOIN_SECONDS - 1)
+    wait.on_partitions_assigned([])
+    assert over_after(SETTLE_SECONDS)
+    wait.begin()
+    assert not over_after(2 * JOIN_SECONDS - 1)
+    assert over_after(1)
+    assert not wait.is_over(assigned=True)
+    wait.begin()
+    assert over_after(JOIN_SECONDS)

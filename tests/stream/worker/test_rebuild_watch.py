@@ -1,5 +1,6 @@
 """A flushed Redis is whole again without anybody's doing."""
 
+from prometheus_client import REGISTRY
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -24,3 +25,20 @@ def test_a_flushed_redis_is_rebuilt_beside_the_worker(sqlite_engine: Engine, red
             redis.flushall()
     finally:
         watch.close()
+
+
+def test_a_key_that_differs_from_sql_is_repaired_and_counted(sqlite_engine: Engine, redis: Redis) -> None:
+    Sink(sqlite_engine, redis, recent_items=5, trending_items=5).store_interactions([bought(1)], now=NOW)
+    before = repaired()
+    watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, recent_items=5, interval_seconds=0.01, settle_seconds=0)
+    try:
+        wait_until(lambda: is_complete(redis))
+        redis.delete(hot.recent_key("u"))
+        wait_until(lambda: repaired() == before + 1)
+        assert hot.recent(redis, "u", 5) == [("i", NOW)]
+    finally:
+        watch.close()
+
+
+def repaired() -> float:
+    return REGISTRY.get_sample_value("sagestream_hot_keys_repaired_total") or 0.0
