@@ -37,6 +37,11 @@ MAX_BATCH_EVENTS = 2000
 _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
 
 
+def count(topic: str, outcome: str) -> None:
+    """Count one event by what became of it: `delivered`, `failed`, `refused` or `limited`."""
+    _events.labels(topic, outcome).inc()
+
+
 class NotDelivered(RuntimeError):
     """Kafka did not acknowledge the events in time. A second post is safe, because each event id counts once."""
 
@@ -80,7 +85,7 @@ class Outbox:
         """Queue an event without waiting. A full queue counts it as refused and returns False. Never blocks."""
         if self._put(_Parcel([letter], None)):
             return True
-        _events.labels(letter.topic, "refused").inc()
+        count(letter.topic, "refused")
         return False
 
     def deliver(self, letters: Sequence[Letter], *, timeout_seconds: float) -> None:
@@ -88,7 +93,7 @@ class Outbox:
         receipt: Future[None] = Future()
         if not self._put(_Parcel(letters, receipt)):
             for letter in letters:
-                _events.labels(letter.topic, "refused").inc()
+                count(letter.topic, "refused")
             raise NotDelivered("too many events are waiting for Kafka")
         try:
             receipt.result(timeout_seconds)
@@ -193,7 +198,7 @@ class Outbox:
     @staticmethod
     def _settle(parcel: _Parcel, outcome: str, failure: NotDelivered | None) -> None:
         for letter in parcel.letters:
-            _events.labels(letter.topic, outcome).inc()
+            count(letter.topic, outcome)
         if parcel.receipt is not None:
             if failure is None:
                 parcel.receipt.set_result(None)

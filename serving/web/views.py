@@ -19,7 +19,7 @@ from serving import recommend
 from serving.coldstart import WINDOWS
 from serving.web import impressions, intake, parameters, serializers, services
 from serving.web.answers import Refused, TooLarge
-from serving.web.authentication import ApiKey
+from serving.web.authentication import ApiKey, shows_key
 
 DEFAULT_WINDOW = "24h"
 
@@ -38,12 +38,18 @@ class RecommendationsView(APIView):
         """The shopper's newest list. A shopper without a list gets the popular items."""
         user_id = parameters.identifier(user_id, "user_id")
         query = request.query_params
-        k, slot, explained = parameters.item_count(query), parameters.slot(query), parameters.flag(query, "explain")
+        slot = parameters.slot(query, settings.SERVING.slot_names)
+        k, explained = parameters.item_count(query), parameters.flag(query, "explain")
         now = datetime.now(UTC)
         served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now)
         if slot is not None and request.method == "GET":  # a HEAD request shows no list
-            impressions.log(services.outbox(), served, slot, now=now)
+            impressions.log(services.outbox(), served, slot, now=now, allowed=self._counts(request))
         return Response(served)
+
+    @staticmethod
+    def _counts(request: Request) -> bool:
+        """Return whether this impression may be logged. What strangers log is bounded in all; the key has no bound."""
+        return shows_key(request.META) or services.impression_rate().take("")
 
 
 class SimilarItemsView(APIView):
