@@ -49,8 +49,8 @@ class _ErrorLog:
         """Do nothing: a log is written at once."""
 
 
-def environ_of(scope: HTTPScope, body: bytes) -> Environ:
-    """Return the WSGI environment of a request.
+def environ_of(scope: HTTPScope) -> Environ:
+    """Return the WSGI environment of a request, still without its body.
 
     It holds no variable of the process: a variable with the name `HTTP_X_API_KEY` would open every door.
     """
@@ -60,14 +60,12 @@ def environ_of(scope: HTTPScope, body: bytes) -> Environ:
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "CONTENT_LENGTH": str(len(body)),
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1] or 80),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "REMOTE_ADDR": client[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": BytesIO(body),
         "wsgi.errors": _ErrorLog(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
@@ -82,6 +80,11 @@ def environ_of(scope: HTTPScope, body: bytes) -> Environ:
         separator = "; " if name == "cookie" else ","
         environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
     return environ
+
+
+def with_body(environ: Environ, body: bytes) -> Environ:
+    """Return the environment with the body that was read."""
+    return {**environ, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
 
 
 def call(application: WsgiApplication, environ: Environ) -> Answer:

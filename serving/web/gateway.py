@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
-from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_of, send_answer
+from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_of, send_answer, with_body
 from serving.web.limits import LOOPBACK, TokenBuckets, client_group, is_within
-from serving.web.metrics import ARRIVED, dropped
+from serving.web.metrics import ALIVE, ARRIVED, dropped
 
 BODY_SECONDS = 10.0
 """A client must send the body of a request within this time."""
@@ -31,7 +31,6 @@ QUEUE_PER_THREAD = 16
 RETRY_AFTER_SECONDS = "2"
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-ALIVE = "/healthz"
 
 
 class Refused(Exception):
@@ -99,8 +98,9 @@ class Gateway:
 
     async def _answer(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> Answer:
         alive = scope["path"] == ALIVE
+        environ = environ_of(scope)
         if not alive:
-            self._admit(environ_of(scope, b""))
+            self._admit(environ)
         body = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
@@ -111,7 +111,7 @@ class Gateway:
                         raise _too_large()
                     if self._held_bytes > MAX_HELD_BYTES:
                         raise Refused(503, "memory", "too many bodies at one time: try again")
-            environ = environ_of(scope, bytes(body)) | {ARRIVED: time.perf_counter()}
+            environ = with_body(environ, bytes(body)) | {ARRIVED: time.perf_counter()}
             if alive:
                 return call(self._application, environ)
             pool = self._readers if scope["method"] in READS else self._writers

@@ -30,7 +30,7 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 def serve(config: ServingConfig, stream: StreamConfig) -> None:
     """Serve until a stop signal. The web processes read their own settings from the environment. Raises `PortTaken`."""
-    check_port(config.serve_host, config.serve_port)
+    listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
     directory = None
     if config.serve_processes > 1:  # before anything counts: the processes count in files, which one of them reads
@@ -57,7 +57,6 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
         timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
     )
     try:
-        listening = uvicorn.bind_socket()
         if config.serve_processes > 1:
             Multiprocess(uvicorn, sockets=[listening]).run()
         else:
@@ -75,14 +74,21 @@ def _serve_here(uvicorn: Config, listening: socket.socket) -> None:
     Server(uvicorn).run(sockets=[listening])
 
 
-def check_port(host: str, port: int) -> None:
-    """Check that the port is free. Raises `PortTaken` when it is in use, `OSError` when it cannot be bound."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortTaken(f"port {port} on {host} is taken: set SAGESTREAM_SERVE_PORT to another") from error
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises `PortTaken` when the port is in use, `OSError` when it cannot be bound.
+
+    asyncio sends small packets at once (TCP_NODELAY) only on a socket that names its protocol. Without that, each
+    answer waits 40 ms for the client's acknowledgement.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(f"port {port} on {host} is taken: set SAGESTREAM_SERVE_PORT to another") from error
+    return listening

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from psutil import Process
 from redis import Redis
 
 from sagestream.playground.embedded import Broker, free_port, free_ports
-from serving.web.server import PortTaken, check_port
+from serving.web.server import PortTaken, listen
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
@@ -142,7 +143,7 @@ def test_files_ids_and_errors_as_a_browser_sees_them(server: Server) -> None:
     assert server.get("/recommendations/%ff/")[0] in (200, 400)
     assert server.get("/recommendations/ann/?k=%ff")[0] == 400
     with pytest.raises(PortTaken, match="SAGESTREAM_SERVE_PORT"):
-        check_port("127.0.0.1", server.port)
+        listen("127.0.0.1", server.port)
 
 
 def test_slow_clients_and_a_paused_broker_never_delay_lists(server: Server, broker: Broker) -> None:
@@ -150,7 +151,8 @@ def test_slow_clients_and_a_paused_broker_never_delay_lists(server: Server, brok
     assert server.post("/events/", body)[0] == 401
     assert server.post("/events/", body, Authorization=f"Bearer {KEY}")[0] == 202
     large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
-    slow = "POST /shop/events/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{"
+    form = f"Cookie: csrftoken={'a' * 32}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    slow = f"POST /shop/events/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{form}Content-Length: 9\r\n\r\n{{"
     deaf = f"GET {large} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     assert broker.child.pid is not None
     os.kill(broker.child.pid, signal.SIGSTOP)
@@ -191,5 +193,6 @@ def test_several_processes_tell_their_metrics_together_and_a_killed_one_is_repla
         assert server.process.wait(WAIT_SECONDS) == 0
 
 
-def test_a_free_port_is_free() -> None:
-    check_port("127.0.0.1", free_port())
+def test_a_small_answer_leaves_at_once() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
