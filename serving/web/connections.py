@@ -44,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         self._head_bytes = 0
         self._in_head = True
+        self._messages = 0
         self._deadline: TimerHandle | None = None
         self._stall: TimerHandle | None = None
 
@@ -77,8 +78,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse the bytes. A head that is too long is answered with 400."""
         if self._refused:
             return
+        in_head, messages = self._in_head, self._messages
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if in_head and self._in_head and messages == self._messages and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 dropped("head_size")
@@ -94,6 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the next bytes are the head of another request."""
         self._in_head = True
+        self._messages += 1
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

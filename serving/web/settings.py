@@ -74,6 +74,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Sagestream",
     "DESCRIPTION": "Recommendations that follow what a shopper does.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -79,6 +79,13 @@ def test_a_head_without_end_is_refused(port: int) -> None:
         assert b" 400 " in client.read()
 
 
+def test_large_bodies_and_many_requests_on_one_connection_are_no_long_head(port: int) -> None:
+    size = 2 * connections.MAX_HEAD_BYTES
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    with connected(port, 3 * post + 3000 * GET) as client:
+        assert client.read().count(b" 200 ") == 3003
+
+
 def test_too_many_connections_are_refused_and_freed(port: int) -> None:
     with ExitStack() as stack:
         for _ in range(Impatient.max_connections):
