@@ -163,7 +163,7 @@ def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
     """Return the items in the given order, None for an item that Redis does not have."""
     if not item_ids:
         return []
-    rows = redis.mget([item_key(item_id) for item_id in item_ids])
+    rows = cast("list[bytes | None]", redis.mget([item_key(item_id) for item_id in item_ids]))
     return [_item(item_id, raw) for item_id, raw in zip(item_ids, rows, strict=True)]
 
 

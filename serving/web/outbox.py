@@ -73,6 +73,7 @@ class Outbox:
         self._bound = bound
         self._parcels: deque[_Parcel] = deque()
         self._waiting = 0  # letters in the queue
+        self._in_hand = 0  # letters that are being sent
         self._urgent = 0  # parcels in the queue with a waiting request
         self._closing = False
         self._changed = threading.Condition()
@@ -111,7 +112,8 @@ class Outbox:
         self._finalizer.cancel()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, self._waiting)
+            lost = self._waiting + self._in_hand
+            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, lost)
 
     def _put(self, parcel: _Parcel) -> bool:
         with self._changed:
@@ -129,6 +131,7 @@ class Outbox:
                 self._send(parcels)
             elif parcels:
                 self._keep(parcels)
+            self._in_hand = 0
         if self._producer is not None:
             try:
                 self._producer.close()
@@ -152,6 +155,7 @@ class Outbox:
                 letters += len(parcel.letters)
                 self._urgent -= parcel.receipt is not None
             self._waiting -= letters
+            self._in_hand = letters
             return taken
 
     def _connected(self) -> bool:
@@ -159,7 +163,7 @@ class Outbox:
             try:
                 self._producer = self._connect()
             except (KafkaError, UserError) as error:
-                logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting, error)
+                logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting + self._in_hand, error)
                 return False
             # Exit handlers run in reverse order: this one runs before the producer's, which would drop queued events.
             atexit.register(self.close)

@@ -1,6 +1,4 @@
-import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,13 +23,6 @@ def test_after_a_timeout_nobody_asks_until_one_request_tries() -> None:
         breaker.check()
     breaker.answered()
     breaker.check()
-
-
-@pytest.fixture
-def hung_redis() -> Iterator[str]:
-    """A server that accepts connections and never answers, like a process that was stopped."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
-        yield f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
 
 
 def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing(hung_redis: str) -> None:

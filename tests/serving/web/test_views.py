@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -161,6 +163,20 @@ def test_without_redis_it_says_so(web: Client, settings: LazySettings) -> None:
         answer = web.get(path)
         assert answer.status_code == 503
         assert "Redis" in answer.json()["detail"]
+
+
+def test_while_redis_hangs_requests_wait_one_timeout_together_and_then_not_at_all(
+    web: Client, settings: LazySettings, hung_redis: str
+) -> None:
+    services.close()
+    settings.GRAPHSTORE = GraphstoreConfig(redis_url=hung_redis)
+    settings.READ_TIMEOUT_SECONDS = 0.4
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as shoppers:
+        answers = list(shoppers.map(lambda _: Client().get("/recommendations/ann/?explain=1"), range(32)))
+    assert time.monotonic() - started < 0.8
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0]["Retry-After"]
 
 
 def test_similar_items(web: Client) -> None:
