@@ -1,4 +1,4 @@
-"""Retention: compacts old interactions and deletes old served lists and snapshots.
+"""Retention: compacts old interactions and deletes old served lists, figures and snapshots.
 
 Arrives: a horizon in time. Leaves: the newest older interaction of each (user, item, type), as Kafka compacts a topic
 by key. `edges` and `item_buckets` keep their counts. Next: `training.lifecycle.scheduler` runs it every day.
@@ -8,6 +8,8 @@ duplicates. A snapshot of an earlier time is no longer possible. A (user, item) 
 keeps all its rows, because every row decides which purchase was taken back. Each range of users is one transaction, so
 a worker can write in between. SQLite reuses the freed pages but the file does not shrink; PostgreSQL's autovacuum does
 the same.
+
+Served lists and figures have a horizon of their own (`expire`), because whoever reads a list adds rows to them.
 """
 
 import shutil
@@ -25,6 +27,10 @@ from graphstore.state import get_states, raise_to
 from graphstore.tables import COMPACTION_HORIZON, TAKE_BACKS, users
 
 DAY_MS = 86_400_000
+IMPRESSION_DAYS = 90
+"""Served lists and their attributions stay for this time: far longer than a click or a drift report looks back."""
+FIGURE_DAYS = 400
+"""Measured figures (`metric_windows`) stay for this time: a year can be compared with the year before."""
 USERS_PER_TRANSACTION = 200
 ROWS_PER_TRANSACTION = 5_000
 ABANDONED_SECONDS = 86_400.0
@@ -49,6 +55,11 @@ DELETE FROM impressions WHERE (request_id, position) IN (
 """)
 _DELETE_ATTRIBUTIONS = text("""
 DELETE FROM attributions WHERE event_id IN (SELECT event_id FROM attributions WHERE event_time < :before LIMIT :rows)
+""")
+_DELETE_FIGURES = text("""
+DELETE FROM metric_windows WHERE (metric, segment, window_start, window_end) IN (
+    SELECT metric, segment, window_start, window_end FROM metric_windows WHERE window_end < :before LIMIT :rows
+)
 """)
 
 Progress = Callable[[int, int], None]
@@ -83,6 +94,25 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         interactions=removed,
         impressions=_delete_all(engine, DELETE_LISTS, before),
         attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),
+    )
+
+
+@dataclass(frozen=True)
+class Expired:
+    """The number of deleted rows."""
+
+    impressions: int
+    attributions: int
+    figures: int
+
+
+def expire(engine: Engine, *, now: int) -> Expired:
+    """Delete served lists, attributions and figures that are too old at `now` (epoch ms). Safe to repeat."""
+    before = now - IMPRESSION_DAYS * DAY_MS
+    return Expired(
+        impressions=_delete_all(engine, DELETE_LISTS, before),
+        attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),
+        figures=_delete_all(engine, _DELETE_FIGURES, now - FIGURE_DAYS * DAY_MS),
     )
 
 

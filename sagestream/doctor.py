@@ -20,7 +20,6 @@ from graphstore.session import open_engine, read, revisions
 from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
-from serving.config import ServingConfig
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.lag import PartitionLag, measure
 from stream.probe import OK
@@ -46,7 +45,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Run all checks of the configured services. An unreachable service is a finding, not an error."""
-    graph, stream, serving, training = GraphstoreConfig(), StreamConfig(), ServingConfig(), TrainingConfig()
+    graph, stream, training = GraphstoreConfig(), StreamConfig(), TrainingConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
         checks = [
@@ -59,8 +58,7 @@ def examine() -> list[Check]:
     checks += [Check("settings", ok=False, finding=warning) for warning in foreign_variables(os.environ)]
     if training.training_config is not None:
         checks.append(_training_file(training))
-    ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES} | {"serve": serving.serve_port}
-    return checks + [_process(name, port) for name, port in ports.items()]
+    return checks + [_process(name, stream.probe_port_of(name)) for name in PROBED_PROCESSES]
 
 
 def _guarded(name: str, look: Callable[[], str]) -> Check:

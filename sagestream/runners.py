@@ -122,10 +122,10 @@ def run_scheduler() -> None:
 
 
 def run_serve() -> None:
-    """Run the web server. Granian handles the signals itself."""
+    """Run the web server. uvicorn handles the signals itself."""
     from serving.web.server import serve
 
-    serve(ServingConfig())
+    serve(ServingConfig(), StreamConfig())
 
 
 def run_monitor() -> None:

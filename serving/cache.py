@@ -25,7 +25,9 @@ from redis import Redis
 
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.catalogue import Item
+from graphstore.errors import UserError
 from graphstore.redis import hot
+from graphstore.redis.corrupt import left_out
 
 FORMAT = 1
 CHAMPION = "recs:champion"
@@ -44,10 +46,11 @@ _KEY = np.dtype("<i4")
 _SCORE = np.dtype("<f2")
 _ENTRY_BYTES = _KEY.itemsize + _SCORE.itemsize
 _LARGEST_SCORE = float(np.finfo(np.float16).max)
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999, the last time that a datetime can hold
 _RESERVED_VERSIONS = frozenset({"champion", "popular"})
 
 
-class MalformedList(ValueError):
+class MalformedList(UserError, ValueError):
     """The bytes are not a packed list in this format. The message contains the reason."""
 
 
@@ -138,6 +141,8 @@ def unpack_as_of(raw: bytes) -> int:
     version, as_of = _HEADER.unpack_from(raw)
     if version != FORMAT:
         raise MalformedList(f"format {version}, this reader knows {FORMAT}")
+    if not 0 <= as_of <= _LATEST_MS:
+        raise MalformedList(f"the time {as_of} is outside the years 1970 to 9999")
     return int(as_of)
 
 
@@ -169,14 +174,31 @@ def read_bytes(redis: Redis, keys: Sequence[str]) -> list[bytes | None]:
 
 
 def champion(redis: Redis) -> str | None:
-    """Return the version of the served model, or None before the first publication."""
+    """Return the version of the served model. None before the first publication, or when the pointer is corrupt."""
     raw = read_bytes(redis, [CHAMPION])[0]
-    return None if raw is None else raw.decode()
+    if raw is None:
+        return None
+    try:
+        return check_version(raw.decode())
+    except ValueError as error:  # UnicodeDecodeError is one
+        left_out("pointer", CHAMPION, error)
+        return None
 
 
-def newer(batch: bytes | None, near: bytes | None) -> tuple[str, PackedList] | None:
+def readable(key: str, raw: bytes | None) -> PackedList | None:
+    """Return the list in the bytes, None without bytes. A malformed list counts as absent; it is counted and logged."""
+    if raw is None:
+        return None
+    try:
+        return unpack(raw)
+    except MalformedList as error:
+        left_out("list", key, error)
+        return None
+
+
+def newer(batch: PackedList | None, near: PackedList | None) -> tuple[str, PackedList] | None:
     """Return the newer of a user's two lists with its source, `batch` or `nearline`, or None without lists."""
-    found = [(source, unpack(raw)) for source, raw in (("nearline", near), ("batch", batch)) if raw is not None]
+    found = [(source, packed) for source, packed in (("nearline", near), ("batch", batch)) if packed is not None]
     return max(found, key=lambda entry: entry[1].as_of, default=None)  # of equal times, the first: near-line
 
 
@@ -204,15 +226,17 @@ class ListReader:
 
     def of_user(self, model_version: str, user_id: str) -> tuple[str, PackedList] | None:
         """Return the user's newest list with its source, or None when the user has no list."""
-        return newer(*read_bytes(self.redis, [recs_key(model_version, user_id), near_key(model_version, user_id)]))
+        keys = [recs_key(model_version, user_id), near_key(model_version, user_id)]
+        batch, near = (readable(key, raw) for key, raw in zip(keys, read_bytes(self.redis, keys), strict=True))
+        return newer(batch, near)
 
     def popular(self, model_version: str) -> PackedList | None:
         """Return the model's list for users without history, at most `pointer_seconds` old."""
         read_at, version, packed = self._popular
         now = self.clock()
         if packed is None or version != model_version or now - read_at > self.pointer_seconds:
-            raw = read_bytes(self.redis, [popular_key(model_version)])[0]
-            packed = None if raw is None else unpack(raw)
+            key = popular_key(model_version)
+            packed = readable(key, read_bytes(self.redis, [key])[0])
             self._popular = (now, model_version, packed)
         return packed
 
@@ -220,8 +244,8 @@ class ListReader:
         """Return the list of similar items for each item, or None when the model has no list."""
         if not item_ids:
             return []
-        found = read_bytes(self.redis, [similar_key(model_version, item_id) for item_id in item_ids])
-        return [None if raw is None else unpack(raw) for raw in found]
+        keys = [similar_key(model_version, item_id) for item_id in item_ids]
+        return [readable(key, raw) for key, raw in zip(keys, read_bytes(self.redis, keys), strict=True)]
 
 
 @dataclass

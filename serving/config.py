@@ -3,7 +3,9 @@
 In the web process, `serving.web.settings` reads them.
 """
 
-from pydantic import Field, SecretStr
+from ipaddress import ip_network
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from graphstore.config import PREFIX
@@ -27,9 +29,50 @@ class ServingConfig(BaseSettings):
     allowed_hosts: str = Field("127.0.0.1,localhost,[::1]", description="host names that are answered, comma separated")
     api_key: SecretStr | None = Field(None, description="key that writers must show; unset: they are refused")
     secret_key: SecretStr | None = Field(None, description="Django's signing key; unset: a new one at each start")
-    shop_page: bool = Field(True, description="serve the shop at `/`, whose visitor may act as any shopper")
+    shop_page: bool = Field(False, description="serve a shop for trials at `/`, whose visitor may act as anybody")
+    slots: str = Field(
+        "home,item,cart,search,email", description="names of the places where lists are shown, comma separated"
+    )
+    requests_per_second: float = Field(
+        50.0, ge=0, description="requests that one address may make without the key; this machine is free; 0: no bound"
+    )
+    trusted_proxies: str = Field(
+        "", description="addresses or networks of proxies whose X-Forwarded-For and -Proto count, comma separated"
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, description="how long browsers must use https for this host (HSTS), told over https only; 0: not told"
+    )
 
     @property
     def hosts(self) -> list[str]:
         """Return `allowed_hosts` as a list, the form that Django needs."""
-        return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+        return _names(self.allowed_hosts)
+
+    @property
+    def slot_names(self) -> frozenset[str]:
+        """Return `slots` as a set."""
+        return frozenset(_names(self.slots))
+
+    @property
+    def proxies(self) -> list[str]:
+        """Return `trusted_proxies` as networks."""
+        return [str(ip_network(name, strict=False)) for name in _names(self.trusted_proxies)]
+
+    @property
+    def origins(self) -> list[str]:
+        """Return the allowed hosts as origins over TLS, which a proxy may have ended. `.host` has subdomains."""
+        named = [host for host in self.hosts if host not in (LOOPBACK, "localhost", "[::1]", "*")]
+        return [f"https://{host.lstrip('.')}" for host in named] + [
+            f"https://*{host}" for host in named if host.startswith(".")
+        ]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for name in _names(value):
+            ip_network(name, strict=False)  # raises ValueError, which names the part
+        return value
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from graphstore.config import PREFIX
 
-PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor")
+PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve")
 """The processes that answer on a probe port, each on `probe_port` plus its index here."""
 MAX_PROBE_PORT = 65_535 - len(PROBED_PROCESSES) + 1
 
@@ -42,8 +42,8 @@ class StreamConfig(BaseSettings):
         6066,
         ge=0,
         le=MAX_PROBE_PORT,
-        description="port for health and metrics of the worker; nearline, publisher, scheduler and monitor take the "
-        "four ports after it; 0: each takes any free port",
+        description="port for health and metrics of the worker; nearline, publisher, scheduler, monitor and serve "
+        "take the five ports after it; 0: each takes any free port",
     )
 
     @property

@@ -43,10 +43,16 @@ class Probe:
         self._thread.join()
 
 
-def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK) -> Probe:
+def start_probe(
+    port: int,
+    ready: Callable[[], dict[str, str]],
+    *,
+    host: str = LOOPBACK,
+    metrics: Callable[[], bytes] = generate_latest,
+) -> Probe:
     """Serve on `port` (0: any free port). `ready` returns "ok" or the problem of each service; it must not block.
 
-    Raises `graphstore.errors.PortTaken`.
+    `metrics` returns the metrics of this process, or of several. Raises `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -60,7 +66,7 @@ def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = L
                 status = "503 Service Unavailable"
             body = json.dumps(needs).encode()
         elif path == "/metrics":
-            kind, body = CONTENT_TYPE_LATEST, generate_latest()
+            kind, body = CONTENT_TYPE_LATEST, metrics()
         else:
             status, body = "404 Not Found", json.dumps({"detail": f"nothing at {path}"}).encode()
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])

@@ -5,6 +5,7 @@ Arrives: a URL of the configuration. Leaves: a client. Next: everything that rea
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from graphstore.errors import UserError, shown_url
@@ -19,17 +20,20 @@ class WrongRedisUrl(UserError):
     """The setting is no address of a Redis."""
 
 
-def open_redis(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
+def open_redis(
+    url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, kind: type[Redis] = Redis, repeat_timeouts: bool = True
+) -> Redis:
     """A client (bytes, thread safe, one pool) that gives up after `timeout_seconds` and one more try.
 
+    Without `repeat_timeouts` only a broken connection is tried again, so that `timeout_seconds` is the whole wait.
     Nothing is connected yet. Raises `WrongRedisUrl`.
     """
     try:
-        return Redis.from_url(
+        return kind.from_url(
             url,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 1) if repeat_timeouts else Retry(NoBackoff(), 1, (RedisConnectionError,)),
             health_check_interval=HEALTH_CHECK_SECONDS,
         )
     except ValueError as error:

@@ -7,6 +7,7 @@ twice leaves the same content. SQL can rebuild every key. This module does not i
 process uses it.
 """
 
+import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -17,6 +18,7 @@ from redis import Redis
 
 from graphstore.catalogue import Item
 from graphstore.redis import fence
+from graphstore.redis.corrupt import left_out
 from graphstore.redis.fence import FENCE, OPEN
 
 ITEM_IDS = "item_ids"
@@ -205,12 +207,13 @@ def forget_members(redis: Redis, user_ids: Sequence[str], *, generation: int) ->
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
     """Return the user's last items, newest first, with the time (epoch ms) of the last interaction."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True))
-    return [(item.decode(), int(time)) for item, time in rows]
+    return [(item, int(time)) for item, time in _readable(recent_key(user_id), rows)]
 
 
 def seen(redis: Redis, user_id: str) -> set[str]:
     """Return every item that the user interacted with."""
-    return {item.decode() for item in cast("set[bytes]", redis.smembers(seen_key(user_id)))}
+    items = cast("set[bytes]", redis.smembers(seen_key(user_id)))
+    return {item for raw in items if (item := _text(seen_key(user_id), raw)) is not None}
 
 
 def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None:
@@ -225,7 +228,7 @@ def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None
 def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
     """Return the top items of the window with their counts, highest first."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(trending_key(window), 0, count - 1, withscores=True))
-    return [(item.decode(), float(score)) for item, score in rows]
+    return _readable(trending_key(window), rows)
 
 
 def set_items(redis: Redis, items: Iterable[Item]) -> None:
@@ -241,13 +244,48 @@ def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
     """Return the items in the given order, None for an item that Redis does not have."""
     if not item_ids:
         return []
-    return [None if raw is None else _decode(raw) for raw in redis.mget([item_key(i) for i in item_ids])]
+    rows = cast("list[bytes | None]", redis.mget([item_key(item_id) for item_id in item_ids]))
+    return [_item(item_id, raw) for item_id, raw in zip(item_ids, rows, strict=True)]
 
 
 def get_items_by_key(redis: Redis, item_keys: Sequence[int]) -> list[Item | None]:
     """As `get_items`, by integer key, for packed lists."""
     if not item_keys:
         return []
-    names = cast("list[bytes | None]", redis.hmget(ITEM_IDS, [str(key) for key in item_keys]))
-    found = iter(get_items(redis, [name.decode() for name in names if name is not None]))
+    rows = cast("list[bytes | None]", redis.hmget(ITEM_IDS, [str(key) for key in item_keys]))
+    names = [None if raw is None else _text(ITEM_IDS, raw) for raw in rows]
+    found = iter(get_items(redis, [name for name in names if name is not None]))
     return [None if name is None else next(found) for name in names]
+
+
+def _text(key: str, raw: bytes) -> str | None:
+    """Return the id in the bytes, None when it is no text."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        left_out("item", key, error)
+        return None
+
+
+def _readable(key: str, rows: Iterable[tuple[bytes, float]]) -> list[tuple[str, float]]:
+    """Return the ids with their scores, without those that are no text or no finite number."""
+    kept: list[tuple[str, float]] = []
+    for raw, score in rows:
+        item_id = _text(key, raw)
+        if item_id is None:
+            continue
+        if not math.isfinite(score):
+            left_out("score", key, f"{score} is not finite")
+            continue
+        kept.append((item_id, float(score)))
+    return kept
+
+
+def _item(item_id: str, raw: bytes | None) -> Item | None:
+    if raw is None:
+        return None
+    try:
+        return _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        left_out("item", item_key(item_id), error)
+        return None

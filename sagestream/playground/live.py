@@ -69,7 +69,7 @@ class LiveTraffic:
 
         `rate` is in events a second, `run_began` in epoch ms.
         """
-        url = f"http://127.0.0.1:{self.services.port('serve')}"
+        url = f"http://127.0.0.1:{self.services.web_port}"
         client = ShopClient(url, self.services.settings["api_key"])
         live_began = now_ms()
         self.services.redis.delete(cache.FRESHNESS)  # measurements of an earlier run

@@ -128,7 +128,7 @@ class Playground:
                 environment=os.environ,
             )
         self.outcome.broker = services.broker
-        self.port = services.port("serve")
+        self.port = services.web_port
         self.stages.say(services.said)
         return services
 

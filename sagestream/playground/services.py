@@ -20,7 +20,7 @@ from sagestream.playground.processes import Supervisor
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import create_topics
 
-PROCESSES = (*PROBED_PROCESSES, "serve")
+PROCESSES = PROBED_PROCESSES
 """The verbs of the long-running processes, in start order."""
 
 ADDRESS_SETTINGS = (
@@ -74,10 +74,13 @@ class Services:
         """The settings with addresses only, without keys and demonstration intervals."""
         return {name: self.settings[name] for name in ADDRESS_SETTINGS if name in self.settings}
 
+    @property
+    def web_port(self) -> int:
+        """The port of the shop and its API."""
+        return int(self.settings["serve_port"])
+
     def port(self, verb: str) -> int:
-        """Return the port of a process."""
-        if verb == "serve":
-            return int(self.settings["serve_port"])
+        """Return the port on which a process tells its health."""
         return self.config(StreamConfig).probe_port_of(verb)
 
     def release_web_port(self) -> None:
@@ -125,6 +128,7 @@ def open_services(
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
+        "shop_page": "true",
         "serve_port": str(web_port if held else free_port()),
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},

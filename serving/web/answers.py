@@ -14,7 +14,6 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from serving.cache import MalformedList
 from serving.recommend import NothingPublished, UnknownItem
 from serving.web.outbox import NotDelivered
 
@@ -50,9 +49,6 @@ def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, RedisError):
         logger.error("Redis cannot be read: %s", error)
         return _unavailable("Redis cannot be read")
-    if isinstance(error, MalformedList):
-        logger.error("a list in Redis is malformed: %s", error)
-        return _unavailable("a list in Redis is malformed: publish the model again")
     return exception_handler(error, context)
 
 
@@ -63,6 +59,13 @@ def _unavailable(detail: str) -> Response:
 def json_response(data: Any, status: int = 200) -> HttpResponse:
     """Return a plain Django answer in the same JSON, for views outside the REST framework."""
     return HttpResponse(orjson.dumps(data), content_type="application/json", status=status)
+
+
+def unavailable(detail: str) -> HttpResponse:
+    """Return a plain Django answer 503 that says when to try again."""
+    response = json_response({"detail": detail}, 503)
+    response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

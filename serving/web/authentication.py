@@ -1,12 +1,24 @@
 """Authentication: checks the key of writers, `Authorization: Bearer <key>` or `X-API-Key: <key>`."""
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
+
+
+def shows_key(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request with this WSGI environment shows the key. Without a configured key, it is False."""
+    key = settings.SERVING.api_key
+    if key is None or not key.get_secret_value():
+        return False
+    scheme, _, token = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    shown = token.strip() if scheme.lower() == "bearer" else str(environ.get("HTTP_X_API_KEY", ""))
+    return secrets.compare_digest(shown.encode(), key.get_secret_value().encode())
 
 
 class ApiKey(BaseAuthentication):
@@ -17,9 +29,7 @@ class ApiKey(BaseAuthentication):
         key = settings.SERVING.api_key
         if key is None or not key.get_secret_value():
             raise PermissionDenied("writing is closed: set SAGESTREAM_API_KEY")
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        shown = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-        if not secrets.compare_digest(shown.encode(), key.get_secret_value().encode()):
+        if not shows_key(request.META):
             raise AuthenticationFailed("show the key: Authorization: Bearer …, or X-API-Key")
         return None, "api-key"
 

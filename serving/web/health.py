@@ -1,17 +1,19 @@
-"""Health: reports whether the process is alive (`/healthz`) and whether it can serve (`/readyz`).
+"""Health: reports whether the process is alive (`/healthz`, for everybody) and whether it can serve (`/readyz`).
 
-`/healthz` always answers 200. `/readyz` lists each requirement of serving with its status.
+`/readyz` and `/metrics` answer on the probe port, which strangers do not reach: a stranger must not learn what serves
+and how much, nor let the server ask Redis.
 """
 
 from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 
 from graphstore.errors import reason
 from serving.cache import champion
 from serving.web import services
 from serving.web.answers import json_response
-
-OK = "ok"
+from stream.probe import OK, Probe, start_probe
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -19,12 +21,23 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return json_response({"status": OK})
 
 
-def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when Redis is reachable and a model is published, otherwise 503."""
+def ready() -> dict[str, str]:
+    """Return the state of Redis and of the model: "ok", or what is missing."""
     try:
         version = champion(services.storefront().redis)
     except RedisError as error:
-        return json_response({"redis": reason(error), "model": "unknown"}, 503)
-    if version is None:
-        return json_response({"redis": OK, "model": "nothing is published yet"}, 503)
-    return json_response({"redis": OK, "model": OK, "model_version": version})
+        return {"redis": reason(error), "model": "unknown"}
+    return {"redis": OK, "model": OK if version else "nothing is published yet"}
+
+
+def start_health_probe(port: int, directory: str | None) -> Probe:
+    """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
+    if directory is None:
+        return start_probe(port, ready)
+
+    def all_metrics() -> bytes:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    return start_probe(port, ready, metrics=all_metrics)

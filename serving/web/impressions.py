@@ -7,7 +7,7 @@ Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_
 from datetime import datetime
 
 from serving.recommend import PROPENSITY, Recommendation
-from serving.web.outbox import Letter, Outbox
+from serving.web.outbox import Letter, Outbox, count
 from stream.events import IMPRESSIONS, Impression, ImpressionItem
 
 
@@ -33,6 +33,12 @@ def impression(served: Recommendation, slot: str, *, now: datetime) -> Impressio
     )
 
 
-def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime) -> bool:
-    """Put the impression into the queue. A full queue counts it as refused and returns False, so serving continues."""
+def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime, allowed: bool = True) -> bool:
+    """Put the impression into the queue. A full queue counts it as refused and returns False, so serving continues.
+
+    One that is not `allowed`, because too many were logged, is counted as limited.
+    """
+    if not allowed:
+        count(IMPRESSIONS, "limited")
+        return False
     return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now), key=served.user_id))

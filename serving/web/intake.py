@@ -16,7 +16,9 @@ from serving.web.outbox import Letter
 from stream.events import INTERACTIONS, Interaction, InvalidEvent, decode
 
 MAX_BODY_BYTES = 1024 * 1024
+TOO_DEEP = "the JSON is nested too deep"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELD = re.compile(r"at `\$\.(\w+)|field `(\w+)`|^(event_time)\b")
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -40,11 +42,9 @@ def read_events(body: bytes, *, bound: int, now: datetime) -> tuple[list[Interac
     refused: list[Refusal] = []
     for index, raw in enumerate(_events(body, bound)):
         try:
-            accepted.append(_finite(decode(raw, Interaction, now=now)))
+            accepted.append(checked(raw, now=now))
         except InvalidEvent as error:
-            reason = str(error)
-            found = _FIELD.search(reason)
-            refused.append(Refusal(index, next(filter(None, found.groups()), "") if found else "", reason))
+            refused.append(Refusal(index, field_of(raw, error), str(error)))
     return accepted, refused
 
 
@@ -57,16 +57,37 @@ def _events(body: bytes, bound: int) -> Sequence[bytes]:
         events = _split(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableBody(str(error)) from error
+    except RecursionError as error:
+        raise UnreadableBody(TOO_DEEP) from error
     if not 1 <= len(events) <= bound:
         raise UnreadableBody(f"{len(events)} events, not 1 to {bound}")
     return [bytes(event) for event in events]
 
 
-def _finite(event: Interaction) -> Interaction:
-    """Return the event. Raises `InvalidEvent` for an infinite value, because JSON allows numbers beyond any float."""
+def checked(raw: bytes, *, now: datetime) -> Interaction:
+    """Return the event in the bytes: every door of the web process checks by this function. Raises `InvalidEvent`.
+
+    An infinite value is refused, because JSON allows numbers beyond any float.
+    """
+    try:
+        event = decode(raw, Interaction, now=now)
+    except RecursionError as error:
+        raise InvalidEvent(TOO_DEEP, "json") from error
     if event.value is not None and not math.isfinite(event.value):
         raise InvalidEvent("value is not a finite number - at `$.value`")
     return event
+
+
+def field_of(raw: bytes, error: InvalidEvent) -> str:
+    """Return the name of the field that the error is about, or "" when it is about no single field."""
+    if found := _FIELD.search(str(error)):
+        return next(filter(None, found.groups()), "")
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    named = fields.items() if isinstance(fields, dict) else ()
+    return next((name for name, value in named if isinstance(value, str) and _CONTROL.search(value)), "")
 
 
 def letters(events: Sequence[Interaction]) -> list[Letter]:

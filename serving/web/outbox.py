@@ -37,6 +37,11 @@ MAX_BATCH_EVENTS = 2000
 _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
 
 
+def count(topic: str, outcome: str) -> None:
+    """Count one event by what became of it: `delivered`, `failed`, `refused` or `limited`."""
+    _events.labels(topic, outcome).inc()
+
+
 class NotDelivered(RuntimeError):
     """Kafka did not acknowledge the events in time. A second post is safe, because each event id counts once."""
 
@@ -68,6 +73,7 @@ class Outbox:
         self._bound = bound
         self._parcels: deque[_Parcel] = deque()
         self._waiting = 0  # letters in the queue
+        self._in_hand = 0  # letters that are being sent
         self._urgent = 0  # parcels in the queue with a waiting request
         self._closing = False
         self._changed = threading.Condition()
@@ -80,7 +86,7 @@ class Outbox:
         """Queue an event without waiting. A full queue counts it as refused and returns False. Never blocks."""
         if self._put(_Parcel([letter], None)):
             return True
-        _events.labels(letter.topic, "refused").inc()
+        count(letter.topic, "refused")
         return False
 
     def deliver(self, letters: Sequence[Letter], *, timeout_seconds: float) -> None:
@@ -88,7 +94,7 @@ class Outbox:
         receipt: Future[None] = Future()
         if not self._put(_Parcel(letters, receipt)):
             for letter in letters:
-                _events.labels(letter.topic, "refused").inc()
+                count(letter.topic, "refused")
             raise NotDelivered("too many events are waiting for Kafka")
         try:
             receipt.result(timeout_seconds)
@@ -106,7 +112,8 @@ class Outbox:
         self._finalizer.cancel()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, self._waiting)
+            lost = self._waiting + self._in_hand
+            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, lost)
 
     def _put(self, parcel: _Parcel) -> bool:
         with self._changed:
@@ -124,6 +131,7 @@ class Outbox:
                 self._send(parcels)
             elif parcels:
                 self._keep(parcels)
+            self._in_hand = 0
         if self._producer is not None:
             try:
                 self._producer.close()
@@ -147,6 +155,7 @@ class Outbox:
                 letters += len(parcel.letters)
                 self._urgent -= parcel.receipt is not None
             self._waiting -= letters
+            self._in_hand = letters
             return taken
 
     def _connected(self) -> bool:
@@ -154,7 +163,7 @@ class Outbox:
             try:
                 self._producer = self._connect()
             except (KafkaError, UserError) as error:
-                logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting, error)
+                logger.warning("Kafka cannot be reached, %d events wait: %s", self._waiting + self._in_hand, error)
                 return False
             # Exit handlers run in reverse order: this one runs before the producer's, which would drop queued events.
             atexit.register(self.close)
@@ -193,7 +202,7 @@ class Outbox:
     @staticmethod
     def _settle(parcel: _Parcel, outcome: str, failure: NotDelivered | None) -> None:
         for letter in parcel.letters:
-            _events.labels(letter.topic, outcome).inc()
+            count(letter.topic, outcome)
         if parcel.receipt is not None:
             if failure is None:
                 parcel.receipt.set_result(None)

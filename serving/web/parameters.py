@@ -3,10 +3,10 @@
 Arrives: path parts and query strings. Leaves: plain values. Next: `serving.web.views`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from serving.web.answers import Refused
-from stream.events import MAX_ID_LENGTH
+from stream.events import EARLIEST, InvalidEvent, UserTouched, decode, encode
 
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
@@ -29,18 +29,27 @@ class IdConverter:
 
 
 def identifier(value: str, field: str) -> str:
-    """Return the id when it has 1 to 128 characters and no NUL, as the event contract requires. Raises `Refused`."""
-    if not 1 <= len(value) <= MAX_ID_LENGTH:
-        raise Refused(field, f"{len(value)} characters, not 1 to {MAX_ID_LENGTH}")
-    if "\x00" in value:
-        raise Refused(field, "a NUL character")
+    """Return the id when the event contract allows it. Raises `Refused`.
+
+    A list that is shown becomes an impression: an id outside the contract would become a dead letter.
+    """
+    try:
+        decode(encode(UserTouched(event_time=EARLIEST, user_id=value)), UserTouched, now=EARLIEST)
+    except (InvalidEvent, UnicodeEncodeError) as error:
+        raise Refused(field, str(error).replace("`$.user_id`", f"`{field}`")) from error
     return value
 
 
-def slot(query: Mapping[str, str]) -> str | None:
-    """Return the slot of the page that shows the list. None means that the list is not shown and not logged."""
+def slot(query: Mapping[str, str], known: Collection[str]) -> str | None:
+    """Return the slot of the page that shows the list. None means that the list is not shown and not logged.
+
+    Raises `Refused` for a name that is not configured: each name is a row of metrics for ever, so a stranger must not
+    make names.
+    """
     value = query.get("slot")
-    return None if value is None else identifier(value, "slot")
+    if value is not None and value not in known:
+        raise Refused("slot", f"{value[:20]!r} is none of {', '.join(sorted(known))} (SAGESTREAM_SLOTS)")
+    return value
 
 
 def item_count(query: Mapping[str, str]) -> int:

@@ -1,12 +1,11 @@
-"""Serializers: describe answers and posted events in the OpenAPI schema, and do nothing else.
+"""Serializers: describe answers in the OpenAPI schema, and do nothing else. `serving.web.schema` describes requests.
 
-orjson writes the answers from dataclasses, and `stream.events` reads the posts. A second validation here would cost
-more than the rest of the request. A test compares these fields with the real ones.
+orjson writes the answers from dataclasses. A second validation here would cost more than the rest of the request. A
+test compares these fields with the real ones, another sends random requests and checks each answer.
 """
 
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
-
-from stream.events import EventType
 
 
 class ListedItemSerializer(serializers.Serializer[object]):
@@ -49,20 +48,6 @@ class TrendingSerializer(serializers.Serializer[object]):
     items = ListedItemSerializer(many=True)
 
 
-class InteractionSerializer(serializers.Serializer[object]):
-    """An action of a shopper. An `event_id` counts once, even when it is posted several times."""
-
-    event_id = serializers.CharField(max_length=128)
-    event_type = serializers.ChoiceField(choices=[kind.value for kind in EventType])
-    user_id = serializers.CharField(max_length=128)
-    item_id = serializers.CharField(max_length=128)
-    event_time = serializers.DateTimeField()
-    value = serializers.FloatField(required=False, allow_null=True)
-    quantity = serializers.IntegerField(required=False, allow_null=True, min_value=1)
-    request_id = serializers.CharField(required=False, allow_null=True, max_length=128)
-    position = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-
-
 class RefusalSerializer(serializers.Serializer[object]):
     """The reason why one event of a post was refused."""
 
@@ -83,3 +68,9 @@ class ProblemSerializer(serializers.Serializer[object]):
 
     detail = serializers.CharField()
     field = serializers.CharField(required=False)
+
+
+RefusedPost = PolymorphicProxySerializer(
+    component_name="RefusedPost", serializers=[IntakeSerializer, ProblemSerializer], resource_type_field_name=None
+)
+"""A post without a good event: each event with its reason, or one reason for the whole body."""

@@ -1,51 +1,94 @@
-"""Server: runs the web server, granian over WSGI. It took the least CPU per request of all measured servers.
+"""Server: runs the web server, uvicorn with the bounds of `serving.web.connections`, and its probe port.
 
 Arrives: configuration. Leaves: a listening server, until SIGTERM or SIGINT. Then the server answers the open requests
-and sends the remaining events. Next: `serving.web.wsgi`.
+and sends the remaining events. Next: `serving.web.asgi`.
 """
 
 import errno
+import logging
 import os
+import shutil
+import signal
 import socket
+import tempfile
 
-from granian import Granian
-from granian.constants import Interfaces
+from uvicorn import Config, Server
+from uvicorn.supervisors import Multiprocess
 
 from graphstore.errors import PortTaken
 from serving.config import ServingConfig
+from serving.web.connections import BoundedProtocol
+from stream.config import StreamConfig
 
-WORKER_STOP_SECONDS = 8
+logger = logging.getLogger(__name__)
+
+BACKLOG = 512
+OPEN_REQUESTS_SECONDS = 2
+"""Time for open requests at the end. The outbox needs the rest of the ten seconds that a supervisor gives."""
+METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def serve(config: ServingConfig) -> None:
-    """Serve until a stop signal. The workers read their own settings from the environment.
-
-    Raises `PortTaken`. Without this check, two servers could share one port without an error, because granian's workers
-    use SO_REUSEPORT.
-    """
-    check_port(config.serve_host, config.serve_port)
+def serve(config: ServingConfig, stream: StreamConfig) -> None:
+    """Serve until a stop signal. The web processes read their own settings from the environment. Raises `PortTaken`."""
+    listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
-    Granian(
-        "serving.web.wsgi:application",
-        address=config.serve_host,
+    directory = None
+    if config.serve_processes > 1:  # before anything counts: the processes count in files, which one of them reads
+        directory = os.environ[METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="sagestream-metrics-")
+    from serving.web.health import start_health_probe
+
+    probe = start_health_probe(stream.probe_port_of("serve"), directory)
+    logger.info("serve: readiness and metrics on port %d", probe.port)
+    uvicorn = Config(
+        "serving.web.asgi:application",
+        host=config.serve_host,
         port=config.serve_port,
-        interface=Interfaces.WSGI,
         workers=config.serve_processes,
-        blocking_threads=config.serve_threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=WORKER_STOP_SECONDS,
-        websockets=False,
-    ).serve()
+        http=BoundedProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        proxy_headers=bool(config.proxies),
+        forwarded_allow_ips=config.proxies,
+        timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
+    )
+    try:
+        if config.serve_processes > 1:
+            Multiprocess(uvicorn, sockets=[listening]).run()
+        else:
+            _serve_here(uvicorn, listening)
+    finally:
+        probe.close()
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def check_port(host: str, port: int) -> None:
-    """Check that the port is free. Raises `PortTaken` when it is in use, `OSError` when it cannot be bound."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortTaken(f"port {port} on {host} is taken: set SAGESTREAM_SERVE_PORT to another") from error
+def _serve_here(uvicorn: Config, listening: socket.socket) -> None:
+    """Serve in this process. After it has stopped, uvicorn raises its signal again, which must not kill the exit."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    Server(uvicorn).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises `PortTaken` when the port is in use, `OSError` when it cannot be bound.
+
+    asyncio sends small packets at once (TCP_NODELAY) only on a socket that names its protocol. Without that, each
+    answer waits 40 ms for the client's acknowledgement.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTaken(f"port {port} on {host} is taken: set SAGESTREAM_SERVE_PORT to another") from error
+    return listening

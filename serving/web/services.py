@@ -5,7 +5,9 @@ import threading
 from django.conf import settings
 
 from graphstore.redis.connection import open_redis
+from serving.breaker import GuardedRedis
 from serving.recommend import Storefront
+from serving.web.limits import TokenBuckets
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
 from stream.kafka.producer import EventProducer
@@ -13,6 +15,7 @@ from stream.kafka.producer import EventProducer
 _lock = threading.RLock()
 _storefront: Storefront | None = None
 _outbox: Outbox | None = None
+_impression_rate: TokenBuckets | None = None
 
 
 def storefront() -> Storefront:
@@ -21,7 +24,12 @@ def storefront() -> Storefront:
     if _storefront is None:
         with _lock:
             if _storefront is None:
-                redis = open_redis(settings.GRAPHSTORE.redis_url, timeout_seconds=settings.READ_TIMEOUT_SECONDS)
+                redis = open_redis(
+                    settings.GRAPHSTORE.redis_url,
+                    timeout_seconds=settings.READ_TIMEOUT_SECONDS,
+                    kind=GuardedRedis,
+                    repeat_timeouts=False,
+                )
                 _storefront = Storefront.open(
                     redis, pointer_seconds=settings.POINTER_SECONDS, item_seconds=settings.ITEM_SECONDS
                 )
@@ -38,6 +46,16 @@ def outbox() -> Outbox:
     return _outbox
 
 
+def impression_rate() -> TokenBuckets:
+    """Return the bound on the impressions that all callers without the key log together."""
+    global _impression_rate
+    if _impression_rate is None:
+        with _lock:
+            if _impression_rate is None:
+                _impression_rate = TokenBuckets(settings.SERVING.requests_per_second * settings.IMPRESSION_ADDRESSES)
+    return _impression_rate
+
+
 def _connect_producer() -> EventProducer:
     check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
     return EventProducer(settings.STREAM, name="serve")
@@ -45,10 +63,10 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _outbox
+    global _storefront, _outbox, _impression_rate
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
-        _storefront, _outbox = None, None
+        _storefront, _outbox, _impression_rate = None, None, None

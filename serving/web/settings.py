@@ -22,6 +22,8 @@ DELIVERY_SECONDS = 5.0
 """A POST waits at most this time for Kafka's acknowledgement."""
 OUTBOX_EVENTS = 10_000
 """The largest number of impressions and events that wait for Kafka in one web worker."""
+IMPRESSION_ADDRESSES = 20
+"""All callers without the key log at most the impressions of so many addresses at their full rate."""
 
 DEBUG = False
 SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)
@@ -40,6 +42,12 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
+# What a stranger sends is no event of ours: a line for each wrong request would fill the disk.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "CRITICAL"}},
+}
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -48,6 +56,7 @@ CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its HTML
 CSRF_FAILURE_VIEW = "serving.web.answers.csrf_failure"
 CSRF_USE_SESSIONS = False
+CSRF_TRUSTED_ORIGINS = SERVING.origins
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -65,6 +74,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Sagestream",
     "DESCRIPTION": "Recommendations that follow what a shopper does.",
     "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

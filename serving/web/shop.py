@@ -3,13 +3,15 @@
 Arrives: a visitor who chooses a shopper. Leaves: the page, and events from its clicks. An event contains the
 `request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`.
 
-A visitor may act as any shopper, because the page is only for trials. The setting `shop_page` turns it off.
+A visitor may act as any shopper, because the page is only for trials: the setting `shop_page` turns it on. The id of
+each event from the page begins with `demo:`, so such an event can be told from a real one for ever, and can never take
+the id of a real one.
 """
 
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
 from django.conf import settings
@@ -21,10 +23,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from serving.cache import champion, recs_key
-from serving.web import services
-from serving.web.answers import json_response
-from serving.web.outbox import Letter, NotDelivered
-from stream.events import INTERACTIONS, EventType, Id, Interaction, Position
+from serving.web import intake, services
+from serving.web.answers import json_response, unavailable
+from serving.web.outbox import NotDelivered
+from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, encode
 
 SHOPPERS = 12
 SHOPPERS_SECONDS = 30.0
@@ -35,9 +37,16 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The message of the page's buttons. The server adds time and event_id."""
+DEMO_PREFIX = "demo:"
 
+
+class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The message of the page's buttons. The server adds the time.
+
+    `click_id` is the page's own name for the click. A repeated click has the same one, so it counts once.
+    """
+
+    click_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH - len(DEMO_PREFIX))] | None = None
     event_type: EventType
     user_id: Id
     item_id: Id
@@ -71,25 +80,34 @@ def clicked(request: HttpRequest) -> HttpResponse:
     """Send one click as an event. Answer 202 after Kafka has acknowledged it."""
     _only_where_open()
     try:
-        click = _read_click(request.body)
+        event = _event(request.body, now=datetime.now(UTC))
+    except InvalidEvent as error:
+        return json_response({"detail": str(error), "field": intake.field_of(request.body, error)}, 400)
+    try:
+        services.outbox().deliver(intake.letters([event]), timeout_seconds=settings.DELIVERY_SECONDS)
+    except NotDelivered as error:
+        return unavailable(str(error))
+    return json_response({"event_id": event.event_id, "event_time": event.event_time}, 202)
+
+
+def _event(body: bytes, *, now: datetime) -> Interaction:
+    """Return the event of a click, checked by the same contract as a posted event. Raises `InvalidEvent`."""
+    try:
+        click = _read_click(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return json_response({"detail": str(error)}, 400)
+        raise InvalidEvent(str(error)) from error
+    except RecursionError as error:
+        raise InvalidEvent(intake.TOO_DEEP, "json") from error
     event = Interaction(
-        event_id=str(uuid.uuid4()),
-        event_time=datetime.now(UTC),
+        event_id=f"{DEMO_PREFIX}{click.click_id or uuid.uuid4()}",
+        event_time=now,
         event_type=click.event_type,
         user_id=click.user_id,
         item_id=click.item_id,
         request_id=click.request_id,
         position=click.position,
     )
-    try:
-        services.outbox().deliver(
-            [Letter(INTERACTIONS, event, key=event.user_id)], timeout_seconds=settings.DELIVERY_SECONDS
-        )
-    except NotDelivered as error:
-        return json_response({"detail": str(error)}, 503)
-    return json_response({"event_id": event.event_id, "event_time": event.event_time}, 202)
+    return intake.checked(encode(event), now=now)
 
 
 def known_shoppers(redis: Redis, model_version: str) -> list[str]:
@@ -106,7 +124,7 @@ def known_shoppers(redis: Redis, model_version: str) -> list[str]:
         names.update(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
         if len(names) >= SHOPPERS or cursor == 0:
             break
-    found = sorted(name.decode() for name in names)[:SHOPPERS]
+    found = sorted(name.decode(errors="replace") for name in names)[:SHOPPERS]
     _shoppers = (time.monotonic(), model_version, found)
     return found
 

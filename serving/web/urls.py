@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from serving.web import health, metrics, shop, views
+from serving.web import health, shop, views
 from serving.web.parameters import IdConverter
 
 register_converter(IdConverter, "id")
@@ -20,8 +20,6 @@ urlpatterns = [
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz, name="healthz"),
-    path("readyz", health.readyz, name="readyz"),
-    path("metrics", metrics.metrics, name="metrics"),
     path("", shop.page, name="shop"),
     path("shop/events/", shop.clicked, name="shop-events"),
 ]

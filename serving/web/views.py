@@ -17,40 +17,53 @@ from rest_framework.views import APIView
 
 from serving import recommend
 from serving.coldstart import WINDOWS
-from serving.web import impressions, intake, parameters, serializers, services
+from serving.web import impressions, intake, parameters, schema, serializers, services
 from serving.web.answers import Refused, TooLarge
-from serving.web.authentication import ApiKey
+from serving.web.authentication import ApiKey, shows_key
 
 DEFAULT_WINDOW = "24h"
 
-_k = OpenApiParameter("k", OpenApiTypes.INT, description=f"how many items, 1 to {parameters.MAX_ITEMS}")
-_slot = OpenApiParameter("slot", OpenApiTypes.STR, description="where the list is shown; given, it counts as shown")
+_k = OpenApiParameter("k", schema.ITEM_COUNT, description="how many items")
+_slot = OpenApiParameter(
+    "slot", schema.slots(settings.SERVING.slot_names), description="where the list is shown; given, it counts as shown"
+)
+_user_id = OpenApiParameter("user_id", schema.ID, OpenApiParameter.PATH)
+_item_id = OpenApiParameter("item_id", schema.ID, OpenApiParameter.PATH)
 _explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason for each item")
 _window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
-_problems = {400: serializers.ProblemSerializer, 503: serializers.ProblemSerializer}
+_problems = dict.fromkeys((400, 429, 503), serializers.ProblemSerializer)
+_refused_posts = dict.fromkeys((401, 403, 408, 413, 415, 429, 503), serializers.ProblemSerializer)
 
 
 class RecommendationsView(APIView):
     """The list of items for a shopper."""
 
-    @extend_schema(parameters=[_k, _slot, _explain], responses={200: serializers.RecommendationSerializer, **_problems})
+    @extend_schema(
+        parameters=[_user_id, _k, _slot, _explain], responses={200: serializers.RecommendationSerializer, **_problems}
+    )
     def get(self, request: Request, user_id: str) -> Response:
         """The shopper's newest list. A shopper without a list gets the popular items."""
         user_id = parameters.identifier(user_id, "user_id")
         query = request.query_params
-        k, slot, explained = parameters.item_count(query), parameters.slot(query), parameters.flag(query, "explain")
+        slot = parameters.slot(query, settings.SERVING.slot_names)
+        k, explained = parameters.item_count(query), parameters.flag(query, "explain")
         now = datetime.now(UTC)
         served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now)
         if slot is not None and request.method == "GET":  # a HEAD request shows no list
-            impressions.log(services.outbox(), served, slot, now=now)
+            impressions.log(services.outbox(), served, slot, now=now, allowed=self._counts(request))
         return Response(served)
+
+    @staticmethod
+    def _counts(request: Request) -> bool:
+        """Return whether this impression may be logged. What strangers log is bounded in all; the key has no bound."""
+        return shows_key(request.META) or services.impression_rate().take("")
 
 
 class SimilarItemsView(APIView):
     """The items similar to one item."""
 
     @extend_schema(
-        parameters=[_k],
+        parameters=[_item_id, _k],
         responses={200: serializers.SimilarItemsSerializer, 404: serializers.ProblemSerializer, **_problems},
     )
     def get(self, request: Request, item_id: str) -> Response:
@@ -96,8 +109,8 @@ class EventsView(APIView):
     parser_classes = (RawJsonParser,)
 
     @extend_schema(
-        request=serializers.InteractionSerializer(many=True),
-        responses={202: serializers.IntakeSerializer, 400: serializers.IntakeSerializer},
+        request={"application/json": schema.posted_events(settings.MAX_POSTED_EVENTS)},
+        responses={202: serializers.IntakeSerializer, 400: serializers.RefusedPost, **_refused_posts},
     )
     def post(self, request: Request) -> Response:
         """One event or a list of events; 202 after Kafka has the good ones, with a reason for each bad one."""

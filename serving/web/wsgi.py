@@ -1,6 +1,6 @@
 """WSGI: the web application. WhiteNoise serves static files, Django answers all other requests.
 
-`serving.web.server` runs it under granian.
+`serving.web.asgi` reads the requests for it.
 """
 
 import logging

@@ -6,13 +6,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from graphstore import retention
 from graphstore.ingest import InteractionRow, ingest_interactions
-from graphstore.retention import Compacted, compact, horizon, prune_snapshots
+from graphstore.retention import (
+    FIGURE_DAYS,
+    IMPRESSION_DAYS,
+    Compacted,
+    Expired,
+    compact,
+    expire,
+    horizon,
+    prune_snapshots,
+)
 from graphstore.session import read, write
-from graphstore.tables import edges, impressions, interactions, item_buckets
+from graphstore.tables import attributions, edges, impressions, interactions, item_buckets, metric_windows
 from graphstore.upserts import ImpressionRow, insert_impressions
 
 DAY = 86_400_000
@@ -110,3 +119,30 @@ def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
     assert prune_snapshots(tmp_path, keep=2) == ["s0000000000100-1", ".s0000000000300-1.half"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".s4.fresh", "s0000000000200-2", "s0000000000300-1"]
     assert prune_snapshots(tmp_path / "nowhere", keep=2) == []
+
+
+def test_old_lists_and_figures_are_deleted_by_default_and_events_stay(engine: Engine, monkeypatch: Any) -> None:
+    monkeypatch.setattr(retention, "ROWS_PER_TRANSACTION", 2)  # several transactions
+    now = 1_000 * DAY
+    ages = {"new": now - (IMPRESSION_DAYS - 1) * DAY, "old": now - (IMPRESSION_DAYS + 1) * DAY}
+    store(engine, [InteractionRow(name, 0, "u", "i", time) for name, time in ages.items()])
+    with write(engine) as connection:
+        for name, time in ages.items():
+            rows = [
+                ImpressionRow(name, place, "u", "i", "home", time, "m1", "champion", 1.0, 1.0, "batch")
+                for place in range(3)
+            ]
+            insert_impressions(connection, rows)
+            match = {"event_id": name, "request_id": name, "position": 0, "event_type": 1, "event_time": time}
+            connection.execute(insert(attributions).values(match))
+        for days in (FIGURE_DAYS - 1, FIGURE_DAYS + 1):
+            end = now - days * DAY
+            row = {"metric": "ctr", "segment": "all", "window_start": end - 1, "window_end": end}
+            connection.execute(insert(metric_windows).values(row))
+    assert expire(engine, now=now) == Expired(impressions=3, attributions=1, figures=1)
+    assert expire(engine, now=now) == Expired(0, 0, 0)
+    with read(engine) as connection:
+        assert set(connection.scalars(select(impressions.c.request_id))) == {"new"}
+        assert list(connection.scalars(select(attributions.c.event_id))) == ["new"]
+        assert len(list(connection.execute(select(metric_windows)))) == 1
+    assert names(engine) == {"new", "old"}

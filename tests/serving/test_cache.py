@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-@given(entries, st.integers(-(2**63), 2**63 - 1))
+@given(entries, st.integers(0, 253_402_300_799_999))
 def test_a_packed_list_comes_back_as_it_went(pairs: list[tuple[int, float]], as_of: int) -> None:
     keys, scores = [key for key, _ in pairs], [score for _, score in pairs]
     packed = unpack(pack(keys, scores, as_of=as_of))
@@ -55,6 +55,12 @@ def test_any_bytes_are_a_list_or_refused(raw: bytes) -> None:
     assert pack(packed.item_keys, packed.scores, as_of=packed.as_of)[:9] == raw[:9]
 
 
+@pytest.mark.parametrize("as_of", [-1, 253_402_300_800_000, 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_refused(as_of: int) -> None:
+    with pytest.raises(MalformedList, match="time"):
+        unpack(pack([1], [1], as_of=as_of))
+
+
 def test_another_format_is_refused() -> None:
     raw = pack([1], [1.0], as_of=0)
     with pytest.raises(MalformedList, match="format 2"):
@@ -81,7 +87,7 @@ def test_padding_is_left_out() -> None:
 
 
 def test_the_newer_list_wins_and_near_line_wins_a_tie() -> None:
-    old, new = pack([1], [1], as_of=1), pack([2], [1], as_of=2)
+    old, new = unpack(pack([1], [1], as_of=1)), unpack(pack([2], [1], as_of=2))
     found = cache.newer(old, new)
     assert found and found[0] == "nearline"
     found = cache.newer(new, old)

@@ -18,3 +18,18 @@ def test_settings_come_from_the_environment_and_stay(monkeypatch: pytest.MonkeyP
 
 def test_nothing_binds_beyond_loopback_unless_told() -> None:
     assert ServingConfig().serve_host == "127.0.0.1"
+
+
+def test_lists_of_names_and_networks() -> None:
+    config = ServingConfig(
+        slots=" home, item,,", trusted_proxies="10.1.2.3/8, ::1", allowed_hosts="localhost,shop.example,.shop.example"
+    )
+    assert config.slot_names == {"home", "item"}
+    assert config.proxies == ["10.0.0.0/8", "::1/128"]
+    assert config.origins == ["https://shop.example", "https://shop.example", "https://*.shop.example"]
+    assert ServingConfig().origins == ServingConfig().proxies == []
+
+
+def test_a_proxy_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ValidationError, match="proxy"):
+        ServingConfig(trusted_proxies="proxy.local")

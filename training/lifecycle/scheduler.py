@@ -20,6 +20,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
 from graphstore.progress import Progress
-from graphstore.retention import DAY_MS, compact, prune_snapshots
+from graphstore.retention import DAY_MS, compact, expire, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
 from training.config import TrainingConfig
@@ -167,7 +168,10 @@ class Scheduler:
             raise
 
     def retain(self) -> None:
-        """Compact data older than `retention_days` days, and delete snapshots beyond `snapshots_kept`."""
+        """Delete old served lists, figures and snapshots, and compact data older than `retention_days` days."""
+        expired = expire(self._engine, now=self._now())
+        if any(astuple(expired)):
+            logger.info("deleted: %d rows of old lists, %d old figures", expired.impressions, expired.figures)
         if self._graph.retention_days:
             done = compact(self._engine, before=self._now() - self._graph.retention_days * DAY_MS)
             logger.info("compacted: %d interactions, %d rows of lists", done.interactions, done.impressions)

@@ -11,6 +11,7 @@ const DID = { view: "looked at", cart: "put in the cart", purchase: "bought" };
 
 const byId = (id) => document.getElementById(id);
 const state = { user: "", served: null, turn: 0, window: "24h" };
+const unsent = new Map(); // clicks that the server did not take, with the ids that they keep when they are repeated
 
 async function ask(path, options) {
   const response = await fetch(path, { headers: { Accept: "application/json" }, ...options });
@@ -145,6 +146,18 @@ function note(text, strong) {
   while (log.children.length > LOG_LENGTH) log.lastElementChild.remove();
 }
 
+// A click that failed keeps its id: whoever clicks again repeats it, and it counts once.
+async function send(click) {
+  const name = JSON.stringify(click);
+  if (!unsent.has(name)) unsent.set(name, crypto.getRandomValues(new Uint32Array(4)).join("-"));
+  await ask("/shop/events/", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRFToken": document.body.dataset.csrf },
+    body: JSON.stringify({ click_id: unsent.get(name), ...click }),
+  });
+  unsent.delete(name);
+}
+
 async function act(button, eventType, item, context) {
   const turn = ++state.turn;
   const before = state.served;
@@ -152,11 +165,7 @@ async function act(button, eventType, item, context) {
   button.disabled = true;
   if (eventType === "view") openItem(item);
   try {
-    await ask("/shop/events/", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRFToken": document.body.dataset.csrf },
-      body: JSON.stringify({ event_type: eventType, user_id: state.user, item_id: item.item_id, ...context }),
-    });
+    await send({ event_type: eventType, user_id: state.user, item_id: item.item_id, ...context });
     complain(null);
     const what = `You ${DID[eventType]} ${nameOf(item)}.`;
     const changed = before && await follow(before, turn, started);

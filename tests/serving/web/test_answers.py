@@ -5,7 +5,6 @@ from django.test import Client, RequestFactory
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from serving import recommend
-from serving.cache import MalformedList
 from serving.recommend import NothingPublished, UnknownItem
 from serving.web.answers import Refused, TooLarge, refuse, server_error
 from serving.web.outbox import NotDelivered
@@ -20,7 +19,6 @@ from serving.web.outbox import NotDelivered
         (NothingPublished("nothing"), 503),
         (NotDelivered("Kafka"), 503),
         (RedisConnectionError("refused"), 503),
-        (MalformedList("torn"), 503),
     ],
 )
 def test_each_foreseen_error_is_an_answer_with_its_reason(error: Exception, status: int) -> None:

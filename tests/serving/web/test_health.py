@@ -1,26 +1,51 @@
+import json
+from collections.abc import Iterator
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
 from django.conf import LazySettings
 from django.test import Client
 from redis import Redis
 
 from graphstore.config import GraphstoreConfig
-from serving.web import services
-from tests.serving.toy import MODEL
+from serving.web import health, services
 
 
-def test_ready_with_redis_and_a_model(web: Client) -> None:
-    answer = web.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"redis": "ok", "model": "ok", "model_version": MODEL})
+@pytest.fixture
+def probe(web: Client) -> Iterator[str]:
+    made = health.start_health_probe(0, None)
+    yield f"http://127.0.0.1:{made.port}"
+    made.close()
 
 
-def test_alive_but_not_ready_before_the_first_model(web: Client, redis: Redis) -> None:
+def readyz(probe: str) -> tuple[int, dict[str, str]]:
+    try:
+        with urlopen(f"{probe}/readyz", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_ready_with_redis_and_a_model(probe: str) -> None:
+    assert readyz(probe) == (200, {"redis": "ok", "model": "ok"})
+
+
+def test_alive_but_not_ready_before_the_first_model(web: Client, probe: str, redis: Redis) -> None:
     redis.flushall()
-    assert web.get("/readyz").status_code == 503
-    assert "published" in web.get("/readyz").json()["model"]
+    status, needs = readyz(probe)
+    assert (status, needs["redis"]) == (503, "ok")
+    assert "published" in needs["model"]
     assert web.get("/healthz").status_code == 200
 
 
-def test_alive_but_not_ready_without_redis(web: Client, settings: LazySettings) -> None:
+def test_alive_but_not_ready_without_redis(web: Client, probe: str, settings: LazySettings) -> None:
     services.close()
     settings.GRAPHSTORE = GraphstoreConfig(redis_url="redis://127.0.0.1:1/0")
-    assert web.get("/readyz").status_code == 503
+    assert readyz(probe)[0] == 503
     assert web.get("/healthz").status_code == 200
+
+
+def test_strangers_see_neither_readiness_nor_metrics(web: Client) -> None:
+    assert [web.get(path).status_code for path in ("/readyz", "/metrics")] == [404, 404]

@@ -40,6 +40,8 @@ def test_one_event_or_many() -> None:
         ({"event_time": "2026-03-02T10:00:00Z"}, "event_time"),
         ({"quantity": 0}, "quantity"),
         ({"colour": "red"}, "colour"),
+        ({"user_id": "a\0b"}, "user_id"),
+        ({"request_id": "\0"}, "request_id"),
     ],
 )
 def test_a_bad_event_is_named_and_the_others_taken(change: dict[str, object], field: str) -> None:
@@ -57,6 +59,12 @@ def test_what_is_no_object_has_no_field() -> None:
     assert [(refusal.index, refusal.field) for refusal in read(7, "x", None)[1]] == [(0, ""), (1, ""), (2, "")]
 
 
+@pytest.mark.parametrize("body", [b'{"a":' * 50_000, b'{"colour":' + b"[" * 30_000])
+def test_deep_nesting_is_refused(body: bytes) -> None:
+    accepted, refused = read_events(body, bound=10, now=NOW)
+    assert (accepted, len(refused)) == ([], 1)
+
+
 def test_a_number_beyond_floats_is_refused() -> None:
     body = orjson.dumps(GOOD)[:-1] + b',"value":1e999}'
     accepted, refused = read_events(body, bound=10, now=NOW)
@@ -64,7 +72,7 @@ def test_a_number_beyond_floats_is_refused() -> None:
     assert refused[0].field in ("", "value")
 
 
-@pytest.mark.parametrize("body", [b"", b"  ", b"[]", b"[", b"[{}", b"[1,]", b"[\xff]"])
+@pytest.mark.parametrize("body", [b"", b"  ", b"[]", b"[", b"[{}", b"[1,]", b"[\xff]", b"[" * 100_000])
 def test_what_is_no_list_of_events_is_refused_whole(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read_events(body, bound=10, now=NOW)

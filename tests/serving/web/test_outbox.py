@@ -116,6 +116,15 @@ def test_closing_sends_what_is_left(kafka: Kafka) -> None:
     outbox.close()
 
 
+def test_events_in_hand_are_told_as_lost_too(outbox: Outbox, kafka: Kafka, caplog: pytest.LogCaptureFixture) -> None:
+    kafka.gate.clear()
+    outbox.offer(letter())
+    wait_until(lambda: kafka.sent)  # in hand: the thread now waits in flush
+    outbox.offer(letter(1))
+    outbox.close(timeout_seconds=0.05)
+    assert "2 events are lost" in caplog.text
+
+
 def test_a_broker_that_comes_late_gets_the_impressions_but_no_stale_post(kafka: Kafka) -> None:
     there = threading.Event()
 

@@ -36,11 +36,13 @@ def test_an_id_out_of_bounds(value: str) -> None:
     assert refused.value.field == "user_id"
 
 
-def test_a_slot_is_optional_but_never_empty() -> None:
-    assert parameters.slot({}) is None
-    assert parameters.slot({"slot": "home"}) == "home"
-    with pytest.raises(Refused):
-        parameters.slot({"slot": ""})
+def test_a_slot_is_optional_and_one_of_the_configured_names() -> None:
+    assert parameters.slot({}, {"home"}) is None
+    assert parameters.slot({"slot": "home"}, {"home"}) == "home"
+    for made_up in ("", "[/nope]", "home2", "\x1b[31m"):
+        with pytest.raises(Refused) as refused:
+            parameters.slot({"slot": made_up}, {"home"})
+        assert refused.value.field == "slot"
 
 
 def test_an_id_in_a_path_may_hold_anything() -> None:

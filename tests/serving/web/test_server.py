@@ -1,5 +1,6 @@
 """The real server as a process of its own, with real Redis and a real broker."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,29 +9,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from kafka import KafkaConsumer
+from psutil import Process
 from redis import Redis
 
-from serving.web.server import PortTaken, check_port
-from stream.config import StreamConfig
+from sagestream.playground.embedded import Broker, free_port, free_ports
+from serving.web.server import PortTaken, listen
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
 from tests.serving.toy import fill_redis
+from tests.serving.web.running import connected
+from tests.serving.web.test_views import event
 from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
-SERVE = "from serving.config import ServingConfig; from serving.web.server import serve; serve(ServingConfig())"
+GET_SECONDS = 1.0
+SERVE = "from sagestream.runners import run_serve; run_serve()"
+KEY = "open sesame"
 
 
 @dataclass
 class Server:
     port: int
+    probe_port: int
     process: "subprocess.Popen[str]"
 
     def get(self, path: str) -> tuple[int, bytes]:
@@ -41,6 +50,20 @@ class Server:
             with error:
                 return error.code, error.read()
 
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+        request = Request(f"http://127.0.0.1:{self.port}{path}", body, {"Content-Type": "application/json", **headers})
+        try:
+            with urlopen(request, timeout=WAIT_SECONDS) as answer:
+                return answer.status, answer.read()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def metrics(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self.probe_port}/metrics", timeout=WAIT_SECONDS) as answer:
+            text: str = answer.read().decode()
+        return text
+
     def answers(self) -> bool:
         try:
             return self.get("/healthz")[0] == 200
@@ -48,22 +71,20 @@ class Server:
             return False
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def server(redis: Redis, redis_url: str, stream_config: StreamConfig) -> Iterator[Server]:
-    fill_redis(redis)
-    port = free_port()
+@contextlib.contextmanager
+def serving(redis_url: str, stream: StreamConfig, **settings: str) -> Iterator[Server]:
+    port, probe_port = free_port(), free_ports(len(PROBED_PROCESSES))
     environment = {
         **os.environ,
         "SAGESTREAM_SERVE_PORT": str(port),
+        "SAGESTREAM_PROBE_PORT": str(probe_port),
         "SAGESTREAM_REDIS_URL": redis_url,
-        "SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS": stream_config.kafka_bootstrap_servers,
-        "SAGESTREAM_PRODUCER_IDEMPOTENT": str(stream_config.producer_idempotent).lower(),
+        "SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS": stream.kafka_bootstrap_servers,
+        "SAGESTREAM_PRODUCER_IDEMPOTENT": str(stream.producer_idempotent).lower(),
+        "SAGESTREAM_API_KEY": KEY,
+        "SAGESTREAM_SHOP_PAGE": "true",
+        "HTTP_X_API_KEY": KEY,  # of the process, not of a request
+        **settings,
     }
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
@@ -74,7 +95,7 @@ def server(redis: Redis, redis_url: str, stream_config: StreamConfig) -> Iterato
         text=True,
         start_new_session=True,
     )
-    made = Server(port, process)
+    made = Server(port, StreamConfig(probe_port=probe_port).probe_port_of("serve"), process)
     try:
         wait_until(lambda: made.answers() or process.poll() is not None)
         assert process.poll() is None, process.communicate()[0]
@@ -83,6 +104,13 @@ def server(redis: Redis, redis_url: str, stream_config: StreamConfig) -> Iterato
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture
+def server(redis: Redis, redis_url: str, stream_config: StreamConfig) -> Iterator[Server]:
+    fill_redis(redis)
+    with serving(redis_url, stream_config) as made:
+        yield made
 
 
 def test_a_list_is_served_and_its_impression_survives_sigterm(server: Server, stream_config: StreamConfig) -> None:
@@ -115,8 +143,56 @@ def test_files_ids_and_errors_as_a_browser_sees_them(server: Server) -> None:
     assert server.get("/recommendations/%ff/")[0] in (200, 400)
     assert server.get("/recommendations/ann/?k=%ff")[0] == 400
     with pytest.raises(PortTaken, match="SAGESTREAM_SERVE_PORT"):
-        check_port("127.0.0.1", server.port)
+        listen("127.0.0.1", server.port)
 
 
-def test_a_free_port_is_free() -> None:
-    check_port("127.0.0.1", free_port())
+def test_slow_clients_and_a_paused_broker_never_delay_lists(server: Server, broker: Broker) -> None:
+    body = json.dumps(event()).encode()
+    assert server.post("/events/", body)[0] == 401
+    assert server.post("/events/", body, Authorization=f"Bearer {KEY}")[0] == 202
+    large = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+    form = f"Cookie: csrftoken={'a' * 32}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    slow = f"POST /shop/events/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{form}Content-Length: 9\r\n\r\n{{"
+    deaf = f"GET {large} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    assert broker.child.pid is not None
+    os.kill(broker.child.pid, signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(24) as writers:
+            for _ in range(16):
+                stack.enter_context(connected(server.port, slow.encode()))
+                stack.enter_context(connected(server.port, deaf.encode(), receive_bytes=4096))
+            posts = [writers.submit(server.post, "/events/", body, Authorization=f"Bearer {KEY}") for _ in range(24)]
+            slowest = 0.0
+            while not all(post.done() for post in posts):
+                for path in ("/recommendations/ann/?slot=home", "/healthz"):
+                    started = time.monotonic()
+                    assert server.get(path)[0] == 200
+                    slowest = max(slowest, time.monotonic() - started)
+            assert slowest < GET_SECONDS
+            assert {post.result()[0] for post in posts} == {503}
+    finally:
+        os.kill(broker.child.pid, signal.SIGCONT)
+    wait_until(lambda: server.post("/events/", body, Authorization=f"Bearer {KEY}")[0] == 202)
+
+
+def test_several_processes_tell_their_metrics_together_and_a_killed_one_is_replaced(
+    redis: Redis, redis_url: str, kafka_away: StreamConfig
+) -> None:
+    fill_redis(redis)
+    count = 'sagestream_http_seconds_count{route="recommendations",status="200"} '
+    with serving(redis_url, kafka_away, SAGESTREAM_SERVE_PROCESSES="2") as server:
+        for _ in range(40):
+            assert server.get("/recommendations/ann/")[0] == 200
+        assert f"{count}40.0" in server.metrics()
+        web = [child for child in Process(server.process.pid).children() if "spawn_main" in str(child.cmdline())]
+        assert len(web) == 2
+        web[0].kill()
+        wait_until(lambda: len(set(Process(server.process.pid).children()) - {web[0]}) >= 3)
+        wait_until(server.answers)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(WAIT_SECONDS) == 0
+
+
+def test_a_small_answer_leaves_at_once() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP

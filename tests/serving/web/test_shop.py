@@ -60,6 +60,7 @@ def test_a_click_becomes_an_event(web: Client, post: Post) -> None:
     assert (letter.topic, letter.key) == (INTERACTIONS, "ann")
     assert (event.event_type, event.item_id, event.request_id, event.position) == ("cart", "apple", "r1", 3)
     assert event.event_id == body["event_id"]
+    assert event.event_id.startswith(shop.DEMO_PREFIX)
     assert click(client, {k: CLICK[k] for k in ("event_type", "user_id", "item_id")}, token)[0] == 202
 
 
@@ -72,17 +73,43 @@ def test_a_click_from_elsewhere_is_refused(web: Client, post: Post) -> None:
     assert post.letters == []
 
 
-@pytest.mark.parametrize("change", [{"event_type": "stare"}, {"user_id": ""}, {"position": -1}, {"event_id": "mine"}])
-def test_a_bad_click_is_400(web: Client, post: Post, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_type", "stare"),
+        ("user_id", ""),
+        ("user_id", "a\0b"),
+        ("item_id", "x" * 129),
+        ("item_id", "\0"),
+        ("request_id", "\0r"),
+        ("position", -1),
+        ("event_id", "mine"),
+        ("click_id", "c" * 128),
+        ("click_id", "\0"),
+    ],
+)
+def test_a_click_outside_the_contract_is_400_with_its_field(web: Client, post: Post, field: str, value: object) -> None:
     client, token = visit()
-    assert click(client, {**CLICK, **change}, token)[0] == 400
+    status, body = click(client, {**CLICK, field: value}, token)
+    assert (status, body["field"]) == (400, field), body
     assert post.letters == []
 
 
-def test_a_click_that_kafka_did_not_take_is_said(web: Client, post: Post) -> None:
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"user_id":' * 50_000, b"\xff", b"", b"[]", b'"a"'])
+def test_bytes_that_are_no_click_are_400(web: Client, post: Post, raw: bytes) -> None:
+    client, token = visit()
+    answer = client.post("/shop/events/", raw, content_type="application/json", headers={"X-CSRFToken": token})
+    assert answer.status_code == 400
+    assert post.letters == []
+
+
+def test_a_click_that_kafka_did_not_take_is_said_and_counts_once_when_it_is_repeated(web: Client, post: Post) -> None:
     client, token = visit()
     post.failure = NotDelivered("Kafka cannot be reached")
-    assert click(client, CLICK, token) == (503, {"detail": "Kafka cannot be reached"})
+    sent = {**CLICK, "click_id": "one"}
+    assert click(client, sent, token) == (503, {"detail": "Kafka cannot be reached"})
+    post.failure = None
+    assert click(client, sent, token)[1]["event_id"] == click(client, sent, token)[1]["event_id"] == "demo:one"
 
 
 def test_the_page_opens_without_redis_and_before_the_first_model(
@@ -109,7 +136,7 @@ def test_shoppers_are_found_by_a_bounded_scan(redis: Redis, monkeypatch: pytest.
     assert shop.known_shoppers(redis, "m2") == ["other"]
 
 
-def test_the_page_can_be_turned_off(web: Client, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(shop_page=False)
+def test_the_page_is_off_unless_asked_for(web: Client, settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig()
     assert web.get("/").status_code == 404
     assert web.post("/shop/events/", "{}", content_type="application/json").status_code == 404

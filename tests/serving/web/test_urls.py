@@ -9,8 +9,10 @@ def test_every_error_is_json(web: Client) -> None:
 
 
 def test_a_host_that_is_not_ours_is_refused(web: Client) -> None:
-    assert web.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
-    assert web.get("/healthz", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+    for path in ("/trending/", "/recommendations/ann/", "/", "/nowhere/"):
+        assert web.get(path, headers={"Host": "evil.example"}).status_code == 400
+    assert web.get("/trending/", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+    assert web.get("/healthz", headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
 
 def test_the_api_is_described(web: Client) -> None:

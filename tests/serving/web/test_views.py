@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +12,12 @@ from redis import Redis
 
 from graphstore.config import GraphstoreConfig
 from graphstore.redis import hot
-from serving import cache
 from serving.config import ServingConfig
 from serving.web import intake, services
 from serving.web.outbox import Letter, NotDelivered, Outbox
 from stream.events import IMPRESSIONS, INTERACTIONS
 from tests.serving.toy import MODEL
+from tests.serving.web.conftest import KEY
 
 
 class Post:
@@ -92,6 +94,28 @@ def test_a_look_without_a_slot_is_no_impression(web: Client, post: Post) -> None
     assert post.letters == []
 
 
+def test_a_slot_that_is_not_configured_is_refused_and_logs_nothing(web: Client, post: Post) -> None:
+    answer = web.get("/recommendations/ann/?slot=%5B/nope%5D")
+    assert (answer.status_code, answer.json()["field"]) == (400, "slot")
+    assert post.letters == []
+
+
+def test_impressions_of_strangers_are_bounded_in_all_and_those_with_the_key_are_not(
+    web: Client, post: Post, key: dict[str, str], settings: LazySettings
+) -> None:
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=0.1)
+    settings.IMPRESSION_ADDRESSES = 10
+    assert [web.get("/recommendations/ann/?slot=home").status_code for _ in range(5)] == [200] * 5
+    assert len(post.letters) == 2
+    assert web.get("/recommendations/ann/?slot=home", headers=key).status_code == 200
+    assert len(post.letters) == 3
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"a":' + b"[" * 100_000])
+def test_deep_nesting_is_400(web: Client, post: Post, key: dict[str, str], body: bytes) -> None:
+    assert send(web, body, key)[0] == 400
+
+
 def test_a_stranger_gets_the_popular_list(web: Client) -> None:
     assert web.get("/recommendations/nobody/").json()["source"] == "popular"
 
@@ -141,11 +165,18 @@ def test_without_redis_it_says_so(web: Client, settings: LazySettings) -> None:
         assert "Redis" in answer.json()["detail"]
 
 
-def test_a_malformed_list_is_said(web: Client, redis: Redis) -> None:
-    redis.set(cache.recs_key(MODEL, "ann"), b"\x01 torn")
-    answer = web.get("/recommendations/ann/")
-    assert answer.status_code == 503
-    assert "malformed" in answer.json()["detail"]
+def test_while_redis_hangs_requests_wait_one_timeout_together_and_then_not_at_all(
+    web: Client, settings: LazySettings, hung_redis: str
+) -> None:
+    services.close()
+    settings.GRAPHSTORE = GraphstoreConfig(redis_url=hung_redis)
+    settings.READ_TIMEOUT_SECONDS = 0.4
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as shoppers:
+        answers = list(shoppers.map(lambda _: Client().get("/recommendations/ann/?explain=1"), range(32)))
+    assert time.monotonic() - started < 0.8
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0]["Retry-After"]
 
 
 def test_similar_items(web: Client) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import psutil
 import pytest
 from kafka import KafkaConsumer
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine, read, write
+from graphstore.tables import impressions
+from graphstore.upserts import ImpressionRow, insert_impressions
 from stream.config import StreamConfig
 from stream.events import MODELS
 from tests.databases import migrated_sqlite
@@ -275,3 +277,20 @@ def test_a_second_scheduler_waits(graph, shop, caplog):
             eventually(lambda: "another scheduler leads" in caplog.text)  # it does nothing that could be seen
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
     assert len(runs(shop)) == 1
+
+
+def test_old_lists_are_deleted_without_any_setting(graph: GraphstoreConfig, kafka_away: StreamConfig) -> None:
+    migrated_sqlite(graph.state_dir / "graph.db")
+    engine = open_engine(graph.sqlalchemy_url)
+
+    def left() -> int:
+        with read(engine) as connection:
+            return len(list(connection.execute(select(impressions))))
+
+    with write(engine) as connection:
+        shown = ImpressionRow("r", 0, "u", "i", "home", 1, "m1", "champion", 1.0, 1.0, "batch")
+        insert_impressions(connection, [shown])
+    assert left() == 1
+    with scheduling(graph, kafka_away):
+        eventually(lambda: left() == 0)
+    engine.dispose()

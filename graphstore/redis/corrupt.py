@@ -1,0 +1,38 @@
+"""Corrupt values: counts and logs stored bytes that no reader of this version understands.
+
+Arrives: the kind and the name of a value in Redis, and the problem. Leaves: a count and a line in the log. The reader
+treats such a value as absent, so one wrong byte never fails a request. Everything in Redis can be rebuilt from SQL.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+logger = logging.getLogger(__name__)
+
+LOG_SECONDS = 60.0
+"""Time between two log lines about one kind: a corrupt value is read again with each request."""
+
+_corrupt = Counter("sagestream_redis_corrupt", "Values in Redis that could not be read and were left out", ["kind"])
+_logged_at: dict[str, float] = {}
+_lock = threading.Lock()
+
+
+def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Count a corrupt value. `kind` is `pointer`, `list`, `item` or `score`. Log it, but not for each request."""
+    _corrupt.labels(kind).inc()
+    now = clock()
+    with _lock:
+        if now - _logged_at.get(kind, float("-inf")) < LOG_SECONDS:
+            return
+        _logged_at[kind] = now
+    logger.error(
+        "the %s %r in Redis is corrupt and counts as absent: %s. `sagestream cache rebuild` writes items and trends, a "
+        "publication writes lists and the pointer",
+        kind,
+        key,
+        problem,
+    )

@@ -1,0 +1,67 @@
+"""Breaker: a client of Redis that stops asking for a moment after Redis did not answer in time.
+
+Arrives: commands of readers. Leaves: their results, or an error at once. Next: `serving.web.services` opens it.
+
+Without it, each request of a page waits the whole timeout while Redis hangs, and all threads wait.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+OPEN_SECONDS = 1.0
+"""After a timeout nobody asks Redis for this time. Then one request tries, and the others still fail at once."""
+
+
+class Breaker:
+    """Closed: ask. Open until a time: do not ask. Threads may share it. `clock` is monotonic, in seconds."""
+
+    def __init__(self, *, open_seconds: float = OPEN_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._open_seconds = open_seconds
+        self._clock = clock
+        self._open_until: float | None = None  # None: closed
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Return when Redis may be asked. Raises `redis.exceptions.ConnectionError` while the breaker is open."""
+        if self._open_until is None:
+            return
+        with self._lock:
+            now = self._clock()
+            if self._open_until is None:
+                return
+            if now < self._open_until:
+                raise RedisConnectionError("Redis did not answer a moment ago, and is not asked again yet")
+            self._open_until = now + self._open_seconds  # this request tries, the others wait for its result
+
+    def answered(self) -> None:
+        """Close the breaker."""
+        self._open_until = None
+
+    def timed_out(self) -> None:
+        """Open the breaker."""
+        self._open_until = self._clock() + self._open_seconds
+
+
+class GuardedRedis(Redis):
+    """A client with a breaker around its single commands, which are all that readers use."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.breaker = Breaker()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command. Raises `redis.exceptions.ConnectionError` without sending it while the breaker is open."""
+        self.breaker.check()
+        try:
+            result = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except RedisTimeoutError:
+            self.breaker.timed_out()
+            raise
+        self.breaker.answered()
+        return result

@@ -1,0 +1,18 @@
+"""ASGI: the application that `serving.web.server` runs, the gateway around `serving.web.wsgi`."""
+
+from serving.web.wsgi import application as wsgi_application  # isort: skip - it configures Django
+
+from django.conf import settings
+
+from serving.web import services
+from serving.web.authentication import shows_key
+from serving.web.gateway import Gateway
+from serving.web.limits import TokenBuckets
+
+application = Gateway(
+    wsgi_application,
+    threads=settings.SERVING.serve_threads,
+    rate=TokenBuckets(settings.SERVING.requests_per_second),
+    unlimited=shows_key,
+    on_stop=services.close,
+)

@@ -1,0 +1,77 @@
+"""Limits: bounds how often one address may ask (token buckets), and groups addresses.
+
+Arrives: the address of a client. Leaves: whether its request is answered. Next: `serving.web.gateway` answers 429.
+"""
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+BURST_SECONDS = 2.0
+"""A bucket holds the tokens of this time: a page asks for several things at once."""
+MAX_ADDRESSES = 20_000
+"""Buckets in memory. Of more addresses, those that asked least recently start with a full bucket again."""
+IPV6_SITE_BITS = 64
+"""One site has at least so large a network of IPv6 addresses, so it counts as one client."""
+
+
+@lru_cache(maxsize=4096)
+def client_group(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or a /64 network of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), IPV6_SITE_BITS), strict=False))
+    return str(parsed)
+
+
+@lru_cache(maxsize=4096)
+def is_within(address: str, networks: tuple[str, ...]) -> bool:
+    """Return whether the address is one of these addresses or in one of these networks."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(network) for network in networks)
+
+
+class TokenBuckets:
+    """A token bucket for each key: `per_second` tokens a second, at most those of `BURST_SECONDS`. 0 never refuses.
+
+    Threads may share it. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self, per_second: float, *, bound: int = MAX_ADDRESSES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_second = per_second
+        self._capacity = max(per_second * BURST_SECONDS, 1.0)
+        self._bound = bound
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
+        self._lock = threading.Lock()
+
+    def take(self, key: str) -> bool:
+        """Take one token. Return False when the bucket is empty."""
+        if not self._per_second:
+            return True
+        with self._lock:
+            now = self._clock()
+            tokens, counted_at = self._buckets.pop(key, (self._capacity, now))
+            tokens = min(self._capacity, tokens + (now - counted_at) * self._per_second)
+            granted = tokens >= 1.0
+            self._buckets[key] = (tokens - granted, now)
+            if len(self._buckets) > self._bound:
+                self._buckets.popitem(last=False)
+            return granted

@@ -1,0 +1,49 @@
+"""Schema: the parts of the OpenAPI description that say which requests are valid.
+
+Arrives: the event contract and the bounds of parameters. Leaves: JSON schemas. Next: `serving.web.views` puts them
+into the description, from which clients are made.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from serving.web.parameters import DEFAULT_ITEMS, MAX_ITEMS
+from stream.events import MAX_ID_LENGTH, Interaction
+
+JsonSchema = dict[str, Any]
+
+_NO_NUL = "^[^\\u0000]+$"
+
+ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
+ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS, "default": DEFAULT_ITEMS}
+
+
+def slots(names: Collection[str]) -> JsonSchema:
+    """Return the schema of a slot: one of the configured names."""
+    return {"type": "string", "enum": sorted(names)}
+
+
+def posted_events(bound: int) -> JsonSchema:
+    """Return the schema of the body of a post: one event, or a list of 1 to `bound` events."""
+    event = _interaction()
+    return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
+
+
+def _interaction() -> JsonSchema:
+    """Return the schema of an interaction, from the struct that decodes it, without references."""
+    definitions = msgspec.json.schema(Interaction)["$defs"]
+    event: JsonSchema = definitions[Interaction.__name__]
+    event["properties"] = {name: _inline(part, definitions) for name, part in event["properties"].items()}
+    return event
+
+
+def _inline(part: JsonSchema, definitions: JsonSchema) -> JsonSchema:
+    if "$ref" in part:
+        return dict(definitions[part["$ref"].rsplit("/", 1)[1]])
+    if "anyOf" in part:
+        return {**part, "anyOf": [_inline(choice, definitions) for choice in part["anyOf"]]}
+    if part.get("maxLength") == MAX_ID_LENGTH:
+        return {**part, "pattern": _NO_NUL}
+    return part

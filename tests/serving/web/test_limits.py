@@ -1,0 +1,52 @@
+import pytest
+
+from serving.web.limits import LOOPBACK, TokenBuckets, client_group, is_within
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_what_counts_as_one_client(address: str, group: str) -> None:
+    assert client_group(address) == group
+
+
+def test_an_address_within_networks() -> None:
+    assert is_within("127.0.0.9", LOOPBACK)
+    assert is_within("::ffff:127.0.0.1", LOOPBACK)
+    assert is_within("10.2.3.4", ("10.0.0.0/8",))
+    assert not is_within("11.2.3.4", ("10.0.0.0/8", "::1"))
+    assert not is_within("", LOOPBACK)
+
+
+def test_each_key_has_a_burst_and_then_its_rate() -> None:
+    now = [0.0]
+    buckets = TokenBuckets(5.0, clock=lambda: now[0])
+    assert [buckets.take("a") for _ in range(11)] == [True] * 10 + [False]
+    assert buckets.take("b")
+    now[0] += 0.5
+    assert [buckets.take("a") for _ in range(3)] == [True, True, False]
+    now[0] += 3600.0
+    assert [buckets.take("a") for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_memory_is_bounded_by_the_number_of_addresses() -> None:
+    buckets = TokenBuckets(1.0, bound=3, clock=lambda: 0.0)
+    for key in "abcab":
+        buckets.take(key)
+    assert not buckets.take("a")
+    assert buckets.take("d")
+    assert buckets.take("e")
+    assert not buckets.take("a")
+    assert buckets.take("c")  # forgotten for `d`, so its bucket is full again
+
+
+def test_without_a_rate_there_is_no_bound() -> None:
+    buckets = TokenBuckets(0.0, clock=lambda: 0.0)
+    assert all(buckets.take("a") for _ in range(1000))
