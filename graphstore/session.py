@@ -14,7 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from graphstore.errors import UserError, file_errors, shown_url
+from graphstore.addresses import DATABASE_EXAMPLE, check_database_url
+from graphstore.errors import UserError, file_errors
+from graphstore.private_files import DIRECTORY_MODE
 
 BUSY_TIMEOUT_SECONDS = 30.0
 
@@ -41,7 +43,7 @@ def open_engine(url: str) -> Engine:
         raise UnsupportedDatabase(f"{target.get_backend_name()} is not supported: SQLite or PostgreSQL")
     if target.database and target.database != ":memory:":
         with file_errors(target.database):
-            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(target.database).parent.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "handle_error", _name_database)
@@ -51,11 +53,11 @@ def open_engine(url: str) -> Engine:
 def parsed_url(url: str) -> URL:
     """The parts of a database's URL. Raises `UnsupportedDatabase` for text that is none."""
     try:
-        return make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: of a port that is no number
-        raise UnsupportedDatabase(
-            f"{shown_url(url)!r} is no URL of a database, as sqlite:///shop.db or postgresql://user@host/shop"
-        ) from error
+        return make_url(check_database_url(url))
+    except ValueError as error:
+        raise UnsupportedDatabase(str(error)) from None
+    except ArgumentError:  # its words repeat the URL
+        raise UnsupportedDatabase(f"this is no URL of a database, as {DATABASE_EXAMPLE}") from None
 
 
 def _name_database(context: ExceptionContext) -> None:

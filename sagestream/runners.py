@@ -16,14 +16,6 @@ from stream.config import StreamConfig
 logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 10.0
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-def set_up_logging(level: int = logging.INFO) -> None:
-    """Log to standard error. Some libraries, such as the Kafka clients, log only warnings and errors."""
-    logging.basicConfig(level=level, format=LOG_FORMAT)
-    for noisy in ("kafka", "aiokafka", "faust", "mode", "apscheduler", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def stop_on_signal() -> threading.Event:

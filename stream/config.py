@@ -1,21 +1,23 @@
 """Settings of the stream, read from the environment once, in main."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated
 
-from graphstore.config import PREFIX
+from pydantic import AfterValidator, Field, SecretStr
+
+from graphstore.addresses import BROKER_EXAMPLE, check_servers
+from graphstore.config import PackageSettings
 
 PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor")
 """The processes that answer on a probe port, each on `probe_port` plus its index here."""
 MAX_PROBE_PORT = 65_535 - len(PROBED_PROCESSES) + 1
 
 
-class StreamConfig(BaseSettings):
+class StreamConfig(PackageSettings):
     """How to reach Kafka, and how the worker batches."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, comma separated")
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(check_servers)] = Field(
+        BROKER_EXAMPLE, description="Kafka brokers, comma separated"
+    )
     kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
     kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
     kafka_sasl_username: str | None = Field(None, description="SASL user")

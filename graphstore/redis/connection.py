@@ -7,7 +7,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from graphstore.errors import UserError, shown_url
+from graphstore.addresses import REDIS_EXAMPLE, check_redis_url
+from graphstore.errors import UserError
 
 TIMEOUT_SECONDS = 10.0
 """How long a process waits for an answer, unless it says otherwise: a reader waits for less."""
@@ -25,6 +26,10 @@ def open_redis(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
     Nothing is connected yet. Raises `WrongRedisUrl`.
     """
     try:
+        check_redis_url(url)
+    except ValueError as error:
+        raise WrongRedisUrl(str(error)) from None
+    try:
         return Redis.from_url(
             url,
             socket_timeout=timeout_seconds,
@@ -32,5 +37,5 @@ def open_redis(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Redis:
             retry=Retry(NoBackoff(), 1),
             health_check_interval=HEALTH_CHECK_SECONDS,
         )
-    except ValueError as error:
-        raise WrongRedisUrl(f"{shown_url(url)!r} is no URL of a Redis, as redis://127.0.0.1:6379/0: {error}") from error
+    except ValueError:  # of an option behind the ?; its words repeat the value
+        raise WrongRedisUrl(f"an option in the URL of Redis has a wrong value; a URL is as {REDIS_EXAMPLE}") from None

@@ -30,6 +30,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.logs import set_up_logging
 from graphstore.retention import DAY_MS, compact, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
@@ -250,7 +251,7 @@ def train(run_id: str, kind: Kind, trigger: str, settings: str) -> dict[str, Any
 def _init_child(graph: str, give_up: ProcessEvent, log_level: int) -> None:
     """Initialise the child: settings, logging, and two ways to end it."""
     _settings.update(graph=graph)
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(log_level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent decides
     exit_with_parent()
     exit_after(give_up.wait)
