@@ -44,7 +44,7 @@ def check_servers(servers: str) -> str:
             raise ValueError(f"{place}host and port alone are an address, as {BROKER_EXAMPLE}")
         if not server:
             raise ValueError(f"{place}it is empty; an address is as {BROKER_EXAMPLE}")
-        host, port = _host_and_port(server)
+        host, port = host_and_port(server)
         _check_host(host, f"{place}no host is named so; an address is as {BROKER_EXAMPLE}")
         if not host:
             raise ValueError(f"{place}there is no host in it; an address is as {BROKER_EXAMPLE}")
@@ -71,13 +71,13 @@ def _checked(url: str, service: str, schemes: Sequence[str], example: str) -> st
     user, at, address = found["authority"].rpartition("@")
     if "@" in user or ("@" in found["rest"] and not at):
         raise ValueError(f"more than a host stands around the @: {_ESCAPES}")
-    host, port = _host_and_port(address)
+    host, port = host_and_port(address)
     _check_host(host, f"the host is no name of a host: {_ESCAPES}")
     _check_port(port, f"the port is no number from 1 to {LARGEST_PORT:,}: {_ESCAPES}")
     return url
 
 
-def _host_and_port(address: str) -> tuple[str, str | None]:
+def host_and_port(address: str) -> tuple[str, str | None]:
     """Part `host`, `host:port`, `[v6]` or `[v6]:port`."""
     if address.endswith("]") or ":" not in address:
         return address, None

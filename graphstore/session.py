@@ -28,6 +28,10 @@ class UnsupportedDatabase(UserError):
     """The URL is of neither SQLite nor PostgreSQL."""
 
 
+class NoDatabase(UserError):
+    """The file of a SQLite database does not exist."""
+
+
 def open_engine(url: str) -> Engine:
     """Open `url`: SQLite (WAL, one writer at a time) or PostgreSQL (psycopg).
 
@@ -48,6 +52,14 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "handle_error", _name_database)
     return engine
+
+
+def open_existing(url: str) -> Engine:
+    """As `open_engine`, for a database that must be there: nothing is created. Raises `NoDatabase`."""
+    target = parsed_url(url)
+    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
+        raise NoDatabase(f"there is no database at {target.database}")
+    return open_engine(url)
 
 
 def parsed_url(url: str) -> URL:

@@ -56,7 +56,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
-    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app))
+    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app), host=stream.probe_host)
     logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
     LagWatch(stream, engine, TOPICS)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
@@ -89,6 +89,7 @@ def run_scheduler() -> None:
     probe = start_probe(
         stream.probe_port_of("scheduler"),
         lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
+        host=stream.probe_host,
     )
     logger.info("scheduler: health on port %d", probe.port)
     run(GraphstoreConfig(), config, stream, stop)
@@ -107,7 +108,7 @@ def run_monitor() -> None:
     from monitoring.config import MonitoringConfig
     from monitoring.run import run_monitor as run
 
-    graph = GraphstoreConfig()
+    graph, stream = GraphstoreConfig(), StreamConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
         run(
@@ -115,7 +116,8 @@ def run_monitor() -> None:
             config=MonitoringConfig(),
             state_dir=graph.state_dir,
             stop=stop_on_signal(),
-            probe_port=StreamConfig().probe_port_of("monitor"),
+            probe_port=stream.probe_port_of("monitor"),
+            probe_host=stream.probe_host,
         )
     finally:
         engine.dispose()

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphstore.config import GraphstoreConfig
-from graphstore.errors import UnusableFile
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import LineSource, open_source
 from sagestream.moments import moment_option
@@ -106,13 +104,10 @@ def replay(
 
 @contextmanager
 def _opened(url: str) -> "Iterator[Engine]":
-    """Open the database of an existing log. The check is here because SQLite creates a missing file."""
-    from graphstore.session import open_engine, parsed_url
+    """Open the database of an existing log."""
+    from graphstore.session import open_existing
 
-    target = parsed_url(url)
-    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
-        raise UnusableFile(f"there is no database at {target.database}")
-    engine = open_engine(url)
+    engine = open_existing(url)
     try:
         yield engine
     finally:
