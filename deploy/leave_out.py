@@ -1,7 +1,7 @@
 """Leave out: delete from a virtual environment what no process imports: headers, static libraries, tests of libraries.
 
-Runs while the image is built, in the environment that it makes smaller. Every module that is left must be importable, so
-tests are deleted only from libraries that do not import their own. (NumPy and Evidently do.)
+Runs while the image is built, in the environment that it makes smaller. Every module that is left must be importable,
+so tests are deleted only from libraries that do not import their own. (NumPy and Evidently do.)
 """
 
 import shutil
@@ -10,8 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HEADERS = ("torch/include", "pyarrow/include", "numpy/_core/include", "torch/share/cmake")
-TEST_PROGRAMS = ("torch/test", "torch/bin")
-LIBRARIES_WITH_TESTS = ("pandas", "pyarrow", "scipy", "sklearn", "statsmodels", "networkx", "sympy", "mpmath", "joblib")
+TEST_PROGRAMS = ("torch/test",)
+LIBRARIES_WITH_TESTS = (
+    "numba",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "networkx",
+    "sympy",
+    "mpmath",
+    "joblib",
+)
 
 
 def superfluous(packages: Path) -> Iterator[Path]:

@@ -61,7 +61,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     LagWatch(stream, engine, TOPICS)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
-    BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 def run_nearline() -> None:

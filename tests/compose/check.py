@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -79,15 +79,27 @@ class Deployment:
 
     def compose(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run `docker compose` and return its standard output. Raises `Failed`."""
-        files = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(self.directory / "override.yml"))
-        environment = ("--env-file", str(self.directory / "env"))
-        command = [*DOCKER, "compose", "--project-name", self.project, *environment, *files, *words]
+        command = self._command(words)
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, cwd=ROOT)
         if check and done.returncode:
             raise Failed(
                 f"`compose {' '.join(words)}` ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
             )
         return done.stdout
+
+    def pipe(self, *words: str, source: Path | None = None, target: Path | None = None) -> None:
+        """Run `docker compose` with a file as its standard input, or as its standard output. Raises `Failed`."""
+        with open(source or os.devnull, "rb") as given, open(target or os.devnull, "wb") as taken:
+            done = subprocess.run(
+                self._command(words), stdin=given, stdout=taken, stderr=subprocess.PIPE, check=False, cwd=ROOT
+            )
+        if done.returncode:
+            raise Failed(f"`compose {' '.join(words)}` ended with {done.returncode}: {done.stderr[-2000:]!r}")
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        files = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(self.directory / "override.yml"))
+        environment = ("--env-file", str(self.directory / "env"))
+        return [*DOCKER, "compose", "--project-name", self.project, *environment, *files, *words]
 
     def tools(self, *words: str, options: tuple[str, ...] = (), check: bool = True) -> str:
         """Run a verb in the container for verbs."""
@@ -236,6 +248,25 @@ def down_and_up(shop: Deployment) -> None:
         raise Failed(f"the doctor finds: {wrong}")
 
 
+def backup_and_restore(shop: Deployment) -> None:
+    """The database and the state volume bring everything back, as docs/operations.md says; the rest heals."""
+    dump, state = shop.directory / "sagestream.dump", shop.directory / "state.tar"
+    tar = ("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
+    shop.pipe(*"exec -T postgres pg_dump --username postgres --format custom sagestream".split(), target=dump)
+    shop.pipe(*tar, "-c", ".", target=state)
+    shop.compose("--profile", "*", "down", "--volumes", "--timeout", "45")
+    shop.compose("up", "--detach", "--wait", "postgres")
+    restore = "exec -T postgres pg_restore --username postgres --dbname sagestream --no-owner --role sagestream"
+    shop.pipe(*restore.split(), source=dump)
+    shop.pipe(*tar, "-x", source=state)
+    shop.compose("up", "--detach", "--wait", "--wait-timeout", "300")
+    if stored(shop) != SHOPPERS * VISITS + shop.posted:
+        raise Failed("the restored database lacks events")
+    wait_until(lambda: shop.source("u1") in ("batch", "nearline"), lambda: f"the list of u1 is {shop.source('u1')}")
+    shop.post("after-the-restore", "i2")
+    wait_until(lambda: shop.source("after-the-restore") == "nearline", lambda: shop.source("after-the-restore"))
+
+
 def stored(shop: Deployment) -> int:
     """Return how many interactions SQL holds."""
     return int(shop.sql("SELECT count(*) FROM interactions") or 0)
@@ -249,6 +280,7 @@ STEPS = (
     second_worker,
     kills,
     down_and_up,
+    backup_and_restore,
 )
 
 

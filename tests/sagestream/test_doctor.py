@@ -1,5 +1,6 @@
 """What the doctor finds: real brokers, a database, and processes that say what they wait for."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 
 START_SECONDS = 120.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: ")
 
 
 @pytest.fixture
@@ -143,6 +145,10 @@ def test_processes_on_one_machine_answer_where_the_doctor_looks(
             child.request_stop()
         for child in children:
             child.stop()
+    for verb in PROBED_PROCESSES:  # and all write one kind of log
+        lines = (tmp_path / f"{verb}.log").read_text().splitlines()
+        assert lines
+        assert all(LOG_LINE.match(line) for line in lines if not line.startswith("sagestream: ")), lines
     assert [checks[verb].finding.partition(":")[0] for verb in PROBED_PROCESSES] == [
         f"port {first + number}" for number in range(len(PROBED_PROCESSES))
     ]
