@@ -12,7 +12,6 @@ from pathlib import Path
 HEADERS = ("torch/include", "pyarrow/include", "numpy/_core/include", "torch/share/cmake")
 TEST_PROGRAMS = ("torch/test",)
 LIBRARIES_WITH_TESTS = (
-    "numba",
     "pandas",
     "pyarrow",
     "scipy",

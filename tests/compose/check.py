@@ -89,7 +89,7 @@ class Deployment:
 
     def pipe(self, *words: str, source: Path | None = None, target: Path | None = None) -> None:
         """Run `docker compose` with a file as its standard input, or as its standard output. Raises `Failed`."""
-        with open(source or os.devnull, "rb") as given, open(target or os.devnull, "wb") as taken:
+        with Path(source or os.devnull).open("rb") as given, Path(target or os.devnull).open("wb") as taken:
             done = subprocess.run(
                 self._command(words), stdin=given, stdout=taken, stderr=subprocess.PIPE, check=False, cwd=ROOT
             )
@@ -252,7 +252,10 @@ def backup_and_restore(shop: Deployment) -> None:
     """The database and the state volume bring everything back, as docs/operations.md says; the rest heals."""
     dump, state = shop.directory / "sagestream.dump", shop.directory / "state.tar"
     tar = ("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
-    shop.pipe(*"exec -T postgres pg_dump --username postgres --format custom sagestream".split(), target=dump)
+    shop.pipe(
+        *["exec", "-T", "postgres", "pg_dump", "--username", "postgres", "--format", "custom", "sagestream"],
+        target=dump,
+    )
     shop.pipe(*tar, "-c", ".", target=state)
     shop.compose("--profile", "*", "down", "--volumes", "--timeout", "45")
     shop.compose("up", "--detach", "--wait", "postgres")
