@@ -141,8 +141,10 @@ def _process(name: str, host: str, port: int) -> Check:
     if not port:
         return Check(name, ok=False, finding="SAGESTREAM_PROBE_PORT is 0: it may be on any port")
     url, at = f"http://{host}:{port}/readyz", f"port {port}" if host == LOOPBACK else f"{host}:{port}"
+    # The web process answers to the host names of its setting alone, whatever its container is called.
+    asked = urllib.request.Request(url, headers={"Host": LOOPBACK})
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT_SECONDS) as answer:
             needs = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
