@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The processes share the cores: one thread each for linear algebra.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: playground test check types tests quick kills constraints clean
+.PHONY: playground test check types tests quick kills compose-check constraints clean
 
 playground: $(VENV)/.playground  ## the whole loop on this machine; make playground ARGS="--once --json"
 	@$(BIN)/sagestream playground $(ARGS)
@@ -40,6 +40,9 @@ quick: $(VENV)/.test  ## tests without services, kills and what is slow; make qu
 
 kills: $(VENV)/.test  ## kill real processes under load and compare everything; make kills KILLS=200
 	@KAFKA_HOME="$${KAFKA_HOME:-$(abspath $(wildcard ../shared/kafka))}" $(BIN)/python -W ignore -m tests.kills --kills $(KILLS)
+
+compose-check:  ## docker-compose.yml on a real Docker engine, whose client DOCKER names: make compose-check DOCKER=docker
+	@DOCKER="$${DOCKER:-docker}" $(PYTHON) -m tests.compose.check $(ARGS)
 
 $(BIN)/pip:
 	@$(PYTHON) -c "import sys; sys.exit('Sagestream needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

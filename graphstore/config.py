@@ -1,22 +1,94 @@
 """Settings of the graph store, read from the environment once, in main."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from graphstore.addresses import REDIS_EXAMPLE, check_database_url, check_redis_url
+from graphstore.errors import UserError
 
 PREFIX = "SAGESTREAM_"
 """What the name of every variable of the environment begins with, in all packages."""
 
 
-class GraphstoreConfig(BaseSettings):
+FILE_SUFFIX = "_FILE"
+"""What the name of a variable ends in that names a file with a secret, instead of the secret."""
+
+LARGEST_SECRET = 65_536
+"""Bytes."""
+
+SECRET_URLS = ("database_url", "redis_url")
+"""URLs that may hold a password."""
+
+
+def holds_secret(name: str, field: FieldInfo) -> bool:
+    """Return whether a setting may hold a secret: it is never printed, and a file may hold it."""
+    return name in SECRET_URLS or "Secret" in str(field.annotation)
+
+
+class SecretFileError(UserError):
+    """The file of a secret cannot be read, or the secret is set twice."""
+
+
+class SecretFiles(EnvSettingsSource):
+    """Secrets from files: `SAGESTREAM_API_KEY_FILE` names the file that holds `SAGESTREAM_API_KEY`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the content of the field's file, without white space around it. Raises `ValueError`."""
+        if not holds_secret(field_name, field):
+            return None, field_name, False
+        path, _, _ = super().get_field_value(field, f"{field_name}{FILE_SUFFIX.lower()}")
+        if not path:
+            return None, field_name, False
+        variable = f"{PREFIX}{field_name.upper()}"
+        if super().get_field_value(field, field_name)[0]:
+            raise SecretFileError(f"{variable} and {variable}{FILE_SUFFIX} are both set: keep one")
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(LARGEST_SECRET + 1)
+        except OSError as error:
+            raise SecretFileError(f"{variable}{FILE_SUFFIX}: {path}: {error.strerror}") from None
+        if len(content) > LARGEST_SECRET or not (secret := content.decode(errors="replace").strip()):
+            raise SecretFileError(f"{variable}{FILE_SUFFIX}: {path} is empty, or larger than a secret")
+        return secret, field_name, False
+
+
+class PackageSettings(BaseSettings):
+    """The settings of one package: arguments first, then the environment, then files of secrets.
+
+    An empty variable counts as not set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, in the order of their weight."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+
+def _database_url(url: str) -> str:
+    return check_database_url(url) if url else url
+
+
+class GraphstoreConfig(PackageSettings):
     """Where the graph lives, and what one event of each type weighs."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
     state_dir: Path = Field(Path(".sagestream"), description="directory of everything Sagestream keeps on disk")
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state directory")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis")
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        "", description="SQLAlchemy URL; empty: SQLite in the state directory"
+    )
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
     retention_days: int = Field(0, ge=0, le=36_500, description="age at which interactions are compacted; 0: never")
     snapshots_kept: int = Field(5, ge=1, le=10_000, description="newest snapshot directories that are kept")
 

@@ -62,11 +62,6 @@ def _concerns(error: OSError, path: Path) -> bool:
     return failed.is_relative_to(named.parent) or named.is_relative_to(failed)
 
 
-def shown_url(url: str) -> str:
-    """The URL of a service as one may print it: without the password."""
-    return re.sub(r"(://[^/@]*?:)[^/@]+@", r"\1***@", url)
-
-
 def reason(error: BaseException) -> str:
     """What an error says in its first line: without its class, and without the SQL statement that failed."""
     name = type(error).__name__

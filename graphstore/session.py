@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from graphstore.errors import UserError, file_errors, shown_url
+from graphstore.addresses import DATABASE_EXAMPLE, check_database_url
+from graphstore.errors import UserError, file_errors
+from graphstore.private_files import DIRECTORY_MODE
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,6 +28,10 @@ DATABASE_NOTE = "database: "
 
 class UnsupportedDatabase(UserError):
     """The URL is of neither SQLite nor PostgreSQL."""
+
+
+class NoDatabase(UserError):
+    """The file of a SQLite database does not exist."""
 
 
 def open_engine(url: str) -> Engine:
@@ -43,21 +49,29 @@ def open_engine(url: str) -> Engine:
         raise UnsupportedDatabase(f"{target.get_backend_name()} is not supported: SQLite or PostgreSQL")
     if target.database and target.database != ":memory:":
         with file_errors(target.database):
-            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(target.database).parent.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
     engine = create_engine(target, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "handle_error", _name_database)
     return engine
 
 
+def open_existing(url: str) -> Engine:
+    """As `open_engine`, for a database that must be there: nothing is created. Raises `NoDatabase`."""
+    target = parsed_url(url)
+    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
+        raise NoDatabase(f"there is no database at {target.database}")
+    return open_engine(url)
+
+
 def parsed_url(url: str) -> URL:
     """The parts of a database's URL. Raises `UnsupportedDatabase` for text that is none."""
     try:
-        return make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: of a port that is no number
-        raise UnsupportedDatabase(
-            f"{shown_url(url)!r} is no URL of a database, as sqlite:///shop.db or postgresql://user@host/shop"
-        ) from error
+        return make_url(check_database_url(url))
+    except ValueError as error:
+        raise UnsupportedDatabase(str(error)) from None
+    except ArgumentError:  # its words repeat the URL
+        raise UnsupportedDatabase(f"this is no URL of a database, as {DATABASE_EXAMPLE}") from None
 
 
 def _name_database(context: ExceptionContext) -> None:

@@ -1,15 +1,12 @@
 """Settings of monitoring. The main function reads them once from the environment."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from graphstore.config import PREFIX
+from graphstore.config import PackageSettings
 
 
-class MonitoringConfig(BaseSettings):
+class MonitoringConfig(PackageSettings):
     """How often the monitor measures, over which windows, and which figures cause a retrain request."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     monitor_interval_seconds: float = Field(15.0, gt=0, le=3600, description="pause between two passes of the monitor")
     attribution_lookback_seconds: float = Field(

@@ -27,6 +27,7 @@ from monitoring.drift_job import DriftJobFailed, plan_drift_job, run_drift_job
 from monitoring.triggers import ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
+from stream.config import LOOPBACK
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)
@@ -96,17 +97,18 @@ def run_monitor(
     state_dir: Path,
     stop: threading.Event,
     probe_port: int,
+    probe_host: str = LOOPBACK,
     clock: Callable[[], int] = now_ms,
 ) -> None:
     """Measure until `stop` is set, then return at once: a running drift report is abandoned.
 
     If the database is unreachable, the error is logged and counted, and the next pass tries again. A failed drift
     report is logged and counted too; the next report runs when it is due. Any other error ends the monitor.
-    `probe_port` shows its health (0: any free port); `clock` returns epoch ms.
+    `probe_host` and `probe_port` (0: any free port) show its health; `clock` returns epoch ms.
     """
     monitor = Monitor(engine, config=config, state_dir=state_dir)
     state = {"database": "not yet measured"}
-    probe = start_probe(probe_port, lambda: dict(state))
+    probe = start_probe(probe_port, lambda: dict(state), host=probe_host)
     logger.info(
         "monitor: a pass every %g s, a drift report every %g s, health and metrics on port %d",
         config.monitor_interval_seconds,

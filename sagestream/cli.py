@@ -13,13 +13,13 @@ import traceback
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from graphstore.config import PREFIX, GraphstoreConfig
+from graphstore.private_files import close_directory, private_files
 from sagestream.error_messages import message
 from sagestream.playground.address_file import adopt
-from sagestream.printable import printable
+from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
     data,
     dlq,
@@ -58,9 +58,11 @@ def main() -> None:
     _warn_of_foreign_variables()
     try:
         find_services(sys.argv[1:])
-        app()
+        with private_files():
+            close_state_directory(sys.argv[1:])
+            app()
     except Exception as error:  # noqa: BLE001 - the last handler: shows a line or the traceback
-        tell(error, Console(stderr=True, soft_wrap=True))
+        tell(error, PlainConsole(stderr=True, soft_wrap=True))
         sys.exit(1)
 
 
@@ -70,7 +72,7 @@ def _warn_of_foreign_variables() -> None:
         from sagestream.settings import foreign_variables
 
         for warning in foreign_variables(os.environ):
-            print(f"sagestream: warning: {warning}", file=sys.stderr)
+            echo(f"sagestream: warning: {warning}", err=True)
 
 
 def find_services(words: Sequence[str]) -> None:
@@ -78,15 +80,23 @@ def find_services(words: Sequence[str]) -> None:
     if not words or words[0] == "playground" or "--help" in words:
         return
     if said := adopt(GraphstoreConfig().state_dir, os.environ):
-        typer.echo(said, err=True)
+        echo(said, err=True)
 
 
-def tell(error: Exception, console: Console) -> None:
+def close_state_directory(words: Sequence[str]) -> None:
+    """Close an open state directory to others, and say so. The playground names a directory of its own."""
+    if not words or words[0] == "playground" or "--help" in words:
+        return
+    if said := close_directory(GraphstoreConfig().state_dir):
+        echo(f"sagestream: {said}", err=True)
+
+
+def tell(error: Exception, console: PlainConsole) -> None:
     """Print one line for an error that the user can fix, or the traceback of a fault and how to report it."""
     line = message(error)
     if line is None:
-        traceback.print_exception(error, file=console.file)
-        console.print(FAULT, highlight=False)
+        console.file.write(printable_lines("".join(traceback.format_exception(error))))
+        console.print(FAULT)
     else:
         shown = "\n".join(printable(part, LONGEST_LINE) for part in line.splitlines())
-        console.print(Text.assemble(("sagestream: ", "red"), shown), highlight=False)
+        console.print(Text.assemble(("sagestream: ", "red"), shown))

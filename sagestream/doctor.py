@@ -4,7 +4,8 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kafka.errors import KafkaError
@@ -13,14 +14,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore import queries
+from graphstore.addresses import shown_url
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from graphstore.redis.connection import open_redis
-from graphstore.session import open_engine, read, revisions
+from graphstore.session import NoDatabase, open_existing, read, revisions
 from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
-from stream.config import PROBED_PROCESSES, StreamConfig
+from stream.config import LOOPBACK, PROBED_PROCESSES, StreamConfig
+from stream.kafka.broker import check_reachable
 from stream.kafka.lag import PartitionLag, measure
 from stream.probe import OK
 from stream.worker.worker import TOPICS
@@ -46,19 +49,31 @@ class Check:
 def examine() -> list[Check]:
     """Run all checks of the configured services. An unreachable service is a finding, not an error."""
     graph, stream, training = GraphstoreConfig(), StreamConfig(), TrainingConfig()
-    engine = open_engine(graph.sqlalchemy_url)
-    try:
+    with _opened(graph.sqlalchemy_url) as engine:
         checks = [
-            _guarded("database", lambda: _database(engine)),
+            _guarded("database", lambda: _database(engine, graph.sqlalchemy_url)),
             _guarded("redis", lambda: _redis(graph)),
             *_kafka(stream, engine),
         ]
-    finally:
-        engine.dispose()
     checks += [Check("settings", ok=False, finding=warning) for warning in foreign_variables(os.environ)]
     if training.training_config is not None:
         checks.append(_training_file(training))
-    return checks + [_process(name, stream.probe_port_of(name)) for name in PROBED_PROCESSES]
+    ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES}
+    return checks + [_process(*address) for address in stream.probe_addresses(ports)]
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Engine | None]:
+    """Open the database; None where there is no file of it yet, because a look must not create one."""
+    try:
+        engine = open_existing(url)
+    except NoDatabase:
+        yield None
+        return
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _guarded(name: str, look: Callable[[], str]) -> Check:
@@ -68,7 +83,9 @@ def _guarded(name: str, look: Callable[[], str]) -> Check:
         return Check(name, ok=False, finding=message(error) or reason(error))
 
 
-def _database(engine: Engine) -> str:
+def _database(engine: Engine | None, url: str) -> str:
+    if engine is None:
+        raise NoDatabase(f"there is no {shown_url(url)}: run `sagestream init`")
     current, newest = revisions(engine)
     if current is None:
         raise OldSchema(NO_GRAPH)
@@ -89,9 +106,12 @@ def _redis(graph: GraphstoreConfig) -> str:
     return f"serves {version or 'nothing yet'}, {memory} in use"
 
 
-def _kafka(stream: StreamConfig, engine: Engine) -> list[Check]:
+def _kafka(stream: StreamConfig, engine: Engine | None) -> list[Check]:
     """Check that Kafka is reachable and, for each topic of the worker, how many messages are not in the graph yet."""
     try:
+        if engine is None:
+            check_reachable(stream, timeout_seconds=TIMEOUT_SECONDS)
+            return [Check("kafka", ok=False, finding="reachable, lag unknown without the database")]
         lags = measure(stream, engine, TOPICS, timeout_seconds=TIMEOUT_SECONDS)
     except (KafkaError, OSError, UserError) as error:
         return [Check("kafka", ok=False, finding=message(error) or reason(error))]
@@ -116,23 +136,23 @@ def _training_file(training: TrainingConfig) -> Check:
     return Check("training file", ok=True, finding=str(training.training_config))
 
 
-def _process(name: str, port: int) -> Check:
+def _process(name: str, host: str, port: int) -> Check:
     if not port:
         return Check(name, ok=False, finding="SAGESTREAM_PROBE_PORT is 0: it may be on any port")
-    url = f"http://127.0.0.1:{port}/readyz"
+    url, at = f"http://{host}:{port}/readyz", f"port {port}" if host == LOOPBACK else f"{host}:{port}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
             needs = json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            return Check(name, ok=False, finding=f"port {port}: not ready, {_wrong(error.read())}")
+            return Check(name, ok=False, finding=f"{at}: not ready, {_wrong(error.read())}")
     except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
         why = getattr(error, "reason", error)
         away = isinstance(why, ConnectionRefusedError)
         said = f"nobody answers: `sagestream {name}` does not run" if away else str(why)
-        return Check(name, ok=False, finding=f"port {port}: {said}")
+        return Check(name, ok=False, finding=f"{at}: {said}")
     shown = ", ".join(f"{need} {word}" for need, word in needs.items()) if isinstance(needs, dict) else str(needs)
-    return Check(name, ok=True, finding=f"port {port}: {shown}")
+    return Check(name, ok=True, finding=f"{at}: {shown}")
 
 
 def _wrong(body: bytes) -> str:

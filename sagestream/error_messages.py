@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from graphstore.config import PREFIX, GraphstoreConfig
-from graphstore.errors import DISK_ERRORS, UserError, missing_extra, reason, shown_url
+from graphstore.addresses import shown_url
+from graphstore.config import PREFIX, GraphstoreConfig, holds_secret
+from graphstore.errors import DISK_ERRORS, UserError, missing_extra, reason
 from sagestream.extras import EXTRAS
 from stream.config import StreamConfig
 
@@ -61,6 +62,8 @@ SQLITE_ADVICE = {
 }
 """The fix for each SQLite result code that no SQL statement of Sagestream causes."""
 
+PYDANTIC_WORDS = "Value error, "
+
 POSTGRES_OUTDATED = ("42P01", "42703")
 """Undefined table, undefined column."""
 POSTGRES_FORBIDDEN = ("42501", "25006")
@@ -93,6 +96,8 @@ def told(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def _setting(error: Exception) -> str | None:
+    if isinstance(error, SettingsError) and isinstance(error.__cause__, UserError):  # of a file with a secret
+        return str(error.__cause__)
     if not isinstance(error, ValidationError):
         return None
     from sagestream.settings import CONFIGS
@@ -107,9 +112,10 @@ def _wrong_value(config: type[BaseSettings], found: Any) -> str:
     """Return the message for a wrong setting, with the variable's name and its value (unless it is a secret)."""
     path = [str(part) for part in found["loc"]]
     field = config.model_fields.get(path[0]) if path else None
-    secret = field is None or "Secret" in str(field.annotation)
-    given = "" if secret else f", not {str(found['input'])[:100]!r}"
-    return f"{PREFIX}{'__'.join(path).upper()}: {found['msg']}{given}"
+    # A URL may hold a password in any part, so it is not shown. A check of ours says all in its own words.
+    ours = found["type"] == "value_error"
+    given = "" if ours or field is None or holds_secret(path[0], field) else f", not {str(found['input'])[:100]!r}"
+    return f"{PREFIX}{'__'.join(path).upper()}: {found['msg'].removeprefix(PYDANTIC_WORDS)}{given}"
 
 
 def _redis(error: Exception) -> str | None:

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from rich.markup import escape
-from rich.text import Text
-
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from graphstore.session import now_ms
@@ -86,11 +83,11 @@ class Importer:
         Raises the errors of the sink and the producer, and `graphstore.errors.UnusableFile`.
         """
         for part in self.source.parts:
-            self.stages.say(f"{escape(part.name)}: {part.form}")
+            self.stages.say(f"{part.name}: {part.form}")
         for path in self.source.passed_over:
-            self.stages.say(f"[yellow]{escape(str(path))}: passed over, it is in no form of this source[/yellow]")
+            self.stages.say((f"{path}: passed over, it is in no form of this source", "yellow"))
         for path, reason in self.source.unreadable:
-            self.stages.say(f"[yellow]{escape(f'{path}: passed over, {reason}')}[/yellow]")
+            self.stages.say((f"{path}: passed over, {reason}", "yellow"))
         done = Imported()
         rejections = Rejections(self._tell, self.shown if self.rejected_file is None else None)
         reading = Reading(
@@ -114,7 +111,7 @@ class Importer:
         done.interrupted = self.interruption.asked
         counts = dict(reading.rejections.counts)
         for reason, rows in counts.items():
-            self.stages.say(f"left out: {rows:,} rows, {escape(reason)}{ADVICE.get(reason, '')}")
+            self.stages.say(f"left out: {rows:,} rows, {reason}{ADVICE.get(reason, '')}")
         read = sent.sent.get(INTERACTIONS, 0)
         done.told = {"forms": {part.name: part.form for part in self.source.parts}}
         done.told |= {"read": read, "items": sent.read - read, "rejected": counts}
@@ -175,4 +172,4 @@ class Importer:
             line = f"{rejection.unit} {rejection.place:,}: {rejection.reason}: {printable(rejection.row, SHOWN_ROW)}"
             if len(self.source.parts) > 1:
                 line = f"{rejection.path}: {line}"
-            self.stages.console.print(Text(line), soft_wrap=True)
+            self.stages.console.print(line, soft_wrap=True)

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import typer
-
 from sagestream.interruption import Interruption
-from sagestream.printable import printable
+from sagestream.printable import echo, printable
 from stream.events import Interaction
 from stream.sources.files.event_lines import Lines, interactions, open_lines
 
@@ -38,7 +36,7 @@ class LineSource:
 
     def _refuse(self, number: int, reason: str) -> None:
         self.rejected += 1
-        typer.echo(f"line {number}: {printable(reason, SHOWN_REASON)}", err=True)
+        echo(f"line {number}: {printable(reason, SHOWN_REASON)}", err=True)
 
 
 @contextmanager

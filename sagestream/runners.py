@@ -15,14 +15,7 @@ from stream.config import StreamConfig
 
 logger = logging.getLogger(__name__)
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-def set_up_logging(level: int = logging.INFO) -> None:
-    """Log to standard error. Some libraries, such as the Kafka clients, log only warnings and errors."""
-    logging.basicConfig(level=level, format=LOG_FORMAT)
-    for noisy in ("kafka", "aiokafka", "faust", "mode", "apscheduler", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+BROKER_SECONDS = 10.0
 
 
 def stop_on_signal() -> threading.Event:
@@ -66,7 +59,9 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     sink = Sink(engine, redis, recent_items=recent_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.member_id)
     missing = _Problem()
-    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app, waits_for=missing.text))
+    probe = start_probe(
+        stream.probe_port_of("worker"), lambda: health(app, waits_for=missing.text), host=stream.probe_host
+    )
     logger.info("worker %s: health and metrics on port %d", stream.member_id, probe.port)
     lock = id_lock(engine, stream, graph.state_dir)
     take_id(lock, stream.member_id, stop, missing.tell)
@@ -76,7 +71,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     LagWatch(stream, engine, TOPICS, missing.tell)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
-    BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 class _Problem:
@@ -116,6 +111,7 @@ def run_scheduler() -> None:
     probe = start_probe(
         stream.probe_port_of("scheduler"),
         lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
+        host=stream.probe_host,
     )
     logger.info("scheduler: health on port %d", probe.port)
     run(GraphstoreConfig(), config, stream, stop)
@@ -134,7 +130,7 @@ def run_monitor() -> None:
     from monitoring.config import MonitoringConfig
     from monitoring.run import run_monitor as run
 
-    graph = GraphstoreConfig()
+    graph, stream = GraphstoreConfig(), StreamConfig()
     engine = open_engine(graph.sqlalchemy_url)
     try:
         run(
@@ -142,7 +138,8 @@ def run_monitor() -> None:
             config=MonitoringConfig(),
             state_dir=graph.state_dir,
             stop=stop_on_signal(),
-            probe_port=StreamConfig().probe_port_of("monitor"),
+            probe_port=stream.probe_port_of("monitor"),
+            probe_host=stream.probe_host,
         )
     finally:
         engine.dispose()

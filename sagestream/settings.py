@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from pydantic_settings import BaseSettings
 
-from graphstore.config import PREFIX, GraphstoreConfig
+from graphstore.config import FILE_SUFFIX, PREFIX, GraphstoreConfig, holds_secret
 from monitoring.config import MonitoringConfig
 from serving.config import ServingConfig
 from stream.config import StreamConfig
@@ -71,9 +71,20 @@ def variables(config: type[BaseSettings]) -> list[str]:
     return [name for name in config.model_fields if name not in elsewhere]
 
 
+def secrets() -> list[str]:
+    """Return the names of the settings that may hold a secret."""
+    return [
+        name
+        for config in CONFIGS.values()
+        for name in variables(config)
+        if holds_secret(name, config.model_fields[name])
+    ]
+
+
 def foreign_variables(environment: Iterable[str]) -> list[str]:
     """Return a sentence for each variable with the prefix that no package reads, sorted by name."""
     known = {f"{PREFIX}{name.upper()}" for config in CONFIGS.values() for name in variables(config)}
+    known |= {f"{PREFIX}{name.upper()}{FILE_SUFFIX}" for name in secrets()}
     # As in pydantic, upper and lower case are equal.
     ours = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [f"{name} {_fate(name, known)}" for name in ours if name.upper() not in known]

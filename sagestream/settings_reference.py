@@ -36,6 +36,9 @@ defaults. What shapes a model lives in [the training file](#the-training-file). 
 and is not in these tables is named in a warning when a process starts, and by `sagestream doctor`, with what took its
 place where an older version knew it.
 
+A file may hold a secret or a URL with a password instead: the name of the variable with `_FILE` behind it names the
+file. An empty variable counts as not set.
+
 Several processes of one kind on one machine each need a `{PREFIX}PROBE_PORT` of their own, and workers a
 `{PREFIX}WORKER_ID`.
 
@@ -62,11 +65,15 @@ EXAMPLE_HEAD = f"""\
 # Every setting with its default. Copy to `.env`, or export what differs; secrets come from the environment only.
 # docs/settings.md says more. Made by `make docs`.
 #
-# docker-compose.yml asks for these three (letters and digits in the first: it becomes a part of a URL):
+# docker-compose.yml asks for these five (letters and digits, because some become a part of a URL or a command):
+# POSTGRES_ADMIN_PASSWORD=
 # POSTGRES_PASSWORD=
+# REDIS_PASSWORD=
 # {PREFIX}API_KEY and {PREFIX}SECRET_KEY, below.
 #
-# And takes, at build time, where else pip may look for packages, such as an index of CPU builds of torch:
+# A file may hold a secret or a URL with a password: the variable with _FILE behind its name then names the file.
+#
+# And it takes, at build time, where else pip may look for packages, such as an index of CPU builds of torch:
 # PIP_EXTRA_INDEX_URL=
 """
 

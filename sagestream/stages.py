@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from sagestream.printable import PlainConsole
 
 Report = Callable[[str, float], None]
 """Called with a description of the current work and the finished share (0..1)."""
@@ -16,7 +18,7 @@ Report = Callable[[str, float], None]
 class Stages:
     """Measures the time of each stage of a job and prints it."""
 
-    console: Console
+    console: PlainConsole
     seconds: dict[str, float] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
 
@@ -25,15 +27,15 @@ class Stages:
         """The time since the start of the job, in seconds."""
         return time.monotonic() - self.begun
 
-    def say(self, line: str) -> None:
-        """Print one line, with the time since the start."""
-        self.console.print(f"[dim]{self.elapsed:7.1f}s[/dim]  {line}", highlight=False)
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """Print one line, with the time since the start. A part is plain text, or a pair of text and style."""
+        self.console.print(Text.assemble((f"{self.elapsed:7.1f}s", "dim"), "  ", *parts))
 
     @contextmanager
     def stage(self, name: str, what: str) -> Iterator[Report]:
         """Run a stage: show a bar on a terminal, print one line at the end, and add its seconds under `name`."""
         begun = time.monotonic()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         with bar:
             task = bar.add_task(what, total=1.0)
@@ -44,4 +46,4 @@ class Stages:
             yield report
         took = time.monotonic() - begun
         self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
-        self.say(f"[green]✓[/green] {what} [dim]({took:.1f} s)[/dim]")
+        self.say(("✓", "green"), f" {what} ", (f"({took:.1f} s)", "dim"))

@@ -6,17 +6,14 @@ In the web process, `serving.web.settings` reads them.
 from ipaddress import ip_network
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from graphstore.config import PREFIX
+from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
 
 
-class ServingConfig(BaseSettings):
+class ServingConfig(PackageSettings):
     """Settings for the lists, their refresh, and the web server."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     list_length: int = Field(100, ge=1, le=1000, description="items in each shopper's published list")
     similar_length: int = Field(30, ge=1, le=1000, description="items in each item's list of similar items")

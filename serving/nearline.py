@@ -37,7 +37,7 @@ from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
 from stream.kafka.subscription import Subscription
-from stream.probe import OK, start_probe
+from stream.probe import FIRST_MODEL, OK, start_probe
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ RETRY_SECONDS = 1.0
 CLOCK_SKEW_MS = 2_000
 """Largest difference between the clocks of two machines. Only a list newer by more than this makes a touch stale."""
 
-NOTHING_PUBLISHED = "nothing is published yet"
+STARTING = "not yet looked for"
 REMEMBERED_TOUCHES = 100_000
 """The number of recently touched users whose lists are refreshed when the model changes."""
 BATCH_USERS = 256
@@ -252,8 +252,10 @@ def run_nearline(
     redis = open_redis(graphstore.redis_url)
     near = NearLine(ShopSource(engine), redis, config, load=load)
     subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
-    needs = {"model": NOTHING_PUBLISHED}
-    probe = start_probe(stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state})
+    needs = {"model": STARTING}
+    probe = start_probe(
+        stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state}, host=stream.probe_host
+    )
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
     next_trend = time.monotonic() + config.trend_refresh_seconds
     try:
@@ -269,7 +271,7 @@ def run_nearline(
                     near.refresh(touches)
                     if trend_due:
                         near.refresh_trend(now=now_ms())
-                    needs["model"] = OK if near.ranker else NOTHING_PUBLISHED
+                    needs["model"] = OK if near.ranker else FIRST_MODEL
                     break
                 except (SQLAlchemyError, RedisError, OSError) as error:
                     needs["model"] = reason(error)

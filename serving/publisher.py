@@ -41,7 +41,7 @@ from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import MODELS
 from stream.kafka.subscription import Subscription
-from stream.probe import OK, start_probe
+from stream.probe import FIRST_MODEL, OK, start_probe
 from training.process import FaultInProcess
 
 logger = logging.getLogger(__name__)
@@ -272,8 +272,10 @@ def run_publisher(
     redis = open_redis(graphstore.redis_url)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)
-    needs = {"published": "nothing yet"}
-    probe = start_probe(stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state})
+    needs = {"published": "not yet looked for"}
+    probe = start_probe(
+        stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state}, host=stream.probe_host
+    )
     logger.info("publisher: health on port %d, following the registry and %s", probe.port, MODELS)
     next_look = 0.0
     try:
@@ -282,7 +284,7 @@ def run_publisher(
                 next_look = time.monotonic() + reconcile_seconds
                 try:
                     publisher.reconcile()
-                    needs["published"] = OK if cache.champion(redis) else "the registry has no champion yet"
+                    needs["published"] = OK if cache.champion(redis) else FIRST_MODEL
                 except TROUBLE as error:
                     needs["published"] = reason(error)
                     if (service := service_of(error)) is None:

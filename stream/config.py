@@ -1,23 +1,27 @@
 """Settings of the stream, read from the environment once, in main."""
 
 import socket
+from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from graphstore.config import PREFIX
+from graphstore.addresses import BROKER_EXAMPLE, check_servers, host_and_port
+from graphstore.config import PackageSettings
+
+LOOPBACK = "127.0.0.1"
 
 PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve")
 """The processes that answer on a probe port, each on `probe_port` plus its index here."""
 MAX_PROBE_PORT = 65_535 - len(PROBED_PROCESSES) + 1
 
 
-class StreamConfig(BaseSettings):
+class StreamConfig(PackageSettings):
     """How to reach Kafka, and how the worker batches."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, comma separated")
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(check_servers)] = Field(
+        BROKER_EXAMPLE, description="Kafka brokers, comma separated"
+    )
     kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
     kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
     kafka_sasl_username: str | None = Field(None, description="SASL user")
@@ -46,6 +50,39 @@ class StreamConfig(BaseSettings):
         "take the five ports after it; 0: each takes any free port",
     )
 
+    probe_host: str = Field(
+        LOOPBACK, description="address that health and metrics are bound to; 0.0.0.0: also for other machines"
+    )
+    doctor_hosts: str = Field(
+        "",
+        description="where `doctor` finds processes that run elsewhere: process=host or process=host:port, comma "
+        "separated, a process more than once where there are several",
+    )
+
+    @field_validator("doctor_hosts")
+    @classmethod
+    def _names_processes(cls, text: str) -> str:
+        for part in _parts(text):
+            process, _, address = part.partition("=")
+            if process not in PROBED_PROCESSES:
+                raise ValueError(f"{part!r} does not begin with a process and =, as worker=worker-1:6066")
+            check_servers(address)
+        return text
+
+    def probe_addresses(self, ports: Mapping[str, int]) -> list[tuple[str, str, int]]:
+        """Return process, host and port of each process, from `doctor_hosts` or else on this machine.
+
+        `ports` has the port of each process that is looked for.
+        """
+        told: dict[str, list[tuple[str, int]]] = {}
+        for part in _parts(self.doctor_hosts):
+            process, _, address = part.partition("=")
+            host, port = host_and_port(address)
+            told.setdefault(process, []).append((host, int(port or ports[process])))
+        return [
+            (process, host, at) for process, port in ports.items() for host, at in told.get(process, [(LOOPBACK, port)])
+        ]
+
     @property
     def member_id(self) -> str:
         """The worker's id: `worker_id`, or the host name, which differs in every container."""
@@ -54,3 +91,7 @@ class StreamConfig(BaseSettings):
     def probe_port_of(self, process: str) -> int:
         """The port on which this process of `PROBED_PROCESSES` answers; 0 for any free one."""
         return self.probe_port + PROBED_PROCESSES.index(process) if self.probe_port else 0
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,7 +1,7 @@
 """Probe: a small HTTP port with health, readiness and metrics, for processes without another HTTP server.
 
-Arrives: the state of each service that the process needs. Leaves: `/healthz`, `/readyz` and `/metrics` on loopback, on
-the port that `stream.config.StreamConfig.probe_port_of` gives the process.
+Arrives: the state of each service that the process needs. Leaves: `/healthz`, `/readyz` and `/metrics`, on the address
+and the port that `stream.config.StreamConfig` gives the process.
 Next: a supervisor, a health check, Prometheus.
 """
 
@@ -17,14 +17,17 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from graphstore.errors import PortTaken
+from stream.config import LOOPBACK
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 OK = "ok"
+FIRST_MODEL = "waiting for the first model"
+READY = frozenset((OK, FIRST_MODEL))
+"""The words of a process that does all that it can: a new shop has no model until there are enough events."""
 
 
 class Probe:
@@ -50,9 +53,11 @@ def start_probe(
     host: str = LOOPBACK,
     metrics: Callable[[], bytes] = generate_latest,
 ) -> Probe:
-    """Serve on `port` (0: any free port). `ready` returns "ok" or the problem of each service; it must not block.
+    """Serve on `port` (0: any free port). `ready` returns a word of `READY` for each service, or its problem.
 
-    `metrics` returns the metrics of this process, or of several. Raises `graphstore.errors.PortTaken`.
+    It must not block. `metrics` returns the metrics of this process, or of several.
+
+    Raises `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -62,7 +67,7 @@ def start_probe(
             body = json.dumps({"status": OK}).encode()
         elif path == "/readyz":
             needs = ready()
-            if any(word != OK for word in needs.values()):
+            if not READY.issuperset(needs.values()):
                 status = "503 Service Unavailable"
             body = json.dumps(needs).encode()
         elif path == "/metrics":

@@ -29,7 +29,7 @@ def _migrated_file() -> bytes:
 
 def migrated_sqlite(path: Path) -> str:
     """The URL of a new SQLite file at `path`, with the schema of today and no rows. The directory is created."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(0o700, parents=True, exist_ok=True)
     path.write_bytes(_migrated_file())
     return f"sqlite:///{path}"
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rich.console import Console
 from sqlalchemy import select
 
 from graphstore.session import open_engine, read
@@ -24,6 +23,7 @@ from graphstore.tables import attributions, impressions, models
 from sagestream.playground.embedded import find_kafka
 from sagestream.playground.options import Options
 from sagestream.playground.run import Playground
+from sagestream.printable import PlainConsole
 from sagestream.stages import Stages
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
@@ -116,7 +116,7 @@ def test_the_loop_closes(broker_kind: str, taken_port: int, tmp_path: Path, monk
         once=True,
     )
     told = io.StringIO()
-    run = Playground(options, Stages(Console(file=told, width=200)))
+    run = Playground(options, Stages(PlainConsole(file=told, width=200)))
     run.run()
 
     figures = json.loads(json.dumps(run.outcome.as_json()))
@@ -161,7 +161,7 @@ def test_stopping_in_the_middle_leaves_nothing_and_the_next_start_goes_on(
     )
     rows = []
     for _ in range(2):
-        run = Playground(options, Stages(Console(file=io.StringIO())))
+        run = Playground(options, Stages(PlainConsole(file=io.StringIO())))
         seen: list[str] = []
 
         def look(run: Playground = run, seen: list[str] = seen) -> None:

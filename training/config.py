@@ -133,7 +133,9 @@ class _Environment(EnvSettingsSource):
 class TrainingConfig(BaseSettings, TrainingFile):
     """All settings of training. `training.config_file` overrides the environment with a training file."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_parse_none_str="")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_parse_none_str="", env_ignore_empty=True
+    )
 
     training_config: Path | None = Field(
         None,

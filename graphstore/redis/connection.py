@@ -8,7 +8,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from graphstore.errors import UserError, shown_url
+from graphstore.addresses import REDIS_EXAMPLE, check_redis_url
+from graphstore.errors import UserError
 
 TIMEOUT_SECONDS = 10.0
 """How long a process waits for an answer, unless it says otherwise: a reader waits for less."""
@@ -29,6 +30,10 @@ def open_redis(
     Nothing is connected yet. Raises `WrongRedisUrl`.
     """
     try:
+        check_redis_url(url)
+    except ValueError as error:
+        raise WrongRedisUrl(str(error)) from None
+    try:
         return kind.from_url(
             url,
             socket_timeout=timeout_seconds,
@@ -36,5 +41,5 @@ def open_redis(
             retry=Retry(NoBackoff(), 1) if repeat_timeouts else Retry(NoBackoff(), 1, (RedisConnectionError,)),
             health_check_interval=HEALTH_CHECK_SECONDS,
         )
-    except ValueError as error:
-        raise WrongRedisUrl(f"{shown_url(url)!r} is no URL of a Redis, as redis://127.0.0.1:6379/0: {error}") from error
+    except ValueError:  # of an option behind the ?; its words repeat the value
+        raise WrongRedisUrl(f"an option in the URL of Redis has a wrong value; a URL is as {REDIS_EXAMPLE}") from None

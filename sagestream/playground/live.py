@@ -159,7 +159,7 @@ class LiveTraffic:
         deadline = time.monotonic() + LOOP_SECONDS
         while not finished.is_set() and not self.stop.wait(TICK_SECONDS):
             for child in self.supervisor.restart_dead():
-                self.stages.say(f"[yellow]{child.name} ended and is started again[/yellow]")
+                self.stages.say((f"{child.name} ended and is started again", "yellow"))
                 if child.restarts > MAX_RESTARTS:
                     raise ProcessFailed(f"{child.name} ended {child.restarts} times:\n{child.tail()}")
             closed = self._closed(live_began) if once else []

@@ -109,9 +109,9 @@ class Playground:
             self.outcome.seconds = self.stages.elapsed
             self.outcome.stages = self.stages.seconds
         if not HAS_PSS:
-            self.stages.say("[yellow]memory is told as RSS, shared pages counted in each process: no PSS here[/yellow]")
+            self.stages.say(("memory is told as RSS, shared pages counted in each process: no PSS here", "yellow"))
         if killed:
-            self.stages.say(f"[yellow]had to be killed: {', '.join(killed)}[/yellow]")
+            self.stages.say((f"had to be killed: {', '.join(killed)}", "yellow"))
         if self.options.once and (missing := self.outcome.missing()):
             raise PlaygroundFailed("the loop was not walked whole: " + "; ".join(missing))
 
@@ -159,7 +159,9 @@ class Playground:
                 self._train(services, trainer, "closed_form", report)
         self._publish(services, trainer, "first_lists", "Lists into Redis")
         self.outcome.first_list_seconds = self.stages.elapsed
-        self.stages.say(f"[bold]the first personal lists are there[/bold], {self.stages.elapsed:.1f} s after the start")
+        self.stages.say(
+            ("the first personal lists are there", "bold"), f", {self.stages.elapsed:.1f} s after the start"
+        )
 
     def graphsage(self, services: Services, trainer: SpawnedProcess) -> None:
         """Train GraphSAGE and apply the gate, as for any challenger. A later start leaves this to the scheduler."""
@@ -178,7 +180,7 @@ class Playground:
         }
         rows = {**result.comparison, result.kind: result.metrics}
         self.stages.console.print(comparison_table("The held-out window", rows, [result.kind]))
-        self.stages.say(f"gate: [bold]{result.verdict}[/bold], {'; '.join(result.reasons)}")
+        self.stages.say("gate: ", (result.verdict, "bold"), f", {'; '.join(result.reasons)}")
         self._publish(services, trainer, "champion_lists", "Lists of the champion")
 
     def _train(
@@ -206,7 +208,7 @@ class Playground:
                 report(verb, done / len(children))
                 child.wait_ready(_ready(services.port(verb)), READY_SECONDS)
         url = f"http://127.0.0.1:{self.port}"
-        self.stages.say(f"shop: [bold]{url}/[/bold] · API: {url}/api/docs/ · logs: {logs}")
+        self.stages.say("shop: ", (f"{url}/", "bold"), f" · API: {url}/api/docs/ · logs: {logs}")
 
 
 def lock_directory(directory: Path) -> FileLock:

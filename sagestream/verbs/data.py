@@ -1,12 +1,10 @@
 """Data: imports files as events, stores events in the graph, and takes snapshots of the graph."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
@@ -14,6 +12,7 @@ from sagestream.datasets import SOURCES
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import open_source
+from sagestream.printable import PlainConsole, echo, echo_result
 from sagestream.stages import Stages
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.sources import (
@@ -88,7 +87,7 @@ def import_(
 
     if no_redis and not direct:
         raise typer.BadParameter("without Kafka only: give --direct, too", param_hint="--no-redis")
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     done = run_import(
         chosen(
@@ -108,7 +107,7 @@ def import_(
         rejected=rejected,
     )
     told = done.told | {"interrupted": done.interrupted}
-    typer.echo(json.dumps(told) if as_json else in_words(told))
+    echo_result(told, in_words(told), as_json=as_json)
     end(done)
 
 
@@ -127,7 +126,7 @@ def produce(
             done = replay.produce(producer, source.interactions(), report=lambda _: None, pace=pace)
         interrupted = interruption.asked
     told = {"produced": done.read, "rejected": source.rejected}
-    typer.echo(json.dumps(told) if as_json else f"produced: {done.read} · rejected: {source.rejected}")
+    echo_result(told, f"produced: {done.read} · rejected: {source.rejected}", as_json=as_json)
     if interrupted:
         raise typer.Exit(EXIT_CODE)
     if source.rejected:
@@ -181,7 +180,7 @@ def preprocess(
                 encoding=encoding,
                 day_first=day_first,
             ),
-            Stages(Console(stderr=True)),
+            Stages(PlainConsole(stderr=True)),
             direct=True,
             redis_too=not no_redis,
             shown=show_rejected,
@@ -202,7 +201,7 @@ def preprocess(
     told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
     shown = [f"{name}: {value}" for name, value in told.items()]
     shown += [f"{name}: {in_words(done)}" for name, done in imported.items()]
-    typer.echo(json.dumps(told | imported) if as_json else " · ".join(shown))
+    echo_result(told | imported, " · ".join(shown), as_json=as_json)
 
 
 def report(
@@ -231,6 +230,6 @@ def report(
         with file_errors(picture):
             save(degree_distribution(named, title=f"Degrees in snapshot {found.snapshot_id}"), picture)
     if as_json:
-        typer.echo(get_graph_report(found, render_as="json"))
+        echo(get_graph_report(found, render_as="json"))
     else:
-        print_graph_report(found)
+        print_graph_report(found, PlainConsole())

@@ -1,18 +1,16 @@
 """Dead letter queue: lists the letters, and replays them after a fix."""
 
-import json
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.moments import moment_option
-from sagestream.printable import printable
+from sagestream.printable import PlainConsole, echo, echo_json, printable
 from sagestream.tables import print_table
 from stream.config import StreamConfig
 
@@ -60,17 +58,17 @@ def list_letters(
     if as_json:
         newest = [_letter(queued) for queued in summary.newest]
         told = {"letters": summary.letters, "waiting": summary.waiting, "reasons": reasons, "newest": newest}
-        typer.echo(json.dumps(told))
+        echo_json(told)
         return
-    console = Console()
-    console.print(f"{summary.letters:,} letters, {summary.waiting:,} of them not replayed yet", highlight=False)
+    console = PlainConsole()
+    console.print(f"{summary.letters:,} letters, {summary.waiting:,} of them not replayed yet")
     if reasons:
         table = Table("letters", "topic", "reason")
         for row in reasons:
             table.add_row(
                 f"{row['letters']:,}",
-                Text(printable(str(row["topic"]), ID_CHARACTERS)),
-                Text(printable(str(row["reason"]), REASON_CHARACTERS)),
+                printable(str(row["topic"]), ID_CHARACTERS),
+                printable(str(row["reason"]), REASON_CHARACTERS),
             )
         print_table(console, table)
     for queued in summary.newest:
@@ -93,7 +91,7 @@ def _letter(queued: "QueuedLetter") -> dict[str, Any]:
     }
 
 
-def _print_letter(console: Console, shown: dict[str, Any]) -> None:
+def _print_letter(console: PlainConsole, shown: dict[str, Any]) -> None:
     if "topic" in shown:
         console.print(
             Text.assemble(
@@ -145,10 +143,10 @@ def replay_letters(
         for (verdict, why), count in done.reasons.most_common()
     ]
     if as_json:
-        typer.echo(json.dumps({**told, "reasons": reasons}))
+        echo_json({**told, "reasons": reasons})
     else:
-        typer.echo(" · ".join(f"{name}: {value}" for name, value in told.items()))
+        echo(" · ".join(f"{name}: {value}" for name, value in told.items()))
         for row in reasons:
-            typer.echo(f"{row['letters']:,} {row['verdict']}: {row['reason']}")
+            echo(f"{row['letters']:,} {row['verdict']}: {row['reason']}")
     if interrupted:
         raise typer.Exit(EXIT_CODE)

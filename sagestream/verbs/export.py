@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import AlreadyExists, file_errors
 from sagestream.extras import require
+from sagestream.printable import PlainConsole, echo, echo_json, echo_result
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -59,19 +58,19 @@ def export(
         for module in ("onnxscript", "onnxruntime"):
             require(module)
     directory = _directory(model_version, bundle)
-    model, stages = load_bundle(directory), Stages(Console(stderr=True))
+    model, stages = load_bundle(directory), Stages(PlainConsole(stderr=True))
     snapshot = _snapshot_behind(directory) if PYG in formats else None
     if format_ == "all" and (reason := without_pyg(model, snapshot)):
-        stages.say(f"[yellow]{PYG} is left out[/yellow]: {escape(reason)}")
+        stages.say((f"{PYG} is left out", "yellow"), f": {reason}")
         formats.remove(PYG)
-    with stages.stage("export", f"Export of {escape(model.model_version)}") as report, file_errors(out):
+    with stages.stage("export", f"Export of {model.model_version}") as report, file_errors(out):
         files = export_encoder(model, out, formats=formats, snapshot=snapshot, progress=report)
     if as_json:
         told = {"model_version": model.model_version, "directory": str(out), "files": [asdict(file) for file in files]}
-        typer.echo(json.dumps(told, allow_nan=False))
+        echo_json(told, allow_nan=False)
         return
     for file in files:
-        typer.echo(f"{out / file.file}: {file.bytes:,} bytes, at most {file.largest_difference:.1e} from the model")
+        echo(f"{out / file.file}: {file.bytes:,} bytes, at most {file.largest_difference:.1e} from the model")
 
 
 def score(
@@ -102,8 +101,8 @@ def score(
     if out.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
     model = _model(model_version, bundle)
-    stages = Stages(Console(stderr=True))
-    with stages.stage("score", f"Lists by {escape(model.model_version)}") as report:
+    stages = Stages(PlainConsole(stderr=True))
+    with stages.stage("score", f"Lists by {model.model_version}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
         with file_errors(out):
             users = write_lists(
@@ -122,7 +121,7 @@ def score(
         "users": users,
         "seconds": stages.seconds["score"],
     }
-    typer.echo(json.dumps(told) if as_json else f"{out}: the lists of {users:,} shoppers of {found.snapshot_id}")
+    echo_result(told, f"{out}: the lists of {users:,} shoppers of {found.snapshot_id}", as_json=as_json)
 
 
 def train_distributed(
@@ -157,7 +156,7 @@ def train_distributed(
     torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
     with join_process_group(timeout_seconds=timeout_seconds) as group:
-        stages = Stages(Console(stderr=True, quiet=group.rank > 0))
+        stages = Stages(PlainConsole(stderr=True, quiet=group.rank > 0))
         with stages.stage("train", f"GraphSAGE by {group.size} processes") as report:
             model, metrics = fit_sage_model(
                 found,
@@ -185,7 +184,7 @@ def train_distributed(
         "seconds": stages.seconds["train"],
         "metrics": metrics,
     }
-    typer.echo(json.dumps(told) if as_json else f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} on the test window")
+    echo_result(told, f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} on the test window", as_json=as_json)
 
 
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":

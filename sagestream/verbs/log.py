@@ -1,20 +1,17 @@
 """Log: replays history, to Kafka or directly into a graph."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from graphstore.config import GraphstoreConfig
-from graphstore.errors import UnusableFile
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import LineSource, open_source
 from sagestream.moments import moment_option
+from sagestream.printable import PlainConsole, echo_result
 from sagestream.stages import Report, Stages
 from stream import events
 from stream.config import StreamConfig
@@ -61,7 +58,7 @@ def replay(
         raise typer.BadParameter("history comes from --from-database or from --file, not from both")
     from stream.replay import Pace, produce, store
 
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     told: dict[str, Any] = {"to": "database" if direct else "kafka"}
     graph = GraphstoreConfig()
     with Interruption() as interruption, ExitStack() as stack:
@@ -97,8 +94,8 @@ def replay(
     if told["interrupted"]:
         stages.say(f"interrupted after {done.read:,} events: what was sent stays, run it again for the rest")
     if done.late:
-        stages.say(f"[yellow]{done.late:,} events are older than the compaction of the graph: not stored[/yellow]")
-    typer.echo(json.dumps(told) if as_json else " · ".join(f"{name}: {value}" for name, value in told.items()))
+        stages.say((f"{done.late:,} events are older than the compaction of the graph: not stored", "yellow"))
+    echo_result(told, " · ".join(f"{name}: {value}" for name, value in told.items()), as_json=as_json)
     if told["interrupted"]:
         raise typer.Exit(EXIT_CODE)
     if told.get("rejected"):
@@ -107,13 +104,10 @@ def replay(
 
 @contextmanager
 def _opened(url: str) -> "Iterator[Engine]":
-    """Open the database of an existing log. The check is here because SQLite creates a missing file."""
-    from graphstore.session import open_engine, parsed_url
+    """Open the database of an existing log."""
+    from graphstore.session import open_existing
 
-    target = parsed_url(url)
-    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
-        raise UnusableFile(f"there is no database at {target.database}")
-    engine = open_engine(url)
+    engine = open_existing(url)
     try:
         yield engine
     finally:
@@ -148,9 +142,7 @@ def _history(
 
     selection = Selection(_epoch(since), _epoch(before), user)
     if horizon := compaction_horizon(engine):
-        stages.say(
-            f"[yellow]the log was compacted: of events before {events.utc(horizon):%Y-%m-%d} some are gone[/yellow]"
-        )
+        stages.say((f"the log was compacted: of events before {events.utc(horizon):%Y-%m-%d} some are gone", "yellow"))
     total = max(count_rows(engine, selection), 1)
     return until(lambda: interruption.asked, history_events(engine, selection)), lambda done: done.rows / total
 

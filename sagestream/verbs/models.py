@@ -1,21 +1,17 @@
 """Models: trains, lists and promotes models, rolls back, and lists the training runs."""
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from sagestream.error_messages import message
-from sagestream.printable import printable
+from sagestream.printable import PlainConsole, echo, echo_json, echo_result, printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
@@ -79,7 +75,7 @@ def train(
     base = TrainingConfig()
     config = current_config(base) if config_file is None else load_config(config_file, base=base)
     config = with_text_encoder(config, text_encoder)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     stages = Stages(console)
     engine = _engine()
     with read(engine) as connection:
@@ -95,7 +91,7 @@ def train(
             options=TrainingOptions(seed=seed, progress=report),
         )
     if resume and RESUMED not in result.reasons:
-        stages.say("[yellow]no killed run to go on with[/yellow], or too much happened since: trained from the start")
+        stages.say(("no killed run to go on with", "yellow"), ", or too much happened since: trained from the start")
     console.print(comparison_table("The held-out window", {**result.comparison, kind: result.metrics}, [kind]))
     with read(engine) as connection:
         row = champion(connection)
@@ -104,7 +100,7 @@ def train(
     said = f"{result.model_version}: {result.verdict}, {'; '.join(result.reasons)}"
     if result.verdict == "promoted" and row is not None:
         told["announced"] = _announced(row, stages)
-    typer.echo(json.dumps(told, default=str) if as_json else said)
+    echo_result(told, said, as_json=as_json, default=str)
 
 
 def _announced(row: "ModelRow", stages: Stages) -> bool:
@@ -123,10 +119,10 @@ def _announced(row: "ModelRow", stages: Stages) -> bool:
         with EventProducer(StreamConfig(), bootstrap_seconds=BOOTSTRAP_SECONDS) as producer:
             announce(producer, row, now=now_ms())
     except (KafkaError, UserError) as error:
-        why = escape(message(error) or reason(error))
+        why = message(error) or reason(error)
         stages.say(
-            f"[yellow]not announced, {why}[/yellow]. {row.model_version} is the champion all the same: a publisher "
-            "finds it in the registry by itself"
+            (f"not announced, {why}", "yellow"),
+            f". {row.model_version} is the champion all the same: a publisher finds it in the registry by itself",
         )
         return False
     return True
@@ -142,15 +138,15 @@ def list_(as_json: AsJson = False) -> None:
         rows = list_models(connection)
     engine.dispose()
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
+        echo_json([asdict(row) for row in rows])
         return
     table = Table("model", "status", "kind", "parent", "ndcg@20", "recall@20", "made", "verdict")
     for row in rows:
         metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
         verdict = "; ".join(row.gate.get("reasons", []))
         made = _time(row.created_at)
-        table.add_row(row.model_version, row.status, row.kind, row.parent or "", *metrics, made, Text(verdict))
-    print_table(Console(), table)
+        table.add_row(row.model_version, row.status, row.kind, row.parent or "", *metrics, made, verdict)
+    print_table(PlainConsole(), table)
 
 
 def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
@@ -176,8 +172,8 @@ def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> 
             else registry.promote(connection, model_version, now=now)
         )
     engine.dispose()
-    typer.echo(f"{verb}: the champion is {row.model_version}")
-    _announced(row, Stages(Console(stderr=True)))
+    echo(f"{verb}: the champion is {row.model_version}")
+    _announced(row, Stages(PlainConsole(stderr=True)))
 
 
 def history(
@@ -192,15 +188,15 @@ def history(
         rows = list_runs(connection, newest=newest)
     engine.dispose()
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
+        echo_json([asdict(row) for row in rows])
         return
     table = Table("began", "kind", "asked for by", "outcome", "model", "seconds")
     for row in rows:
         seconds = "" if row.finished_at is None else f"{(row.finished_at - row.started_at) / 1000:.1f}"
         outcome = row.status if row.error is None else f"{row.status}: {row.error}"
         began, model = _time(row.started_at), row.model_version or ""
-        table.add_row(began, row.kind, Text(row.trigger), Text(printable(outcome, LONGEST_OUTCOME)), model, seconds)
-    print_table(Console(), table)
+        table.add_row(began, row.kind, row.trigger, printable(outcome, LONGEST_OUTCOME), model, seconds)
+    print_table(PlainConsole(), table)
 
 
 def _number(value: Any) -> str:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
+from sagestream.printable import PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
@@ -88,7 +87,7 @@ def benchmark(
     from training.benchmark.run import BEGINS, run
 
     fits = _baselines(baselines)
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     with stages.stage("read", "Read"):
         divided, catalogued = (
             _given(train, test, items, stages)
@@ -121,7 +120,7 @@ def benchmark(
         told = json.dumps(results.as_json(Path(name).name), indent=1, allow_nan=False)
         with file_errors(json_file):
             json_file.write_text(told + "\n", encoding="utf-8")
-    typer.echo(markdown(results, cutoffs=cutoffs))
+    echo(markdown(results, cutoffs=cutoffs))
 
 
 def _cutoffs(k: str) -> list[int]:
@@ -232,8 +231,8 @@ def _tell_featureless(stages: Stages, items: Path | None, found: "OfflineDataset
     if items is None:  # a table of events may hold titles too, but only --items reads them
         stages.say("no features of items: --items names a file of titles, categories, brands or prices")
     else:
-        said = f"{escape(str(items))} holds none of the items that shoppers touched: there are no features"
-        stages.say(f"[yellow]{said}[/yellow]")
+        said = f"{items} holds none of the items that shoppers touched: there are no features"
+        stages.say((said, "yellow"))
 
 
 def evaluate(
@@ -255,9 +254,9 @@ def evaluate(
     snapshot = load_snapshot(newest_snapshot(graph.snapshots_dir))
     told = later_evaluation(model, snapshot, max_users=current_config(TrainingConfig()).evaluation_users)
     if as_json:
-        typer.echo(json.dumps(told, allow_nan=False))
+        echo_json(told, allow_nan=False)
         return
-    print_table(Console(), _hindsight_table(told))
+    print_table(PlainConsole(), _hindsight_table(told))
 
 
 def _hindsight_table(told: dict[str, Any]) -> Table:

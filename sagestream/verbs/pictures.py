@@ -1,18 +1,16 @@
 """Pictures: draws a model's ranking curves, learning curve and item map, or the results of a benchmark."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from sagestream.extras import require
+from sagestream.printable import PlainConsole, echo_result
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -73,7 +71,7 @@ def visualize(
         require("umap")
 
     graph = GraphstoreConfig()
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     directory = out or graph.state_dir / PICTURES
     if json_results is not None:
         album = _Album(directory)
@@ -83,7 +81,7 @@ def visualize(
         album = _Album(out or directory / model.model_version)
         told = _drawn(model, snapshot, what, album, method=method, seed=seed, stages=stages)
     told["pictures"] = album.files
-    typer.echo(json.dumps(told, allow_nan=False) if as_json else "\n".join(album.files))
+    echo_result(told, "\n".join(album.files), as_json=as_json, allow_nan=False)
 
 
 def _benchmark(file: Path, album: _Album) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def _drawn(
             if what != "all":
                 raise
             left_out[name], last = str(error), error
-            stages.say(f"[yellow]no {name}[/yellow]: {escape(str(error))}")
+            stages.say((f"no {name}", "yellow"), f": {error}")
     if last is not None and not album.files:
         raise last
     return {**told, "left_out": left_out}

@@ -1,15 +1,15 @@
 """Playground: starts the whole loop with one command."""
 
-import json
 import signal
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from graphstore.private_files import close_directory
 from sagestream.datasets import COMPLETE_JOURNEY
+from sagestream.printable import PlainConsole, echo_json
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def playground(
         given=Given(broker=broker, redis_url=redis_url, database_url=database_url),
     )
     # With --json, standard output holds only the JSON object.
-    console = Console(stderr=as_json, soft_wrap=True)
+    console = PlainConsole(stderr=as_json, soft_wrap=True)
+    if said := close_directory(state_dir):
+        console.print(said)
     run = Playground(options, Stages(console))
     _stop_on_signals(run)
     try:
@@ -70,7 +72,7 @@ def playground(
         raise typer.Exit(130) from None
     finally:
         if as_json:
-            print(json.dumps(run.outcome.as_json(), indent=2))
+            echo_json(run.outcome.as_json(), indent=2)
 
 
 def _stop_on_signals(run: "Playground") -> None:

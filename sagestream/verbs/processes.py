@@ -2,7 +2,9 @@
 
 import typer
 
+from graphstore.logs import set_up_logging
 from sagestream import runners
+from sagestream.printable import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -20,40 +22,40 @@ def init() -> None:
 
     migrate(GraphstoreConfig().sqlalchemy_url)
     created = create_topics(StreamConfig())
-    typer.echo(f"database: migrated · topics created: {', '.join(created) or 'none, all were there'}")
+    echo(f"database: migrated · topics created: {', '.join(created) or 'none, all were there'}")
 
 
 def worker() -> None:
     """Take events from Kafka into the graph and Redis."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_worker()
 
 
 def nearline() -> None:
     """Refresh the lists of shoppers who did something."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_nearline()
 
 
 def publisher() -> None:
     """Publish every shopper's list when a new champion is announced."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_publisher()
 
 
 def scheduler() -> None:
     """Retrain on new events and on requests; promote what passes the gate."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_scheduler()
 
 
 def serve() -> None:
     """Serve the API and the shop's page."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_serve()
 
 
 def monitor() -> None:
     """Measure click-through and drift; ask for a retrain when they say so."""
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_monitor()

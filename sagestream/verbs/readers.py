@@ -1,20 +1,18 @@
 """Readers: shows lists, similar items, reasons, the report and the state of all services."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
 from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
-from sagestream.printable import printable
+from sagestream.printable import PlainConsole, echo, echo_json, printable
 from sagestream.tables import print_table
 from serving import explain as explaining
 from serving.cache import READ_TIMEOUT_SECONDS
@@ -104,10 +102,10 @@ def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
         redis.close()
     told |= {"user_id": user, "model_version": served.model_version, "source": served.source}
     if as_json:
-        typer.echo(json.dumps(told))
+        echo_json(told)
         return
     where = "not in the list" if place is None else f"position {place.position}, score {place.score:.3f}"
-    typer.echo(printable(f"{told['title'] or item}: {where}, {told['reason']}", LONGEST_LINE))
+    echo(printable(f"{told['title'] or item}: {where}, {told['reason']}", LONGEST_LINE))
 
 
 def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
@@ -142,19 +140,19 @@ def report(
         drift = newest_drift(connection, since=start)
     engine.dispose()
     if as_json:
-        typer.echo(json.dumps({"ctr": {name: vars(figure) for name, figure in segments.items()}, "drift": drift}))
+        echo_json({"ctr": {name: vars(figure) for name, figure in segments.items()}, "drift": drift})
         return
     table = Table("segment", "impressions", "clicks", "CTR", "95 % interval", title=f"the last {hours:g} hours")
     for name, figure in segments.items():
         shown = ("–", "") if figure.value is None else (f"{figure.value:.2%}", f"{figure.low:.2%} – {figure.high:.2%}")
-        table.add_row(_text(name), f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
-    console = Console()
+        table.add_row(printable(name, LONGEST_LINE), f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
+    console = PlainConsole()
     print_table(console, table)
     if drift is None:
         console.print("no drift report yet")
     else:
-        console.print(f"drift: {drift['verdict']}, share of columns {drift['share']}", highlight=False)
-        typer.echo(drift["report_html"])
+        console.print(f"drift: {drift['verdict']}, share of columns {drift['share']}")
+        echo(drift["report_html"])
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -163,30 +161,33 @@ def doctor(as_json: AsJson = False) -> None:
 
     checks = examine()
     if as_json:
-        typer.echo(json.dumps([vars(check) for check in checks]))
+        echo_json([vars(check) for check in checks])
     else:
         table = Table("", "what", "finding")
         for check in checks:
             table.add_row(
-                "[green]✓[/green]" if check.ok else "[red]✗[/red]", check.name, _text(check.finding, LONGEST_FINDING)
+                Text("✓", "green") if check.ok else Text("✗", "red"),
+                check.name,
+                printable(check.finding, LONGEST_FINDING),
             )
-        print_table(Console(), table)
+        print_table(PlainConsole(), table)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 
 def _print(title: str, items: Sequence[ListedItem], whole: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(whole | {"items": msgspec.to_builtins(items)}, default=str))
+        echo_json(whole | {"items": msgspec.to_builtins(items)}, default=str)
         return
-    table = Table("#", "item", "title", "price", "score", "why", title=_text(title))
+    table = Table("#", "item", "title", "price", "score", "why", title=printable(title, LONGEST_LINE))
     for item in items:
         price = "" if item.price is None else f"{item.price:.2f}"
-        shown = _text(item.item_id), _text(item.title), price, f"{item.score:.3f}", _text(item.reason or "")
+        shown = (
+            printable(item.item_id, LONGEST_LINE),
+            printable(item.title, LONGEST_LINE),
+            price,
+            f"{item.score:.3f}",
+            printable(item.reason or "", LONGEST_LINE),
+        )
         table.add_row(str(item.position), *shown)
-    print_table(Console(), table)
-
-
-def _text(words: str, limit: int = LONGEST_LINE) -> Text:
-    """Return text of a shop or a client, without markup and terminal control characters."""
-    return Text(printable(words, limit))
+    print_table(PlainConsole(), table)

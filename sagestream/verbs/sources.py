@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from sagestream.datasets import UnfitWords
 from sagestream.interruption import EXIT_CODE, Interruption
@@ -126,7 +125,7 @@ def run_import(
     from sagestream.importer import Importer, Sample
 
     with Interruption() as interruption:
-        with stages.stage("open", f"Look at {escape(chosen.name)}"):
+        with stages.stage("open", f"Look at {chosen.name}"):
             source = chosen.open()
         importer = Importer(chosen.name, source, stages, interruption, sample or Sample(), shown, rejected, redis_too)
         return importer.run(direct=direct)

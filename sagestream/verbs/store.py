@@ -1,19 +1,16 @@
 """Store: forgets a shopper everywhere, compacts old interactions, and rebuilds Redis from SQL."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import reason
 from sagestream.error_messages import message
-from sagestream.printable import printable
+from sagestream.printable import PlainConsole, echo, echo_json, echo_result, printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from stream.config import StreamConfig
@@ -72,22 +69,24 @@ def _forget(engine: "Engine", user: str, *, asked: bool, as_json: bool) -> None:
     try:
         without_redis, without_kafka = _without_redis(redis), _without_kafka(stream)
         for said in filter(None, (without_redis, without_kafka)):
-            typer.echo(said, err=True)
+            echo(said, err=True)
         if not asked:
             others = f" with {len(person.ids) - 1} more ids" if len(person.ids) > 1 else ""
             known = f"{person.interactions:,} interactions" if person.known else "nothing in the graph yet"
-            typer.confirm(f"Forget {user}{others}, {known}? This cannot be undone", abort=True, err=True)
+            typer.confirm(
+                f"Forget {printable(user, MAX_ID_LENGTH)}{others}, {known}? This cannot be undone", abort=True, err=True
+            )
         try:
             reached = None if without_redis else redis
             done = forget_person(engine, reached, stream, graph.snapshots_dir, user, now=now_ms)
         except BaseException:
-            typer.echo(INCOMPLETE, err=True)
+            echo(INCOMPLETE, err=True)
             raise
     finally:
         redis.close()
-    typer.echo(json.dumps(asdict(done)) if as_json else "\n".join(_told(done)))
+    echo_result(asdict(done), "\n".join(_told(done)), as_json=as_json)
     if done.completed_at is None:
-        typer.echo(INCOMPLETE, err=True)
+        echo(INCOMPLETE, err=True)
         raise typer.Exit(1)
 
 
@@ -135,18 +134,18 @@ def _list(engine: "Engine", *, as_json: bool) -> None:
 
     found = list_erasures(engine)
     if as_json:
-        typer.echo(json.dumps([asdict(erasure) for erasure in found]))
+        echo_json([asdict(erasure) for erasure in found])
         return
     table = Table("user", "ids", "requested", "completed")
     for erasure in found:
         completed = _time(erasure.completed_at) if erasure.completed_at else "no: run it again"
         table.add_row(
-            Text(printable(erasure.user_id, MAX_ID_LENGTH)),
+            printable(erasure.user_id, MAX_ID_LENGTH),
             str(len(erasure.ids)),
             _time(erasure.requested_at),
             completed,
         )
-    print_table(Console(), table)
+    print_table(PlainConsole(), table)
 
 
 def compact(
@@ -165,7 +164,7 @@ def compact(
         raise typer.BadParameter("say from which age on, or set SAGESTREAM_RETENTION_DAYS", param_hint="--days")
     engine = open_engine(graph.sqlalchemy_url)
     try:
-        with Stages(Console(stderr=True)).stage("compact", f"Compact what is older than {age} days") as report:
+        with Stages(PlainConsole(stderr=True)).stage("compact", f"Compact what is older than {age} days") as report:
             done = compact(
                 engine,
                 before=now_ms() - age * DAY_MS,
@@ -175,7 +174,7 @@ def compact(
         engine.dispose()
     told = {**asdict(done), "snapshots": len(prune_snapshots(graph.snapshots_dir, keep=graph.snapshots_kept))}
     shown = "deleted: " + " · ".join(f"{name}: {value:,}" for name, value in told.items())
-    typer.echo(json.dumps(told) if as_json else shown)
+    echo_result(told, shown, as_json=as_json)
 
 
 def rebuild(as_json: AsJson = False) -> None:
@@ -189,7 +188,7 @@ def rebuild(as_json: AsJson = False) -> None:
     engine = open_engine(graph.sqlalchemy_url)
     redis = open_redis(graph.redis_url)
     try:
-        with Stages(Console(stderr=True)).stage("rebuild", "Rebuild Redis from SQL") as report:
+        with Stages(PlainConsole(stderr=True)).stage("rebuild", "Rebuild Redis from SQL") as report:
             done = rebuilding.rebuild(
                 engine,
                 redis,
@@ -200,10 +199,10 @@ def rebuild(as_json: AsJson = False) -> None:
         redis.close()
         engine.dispose()
     if as_json:
-        typer.echo(json.dumps(asdict(done)))
+        echo_json(asdict(done))
         return
-    typer.echo(" · ".join(f"{name}: {value:,}" for name, value in asdict(done).items()))
-    typer.echo(
+    echo(" · ".join(f"{name}: {value:,}" for name, value in asdict(done).items()))
+    echo(
         f"lists: a running publisher writes them within {RECONCILE_SECONDS:g} s and its own time, if their pointer is "
         "gone"
     )

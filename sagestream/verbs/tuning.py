@@ -1,19 +1,17 @@
 """Tuning: selects settings on the validation window, and writes them to a file for `train`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
+from sagestream.printable import PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 
@@ -70,13 +68,13 @@ def tune(
     # The written file also holds the changes that the trials began with.
     began_with = {} if config.training_config is None else load_changes(config.training_config)
     torch.set_num_threads(config.training_threads)
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     found = load_snapshot(snapshot_directory(graph, snapshot))
     with stages.stage("closed_form", "Terms of closed form"):
         objective = Objective.of(found, config=config, seed=seed)
     with Interruption() as interruption, open_study(study_file, objective) as opened:
         before = len(opened.trials)
-        stages.say(f"{escape(str(study_file))}: {f'goes on after {before} trials' if before else 'a new study'}")
+        stages.say(f"{study_file}: {f'goes on after {before} trials' if before else 'a new study'}")
         try:
             with stages.stage("trials", f"{trials} trials") as report:
 
@@ -116,14 +114,14 @@ def tune(
         "seconds": round(stages.elapsed, 1),
     }
     if as_json:
-        typer.echo(json.dumps(told, allow_nan=False))
+        echo_json(told, allow_nan=False)
         return
-    console = Console()
+    console = PlainConsole()
     _show(console, tuned, on_test)
-    typer.echo(f"{config_file}: {'sagestream train --config takes it' if tuned.changes else 'no change'}")
+    echo(f"{config_file}: {'sagestream train --config takes it' if tuned.changes else 'no change'}")
 
 
-def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
+def _show(console: PlainConsole, tuned: "Tuned", on_test: dict[str, float]) -> None:
     table = Table(
         "ndcg@20", "default", "best", "difference", title=f"{tuned.finished} finished, {tuned.pruned} ended early"
     )
@@ -147,4 +145,4 @@ def _show(console: Console, tuned: "Tuned", on_test: dict[str, float]) -> None:
         console.print("too few finished trials, or too equal ones, to say what mattered")
     blend = {name: value for name, value in tuned.changes.items() if name != "sage"}
     for name, value in (tuned.changes.get("sage", {}) | blend).items():
-        console.print(escape(f"  {name} = {value}"), highlight=False)
+        console.print(f"  {name} = {value}")

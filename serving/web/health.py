@@ -30,14 +30,14 @@ def ready() -> dict[str, str]:
     return {"redis": OK, "model": OK if version else "nothing is published yet"}
 
 
-def start_health_probe(port: int, directory: str | None) -> Probe:
+def start_health_probe(port: int, directory: str | None, *, host: str) -> Probe:
     """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
     if directory is None:
-        return start_probe(port, ready)
+        return start_probe(port, ready, host=host)
 
     def all_metrics() -> bytes:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    return start_probe(port, ready, metrics=all_metrics)
+    return start_probe(port, ready, host=host, metrics=all_metrics)

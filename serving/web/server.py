@@ -37,7 +37,7 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
         directory = os.environ[METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="sagestream-metrics-")
     from serving.web.health import start_health_probe
 
-    probe = start_health_probe(stream.probe_port_of("serve"), directory)
+    probe = start_health_probe(stream.probe_port_of("serve"), directory, host=stream.probe_host)
     logger.info("serve: readiness and metrics on port %d", probe.port)
     uvicorn = Config(
         "serving.web.asgi:application",

@@ -6,14 +6,9 @@ from typing import Any
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from graphstore.errors import UserError
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka.connection_errors import reason_of_failure
-
-
-class WrongServers(UserError):
-    """The setting is no list of brokers."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +44,6 @@ def connection_settings(config: StreamConfig) -> dict[str, Any]:
     `reconnect_backoff_max_ms` is set because the default waits up to 30 s after a broker restart.
     """
     servers = config.kafka_bootstrap_servers.split(",")
-    for server in servers:
-        _, colon, port = server.strip().rpartition(":")
-        if colon and not port.isdigit() and not port.endswith("]"):
-            raise WrongServers(f"SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS: {server!r} is no address, as 127.0.0.1:9092")
     settings: dict[str, Any] = {
         "bootstrap_servers": servers,
         "security_protocol": config.kafka_security_protocol,

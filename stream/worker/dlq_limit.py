@@ -34,7 +34,7 @@ HOLD_MAX_SECONDS = 600.0
 class BadMessage(NamedTuple):
     """A bad message of a batch: its index, and its sender as far as the message names it."""
 
-    index: int
+    batch_index: int
     key: bytes | None = None
     producer: bytes | None = None
 
@@ -75,7 +75,7 @@ class _Window:
                 if counts[sender] > 1:  # type: ignore[index]
                     counts[sender] -= 1  # type: ignore[index]
                 else:
-                    del counts[sender]  # type: ignore[arg-type]
+                    del counts[sender]
 
 
 class DlqLimit:
@@ -128,7 +128,7 @@ class DlqLimit:
         oldest = now - int(WINDOW_SECONDS * 1000)
         last = begin
         for message in bad:
-            number = begin + message.index + 1 - left_out
+            number = begin + message.batch_index + 1 - left_out
             if last < MIN_SEEN < number:  # a good message, with which there are enough for a decision
                 first = first or check(MIN_SEEN)
             window.expire(number - self._size, oldest)

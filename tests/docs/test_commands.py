@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import typer.main
 
-from graphstore.config import PREFIX
+from graphstore.config import FILE_SUFFIX, PREFIX
 from sagestream.cli import app
-from sagestream.settings import CONFIGS, variables
+from sagestream.settings import CONFIGS, secrets, variables
 from tests.docs.pages import ROOT, page, pages
 
 SAGESTREAM: Any = typer.main.get_command(app)
@@ -125,6 +125,7 @@ def test_every_program_of_ours_exists() -> None:
 
 def test_every_variable_is_a_setting() -> None:
     known = {f"{PREFIX}{name.upper()}" for config in CONFIGS.values() for name in variables(config)}
+    known |= {f"{PREFIX}{name.upper()}{FILE_SUFFIX}" for name in secrets()}
     for one in pages():
         assert set(VARIABLE.findall(one.text)) <= known, one.name
 

@@ -151,3 +151,23 @@ def test_every_source_and_every_term_has_a_row() -> None:
     score = page("docs/models.md").section("## The score")
     files = {term.__module__.replace(".", "/") + ".py" for term in TERMS.values()}
     assert set(re.findall(r"^\| .*? \| `([\w/]+\.py)` \|", score, re.MULTILINE)) == files
+
+
+def test_every_log_line_of_a_warning_or_worse_stands_in_the_table_of_operations() -> None:
+    """And the table has no line that nobody logs. A placeholder is …; a line of nothing else has no row."""
+    logged = set()
+    for package in ("graphstore", "stream", "training", "serving", "monitoring", "sagestream"):
+        for file in (ROOT / package).rglob("*.py"):
+            for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if (
+                    isinstance(call, ast.Call)
+                    and isinstance(call.func, ast.Attribute)
+                    and ast.unparse(call.func.value) == "logger"
+                    and call.func.attr in ("warning", "error", "exception", "critical")
+                    and isinstance(call.args[0], ast.Constant)
+                ):
+                    logged.add(re.sub(r"%[-\d.,]*[sdrgf]", "…", call.args[0].value))
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| [^|]+ \|$", page.partition("## Log lines")[2], re.MULTILINE)
+    assert set(rows) == logged - {"…"}
+    assert len(rows) > 40

@@ -9,7 +9,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from sqlalchemy.exc import OperationalError
 
-from graphstore.errors import MissingExtra, UnusableFile, UserError, file_errors, missing_extra, reason, shown_url
+from graphstore.errors import MissingExtra, UnusableFile, UserError, file_errors, missing_extra, reason
 
 
 def test_an_error_of_the_named_file_becomes_a_refusal(tmp_path: Path) -> None:
@@ -50,16 +50,3 @@ def test_a_missing_extra_names_the_command_and_crosses_processes() -> None:
 )
 def test_what_an_error_says_is_told_without_its_class(error: Exception, said: str) -> None:
     assert reason(error) == said
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
-        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
-        ("postgresql://shop:se:cret@host/db", "postgresql://shop:***@host/db"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert shown_url(url) == shown

@@ -1,5 +1,6 @@
 """What the doctor finds: real brokers, a database, and processes that say what they wait for."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from sagestream.playground.processes import Child
 from stream import events
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.producer import EventProducer
-from stream.probe import OK, Probe, start_probe
+from stream.probe import FIRST_MODEL, OK, Probe, start_probe
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 
 START_SECONDS = 120.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: ")
 
 
 @pytest.fixture
@@ -143,6 +145,10 @@ def test_processes_on_one_machine_answer_where_the_doctor_looks(
             child.request_stop()
         for child in children:
             child.stop()
+    for verb in PROBED_PROCESSES:  # and all write one kind of log
+        lines = (tmp_path / f"{verb}.log").read_text().splitlines()
+        assert lines
+        assert all(LOG_LINE.match(line) for line in lines if not line.startswith("sagestream: ")), lines
     assert [checks[verb].finding.partition(":")[0] for verb in PROBED_PROCESSES] == [
         f"port {first + number}" for number in range(len(PROBED_PROCESSES))
     ]
@@ -173,3 +179,24 @@ def test_a_training_file(settings: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "sage.width" in found()["training file"].finding
     file.write_text('{"sage": {"dim": 3}}')
     assert found()["training file"] == Check("training file", True, str(file))
+
+
+def test_a_look_creates_nothing(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tmp_path / "later" / "graph.db"
+    monkeypatch.setenv("SAGESTREAM_DATABASE_URL", f"sqlite:///{missing}")
+    monkeypatch.setenv("SAGESTREAM_STATE_DIR", str(missing.parent))
+    checks = found()
+    assert checks["database"] == Check("database", False, f"there is no sqlite:///{missing}: run `sagestream init`")
+    assert not checks["kafka"].ok
+    assert not missing.parent.exists()
+
+
+def test_processes_on_other_hosts(worker: tuple[Probe, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    probe, needs = worker
+    monkeypatch.setenv("SAGESTREAM_DOCTOR_HOSTS", f"worker=localhost:{probe.port},worker=127.0.0.2:1")
+    first, second = [check for check in examine() if check.name == "worker"]
+    assert first == Check("worker", True, f"localhost:{probe.port}: stream ok, interactions ok")
+    assert not second.ok
+    assert second.finding.startswith("127.0.0.2:1: nobody answers")
+    needs["stream"] = FIRST_MODEL
+    assert next(check for check in examine() if check.name == "worker").ok

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from rich.console import Console
 
 from graphstore.errors import UnusableFile
 from sagestream.importer import Importer, Sample
 from sagestream.interruption import Interruption
+from sagestream.printable import PlainConsole
 from sagestream.stages import Stages
 from stream.events import CatalogItem, utc
 from stream.sources import tabular
@@ -24,7 +24,7 @@ def own_state(tmp_path: Path, redis: Redis, redis_url: str, monkeypatch: pytest.
 
 
 def importer(path: Path, interruption: Interruption, **more: object) -> Importer:
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     return Importer("table", open_source("table", [path]), stages, interruption, **more)  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def test_a_sample_of_the_package_takes_the_files_of_items_along(
     items = tmp_path / "items.csv"
     items.write_text("item,title\nj,of the file\n")
     source = open_source("complete-journey", [], items=[items])
-    stages = Stages(Console(stderr=True))
+    stages = Stages(PlainConsole(stderr=True))
     done = Importer("complete-journey", source, stages, Impatient(10_000), sample=Sample(users=2)).run(direct=True)
     assert (done.told["read"], done.told["items"]) == (10, 2)
 

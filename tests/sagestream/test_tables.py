@@ -4,10 +4,10 @@ import io
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sagestream.printable import PlainConsole
 from sagestream.tables import print_table
 
 LONG = "a title of several words, longer than the place that is left for it on any narrow terminal"
@@ -16,7 +16,7 @@ NAME = "m1764367261234-incremental"
 
 def shown(table: Table, width: int) -> list[str]:
     file = io.StringIO()
-    print_table(Console(file=file, width=width), table)
+    print_table(PlainConsole(file=file, width=width), table)
     lines = file.getvalue().splitlines()
     assert all(cell_len(line.rstrip()) <= width for line in lines)
     return lines
@@ -39,7 +39,7 @@ def test_words_stay_whole_at_any_width(width: int) -> None:
 
 def test_what_does_not_fit_becomes_a_block_for_each_row() -> None:
     table = Table("model", "status", "parent", "verdict")
-    table.add_row(NAME, "[bold]champion[/bold]", "", Text(LONG))
+    table.add_row(NAME, Text("champion", "bold"), "", Text(LONG))
     table.add_row("m1", "kept", NAME, Text("[red]no markup[/red]"))
     lines = shown(table, 40)
     whole(lines, LONG, NAME, "champion", "[red]no markup[/red]")

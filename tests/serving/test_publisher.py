@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from redis import Redis
@@ -17,9 +18,11 @@ from graphstore.redis import hot
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import write
 from graphstore.tables import models
+from sagestream.playground.embedded import free_ports
 from serving import cache
 from serving.cache import ListReader
 from serving.config import ServingConfig
+from serving.nearline import run_nearline
 from serving.publisher import (
     ListLimits,
     Publication,
@@ -31,10 +34,11 @@ from serving.publisher import (
 )
 from serving.ranker import UnusableModel
 from serving.source import ShopSource
-from stream.config import StreamConfig
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import MODELS, ModelAnnouncement, utc
 from stream.kafka.producer import EventProducer
-from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_opened
+from stream.probe import FIRST_MODEL
+from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load, toy_opened
 from tests.waiting import wait_until
 
 LATELY = 1_700_000_000_000
@@ -291,3 +295,41 @@ def test_without_a_broker_the_registry_suffices(
         stop.set()
         thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("run", [run_publisher, run_nearline])
+def test_a_shop_without_a_model_is_ready_and_says_what_it_waits_for(
+    run: Callable[..., None],
+    redis: Redis,
+    redis_url: str,
+    tmp_path: Path,
+    sqlite_engine: Engine,
+    stream_config: StreamConfig,
+) -> None:
+    graphstore = GraphstoreConfig(redis_url=redis_url, database_url=f"sqlite:///{tmp_path / 'graph.db'}")
+    port = free_ports(len(PROBED_PROCESSES))
+    config = stream_config.model_copy(update={"probe_port": port})
+    url = f"http://127.0.0.1:{config.probe_port_of(run.__name__.removeprefix('run_'))}/readyz"
+    stop = threading.Event()
+    load = toy_load() if run is run_nearline else toy_opened()
+    thread = threading.Thread(target=run, args=(ServingConfig(), graphstore, config, stop), kwargs={"load": load})
+    thread.start()
+    try:
+        wait_until(lambda: FIRST_MODEL in answer_of(url), told=lambda: f"not ready: {answer_of(url)}")
+        register(sqlite_engine, "m1")
+        if run is run_nearline:
+            Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=toy_opened()).reconcile()
+            wait_until(lambda: '"model": "ok"' in answer_of(url), told=lambda: answer_of(url))
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def answer_of(url: str) -> str:
+    """What a ready process answers; empty where it does not answer or is not ready."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""

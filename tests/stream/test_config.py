@@ -18,3 +18,20 @@ def test_each_process_has_a_port_of_its_own_next_to_the_others() -> None:
 
 def test_zero_stays_any_free_port() -> None:
     assert {StreamConfig(probe_port=0).probe_port_of(process) for process in PROBED_PROCESSES} == {0}
+
+
+def test_the_doctor_looks_on_this_machine_unless_told() -> None:
+    ports = {"worker": 6066, "serve": 8000}
+    assert StreamConfig().probe_addresses(ports) == [("worker", "127.0.0.1", 6066), ("serve", "127.0.0.1", 8000)]
+    told = StreamConfig(doctor_hosts="worker=worker-1, worker=[::1]:7000,")
+    assert told.probe_addresses(ports) == [
+        ("worker", "worker-1", 6066),
+        ("worker", "[::1]", 7000),
+        ("serve", "127.0.0.1", 8000),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["shop=host", "worker", "worker=", "worker=host:x", "worker=u:p@host"])
+def test_hosts_that_the_doctor_cannot_ask(wrong: str) -> None:
+    with pytest.raises(ValidationError):
+        StreamConfig(doctor_hosts=wrong)

@@ -6,7 +6,7 @@ from urllib.request import urlopen
 import pytest
 
 from graphstore.errors import PortTaken
-from stream.probe import OK, Probe, start_probe
+from stream.probe import FIRST_MODEL, OK, Probe, start_probe
 
 
 @pytest.fixture
@@ -47,3 +47,20 @@ def test_metrics_and_nothing_else(probe: Probe) -> None:
 def test_a_taken_port_is_an_error(probe: Probe) -> None:
     with pytest.raises(PortTaken):
         start_probe(probe.port, dict)
+
+
+def test_a_process_that_waits_for_the_first_model_is_ready(probe: Probe, needs: dict[str, str]) -> None:
+    needs["model"] = FIRST_MODEL
+    assert fetch(probe, "/readyz")[0] == 200
+    needs["redis"] = "away"
+    assert fetch(probe, "/readyz")[0] == 503
+
+
+def test_it_is_bound_where_it_is_told() -> None:
+    """127.0.0.2 is this machine too, and nobody listens there unless told."""
+    elsewhere = start_probe(0, lambda: {}, host="127.0.0.2")
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"http://127.0.0.1:{elsewhere.port}/healthz", timeout=5)
+    with urlopen(f"http://127.0.0.2:{elsewhere.port}/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    elsewhere.close()

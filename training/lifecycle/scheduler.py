@@ -28,6 +28,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
+from graphstore.logs import set_up_logging
 from graphstore.progress import Progress
 from graphstore.retention import DAY_MS, compact, expire, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
@@ -221,7 +222,7 @@ def train(spec: tuple[str, Kind, str], graph: str, training: str, log_level: int
     from training.lifecycle.run import RunSpec, run_training  # imports torch, which only the child needs
     from training.options import TrainingOptions
 
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(log_level)
     run_id, kind, trigger = spec
     store = GraphstoreConfig(**json.loads(graph))
     config = TrainingConfig(**json.loads(training))
