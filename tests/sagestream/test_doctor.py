@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -127,9 +128,9 @@ def test_a_process_says_what_it_waits_for(worker: tuple[Probe, dict[str, str]]) 
 
 
 def test_processes_on_one_machine_answer_where_the_doctor_looks(
-    settings: Path, broker: Broker, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Path, broker: Broker, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One setting places all of them, next to each other."""
+    """One setting places all of them, next to each other. `redis` is empty: no model of another test is served."""
     for name, value in {**broker.environment, "SAGESTREAM_REDIS_URL": redis_url}.items():
         monkeypatch.setenv(name, value)
     first = StreamConfig().probe_port
