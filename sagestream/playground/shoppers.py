@@ -12,7 +12,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -116,6 +116,8 @@ class Shoppers:
     rate: float
     rng: random.Random
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sent: Callable[[Iterable[str]], None] = lambda _: None
+    """Gets the ids of the events that are sent."""
     counts: ShopperCounts = field(default_factory=ShopperCounts)
 
     def run(self, stop: threading.Event, *, limit: int | None = None) -> ShopperCounts:
@@ -193,6 +195,7 @@ class Shoppers:
             self.counts.failed_clicks += len(clicks)
             logger.warning("%d clicks were lost: %s", len(clicks), error)
             return False
+        self.sent([click.event_id for click in clicks])
         self.counts.clicks += len(clicks)
         self.counts.produced += len(clicks)
         return True
@@ -202,6 +205,7 @@ class Shoppers:
         return self.rng.random() < 1 / math.log2(position + 2)
 
     def _produce(self, event: events.Interaction) -> None:
+        self.sent([event.event_id])
         try:
             self.producer.send(events.INTERACTIONS, event, key=event.user_id)
         except KafkaError:

@@ -7,8 +7,8 @@ The share is computed at every bad message over the last `window` messages, so a
 not by its mean. A bad message counts for `WINDOW_SECONDS`.
 
 No one sender can fill the share. A sender is a message key, and also a producer that names itself in the header
-`stream.events.PRODUCER_HEADER`. Of one sender at most `bad_of_one_sender` bad messages are in the window. Its further
-bad messages become dead letters, too, but they count neither as bad nor as seen.
+`stream.kafka.topics.PRODUCER_HEADER`. Of one sender at most `bad_of_one_sender` bad messages are in the window. Its
+further bad messages become dead letters, too, but they count neither as bad nor as seen.
 
 After a hold the limit forgets its window, so that the next messages are judged alone. When they are too bad again, the
 next hold takes twice the time. The state belongs to this worker and is empty after a restart. At least `MIN_SEEN`
