@@ -99,7 +99,8 @@ def _read(
     horizon = get_states(connection).get(COMPACTION_HORIZON, 0)
     if seen.as_of < horizon:
         raise BeforeCompaction(
-            f"interactions before {shown_time(horizon)} UTC were thinned out: no graph as of {shown_time(seen.as_of)} UTC"
+            f"interactions before {shown_time(horizon)} UTC were thinned out: no graph as of "
+            f"{shown_time(seen.as_of)} UTC"
         )
     parent, older = _parent(directory, seen, horizon)
     events = merge(older, read_events(connection, seen, parent=parent)) if parent else read_events(connection, seen)

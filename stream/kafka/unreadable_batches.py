@@ -70,7 +70,7 @@ class ReadableRecords:
 
 def install() -> None:
     """Let aiokafka's consumers of this process read with `ReadableRecords`."""
-    fetcher.MemoryRecords = ReadableRecords  # type: ignore[assignment,misc]
+    fetcher.MemoryRecords = ReadableRecords
 
 
 class _Unpacked:

@@ -32,9 +32,9 @@ HOLD_MAX_SECONDS = 600.0
 
 
 class BadMessage(NamedTuple):
-    """A bad message of a batch: its index, and its sender as far as the message names it."""
+    """A bad message: its index in the batch, and its sender as far as the message names it."""
 
-    index: int
+    batch_index: int
     key: bytes | None = None
     producer: bytes | None = None
 
@@ -56,7 +56,7 @@ class _Window:
     count: int = 0
     bad: deque[tuple[int, int, BadMessage]] = field(default_factory=deque)
     keys: Counter[bytes | None] = field(default_factory=Counter)
-    producers: Counter[bytes] = field(default_factory=Counter)
+    producers: Counter[bytes | None] = field(default_factory=Counter)
 
     def copy(self) -> "_Window":
         return _Window(self.count, self.bad.copy(), self.keys.copy(), self.producers.copy())
@@ -64,18 +64,16 @@ class _Window:
     def append(self, number: int, time: int, message: BadMessage) -> None:
         self.bad.append((number, time, message))
         self.keys[message.key] += 1
-        if message.producer is not None:
-            self.producers[message.producer] += 1
+        self.producers[message.producer] += 1
 
     def expire(self, last_number: int, last_time: int) -> None:
         """Remove the bad messages up to this number or this time."""
         while self.bad and (self.bad[0][0] <= last_number or self.bad[0][1] <= last_time):
             _, _, message = self.bad.popleft()
             for counts, sender in ((self.keys, message.key), (self.producers, message.producer)):
-                if counts[sender] > 1:  # type: ignore[index]
-                    counts[sender] -= 1  # type: ignore[index]
-                else:
-                    del counts[sender]  # type: ignore[arg-type]
+                counts[sender] -= 1
+                if not counts[sender]:
+                    del counts[sender]
 
 
 class DlqLimit:
@@ -128,7 +126,7 @@ class DlqLimit:
         oldest = now - int(WINDOW_SECONDS * 1000)
         last = begin
         for message in bad:
-            number = begin + message.index + 1 - left_out
+            number = begin + message.batch_index + 1 - left_out
             if last < MIN_SEEN < number:  # a good message, with which there are enough for a decision
                 first = first or check(MIN_SEEN)
             window.expire(number - self._size, oldest)
