@@ -25,9 +25,6 @@ USERS_TOUCHED = "users.touched"
 MODELS = "models"
 DEAD_LETTERS = "interactions.dlq"
 
-PRODUCER_HEADER = "producer"
-"""The Kafka header in which a producer may name itself (`stream.worker.dlq_limit`)."""
-
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
 MAX_LISTED_ITEMS = 1000

@@ -78,9 +78,9 @@ def _quantiles(degree: torch.Tensor) -> torch.Tensor:
 def print_graph_report(snapshot: Snapshot, console: Console | None = None) -> None:
     """Print the report as a table, with times in UTC."""
     report = get_graph_report(snapshot)
-    report["as_of"] = _shown_time(report["as_of"])
+    report["as_of"] = shown_time(report["as_of"])
     if report["time_range"] is not None:
-        first, last = map(_shown_time, report["time_range"])
+        first, last = map(shown_time, report["time_range"])
         report["time_range"] = {"first": first, "last": last}
     table = Table("measure", "value", title=f"snapshot {report['snapshot_id']}")
     for name, value in report.items():
@@ -97,7 +97,8 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _shown_time(epoch_ms: int) -> str:
+def shown_time(epoch_ms: int) -> str:
+    """Return the time as a date in UTC."""
     try:
         return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, ValueError, OSError):  # no year of a calendar

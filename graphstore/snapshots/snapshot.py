@@ -35,7 +35,7 @@ from graphstore.snapshots.eventlog import (
 )
 from graphstore.snapshots.files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.snapshots.graph import make_graph, trained_items
-from graphstore.snapshots.report import get_graph_report
+from graphstore.snapshots.report import get_graph_report, shown_time
 from graphstore.snapshots.rewrite import erase_users
 from graphstore.snapshots.statistics import add_statistics
 from graphstore.state import get_states
@@ -99,7 +99,8 @@ def _read(
     horizon = get_states(connection).get(COMPACTION_HORIZON, 0)
     if seen.as_of < horizon:
         raise BeforeCompaction(
-            f"interactions before {horizon} (epoch ms) were thinned out: no graph as of {seen.as_of}"
+            f"interactions before {shown_time(horizon)} UTC were thinned out: no graph as of "
+            f"{shown_time(seen.as_of)} UTC"
         )
     parent, older = _parent(directory, seen, horizon)
     events = merge(older, read_events(connection, seen, parent=parent)) if parent else read_events(connection, seen)

@@ -7,19 +7,16 @@ outcome. The stage ends when the loop has closed once, or when the user stops it
 import random
 import threading
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 import msgspec
-from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphstore import queries
 from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
@@ -27,6 +24,7 @@ from monitoring.attribution import attribute
 from monitoring.ctr import ctr
 from sagestream.playground import outcome as figures
 from sagestream.playground import state
+from sagestream.playground.account import Account, settle
 from sagestream.playground.outcome import Outcome
 from sagestream.playground.past import Past
 from sagestream.playground.processes import ProcessFailed, Supervisor
@@ -37,6 +35,8 @@ from sagestream.tables import print_table
 from serving import cache
 from stream import events
 from stream.config import StreamConfig
+from stream.dlq.queue import Queue
+from stream.events import DeadLetter
 from stream.kafka.producer import EventProducer
 
 TICK_SECONDS = 1.0
@@ -62,6 +62,8 @@ class LiveTraffic:
     stages: Stages
     outcome: Outcome
     stop: threading.Event
+    _account: Account = field(default_factory=lambda: Account(0))
+    """The events of this run; made when it begins."""
     _failure: Exception | None = None
 
     def run(self, past: Past, rate: float, *, once: bool, run_began: int) -> None:
@@ -73,15 +75,14 @@ class LiveTraffic:
         client = ShopClient(url, self.services.settings["api_key"])
         live_began = now_ms()
         self.services.redis.delete(cache.FRESHNESS)  # measurements of an earlier run
-        stored_before = self._stored()
-        extra = 0
+        self._account = Account(live_began)
         with EventProducer(self.services.config(StreamConfig), name="playground") as producer:
-            extra += self._show_a_change(past, client, producer)
+            self._show_a_change(past, client, producer)
             if once:
+                self._account.sent_malformed(MALFORMED)
                 producer.send_raw(events.INTERACTIONS, MALFORMED, key=b"nobody")
-                extra += 1
             known, rng = past.known, random.Random(past.known.next_row)
-            shoppers = Shoppers(past.replay(), known.next_row, producer, client, rate, rng)
+            shoppers = Shoppers(past.replay(), known.next_row, producer, client, rate, rng, sent=self._account.sent)
             self.stages.say(f"live: {rate:g} events a second from the kept future; Ctrl-C stops everything")
             with self.stages.stage("live", "Live traffic") as report:
                 self._shop(shoppers, live_began, report, known, once=once)
@@ -92,7 +93,7 @@ class LiveTraffic:
             + (f", {counts.failed_clicks:,} clicks were lost" if counts.failed_clicks else "")
         )
         with self.stages.stage("settle", "Everything produced is accounted for"):
-            self._settle(counts.produced + extra, stored_before)
+            self._settle()
         with write(self.services.engine) as connection:
             # Run the monitor's idempotent step now, because its next pass may be seconds away and miss the last clicks.
             attribute(connection, now=now_ms(), lookback_seconds=LOOP_SECONDS)
@@ -107,18 +108,18 @@ class LiveTraffic:
         if self._failure:
             raise self._failure
 
-    def _show_a_change(self, past: Past, client: ShopClient, producer: EventProducer) -> int:
-        """Send one of the next purchases and show the list before and after. Return the number of produced events.
+    def _show_a_change(self, past: Past, client: ShopClient, producer: EventProducer) -> None:
+        """Send one of the next purchases and show the list before and after.
 
         The replay sends the same event again, and the store counts it as a duplicate.
         """
         first = find_telling(client, islice(past.replay(), WATCHED_EVENTS))
         if first is None:
-            return 0
+            return
         bought = msgspec.structs.replace(first, event_time=datetime.now(UTC))
+        self._account.sent([bought.event_id], repeated=True)
         change = watch_change(client, producer, bought, title=past.titles.get(first.item_id, first.item_id))
         print_table(self.stages.console, figures.change_table(change))
-        return 1
 
     def _shop(
         self, shoppers: Shoppers, live_began: int, report: Report, known: state.PlaygroundState, *, once: bool
@@ -194,6 +195,7 @@ class LiveTraffic:
 
     def _say_status(self, counts: ShopperCounts, live_began: int) -> None:
         with read(self.services.engine) as connection:
+            self._account.take_stored(connection)
             rate = ctr(connection, start=live_began, end=now_ms())
             retrain = figures.newest_retrain(connection, since=live_began)
         fresh = figures.freshness(self.services.redis)
@@ -207,39 +209,21 @@ class LiveTraffic:
         directory = self.services.settings["state_dir"]
         state.save(Path(directory), msgspec.structs.replace(known, next_row=counts.next_row))
 
-    def _settle(self, produced: int, stored_before: int) -> None:
-        """Wait until the worker has handled all produced events, and count the outcomes."""
-        total = self.outcome.events
-        imported = replace(total)
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while True:
-            told = self._told_by_worker()
-            stored = self._stored() - stored_before
-            duplicate, dead = told.get("duplicate", 0), told.get("dead", 0)
-            total.stored = imported.stored + stored
-            total.duplicate = imported.duplicate + duplicate
-            total.dead = dead
-            # May exceed `produced`: a visitor of the page bought something, or an earlier run left messages.
-            total.produced = imported.produced + max(produced, stored + duplicate + dead)
-            if total.settled() or time.monotonic() > deadline:
-                return
-            time.sleep(0.2)
+    def _settle(self) -> None:
+        """Wait until each event of this run is stored or a dead letter, and add the counts. Raises `NotAccounted`."""
+        stream, account = self.services.config(StreamConfig), self._account
 
-    def _told_by_worker(self) -> dict[str, int]:
-        """Return the worker's counts of interactions by outcome, or an empty dict while it is unreachable."""
-        url = f"http://127.0.0.1:{self.services.port('worker')}/metrics"
+        def letters() -> Iterator[DeadLetter]:
+            with Queue(stream) as queue:
+                for queued in queue.letters():
+                    if queued.letter is not None:
+                        yield queued.letter
+
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                text = answer.read().decode()
-        except (urllib.error.URLError, TimeoutError):
-            return {}
-        return {
-            sample.labels["outcome"]: int(sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "sagestream_events_total" and sample.labels["topic"] == events.INTERACTIONS
-        }
-
-    def _stored(self) -> int:
-        with read(self.services.engine) as connection:
-            return queries.counts(connection)["interactions"]
+            settle(account, lambda: read(self.services.engine), letters, seconds=SETTLE_SECONDS)
+        finally:
+            total = self.outcome.events
+            total.produced += account.produced
+            total.stored += account.stored
+            total.duplicate += account.duplicate
+            total.dead += account.dead

@@ -23,7 +23,7 @@ NOTHING = {"p50": None, "p99": None, "samples": 0}
 
 @dataclass
 class EventCounts:
-    """Counts of one run's interactions: produced = stored + duplicate + dead."""
+    """Counts of the interactions that one run produced, by event id: produced = stored + duplicate + dead."""
 
     produced: int = 0
     stored: int = 0

@@ -18,7 +18,7 @@ from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
 from stream.config import PROBED_PROCESSES, StreamConfig
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import CREATE_SECONDS, GIVEN_SECONDS, create_topics
 
 PROCESSES = PROBED_PROCESSES
 """The verbs of the long-running processes, in start order."""
@@ -168,5 +168,5 @@ def open_services(
         redis=open_redis(settings["redis_url"]),
         held_web_port=held,
     )
-    create_topics(services.config(StreamConfig))
+    create_topics(services.config(StreamConfig), timeout_seconds=GIVEN_SECONDS if given.broker else CREATE_SECONDS)
     return services

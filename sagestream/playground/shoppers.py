@@ -115,6 +115,8 @@ class Shoppers:
     rate: float
     rng: random.Random
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sent: Callable[[Iterable[str]], None] = lambda _: None
+    """Gets the ids of the events that are sent."""
     counts: ShopperCounts = field(default_factory=ShopperCounts)
 
     def run(self, stop: threading.Event, *, limit: int | None = None) -> ShopperCounts:
@@ -192,6 +194,7 @@ class Shoppers:
             self.counts.failed_clicks += len(clicks)
             logger.warning("%d clicks were lost: %s", len(clicks), error)
             return False
+        self.sent([click.event_id for click in clicks])
         self.counts.clicks += len(clicks)
         self.counts.produced += len(clicks)
         return True
@@ -201,6 +204,7 @@ class Shoppers:
         return self.rng.random() < 1 / math.log2(position + 2)
 
     def _produce(self, event: events.Interaction) -> None:
+        self.sent([event.event_id])
         try:
             self.producer.send(events.INTERACTIONS, event, key=event.user_id)
         except KafkaError:

@@ -18,10 +18,10 @@ def init() -> None:
     from graphstore.config import GraphstoreConfig
     from graphstore.session import migrate
     from stream.config import StreamConfig
-    from stream.kafka.topics import create_topics
+    from stream.kafka.topics import GIVEN_SECONDS, create_topics
 
     migrate(GraphstoreConfig().sqlalchemy_url)
-    created = create_topics(StreamConfig())
+    created = create_topics(StreamConfig(), timeout_seconds=GIVEN_SECONDS)
     echo(f"database: migrated · topics created: {', '.join(created) or 'none, all were there'}")
 
 

@@ -23,9 +23,9 @@ from msgspec import Struct
 
 from graphstore.errors import UserError
 from stream.config import StreamConfig
-from stream.events import PRODUCER_HEADER, encode
+from stream.events import encode
 from stream.kafka.connection_errors import reason_of_failure
-from stream.kafka.topics import connection_settings
+from stream.kafka.topics import PRODUCER_HEADER, connection_settings
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class EventProducer:
     Without producer ids (`producer_idempotent` off) only one request is sent at a time, which keeps the order. Event
     ids make a repeated delivery harmless. Raises `KafkaTimeoutError` with the reason when no broker accepts the client
     within `bootstrap_seconds`. The producer gathers a batch for `linger_ms` before it sends it. Messages carry `name`
-    in the header `stream.events.PRODUCER_HEADER`, so that the dead letter limit knows their sender.
+    in the header `stream.kafka.topics.PRODUCER_HEADER`, so that the dead letter limit knows their sender.
     """
 
     def __init__(

@@ -34,6 +34,14 @@ TOPICS = (
 )
 
 
+PRODUCER_HEADER = "producer"
+"""The Kafka header in which a producer may name itself (`stream.worker.dlq_limit`)."""
+
+CREATE_SECONDS = 30.0
+"""How long a broker that has just been started may take to answer."""
+GIVEN_SECONDS = 5.0
+"""How long a broker that should run already may take."""
+
 FETCH_MAX_WAIT_MS = 40
 """How long a fetch waits at the broker for the first record: an idle consumer asks 25 times a second."""
 
@@ -62,10 +70,16 @@ def connection_settings(config: StreamConfig) -> dict[str, Any]:
     return settings
 
 
-def create_topics(config: StreamConfig) -> list[str]:
-    """Create the missing topics and return their names. Existing topics are not changed."""
+def create_topics(config: StreamConfig, *, timeout_seconds: float = CREATE_SECONDS) -> list[str]:
+    """Create the missing topics and return their names. Existing topics are not changed.
+
+    Raises `KafkaTimeoutError` with the reason when no broker answers within `timeout_seconds`.
+    """
+    milliseconds = int(timeout_seconds * 1000)
     with reason_of_failure():
-        admin = KafkaAdminClient(**connection_settings(config))
+        admin = KafkaAdminClient(
+            bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds, **connection_settings(config)
+        )
     created = []
     try:
         existing = set(admin.list_topics())

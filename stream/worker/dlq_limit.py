@@ -7,8 +7,8 @@ The share is computed at every bad message over the last `window` messages, so a
 not by its mean. A bad message counts for `WINDOW_SECONDS`.
 
 No one sender can fill the share. A sender is a message key, and also a producer that names itself in the header
-`stream.events.PRODUCER_HEADER`. Of one sender at most `bad_of_one_sender` bad messages are in the window. Its further
-bad messages become dead letters, too, but they count neither as bad nor as seen.
+`stream.kafka.topics.PRODUCER_HEADER`. Of one sender at most `bad_of_one_sender` bad messages are in the window. Its
+further bad messages become dead letters, too, but they count neither as bad nor as seen.
 
 After a hold the limit forgets its window, so that the next messages are judged alone. When they are too bad again, the
 next hold takes twice the time. The state belongs to this worker and is empty after a restart. At least `MIN_SEEN`
@@ -32,7 +32,7 @@ HOLD_MAX_SECONDS = 600.0
 
 
 class BadMessage(NamedTuple):
-    """A bad message of a batch: its index, and its sender as far as the message names it."""
+    """A bad message: its index in the batch, and its sender as far as the message names it."""
 
     batch_index: int
     key: bytes | None = None
@@ -56,7 +56,7 @@ class _Window:
     count: int = 0
     bad: deque[tuple[int, int, BadMessage]] = field(default_factory=deque)
     keys: Counter[bytes | None] = field(default_factory=Counter)
-    producers: Counter[bytes] = field(default_factory=Counter)
+    producers: Counter[bytes | None] = field(default_factory=Counter)
 
     def copy(self) -> "_Window":
         return _Window(self.count, self.bad.copy(), self.keys.copy(), self.producers.copy())
@@ -64,17 +64,15 @@ class _Window:
     def append(self, number: int, time: int, message: BadMessage) -> None:
         self.bad.append((number, time, message))
         self.keys[message.key] += 1
-        if message.producer is not None:
-            self.producers[message.producer] += 1
+        self.producers[message.producer] += 1
 
     def expire(self, last_number: int, last_time: int) -> None:
         """Remove the bad messages up to this number or this time."""
         while self.bad and (self.bad[0][0] <= last_number or self.bad[0][1] <= last_time):
             _, _, message = self.bad.popleft()
             for counts, sender in ((self.keys, message.key), (self.producers, message.producer)):
-                if counts[sender] > 1:  # type: ignore[index]
-                    counts[sender] -= 1  # type: ignore[index]
-                else:
+                counts[sender] -= 1
+                if not counts[sender]:
                     del counts[sender]
 
 

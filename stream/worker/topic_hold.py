@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream import events
 from stream.dlq.dead_letters import Bad
+from stream.kafka.topics import PRODUCER_HEADER
 from stream.worker.dlq_limit import BadMessage, DlqLimit, Excess
 from stream.worker.topic_status import TopicStatus
 
@@ -88,4 +89,4 @@ def _sender(one: Bad) -> bytes | None:
 
 def _producer(record: ConsumerRecord) -> bytes | None:
     """Return the name that the producer gave itself; None without the header."""
-    return next((value for name, value in record.headers or () if name == events.PRODUCER_HEADER), None)
+    return next((value for name, value in record.headers or () if name == PRODUCER_HEADER), None)

@@ -1,13 +1,29 @@
 """Topics and the settings that reach a broker. On real brokers: `tests/contracts`."""
 
+import socket
+import time
+
+import pytest
+from kafka.errors import KafkaTimeoutError
+
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.topics import TOPICS, connection_settings
+from stream.kafka.topics import TOPICS, connection_settings, create_topics
 
 
 def test_every_topic_of_the_contract_is_created() -> None:
     named = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
     assert {topic.name for topic in TOPICS} == named
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_broker_that_does_not_answer_is_an_error_with_its_reason_in_time(listens: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if listens else 1
+        begun = time.monotonic()
+        with pytest.raises(KafkaTimeoutError, match=f"127.0.0.1:{port}"):
+            create_topics(StreamConfig(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_seconds=0.5)
+    assert time.monotonic() - begun < 5
 
 
 def test_sasl_and_tls_reach_the_client() -> None:

@@ -21,6 +21,7 @@ from stream import events
 from stream.dlq.dead_letters import LATE
 from stream.events import milliseconds, utc
 from stream.kafka.batch_producer import Message
+from stream.kafka.topics import PRODUCER_HEADER
 from stream.worker import retry
 from stream.worker.sink import Sink, Stored
 from stream.worker.topic_status import TopicStatus
@@ -60,7 +61,7 @@ def views(first: int, count: int) -> list[Any]:
 
 def rubbish(first: int, count: int, producer: bytes | None = None) -> list[Any]:
     """Each of another key."""
-    headers = [] if producer is None else [(events.PRODUCER_HEADER, producer)]
+    headers = [] if producer is None else [(PRODUCER_HEADER, producer)]
     return [record(b"{", offset=offset, key=b"%d" % offset, headers=headers) for offset in range(first, first + count)]
 
 
