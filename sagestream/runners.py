@@ -48,6 +48,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     from graphstore.session import now_ms, open_engine
     from stream.kafka.broker import check_reachable
     from stream.kafka.lag import LagWatch
+    from stream.liveness import Liveness, Watchdog
     from stream.probe import start_probe
     from stream.worker.app import create_app, health
     from stream.worker.gc_tuning import collect_seldom
@@ -63,13 +64,17 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     engine = open_engine(graph.sqlalchemy_url)
     redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
+    liveness = Liveness()
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.worker_id)
-    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app))
+    probe = start_probe(stream.probe_port_of("worker"), lambda: health(app), alive=lambda: liveness.state)
+    Watchdog(liveness)
     logger.info("worker %s: health and metrics on port %d", stream.worker_id, probe.port)
     LagWatch(stream, engine, TOPICS)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
-    BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = BoundedWorker(app, loglevel="WARN", redirect_stdouts=False, quiet=True)
+    worker.beat = liveness.beat
+    worker.execute_from_commandline()
 
 
 def run_nearline() -> None:

@@ -43,17 +43,23 @@ class Probe:
         self._thread.join()
 
 
-def start_probe(port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK) -> Probe:
+def start_probe(
+    port: int, ready: Callable[[], dict[str, str]], *, host: str = LOOPBACK, alive: Callable[[], str] = lambda: OK
+) -> Probe:
     """Serve on `port` (0: any free port). `ready` returns "ok" or the problem of each service; it must not block.
 
-    Raises `graphstore.errors.PortTaken`.
+    `alive` returns "ok", or why the process makes no progress (`stream.liveness`). Raises
+    `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         status, kind, body = "200 OK", "application/json", b""
         if path == "/healthz":
-            body = json.dumps({"status": OK}).encode()
+            state = alive()
+            if state != OK:
+                status = "503 Service Unavailable"
+            body = json.dumps({"status": state}).encode()
         elif path == "/readyz":
             needs = ready()
             if any(word != OK for word in needs.values()):

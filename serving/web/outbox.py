@@ -106,7 +106,11 @@ class Outbox:
         self._finalizer.cancel()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, self._waiting)
+            logger.error(
+                "the outbox did not empty within %g s: %d events are lost",
+                timeout_seconds,
+                self._waiting + self._in_hand,
+            )
 
     def _put(self, parcel: _Parcel) -> bool:
         with self._changed:
@@ -124,6 +128,7 @@ class Outbox:
                 self._send(parcels)
             elif parcels:
                 self._keep(parcels)
+            self._in_hand = 0
         if self._producer is not None:
             try:
                 self._producer.close()
@@ -147,6 +152,7 @@ class Outbox:
                 letters += len(parcel.letters)
                 self._urgent -= parcel.receipt is not None
             self._waiting -= letters
+            self._in_hand = letters
             return taken
 
     def _connected(self) -> bool:
@@ -172,6 +178,7 @@ class Outbox:
                 if lost:
                     logger.error("Kafka cannot be reached at the end: %d events are lost", lost)
                 return
+            self._in_hand = 0
             self._parcels.extendleft(reversed(patient))
             self._waiting += sum(len(parcel.letters) for parcel in patient)
             self._changed.wait_for(lambda: self._closing or self._urgent, RECONNECT_SECONDS)

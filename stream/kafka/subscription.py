@@ -24,6 +24,7 @@ from graphstore.errors import reason
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
 from stream.kafka.topics import FETCH_MAX_WAIT_MS, connection_settings
+from stream.liveness import Liveness
 from stream.probe import OK
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class Subscription:
         """The error of the broker; None while it answers."""
         self.assigned = False
         """Whether this member has partitions. A join takes seconds."""
+        self.liveness = Liveness()
+        """Whether the thread that polls makes progress."""
         self._thread = threading.Thread(target=self._follow, name=f"{group} consumer", daemon=True)
         self._thread.start()
 
@@ -113,6 +116,7 @@ class Subscription:
     def _follow(self) -> None:
         consumer: KafkaConsumer | None = None
         while not self._closing.is_set():
+            self.liveness.beat("polling")
             try:
                 if consumer is None:
                     consumer = self._connect()
