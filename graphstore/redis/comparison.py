@@ -10,7 +10,7 @@ after `SETTLE_SECONDS`. All workers share one position in Redis, and one of them
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from redis import Redis
 from sqlalchemy import Engine, select
@@ -98,7 +98,7 @@ class Comparison:
 
     def _next_keys(self) -> set[str]:
         """Return the users of the next keys in Redis who are no persons in SQL."""
-        self._cursor, keys = self.redis.scan(self._cursor, count=PAGE_KEYS)
+        self._cursor, keys = cast("tuple[int, list[bytes]]", self.redis.scan(self._cursor, count=PAGE_KEYS))
         found = {user for user in map(_user_of, keys) if user is not None}
         return found - set(self._persons(found).values())
 

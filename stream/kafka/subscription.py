@@ -23,7 +23,7 @@ from kafka.structs import OffsetAndMetadata
 from graphstore.errors import reason
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
-from stream.kafka.topics import FETCH_MAX_WAIT_MS, connection_settings
+from stream.kafka.topics import FETCH_MAX_WAIT_MS, IDLE_SECONDS, connection_settings, idle_fetch_max_wait_ms
 from stream.liveness import Liveness
 from stream.probe import OK
 
@@ -77,6 +77,7 @@ class Subscription:
         self._clock = clock
         self._wait = PartitionWait(clock)
         self._next_commit = 0.0
+        self._last_found = clock()
         self._closing = threading.Event()
         self._changed = threading.Condition()
         # Shared by the two threads, under `_changed`.
@@ -150,6 +151,7 @@ class Subscription:
             consumer.pause(*consumer.assignment())
             found = consumer.poll(timeout_ms=int(PAUSED_POLL_SECONDS * 1000))
         self.assigned = bool(consumer.assignment())
+        self._set_fetch_wait(consumer, found=bool(found))
         if found:
             with self._changed:
                 self._fetched.append([record for records in found.values() for record in records])
@@ -157,6 +159,15 @@ class Subscription:
         if self._clock() >= self._next_commit and (handled := self._take_handled(consumer)):
             self._next_commit = self._clock() + COMMIT_SECONDS
             consumer.commit_async(handled, callback=self._log_commit)
+
+    def _set_fetch_wait(self, consumer: KafkaConsumer, *, found: bool) -> None:
+        """Ask the broker less often while no records come: an idle consumer would use 5 % of a core."""
+        now = self._clock()
+        if found:
+            self._last_found = now
+        idle = now - self._last_found > IDLE_SECONDS
+        wait = idle_fetch_max_wait_ms(self._config) if idle else FETCH_MAX_WAIT_MS
+        consumer._fetcher.config["fetch_max_wait_ms"] = wait
 
     def _is_full(self) -> bool:
         with self._changed:
