@@ -23,11 +23,12 @@ from monitoring import metrics
 from monitoring.attribution import attribute
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import write_ctr_windows
-from monitoring.drift_job import DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
 from monitoring.triggers import ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
 from stream.config import LOOPBACK
+from stream.liveness import Liveness, Watchdog
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,9 @@ def run_monitor(
     """
     monitor = Monitor(engine, config=config, state_dir=state_dir)
     state = {"database": "not yet measured"}
-    probe = start_probe(probe_port, lambda: dict(state), host=probe_host)
+    liveness = Liveness()
+    watchdog = Watchdog(liveness)
+    probe = start_probe(probe_port, lambda: dict(state), host=probe_host, alive=lambda: liveness.state)
     logger.info(
         "monitor: a pass every %g s, a drift report every %g s, health and metrics on port %d",
         config.monitor_interval_seconds,
@@ -116,8 +119,9 @@ def run_monitor(
         probe.port,
     )
     try:
-        _measure_until(stop, monitor, config, clock, state)
+        _measure_until(stop, monitor, config, clock, state, liveness)
     finally:
+        watchdog.close()
         probe.close()
     logger.info("monitor: stopped")
 
@@ -128,9 +132,12 @@ def _measure_until(
     config: MonitoringConfig,
     clock: Callable[[], int],
     state: dict[str, str],
+    liveness: Liveness,
 ) -> None:
     drift_due = 0.0
     while not stop.is_set():
+        # A pass, with a drift report perhaps, and the pause after it.
+        liveness.beat("measuring", within_seconds=config.monitor_interval_seconds + 2 * TIMEOUT_SECONDS)
         began, now = time.monotonic(), clock()
         drift: DriftResult | None = None
         try:

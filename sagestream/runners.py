@@ -40,7 +40,8 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     from graphstore.session import now_ms, open_engine
     from stream.kafka.broker import wait_until_answering
     from stream.kafka.lag import LagWatch
-    from stream.probe import start_probe
+    from stream.liveness import Liveness, Watchdog
+    from stream.probe import OK, start_probe
     from stream.worker.app import create_app, health
     from stream.worker.gc_tuning import collect_seldom
     from stream.worker.log_limit import limit_repeated
@@ -58,9 +59,12 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     redis = open_redis(graph.redis_url)
     sink = Sink(engine, redis, recent_items=recent_items)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.member_id)
-    missing = _Problem()
+    missing, liveness = _Problem(), Liveness()
     probe = start_probe(
-        stream.probe_port_of("worker"), lambda: health(app, waits_for=missing.text), host=stream.probe_host
+        stream.probe_port_of("worker"),
+        lambda: health(app, waits_for=missing.text),
+        host=stream.probe_host,
+        alive=lambda: OK if missing.text else liveness.state,  # to wait for a service is no standstill
     )
     logger.info("worker %s: health and metrics on port %d", stream.member_id, probe.port)
     lock = id_lock(engine, stream, graph.state_dir)
@@ -71,7 +75,11 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     LagWatch(stream, engine, TOPICS, missing.tell)
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
-    BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.beat = liveness.beat
+    liveness.beat()
+    Watchdog(liveness)  # only now: before, the process may rightly wait for a service for ever
+    worker.execute_from_commandline()
 
 
 class _Problem:

@@ -37,6 +37,7 @@ from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
 from stream.kafka.subscription import Subscription
+from stream.liveness import Liveness, Watchdog
 from stream.probe import FIRST_MODEL, OK, start_probe
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 GROUP = "nearline"
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
+LOAD_SECONDS = 600.0
+"""The load of a model may take this time before the process counts as hung."""
 CLOCK_SKEW_MS = 2_000
 """Largest difference between the clocks of two machines. Only a list newer by more than this makes a touch stale."""
 
@@ -85,12 +88,14 @@ class NearLine:
         *,
         load: Callable[[Path], Ranker] = load_ranker,
         freshness_samples: int = FRESHNESS_SAMPLES,
+        liveness: Liveness | None = None,
     ) -> None:
         self._source = source
         self._redis = redis
         self._config = config
         self._load = load
         self._freshness_samples = freshness_samples
+        self._liveness = liveness or Liveness()
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each user, oldest first. A new model first refreshes their lists."""
         self.ranker: Ranker | None = None
@@ -106,11 +111,13 @@ class NearLine:
         bundle = self._source.bundle(version)
         if bundle is None:
             raise UnusableModel(f"the registry does not know {version}, which is served")
+        self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
         previous, self.ranker = self.ranker, self._load(bundle)
         try:
             self.refresh_trend(now=now())
             touches = dict(self.remembered)
             for users in _chunks(list(touches), BATCH_USERS):
+                self._liveness.beat("refreshing lists")
                 self.refresh({user: touches[user] for user in users}, now=now, measured=False)
         except Exception:
             self.ranker = previous  # otherwise the next call would skip this work
@@ -250,11 +257,16 @@ def run_nearline(
     """
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
-    near = NearLine(ShopSource(engine), redis, config, load=load)
+    liveness = Liveness()
+    watchdog = Watchdog(liveness)
+    near = NearLine(ShopSource(engine), redis, config, load=load, liveness=liveness)
     subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
     needs = {"model": STARTING}
     probe = start_probe(
-        stream.probe_port_of("nearline"), lambda: {**needs, "kafka": subscription.state}, host=stream.probe_host
+        stream.probe_port_of("nearline"),
+        lambda: {**needs, "kafka": subscription.state},
+        host=stream.probe_host,
+        alive=lambda: liveness.state,
     )
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
     next_trend = time.monotonic() + config.trend_refresh_seconds
@@ -266,6 +278,8 @@ def run_nearline(
             if trend_due:
                 next_trend = time.monotonic() + config.trend_refresh_seconds
             while not stop.is_set():
+                if subscription.liveness.state == OK:
+                    liveness.beat("refreshing lists")
                 try:
                     near.follow()
                     near.refresh(touches)
@@ -286,6 +300,7 @@ def run_nearline(
                     needs["model"] = reason(error)
                     break
     finally:
+        watchdog.close()
         probe.close()
         subscription.close()
         redis.close()

@@ -41,6 +41,7 @@ from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import MODELS
 from stream.kafka.subscription import Subscription
+from stream.liveness import Liveness, Watchdog
 from stream.probe import FIRST_MODEL, OK, start_probe
 from training.process import FaultInProcess
 
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 GROUP = "publisher"
 POLL_SECONDS = 0.5
+LOAD_SECONDS = 600.0
+"""The load of a model may take this time before the process counts as hung. Each block of users is progress."""
 RETRY_SECONDS = 2.0
 """The interval between tries while a service is away."""
 SCAN_COUNT = 1000
@@ -204,12 +207,14 @@ class Publisher:
         *,
         load: Load = in_this_process,
         stop: threading.Event | None = None,
+        liveness: Liveness | None = None,
     ) -> None:
         self._source = source
         self._redis = redis
         self._config = config
         self._load = load
         self._stop = stop or threading.Event()
+        self._liveness = liveness or Liveness()
 
     def reconcile(self, *, now: Callable[[], int] = now_ms) -> Publication | None:
         """Publish the champion when readers see another model. Return None when there was nothing to do.
@@ -222,6 +227,7 @@ class Publisher:
         if wanted is None or self._is_published(wanted[0]):
             return None
         started = time.monotonic()
+        self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
         with self._load(wanted[1]) as ranker:
             if ranker.model_version != wanted[0]:
                 raise UnusableModel(f"the bundle of {wanted[0]} says that it is {ranker.model_version}")
@@ -254,6 +260,7 @@ class Publisher:
             return False
 
     def _progress(self, done: int, total: int) -> None:
+        self._liveness.beat("publishing", within_seconds=LOAD_SECONDS)
         if self._stop.is_set():
             raise PublishingInterrupted(f"stopped at {done} of {total} shoppers")
 
@@ -270,16 +277,23 @@ def run_publisher(
     """Follow the registry until `stop`. Errors of SQL, Redis, Kafka or a bundle are logged, and the step is retried."""
     engine = open_engine(graphstore.sqlalchemy_url)
     redis = open_redis(graphstore.redis_url)
-    publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop)
+    liveness = Liveness()
+    watchdog = Watchdog(liveness)
+    publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop, liveness=liveness)
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)
     needs = {"published": "not yet looked for"}
     probe = start_probe(
-        stream.probe_port_of("publisher"), lambda: {**needs, "kafka": subscription.state}, host=stream.probe_host
+        stream.probe_port_of("publisher"),
+        lambda: {**needs, "kafka": subscription.state},
+        host=stream.probe_host,
+        alive=lambda: liveness.state,
     )
     logger.info("publisher: health on port %d, following the registry and %s", probe.port, MODELS)
     next_look = 0.0
     try:
         while not stop.is_set():
+            if subscription.liveness.state == OK:
+                liveness.beat()
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + reconcile_seconds
                 try:
@@ -297,6 +311,7 @@ def run_publisher(
     except PublishingInterrupted as interrupted:
         logger.warning("publication given up, readers keep the old model: %s", interrupted)
     finally:
+        watchdog.close()
         probe.close()
         subscription.close()
         redis.close()

@@ -52,19 +52,22 @@ def start_probe(
     *,
     host: str = LOOPBACK,
     metrics: Callable[[], bytes] = generate_latest,
+    alive: Callable[[], str] = lambda: OK,
 ) -> Probe:
     """Serve on `port` (0: any free port). `ready` returns a word of `READY` for each service, or its problem.
 
-    It must not block. `metrics` returns the metrics of this process, or of several.
-
-    Raises `graphstore.errors.PortTaken`.
+    It must not block. `metrics` returns the metrics of this process, or of several. `alive` returns "ok", or why the
+    process makes no progress (`stream.liveness`). Raises `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         status, kind, body = "200 OK", "application/json", b""
         if path == "/healthz":
-            body = json.dumps({"status": OK}).encode()
+            state = alive()
+            if state != OK:
+                status = "503 Service Unavailable"
+            body = json.dumps({"status": state}).encode()
         elif path == "/readyz":
             needs = ready()
             if not READY.issuperset(needs.values()):

@@ -8,9 +8,12 @@ import hashlib
 import json
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,7 @@ import torch
 
 from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
-from graphstore.errors import UserError
+from graphstore.errors import UserError, reason
 from graphstore.snapshots.eventlog import EVENT, Events, Seen
 from graphstore.snapshots.graph import INTERACTS, Stores, features_of
 
@@ -162,6 +165,18 @@ class NoSnapshot(UserError):
     """There is no snapshot yet, or none of that name, or it is not whole."""
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Around the reading of a snapshot: a file that is missing, cut off or changed raises `NoSnapshot`."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, EOFError, RuntimeError, FileNotFoundError, UnpicklingError) as error:
+        raise NoSnapshot(
+            f"the snapshot {path} is damaged ({reason(error)}): delete this directory and make another one with "
+            "`sagestream preprocess`"
+        ) from error
+
+
 def newest_snapshot(directory: Path) -> Path:
     """Return the snapshot with the latest `as_of`. Raises `NoSnapshot`."""
     names = sorted(path.name for path in directory.glob("s*")) if directory.exists() else []
@@ -174,40 +189,45 @@ def load_snapshot(path: Path) -> Snapshot:
     """Load the snapshot in the directory `path`. Raises `NoSnapshot`."""
     if not (path / "meta.json").exists():
         raise NoSnapshot(f"no snapshot at {path}: name one of `snapshots/` in the state directory, or a directory")
-    meta = json.loads((path / "meta.json").read_text())
-    mappings = json.loads((path / "mappings.json").read_text())
-    catalogue = json.loads((path / "catalogue.json").read_text())
-    return Snapshot(
-        snapshot_id=path.name,
-        path=path,
-        as_of=meta["as_of"],
-        last_interaction_key=meta["last_interaction_key"],
-        compaction_horizon=meta.get("compaction_horizon", 0),
-        stores=torch.load(path / "processed_graph.pt", weights_only=True),
-        user_ids=list(mappings["user2id"]),
-        item_ids=list(mappings["item2id"]),
-        user_keys=np.array(mappings["user_keys"], dtype=np.int64),
-        item_keys=np.array(mappings["item_keys"], dtype=np.int64),
-        catalogue=Catalogue(
-            titles=catalogue["titles"],
-            categories=catalogue["categories"],
-            brands=catalogue["brands"],
-            prices=np.array([np.nan if p is None else p for p in catalogue["prices"]], dtype=np.float32),
-            available=np.array(catalogue["available"], dtype=np.bool_),
-        ),
-        known_users=mappings.get("known_users", {}),
-        encoders=torch.load(path / ENCODERS_FILE, weights_only=True) if (path / ENCODERS_FILE).exists() else {},
-    )
+    with _whole(path):
+        meta = json.loads((path / "meta.json").read_text())
+        mappings = json.loads((path / "mappings.json").read_text())
+        catalogue = json.loads((path / "catalogue.json").read_text())
+        return Snapshot(
+            snapshot_id=path.name,
+            path=path,
+            as_of=meta["as_of"],
+            last_interaction_key=meta["last_interaction_key"],
+            compaction_horizon=meta.get("compaction_horizon", 0),
+            stores=torch.load(path / "processed_graph.pt", weights_only=True),
+            user_ids=list(mappings["user2id"]),
+            item_ids=list(mappings["item2id"]),
+            user_keys=np.array(mappings["user_keys"], dtype=np.int64),
+            item_keys=np.array(mappings["item_keys"], dtype=np.int64),
+            catalogue=Catalogue(
+                titles=catalogue["titles"],
+                categories=catalogue["categories"],
+                brands=catalogue["brands"],
+                prices=np.array([np.nan if p is None else p for p in catalogue["prices"]], dtype=np.float32),
+                available=np.array(catalogue["available"], dtype=np.bool_),
+            ),
+            known_users=mappings.get("known_users", {}),
+            encoders=torch.load(path / ENCODERS_FILE, weights_only=True) if (path / ENCODERS_FILE).exists() else {},
+        )
 
 
 def load_events(path: Path) -> tuple[Events, IntArray] | None:
-    """Load the events [num_events] and sessions [num_sessions, 2] of a snapshot; None when an old snapshot has none."""
+    """Load the events [num_events] and sessions [num_sessions, 2] of a snapshot; None when an old snapshot has none.
+
+    Raises `NoSnapshot`.
+    """
     if not (path / EVENTS_FILE).exists():
         return None
-    events = np.load(path / EVENTS_FILE, allow_pickle=False)
-    if events.dtype != EVENT:
-        return None
-    return events, np.load(path / SESSIONS_FILE, allow_pickle=False)
+    with _whole(path):
+        events = np.load(path / EVENTS_FILE, allow_pickle=False)
+        if events.dtype != EVENT:
+            return None
+        return events, np.load(path / SESSIONS_FILE, allow_pickle=False)
 
 
 def digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 from redis.exceptions import RedisError
+from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.errors import reason
@@ -41,6 +42,7 @@ from stream.kafka.producer import EventProducer
 
 TICK_SECONDS = 1.0
 STATUS_SECONDS = 15.0
+HEALTH_SECONDS = 5.0
 LOOP_SECONDS = 420.0
 """A run with `--once` fails when the loop has not closed after this time."""
 
@@ -157,12 +159,17 @@ class LiveTraffic:
     ) -> None:
         """Restart ended processes, report the status, and return when the loop has closed."""
         next_status = time.monotonic() + STATUS_SECONDS
+        next_health = 0.0
         deadline = time.monotonic() + LOOP_SECONDS
         while not finished.is_set() and not self.stop.wait(TICK_SECONDS):
             for child in self.supervisor.restart_dead():
                 self.stages.say((f"{child.name} ended and is started again", "yellow"))
                 if child.restarts > MAX_RESTARTS:
                     raise ProcessFailed(f"{child.name} ended {child.restarts} times:\n{child.tail()}")
+            if time.monotonic() >= next_health:
+                next_health = time.monotonic() + HEALTH_SECONDS
+                for child, why in self.supervisor.restart_hung(time.monotonic()):
+                    self.stages.say(f"[yellow]{child.name} hung and is started again: {escape(why)}[/yellow]")
             closed = self._closed(live_began) if once else []
             report(f"{counts.produced:,} events, {counts.clicks:,} clicks", len(closed) / len(LOOP_PARTS))
             if len(closed) == len(LOOP_PARTS):

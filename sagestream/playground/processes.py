@@ -17,6 +17,8 @@ from graphstore.errors import UserError
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 12.0
+HUNG_SECONDS = 60.0
+"""A process that has answered before and does not answer, or says that it makes no progress, for this time, hangs."""
 LOG_TAIL_BYTES = 2_000
 _PR_SET_PDEATHSIG = 1
 
@@ -49,11 +51,17 @@ class Child:
     tier: int = 0
     restartable: bool = True
     """Whether the process keeps its data over a restart. A process with all data in memory does not."""
+    health: Callable[[], str] | None = None
+    """Returns "ok", or why the running process makes no progress. None: only its death is noticed."""
     restarts: int = 0
+    _answered: bool = False
+    """Whether it was ok since its start. A process that starts does not answer yet."""
+    _hung_since: float | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the process. Raises `OSError` when the command cannot be run."""
+        self._answered, self._hung_since = False, None
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -78,22 +86,48 @@ class Child:
         """Whether the process runs now."""
         return self.pid is not None
 
+    def hung(self, now: float) -> str:
+        """Return why the process has hung for `HUNG_SECONDS`, else "". `now` is in seconds."""
+        if self.health is None or not self.alive:
+            return ""
+        state = self.health()
+        if state == "ok":
+            self._answered, self._hung_since = True, None
+        elif self._answered and self._hung_since is None:
+            self._hung_since = now
+        return state if self._hung_since is not None and now - self._hung_since >= HUNG_SECONDS else ""
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process group, which also ends a process that was stopped."""
+        self._end_group()
+        if self._process is not None:
+            self._process.wait()
+
     def tail(self) -> str:
         """Return the end of the log, for error messages."""
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if self.log.exists() else ""
 
-    def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
-        """Block until `ready` returns True. When the process ends or times out, stop it and raise `ProcessFailed`."""
-        deadline = time.monotonic() + timeout_seconds
+    def wait_ready(
+        self, ready: Callable[[], bool], timeout_seconds: float, progress: Callable[[], object] = lambda: None
+    ) -> None:
+        """Block until `ready` returns True. When the process ends or times out, stop it and raise `ProcessFailed`.
+
+        The time begins anew when `progress` returns something else: a busy machine is no fault of the process. The last
+        value of `progress` is in the message of the failure.
+        """
+        deadline, known = time.monotonic() + timeout_seconds, progress()
         try:
             while True:
                 answered = ready()
+                if (state := progress()) != known:
+                    deadline, known = time.monotonic() + timeout_seconds, state
                 if not self.alive:  # checked last, because another program may answer on its port
                     raise ProcessFailed(f"{self.name} ended while starting:\n{self.tail()}")
                 if answered:
                     return
                 if time.monotonic() > deadline:
-                    raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s:\n{self.tail()}")
+                    told = "" if known is None else f" ({known})"
+                    raise ProcessFailed(f"{self.name} was not ready after {timeout_seconds:g} s{told}:\n{self.tail()}")
                 time.sleep(0.05)
         except BaseException:  # Ctrl-C too, because the supervisor may not have the child yet
             self.stop()
@@ -151,6 +185,15 @@ class Supervisor:
             child.stop()  # the child has ended, but its own children may still run
             child.start()
         return dead
+
+    def restart_hung(self, now: float) -> list[tuple[Child, str]]:
+        """Kill and restart the children that hang. Return them with the reason. `now` is in seconds."""
+        hung = [(child, why) for child in self.children if child.restartable and (why := child.hung(now))]
+        for child, _ in hung:
+            child.restarts += 1
+            child.kill()
+            child.start()
+        return hung
 
     def stop(self) -> list[str]:
         """Stop all children, one tier at a time. Return the names of the killed ones."""

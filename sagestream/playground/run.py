@@ -200,13 +200,21 @@ class Playground:
             services.release_web_port()
             children = {
                 verb: self.supervisor.start(
-                    Child(verb, sagestream_command(verb), logs / f"{verb}.log", services.environment, tier=1)
+                    Child(
+                        verb,
+                        sagestream_command(verb),
+                        logs / f"{verb}.log",
+                        services.environment,
+                        tier=1,
+                        health=_health(services.port(verb)),
+                    )
                 )
                 for verb in PROCESSES
             }
             for done, (verb, child) in enumerate(children.items()):
                 report(verb, done / len(children))
-                child.wait_ready(_ready(services.port(verb)), READY_SECONDS)
+                readiness = _Readiness(services.port(verb))
+                child.wait_ready(readiness.ask, READY_SECONDS, lambda readiness=readiness: readiness.missing)  # type: ignore[misc]
         url = f"http://127.0.0.1:{self.port}"
         self.stages.say("shop: ", (f"{url}/", "bold"), f" · API: {url}/api/docs/ · logs: {logs}")
 
@@ -222,14 +230,38 @@ def lock_directory(directory: Path) -> FileLock:
     return lock
 
 
-def _ready(port: int) -> Callable[[], bool]:
-    """Return a function that asks the process on the port whether it is ready."""
+def _health(port: int) -> Callable[[], str]:
+    """Return a function that asks the process on the port whether it makes progress."""
 
-    def ask() -> bool:
+    def ask() -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=READY_PROBE_SECONDS) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=READY_PROBE_SECONDS):
+                return "ok"
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read(1000).decode(errors="replace")
+        except OSError as error:
+            return f"no answer on port {port}: {error}"
 
     return ask
+
+
+@dataclass
+class _Readiness:
+    """Asks the process on a port whether it is ready."""
+
+    port: int
+    missing: str = "its port is closed"
+    """What it said last: each change is progress."""
+
+    def ask(self) -> bool:
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=READY_PROBE_SECONDS) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError as error:
+            with error:
+                self.missing = error.read(1000).decode(errors="replace")
+        except OSError:
+            pass  # it starts, or the machine is busy
+        return False

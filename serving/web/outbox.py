@@ -181,6 +181,7 @@ class Outbox:
                 if lost:
                     logger.error("Kafka cannot be reached at the end: %d events are lost", lost)
                 return
+            self._in_hand = 0
             self._parcels.extendleft(reversed(patient))
             self._waiting += sum(len(parcel.letters) for parcel in patient)
             self._changed.wait_for(lambda: self._closing or self._urgent, RECONNECT_SECONDS)

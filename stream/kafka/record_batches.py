@@ -28,6 +28,7 @@ versions are pinned.
 """
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -39,6 +40,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka import unreadable_batches
+from stream.kafka.topics import IDLE_SECONDS
 
 PRIVATE_NAMES = {
     driver.Consumer: (
@@ -150,6 +152,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         # By partition: the assignment, and the last offset that was fetched in it.
         self._fetched: dict[TP, tuple[object, int]] = {}
+        self._last_found = time.monotonic()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         # Faust has no setting for the fetch wait. It is 1,500 ms, and the embedded broker sleeps half of that.
@@ -159,6 +162,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> dict[TP, list[Any]]:
         fetched = await super()._fetch_records(consumer, *args, **kwargs)
+        self._set_fetch_wait(consumer, found=any(fetched.values()))
         subscription = consumer._subscription.subscription
         assignment = subscription and subscription.assignment  # another object after each rebalance
         return {
@@ -166,6 +170,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
             for tp, records in fetched.items()
             if records
         }
+
+    def _set_fetch_wait(self, consumer: Any, *, found: bool) -> None:
+        """Ask the broker less often while no records come."""
+        now = time.monotonic()
+        if found:
+            self._last_found = now
+        idle = now - self._last_found > IDLE_SECONDS
+        consumer._fetcher._fetch_max_wait_ms = self.app.idle_fetch_wait_ms if idle else self.app.fetch_wait_ms
 
     def _batch(self, tp: TP, records: list[ConsumerRecord], assignment: object) -> RecordBatch:
         then, last = self._fetched.get(tp, (None, -1))
@@ -277,14 +289,16 @@ class _BatchTransport(driver.Transport):
 
 
 class BatchApp(faust.App):
-    """A Faust app with batched and ordinary topics. `fetch_wait_ms` is the longest wait of a fetch.
+    """A Faust app with batched and ordinary topics. `fetch_wait_ms` is the longest wait of a fetch, and
+    `idle_fetch_wait_ms` the same while no records come.
 
     A partition without a committed offset is read from its beginning.
     """
 
-    def __init__(self, *args: Any, fetch_wait_ms: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fetch_wait_ms: int, idle_fetch_wait_ms: int | None = None, **kwargs: Any) -> None:
         unreadable_batches.install()
         self.fetch_wait_ms = fetch_wait_ms
+        self.idle_fetch_wait_ms = fetch_wait_ms if idle_fetch_wait_ms is None else idle_fetch_wait_ms
         self.batched_topics: set[str] = set()
         settings = {
             "consumer_auto_offset_reset": "earliest",

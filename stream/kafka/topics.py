@@ -43,7 +43,18 @@ GIVEN_SECONDS = 5.0
 """How long a broker that should run already may take."""
 
 FETCH_MAX_WAIT_MS = 40
-"""How long a fetch waits at the broker for the first record: an idle consumer asks 25 times a second."""
+"""How long a fetch waits at the broker for the first record. A record of a partition that this fetch does not ask for
+waits as long."""
+
+IDLE_FETCH_MAX_WAIT_MS = 200
+"""The same after `IDLE_SECONDS` without a record. The fetch then asks for all partitions, and Kafka answers at once."""
+
+IDLE_SECONDS = 5.0
+
+
+def idle_fetch_max_wait_ms(config: StreamConfig) -> int:
+    """Return how long an idle fetch waits. The embedded broker, which has no producer ids, sleeps half of this time."""
+    return IDLE_FETCH_MAX_WAIT_MS if config.producer_idempotent else FETCH_MAX_WAIT_MS
 
 
 def connection_settings(config: StreamConfig) -> dict[str, Any]:

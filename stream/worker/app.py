@@ -19,7 +19,7 @@ from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer
 from stream.kafka.record_batches import BatchApp, record_batches
-from stream.kafka.topics import FETCH_MAX_WAIT_MS
+from stream.kafka.topics import FETCH_MAX_WAIT_MS, idle_fetch_max_wait_ms
 from stream.worker.sink import Sink
 from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Clock, Worker
@@ -72,6 +72,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         # A topic that was made anew is found within this time, instead of five minutes.
         consumer_metadata_max_age_ms=METADATA_MS,
         fetch_wait_ms=FETCH_MAX_WAIT_MS,
+        idle_fetch_wait_ms=idle_fetch_max_wait_ms(config),
     )
     app.standing = TopicStatus(TOPICS, now)
     worker = Worker(

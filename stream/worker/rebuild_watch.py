@@ -24,7 +24,7 @@ from graphstore.redis.rebuild import is_complete, rebuild_if_incomplete
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
-COMPARING_SHARE = 0.01
+COMPARING_SHARE = 0.005
 """The share of this thread's time that the comparison may take."""
 
 COMPARED = Counter("sagestream_hot_keys_compared_total", "Users whose hot keys were compared with SQL")

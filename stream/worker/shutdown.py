@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -22,13 +23,19 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 9.0
+BEAT_SECONDS = 5.0
 
 PRIVATE_NAMES = {faust.Worker: ("install_signal_handlers", "on_worker_shutdown", "_on_sigterm")}
 """The private methods that are overridden or called, by class, as in `stream.kafka.record_batches`."""
 
 
 class BoundedWorker(faust.Worker):
-    """Faust's process with a time limit: it ends within `STOP_SECONDS` after a signal or a crash."""
+    """Faust's process with a time limit: it ends within `STOP_SECONDS` after a signal or a crash.
+
+    The event loop calls `beat` every few seconds, whatever Faust waits for (`stream.liveness`).
+    """
+
+    beat: Callable[[], None] = staticmethod(lambda: None)
 
     def install_signal_handlers(self) -> None:
         """Replace Faust's handlers in the event loop. Called in the main thread."""
@@ -39,6 +46,11 @@ class BoundedWorker(faust.Worker):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(sender.fileno())
         threading.Thread(target=self._follow, args=(receiver,), name="signals", daemon=True).start()
+        self._keep_beating()
+
+    def _keep_beating(self) -> None:
+        self.beat()
+        self.loop.call_later(BEAT_SECONDS, self._keep_beating)
 
     def _follow(self, receiver: socket.socket) -> None:
         number = receiver.recv(1)[0]

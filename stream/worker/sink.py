@@ -23,10 +23,13 @@ from graphstore.redis.people import refresh_people
 from graphstore.redis.trending import refresh_trending
 from graphstore.session import read, write
 from graphstore.state import people_generation
+from graphstore.tables import HOUR_MS
 from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
 from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, UserAttributes, milliseconds
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
+
+TRENDING_IDLE_MS = 60_000
 
 Progress = Mapping[str, dict[int, int]]
 """By topic: the next offset to read in each partition."""
@@ -61,6 +64,8 @@ class Sink:
         self._redis = redis
         self._recent_items = recent_items
         self._trending_items = trending_items
+        self._counts_changed = True
+        self._trending_at = 0
 
     def store_interactions(
         self, events: Sequence[Interaction], *, now: int, progress: Progress | None = None
@@ -73,6 +78,7 @@ class Sink:
         with write(self._engine) as connection:
             done = ingest.ingest_interactions(connection, rows, now=now)
             _record_progress(connection, progress, now)
+        self._counts_changed |= bool(done.stored or done.erased)
         if done.late or done.erased:
             rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
         touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
@@ -156,6 +162,7 @@ class Sink:
             _record_progress(connection, progress, now)
             # Read back, because the stored entry may be newer than the given one.
             stored = queries.items_by_id(connection, sorted({row.item_id for row in rows}))
+        self._counts_changed |= bool(rows)  # an item that cannot be bought does not trend
         if self._redis is not None:
             hot.set_items(self._redis, stored)
 
@@ -167,10 +174,22 @@ class Sink:
             _record_progress(connection, progress, now)
 
     def refresh_trending(self, *, now: int) -> None:
-        """Replace `trending:{window}`, see `graphstore.redis.trending`. Does nothing without Redis."""
+        """Replace `trending:{window}`, see `graphstore.redis.trending`. Does nothing without Redis.
+
+        Without new events it is done once a minute and when an hour begins: other processes write to SQL, too.
+        """
         if self._redis is None:
             return
-        refresh_trending(self._engine, self._redis, now=now, keep=self._trending_items)
+        same_hour = now // HOUR_MS == self._trending_at // HOUR_MS
+        if same_hour and now - self._trending_at < TRENDING_IDLE_MS and not self._counts_changed:
+            return
+        self._counts_changed = False
+        try:
+            refresh_trending(self._engine, self._redis, now=now, keep=self._trending_items)
+        except BaseException:
+            self._counts_changed = True
+            raise
+        self._trending_at = now
 
 
 def _record_progress(connection: Connection, progress: Progress | None, now: int) -> None:

@@ -39,6 +39,14 @@ def test_alive_and_ready(probe: Probe, needs: dict[str, str]) -> None:
     assert (status, json.loads(body)) == (503, {"redis": "gone"})
 
 
+def test_a_process_without_progress_is_not_alive() -> None:
+    hung = start_probe(0, dict, alive=lambda: "no progress for 130 s: storing")
+    try:
+        assert fetch(hung, "/healthz") == (503, '{"status": "no progress for 130 s: storing"}')
+    finally:
+        hung.close()
+
+
 def test_metrics_and_nothing_else(probe: Probe) -> None:
     assert "python_info" in fetch(probe, "/metrics")[1]
     assert fetch(probe, "/secrets")[0] == 404

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,6 +158,23 @@ def test_what_is_saved_can_be_loaded(engine: Engine, tmp_path: Path) -> None:
     assert not features
     with pytest.raises(NoSnapshot, match="no snapshot"):
         load_snapshot(tmp_path / "nothing")
+
+
+def test_a_damaged_file_is_told_with_its_directory_and_what_to_do(sqlite_engine: Engine, tmp_path: Path) -> None:
+    fill(sqlite_engine)
+    snapshot = build(sqlite_engine, tmp_path, as_of=1000)
+    files = {path: path.read_bytes() for path in snapshot.path.iterdir()}
+    told = f"the snapshot {snapshot.path} is damaged"
+    for path, whole in files.items():
+        if path.name in ("edge_index.pt", "labels.pt", "features.pt", "report.json"):
+            continue  # written for readers outside
+        for damaged in (b"", whole[: len(whole) // 2], b"\xff" + whole[1:]):
+            path.write_bytes(damaged)
+            with pytest.raises(NoSnapshot, match=re.escape(told)):
+                load_snapshot(snapshot.path)
+                load_events(snapshot.path)
+        path.write_bytes(whole)
+    assert load_snapshot(snapshot.path).user_ids == snapshot.user_ids
 
 
 def test_a_snapshot_of_an_older_form_can_be_read_and_forgets(engine: Engine, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sagestream.playground.processes import Child, ProcessFailed, Supervisor
+from sagestream.playground.processes import HUNG_SECONDS, Child, ProcessFailed, Supervisor
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kill
@@ -125,3 +125,38 @@ def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     wait_until(lambda: ended(pid))
+
+
+def test_the_wait_for_a_child_that_makes_progress_begins_anew(tmp_path: Path) -> None:
+    made = child(tmp_path, SLEEPER)
+    states = iter(["its port is closed", *["kafka: waiting for its partitions"] * 9])
+    asked: list[int] = []
+
+    def ready() -> bool:
+        asked.append(1)
+        return len(asked) == 4  # each round takes 0.05 s
+
+    made.wait_ready(ready, 10, lambda: next(states))
+    with pytest.raises(ProcessFailed, match=r"not ready after 0\.1 s \(kafka: waiting"):
+        made.wait_ready(lambda: False, 0.1, lambda: "kafka: waiting")
+
+
+def test_one_that_hangs_is_started_again_with_the_reason(tmp_path: Path) -> None:
+    states = {"child": "no answer"}
+    supervisor = Supervisor()
+    hanging = Child("child", [sys.executable, "-c", SLEEPER], tmp_path / "log", health=lambda: states["child"])
+    supervisor.start(hanging)
+    up(hanging)
+    first = hanging.pid
+    assert first is not None
+    assert supervisor.restart_hung(0) == supervisor.restart_hung(2 * HUNG_SECONDS) == []  # it starts: no answer yet
+    states["child"] = "ok"
+    assert supervisor.restart_hung(200) == []
+    os.kill(first, signal.SIGSTOP)
+    states["child"] = "no progress for 130 s: storing"
+    assert supervisor.restart_hung(300) == supervisor.restart_hung(300 + HUNG_SECONDS - 1) == []
+    assert supervisor.restart_hung(300 + HUNG_SECONDS) == [(hanging, "no progress for 130 s: storing")]
+    assert hanging.alive
+    assert hanging.pid != first
+    assert (hanging.restarts, supervisor.restart_hung(500)) == (1, [])
+    supervisor.stop()

@@ -156,6 +156,17 @@ def test_closing_without_a_broker_ends(kafka_away: StreamConfig) -> None:
     assert not set(threading.enumerate()) - before
 
 
+def test_what_is_in_hand_at_the_end_counts_as_lost(kafka: Kafka, caplog: pytest.LogCaptureFixture) -> None:
+    kafka.gate.clear()
+    outbox = Outbox(lambda: kafka, bound=5)  # type: ignore[arg-type, return-value]
+    outbox.offer(letter(1))
+    wait_until(lambda: kafka.sent)  # the thread now waits in flush
+    outbox.offer(letter(2))
+    outbox.close(timeout_seconds=0.01)
+    assert "2 events are lost" in caplog.text
+    kafka.gate.set()
+
+
 def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:
     outbox = Outbox(lambda: EventProducer(stream_config), bound=1000)
     threads = [

@@ -14,6 +14,7 @@ from typing import Any
 import faust.streams
 import pytest
 from aiokafka.consumer.consumer import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import Subscription, SubscriptionState
 from aiokafka.structs import ConsumerRecord
 from faust.transport.consumer import Consumer
@@ -51,6 +52,7 @@ def test_every_private_attribute_is_still_there() -> None:
     names = inspect.getsource(AIOKafkaConsumer.__init__)
     assert "self._subscription = " in names
     assert "self._fetch_max_wait_ms = " in names
+    assert "self._fetch_max_wait_ms," in inspect.getsource(Fetcher), "a fetch takes its wait from elsewhere now"
     assert isinstance(SubscriptionState.subscription, property)
     assert isinstance(Subscription.assignment, property)
 

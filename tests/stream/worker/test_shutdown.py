@@ -1,5 +1,6 @@
 """SIGTERM ends the worker within ten seconds whatever it waits for, and loses nothing."""
 
+import asyncio
 import re
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ from stream import events
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.kafka.record_batches import MAX_RECORDS
+from stream.worker import shutdown
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 from tests.stream.worker_process import SLOW, WorkerProcess, stored, worker_process
@@ -195,7 +197,9 @@ from types import SimpleNamespace
 from stream.worker import shutdown
 shutdown.STOP_SECONDS = float("{seconds}")
 class Hanging(shutdown.BoundedWorker):
-    loop = SimpleNamespace(call_soon_threadsafe=lambda function: print("asked to stop", flush=True))
+    loop = SimpleNamespace(
+        call_soon_threadsafe=lambda function: print("asked to stop", flush=True), call_later=lambda *_: None
+    )
     def __init__(self): pass
 Hanging().install_signal_handlers()
 print("up", flush=True)
@@ -221,3 +225,23 @@ def test_a_second_signal_and_the_end_of_time_are_not_waited_out(seconds: float, 
             process.kill()
     assert process.returncode == 1
     assert said in told
+
+
+def test_the_event_loop_beats_whatever_faust_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "BEAT_SECONDS", 0.001)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "set_wakeup_fd", lambda *_: None)
+    worker = object.__new__(shutdown.BoundedWorker)  # without an app
+    worker.loop = asyncio.new_event_loop()
+    beats: list[None] = []
+
+    def beat() -> None:
+        beats.append(None)
+        if len(beats) == 3:
+            worker.loop.stop()
+
+    worker.beat = beat
+    worker.install_signal_handlers()
+    worker.loop.run_forever()
+    worker.loop.close()
+    assert len(beats) == 3

@@ -14,7 +14,7 @@ from graphstore.session import read
 from graphstore.tables import HOUR_MS, impressions, stream_progress
 from stream import events
 from stream.events import milliseconds
-from stream.worker.sink import EVENT_TYPE_CODES, Sink
+from stream.worker.sink import EVENT_TYPE_CODES, TRENDING_IDLE_MS, Sink
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NOW = milliseconds(TIME)
@@ -86,9 +86,17 @@ def test_trending_follows_the_hours(sink: Sink, redis: Redis) -> None:
     sink.store_interactions([bought(1, item="a"), bought(2, item="a"), bought(3, item="b")], now=NOW)
     sink.refresh_trending(now=NOW)
     assert hot.trending(redis, "1h", 5) == [("a", 2.0), ("b", 1.0)]
+    redis.delete(hot.trending_key("1h"))
+    sink.refresh_trending(now=NOW + 5_000)  # nothing new: the database is not asked
+    assert hot.trending(redis, "1h", 5) == []
+    sink.refresh_trending(now=NOW + TRENDING_IDLE_MS)
+    assert hot.trending(redis, "1h", 5) == [("a", 2.0), ("b", 1.0)]
+    sink.store_interactions([bought(4, item="c")], now=NOW)
+    sink.refresh_trending(now=NOW + TRENDING_IDLE_MS)
+    assert hot.trending(redis, "1h", 5) == [("a", 2.0), ("c", 1.0), ("b", 1.0)]
     sink.refresh_trending(now=NOW + 2 * HOUR_MS)
     assert hot.trending(redis, "1h", 5) == []
-    assert hot.trending(redis, "24h", 5) == [("a", 2.0), ("b", 1.0)]
+    assert hot.trending(redis, "24h", 5) == [("a", 2.0), ("c", 1.0), ("b", 1.0)]
 
 
 def test_without_redis_only_sql_is_written(engine: Engine) -> None:
