@@ -116,6 +116,8 @@ class Gateway:
                 return call(self._application, environ)
             pool = self._readers if scope["method"] in READS else self._writers
             return await pool.run(self._application, environ)
+        except asyncio.CancelledError as error:  # uvicorn cancels what is open too long at the end
+            raise Refused(503, "stopping", "the server stops: try again") from error
         except TimeoutError as error:
             detail = f"the body did not arrive within {self._body_seconds:g} s"
             raise Refused(408, "body_time", detail) from error

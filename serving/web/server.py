@@ -23,7 +23,7 @@ from stream.config import StreamConfig
 logger = logging.getLogger(__name__)
 
 BACKLOG = 512
-OPEN_REQUESTS_SECONDS = 2
+OPEN_REQUESTS_SECONDS = 1
 """Time for open requests at the end. The outbox needs the rest of the ten seconds that a supervisor gives."""
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 

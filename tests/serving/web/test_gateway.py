@@ -121,6 +121,19 @@ def test_writers_that_wait_never_delay_readers(port: int, application: Applicati
     assert application.inside == 2  # what waited too long is not sent late
 
 
+def test_a_request_that_is_open_when_the_server_stops_is_answered(application: Application) -> None:
+    application.gate.clear()
+    stopped = threading.Event()
+    made = Gateway(application, threads=2, rate=TokenBuckets(0), on_stop=stopped.set)
+    with ExitStack() as stack:
+        with running(made) as port:
+            waiting = stack.enter_context(connected(port, POST + b"abcde"))
+            wait_until(lambda: application.inside == 1)
+        status, body = waiting.answer()
+        application.gate.set()
+    assert (status, "stops" in body["detail"], stopped.is_set()) == (503, True, True)
+
+
 def test_one_address_has_a_rate_and_the_key_has_none(application: Application) -> None:
     made = Gateway(
         application, threads=2, rate=TokenBuckets(1.0), unlimited=lambda environ: "HTTP_X_API_KEY" in environ
