@@ -13,7 +13,7 @@ from graphstore.errors import reason
 from serving.cache import champion
 from serving.web import services
 from serving.web.answers import json_response
-from stream.probe import OK, Probe, start_probe
+from stream.probe import LOOPBACK, OK, Probe, start_probe
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -30,14 +30,14 @@ def ready() -> dict[str, str]:
     return {"redis": OK, "model": OK if version else "nothing is published yet"}
 
 
-def start_health_probe(port: int, directory: str | None) -> Probe:
+def start_health_probe(port: int, directory: str | None, *, host: str = LOOPBACK) -> Probe:
     """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
     if directory is None:
-        return start_probe(port, ready)
+        return start_probe(port, ready, host=host)
 
     def all_metrics() -> bytes:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    return start_probe(port, ready, metrics=all_metrics)
+    return start_probe(port, ready, host=host, metrics=all_metrics)

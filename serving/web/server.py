@@ -38,7 +38,8 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
     from serving.web.health import start_health_probe
 
     probe = start_health_probe(stream.probe_port_of("serve"), directory)
-    logger.info("serve: readiness and metrics on port %d", probe.port)
+    address = f"{config.serve_host}:{config.serve_port}"
+    logger.info("serve: listening on %s, readiness and metrics on port %d", address, probe.port)
     uvicorn = Config(
         "serving.web.asgi:application",
         host=config.serve_host,

@@ -22,8 +22,6 @@ DELIVERY_SECONDS = 5.0
 """A POST waits at most this time for Kafka's acknowledgement."""
 OUTBOX_EVENTS = 10_000
 """The largest number of impressions and events that wait for Kafka in one web worker."""
-IMPRESSION_ADDRESSES = 20
-"""All callers without the key log at most the impressions of so many addresses at their full rate."""
 
 DEBUG = False
 SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)
@@ -46,7 +44,11 @@ STATIC_URL = "/static/"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "CRITICAL"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "CRITICAL"},
+        "uvicorn.error": {"level": "ERROR"},
+    },
 }
 USE_TZ = True
 TIME_ZONE = "UTC"

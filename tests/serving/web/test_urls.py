@@ -8,6 +8,13 @@ def test_every_error_is_json(web: Client) -> None:
     assert answer.json()["detail"] == "nothing at /nowhere/"
 
 
+def test_wrong_requests_do_not_fill_the_log(web: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for path in ("/nowhere/", "/recommendations/ann/?k=0", "/events/"):
+        assert web.get(path).status_code in (400, 401, 404)
+    assert web.get("/trending/", headers={"Host": "evil.example"}).status_code == 400
+    assert caplog.records == []
+
+
 def test_a_host_that_is_not_ours_is_refused(web: Client) -> None:
     for path in ("/trending/", "/recommendations/ann/", "/", "/nowhere/"):
         assert web.get(path, headers={"Host": "evil.example"}).status_code == 400
