@@ -11,6 +11,8 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
@@ -28,8 +30,24 @@ OPEN_REQUESTS_SECONDS = 1
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def serve(config: ServingConfig, stream: StreamConfig) -> None:
-    """Serve until a stop signal. The web processes read their own settings from the environment. Raises `PortTaken`."""
+class LoggedConfig(Config):
+    """uvicorn's configuration, with our own set-up of the log. Each spawned web process gets it and calls it."""
+
+    def __init__(self, *args: Any, set_up_logging: Callable[[], None], **settings: Any) -> None:
+        self._set_up_logging = set_up_logging  # a function of a module, because it is pickled by its name
+        super().__init__(*args, **settings)
+
+    def configure_logging(self) -> None:
+        """Set up the log, without a line for each request."""
+        super().configure_logging()
+        self._set_up_logging()
+
+
+def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callable[[], None]) -> None:
+    """Serve until a stop signal. The web processes read their own settings from the environment.
+
+    Each of them calls `set_up_logging`. Raises `PortTaken`.
+    """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
     directory = None
@@ -40,7 +58,7 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
     probe = start_health_probe(stream.probe_port_of("serve"), directory)
     address = f"{config.serve_host}:{config.serve_port}"
     logger.info("serve: listening on %s, readiness and metrics on port %d", address, probe.port)
-    uvicorn = Config(
+    uvicorn = LoggedConfig(
         "serving.web.asgi:application",
         host=config.serve_host,
         port=config.serve_port,
@@ -49,6 +67,7 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
         ws="none",
         loop="asyncio",
         lifespan="on",
+        set_up_logging=set_up_logging,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -7,6 +7,8 @@ connects to neither. `serving.web.services` connects at the first request.
 import secrets
 from pathlib import Path
 
+from django.utils.log import CallbackFilter
+
 from graphstore.config import GraphstoreConfig
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, READ_TIMEOUT_SECONDS  # noqa: F401 - settings, too
 from serving.config import ServingConfig
@@ -40,12 +42,16 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-# What a stranger sends is no event of ours: a line for each wrong request would fill the disk.
+# What a stranger sends is no event of ours: a line for each wrong request would fill the disk. The same holds for 503,
+# whose reason is logged where it is known.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "faults": {"()": CallbackFilter, "callback": lambda record: getattr(record, "status_code", 500) == 500}
+    },
     "loggers": {
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["faults"]},
         "django.security": {"level": "CRITICAL"},
         "uvicorn.error": {"level": "ERROR"},
     },
