@@ -129,7 +129,7 @@ def run_serve() -> None:
     """Run the web server. uvicorn handles the signals itself."""
     from serving.web.server import serve
 
-    serve(ServingConfig(), StreamConfig())
+    serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)
 
 
 def run_monitor() -> None:

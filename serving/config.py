@@ -22,7 +22,9 @@ class ServingConfig(PackageSettings):
     serve_host: str = Field(LOOPBACK, description="address that the web server binds")
     serve_port: int = Field(8000, ge=1, le=65535, description="port of the web server")
     serve_processes: int = Field(1, ge=1, le=64, description="web worker processes")
-    serve_threads: int = Field(8, ge=1, le=256, description="threads that answer requests in each of them")
+    serve_threads: int = Field(
+        8, ge=1, le=256, description="threads for reading requests in each of them, and as many for writing ones"
+    )
     allowed_hosts: str = Field("127.0.0.1,localhost,[::1]", description="host names that are answered, comma separated")
     api_key: SecretStr | None = Field(None, description="key that writers must show; unset: they are refused")
     secret_key: SecretStr | None = Field(None, description="Django's signing key; unset: a new one at each start")

@@ -5,6 +5,7 @@ shop's web site.
 """
 
 import logging
+import time
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ from serving.web.outbox import NotDelivered
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "2"
+LOG_SECONDS = 5.0
+
+_logged_at = float("-inf")
 
 
 class Refused(APIException):
@@ -47,9 +51,18 @@ def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, NothingPublished | NotDelivered):
         return _unavailable(str(error))
     if isinstance(error, RedisError):
-        logger.error("Redis cannot be read: %s", error)
+        _log_now_and_then("Redis cannot be read: %s", error)
         return _unavailable("Redis cannot be read")
     return exception_handler(error, context)
+
+
+def _log_now_and_then(message: str, error: Exception) -> None:
+    """Log an error that each request meets, but not for each request."""
+    global _logged_at
+    now = time.monotonic()
+    if now - _logged_at >= LOG_SECONDS:
+        _logged_at = now
+        logger.error(message, error)
 
 
 def _unavailable(detail: str) -> Response:

@@ -19,12 +19,15 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Sco
 from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_of, send_answer, with_body
 from serving.web.limits import LOOPBACK, TokenBuckets, client_group, is_within
 from serving.web.metrics import ALIVE, ARRIVED, dropped
+from stream.events import MAX_EVENT_BYTES
 
 BODY_SECONDS = 10.0
 """A client must send the body of a request within this time."""
 MAX_BODY_BYTES = 1024 * 1024
-MAX_HELD_BYTES = 64 * 1024 * 1024
-"""The largest sum of the bodies that are in memory at one time."""
+MAX_STRANGERS_BODY_BYTES = MAX_EVENT_BYTES
+"""The largest body without the key, which can only be one click on the shop page."""
+MAX_HELD_BYTES = 32 * 1024 * 1024
+"""The largest sum of such bodies that are in memory at one time. Those with the key do not wait for strangers."""
 QUEUE_SECONDS = 1.0
 """A request that waited longer for a thread is refused, so the queue never grows old."""
 QUEUE_PER_THREAD = 16
@@ -52,7 +55,7 @@ class Gateway:
         application: The WSGI application.
         threads: The number of threads for readers, and for writers.
         rate: A bucket for each address.
-        unlimited: Whether the holder of this environment has no bound on its rate.
+        unlimited: Whether a request shows the key: it has no bound on its rate, and a larger body.
         body_seconds: The time in which a body must arrive.
         on_stop: Called once, after the last answer.
     """
@@ -99,33 +102,34 @@ class Gateway:
     async def _answer(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> Answer:
         alive = scope["path"] == ALIVE
         environ = environ_of(scope)
-        if not alive:
-            self._admit(environ)
+        known = self._unlimited(environ)
+        if not (alive or known or is_within(environ["REMOTE_ADDR"], LOOPBACK)):
+            self._admit(environ["REMOTE_ADDR"])
+        bound = MAX_BODY_BYTES if known else MAX_STRANGERS_BODY_BYTES
         body = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
-                async for part in _parts(scope, receive):
+                async for part in _parts(scope, receive, bound):
                     body += part
-                    self._held_bytes += len(part)
-                    if len(body) > MAX_BODY_BYTES:
-                        raise _too_large()
-                    if self._held_bytes > MAX_HELD_BYTES:
+                    self._held_bytes += 0 if known else len(part)
+                    if len(body) > bound:
+                        raise _too_large(bound)
+                    if not known and self._held_bytes > MAX_HELD_BYTES:
                         raise Refused(503, "memory", "too many bodies at one time: try again")
             environ = with_body(environ, bytes(body)) | {ARRIVED: time.perf_counter()}
             if alive:
                 return call(self._application, environ)
             pool = self._readers if scope["method"] in READS else self._writers
             return await pool.run(self._application, environ)
+        except asyncio.CancelledError as error:  # uvicorn cancels what is open too long at the end
+            raise Refused(503, "stopping", "the server stops: try again") from error
         except TimeoutError as error:
             detail = f"the body did not arrive within {self._body_seconds:g} s"
             raise Refused(408, "body_time", detail) from error
         finally:
-            self._held_bytes -= len(body)
+            self._held_bytes -= 0 if known else len(body)
 
-    def _admit(self, environ: Environ) -> None:
-        address = environ["REMOTE_ADDR"]
-        if is_within(address, LOOPBACK) or self._unlimited(environ):
-            return
+    def _admit(self, address: str) -> None:
         if not self._rate.take(client_group(address)):
             raise Refused(429, "rate", "too many requests from your address: try again")
 
@@ -160,11 +164,11 @@ class _Pool:
         return Refused(503, f"busy_{self._name}", f"all {self._name} are busy: try again", close=False)
 
 
-async def _parts(scope: HTTPScope, receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
+async def _parts(scope: HTTPScope, receive: ASGIReceiveCallable, bound: int) -> AsyncIterator[bytes]:
     """Yield the parts of the body. Raises `Refused` when its declared length is too large."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > MAX_BODY_BYTES:
-            raise _too_large()
+        if name == b"content-length" and int(value) > bound:
+            raise _too_large(bound)
     more = True
     while more:
         message = await receive()
@@ -174,8 +178,8 @@ async def _parts(scope: HTTPScope, receive: ASGIReceiveCallable) -> AsyncIterato
         more = message["more_body"]
 
 
-def _too_large() -> Refused:
-    return Refused(413, "body_size", f"over {MAX_BODY_BYTES} bytes")
+def _too_large(bound: int) -> Refused:
+    return Refused(413, "body_size", f"over {bound} bytes")
 
 
 def _refusal(refused: Refused) -> Answer:

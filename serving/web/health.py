@@ -13,7 +13,7 @@ from graphstore.errors import reason
 from serving.cache import champion
 from serving.web import services
 from serving.web.answers import json_response
-from stream.probe import OK, Probe, start_probe
+from stream.probe import LOOPBACK, OK, Probe, start_probe
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -30,7 +30,7 @@ def ready() -> dict[str, str]:
     return {"redis": OK, "model": OK if version else "nothing is published yet"}
 
 
-def start_health_probe(port: int, directory: str | None, *, host: str) -> Probe:
+def start_health_probe(port: int, directory: str | None, *, host: str = LOOPBACK) -> Probe:
     """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
     if directory is None:
         return start_probe(port, ready, host=host)

@@ -1,6 +1,7 @@
 """Limits: bounds how often one address may ask (token buckets), and groups addresses.
 
-Arrives: the address of a client. Leaves: whether its request is answered. Next: `serving.web.gateway` answers 429.
+Arrives: the address of a client. Leaves: whether its request is answered, or its impression logged. Next:
+`serving.web.gateway` answers 429, `serving.web.views` serves the list without its impression.
 """
 
 import ipaddress
@@ -16,6 +17,9 @@ BURST_SECONDS = 2.0
 """A bucket holds the tokens of this time: a page asks for several things at once."""
 MAX_ADDRESSES = 20_000
 """Buckets in memory. Of more addresses, those that asked least recently start with a full bucket again."""
+REQUESTS_PER_IMPRESSION = 10
+"""A person looks at one list in a second, and at several pages of it."""
+ADDRESSES_AT_ONCE = 20
 IPV6_SITE_BITS = 64
 """One site has at least so large a network of IPv6 addresses, so it counts as one client."""
 
@@ -75,3 +79,20 @@ class TokenBuckets:
             if len(self._buckets) > self._bound:
                 self._buckets.popitem(last=False)
             return granted
+
+
+class ImpressionLimit:
+    """The bound on logged impressions: each adds rows to the database. This machine has no bound.
+
+    Of `per_second` requests that an address may make, one in `REQUESTS_PER_IMPRESSION` may be logged, and all addresses
+    together may log what `ADDRESSES_AT_ONCE` may.
+    """
+
+    def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        own = per_second / REQUESTS_PER_IMPRESSION
+        self._own = TokenBuckets(own, clock=clock)
+        self._all = TokenBuckets(own * ADDRESSES_AT_ONCE, clock=clock)
+
+    def allow(self, address: str) -> bool:
+        """Return whether this impression may be logged."""
+        return is_within(address, LOOPBACK) or (self._own.take(client_group(address)) and self._all.take(""))

@@ -113,7 +113,10 @@ class Outbox:
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
             lost = self._waiting + self._in_hand
-            logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, lost)
+            if lost:
+                logger.error("the outbox did not empty within %g s: %d events are lost", timeout_seconds, lost)
+            else:
+                logger.warning("Kafka did not close the connection within %g s", timeout_seconds)
 
     def _put(self, parcel: _Parcel) -> bool:
         with self._changed:

@@ -11,6 +11,8 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
@@ -23,13 +25,29 @@ from stream.config import StreamConfig
 logger = logging.getLogger(__name__)
 
 BACKLOG = 512
-OPEN_REQUESTS_SECONDS = 2
+OPEN_REQUESTS_SECONDS = 1
 """Time for open requests at the end. The outbox needs the rest of the ten seconds that a supervisor gives."""
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def serve(config: ServingConfig, stream: StreamConfig) -> None:
-    """Serve until a stop signal. The web processes read their own settings from the environment. Raises `PortTaken`."""
+class LoggedConfig(Config):
+    """uvicorn's configuration, with our own set-up of the log. Each spawned web process gets it and calls it."""
+
+    def __init__(self, *args: Any, set_up_logging: Callable[[], None], **settings: Any) -> None:
+        self._set_up_logging = set_up_logging  # a function of a module, because it is pickled by its name
+        super().__init__(*args, **settings)
+
+    def configure_logging(self) -> None:
+        """Set up the log, without a line for each request."""
+        super().configure_logging()
+        self._set_up_logging()
+
+
+def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callable[[], None]) -> None:
+    """Serve until a stop signal. The web processes read their own settings from the environment.
+
+    Each of them calls `set_up_logging`. Raises `PortTaken`.
+    """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
     directory = None
@@ -38,8 +56,9 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
     from serving.web.health import start_health_probe
 
     probe = start_health_probe(stream.probe_port_of("serve"), directory, host=stream.probe_host)
-    logger.info("serve: readiness and metrics on port %d", probe.port)
-    uvicorn = Config(
+    address = f"{config.serve_host}:{config.serve_port}"
+    logger.info("serve: listening on %s, readiness and metrics on port %d", address, probe.port)
+    uvicorn = LoggedConfig(
         "serving.web.asgi:application",
         host=config.serve_host,
         port=config.serve_port,
@@ -48,6 +67,7 @@ def serve(config: ServingConfig, stream: StreamConfig) -> None:
         ws="none",
         loop="asyncio",
         lifespan="on",
+        set_up_logging=set_up_logging,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -7,7 +7,7 @@ from django.conf import settings
 from graphstore.redis.connection import open_redis
 from serving.breaker import GuardedRedis
 from serving.recommend import Storefront
-from serving.web.limits import TokenBuckets
+from serving.web.limits import ImpressionLimit
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
 from stream.kafka.producer import EventProducer
@@ -15,7 +15,7 @@ from stream.kafka.producer import EventProducer
 _lock = threading.RLock()
 _storefront: Storefront | None = None
 _outbox: Outbox | None = None
-_impression_rate: TokenBuckets | None = None
+_impression_limit: ImpressionLimit | None = None
 
 
 def storefront() -> Storefront:
@@ -46,14 +46,14 @@ def outbox() -> Outbox:
     return _outbox
 
 
-def impression_rate() -> TokenBuckets:
-    """Return the bound on the impressions that all callers without the key log together."""
-    global _impression_rate
-    if _impression_rate is None:
+def impression_limit() -> ImpressionLimit:
+    """Return the bound on the impressions that callers without the key log."""
+    global _impression_limit
+    if _impression_limit is None:
         with _lock:
-            if _impression_rate is None:
-                _impression_rate = TokenBuckets(settings.SERVING.requests_per_second * settings.IMPRESSION_ADDRESSES)
-    return _impression_rate
+            if _impression_limit is None:
+                _impression_limit = ImpressionLimit(settings.SERVING.requests_per_second)
+    return _impression_limit
 
 
 def _connect_producer() -> EventProducer:
@@ -63,10 +63,10 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _outbox, _impression_rate
+    global _storefront, _outbox, _impression_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
-        _storefront, _outbox, _impression_rate = None, None, None
+        _storefront, _outbox, _impression_limit = None, None, None

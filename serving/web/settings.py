@@ -7,6 +7,8 @@ connects to neither. `serving.web.services` connects at the first request.
 import secrets
 from pathlib import Path
 
+from django.utils.log import CallbackFilter
+
 from graphstore.config import GraphstoreConfig
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, READ_TIMEOUT_SECONDS  # noqa: F401 - settings, too
 from serving.config import ServingConfig
@@ -22,8 +24,6 @@ DELIVERY_SECONDS = 5.0
 """A POST waits at most this time for Kafka's acknowledgement."""
 OUTBOX_EVENTS = 10_000
 """The largest number of impressions and events that wait for Kafka in one web worker."""
-IMPRESSION_ADDRESSES = 20
-"""All callers without the key log at most the impressions of so many addresses at their full rate."""
 
 DEBUG = False
 SECRET_KEY = SERVING.secret_key.get_secret_value() if SERVING.secret_key else secrets.token_urlsafe(48)
@@ -42,11 +42,19 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-# What a stranger sends is no event of ours: a line for each wrong request would fill the disk.
+# What a stranger sends is no event of ours: a line for each wrong request would fill the disk. The same holds for 503,
+# whose reason is logged where it is known.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "CRITICAL"}},
+    "filters": {
+        "faults": {"()": CallbackFilter, "callback": lambda record: getattr(record, "status_code", 500) == 500}
+    },
+    "loggers": {
+        "django.request": {"level": "ERROR", "filters": ["faults"]},
+        "django.security": {"level": "CRITICAL"},
+        "uvicorn.error": {"level": "ERROR"},
+    },
 }
 USE_TZ = True
 TIME_ZONE = "UTC"

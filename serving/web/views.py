@@ -55,8 +55,8 @@ class RecommendationsView(APIView):
 
     @staticmethod
     def _counts(request: Request) -> bool:
-        """Return whether this impression may be logged. What strangers log is bounded in all; the key has no bound."""
-        return shows_key(request.META) or services.impression_rate().take("")
+        """Return whether this impression may be logged. What strangers log is bounded; the key has no bound."""
+        return shows_key(request.META) or services.impression_limit().allow(request.META["REMOTE_ADDR"])
 
 
 class SimilarItemsView(APIView):

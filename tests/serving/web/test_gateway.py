@@ -40,6 +40,10 @@ class Application:
         return [json.dumps({"path": environ["PATH_INFO"], "body": body.decode()}).encode()]
 
 
+def shows_a_key(environ: Environ) -> bool:
+    return "HTTP_X_API_KEY" in environ
+
+
 @pytest.fixture
 def application() -> Application:
     return Application()
@@ -47,7 +51,8 @@ def application() -> Application:
 
 @pytest.fixture
 def port(application: Application) -> Iterator[int]:
-    with running(Gateway(application, threads=2, rate=TokenBuckets(0), body_seconds=0.5)) as port:
+    made = Gateway(application, threads=2, rate=TokenBuckets(0), unlimited=shows_a_key, body_seconds=0.5)
+    with running(made) as port:
         yield port
         application.gate.set()
 
@@ -81,21 +86,27 @@ def test_a_body_in_chunks_is_read_whole(port: int) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_large_body_is_413(port: int, chunked: bool) -> None:
-    size = module.MAX_BODY_BYTES + 1
-    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
-    with connected(port, b"POST /events/ HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n") as client:
-        if chunked:
-            client.send(b"%x\r\n" % size + b"a" * size)
-        status, body = client.answer()
-        assert (status, body) == (413, {"detail": f"over {module.MAX_BODY_BYTES} bytes"})
+@pytest.mark.parametrize("known", [False, True])
+def test_a_large_body_is_413(port: int, chunked: bool, known: bool) -> None:
+    bound = module.MAX_BODY_BYTES if known else module.MAX_STRANGERS_BODY_BYTES
+    key = b"X-API-Key: k\r\n" if known else b""
+    for size, wanted in ((bound, 200), (bound + 1, 413)):
+        length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+        with connected(port, b"POST /events/ HTTP/1.1\r\nHost: x\r\n" + key + length + b"\r\n\r\n") as client:
+            if chunked:
+                client.send(b"%x\r\n" % size + b"a" * size + b"\r\n0\r\n\r\n")
+            elif wanted == 200:
+                client.send(b"a" * size)
+            assert client.answer()[0] == wanted
 
 
 def test_bodies_share_a_bound_on_memory(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HELD_BYTES", 8)
     with connected(port, POST + b"abcd") as first, connected(port, POST + b"abcd") as second:
         with connected(port, POST + b"abcd") as third:
-            assert 503 in (third.answer()[0],)
+            assert third.answer()[0] == 503
+        known = POST.replace(b"Host", b"X-API-Key: k\r\nHost") + b"abcde"
+        assert answered(port, known)[0] == 200
         first.send(b"e")
         assert first.answer()[0] in (200, 503)
         second.close()
@@ -121,10 +132,21 @@ def test_writers_that_wait_never_delay_readers(port: int, application: Applicati
     assert application.inside == 2  # what waited too long is not sent late
 
 
+def test_a_request_that_is_open_when_the_server_stops_is_answered(application: Application) -> None:
+    application.gate.clear()
+    stopped = threading.Event()
+    made = Gateway(application, threads=2, rate=TokenBuckets(0), on_stop=stopped.set)
+    with ExitStack() as stack:
+        with running(made) as port:
+            waiting = stack.enter_context(connected(port, POST + b"abcde"))
+            wait_until(lambda: application.inside == 1)
+        status, body = waiting.answer()
+        application.gate.set()
+    assert (status, "stops" in body["detail"], stopped.is_set()) == (503, True, True)
+
+
 def test_one_address_has_a_rate_and_the_key_has_none(application: Application) -> None:
-    made = Gateway(
-        application, threads=2, rate=TokenBuckets(1.0), unlimited=lambda environ: "HTTP_X_API_KEY" in environ
-    )
+    made = Gateway(application, threads=2, rate=TokenBuckets(1.0), unlimited=shows_a_key)
     with running(made, proxy_headers=True, forwarded_allow_ips=["127.0.0.1/32"]) as port:
         request = GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
         assert [answered(port, request)[0] for _ in range(4)] == [200, 200, 429, 429]

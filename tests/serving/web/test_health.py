@@ -14,7 +14,7 @@ from serving.web import health, services
 
 @pytest.fixture
 def probe(web: Client) -> Iterator[str]:
-    made = health.start_health_probe(0, None, host="127.0.0.1")
+    made = health.start_health_probe(0, None)
     yield f"http://127.0.0.1:{made.port}"
     made.close()
 

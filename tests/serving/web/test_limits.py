@@ -1,6 +1,6 @@
 import pytest
 
-from serving.web.limits import LOOPBACK, TokenBuckets, client_group, is_within
+from serving.web.limits import ADDRESSES_AT_ONCE, LOOPBACK, ImpressionLimit, TokenBuckets, client_group, is_within
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,14 @@ def test_memory_is_bounded_by_the_number_of_addresses() -> None:
 def test_without_a_rate_there_is_no_bound() -> None:
     buckets = TokenBuckets(0.0, clock=lambda: 0.0)
     assert all(buckets.take("a") for _ in range(1000))
+
+
+def test_impressions_are_bounded_by_address_and_in_all() -> None:
+    now = [0.0]
+    limit = ImpressionLimit(10.0, clock=lambda: now[0])  # one a second for each address, two at once
+    assert [limit.allow("203.0.113.1") for _ in range(3)] == [True, True, False]
+    logged = sum(limit.allow(f"198.51.100.{number}") for number in range(100) for _ in range(2))
+    assert logged == 2 * ADDRESSES_AT_ONCE - 2
+    assert all(limit.allow("127.0.0.1") for _ in range(100))
+    now[0] += 2.0
+    assert limit.allow("203.0.113.1")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
 GET_SECONDS = 1.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d\S* ?\S* (INFO|WARNING|ERROR) [\w.]+: ")
 SERVE = "from sagestream.runners import run_serve; run_serve()"
 KEY = "open sesame"
 
@@ -190,7 +192,9 @@ def test_several_processes_tell_their_metrics_together_and_a_killed_one_is_repla
         wait_until(lambda: len(set(Process(server.process.pid).children()) - {web[0]}) >= 3)
         wait_until(server.answers)
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(WAIT_SECONDS) == 0
+        output, _ = server.process.communicate(timeout=WAIT_SECONDS)
+    assert server.process.returncode == 0
+    assert all(LOG_LINE.match(line) for line in output.splitlines()), output
 
 
 def test_a_small_answer_leaves_at_once() -> None:

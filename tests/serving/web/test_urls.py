@@ -1,11 +1,28 @@
 import pytest
+from django.conf import LazySettings
 from django.test import Client
+
+from graphstore.config import GraphstoreConfig
+from serving.web import services
 
 
 def test_every_error_is_json(web: Client) -> None:
     answer = web.get("/nowhere/")
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
     assert answer.json()["detail"] == "nothing at /nowhere/"
+
+
+def test_wrong_requests_do_not_fill_the_log(
+    web: Client, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("/nowhere/", "/recommendations/ann/?k=0", "/events/"):
+        assert web.get(path).status_code in (400, 401, 404)
+    assert web.get("/trending/", headers={"Host": "evil.example"}).status_code == 400
+    assert caplog.records == []
+    services.close()
+    settings.GRAPHSTORE = GraphstoreConfig(redis_url="redis://127.0.0.1:1/0")
+    assert {web.get("/trending/").status_code for _ in range(20)} == {503}
+    assert len(caplog.records) <= 1
 
 
 def test_a_host_that_is_not_ours_is_refused(web: Client) -> None:

@@ -100,14 +100,14 @@ def test_a_slot_that_is_not_configured_is_refused_and_logs_nothing(web: Client, 
     assert post.letters == []
 
 
-def test_impressions_of_strangers_are_bounded_in_all_and_those_with_the_key_are_not(
+def test_impressions_of_strangers_are_bounded_and_those_with_the_key_are_not(
     web: Client, post: Post, key: dict[str, str], settings: LazySettings
 ) -> None:
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=0.1)
-    settings.IMPRESSION_ADDRESSES = 10
-    assert [web.get("/recommendations/ann/?slot=home").status_code for _ in range(5)] == [200] * 5
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10)
+    path, stranger = "/recommendations/ann/?slot=home", "203.0.113.7"
+    assert [web.get(path, REMOTE_ADDR=stranger).status_code for _ in range(5)] == [200] * 5
     assert len(post.letters) == 2
-    assert web.get("/recommendations/ann/?slot=home", headers=key).status_code == 200
+    assert web.get(path, headers=key, REMOTE_ADDR=stranger).status_code == 200
     assert len(post.letters) == 3
 
 
