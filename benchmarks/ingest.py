@@ -24,8 +24,8 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
 from benchmarks.parts import PARTS, Report, Sizes, run_parts
 from benchmarks.services import BrokerKind, open_services
 from benchmarks.table import as_json, as_markdown
+from graphstore.logs import set_up_logging
 from sagestream.playground.embedded import find_kafka
-from sagestream.runners import set_up_logging
 
 ROWS_SMALL = 100_000
 """Rows of the small graph, and events that are then stored into each graph."""

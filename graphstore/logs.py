@@ -29,12 +29,12 @@ def escaped(text: str, *, keep: str = "") -> str:
 class OneLineFormatter(logging.Formatter):
     """One line for each message; below it, the traceback of an exception."""
 
-    converter = staticmethod(time.gmtime)
     default_time_format = TIME
     default_msec_format = MILLISECONDS
 
     def __init__(self) -> None:
         super().__init__(FORMAT)
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text. Text from outside cannot begin a line of its own."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from sagestream.printable import BadParameter
+
 _AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -37,6 +39,6 @@ def moment_option(*names: str, help: str) -> Any:
         try:
             return parse_moment(text, datetime.now(UTC))
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise BadParameter(str(error)) from None
 
     return typer.Option(*names, parser=parse, metavar="TIME", help=help)

@@ -50,6 +50,13 @@ def echo_result(value: Any, words: str, *, as_json: bool, **options: Any) -> Non
         echo(words)
 
 
+class BadParameter(typer.BadParameter):
+    """A wrong argument or option: a usage error, exit code 2. What was typed may be the name of a file."""
+
+    def __init__(self, message: str, *, param_hint: str | None = None) -> None:
+        super().__init__(printable_lines(message), param_hint=param_hint)
+
+
 class PlainConsole(Console):
     """A console that takes each string as plain text: no markup, no emoji codes, unprintable characters escaped.
 

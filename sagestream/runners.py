@@ -127,6 +127,7 @@ def run_scheduler() -> None:
 
 def run_serve() -> None:
     """Run the web server. uvicorn handles the signals itself."""
+    from graphstore.logs import set_up_logging
     from serving.web.server import serve
 
     serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sagestream.printable import BadParameter
+
 if TYPE_CHECKING:
     from training.config import TrainingConfig
 
@@ -13,7 +15,7 @@ def _checked(name: str | None) -> str | None:
     from training.config import MAX_TEXT_ENCODER, TEXT_ENCODERS
 
     if name is not None and (len(name) > MAX_TEXT_ENCODER or not re.fullmatch(TEXT_ENCODERS, name)):
-        raise typer.BadParameter(f"{name[:100]!r} is neither tfidf nor sentence-transformers:<path or name>")
+        raise BadParameter(f"{name[:100]!r} is neither tfidf nor sentence-transformers:<path or name>")
     return name
 
 

@@ -1,8 +1,11 @@
 """The deployment files, held to the code: what compose starts, sets and asks for must exist."""
 
 import importlib.util
+import os
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -256,3 +259,32 @@ def test_python_in_the_image_is_one_that_the_project_supports():
 def test_no_package_index_is_named():
     for text in (DOCKERFILE, COMPOSE_TEXT):
         assert not re.search(r"https?://(?!127\.0\.0\.1)", text)
+
+
+@pytest.mark.parametrize("client", ["/nowhere/docker", "false"])
+def test_the_compose_check_says_where_no_engine_is(client):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compose.check"],
+        env=os.environ | {"DOCKER": client},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == (
+        f"compose-check: no Docker engine answers to `{client} version`: start one, or name its client in DOCKER\n"
+    )
+
+
+def test_the_backup_that_the_check_tries_is_the_one_of_operations():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    check = (ROOT / "tests" / "compose" / "check.py").read_text()
+    commands = re.findall(
+        r"^docker compose ((?:exec|run) .*?)(?: [<>] \S+| \\)$", page.partition("## Backup")[2], re.MULTILINE
+    )
+    assert len(commands) == 4
+    written = re.sub(r"[\s\"',()]+", " ", check)
+    for command in commands:
+        for part in command.split(" tools -C /var/lib/sagestream"):
+            assert part.strip() in written, part

@@ -12,7 +12,7 @@ from sagestream.datasets import SOURCES
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import open_source
-from sagestream.printable import PlainConsole, echo, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_result
 from sagestream.stages import Stages
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.sources import (
@@ -86,7 +86,7 @@ def import_(
     from sagestream.importer import Sample
 
     if no_redis and not direct:
-        raise typer.BadParameter("without Kafka only: give --direct, too", param_hint="--no-redis")
+        raise BadParameter("without Kafka only: give --direct, too", param_hint="--no-redis")
     stages = Stages(PlainConsole(stderr=True))
     mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     done = run_import(
@@ -189,7 +189,7 @@ def preprocess(
         end(done)
         imported = {"imported": done.told}
     elif items or columns or encoding or day_first or no_redis or any(mapping.values()):
-        raise typer.BadParameter("options of an import need a SOURCE")
+        raise BadParameter("options of an import need a SOURCE")
     graph = GraphstoreConfig()
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
     engine = open_engine(graph.sqlalchemy_url)
@@ -215,7 +215,7 @@ def report(
 ) -> None:
     """Print what a snapshot holds: nodes, edges, degrees, times, masks, cold shares."""
     if picture is not None and (picture.suffix not in PICTURES or not picture.resolve().parent.is_dir()):
-        raise typer.BadParameter(f"{picture} is no {' or '.join(PICTURES)} in a directory", param_hint="--picture")
+        raise BadParameter(f"{picture} is no {' or '.join(PICTURES)} in a directory", param_hint="--picture")
 
     from graphstore.snapshots.files import load_snapshot
     from graphstore.snapshots.report import degrees, get_graph_report, print_graph_report

@@ -10,7 +10,7 @@ import typer
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import AlreadyExists, file_errors
 from sagestream.extras import require
-from sagestream.printable import PlainConsole, echo, echo_json, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def score(
     from training.export.batch_lists import SUFFIXES, write_lists
 
     if out.suffix not in SUFFIXES:
-        raise typer.BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
+        raise BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
     model = _model(model_version, bundle)
     stages = Stages(PlainConsole(stderr=True))
     with stages.stage("score", f"Lists by {model.model_version}") as report:
@@ -201,7 +201,7 @@ def _directory(model_version: str | None, bundle: Path | None) -> Path:
     if bundle is None:
         return registered_bundle(GraphstoreConfig(), model_version)
     if model_version is not None:
-        raise typer.BadParameter("name a model or a bundle, not both", param_hint="--bundle")
+        raise BadParameter("name a model or a bundle, not both", param_hint="--bundle")
     return bundle
 
 

@@ -11,7 +11,7 @@ from graphstore.config import GraphstoreConfig
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import LineSource, open_source
 from sagestream.moments import moment_option
-from sagestream.printable import PlainConsole, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo_result
 from sagestream.stages import Report, Stages
 from stream import events
 from stream.config import StreamConfig
@@ -55,7 +55,7 @@ def replay(
     that they had. What is known already counts once, so a replay that was interrupted simply runs again.
     """
     if from_database is not None and file is not None:
-        raise typer.BadParameter("history comes from --from-database or from --file, not from both")
+        raise BadParameter("history comes from --from-database or from --file, not from both")
     from stream.replay import Pace, produce, store
 
     stages = Stages(PlainConsole(stderr=True))
@@ -124,7 +124,7 @@ def _check_apart(source: "Engine", graph: GraphstoreConfig) -> None:
     finally:
         target.dispose()
     if same:
-        raise typer.BadParameter(
+        raise BadParameter(
             "that history is in this very database: name another one with --from-database, or leave out --direct"
         )
 

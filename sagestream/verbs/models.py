@@ -11,7 +11,7 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from sagestream.error_messages import message
-from sagestream.printable import PlainConsole, echo, echo_json, echo_result, printable
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result, printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
@@ -71,7 +71,7 @@ def train(
     from training.options import TrainingOptions
 
     if resume and kind != "graphsage":
-        raise typer.BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
+        raise BadParameter(f"only a graphsage run can be gone on with, not {kind}", param_hint="--resume")
     base = TrainingConfig()
     config = current_config(base) if config_file is None else load_config(config_file, base=base)
     config = with_text_encoder(config, text_encoder)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
-from sagestream.printable import PlainConsole, echo, echo_json
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
@@ -71,17 +71,17 @@ def benchmark(
     given = {"user": user_col, "item": item_col, "time": time_col, "value": value_col, "type": type_col}
     if split == "given":
         if train is None or test is None:
-            raise typer.BadParameter("the given split needs --train and --test", param_hint="--split")
+            raise BadParameter("the given split needs --train and --test", param_hint="--split")
         if interactions is not None or columns is not None or any(given.values()):
-            raise typer.BadParameter("a given split reads --train and --test, no table", param_hint="--split")
+            raise BadParameter("a given split reads --train and --test, no table", param_hint="--split")
         if repeats == "allow":
-            raise typer.BadParameter("a given split never recommends what is in --train", param_hint="--repeats")
+            raise BadParameter("a given split never recommends what is in --train", param_hint="--repeats")
     elif interactions is None:
-        raise typer.BadParameter("name a file, or complete-journey", param_hint="--interactions")
+        raise BadParameter("name a file, or complete-journey", param_hint="--interactions")
     elif train is not None or test is not None:
-        raise typer.BadParameter("only --split given reads two files", param_hint="--train")
+        raise BadParameter("only --split given reads two files", param_hint="--train")
     if json_file is not None and not json_file.resolve().parent.is_dir():
-        raise typer.BadParameter(f"no directory {json_file.parent}", param_hint="--json")
+        raise BadParameter(f"no directory {json_file.parent}", param_hint="--json")
 
     from training.benchmark.report import markdown
     from training.benchmark.run import BEGINS, run
@@ -129,7 +129,7 @@ def _cutoffs(k: str) -> list[int]:
     except ValueError:
         cutoffs = []
     if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] > 1000:
-        raise typer.BadParameter(f"{k!r} is not a list of lengths from 1 to 1000, as 10,20", param_hint="--k")
+        raise BadParameter(f"{k!r} is not a list of lengths from 1 to 1000, as 10,20", param_hint="--k")
     return cutoffs
 
 
@@ -139,7 +139,7 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
     asked = list(BASELINES) if names is None else [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in asked if name not in BASELINES]:
         known = ", ".join(BASELINES)
-        raise typer.BadParameter(f"no baseline {', '.join(unknown)}: there are {known}", param_hint="--baselines")
+        raise BadParameter(f"no baseline {', '.join(unknown)}: there are {known}", param_hint="--baselines")
     return {name: BASELINES[name] for name in asked}
 
 
@@ -168,7 +168,7 @@ def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) ->
 
     if name == COMPLETE_JOURNEY:
         if columns is not None or any(mapping.values()):
-            raise typer.BadParameter(f"{name} is no file with columns", param_hint="--interactions")
+            raise BadParameter(f"{name} is no file with columns", param_hint="--interactions")
         return read_dataset(name, sample=None, min_item_users=1, seed=0)
     if not Path(name).is_file():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")

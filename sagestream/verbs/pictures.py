@@ -10,7 +10,7 @@ import typer
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from sagestream.extras import require
-from sagestream.printable import PlainConsole, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo_result
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def visualize(
 ) -> None:
     """Draw a model, as PNG and SVG: metric and precision-recall curves, learning curves, a map of its items."""
     if out is not None and out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"{out} is no directory", param_hint="--out")
+        raise BadParameter(f"{out} is no directory", param_hint="--out")
     if json_results is not None and model_version is not None:
-        raise typer.BadParameter("a benchmark's file or a model, not both", param_hint="--json-results")
+        raise BadParameter("a benchmark's file or a model, not both", param_hint="--json-results")
     require("matplotlib")
     if method == "umap" and json_results is None and what in ("embeddings", "all"):
         require("umap")

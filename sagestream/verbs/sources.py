@@ -11,6 +11,7 @@ import typer
 
 from sagestream.datasets import UnfitWords
 from sagestream.interruption import EXIT_CODE, Interruption
+from sagestream.printable import BadParameter
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def chosen(
             day_first=day_first,
         )
     except UnfitWords as error:
-        raise typer.BadParameter(str(error)) from error
+        raise BadParameter(str(error)) from error
 
 
 def run_import(
@@ -119,9 +120,7 @@ def run_import(
         typer.BadParameter: The file `rejected` exists already.
     """
     if rejected is not None and rejected.exists():
-        raise typer.BadParameter(
-            f"{rejected} exists, and would be written over: name a new file", param_hint="--rejected"
-        )
+        raise BadParameter(f"{rejected} exists, and would be written over: name a new file", param_hint="--rejected")
     from sagestream.importer import Importer, Sample
 
     with Interruption() as interruption:

@@ -10,7 +10,7 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import reason
 from sagestream.error_messages import message
-from sagestream.printable import PlainConsole, echo, echo_json, echo_result, printable
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result, printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from stream.config import StreamConfig
@@ -50,7 +50,7 @@ def forget(
         if show:
             _list(engine, as_json=as_json)
         elif user is None or not 1 <= len(user) <= MAX_ID_LENGTH or "\x00" in user:
-            raise typer.BadParameter(f"an id has 1 to {MAX_ID_LENGTH} characters", param_hint="USER")
+            raise BadParameter(f"an id has 1 to {MAX_ID_LENGTH} characters", param_hint="USER")
         else:
             _forget(engine, user, asked=yes or not sys.stdin.isatty(), as_json=as_json)
     finally:
@@ -161,7 +161,7 @@ def compact(
     graph = GraphstoreConfig()
     age = days or graph.retention_days
     if not age:
-        raise typer.BadParameter("say from which age on, or set SAGESTREAM_RETENTION_DAYS", param_hint="--days")
+        raise BadParameter("say from which age on, or set SAGESTREAM_RETENTION_DAYS", param_hint="--days")
     engine = open_engine(graph.sqlalchemy_url)
     try:
         with Stages(PlainConsole(stderr=True)).stage("compact", f"Compact what is older than {age} days") as report:

@@ -11,7 +11,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
-from sagestream.printable import PlainConsole, echo, echo_json
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 
@@ -61,7 +61,7 @@ def tune(
     study_file, config_file = study or graph.state_dir / STUDY, out or graph.state_dir / CONFIG
     for file, hint in ((study_file, "--study"), (config_file, "--out")):
         if file.is_dir():
-            raise typer.BadParameter(f"{file} is a directory", param_hint=hint)
+            raise BadParameter(f"{file} is a directory", param_hint=hint)
         with file_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
     config = current_config(TrainingConfig())

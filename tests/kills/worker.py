@@ -20,6 +20,7 @@ from redis import Redis
 from redis.client import Pipeline
 from sqlalchemy import Engine, event
 
+from graphstore.logs import set_up_logging
 from sagestream import runners
 from sagestream.playground.processes import die_with_parent
 from stream.worker.sink import Sink
@@ -47,7 +48,7 @@ def main(environment: Mapping[str, str], log: Path, fault: Fault | None) -> None
     if fault is not None:
         arm(fault)
     _replace(faust.Worker, "on_startup_finished", _telling)
-    runners.set_up_logging()
+    set_up_logging()
     runners.run_worker(recent_items=RECENT_ITEMS)
 
 

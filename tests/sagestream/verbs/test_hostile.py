@@ -160,6 +160,13 @@ def test_the_walk_calls_every_verb() -> None:
     assert set(WALK) == set(verbs(typer.main.get_command(cli.app)))
 
 
+def test_a_wrong_argument_is_shown_as_text() -> None:
+    done = call("graph", "report", "--picture", HOSTILE, settings={})
+    assert done.returncode == 2
+    assert done.stderr.replace("\n", "").isprintable()
+    assert "\\x1b[2J" in done.stderr
+
+
 @pytest.mark.slow
 def test_no_text_of_a_stranger_is_markup_or_moves_the_terminal(
     shop: dict[str, str], files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -199,4 +206,11 @@ def test_nothing_in_the_command_line_prints_by_another_way() -> None:
                 assert node.module not in ("rich.console", "rich.markup") or file.name == "tables.py", file
             if isinstance(node, ast.Call):
                 named = ast.unparse(node.func)
-                assert named not in ("print", "typer.echo", "typer.secho", "click.echo", "Console"), file
+                assert named not in (
+                    "print",
+                    "typer.echo",
+                    "typer.secho",
+                    "click.echo",
+                    "Console",
+                    "typer.BadParameter",
+                ), file
