@@ -13,7 +13,8 @@ from graphstore.errors import reason
 from serving.cache import champion
 from serving.web import services
 from serving.web.answers import json_response
-from stream.probe import LOOPBACK, OK, Probe, start_probe
+from stream.config import LOOPBACK
+from stream.probe import OK, Probe, start_probe
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
