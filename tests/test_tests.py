@@ -22,8 +22,11 @@ SLEEPS = {
     "waiting.py": "the one loop that waits for a condition",
     "kills/kills.py": "kills come at random moments",
     "kills/shop.py": "waits for a condition, and revives workers meanwhile",
+    "compose/check.py": "a program that waits for containers, without the tests' environment",
     "contracts/acknowledging_producer.py": "a program that sends at a pace, until it is killed",
     "sagestream/test_interruption.py": "an endless wait that is interrupted",
+    "serving/web/test_gateway.py": "the age of a queue is what is tested",
+    "stream/worker/test_bisect.py": "lets other coroutines run",
     "stream/kafka/test_record_batches.py": "gives other coroutines the time in which nothing may happen",
     "stream/kafka/test_batch_producer.py": "lets other coroutines run",
 }

@@ -29,10 +29,4 @@ def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float]
         if now - _logged_at.get(kind, float("-inf")) < LOG_SECONDS:
             return
         _logged_at[kind] = now
-    logger.error(
-        "the %s %r in Redis is corrupt and counts as absent: %s. `sagestream cache rebuild` writes items and trends, a "
-        "publication writes lists and the pointer",
-        kind,
-        key,
-        problem,
-    )
+    logger.error("the %s %r in Redis is corrupt and counts as absent: %s", kind, key, problem)
