@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 REPEATING = (
-    "aiokafka.client",
+    "aiokafka",
     "aiokafka.cluster",
     "aiokafka.conn",
     "aiokafka.consumer.fetcher",

@@ -221,6 +221,27 @@ def test_what_the_body_finished_is_committed() -> None:
     asyncio.run(run())
 
 
+def test_a_log_that_begins_anew_is_committed_from_its_beginning() -> None:
+    """The broker was wiped, or the topic made again: the consumer goes back to the first offset on its own."""
+
+    async def run() -> None:
+        async with bench(Broker(interactions=30)) as made:
+            for _ in range(3):
+                await made.fetch()
+            await made.until(lambda: len(made.finished) == 30)
+            await made.until(lambda: all(batch.finished for batch in made.consumer._delivered[TOPIC]))
+            assert await made.consumer.commit()
+            assert made.broker.committed[TOPIC] == 30
+            made.broker.position[TOPIC] = 0
+            await made.fetch()
+            await made.until(lambda: len(made.finished) == 40)
+            await made.until(lambda: all(batch.finished for batch in made.consumer._delivered[TOPIC]))
+            assert await made.consumer.commit()
+            assert made.broker.committed[TOPIC] == 10
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("stuck", [False, True])
 def test_a_stop_waits_for_the_batch_in_hand_and_not_for_ever(stuck: bool) -> None:
     async def run() -> None:

@@ -1,6 +1,9 @@
 import logging
 
 import pytest
+from aiokafka import client, cluster, conn
+from aiokafka.consumer import fetcher, group_coordinator
+from aiokafka.producer import sender
 
 from stream.worker.log_limit import REPEATING, RepeatFilter, limit_repeated
 
@@ -26,8 +29,10 @@ def test_a_repeated_message_is_logged_once_in_a_while_with_its_number(caplog: py
 
 
 def test_the_clients_loggers_are_limited() -> None:
+    """By the names that their modules use: a filter does not hold for the loggers below one."""
+    modules = (client, cluster, conn, fetcher, group_coordinator, sender)
+    assert {module.log.name for module in modules} == set(REPEATING)
     limit_repeated()
-    for name in REPEATING:
-        logger = logging.getLogger(name)
-        (mine,) = (one for one in logger.filters if isinstance(one, RepeatFilter))
-        logger.removeFilter(mine)
+    for module in modules:
+        (mine,) = (one for one in module.log.filters if isinstance(one, RepeatFilter))
+        module.log.removeFilter(mine)
