@@ -161,7 +161,9 @@ def test_make_installs_by_uv_and_where_it_cannot_by_pip_aloud(fails: str, tmp_pa
 def test_the_image_and_ci_install_with_the_constraints() -> None:
     commands = re.findall(r"\bpip (?:install|compile)\b[^&\n]*", (ROOT / "Dockerfile").read_text())
     assert len(commands) > 3
-    assert [each for each in commands if "--constraint constraints.txt" not in each] == ["pip install --no-deps --target /app ."]
+    assert [each for each in commands if "--constraint constraints.txt" not in each] == [
+        "pip install --no-deps --target /app ."
+    ]
     ci = (ROOT / ".ci" / "run").read_text()
     assert "make test" in ci
     assert "pip" not in ci.split()
