@@ -6,7 +6,7 @@ Arrives: path parts and query strings. Leaves: plain values. Next: `serving.web.
 from collections.abc import Collection, Mapping
 
 from serving.web.answers import Refused
-from stream.events import EARLIEST, InvalidEvent, UserTouched, decode, encode
+from stream.events import id_problem
 
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
@@ -33,10 +33,9 @@ def identifier(value: str, field: str) -> str:
 
     A list that is shown becomes an impression: an id outside the contract would become a dead letter.
     """
-    try:
-        decode(encode(UserTouched(event_time=EARLIEST, user_id=value)), UserTouched, now=EARLIEST)
-    except (InvalidEvent, UnicodeEncodeError) as error:
-        raise Refused(field, str(error).replace("`$.user_id`", f"`{field}`")) from error
+    problem = id_problem(value)
+    if problem is not None:
+        raise Refused(field, f"the id has {problem} - at `{field}`")
     return value
 
 
