@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
+from redis import Redis
 
 from graphstore.ingest import record_progress
 from graphstore.session import open_engine, write
@@ -127,7 +128,7 @@ def test_a_process_says_what_it_waits_for(worker: tuple[Probe, dict[str, str]]) 
 
 
 def test_processes_on_one_machine_answer_where_the_doctor_looks(
-    settings: Path, broker: Broker, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Path, broker: Broker, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One setting places all of them, next to each other."""
     for name, value in {**broker.environment, "SAGESTREAM_REDIS_URL": redis_url}.items():
