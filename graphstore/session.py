@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import ArgumentError
 
 from graphstore.addresses import DATABASE_EXAMPLE, check_database_url
-from graphstore.errors import UserError, file_errors
+from graphstore.errors import UnusableFile, UserError, file_errors
 from graphstore.private_files import DIRECTORY_MODE
 
 if TYPE_CHECKING:
@@ -59,8 +59,17 @@ def open_engine(url: str) -> Engine:
 def open_existing(url: str) -> Engine:
     """As `open_engine`, for a database that must be there: nothing is created. Raises `NoDatabase`."""
     target = parsed_url(url)
-    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
-        raise NoDatabase(f"there is no database at {target.database}")
+    if target.get_backend_name() == "sqlite":
+        path = Path(target.database or "")
+        try:
+            with file_errors(path):
+                path.stat()
+        except UnusableFile as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise NoDatabase(
+                f"there is no database at {path}: `sagestream init`, or `sagestream import … --direct`"
+            ) from None
     return open_engine(url)
 
 

@@ -6,7 +6,7 @@ Arrives: a name from a verb, or None for the default. Leaves: a directory. Next:
 from pathlib import Path
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, read
+from graphstore.session import open_existing, read
 from graphstore.snapshots.files import newest_snapshot
 from training.lifecycle import registry
 
@@ -16,7 +16,7 @@ CHAMPION = "champion"
 
 def registered_bundle(graph: GraphstoreConfig, model_version: str | None) -> Path:
     """Return the bundle of a registered model. Raises `UnknownModel` and `NoChampion`."""
-    engine = open_engine(graph.sqlalchemy_url)
+    engine = open_existing(graph.sqlalchemy_url)
     try:
         with read(engine) as connection:
             row = (

@@ -40,9 +40,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _engine() -> "Engine":
-    from graphstore.session import open_engine
+    """Open the database; the registry needs one that exists."""
+    from graphstore.session import open_existing
 
-    return open_engine(GraphstoreConfig().sqlalchemy_url)
+    return open_existing(GraphstoreConfig().sqlalchemy_url)
 
 
 def train(

@@ -128,11 +128,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Click-through of the last hours, by model, slot and position, and the newest drift report."""
-    from graphstore.session import now_ms, open_engine, read
+    from graphstore.session import now_ms, open_existing, read
     from monitoring.ctr import ctr_by_segment
     from sagestream.playground.outcome import newest_drift
 
-    engine = open_engine(GraphstoreConfig().sqlalchemy_url)
+    engine = open_existing(GraphstoreConfig().sqlalchemy_url)
     now = now_ms()
     start = now - int(hours * 3_600_000)
     with read(engine) as connection:
