@@ -110,19 +110,22 @@ def run_publisher() -> None:
 
 def run_scheduler() -> None:
     """Run the scheduler of retraining."""
+    from stream.liveness import Liveness
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
     from training.config_file import WatchedConfig
     from training.lifecycle.scheduler import run_scheduler as run
 
     config, stream, stop = WatchedConfig(TrainingConfig()), StreamConfig(), stop_on_signal()
+    liveness = Liveness()
     probe = start_probe(
         stream.probe_port_of("scheduler"),
         lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
         host=stream.probe_host,
+        alive=lambda: liveness.state,
     )
     logger.info("scheduler: health on port %d", probe.port)
-    run(GraphstoreConfig(), config, stream, stop)
+    run(GraphstoreConfig(), config, stream, stop, liveness=liveness)
 
 
 def run_serve() -> None:

@@ -20,6 +20,7 @@ from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_o
 from serving.web.limits import LOOPBACK, TokenBuckets, client_group, is_within
 from serving.web.metrics import ALIVE, ARRIVED, dropped
 from stream.events import MAX_EVENT_BYTES
+from stream.liveness import Liveness, Watchdog
 
 BODY_SECONDS = 10.0
 """A client must send the body of a request within this time."""
@@ -31,6 +32,7 @@ MAX_HELD_BYTES = 32 * 1024 * 1024
 QUEUE_SECONDS = 1.0
 """A request that waited longer for a thread is refused, so the queue never grows old."""
 QUEUE_PER_THREAD = 16
+BEAT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = "2"
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,6 +59,7 @@ class Gateway:
         rate: A bucket for each address.
         unlimited: Whether a request shows the key: it has no bound on its rate, and a larger body.
         body_seconds: The time in which a body must arrive.
+        liveness: Gets a beat every `BEAT_SECONDS` while the event loop makes progress.
         on_stop: Called once, after the last answer.
     """
 
@@ -68,6 +71,7 @@ class Gateway:
         rate: TokenBuckets,
         unlimited: Callable[[Environ], bool] = lambda environ: False,
         body_seconds: float = BODY_SECONDS,
+        liveness: Liveness | None = None,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._application = application
@@ -76,6 +80,7 @@ class Gateway:
         self._rate = rate
         self._unlimited = unlimited
         self._body_seconds = body_seconds
+        self._liveness = liveness or Liveness()
         self._on_stop = on_stop
         self._held_bytes = 0
 
@@ -94,10 +99,21 @@ class Gateway:
 
     async def _live(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         await receive()
+        beating = asyncio.create_task(self._keep_beating())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        beating.cancel()
         await asyncio.to_thread(self._on_stop)
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _keep_beating(self) -> None:
+        watchdog = Watchdog(self._liveness)
+        try:
+            while True:
+                self._liveness.beat()
+                await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            watchdog.close()
 
     async def _answer(self, scope: HTTPScope, receive: ASGIReceiveCallable) -> Answer:
         alive = scope["path"] == ALIVE

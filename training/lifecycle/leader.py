@@ -8,6 +8,7 @@ It is a `graphstore.advisory_lock`, which ends with its process, however the pro
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,10 +29,17 @@ def leader_lock(engine: Engine, path: Path) -> LeaderLock:
     return database_lock(engine, ADVISORY_KEY, path)
 
 
-def wait_for_leadership(lock: LeaderLock, stop: threading.Event, *, retry_seconds: float) -> bool:
-    """Try until this process holds the lock (True) or `stop` is set (False)."""
+def wait_for_leadership(
+    lock: LeaderLock,
+    stop: threading.Event,
+    *,
+    retry_seconds: float,
+    beat: Callable[[], object] = lambda: None,
+) -> bool:
+    """Try until this process holds the lock (True) or `stop` is set (False). `beat` is called before each try."""
     waiting = False
     while not stop.is_set():
+        beat()
         if lock.acquire():
             return True
         if not waiting:

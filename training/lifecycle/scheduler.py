@@ -33,6 +33,7 @@ from graphstore.progress import Progress
 from graphstore.retention import DAY_MS, compact, expire, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
+from stream.liveness import Liveness, Watchdog
 from training.config import TrainingConfig
 from training.config_file import WatchedConfig
 from training.lifecycle import retrain
@@ -42,6 +43,9 @@ from training.lifecycle.registry import Kind
 from training.process import FaultInProcess, SpawnedProcess, SpawnedProcessFailed
 
 logger = logging.getLogger(__name__)
+
+MISSED_TICKS = 10
+"""The scheduler makes no progress when this many ticks did not come."""
 
 TRAININGS = "trainings"
 TICKS = "ticks"
@@ -54,17 +58,26 @@ def run_scheduler(
     stop: threading.Event,
     *,
     now: Callable[[], int] = now_ms,
+    liveness: Liveness | None = None,
 ) -> None:
-    """Wait for the leader lock, then work until `stop` is set.
+    """Wait for the leader lock, then work until `stop` is set. Each try and each tick is a beat of `liveness`.
 
     After the stop a running training has `scheduler_stop_seconds`. Then it is killed and its requests become pending.
     """
     engine = open_engine(graph.sqlalchemy_url)
     lock = leader_lock(engine, graph.state_dir / "scheduler.lock")
+    tick_seconds = config.current.scheduler_tick_seconds
+    liveness = liveness or Liveness()
+
+    def beat() -> None:
+        liveness.beat("checking for work", within_seconds=MISSED_TICKS * tick_seconds)
+
+    watchdog = Watchdog(liveness)
     try:
-        if wait_for_leadership(lock, stop, retry_seconds=config.current.scheduler_tick_seconds):
-            Scheduler(engine, graph, config, stream, lock=lock, stop=stop, now=now).run()
+        if wait_for_leadership(lock, stop, retry_seconds=tick_seconds, beat=beat):
+            Scheduler(engine, graph, config, stream, lock=lock, stop=stop, now=now).run(beat, watchdog)
     finally:
+        watchdog.close()
         lock.release()
         engine.dispose()
 
@@ -90,6 +103,7 @@ class Scheduler:
         self._stop = stop
         self._now = now
         self._announcer = Announcer(engine, stream, now=now)
+        self._beat: Callable[[], object] = lambda: None
         self._idle = threading.Event()
         self._idle.set()
         self._child_lock = threading.Lock()
@@ -102,8 +116,9 @@ class Scheduler:
             timezone="UTC",
         )
 
-    def run(self) -> None:
-        """Work until the stop."""
+    def run(self, beat: Callable[[], object], watchdog: Watchdog) -> None:
+        """Work until the stop. `beat` is called at each tick."""
+        self._beat = beat
         with write(self._engine) as connection:
             retrain.settle(connection, now=self._now())
         self._scheduler.start(paused=True)
@@ -133,6 +148,7 @@ class Scheduler:
         try:
             self._stop.wait()
         finally:
+            watchdog.close()  # from now on there is no tick
             self._scheduler.pause()
             if not self._idle.wait(self._config.current.scheduler_stop_seconds):
                 logger.warning("the running training is given up")
@@ -142,6 +158,7 @@ class Scheduler:
 
     def tick(self) -> None:
         """Start a training when one is due, none runs and the training file is right. Stop when the lock is lost."""
+        self._beat()
         if not self._lock.held():
             logger.error("leadership is lost: stopping")
             self._stop.set()

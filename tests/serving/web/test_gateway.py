@@ -13,6 +13,7 @@ from serving.web import gateway as module
 from serving.web.bridge import Environ
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
+from stream.liveness import Liveness
 from tests.serving.web.running import connected, running
 from tests.waiting import wait_until
 
@@ -167,3 +168,15 @@ def test_the_environment_of_a_request_is_made_of_the_request_alone(
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
     assert environ["PATH_INFO"].encode("latin-1").decode() == "/a/bü"
     assert (environ["QUERY_STRING"], environ["CONTENT_LENGTH"]) == ("k=1", "0")
+
+
+def test_the_event_loop_beats_until_the_server_stops() -> None:
+    beats: list[str] = []
+
+    class Counted(Liveness):
+        def beat(self, doing: str = "working", *, within_seconds: float = 0.0) -> None:
+            beats.append(doing)
+
+    gateway = Gateway(Application(), threads=1, rate=TokenBuckets(0), liveness=Counted())
+    with running(gateway):
+        wait_until(lambda: beats)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from graphstore.tables import impressions
 from graphstore.upserts import ImpressionRow, insert_impressions
 from stream.config import StreamConfig
 from stream.events import MODELS
+from stream.liveness import Liveness
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from tests.waiting import wait_until
@@ -101,11 +102,14 @@ def runs(engine: Engine) -> list[registry.RunRow]:
 
 @contextmanager
 def scheduling(
-    graph: GraphstoreConfig, stream: StreamConfig, config: TrainingConfig = CONFIG
+    graph: GraphstoreConfig,
+    stream: StreamConfig,
+    config: TrainingConfig = CONFIG,
+    liveness: Liveness | None = None,
 ) -> Iterator[WatchedConfig]:
     """A scheduler in a thread, and the configuration that it watches."""
     stop, watched = threading.Event(), WatchedConfig(config)
-    thread = threading.Thread(target=run_scheduler, args=(graph, watched, stream, stop))
+    thread = threading.Thread(target=run_scheduler, args=(graph, watched, stream, stop), kwargs={"liveness": liveness})
     thread.start()
     try:
         yield watched
@@ -116,8 +120,12 @@ def scheduling(
 
 def children() -> set[int]:
     """Spawned processes of this one; Python keeps a resource tracker beside them."""
-    family = psutil.Process().children(recursive=True)
-    return {child.pid for child in family if "spawn_main" in " ".join(child.cmdline())}
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 def test_a_request_becomes_a_champion_and_an_announcement(graph, shop, stream_config):
@@ -268,13 +276,26 @@ def test_each_run_takes_the_training_file_as_it_is_then(graph, shop):
     assert second["retrain_min_events"] == 100
 
 
-def test_a_second_scheduler_waits(graph, shop, caplog):
+class Beats(Liveness):
+    """Counts the beats."""
+
+    count = 0
+
+    def beat(self, doing: str = "working", *, within_seconds: float = 0.0) -> None:
+        self.count += 1
+        super().beat(doing, within_seconds=within_seconds)
+
+
+def test_a_second_scheduler_waits_and_both_make_progress(graph, shop, caplog):
     caplog.set_level("INFO", "training.lifecycle.leader")
-    with scheduling(graph, UNREACHABLE):
+    leader, standby = Beats(), Beats()
+    with scheduling(graph, UNREACHABLE, liveness=leader):
         eventually(lambda: (graph.state_dir / "scheduler.lock").exists())
         eventually(lambda: runs(shop))
-        with scheduling(graph, UNREACHABLE):
+        with scheduling(graph, UNREACHABLE, liveness=standby):
             eventually(lambda: "another scheduler leads" in caplog.text)  # it does nothing that could be seen
+            eventually(lambda: standby.count > 2)
+            eventually(lambda: leader.count > 2)
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
     assert len(runs(shop)) == 1
 
