@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 from redis.exceptions import RedisError
-from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.errors import reason
@@ -145,7 +144,7 @@ class LiveTraffic:
             try:
                 self._remember(known, shoppers.counts)
             except OSError as error:  # a full disk; the next start sends the last events again
-                self.stages.say(f"[yellow]the place in the replay is not saved: {error}[/yellow]")
+                self.stages.say((f"the place in the replay is not saved: {error}", "yellow"))
 
     def _watch(
         self,
@@ -169,7 +168,7 @@ class LiveTraffic:
             if time.monotonic() >= next_health:
                 next_health = time.monotonic() + HEALTH_SECONDS
                 for child, why in self.supervisor.restart_hung(time.monotonic()):
-                    self.stages.say(f"[yellow]{child.name} hung and is started again: {escape(why)}[/yellow]")
+                    self.stages.say((f"{child.name} hung and is started again: {why}", "yellow"))
             closed = self._closed(live_began) if once else []
             report(f"{counts.produced:,} events, {counts.clicks:,} clicks", len(closed) / len(LOOP_PARTS))
             if len(closed) == len(LOOP_PARTS):
@@ -185,7 +184,7 @@ class LiveTraffic:
                 except (SQLAlchemyError, RedisError, OSError) as error:
                     if service_of(error) is None:
                         raise
-                    self.stages.say(f"[yellow]waiting: {reason(error)}[/yellow]")
+                    self.stages.say((f"waiting: {reason(error)}", "yellow"))
 
     def _closed(self, live_began: int) -> list[str]:
         """Return the parts of the loop that have finished since `live_began` (epoch ms)."""

@@ -12,7 +12,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaConnectionError, KafkaError
 
 from stream.config import StreamConfig
-from stream.kafka.connection_errors import reason_of_failure
+from stream.kafka.connection_errors import is_refusal, reason_of_failure
 from stream.kafka.topics import connection_settings
 
 CONNECT_SECONDS = 2.0
@@ -40,6 +40,7 @@ def wait_until_answering(
 ) -> bool:
     """Wait until the broker lists its topics. Return False when `stop` is set first.
 
+    Raises `KafkaError` when it refuses the password or the certificate, because no wait ends that.
     `told` gets the reason of each new problem, and an empty text at the end.
     """
     problem = ""
@@ -53,6 +54,8 @@ def wait_until_answering(
             finally:
                 admin.close()
         except KafkaError as error:
+            if is_refusal(error):
+                raise
             if str(error) != problem:
                 problem = str(error)
                 told(f"Kafka: {problem}")

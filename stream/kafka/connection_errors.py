@@ -8,12 +8,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from graphstore.errors import reason
 
 SOURCE = "kafka.net.manager"
 TELLING = ("SASL", "Sasl", "SSL", "Authentication", "Authorization")
+
+
+REFUSALS = ("SaslAuthenticationFailed", "Authentication failed", "CERTIFICATE")
+"""What the reason of a refusal says that no wait ends: the setting of a password or a certificate is wrong."""
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """Return whether the broker, or our check of its certificate, refused the connection."""
+    return any(name in str(error) for name in REFUSALS)
 
 
 @contextmanager

@@ -43,8 +43,10 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+_repeated = RepeatFilter()
+
+
 def limit_repeated() -> None:
-    """Limit what the Kafka client of the worker logs."""
-    repeated = RepeatFilter()
+    """Limit what the Kafka client of the worker logs. Safe to repeat."""
     for name in REPEATING:
-        logging.getLogger(name).addFilter(repeated)
+        logging.getLogger(name).addFilter(_repeated)

@@ -9,6 +9,7 @@ import msgspec
 from redis import Redis
 from sqlalchemy import Engine, or_, select, text
 
+from graphstore.redis.fence import FENCE
 from graphstore.session import read
 from graphstore.tables import (
     COUNT_COLUMNS,
@@ -191,6 +192,8 @@ def hot_content(redis: Redis) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in sorted(redis.keys()):
         name, kind = key.decode(), redis.type(key).decode()
+        if name == FENCE:  # the database counts its generations for itself, too
+            continue
         if kind == "zset":
             found[name] = redis.zrange(key, 0, -1, withscores=True)
         elif kind == "set":

@@ -93,6 +93,9 @@ def test_progress_of_another_brokers_log_is_told_and_not_counted(
     assert [one.remark for one in others] == ["", ""]
 
 
+BEYOND = "stream_progress holds 500, beyond the log's end at 100"
+
+
 @pytest.mark.parametrize(
     ("begin", "end", "committed", "row", "behind", "said"),
     [
@@ -102,9 +105,9 @@ def test_progress_of_another_brokers_log_is_told_and_not_counted(
         (30, 100, None, None, 70, ""),
         (30, 100, 10, 10, 70, "20 messages were deleted from the log before they were read"),
         (0, 100, 100, 100, 0, ""),
-        (0, 100, 500, 500, 100, "stream_progress holds 500, beyond the log's end at 100"),
-        (0, 100, None, 500, 100, "stream_progress holds 500, beyond the log's end at 100"),
-        (0, 100, 60, 500, 40, "stream_progress holds 500, beyond the log's end at 100: it is of another log, made"),
+        (0, 100, 500, 500, 100, BEYOND),
+        (0, 100, None, 500, 100, BEYOND),
+        (0, 100, 60, 500, 40, f"{BEYOND}: it is of another log, made anew"),
         (0, 100, 500, 90, 100, "the group has committed 500, beyond the log's end at 100"),
         (0, 100, 40, None, 60, "the group has committed 40, the database holds up to 0: it is another one"),
         (0, 100, 40, 20, 60, "the group has committed 40, the database holds up to 20: it is another one"),
