@@ -32,6 +32,10 @@ def reason_of_failure() -> Iterator[None]:
     After a refused login a broker closes the next connections without a reason, so the refusal is kept.
     """
     listener, source = _Listener(), logging.getLogger(SOURCE)
+    level, propagate = source.level, source.propagate
+    if not source.isEnabledFor(logging.WARNING):  # a process that wants no such lines still needs the reason
+        source.setLevel(logging.WARNING)
+        source.propagate = False
     source.addHandler(listener)
     try:
         yield
@@ -41,6 +45,8 @@ def reason_of_failure() -> Iterator[None]:
         raise KafkaTimeoutError(f"{error.args[0]}: {reason(listener.last)}") from error
     finally:
         source.removeHandler(listener)
+        source.setLevel(level)
+        source.propagate = propagate
 
 
 class _Listener(logging.Handler):
