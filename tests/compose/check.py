@@ -217,6 +217,20 @@ def second_worker(shop: Deployment) -> None:
     shop.compose("--profile", "second-worker", "stop", "worker-2")
 
 
+def doctor_beside_failures(shop: Deployment) -> None:
+    """The doctor finds a service that is stopped and a service that hangs, and starts neither of them."""
+    for service, halt, resume in (("redis", "stop", "start"), ("kafka", "pause", "unpause")):
+        shop.compose(halt, service)
+        found = json.loads(shop.tools("doctor", "--json", check=False) or "[]")
+        running = shop.compose("ps", "--services", "--status", "running").split()
+        shop.compose(resume, service)
+        if service in running:
+            raise Failed(f"the doctor has started {service}")
+        if not any(check["name"] == service and not check["ok"] for check in found):
+            raise Failed(f"{service} is away, and the doctor finds: {found}")
+    shop.compose("up", "--detach", "--wait", "--wait-timeout", "300")
+
+
 def kills(shop: Deployment) -> None:
     """What is killed comes back, services too, and every accepted event is stored once."""
     for name in PROCESSES:
@@ -251,7 +265,7 @@ def down_and_up(shop: Deployment) -> None:
 def backup_and_restore(shop: Deployment) -> None:
     """The database and the state volume bring everything back, as docs/operations.md says; the rest heals."""
     dump, state = shop.directory / "sagestream.dump", shop.directory / "state.tar"
-    tar = ("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
+    tar = ("run", "--rm", "--no-TTY", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
     shop.pipe(
         *["exec", "-T", "postgres", "pg_dump", "--username", "postgres", "--format", "custom", "sagestream"],
         target=dump,
@@ -281,6 +295,7 @@ STEPS = (
     import_and_first_model,
     event_to_list,
     second_worker,
+    doctor_beside_failures,
     kills,
     down_and_up,
     backup_and_restore,
