@@ -228,6 +228,11 @@ def doctor_beside_failures(shop: Deployment) -> None:
             raise Failed(f"the doctor has started {service}")
         if not any(check["name"] == service and not check["ok"] for check in found):
             raise Failed(f"{service} is away, and the doctor finds: {found}")
+    # After a pause a container is unhealthy until the next look, and `up` does not wait for that.
+    wait_until(
+        lambda: shop.compose("ps", "--format", "{{.Health}}", "kafka").strip() == "healthy",
+        lambda: "Kafka is unhealthy",
+    )
     shop.compose("up", "--detach", "--wait", "--wait-timeout", "300")
 
 
