@@ -180,8 +180,11 @@ class Subscription:
         coordinator = consumer._coordinator
         if coordinator.stable() and not coordinator.need_rejoin() and not coordinator.time_to_next_poll():
             self._closing.wait(UNANSWERED_POLL_SECONDS)
-            return consumer.poll(timeout_ms=0)
-        return consumer.poll(timeout_ms=int(POLL_SECONDS * 1000))
+            milliseconds = 0
+        else:
+            milliseconds = int(POLL_SECONDS * 1000)
+        found: dict[TopicPartition, list[ConsumerRecord]] = consumer.poll(timeout_ms=milliseconds)
+        return found
 
     def _set_fetch_wait(self, consumer: KafkaConsumer, *, found: bool) -> None:
         """Ask the broker less often while no records come: an idle consumer would use 5 % of a core."""

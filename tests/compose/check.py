@@ -218,21 +218,26 @@ def second_worker(shop: Deployment) -> None:
 
 
 def doctor_beside_failures(shop: Deployment) -> None:
-    """The doctor finds a service that is stopped and a service that hangs, and starts neither of them."""
-    for service, halt, resume in (("redis", "stop", "start"), ("kafka", "pause", "unpause")):
+    """The doctor finds a service that is stopped and services that hang, and starts nothing."""
+    for service, name, halt, resume in (
+        ("redis", "redis", "stop", "start"),
+        ("postgres", "database", "pause", "unpause"),
+        ("kafka", "kafka", "pause", "unpause"),
+    ):
         shop.compose(halt, service)
         found = json.loads(shop.tools("doctor", "--json", check=False) or "[]")
         running = shop.compose("ps", "--services", "--status", "running").split()
         shop.compose(resume, service)
         if service in running:
             raise Failed(f"the doctor has started {service}")
-        if not any(check["name"] == service and not check["ok"] for check in found):
+        if not any(check["name"] == name and not check["ok"] for check in found):
             raise Failed(f"{service} is away, and the doctor finds: {found}")
     # After a pause a container is unhealthy until the next look, and `up` does not wait for that.
-    wait_until(
-        lambda: shop.compose("ps", "--format", "{{.Health}}", "kafka").strip() == "healthy",
-        lambda: "Kafka is unhealthy",
-    )
+    for service in ("postgres", "kafka"):
+        wait_until(
+            lambda service=service: shop.compose("ps", "--format", "{{.Health}}", service).strip() == "healthy",  # type: ignore[misc]
+            lambda service=service: f"{service} is unhealthy",  # type: ignore[misc]
+        )
     shop.compose("up", "--detach", "--wait", "--wait-timeout", "300")
 
 
