@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 BUSY_TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS = 10
+"""How long PostgreSQL may take to accept a connection, where `connect_timeout` in the URL does not say otherwise. A
+server that hangs still takes connections, and psycopg would wait for its first word for two minutes."""
 
 DATABASE_NOTE = "database: "
 """Begins the note that an error of a database carries: its URL, without the password."""
@@ -34,7 +37,7 @@ class NoDatabase(UserError):
     """The file of a SQLite database does not exist."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, connect_seconds: int = CONNECT_SECONDS) -> Engine:
     """Open `url`: SQLite (WAL, one writer at a time) or PostgreSQL (psycopg).
 
     On SQLite a write transaction begins as IMMEDIATE. A transaction that begins with a read and writes later fails with
@@ -42,7 +45,11 @@ def open_engine(url: str) -> Engine:
     """
     target = parsed_url(url)
     if target.get_backend_name() == "postgresql":
-        engine = create_engine(target.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(
+            target.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={} if "connect_timeout" in target.query else {"connect_timeout": connect_seconds},
+        )
         event.listen(engine, "handle_error", _name_database)
         return engine
     if target.get_backend_name() != "sqlite":
@@ -56,7 +63,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def open_existing(url: str) -> Engine:
+def open_existing(url: str, *, connect_seconds: int = CONNECT_SECONDS) -> Engine:
     """As `open_engine`, for a database that must be there: nothing is created. Raises `NoDatabase`."""
     target = parsed_url(url)
     if target.get_backend_name() == "sqlite":
@@ -70,7 +77,7 @@ def open_existing(url: str) -> Engine:
             raise NoDatabase(
                 f"there is no database at {path}: `sagestream init`, or `sagestream import … --direct`"
             ) from None
-    return open_engine(url)
+    return open_engine(url, connect_seconds=connect_seconds)
 
 
 def parsed_url(url: str) -> URL:

@@ -30,7 +30,7 @@ from stream.worker.worker import TOPICS
 from training.config import TrainingConfig
 from training.config_file import current_config
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 3
 
 
 class OldSchema(UserError):
@@ -66,7 +66,7 @@ def examine() -> list[Check]:
 def _opened(url: str) -> Iterator[Engine | None]:
     """Open the database; None where there is no file of it yet, because a look must not create one."""
     try:
-        engine = open_existing(url)
+        engine = open_existing(url, connect_seconds=TIMEOUT_SECONDS)
     except NoDatabase:
         yield None
         return

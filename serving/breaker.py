@@ -1,10 +1,12 @@
-"""Breaker: a client of Redis that stops asking for a moment after Redis did not answer in time.
+"""Breaker: a client of Redis that stops asking for a moment after a request had to wait for nothing.
 
 Arrives: commands of readers. Leaves: their results, or an error at once. Next: `serving.web.services` opens it.
 
-Without it, each request of a page waits the whole timeout while Redis hangs, and all threads wait.
+Without it, each request of a page waits the whole timeout while Redis hangs, and all threads wait. A name server that
+does not know the host of a stopped Redis can take longer than that, and no timeout of a socket bounds it.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 OPEN_SECONDS = 1.0
 """After a timeout nobody asks Redis for this time. Then one request tries, and the others still fail at once."""
+SLOW_SECONDS = 0.5
+"""A failed connection that took this time counts as a timeout. One that fails faster costs nobody much."""
 
 
 class Breaker:
@@ -27,17 +31,21 @@ class Breaker:
         self._open_until: float | None = None  # None: closed
         self._lock = threading.Lock()
 
-    def check(self) -> None:
-        """Return when Redis may be asked. Raises `redis.exceptions.ConnectionError` while the breaker is open."""
+    def check(self) -> float:
+        """Return the time when Redis may be asked. Raises `redis.exceptions.ConnectionError` while the breaker is open.
+
+        Whoever asks must tell the result: `answered`, `timed_out` or `failed`.
+        """
+        now = self._clock()
         if self._open_until is None:
-            return
+            return now
         with self._lock:
-            now = self._clock()
             if self._open_until is None:
-                return
+                return now
             if now < self._open_until:
                 raise RedisConnectionError("Redis did not answer a moment ago, and is not asked again yet")
-            self._open_until = now + self._open_seconds  # this request tries, the others wait for its result
+            self._open_until = math.inf  # this request tries, the others wait for its result
+        return now
 
     def answered(self) -> None:
         """Close the breaker."""
@@ -46,6 +54,13 @@ class Breaker:
     def timed_out(self) -> None:
         """Open the breaker."""
         self._open_until = self._clock() + self._open_seconds
+
+    def failed(self, since: float) -> None:
+        """Open the breaker if a connection that was tried at the time `since` failed slowly, else close it."""
+        if self._clock() - since >= SLOW_SECONDS:
+            self.timed_out()
+        else:
+            self.answered()
 
 
 class GuardedRedis(Redis):
@@ -57,11 +72,17 @@ class GuardedRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command. Raises `redis.exceptions.ConnectionError` without sending it while the breaker is open."""
-        self.breaker.check()
+        began = self.breaker.check()
         try:
             result = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except RedisTimeoutError:
             self.breaker.timed_out()
+            raise
+        except RedisConnectionError:
+            self.breaker.failed(began)
+            raise
+        except BaseException:
+            self.breaker.answered()  # with an error
             raise
         self.breaker.answered()
         return result

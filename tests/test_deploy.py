@@ -129,7 +129,10 @@ def test_everything_that_stays_up_has_a_health_check_and_comes_back():
 
 
 def test_processes_start_after_the_tables_and_topics_exist():
+    assert OURS["tools"]["depends_on"] == {}, "the doctor must find what is stopped, and not start it"
     for name, service in OURS.items():
+        if name == "tools":
+            continue
         waits = {other: how["condition"] for other, how in service["depends_on"].items()}
         assert set(waits) <= set(SERVICES)
         assert waits["kafka"] == waits["postgres"] == "service_healthy"

@@ -49,6 +49,8 @@ RECONNECT_SECONDS = 1.0
 POLL_SECONDS = 0.5
 PAUSED_POLL_SECONDS = 0.1
 """A poll that only keeps the membership, while the caller has a batch and the next one waits."""
+UNANSWERED_POLL_SECONDS = 0.1
+"""The pause between two polls while the broker leaves a heartbeat without an answer."""
 CLOSE_SECONDS = 2.0
 """How long a commit and the leave may take when the broker does not answer."""
 
@@ -151,7 +153,7 @@ class Subscription:
         """Poll once. While a batch waits for the caller, the partitions are paused and only the membership is kept."""
         if not self._is_full():
             consumer.resume(*consumer.paused())
-            found = consumer.poll(timeout_ms=int(POLL_SECONDS * 1000))
+            found = self._found(consumer)
         else:
             with self._changed:
                 if self._changed.wait_for(lambda: not self._fetched or self._closing.is_set(), POLL_SECONDS):
@@ -167,6 +169,22 @@ class Subscription:
         if self._clock() >= self._next_commit and (handled := self._take_handled(consumer)):
             self._next_commit = self._clock() + COMMIT_SECONDS
             consumer.commit_async(handled, callback=self._log_commit)
+
+    def _found(self, consumer: KafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Return the next records, after a wait for them.
+
+        While a heartbeat of a settled member is overdue, kafka-python 3.0.12 does not wait: it looks again at once, and
+        keeps something of each look until the fetch ends. A broker that hung for ten seconds cost a whole core and 250
+        MB. Then the wait is here.
+        """
+        coordinator = consumer._coordinator
+        if coordinator.stable() and not coordinator.need_rejoin() and not coordinator.time_to_next_poll():
+            self._closing.wait(UNANSWERED_POLL_SECONDS)
+            milliseconds = 0
+        else:
+            milliseconds = int(POLL_SECONDS * 1000)
+        found: dict[TopicPartition, list[ConsumerRecord]] = consumer.poll(timeout_ms=milliseconds)
+        return found
 
     def _set_fetch_wait(self, consumer: KafkaConsumer, *, found: bool) -> None:
         """Ask the broker less often while no records come: an idle consumer would use 5 % of a core."""

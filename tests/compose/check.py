@@ -217,6 +217,26 @@ def second_worker(shop: Deployment) -> None:
     shop.compose("--profile", "second-worker", "stop", "worker-2")
 
 
+def doctor_beside_failures(shop: Deployment) -> None:
+    """The doctor finds a service that is stopped and services that hang, and starts nothing."""
+    for service, name, halt, resume in (
+        ("redis", "redis", "stop", "start"),
+        ("postgres", "database", "pause", "unpause"),
+        ("kafka", "kafka", "pause", "unpause"),
+    ):
+        shop.compose(halt, service)
+        found = json.loads(shop.tools("doctor", "--json", check=False) or "[]")
+        running = shop.compose("ps", "--services", "--status", "running").split()
+        shop.compose(resume, service)
+        if service in running:
+            raise Failed(f"the doctor has started {service}")
+        if not any(check["name"] == name and not check["ok"] for check in found):
+            raise Failed(f"{service} is away, and the doctor finds: {found}")
+    # After a pause a container is unhealthy until the next look, and `up` does not wait for that.
+    wait_until(lambda: "unhealthy" not in shop.compose("ps", "--format", "{{.Health}}"), lambda: shop.compose("ps"))
+    shop.compose("up", "--detach", "--wait", "--wait-timeout", "300")
+
+
 def kills(shop: Deployment) -> None:
     """What is killed comes back, services too, and every accepted event is stored once."""
     for name in PROCESSES:
@@ -251,7 +271,7 @@ def down_and_up(shop: Deployment) -> None:
 def backup_and_restore(shop: Deployment) -> None:
     """The database and the state volume bring everything back, as docs/operations.md says; the rest heals."""
     dump, state = shop.directory / "sagestream.dump", shop.directory / "state.tar"
-    tar = ("run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
+    tar = ("run", "--rm", "--no-TTY", "--entrypoint", "tar", "tools", "-C", "/var/lib/sagestream")
     shop.pipe(
         *["exec", "-T", "postgres", "pg_dump", "--username", "postgres", "--format", "custom", "sagestream"],
         target=dump,
@@ -281,6 +301,7 @@ STEPS = (
     import_and_first_model,
     event_to_list,
     second_worker,
+    doctor_beside_failures,
     kills,
     down_and_up,
     backup_and_restore,

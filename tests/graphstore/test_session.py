@@ -1,6 +1,8 @@
 """Opening, migrating, and what one transaction sees."""
 
+import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import OperationalError
 
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import UnsupportedDatabase, migrate, migrations, open_engine, read, write
@@ -126,3 +129,15 @@ def test_sqlite_keeps_counters_in_one_tree_and_gives_no_key_out_twice(sqlite_eng
     made = {row[0]: row[1] for row in rows}
     assert all("WITHOUT ROWID" in made[table] for table in ("edges", "item_buckets"))
     assert all("AUTOINCREMENT" in made[table] for table in ("users", "interactions"))
+
+
+def test_a_postgresql_that_hangs_does_not_keep_a_connection_waiting() -> None:
+    """A stopped server: its socket takes connections, and nobody answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        url = f"postgresql://sagestream:s@127.0.0.1:{silent.getsockname()[1]}/sagestream"
+        for engine in (open_engine(url, connect_seconds=2), open_engine(f"{url}?connect_timeout=2")):
+            began = time.monotonic()
+            with pytest.raises(OperationalError, match="timeout"), engine.connect():
+                pass
+            assert time.monotonic() - began < 8
+            engine.dispose()

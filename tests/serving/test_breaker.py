@@ -1,3 +1,4 @@
+import socket
 import time
 
 import pytest
@@ -19,8 +20,9 @@ def test_after_a_timeout_nobody_asks_until_one_request_tries() -> None:
         breaker.check()
     now[0] = 1.0
     breaker.check()  # this one tries
+    now[0] = 60.0
     with pytest.raises(RedisConnectionError):
-        breaker.check()
+        breaker.check()  # the first one still waits
     breaker.answered()
     breaker.check()
 
@@ -36,4 +38,40 @@ def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing(hung_redis: str) 
         with pytest.raises(RedisConnectionError, match="not asked again"):
             redis.get("a")
     assert time.monotonic() - started < TIMEOUT_SECONDS
+    redis.close()
+
+
+def test_a_name_server_that_hangs_delays_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looked_up = [0.0], []
+
+    def hung_name_server(*asked: object, **_options: object) -> None:
+        looked_up.append(asked)
+        now[0] += 8.0
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hung_name_server)
+    redis = open_redis("redis://stopped/0", timeout_seconds=TIMEOUT_SECONDS, kind=GuardedRedis, repeat_timeouts=False)
+    redis.breaker = Breaker(open_seconds=1.0, clock=lambda: now[0])
+    with pytest.raises(RedisConnectionError, match="name resolution"):
+        redis.get("a")
+    for _ in range(50):
+        with pytest.raises(RedisConnectionError, match="not asked again"):
+            redis.get("a")
+    assert len(looked_up) == 2  # the request, and its one repetition
+    now[0] += 1.0
+    with pytest.raises(RedisConnectionError, match="name resolution"):
+        redis.get("a")
+    redis.close()
+
+
+def test_a_connection_that_is_refused_at_once_leaves_the_breaker_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown_name(*_asked: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
+    redis = open_redis("redis://stopped/0", timeout_seconds=TIMEOUT_SECONDS, kind=GuardedRedis, repeat_timeouts=False)
+    redis.breaker = Breaker(open_seconds=1.0, clock=lambda: 0.0)
+    for _ in range(2):
+        with pytest.raises(RedisConnectionError, match="not known"):
+            redis.get("a")
     redis.close()

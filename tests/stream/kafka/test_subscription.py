@@ -1,3 +1,5 @@
+import os
+import signal
 import time
 
 from sagestream.playground.embedded import Broker
@@ -47,6 +49,24 @@ def test_a_broker_that_is_away_is_an_error_to_look_at_and_not_a_crash(kafka_away
     begun = time.monotonic()
     reader.close()
     assert time.monotonic() - begun < 2 * CLOSE_SECONDS
+
+
+def test_a_broker_that_hangs_costs_no_core_and_is_followed_again(stream_config: StreamConfig, broker: Broker) -> None:
+    reader = subscription(stream_config, "hung")
+    wait_until(lambda: reader.assigned)
+    wait_until(lambda: reader.poll(1.0) == [])  # what earlier tests sent
+    os.kill(broker.child.pid, signal.SIGSTOP)
+    try:
+        assert reader.poll(2.0) == []  # a heartbeat is overdue now
+        began, used = time.monotonic(), time.process_time()
+        assert reader.poll(2.0) == []
+        share = (time.process_time() - used) / (time.monotonic() - began)
+    finally:
+        os.kill(broker.child.pid, signal.SIGCONT)
+    assert share < 0.3
+    send(stream_config, "after")
+    wait_until(lambda: b"after" in [record.key for record in reader.poll(0.2)])
+    reader.close()
 
 
 def test_a_caller_that_does_something_else_joins_and_keeps_its_partitions(
