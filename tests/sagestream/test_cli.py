@@ -121,7 +121,11 @@ def test_a_fresh_state_directory_has_no_graph_yet(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err.splitlines()[-1:] == [f"sagestream: {NO_GRAPH}"]
+    (last,) = capsys.readouterr().err.splitlines()[-1:]
+    assert last.startswith(("sagestream: no graph here yet: ", f"sagestream: there is no database at {tmp_path}"))
+    assert last.endswith(NO_GRAPH.partition(": ")[2])
+    if words[:1] != ("preprocess",):
+        assert not (tmp_path / "state" / "graph.db").exists()  # a look creates none
 
 
 @pytest.mark.parametrize(
