@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -40,15 +40,18 @@ class SpawnedProcess:
 
     Args:
         prepare: Called once in the process, before the first call, for example to load libraries. It gets no arguments.
+        environment: Variables of the process. Libraries read them when they load, so a call is too late to set them.
     """
 
-    def __init__(self, prepare: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, prepare: Callable[[], object] | None = None, *, environment: Mapping[str, str] | None = None
+    ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork copies the memory and the threads of this process
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._busy = False
         try:
-            with _without_interrupts():
+            with _without_interrupts(), _environment(environment or {}):
                 self._process.start()
         finally:
             theirs.close()
@@ -145,3 +148,18 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set the variables for a process started in this context, which inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -85,7 +85,7 @@ class Playground:
         memory.start()
         services = None
         try:
-            with SpawnedProcess(models.prepare) as trainer:
+            with SpawnedProcess(models.prepare, environment=models.ENVIRONMENT) as trainer:
                 services = self.start_services()
                 address_file.write(directory, services.addresses)
                 past = self.import_past(services)

@@ -25,9 +25,10 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_one_process_answers_one_call_after_the_other_after_it_has_prepared() -> None:
-    with SpawnedProcess(prepare=fits.mark) as process:
+    with SpawnedProcess(prepare=fits.mark, environment={"OMP_NUM_THREADS": "3"}) as process:
         first, marked = process.call(fits.marked)
         assert marked
+        assert process.call(fits.echo, 7) == (7, "3")
         with pytest.raises(FaultInProcess, match="ValueError: singular matrix"):
             process.call(fits.failing_call)
         with pytest.raises(SpawnedProcessFailed, match=r"^too few events$"):

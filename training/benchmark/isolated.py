@@ -4,11 +4,9 @@ Arrives: a module-level function and its arguments, all picklable. Leaves: the r
 memory. Next: `training.benchmark.run` fits each model in this way, so models do not share caches or memory.
 """
 
-import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +32,7 @@ def run_isolated(function: Callable[..., Any], *arguments: Any, progress: Progre
 
     Raises `training.process.SpawnedProcessFailed` and `training.process.FaultInProcess`.
     """
-    with _one_thread():
-        process = SpawnedProcess()
-    with process:
+    with SpawnedProcess(environment=dict.fromkeys(THREAD_SETTINGS, "1")) as process:
         value, cost = process.call(_measured, function, *arguments, progress=progress)
     return value, cost
 
@@ -48,21 +44,6 @@ def _measured(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]
     before = _cpu_seconds()
     value = function(*arguments)
     return value, Cost(_cpu_seconds() - before, peak_rss_mb())
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Set one thread. Libraries read these variables when they load, so set them before the process starts."""
-    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _cpu_seconds() -> float:
