@@ -216,7 +216,7 @@ def _time_of(raw: bytes | None) -> int:
     try:
         return 0 if raw is None else cache.unpack_as_of(raw)
     except cache.MalformedList as error:
-        logger.error("a list is written anew: %s", error)
+        logger.error("a list is written again: %s", error)
         return 0
 
 

@@ -112,8 +112,8 @@ class Child:
     ) -> None:
         """Block until `ready` returns True. When the process ends or times out, stop it and raise `ProcessFailed`.
 
-        The time begins anew when `progress` returns something else: a busy machine is no fault of the process. The last
-        value of `progress` is in the message of the failure.
+        The time begins again when `progress` returns something else: a busy machine is no fault of the process. The
+        last value of `progress` is in the message of the failure.
         """
         deadline, known = time.monotonic() + timeout_seconds, progress()
         try:

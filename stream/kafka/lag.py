@@ -98,7 +98,7 @@ def lag_of(tp: TopicPartition, begin: int, end: int, committed: int | None, row:
     if row is not None and row > end:
         remark = f"stream_progress holds {row:,}, beyond the log's end at {end:,}: it is of another log"
         if committed is not None and not beyond:
-            remark += ", made anew since; the worker reads the new one from its beginning"
+            remark += ", created again since; the worker reads the new one from its beginning"
             goes_on = True
     elif committed is not None and beyond:
         remark = f"the group has committed {committed:,}, beyond the log's end at {end:,}: it is of another log"

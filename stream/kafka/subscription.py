@@ -259,7 +259,7 @@ class PartitionWait(ConsumerRebalanceListener):  # type: ignore[misc]
         self._joined, self._since = True, self._clock()
 
     def is_over(self, *, assigned: bool) -> bool:
-        """Return whether the member should join anew. It then waits twice as long."""
+        """Return whether the member should join again. It then waits twice as long."""
         if assigned:
             self._factor, self._since = 1, self._clock()
             return False

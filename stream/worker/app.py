@@ -69,7 +69,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         # Static membership: a worker that restarts after kill -9 gets its own partitions back at once.
         consumer_group_instance_id=config.member_id,
         web_enabled=False,
-        # A topic that was made anew is found within this time, instead of five minutes.
+        # A topic that was created again is found within this time, instead of five minutes.
         consumer_metadata_max_age_ms=METADATA_MS,
         fetch_wait_ms=FETCH_MAX_WAIT_MS,
         idle_fetch_wait_ms=idle_fetch_max_wait_ms(config),

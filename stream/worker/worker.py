@@ -6,7 +6,8 @@ queue, users on `users.touched`. Next: `serving.nearline` ranks these users agai
 The order is the guarantee: a handler returns, and so acknowledges the batch, after all its results are durable. When a
 service is unreachable, the current batch is retried. A single event that the store can never accept becomes a dead
 letter. When too many messages are bad, the topic is held: nothing of that batch reaches the dead letter queue and
-nothing is acknowledged until the hold ends by itself. Then this batch is taken, and the next ones are judged anew.
+nothing is acknowledged until the hold ends by itself. Then this batch is taken, and the next
+ones are judged alone.
 """
 
 import logging

@@ -107,7 +107,7 @@ BEYOND = "stream_progress holds 500, beyond the log's end at 100"
         (0, 100, 100, 100, 0, ""),
         (0, 100, 500, 500, 100, BEYOND),
         (0, 100, None, 500, 100, BEYOND),
-        (0, 100, 60, 500, 40, f"{BEYOND}: it is of another log, made anew"),
+        (0, 100, 60, 500, 40, f"{BEYOND}: it is of another log, created again"),
         (0, 100, 500, 90, 100, "the group has committed 500, beyond the log's end at 100"),
         (0, 100, 40, None, 60, "the group has committed 40, the database holds up to 0: it is another one"),
         (0, 100, 40, 20, 60, "the group has committed 40, the database holds up to 20: it is another one"),
@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_told(
     assert found[:3] == ("interactions", 2, behind)
     assert found.remark.startswith(said)
     assert bool(found.remark) is bool(said)
-    assert found.goes_on is (not said or "made anew" in said)
+    assert found.goes_on is (not said or "created again" in said)
 
 
 def test_a_broker_that_is_away_is_an_error(sqlite_engine: Engine) -> None:
