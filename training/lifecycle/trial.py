@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from graphstore.snapshots.eventlog import seen_by
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
@@ -26,7 +27,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
 from training.lifecycle.registry import CHAMPION
-from training.models.bundle import load_bundle
+from training.models.bundle import load_bundle, snapshot_of
 from training.models.candidate import Candidate
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -136,6 +137,7 @@ def incremental_trial(
     seed, progress = options.seed, options.progress
     champion, learner = load_bundle(champion_bundle), load_bundle(champion_bundle)
     dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
+    dataset = dataset.since_model(champion.as_of, seen=seen_by(snapshot_of(champion_bundle)))
     split = incremental_split(dataset.log, since=champion.as_of)
     features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
     progress("tuning the baselines", 0.1)

@@ -9,9 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.config import TrainingConfig
@@ -85,7 +87,8 @@ class Candidate:
         config: TrainingConfig,
         seed: int,
     ) -> Self:
-        """Update the champion's terms with the first new events, and fit a blend on the events that follow.
+        """Update the champion's terms with the late and the first new events, and fit a blend on the events that
+        follow.
 
         The blend is regularised towards the champion's blend. This changes `champion` itself.
 
@@ -93,17 +96,26 @@ class Candidate:
         weight for the trend, exactly when a shop needs the trend.
         """
         learner = cls(champion.terms, champion.blend)
-        learner.advance(dataset.log, champion.as_of, split.validation, features)
+        learner.advance(dataset.log, champion.as_of, split.validation, features, late=dataset.late)
         window = split.validation_window(dataset.log, repeats=champion.repeats)
         blend = _blend(champion.terms, window, config=config, seed=seed, anchor=champion.blend)
         return cls(champion.terms, blend)
 
-    def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
-        """Learn the events start <= time < end (epoch ms) of the log. The terms know all earlier events already."""
+    def advance(
+        self, log: EventLog, start: int, end: int | None, features: Tensor | None, *, late: BoolArray | None = None
+    ) -> None:
+        """Learn the events start <= time < end (epoch ms) of the log.
+
+        The terms know all earlier events already, except those in `late` [num_events], which they learn, too.
+        """
         for term in self.terms:
             if term.needs_features and features is None:
                 raise ValueError(f"{term.title} needs item features for an update")
         past, events = log.between(end=start), log.between(start, end)
+        if late is not None and late[: len(past)].any():
+            unknown = late[: len(past)]
+            inside = np.arange(len(past), len(past) + len(events))
+            past, events = past.take(np.flatnonzero(~unknown)), log.take(np.append(np.flatnonzero(unknown), inside))
         for term in self.terms:
             term.update(events, past=past, features=features)
 
