@@ -32,6 +32,7 @@ from sagestream.verbs import (
     playground,
     processes,
     readers,
+    retrain,
     store,
     tuning,
 )
@@ -51,7 +52,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, audit),
+    *(playground, processes, data, log, dlq, models, retrain, audit),
     *(offline, tuning, pictures, export, readers, store),
 ):
     module.register(app)

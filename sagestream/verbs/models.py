@@ -147,7 +147,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
-    """Make a model the champion, whatever the gate said, and announce it."""
+    """Make a model the champion, whatever the gate said, if it loads and its scores are finite; announce it."""
     _switch("promote", model_version)
 
 
@@ -159,8 +159,11 @@ def rollback() -> None:
 def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
     from graphstore.session import now_ms, write
     from training.lifecycle import registry
+    from training.lifecycle.bundle_check import check_model
 
     engine = _engine()
+    if model_version is not None:
+        check_model(engine, model_version)
     with write(engine) as connection:
         now = now_ms()
         row = (

@@ -197,9 +197,9 @@ def _switch(
         raise BannedModel(f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm")
     current = champion(connection)
     connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
-    connection.execute(
-        update(models).where(models.c.model_version == model_version).values(status=CHAMPION, promoted_at=now)
-    )
+    whole = (models.c.model_version == model_version) & models.c.pruned_at.is_(None)
+    if not connection.execute(update(models).where(whole).values(status=CHAMPION, promoted_at=now)).rowcount:
+        raise PrunedModel(f"the bundle of {model_version} has just been deleted")
     previous = None if current is None else current.model_version
     promotions.record(connection, action, model_version, previous, change, now=now)
     return get_model(connection, model_version)
@@ -235,6 +235,11 @@ def ban(connection: Connection, model_version: str, *, now: int) -> None:
     """Record that the model did harm, so that neither a run nor a rollback promotes it again."""
     first = models.c.banned_at.is_(None)
     connection.execute(update(models).where(models.c.model_version == model_version, first).values(banned_at=now))
+
+
+def model_of(run_id: str) -> str:
+    """Return the version of the model that a run makes."""
+    return f"m{run_id.removeprefix('r')}"
 
 
 def next_run_id(connection: Connection, *, now: int) -> str:

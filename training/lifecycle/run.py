@@ -133,7 +133,7 @@ class _Run:
             progress("learning the newest events", 0.85)
             trial.learn_test_window()
         progress("bundle", 0.95)
-        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
+        recommender = _recommender(trial, registry.model_of(self.run_id), kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
         bundle = save_bundle(
             recommender,

@@ -42,6 +42,7 @@ from training.lifecycle.announcer import Announcer
 from training.lifecycle.health import TrainingHealth
 from training.lifecycle.heartbeat import DIED, beating
 from training.lifecycle.leader import LeaderLock, leader_lock, wait_for_leadership
+from training.lifecycle.pruning import prune_bundles
 from training.lifecycle.registry import Kind
 from training.process import FaultInProcess, SpawnedProcess, SpawnedProcessFailed
 
@@ -198,7 +199,7 @@ class Scheduler:
             raise
 
     def retain(self) -> None:
-        """Delete old served lists, figures and snapshots, and compact data older than `retention_days` days."""
+        """Delete old lists, figures, snapshots and bundles, and compact data older than `retention_days` days."""
         expired = expire(self._engine, now=self._now())
         if any(astuple(expired)):
             logger.info("deleted: %d rows of old lists, %d old figures", expired.impressions, expired.figures)
@@ -208,6 +209,18 @@ class Scheduler:
         gone = prune_snapshots(self._graph.snapshots_dir, keep=self._graph.snapshots_kept)
         if gone:
             logger.info("old snapshots deleted: %s", ", ".join(gone))
+        self._prune(self._config.current)
+
+    def _prune(self, config: TrainingConfig) -> None:
+        """Delete the bundles that nobody needs any more. Where that fails, it is tried again after the next run."""
+        directory = self._graph.state_dir.resolve() / "models"
+        try:
+            gone = prune_bundles(self._engine, directory, keep=config.bundles_kept, now=self._now())
+        except OSError as error:
+            logger.warning("old bundles are not deleted: %s", error)
+            return
+        if gone:
+            logger.info("old bundles deleted: %s", ", ".join(gone))
 
     def _train(self, run_id: str, kind: Kind, trigger: str, config: TrainingConfig) -> None:
         """Train in a child process and wait for it. An error is logged, and the run's requests wait again."""
@@ -225,6 +238,7 @@ class Scheduler:
             error = str(failure)
         finally:
             self._settle(run_id, error=error)
+        self._prune(config)
 
     def _give_up(self) -> None:
         """Kill the child of a training that is still running."""
@@ -233,7 +247,7 @@ class Scheduler:
                 self._child.kill()
 
     def _settle(self, run_id: str, *, error: str = DIED) -> None:
-        """Close the run if its process did not, tell how it ended, and delete bundles that nobody needs any more."""
+        """Close the run if its process did not, and tell how it ended."""
         try:
             with write(self._engine) as connection:
                 requests.settle(connection, now=self._now(), run_id=run_id, error=error.strip().rpartition("\n")[2])
