@@ -30,9 +30,10 @@ def retrain(
     as_json: AsJson = False,
 ) -> None:
     """Ask the scheduler for a new model. It begins when enough is new to judge a model on, a full one at once."""
+    from graphstore.redis.asked import MAX_REASON_LENGTH
     from graphstore.session import now_ms, open_existing, read, write
     from training.lifecycle.registry import request_retrain
-    from training.lifecycle.requests import DROPPED, MAX_REASON_LENGTH, get_request
+    from training.lifecycle.requests import DROPPED, get_request
 
     if not why.strip() or len(why) > MAX_REASON_LENGTH:
         raise BadParameter(f"give a reason of 1 to {MAX_REASON_LENGTH} characters", param_hint="--why")

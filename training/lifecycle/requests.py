@@ -36,9 +36,6 @@ DROPPED = "dropped"
 MAX_ATTEMPTS = 3
 """After this many failed runs of one kind in a row their requests are dropped."""
 
-MAX_REASON_LENGTH = 500
-"""Characters of the reason of a person or a program."""
-
 
 def waiting_requests(connection: Connection) -> list[RetrainRequest]:
     """Return the requests that wait, oldest first."""

@@ -1,7 +1,7 @@
 """Scheduler: checks at every tick whether a model is due, and trains it in a child process, one at a time.
 
-Arrives: waiting requests and new interactions in SQL, the training file. Leaves: trained models, and the announced
-champion (`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
+Arrives: waiting requests and new interactions in SQL, requests by HTTP, the training file. Leaves: trained models, and
+the announced champion (`training.lifecycle.announcer`). Next: `serving.publisher` follows the announcement.
 
 The scheduler reads the training file again at every tick (`training.config_file.WatchedConfig`), so a change counts
 from the next run on. While a changed file is wrong, no run starts; the probe and the log say why.
@@ -31,6 +31,7 @@ from sqlalchemy import Engine
 from graphstore.config import GraphstoreConfig
 from graphstore.logs import set_up_logging
 from graphstore.progress import Progress
+from graphstore.redis.connection import open_redis
 from graphstore.retention import DAY_MS, compact, expire, prune_snapshots
 from graphstore.session import now_ms, open_engine, write
 from stream.config import StreamConfig
@@ -39,6 +40,7 @@ from training.config import TrainingConfig
 from training.config_file import WatchedConfig
 from training.lifecycle import registry, requests, retrain
 from training.lifecycle.announcer import Announcer
+from training.lifecycle.asked import AskedRequests
 from training.lifecycle.health import TrainingHealth
 from training.lifecycle.heartbeat import DIED, beating
 from training.lifecycle.leader import LeaderLock, leader_lock, wait_for_leadership
@@ -110,6 +112,7 @@ class Scheduler:
         self._stop = stop
         self._now = now
         self._announcer = Announcer(engine, stream, now=now)
+        self._asked = AskedRequests(engine, open_redis(graph.redis_url))
         self._beat: Callable[[], object] = lambda: None
         self._health = TrainingHealth()
         self._idle = threading.Event()
@@ -120,7 +123,7 @@ class Scheduler:
         self._scheduler = BackgroundScheduler(
             executors={
                 TRAININGS: {"type": "threadpool", "max_workers": 1},
-                TICKS: {"type": "threadpool", "max_workers": 2},
+                TICKS: {"type": "threadpool", "max_workers": 3},
             },
             timezone="UTC",
         )
@@ -131,8 +134,8 @@ class Scheduler:
         with write(self._engine) as connection:
             requests.settle(connection, now=self._now(), new_leader=True)
         self._scheduler.start(paused=True)
-        # Two jobs, so that an unreachable broker does not block a training.
-        for job in (self.tick, self._announcer.announce):
+        # Jobs of their own, so that an unreachable broker or Redis does not block a training.
+        for job in (self.tick, self._announcer.announce, self._asked.collect):
             self._scheduler.add_job(
                 job,
                 "interval",
@@ -164,6 +167,7 @@ class Scheduler:
             self._give_up()
             self._scheduler.shutdown(wait=True)
             self._announcer.close()
+            self._asked.close()
 
     def tick(self) -> None:
         """Start a training when one is due, none runs and the training file is right. Stop when the lock is lost."""
