@@ -28,6 +28,7 @@ from training.config import TrainingConfig, TrainingFile
 from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
 from training.lifecycle.gate import GateDecision
+from training.lifecycle.guards import Opponent, inspect
 from training.lifecycle.lineage import Lineage, lineage_of
 from training.lifecycle.patience import probation_wish
 from training.lifecycle.registry import Kind
@@ -111,7 +112,10 @@ class _Run:
         progress("snapshot", 0.0)
         snapshot, trial = self._run_trial()
         config = self.config
-        decision = self.lineage.judge(trial, alpha=config.gate_alpha, objections=[])
+        objections, measures = inspect(
+            trial, self._opponent(trial), is_update=self.lineage.is_update, min_coverage_ratio=config.gate_min_coverage
+        )
+        decision = self.lineage.judge(trial, alpha=config.gate_alpha, objections=objections)
         promoted = decision.verdict == registry.PROMOTED
         if promoted:
             progress("learning the newest events", 0.85)
@@ -141,7 +145,7 @@ class _Run:
             }[decision.action],
             settings_hash=self.lineage.settings_hash,
             anchor=self.lineage.against if self.lineage.is_update else None,
-            memory=self.lineage.memory(decision, until=trial.dataset.as_of),
+            memory=self.lineage.memory(decision, until=trial.dataset.as_of) | {"measures": measures},
         )
         with write(self.engine) as connection:
             result = record(
@@ -150,6 +154,12 @@ class _Run:
         progress(result.verdict, 1.0)
         logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result
+
+    def _opponent(self, trial: TrialResult) -> Opponent | None:
+        evaluation = trial.comparison.get(registry.CHAMPION)
+        if evaluation is None or self.champion is None:
+            return None
+        return Opponent(evaluation, self.champion.gate.get("memory", {}).get("measures", {}))
 
     def _save(self, recommender: Recommender, snapshot: Snapshot, metrics: dict[str, float]) -> Path:
         return save_bundle(
