@@ -19,7 +19,14 @@ from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
+from training.baselines.gate import (
+    LINEAR_ITEM_MODEL,
+    Baseline,
+    LinearItemModel,
+    RecentPopularity,
+    recent_popularity,
+    tune_baselines,
+)
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, should_recommend_repeats
 from training.data.windows import Window
@@ -44,6 +51,10 @@ class TrialResult:
     repeats: bool
     encoder: ItemEncoder | None
     features: Tensor | None
+    window: Window
+    """The test window."""
+    popularity: RecentPopularity
+    """The baseline, tuned."""
     evaluation: Evaluation
     comparison: dict[str, Evaluation]
     """The evaluations of the baselines, and of the champion when there is one."""
@@ -98,7 +109,7 @@ def full_trial(
         config=config,
         options=options.part(0.2, 0.7, "GraphSAGE"),
     )
-    opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
+    opponent: Scorer | None = as_served(champion, dataset, split.test) if champion else None
     notes = []
     if champion is not None and champion.as_of > split.test:
         if not all(term.closed_form for term in champion.terms):
@@ -120,6 +131,8 @@ def full_trial(
         repeats=repeats,
         encoder=encoder,
         features=features,
+        window=window,
+        popularity=recent_popularity(baselines),
         evaluation=evaluate(candidate, window),
         comparison=_comparison(baselines, opponent, dataset, split, window, updated=updated),
         notes=notes,
@@ -152,15 +165,15 @@ def incremental_trial(
         repeats=champion.repeats,
         encoder=champion.encoder,
         features=features,
+        window=window,
+        popularity=recent_popularity(baselines),
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(
-            baselines, _as_served(champion, dataset, split.test), dataset, split, window, updated={}
-        ),
+        comparison=_comparison(baselines, as_served(champion, dataset, split.test), dataset, split, window, updated={}),
         notes=[],
     )
 
 
-def _as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
+def as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
     """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
     log = dataset.log.between(hour, as_of)
