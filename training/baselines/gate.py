@@ -91,14 +91,19 @@ class PersonalFrequency:
         self.repeat.update(events)
 
 
+def tune_popularity(log: EventLog, window: Window) -> RecentPopularity:
+    """Return recent popularity, fitted on `log`, with the half-life that is best on the `window` that follows it."""
+    lives = [log.span_hours / share for share in SPAN_SHARES]
+    return _best([RecentPopularity(Trend.fit(log, (life,))) for life in (*lives, inf)], window)
+
+
 def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], LinearFilter]:
     """Return the three baselines, and the filter of the linear one.
 
     They are fitted on `log` and tuned on the `window` that follows it, one setting after the other. Rejected: all
     combinations of settings, because a window is small and every evaluation on it overfits it a little.
     """
-    lives = [log.span_hours / share for share in SPAN_SHARES]
-    popularity = _best([RecentPopularity(Trend.fit(log, (life,))) for life in (*lives, inf)], window)
+    popularity = tune_popularity(log, window)
 
     fitted = LinearFilter.fit(log)
     profiles = [fitted.variant(profile_half_life=half_life) for half_life in PROFILE_HALF_LIVES]

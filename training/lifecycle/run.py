@@ -32,7 +32,6 @@ from training.lifecycle.registry import Kind
 from training.lifecycle.run_result import RunFenced, RunResult, load_result, record
 from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
-from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.resume import CheckpointStore, resumable_since
 
@@ -123,7 +122,7 @@ class _Run:
             progress("learning the newest events", 0.85)
             trial.learn_test_window()
         progress("bundle", 0.95)
-        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
+        recommender = trial.recommender(f"m{self.run_id.removeprefix('r')}", kind=kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
         bundle = save_bundle(
             recommender,
@@ -210,22 +209,6 @@ class _Run:
             config=self.config,
             options=replace(self.options, checkpoint=checkpoint),
         )
-
-
-def _recommender(trial: TrialResult, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
-    return Recommender(
-        model_version=model_version,
-        kind=kind,
-        # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
-        as_of=trial.dataset.as_of if fresh else trial.split.test,
-        repeats=trial.repeats,
-        item_ids=trial.dataset.item_ids,
-        item_keys=trial.dataset.item_keys,
-        available=trial.dataset.catalogue.available,
-        terms=trial.candidate.terms,
-        blend=trial.candidate.blend,
-        encoder=trial.encoder,
-    )
 
 
 @contextmanager

@@ -54,6 +54,22 @@ class TrialResult:
         """Let the candidate's terms learn the test window, after the evaluation."""
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
 
+    def recommender(self, model_version: str, *, kind: str, fresh: bool) -> Recommender:
+        """Return the candidate as a model for serving. `fresh`: it has learned the test window, too."""
+        return Recommender(
+            model_version=model_version,
+            kind=kind,
+            # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
+            as_of=self.dataset.as_of if fresh else self.split.test,
+            repeats=self.repeats,
+            item_ids=self.dataset.item_ids,
+            item_keys=self.dataset.item_keys,
+            available=self.dataset.catalogue.available,
+            terms=self.candidate.terms,
+            blend=self.candidate.blend,
+            encoder=self.encoder,
+        )
+
 
 def full_trial(
     snapshot: Snapshot,
@@ -98,7 +114,7 @@ def full_trial(
         config=config,
         options=options.part(0.2, 0.7, "GraphSAGE"),
     )
-    opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
+    opponent: Scorer | None = as_served(champion, dataset, split.test) if champion else None
     notes = []
     if champion is not None and champion.as_of > split.test:
         if not all(term.closed_form for term in champion.terms):
@@ -153,15 +169,16 @@ def incremental_trial(
         encoder=champion.encoder,
         features=features,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(
-            baselines, _as_served(champion, dataset, split.test), dataset, split, window, updated={}
-        ),
+        comparison=_comparison(baselines, as_served(champion, dataset, split.test), dataset, split, window, updated={}),
         notes=[],
     )
 
 
-def _as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
-    """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
+def as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
+    """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date.
+
+    The scorer has the item order of `dataset`. This changes the trend of `champion` itself.
+    """
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
     log = dataset.log.between(hour, as_of)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))
