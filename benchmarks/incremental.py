@@ -41,6 +41,7 @@ from training.evaluation.ranking import Scorer, evaluate
 from training.lifecycle.trial import TrialResult, as_served, full_trial, incremental_trial
 from training.models.bundle import CHECKSUMS, load_bundle, save_bundle
 from training.options import TrainingOptions
+from training.terms.trend import Trend
 
 FIRST = "first"
 
@@ -64,7 +65,7 @@ class Contest:
         known = Dataset.from_snapshot(replay.snapshot(self.begin)).log
         split = full_split(known, champion_as_of=None, min_users=1)
         self.popularity = tune_popularity(
-            known.between(end=split.validation),
+            Trend.fit(known.between(end=split.validation)),
             split.validation_window(known, repeats=self.repeats).sample(self.config.tuning_users, seed=arguments.seed),
         )
         self.popularity.update(replay.log.between(split.validation, self.begin))
