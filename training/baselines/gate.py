@@ -7,7 +7,7 @@ The baselines are strong on purpose: each uses decay in time, and NDCG@20 on the
 its settings. Decay alone improves a linear model by 25 % and more on data with an order in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -50,6 +50,10 @@ class RecentPopularity:
     def __init__(self, trend: Trend, life: int = 0) -> None:
         self.trend = trend
         self.life = life
+
+    @property
+    def half_life_hours(self) -> float:
+        return self.trend.half_lives_hours[self.life]
 
     def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.trend.score(histories, as_of=as_of)[:, :, self.life]
@@ -123,6 +127,13 @@ def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], 
     }
     # A copy: the model's filter and the baseline are updated separately.
     return tuned, linear.filter.variant()
+
+
+def recent_popularity(baselines: Mapping[str, Baseline]) -> RecentPopularity:
+    """Return recent popularity of the tuned baselines."""
+    found = baselines[RECENT_POPULARITY]
+    assert isinstance(found, RecentPopularity)
+    return found
 
 
 def _best(candidates: Sequence[S], window: Window) -> S:

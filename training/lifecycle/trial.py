@@ -26,6 +26,7 @@ from training.baselines.gate import (
     Baseline,
     LinearItemModel,
     RecentPopularity,
+    recent_popularity,
     tune_baselines,
     tune_popularity,
 )
@@ -55,6 +56,10 @@ class TrialResult:
     repeats: bool
     encoder: ItemEncoder | None
     features: Tensor | None
+    window: Window
+    """The test window."""
+    popularity: RecentPopularity
+    """The baseline, tuned."""
     evaluation: Evaluation
     comparison: dict[str, Evaluation]
     """The evaluations of the baselines, and of the champion when there is one."""
@@ -147,6 +152,8 @@ def full_trial(
         repeats=repeats,
         encoder=encoder,
         features=features,
+        window=window,
+        popularity=recent_popularity(baselines),
         evaluation=evaluate(candidate, window),
         comparison=_comparison(baselines, opponent, dataset, split, window, updated=updated),
         notes=notes,
@@ -184,6 +191,8 @@ def incremental_trial(
         repeats=champion.repeats,
         encoder=champion.encoder,
         features=features,
+        window=window,
+        popularity=popularity,
         evaluation=evaluate(candidate, window),
         comparison=comparison,
         notes=[],

@@ -64,6 +64,11 @@ class Trend(ClosedFormTerm):
         return self._num_items
 
     @property
+    def newest_hour(self) -> int:
+        """The hour (epoch ms // HOUR_MS) of the newest event, −1 without events."""
+        return int(self._hours[-1]) if len(self._hours) else -1
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"trend_{index}" for index in range(len(self.half_lives_hours)))
 
