@@ -241,13 +241,13 @@ def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
 def set_items(redis: Redis, items: Iterable[Item]) -> None:
     """Write `item:{item_id}`, the key map and `newest_items` of many items."""
     pipeline = redis.pipeline(transaction=False)
-    newest: dict[str, int] = {}
+    newest: list[tuple[int, str]] = []
     for item in items:
         pipeline.set(item_key(item.item_id), _encode(item))
         pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
-        newest[item.item_id] = item.item_key
+        newest.append((item.item_key, item.item_id))
     if newest:
-        pipeline.zadd(NEWEST, dict(heapq.nlargest(NEWEST_ITEMS, newest.items(), key=lambda entry: entry[1])))
+        pipeline.zadd(NEWEST, {item_id: key for key, item_id in heapq.nlargest(NEWEST_ITEMS, newest)})
         pipeline.zremrangebyrank(NEWEST, 0, -NEWEST_ITEMS - 1)
     pipeline.execute()
 
