@@ -23,9 +23,11 @@ from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
     data,
     dlq,
+    experiments,
     export,
     log,
     models,
+    off_policy,
     offline,
     pictures,
     playground,
@@ -49,7 +51,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, log, dlq, models, offline, tuning, pictures, export, readers, store):
+for module in (
+    *(playground, processes, data, log, dlq, models, experiments, off_policy, offline, tuning),
+    *(pictures, export, readers, store),
+):
     module.register(app)
 
 

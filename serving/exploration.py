@@ -27,6 +27,9 @@ import numpy as np
 from graphstore.arrays import BoolArray, Float64Array
 from serving.routing import Exploration
 
+NEW = "new"
+"""The source of a new item in an impression, beside the sources of lists."""
+
 SMALLEST = float(np.finfo(np.float64).tiny)
 """A shown item never has the probability 0, whatever is rounded."""
 WIDEST = 1e9

@@ -104,7 +104,7 @@ def evaluate(lists: Lists, *, clip: float | None = None, confidence: float = 0.9
     _demand(len(lists.shown), LEAST_LISTS, "lists")
     _demand(num_shoppers, LEAST_SHOPPERS, "shoppers")
     bound = sqrt(len(lists.shown)) if clip is None else clip
-    raw = np.cumprod(np.where(lists.shown, lists.ratios, 1.0), axis=1)
+    raw = np.cumprod(np.where(lists.shown, lists.ratios, 1.0), axis=1, dtype=np.float64)
     mean_weight = _check_support(raw, lists.shown, shoppers)
     weights = np.where(lists.shown, np.minimum(raw, bound), 0.0)
     effective = min(_effective(weights[column, place]) for place, column in enumerate(lists.shown.T))
@@ -114,7 +114,7 @@ def evaluate(lists: Lists, *, clip: float | None = None, confidence: float = 0.9
             f"{LEAST_EFFECTIVE:g} are needed: take fewer positions, more time, or a setting that is closer"
         )
     _demand(int(lists.rewards[weights > 0].sum()), LEAST_REWARDS, "rewards at lists that the other setting could show")
-    sized = _Sized(shoppers, num_shoppers, lists.shown.sum(axis=1), confidence)
+    sized = _Sized(shoppers, num_shoppers, lists.shown.sum(axis=1).astype(np.float64), confidence)
     rewards = np.where(lists.shown, lists.rewards, 0.0)
     logged = rewards.sum(axis=1)
     per_list = {
@@ -143,7 +143,7 @@ class _Sized:
 
     shoppers: IntArray
     num_shoppers: int
-    lengths: IntArray
+    lengths: Float64Array
     confidence: float
 
     def value(self, per_list: Float64Array, logged: Float64Array) -> Value:
@@ -157,24 +157,29 @@ class _Sized:
         return estimate.value, estimate.value - quantile * error, estimate.value + quantile * error
 
     def _ratio(self, per_list: Float64Array) -> Estimate:
-        tops = np.bincount(self.shoppers, per_list, self.num_shoppers)
-        return ClusterSums.of(tops, np.bincount(self.shoppers, self.lengths, self.num_shoppers)).ratio()
+        return _sums(self.shoppers, per_list, self.lengths).ratio()
 
 
 def _check_support(weights: Float64Array, shown: BoolArray, shoppers: IntArray) -> float:
     """Return the mean weight at the last position. Raises `NoSupport` where a mean weight is surely below 1."""
     mean = 1.0
     for place, there in enumerate(shown.T):
-        tops = np.bincount(shoppers[there], weights[there, place])
-        sums = ClusterSums.of(tops, np.bincount(shoppers[there]).astype(np.float64)).ratio()
-        mean = sums.value
-        error = sums.standard_error if np.isfinite(sums.standard_error) else 0.0
+        found = _sums(shoppers[there], weights[there, place], np.ones(int(there.sum()))).ratio()
+        mean = found.value
+        error = found.standard_error if np.isfinite(found.standard_error) else 0.0
         if mean + SUPPORT_ERRORS * error < LEAST_SUPPORT:
             raise NoSupport(
                 f"only {mean:.0%} of what the other setting would show down to position {place + 1} could be shown by "
                 "the logged one: only a slot that explores enough can answer this"
             )
     return mean
+
+
+def _sums(shoppers: IntArray, tops: Float64Array, bottoms: Float64Array) -> ClusterSums:
+    """Return the sums over shoppers of two values of each list."""
+    there = np.bincount(shoppers) > 0
+    top, bottom = (np.bincount(shoppers, values)[there].astype(np.float64) for values in (tops, bottoms))
+    return ClusterSums.of(top, bottom)
 
 
 def _effective(weights: Float64Array) -> float:
