@@ -14,25 +14,33 @@ of 2023; savvi brings a solver for convex problems for a sum of logarithms.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import isfinite, lgamma, log
+from math import inf, isfinite, lgamma, log
 from typing import Any, Literal
 
+import numpy as np
 from sqlalchemy import Connection, bindparam, text
 
 from graphstore.tables import EVENT_TYPES
-from monitoring.ctr import CLICK_TYPES, ctr
+from monitoring.ctr import CLICK_TYPES
 from serving.experiments import STOPPED, Experiment, get, stop
-from training.evaluation.sequential import ClusterSums, always_valid, p_value, ratio_difference
+from training.evaluation.sequential import (
+    ClusterSums,
+    Estimate,
+    Interval,
+    always_valid,
+    p_value,
+    ratio_difference,
+)
 
 ALPHA = 0.05
 RATIO_ALPHA = 0.01
 """A sample ratio with a smaller p-value is a fault: at most one healthy experiment of a hundred shows one."""
 RATIO_WEIGHT = 100.0
 """Weight of the prior of the sample-ratio test. Shares that are wrong by about a tenth are found soonest."""
-EFFECT = 0.1
-"""The relative difference for which the intervals are made narrowest."""
-USUAL_RATES = {"ctr": 0.02, "conversion": 0.002}
-"""Rates of a shop that has no figures yet. They only decide at which number of shoppers an interval is narrowest."""
+SCALES = (0.0005, 0.002, 0.008, 0.032, 0.128, 0.512)
+"""Differences of rates for which an interval is made narrow. A small shop can only see large ones, a large shop small
+ones, so the evidence is the mean over all of them. It costs a tenth of the width at the best single choice."""
+WIDEST_ERRORS = 100.0
 
 Verdict = Literal["better", "worse", "not clear"]
 
@@ -105,18 +113,10 @@ class Report:
         return {**asdict(self), "sample_ratio_fault": self.sample_ratio_fault}
 
 
-def planned_effects(connection: Connection, *, now: int, seconds: float, slot: str | None) -> dict[str, float]:
-    """Return the differences of rates for which the intervals are made narrowest, from figures before the start."""
-    before = ctr(connection, start=now - round(seconds * 1000), end=now, segment=slot and f"slot:{slot}")
-    rate = before.value or USUAL_RATES["ctr"]
-    return {"ctr": EFFECT * rate, "conversion": EFFECT * rate * USUAL_RATES["conversion"] / USUAL_RATES["ctr"]}
-
-
 def report(connection: Connection, experiment: Experiment, *, now: int) -> Report:
     """Return what the arms did until they were stopped, or until `now` (epoch ms)."""
     end = experiment.stopped_at or now
     sums = arm_sums(connection, experiment.variants(), start=experiment.started_at, end=end)
-    planned = experiment.outcome.get("planned") or {name: EFFECT * rate for name, rate in USUAL_RATES.items()}
     arms = []
     control = sums[experiment.variants()[0]]
     for arm, variant in zip(experiment.arms, experiment.variants(), strict=True):
@@ -124,9 +124,7 @@ def report(connection: Connection, experiment: Experiment, *, now: int) -> Repor
         differences = {}
         if variant != experiment.variants()[0]:
             alpha = ALPHA / (len(experiment.arms) - 1)
-            differences = {
-                name: _difference(mine[name], control[name], alpha=alpha, expected=planned[name]) for name in mine
-            }
+            differences = {name: _difference(mine[name], control[name], alpha=alpha) for name in mine}
         clicks, purchases = mine["ctr"], mine["conversion"]
         counts = (clicks.clusters, round(clicks.bottom), round(clicks.top), round(purchases.top))
         arms.append(ArmReport(arm.name, arm.share, *counts, differences))
@@ -141,7 +139,7 @@ def stop_with_report(connection: Connection, name: str, *, now: int) -> Report:
     """
     known = get(connection, name)
     found = report(connection, replace(known, status=STOPPED, stopped_at=now), now=now)
-    stop(connection, name, now=now, outcome=known.outcome | {"report": found.told()})
+    stop(connection, name, now=now, outcome=found.told())
     return found
 
 
@@ -179,15 +177,40 @@ def sample_ratio_p(counts: Sequence[int], shares: Sequence[float]) -> float:
     return p_value(log_e)
 
 
-def _difference(mine: ClusterSums, control: ClusterSums, *, alpha: float, expected: float) -> Difference:
+def interval(estimate: Estimate, *, alpha: float) -> Interval:
+    """Return an always-valid interval that needs no guess of the size of the difference.
+
+    The e-value against a value is the mean of the e-values for each of `SCALES`. A mean of e-values is one, too. The
+    interval holds the values whose e-value is below 1 / alpha.
+    """
+    if not isfinite(estimate.standard_error) or estimate.standard_error <= 0:
+        return Interval(-inf, inf, 0.0)
+    below, above = 0.0, WIDEST_ERRORS * estimate.standard_error
+    while above - below > 1e-3 * estimate.standard_error:
+        middle = (below + above) / 2
+        if _log_e_value(middle, estimate.standard_error) < -log(alpha):
+            below = middle
+        else:
+            above = middle
+    return Interval(
+        estimate.value - above, estimate.value + above, _log_e_value(estimate.value, estimate.standard_error)
+    )
+
+
+def _log_e_value(value: float, error: float) -> float:
+    found = [always_valid(Estimate(value, error), alpha=ALPHA, expected=scale).log_e_value for scale in SCALES]
+    return float(np.logaddexp.reduce(found)) - log(len(SCALES))
+
+
+def _difference(mine: ClusterSums, control: ClusterSums, *, alpha: float) -> Difference:
     estimate = ratio_difference(mine, control)
-    interval = always_valid(estimate, alpha=alpha, expected=expected)
-    verdict: Verdict = "better" if interval.low > 0 else "worse" if interval.high < 0 else "not clear"
+    found = interval(estimate, alpha=alpha)
+    verdict: Verdict = "better" if found.low > 0 else "worse" if found.high < 0 else "not clear"
     return Difference(
         mine.ratio().value,
         estimate.value,
-        interval.low if isfinite(interval.low) else None,
-        interval.high if isfinite(interval.high) else None,
-        p_value(interval.log_e_value),
+        found.low if isfinite(found.low) else None,
+        found.high if isfinite(found.high) else None,
+        p_value(found.log_e_value),
         verdict,
     )

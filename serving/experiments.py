@@ -51,7 +51,7 @@ class Experiment:
     status: str = RUNNING
     stopped_at: int | None = None
     outcome: dict[str, Any] = field(default_factory=dict)
-    """What was planned at the start, and the report at the stop."""
+    """The report at the stop."""
 
     def split(self) -> Split:
         """Return the division of the shoppers."""

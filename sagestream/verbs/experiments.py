@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from monitoring.experiments import ArmReport, Report
 
 COMMAND_LINE = "command line"
-BASELINE_SECONDS = 7 * 86_400.0
-"""The time before an experiment whose click-through rate plans its intervals."""
 LONGEST_CELL = 200
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -89,7 +87,6 @@ def start(
 ) -> None:
     """Start an experiment: each shopper stays in one arm. Readers follow within seconds."""
     from graphstore.session import now_ms, write
-    from monitoring.experiments import planned_effects
     from serving.experiments import Experiment, RefusedExperiment
     from serving.experiments import start as start_experiment
 
@@ -99,9 +96,7 @@ def start(
     arms = tuple(arm_of(words) for words in arm)
     engine, now, salt = _engine(), now_ms(), secrets.token_hex(16)
     with write(engine) as connection:
-        planned = planned_effects(connection, now=now, seconds=BASELINE_SECONDS, slot=slot)
-        experiment = Experiment(name, slot, salt, arms, COMMAND_LINE, why, now, outcome={"planned": planned})
-        started = start_experiment(connection, experiment)
+        started = start_experiment(connection, Experiment(name, slot, salt, arms, COMMAND_LINE, why, now))
     engine.dispose()
     shares = ", ".join(f"{one.name} {one.share:.0%}" for one in started.arms)
     rest = 1 - sum(one.share for one in started.arms)
