@@ -21,6 +21,7 @@ from sagestream.error_messages import message
 from sagestream.playground.address_file import adopt
 from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
+    audit,
     data,
     dlq,
     experiments,
@@ -52,8 +53,8 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, experiments, off_policy, offline, tuning),
-    *(pictures, export, readers, store),
+    *(playground, processes, data, log, dlq, models, audit, experiments, off_policy),
+    *(offline, tuning, pictures, export, readers, store),
 ):
     module.register(app)
 

@@ -1,7 +1,7 @@
 """Patience: the share and the time that a probation needs in a shop with this traffic.
 
-Arrives: the click-through windows of the last days and the settings. Leaves: a `Change` with the share, the time and the
-reason in plain words. Next: `training.lifecycle.registry` records it with the promotion.
+Arrives: the click-through windows of the last days and the settings. Leaves: a `Change` with the share, the time and
+the reason in plain words. Next: `training.lifecycle.registry` records it with the promotion.
 
 A small shop cannot see in a week, with a tenth of its shoppers, whether a model does harm. It first gives the previous
 champion a larger share, up to half of the shoppers, and then more time.
