@@ -307,6 +307,7 @@ class ItemReader:
     bound: int = 200_000
     clock: Callable[[], float] = time.monotonic
     _kept: dict[int, tuple[float, Item | None]] = field(default_factory=dict, init=False)
+    _newest: tuple[float, list[Item]] = field(default=(float("-inf"), []), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def by_key(self, item_keys: Sequence[int]) -> list[Item | None]:
@@ -326,3 +327,12 @@ class ItemReader:
                 kept.clear()
             kept.update(fresh)
         return [(fresh.get(key) or entry or (0.0, None))[1] for key, entry in zip(item_keys, found, strict=True)]
+
+    def newest(self) -> list[Item]:
+        """Return the newest available items, at most `item_seconds` old."""
+        read_at, items = self._newest
+        now = self.clock()
+        if now - read_at > self.item_seconds:
+            items = [item for item in hot.newest_items(self.redis) if item.available]
+            self._newest = (now, items)
+        return items

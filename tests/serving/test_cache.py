@@ -222,3 +222,15 @@ def test_what_is_kept_is_bounded(redis: Redis) -> None:
     hot.set_items(redis, [msgspec.structs.replace(item, title="changed") for item in ITEMS])
     old = [item for item in reader.by_key(KEYS.tolist()) if item and item.title != "changed"]
     assert 1 <= len(old) <= 3
+
+
+def test_the_newest_items_are_kept_for_a_while(redis: Redis) -> None:
+    now = [0.0]
+    reader = ItemReader(redis, item_seconds=30, clock=lambda: now[0])
+    hot.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    hot.set_items(redis, [Item(3, "young")])
+    now[0] = 30.0
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    now[0] = 31.0
+    assert [item.item_id for item in reader.newest()] == ["young", "old"]
