@@ -27,6 +27,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 EVENT_TYPES = ("view", "click", "cart", "purchase", "rating", "return", "cancel")
@@ -239,6 +240,11 @@ models = Table(
     Column("seconds", Float, nullable=False, server_default="0"),
     Column("created_at", EpochMs, nullable=False),
     Column("promoted_at", EpochMs),
+    Column("anchor_version", String(ID_LENGTH)),  # the last full model of its lineage; null: the model is one itself
+    Column("settings_hash", String(64)),  # of the settings it was trained with; null: made before they were kept
+    Column("code_version", String(64)),  # of Sagestream
+    Column("banned_at", EpochMs),  # it did harm: no run and no rollback promotes it again
+    Column("pruned_at", EpochMs),  # its bundle was deleted
 )
 
 # At most one champion, also when two schedulers promote at the same time.
@@ -262,6 +268,8 @@ training_runs = Table(
     Column("started_at", EpochMs, nullable=False),
     Column("finished_at", EpochMs),
     Column("error", Text),
+    Column("heartbeat_at", EpochMs),  # of the process that trains; null: made before runs had one
+    Column("owner", String(ID_LENGTH)),  # which process that is
 )
 
 retrain_requests = Table(
@@ -272,6 +280,44 @@ retrain_requests = Table(
     Column("requested_by", String(64), nullable=False),
     Column("requested_at", EpochMs, nullable=False),
     Column("run_id", String(ID_LENGTH)),  # the run that answers it; null while it waits
+    Column("full", Boolean, nullable=False, server_default=false()),  # asks for a training from scratch
+    Column("figures", Text, nullable=False, server_default="{}"),  # JSON: what was measured
+    Column("status", String(32), nullable=False, server_default="waiting"),  # waiting, running, answered, dropped
+    Column("outcome", Text),  # in words, once it has ended
+    Column("finished_at", EpochMs),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("promotion_key", Key, primary_key=True),
+    Column("at", EpochMs, nullable=False),
+    Column("action", String(32), nullable=False),  # promote, rollback
+    Column("to_version", String(ID_LENGTH), nullable=False),
+    Column("from_version", String(ID_LENGTH)),  # null: there was no champion
+    Column("who", String(ID_LENGTH), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("probation_share", Float, nullable=False, server_default="0"),  # of the shoppers who keep `from_version`
+    Column("probation_until", EpochMs),  # the latest end; null: no probation
+    Column("ended_at", EpochMs),  # of the probation
+    Column("outcome", String(32)),  # passed, harm, expired, superseded; null: it runs, or there is none
+    Column("detail", Text, nullable=False, server_default="{}"),  # JSON: what the probation has measured
+)
+"""Every change of the champion, by a run, a person or a probation. The newest row's `to_version` is the champion."""
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("slot", String(ID_LENGTH)),  # null: all slots
+    Column("salt", String(64), nullable=False),  # decides who is in which arm
+    Column("arms", Text, nullable=False),  # JSON: name, share, model version or null, exploration
+    Column("status", String(32), nullable=False),  # running, stopped
+    Column("who", String(ID_LENGTH), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("started_at", EpochMs, nullable=False),
+    Column("stopped_at", EpochMs),
+    Column("outcome", Text, nullable=False, server_default="{}"),  # JSON: the last report
 )
 
 metric_windows = Table(

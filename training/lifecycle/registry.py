@@ -9,7 +9,7 @@ announcement may be lost or repeated, so the table is the source of truth.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -30,6 +30,9 @@ RUNNING = "running"
 PROMOTED = "promoted"
 FAILED = "failed"
 
+WAITING = "waiting"
+"""The status of a retrain request without a run. Later: running, answered or dropped."""
+
 
 @dataclass(frozen=True)
 class ModelRow:
@@ -47,6 +50,12 @@ class ModelRow:
     seconds: float
     created_at: int
     promoted_at: int | None = None
+    anchor: str | None = None
+    """The last full model of its lineage, or None for a full model."""
+    settings_hash: str | None = None
+    code_version: str | None = None
+    banned_at: int | None = None
+    pruned_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class RunRow:
     started_at: int
     finished_at: int | None = None
     error: str | None = None
+    heartbeat_at: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,11 @@ class RetrainRequest:
     requested_by: str
     requested_at: int
     run_id: str | None = None
+    full: bool = False
+    figures: dict[str, Any] = field(default_factory=dict)
+    status: str = WAITING
+    outcome: str | None = None
+    finished_at: int | None = None
 
 
 class UnknownModel(UserError):
@@ -106,6 +122,9 @@ def register(connection: Connection, model: ModelRow) -> None:
             seconds=model.seconds,
             created_at=model.created_at,
             promoted_at=model.promoted_at,
+            anchor_version=model.anchor,
+            settings_hash=model.settings_hash,
+            code_version=model.code_version,
         )
     )
 
@@ -237,7 +256,7 @@ def pending_requests(connection: Connection) -> list[RetrainRequest]:
     """Return the requests without a run, oldest first."""
     pending = select(retrain_requests).where(retrain_requests.c.run_id.is_(None))
     rows = connection.execute(pending.order_by(retrain_requests.c.request_key))
-    return [RetrainRequest(**row._asdict()) for row in rows]
+    return [RetrainRequest(**{**row._asdict(), "figures": json.loads(row.figures)}) for row in rows]
 
 
 def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
@@ -286,6 +305,11 @@ def _model(row: Row[Any]) -> ModelRow:
         seconds=row.seconds,
         created_at=row.created_at,
         promoted_at=row.promoted_at,
+        anchor=row.anchor_version,
+        settings_hash=row.settings_hash,
+        code_version=row.code_version,
+        banned_at=row.banned_at,
+        pruned_at=row.pruned_at,
     )
 
 

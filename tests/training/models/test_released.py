@@ -317,6 +317,8 @@ def test_the_database_opens_with_every_row(engine: Engine) -> None:
         assert [row.status for row in registry.list_models(connection)] == told["statuses"]
         assert [run.status for run in registry.list_runs(connection, newest=10)] == told["runs"]
         assert [request.reason for request in registry.pending_requests(connection)] == ["somebody asks"]
+        promoted = connection.execute(text("SELECT to_version, from_version FROM promotions ORDER BY promotion_key"))
+        assert [row.to_version for row in promoted][-1] == champion.model_version
         history = queries.user_history(connection, "käufer", 10)
         assert [list(row) for row in history] == told["history of käufer"]
     (erasure,) = list_erasures(engine)
