@@ -121,21 +121,21 @@ class LatentWorld:
 
     def past(self) -> Iterator[Interaction]:
         """Yield organic views and purchases of the days before the opening. Nobody was shown a list."""
-        nothing = np.zeros(len(self.item_ids), dtype=np.bool_)
-        start = self.opening - self.size.history_days * DAY_MS
-        for begin in range(start, self.opening, STEP_MS):
+        owned = np.zeros((self.size.shoppers, len(self.item_ids)), dtype=np.bool_)
+        for begin in range(self.opening - self.size.history_days * DAY_MS, self.opening, STEP_MS):
             self.advance(begin)
             for visit in self.visits(begin, begin + STEP_MS):
                 rng = np.random.default_rng([self._seed, 1, visit.number])
-                bought = self.conversion(visit)
-                for place, item in enumerate(self.organic(visit, nothing, rng)):
-                    buys = bool(rng.random() < bought[item])
+                conversion = self.conversion(visit)
+                for place, item in enumerate(self.organic(visit, owned[visit.shopper], rng)):
+                    buys = bool(rng.random() < conversion[item])
+                    owned[visit.shopper, item] |= buys
                     yield Interaction(
                         event_id=f"past-{visit.number}-{place}",
                         event_type=EventType.PURCHASE if buys else EventType.VIEW,
                         user_id=self.user_ids[visit.shopper],
                         item_id=self.item_ids[item],
-                        event_time=utc(visit.time),
+                        event_time=utc(visit.time + place),
                         value=round(float(self._price[item]), 2) if buys else None,
                     )
 

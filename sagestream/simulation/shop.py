@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
+from sqlalchemy import update
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import open_engine, read, write
+from graphstore.tables import models
 from monitoring.config import MonitoringConfig
 from monitoring.run import Monitor
 from serving.config import ServingConfig
@@ -53,7 +55,9 @@ class Shop:
 
     def __init__(self, directory: Path, redis: Redis, config: ShopConfig) -> None:
         self.config = config
-        self._graph = GraphstoreConfig(state_dir=directory, database_url=f"sqlite:///{directory.resolve() / 'graph.db'}")
+        self._graph = GraphstoreConfig(
+            state_dir=directory, database_url=f"sqlite:///{directory.resolve() / 'graph.db'}"
+        )
         self.engine = open_engine(self._graph.sqlalchemy_url)
         self._redis = redis
         self._sink = Sink(self.engine, redis)
@@ -123,6 +127,21 @@ class Shop:
             now=lambda: now,
             options=TrainingOptions(seed=self.config.training.training_seed),
         )
+
+    def train_from_scratch(self, *, now: int) -> RunResult:
+        """Train a model on all events and make it the champion without a comparison, as if there was none before.
+
+        It is not promoted if it ranks worse than recent popularity. Then the old champion goes on.
+        """
+        with write(self.engine) as connection:
+            before = registry.champion(connection)
+            connection.execute(
+                update(models).where(models.c.status == registry.CHAMPION).values(status=registry.RETIRED)
+            )
+        done = self.train("closed_form", "nightly", now=now)
+        if before is not None and done.verdict != registry.PROMOTED:
+            self.promote(before.model_version, now=now)
+        return done
 
     def promote(self, model_version: str, *, now: int) -> None:
         """Make a model the champion by hand."""

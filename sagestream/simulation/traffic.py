@@ -9,7 +9,7 @@ from the visit and the item. So two policies that show the same list get the sam
 policies are not differences of luck.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,8 +66,16 @@ class Traffic:
     def __post_init__(self) -> None:
         self._owned: BoolArray = np.zeros((len(self.world.user_ids), len(self.world.item_ids)), dtype=np.bool_)
 
+    def remember(self, past: Iterable[Interaction]) -> None:
+        """Take over what shoppers bought before."""
+        user_rows = {name: row for row, name in enumerate(self.world.user_ids)}
+        item_rows = {name: row for row, name in enumerate(self.world.item_ids)}
+        for event in past:
+            if event.event_type is EventType.PURCHASE:
+                self._owned[user_rows[event.user_id], item_rows[event.item_id]] = True
+
     def owned(self, visit: Visit) -> BoolArray:
-        """Return which items [num_items] the visitor has bought in the simulation."""
+        """Return which items [num_items] the visitor has bought."""
         return self._owned[visit.shopper]
 
     def shop(self, visit: Visit, shown: Shown) -> tuple[list[Interaction], Counts]:

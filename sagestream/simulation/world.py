@@ -62,7 +62,7 @@ class World(Protocol):
     def appeal(self, visit: Visit, owned: BoolArray) -> Float64Array:
         """Return for each item the probability [num_items] that the visitor clicks it once it is seen.
 
-        `owned` [num_items] are the items that this shopper has bought in the simulation.
+        `owned` [num_items] are the items that this shopper has bought.
         """
         ...
 
