@@ -252,12 +252,14 @@ class LatentWorld:
 
     def _clicks(self, shopper: int, share: Float64Array, owned: BoolArray) -> Float64Array:
         wanted = self._liking[shopper] * share * np.where(owned, OWNED, 1.0)
-        return (ACCIDENT + (1.0 - ACCIDENT) * wanted) * self.available()
+        clicks: Float64Array = (ACCIDENT + (1.0 - ACCIDENT) * wanted) * self.available()
+        return clicks
 
     def conversion(self, visit: Visit) -> Float64Array:
         """Return the probability of a purchase after a click [num_items]: dear items are bought less."""
         dear = self._thrift[visit.shopper] * np.log(self._price / self._usual)
-        return CONVERSION * np.clip(np.exp(-0.5 * dear), 0.2, 1.5)
+        bought: Float64Array = CONVERSION * np.clip(np.exp(-0.5 * dear), 0.2, 1.5)
+        return bought
 
     def organic(self, visit: Visit, owned: BoolArray, rng: np.random.Generator) -> list[int]:
         """Draw one or two items of the need, the better ones more often: the shopper searches."""

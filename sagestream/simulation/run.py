@@ -19,7 +19,7 @@ from graphstore.session import migrate
 from graphstore.tables import HOUR_MS
 from sagestream.simulation.injections import Injection
 from sagestream.simulation.policies import Oracle, Policy, PolicyName, Popularity, ShopPolicy, Trained
-from sagestream.simulation.shop import Shop, ShopConfig, copy_shop
+from sagestream.simulation.shop import DATABASE, Shop, ShopConfig, copy_shop
 from sagestream.simulation.traffic import Counts, Traffic
 from sagestream.simulation.world import World
 from stream.events import Interaction
@@ -84,7 +84,7 @@ class Opened:
 def open_shop(scenario: Scenario, directory: Path, redis: Redis) -> Opened:
     """Store the past of the world and train the first model. Raises the errors of `run_training`."""
     past = list(scenario.world().past())
-    migrate(f"sqlite:///{directory.resolve() / 'graph.db'}")
+    migrate(f"sqlite:///{directory.resolve() / DATABASE}")
     world = scenario.world()
     redis.flushdb()
     shop = Shop(directory, redis, scenario.config)

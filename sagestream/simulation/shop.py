@@ -1,11 +1,11 @@
 """Shop: the real loop in this process, with the time as an argument.
 
-Arrives: events and times from `sagestream.simulation.run`. Leaves: lists as a reader gets them. Next: `policies` decides
-when the shop trains.
+Arrives: events and times from `sagestream.simulation.run`. Leaves: lists as a reader gets them. Next: `policies`
+decides when the shop trains.
 
-All steps are those of the processes: the worker's sink, near-line, the publisher, the monitor, the rules of the scheduler
-and `run_training`, on SQLite and Redis. Only Kafka and HTTP are left out, and drift reports, which take a process and
-seconds each.
+All steps are those of the processes: the worker's sink, near-line, the publisher, the monitor, the rules of the
+scheduler and `run_training`, on SQLite and Redis. Only Kafka and HTTP are left out, and drift reports, which take a
+process and seconds each.
 """
 
 import shutil
@@ -38,7 +38,8 @@ from training.lifecycle.run_result import RunResult
 from training.options import TrainingOptions
 
 SLOT = "home"
-PAST_BATCH = 5_000
+DATABASE = "graph.db"
+BATCH = 5_000
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Shop:
 
     def __init__(self, directory: Path, redis: Redis, config: ShopConfig) -> None:
         self.config = config
-        self._graph = GraphstoreConfig(
-            state_dir=directory, database_url=f"sqlite:///{directory.resolve() / 'graph.db'}"
-        )
+        # Its own database, whatever the environment names.
+        database_url = f"sqlite:///{directory.resolve() / DATABASE}"
+        self._graph = GraphstoreConfig(state_dir=directory, database_url=database_url)
         self.engine = open_engine(self._graph.sqlalchemy_url)
         self._redis = redis
         self._sink = Sink(self.engine, redis)
@@ -90,8 +91,8 @@ class Shop:
         self._sink.store_impressions(self._impressions, now=now)
         self._impressions = []
         touched: Mapping[str, int] = {}
-        for first in range(0, len(events), PAST_BATCH):
-            stored = self._sink.store_interactions(events[first : first + PAST_BATCH], now=now)
+        for first in range(0, len(events), BATCH):
+            stored = self._sink.store_interactions(events[first : first + BATCH], now=now)
             touched = {**touched, **stored.touched}
         self._sink.refresh_trending(now=now)
         self._near.refresh_trend(now=now)
@@ -164,4 +165,4 @@ class Shop:
 def copy_shop(source: Path, target: Path) -> None:
     """Copy the database of a closed shop. Bundles stay where they are: the rows hold their paths."""
     target.mkdir(parents=True)
-    shutil.copy(source / "graph.db", target / "graph.db")
+    shutil.copy(source / DATABASE, target / DATABASE)

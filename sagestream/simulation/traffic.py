@@ -1,11 +1,11 @@
 """Traffic: what shoppers do with the lists that they are shown, and what the shop records of it.
 
-Arrives: visits of a `World`, and the list of each visit. Leaves: interactions for the shop's ingest, and the true counts
-of clicks and revenue. Next: `sagestream.simulation.run` adds the counts, a policy stores the interactions.
+Arrives: visits of a `World`, and the list of each visit. Leaves: interactions for the shop's ingest, and the true
+counts of clicks and revenue. Next: `sagestream.simulation.run` adds the counts, a policy stores the interactions.
 
 A shopper clicks an item under two conditions: the item was seen (`attention`), and it appeals (`World`). Besides, a
-shopper finds items without any list. All chance of a visit comes from the number of the visit, and the chance of a click
-from the visit and the item. So two policies that show the same list get the same clicks, and differences between
+shopper finds items without any list. All chance of a visit comes from the number of the visit, and the chance of a
+click from the visit and the item. So two policies that show the same list get the same clicks, and differences between
 policies are not differences of luck.
 """
 
@@ -76,7 +76,8 @@ class Traffic:
 
     def owned(self, visit: Visit) -> BoolArray:
         """Return which items [num_items] the visitor has bought."""
-        return self._owned[visit.shopper]
+        owned: BoolArray = self._owned[visit.shopper]
+        return owned
 
     def shop(self, visit: Visit, shown: Shown) -> tuple[list[Interaction], Counts]:
         """Let one shopper look at a list and search; return what the shop records, and the truth."""
@@ -101,7 +102,7 @@ class Traffic:
             list_revenue=float(prices[bought].sum()),
         )
         position = {int(row): place for place, row in enumerate(shown.rows)}
-        acts = [(row, EventType.CLICK, position[row]) for row in clicked]
+        acts: list[tuple[int, EventType, int | None]] = [(row, EventType.CLICK, position[row]) for row in clicked]
         acts += [(row, EventType.PURCHASE, position[row]) for row in bought]
         acts += [(row, EventType.VIEW, None) for row in found]
         acts += [(row, EventType.PURCHASE, None) for row in found_bought]
@@ -131,7 +132,7 @@ class Traffic:
         return injection is not None and injection.name == name and injection.active(time, self.world.opening)
 
     def bots(self, start: int, end: int, like: Sequence[Interaction]) -> Iterator[Interaction]:
-        """Yield the clicks of the bots in start <= time < end (epoch ms): as many as events in `like`, on a few items."""
+        """Yield the bots' clicks of start <= time < end (epoch ms): as many as events in `like`, on a few items."""
         if not self._injected("bots", start) or not like:
             return
         rng = np.random.default_rng([self.seed, 5, start // 1000])

@@ -18,7 +18,7 @@ from stream.events import CatalogItem, Interaction
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visit of a shopper. `time` is epoch ms; `number` is unique in the world and gives the visit its own chance."""
+    """One visit of a shopper at `time` (epoch ms). `number` is unique in the world: the visit's chance comes from it."""
 
     number: int
     shopper: int
