@@ -104,7 +104,7 @@ def recovery(seeds: Sequence[Courses], *, day: int) -> Recovery:
 def retrain_windows(times: Sequence[int], end: int) -> list[tuple[int, int]]:
     """Return the time that shows what each retrain brought: until the next one, at least a day. Without a whole day
     before the `end` (epoch ms), a retrain has no window."""
-    followers = [*times[1:], end]
+    followers = [*times[1:], end][: len(times)]
     windows = [(time, min(max(after, time + DAY_MS), end)) for time, after in zip(times, followers, strict=True)]
     return [window for window in windows if window[1] - window[0] >= DAY_MS]
 

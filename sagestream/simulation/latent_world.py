@@ -8,7 +8,7 @@ points. New items have the charm of novelty for a while. Nothing here is a produ
 a count, so a policy has no advantage by its form.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +127,7 @@ class LatentWorld:
             for visit in self.visits(begin, begin + STEP_MS):
                 rng = np.random.default_rng([self._seed, 1, visit.number])
                 conversion = self.conversion(visit)
-                for place, item in enumerate(self.organic(visit, owned[visit.shopper], rng)):
+                for place, item in enumerate(self.organic(visit, owned[visit.shopper], [], rng)):
                     buys = bool(rng.random() < conversion[item])
                     owned[visit.shopper, item] |= buys
                     yield Interaction(
@@ -261,8 +261,13 @@ class LatentWorld:
         bought: Float64Array = CONVERSION * np.clip(np.exp(-0.5 * dear), 0.2, 1.5)
         return bought
 
-    def organic(self, visit: Visit, owned: BoolArray, rng: np.random.Generator) -> list[int]:
-        """Draw one or two items of the need, the better ones more often: the shopper searches."""
+    def organic(self, visit: Visit, owned: BoolArray, bought: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Draw one or two items of the need, the better ones more often: the shopper searches.
+
+        Who has bought from the list does not search any more.
+        """
+        if bought:
+            return []
         weights = np.where(self._category == visit.need, self.appeal(visit, owned), 0.0) ** 2
         total = weights.sum()
         if total == 0:

@@ -89,8 +89,8 @@ class Traffic:
         clicking, buying = rng.random(len(appeal)), rng.random(len(appeal))
         clicked = [int(row) for row in shown.rows[:seen] if clicking[row] < appeal[row]]
         bought = [row for row in clicked if buying[row] < conversion[row]]
-        found = [row for row in world.organic(visit, owned, rng) if row not in clicked]
-        found_bought = [row for row in found if not bought and buying[row] < conversion[row]]
+        found = [row for row in world.organic(visit, owned, bought, rng) if row not in clicked]
+        found_bought = [row for row in found if buying[row] < conversion[row]]
         prices = world.prices()
         counts = Counts(
             visits=1,

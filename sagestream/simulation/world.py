@@ -18,7 +18,7 @@ from stream.events import CatalogItem, Interaction
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visit of a shopper at `time` (epoch ms). `number` is unique in the world: the visit's chance comes from it."""
+    """One visit of a shopper at `time` (epoch ms). `number` is unique in the world, and seeds the visit's chance."""
 
     number: int
     shopper: int
@@ -74,7 +74,9 @@ class World(Protocol):
         """Return for each item the probability [num_items] that a click on it becomes a purchase."""
         ...
 
-    def organic(self, visit: Visit, owned: BoolArray, rng: np.random.Generator) -> list[int]:
-        """Draw the items that the visitor finds without any list, by search or from memory. They are bought or only
-        viewed, as `conversion` says."""
+    def organic(self, visit: Visit, owned: BoolArray, bought: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Draw the items that the visitor finds without any list, by search or from memory.
+
+        They are bought or only viewed, as `conversion` says. `bought` are the items bought from the list just before.
+        """
         ...
