@@ -150,6 +150,12 @@ class TrainingConfig(BaseSettings, TrainingFile):
     gate_min_coverage: float = Field(
         0.5, ge=0, le=1, description="share of the champion's item coverage that a challenger needs"
     )
+    probation_share: float = Field(
+        0.1, ge=0, le=0.5, description="share of shoppers who keep the previous champion after a promotion; 0: nobody"
+    )
+    probation_seconds: float = Field(
+        7 * 86_400.0, ge=0, le=366 * 86_400, description="longest probation of a new champion, in a shop with traffic"
+    )
     scheduler_tick_seconds: float = Field(10.0, gt=0, le=86_400, description="time between two checks for work")
     scheduler_stop_seconds: float = Field(
         10.0, ge=0, le=86_400, description="longest wait for a running training at a stop"

@@ -1,7 +1,8 @@
 """Registry: the models, the champion, the training runs and the retrain requests.
 
 Arrives: bundles and gate decisions from `training.lifecycle.run`, requests from `monitoring`. Leaves: rows of `models`,
-`training_runs` and `retrain_requests`, and announcements on the topic `models`. Next: `serving.publisher` follows them.
+`training_runs` and `retrain_requests`, a row of `promotions` for each change of the champion, and announcements on the
+topic `models`. Next: `serving.publisher` follows them.
 
 Every function gets a connection inside a transaction (`graphstore.session.write`, `read`), so a caller can combine
 several calls in one transaction. A unique index allows only one champion, also when two processes write. An
@@ -17,6 +18,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from graphstore.errors import UserError
 from graphstore.tables import models, retrain_requests, snapshots, training_runs
 from stream.events import MODELS, Event, ModelAnnouncement, utc
+from training.lifecycle import promotions
+from training.lifecycle.promotions import NOBODY, Change
 
 Kind = Literal["closed_form", "graphsage", "incremental"]
 """The kind of a run: from scratch without or with GraphSAGE, or an update of the champion."""
@@ -99,6 +102,14 @@ class NoChampion(UserError):
     """No model serves yet, or none served before."""
 
 
+class BannedModel(UserError):
+    """The model did harm, and only a person may promote it again."""
+
+
+class PrunedModel(UserError):
+    """The bundle of the model was deleted."""
+
+
 class Sender(Protocol):
     """The part of `stream.kafka.producer.EventProducer` that `announce` needs."""
 
@@ -149,18 +160,45 @@ def list_models(connection: Connection) -> list[ModelRow]:
     return [_model(row) for row in rows]
 
 
-def promote(connection: Connection, model_version: str, *, now: int) -> ModelRow:
+def promote(
+    connection: Connection, model_version: str, *, now: int, change: Change = NOBODY, banned_too: bool = False
+) -> ModelRow:
     """Make the model the champion and retire the old champion, in the caller's transaction. Return the model.
 
-    For the champion itself nothing changes. Raises `UnknownModel` for an unknown version.
+    The change is recorded in `promotions`. For the champion itself nothing changes. `banned_too` is for a person who
+    knows that the model did harm.
+
+    Raises:
+        UnknownModel: The registry does not know the version.
+        BannedModel: The model is banned, and `banned_too` is false.
+        PrunedModel: Its bundle was deleted.
     """
+    return _switch(connection, model_version, promotions.PROMOTE, change, now=now, banned_too=banned_too)
+
+
+def _switch(
+    connection: Connection,
+    model_version: str,
+    action: Literal["promote", "rollback"],
+    change: Change,
+    *,
+    now: int,
+    banned_too: bool = False,
+) -> ModelRow:
     model = get_model(connection, model_version)
     if model.status == CHAMPION:
         return model
+    if model.pruned_at is not None:
+        raise PrunedModel(f"the bundle of {model_version} was deleted at {utc(model.pruned_at):%Y-%m-%d %H:%M}")
+    if model.banned_at is not None and not banned_too:
+        raise BannedModel(f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm")
+    current = champion(connection)
     connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
     connection.execute(
         update(models).where(models.c.model_version == model_version).values(status=CHAMPION, promoted_at=now)
     )
+    previous = None if current is None else current.model_version
+    promotions.record(connection, action, model_version, previous, change, now=now)
     return get_model(connection, model_version)
 
 
@@ -172,21 +210,28 @@ def keep(connection: Connection, model_version: str) -> ModelRow:
     return get_model(connection, model_version)
 
 
-def rollback(connection: Connection, *, now: int) -> ModelRow:
-    """Promote the champion's parent again, or the previous champion when it has no parent. Return the new champion.
+def rollback(connection: Connection, *, now: int, change: Change = NOBODY) -> ModelRow:
+    """Go back to the champion before this one, and return the new champion.
 
-    Raises `NoChampion` when there is no earlier champion.
+    It is never a model that is banned or pruned, or that an earlier rollback left: see `promotions.way_back`. Raises
+    `NoChampion` when there is no such model.
     """
     current = champion(connection)
     if current is None:
         raise NoChampion("there is no champion: `sagestream train` makes the first")
-    previous = current.parent
-    if previous is None:
-        earlier = select(models.c.model_version).where(models.c.status == RETIRED).order_by(models.c.promoted_at.desc())
-        previous = connection.scalar(earlier.limit(1))
-    if previous is None:
-        raise NoChampion(f"{current.model_version} is the first champion: nothing to go back to")
-    return promote(connection, previous, now=now)
+    earlier = promotions.way_back(connection, current.model_version)
+    if not earlier:
+        raise NoChampion(
+            f"no champion before {current.model_version} can serve again: nothing to go back to; "
+            "`sagestream models promote` takes any model"
+        )
+    return _switch(connection, earlier[0], promotions.ROLLBACK, change, now=now)
+
+
+def ban(connection: Connection, model_version: str, *, now: int) -> None:
+    """Record that the model did harm, so that neither a run nor a rollback promotes it again."""
+    first = models.c.banned_at.is_(None)
+    connection.execute(update(models).where(models.c.model_version == model_version, first).values(banned_at=now))
 
 
 def next_run_id(connection: Connection, *, now: int) -> str:

@@ -28,6 +28,7 @@ from training.config import TrainingConfig, TrainingFile
 from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
 from training.lifecycle.gate import GateRules, decide
+from training.lifecycle.patience import probation_wish
 from training.lifecycle.registry import Kind
 from training.lifecycle.run_result import RunFenced, RunResult, load_result, record
 from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
@@ -147,7 +148,7 @@ class _Run:
             snapshot_id=snapshot.snapshot_id,
         )
         with write(self.engine) as connection:
-            result = record(connection, result, now=self.now())
+            result = record(connection, result, now=self.now(), probation=probation_wish(self.config))
         progress(result.verdict, 1.0)
         logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result

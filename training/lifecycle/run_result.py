@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from graphstore.errors import UserError
 from training.lifecycle import registry
+from training.lifecycle.patience import Wish, change_of
 
 
 class RunFenced(UserError):
@@ -41,7 +42,7 @@ class RunResult:
         return asdict(self)
 
 
-def record(connection: Connection, result: RunResult, *, now: int) -> RunResult:
+def record(connection: Connection, result: RunResult, *, now: int, probation: Wish) -> RunResult:
     """Insert the model, promote or keep it, and close the run, all in one transaction. Raises `RunFenced`."""
     champion = registry.champion(connection)
     if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
@@ -73,7 +74,8 @@ def record(connection: Connection, result: RunResult, *, now: int) -> RunResult:
         ),
     )
     if result.verdict == registry.PROMOTED:
-        registry.promote(connection, result.model_version, now=now)
+        change = change_of(connection, f"gate, run {result.run_id}", "; ".join(result.reasons), probation, now=now)
+        registry.promote(connection, result.model_version, now=now, change=change)
     else:
         registry.keep(connection, result.model_version)
     return result

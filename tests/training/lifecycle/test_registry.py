@@ -65,8 +65,24 @@ def test_keep_and_rollback(engine: Engine):
         assert registry.rollback(connection, now=40).model_version == "b"
         assert registry.rollback(connection, now=50).model_version == "a"
         assert registry.get_model(connection, "c").status == registry.RETIRED
-        # The first has no parent: back to the champion before it.
-        assert registry.rollback(connection, now=60).model_version in {"b", "c"}
+        with pytest.raises(registry.NoChampion, match="nothing to go back"):  # never to c or b again
+            registry.rollback(connection, now=60)
+
+
+def test_a_banned_or_pruned_model_is_promoted_by_nobody_by_mistake(engine: Engine):
+    with write(engine) as connection:
+        for version in "abc":
+            registry.register(connection, model(version))
+        registry.promote(connection, "a", now=10)
+        registry.ban(connection, "b", now=11)
+        registry.ban(connection, "b", now=12)
+        connection.execute(update(models).where(models.c.model_version == "c").values(pruned_at=13))
+        assert registry.get_model(connection, "b").banned_at == 11
+        with pytest.raises(registry.BannedModel, match="did harm"):
+            registry.promote(connection, "b", now=20)
+        with pytest.raises(registry.PrunedModel, match="was deleted"):
+            registry.promote(connection, "c", now=20, banned_too=True)
+        assert registry.promote(connection, "b", now=20, banned_too=True).banned_at == 11
 
 
 def test_nothing_to_go_back_to(engine: Engine):

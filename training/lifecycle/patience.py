@@ -1,0 +1,143 @@
+"""Patience: the share and the time that a probation needs in a shop with this traffic.
+
+Arrives: the click-through windows of the last days and the settings. Leaves: a `Change` with the share, the time and the
+reason in plain words. Next: `training.lifecycle.registry` records it with the promotion.
+
+A small shop cannot see in a week, with a tenth of its shoppers, whether a model does harm. It first gives the previous
+champion a larger share, up to half of the shoppers, and then more time.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from sqlalchemy import Connection, select
+
+from graphstore.tables import metric_windows
+from training.config import TrainingConfig
+from training.evaluation.sequential import Estimate, always_valid
+from training.lifecycle.promotions import Change
+
+DAY_SECONDS = 86_400.0
+TRAFFIC_DAYS = 7
+"""The traffic of the last days tells what comes: a week, because days of the week differ."""
+LARGEST_SHARE = 0.5
+LONGEST = 4
+"""A probation takes at most this many times the asked time."""
+EXPECTED_FALL = 0.2
+"""The relative fall of a rate that a probation is made to see. A larger one is seen sooner."""
+ALPHA = 0.05
+"""The probability of a false alarm in a whole probation, for all its rates and looks together."""
+RATES = 2
+"""A probation watches this many rates (clicks, purchases). Each gets an equal part of `ALPHA`."""
+DESIGN_EFFECT = 2.0
+"""Clicks of one shopper are alike, so a click counts for less than an independent one: an assumption for the plan. The
+probation itself measures the error between shoppers."""
+POWER_Z = 0.84
+"""The quantile of the normal distribution for 80 %: so often a fall of the told size is seen."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Impressions a day, and the share of them with a click."""
+
+    impressions_a_day: float
+    ctr: float
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The settings: the share of the shoppers and the time (seconds). A share of 0 turns probations off."""
+
+    share: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """The share and the time of a probation, the fall that it can see (None: none), and the reason in words."""
+
+    share: float
+    seconds: float
+    visible_fall: float | None
+    words: str
+
+
+def probation_wish(config: TrainingConfig) -> Wish:
+    """Return the wish of the settings."""
+    return Wish(config.probation_share, config.probation_seconds)
+
+
+def change_of(connection: Connection, who: str, why: str, wish: Wish, *, now: int) -> Change:
+    """Return the change with a probation as this shop's traffic allows it. `now` is epoch ms."""
+    if wish.share == 0 or wish.seconds == 0:
+        return Change(who, why)
+    plan = patience(recent_traffic(connection, now=now), wish)
+    return Change(who, why, plan.share, plan.seconds, {"plan": plan.words, "visible_fall": plan.visible_fall})
+
+
+def recent_traffic(connection: Connection, *, now: int) -> Traffic:
+    """Return the traffic of the last days, from the windows that `monitoring.ctr` keeps."""
+    oldest = now - round(TRAFFIC_DAYS * DAY_SECONDS * 1000)
+    query = select(metric_windows.c.window_start, metric_windows.c.detail).where(
+        metric_windows.c.metric == "ctr", metric_windows.c.segment == "all", metric_windows.c.window_end > oldest
+    )
+    rows = [(start, json.loads(detail)) for start, detail in connection.execute(query)]
+    shown = [(start, detail) for start, detail in rows if detail["impressions"]]
+    if not shown:
+        return Traffic(0.0, 0.0)
+    impressions = sum(detail["impressions"] for _, detail in shown)
+    # A new shop has not seven days yet. An hour at least, because the first minutes say little about a day.
+    days = min(max((now - min(start for start, _ in shown)) / 1000 / DAY_SECONDS, 1 / 24), float(TRAFFIC_DAYS))
+    return Traffic(impressions / days, sum(detail["clicks"] for _, detail in shown) / impressions)
+
+
+def visible_fall(traffic: Traffic, *, share: float, seconds: float) -> float | None:
+    """Return the relative fall of the rate that is seen with a probability of 80 %. None: not even a fall to zero."""
+    impressions, rate = traffic.impressions_a_day * seconds / DAY_SECONDS, traffic.ctr
+    if impressions <= 0 or not 0 < rate < 1 or not 0 < share < 1:
+        return None
+    variance = DESIGN_EFFECT * rate * (1 - rate)
+    error = sqrt(variance / (impressions * share) + variance / (impressions * (1 - share)))
+    radius = -always_valid(Estimate(0.0, error), alpha=ALPHA / RATES, expected=EXPECTED_FALL * rate).low
+    fall = (radius + POWER_Z * error) / rate
+    return fall if fall < 1 else None
+
+
+def patience(traffic: Traffic, wish: Wish) -> Patience:
+    """Return the smallest share, then the shortest time, that sees the expected fall; else the most that is allowed.
+
+    Where even the most sees nothing, the wish stays as it is: more shoppers with an old model would buy nothing.
+    """
+    asked = _planned(traffic, wish.share, wish.seconds)
+    if asked.visible_fall is not None and asked.visible_fall <= EXPECTED_FALL:
+        return _told(asked, wish, traffic)
+    shares = [share for share in (0.2, 0.3, 0.4, LARGEST_SHARE) if share > wish.share]
+    most = max([wish.share, *shares])
+    tries = [(share, wish.seconds) for share in shares] + [
+        (most, wish.seconds * times) for times in range(2, LONGEST + 1)
+    ]
+    plans = [asked, *(_planned(traffic, share, seconds) for share, seconds in tries)]
+    seen = [plan for plan in plans if plan.visible_fall is not None]
+    enough = [plan for plan in seen if plan.visible_fall is not None and plan.visible_fall <= EXPECTED_FALL]
+    return _told((enough or seen[-1:] or [asked])[0], wish, traffic)
+
+
+def _planned(traffic: Traffic, share: float, seconds: float) -> Patience:
+    return Patience(share, seconds, visible_fall(traffic, share=share, seconds=seconds), "")
+
+
+def _told(plan: Patience, wish: Wish, traffic: Traffic) -> Patience:
+    said = f"{plan.share:.0%} of the shoppers stay with the previous champion for at most {_days(plan.seconds)}"
+    if (plan.share, plan.seconds) != (wish.share, wish.seconds):
+        said += f" (asked: {wish.share:.0%} for {_days(wish.seconds)}, too little for this traffic)"
+    known = f"{traffic.impressions_a_day:,.0f} items are shown a day, and {traffic.ctr:.2%} of them are clicked"
+    if plan.visible_fall is None:
+        said += f"; {known}: too little to see harm in this time, so only the time ends the probation"
+    else:
+        said += f"; {known}: a fall by {plan.visible_fall:.0%} or more will be seen"
+    return replace(plan, words=said)
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / DAY_SECONDS:.3g} days" if seconds >= DAY_SECONDS else f"{seconds / 3600:.3g} hours"
