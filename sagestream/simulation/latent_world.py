@@ -63,6 +63,8 @@ class LatentSize:
     segments: int = 6
     categories: int = 10
     visits_per_day: float = 0.6
+    history_visits: float = 1.0
+    """The visits before the opening, in multiples of those after it."""
     arrivals: float = 0.2
     """The share of items and of shoppers that appear during history and simulation, not before."""
 
@@ -218,7 +220,8 @@ class LatentWorld:
         rate = (end - start) / DAY_MS * busy * WEEK[(day + 3) % 7] / WEEK.mean()
         rng = np.random.default_rng([self._seed, 3, start // 1000])
         present = self._arrived <= (start - self.opening) / DAY_MS
-        counts = rng.poisson(self._activity * rate) * present
+        share = 1.0 if start >= self.opening else self.size.history_visits
+        counts = rng.poisson(self._activity * rate * share) * present
         shoppers = np.repeat(np.arange(self.size.shoppers), counts)
         times = np.sort(rng.integers(start, end, len(shoppers)))
         rng.shuffle(shoppers)

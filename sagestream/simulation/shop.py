@@ -32,6 +32,7 @@ from stream.events import CatalogItem, Impression, Interaction, utc
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
 from training.lifecycle import registry, retrain
+from training.lifecycle.patience import change_of, probation_wish
 from training.lifecycle.registry import Kind
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
@@ -141,13 +142,16 @@ class Shop:
             )
         done = self.train("closed_form", "nightly", now=now)
         if before is not None and done.verdict != registry.PROMOTED:
-            self.promote(before.model_version, now=now)
+            with write(self.engine) as connection:
+                registry.promote(connection, before.model_version, now=now)
         return done
 
     def promote(self, model_version: str, *, now: int) -> None:
-        """Make a model the champion by hand."""
+        """Make a model the champion by hand, with the probation that the settings ask for."""
         with write(self.engine) as connection:
-            registry.promote(connection, model_version, now=now)
+            wish = probation_wish(self.config.training)
+            change = change_of(connection, "simulation", "forced by hand", wish, now=now)
+            registry.promote(connection, model_version, now=now, change=change)
 
     def publish(self, *, now: int) -> None:
         """Publish the champion if another model is served, and let near-line follow it."""
@@ -155,11 +159,18 @@ class Shop:
         self._near.follow(now=lambda: now)
         self.open_day()
 
-    def champion(self) -> str | None:
-        """Return the version of the serving model."""
+    def champion(self) -> registry.ModelRow:
+        """Return the serving model. Raises `NoChampion`."""
         with read(self.engine) as connection:
             row = registry.champion(connection)
-        return None if row is None else row.model_version
+        if row is None:
+            raise registry.NoChampion("the simulated shop has no champion")
+        return row
+
+    def register(self, model: registry.ModelRow) -> None:
+        """Insert a model that no run made."""
+        with write(self.engine) as connection:
+            registry.register(connection, model)
 
 
 def copy_shop(source: Path, target: Path) -> None:
