@@ -21,6 +21,7 @@ from sagestream.error_messages import message
 from sagestream.playground.address_file import adopt
 from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
+    audit,
     data,
     dlq,
     export,
@@ -49,7 +50,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, log, dlq, models, offline, tuning, pictures, export, readers, store):
+for module in (
+    *(playground, processes, data, log, dlq, models, audit),
+    *(offline, tuning, pictures, export, readers, store),
+):
     module.register(app)
 
 

@@ -1,7 +1,6 @@
-"""Models: trains, lists and promotes models, rolls back, and lists the training runs."""
+"""Models: trains, lists and promotes models, and rolls back."""
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,19 +10,17 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from sagestream.error_messages import message
-from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result, printable
+from sagestream.moments import shown_time
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from stream.config import StreamConfig
-from stream.events import utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from training.lifecycle.registry import ModelRow
-
-LONGEST_OUTCOME = 500
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
@@ -32,7 +29,6 @@ models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(train)
-    app.command()(history)
     models_app.command("list")(list_)
     models_app.command()(promote)
     models_app.command()(rollback)
@@ -145,7 +141,7 @@ def list_(as_json: AsJson = False) -> None:
     for row in rows:
         metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
         verdict = "; ".join(row.gate.get("reasons", []))
-        made = _time(row.created_at)
+        made = shown_time(row.created_at)
         table.add_row(row.model_version, row.status, row.kind, row.parent or "", *metrics, made, verdict)
     print_table(PlainConsole(), table)
 
@@ -177,33 +173,5 @@ def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> 
     _announced(row, Stages(PlainConsole(stderr=True)))
 
 
-def history(
-    newest: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20, as_json: AsJson = False
-) -> None:
-    """The loop's story: each training run, what asked for it and how it ended, newest first."""
-    from graphstore.session import read
-    from training.lifecycle.registry import list_runs
-
-    engine = _engine()
-    with read(engine) as connection:
-        rows = list_runs(connection, newest=newest)
-    engine.dispose()
-    if as_json:
-        echo_json([asdict(row) for row in rows])
-        return
-    table = Table("began", "kind", "asked for by", "outcome", "model", "seconds")
-    for row in rows:
-        seconds = "" if row.finished_at is None else f"{(row.finished_at - row.started_at) / 1000:.1f}"
-        outcome = row.status if row.error is None else f"{row.status}: {row.error}"
-        began, model = _time(row.started_at), row.model_version or ""
-        table.add_row(began, row.kind, row.trigger, printable(outcome, LONGEST_OUTCOME), model, seconds)
-    print_table(PlainConsole(), table)
-
-
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _time(epoch_ms: int) -> str:
-    moment: datetime = utc(epoch_ms)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")

@@ -111,6 +111,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "explain": ((HOSTILE, HOSTILE), {}),
     "report": ((), {}),
     "history": ((), {}),
+    "why": ((HOSTILE,), {}),
     "models list": ((), {}),
     "doctor": ((), {}),
     "dlq list": ((), {}),
