@@ -24,14 +24,15 @@ from redis import Redis
 
 from benchmarks.loop_plot import plot
 from monitoring.config import MonitoringConfig
-from sagestream.playground.embedded import start_redis
+from sagestream.playground.embedded import own_redis
 from sagestream.simulation.bad_champion import BAD_KINDS, BadKind, Damage, force_bad_champion
 from sagestream.simulation.figures import Courses, curves, ratio, recovery
 from sagestream.simulation.injections import INJECTIONS, Injection, InjectionName
-from sagestream.simulation.latent_world import LatentSize, LatentWorld
+from sagestream.simulation.latent_world import LatentSize
 from sagestream.simulation.policies import POLICIES, PolicyName
-from sagestream.simulation.run import Scenario, open_shop, simulate
-from sagestream.simulation.scale import scaled
+from sagestream.simulation.run import open_shop, simulate
+from sagestream.simulation.scenarios import Plan, made_up
+from sagestream.simulation.shop import ShopConfig
 from serving.config import ServingConfig
 from training.config import TrainingConfig
 
@@ -39,8 +40,6 @@ QUIET, BAD_CHAMPION = "quiet", "bad_champion"
 PARTS = (QUIET, *INJECTIONS, BAD_CHAMPION)
 COMPARED: tuple[PolicyName, ...] = ("oracle", "popularity", "frozen", "loop")
 """The nightly retrain, which costs most, is compared on the quiet shop and after a taste shift."""
-EVENTS_A_VISIT = 2.2
-"""Recorded events for each visit, about. It decides only how often the loop trains: about once a day."""
 SHIFT: InjectionName = "taste_shift"
 
 
@@ -48,12 +47,9 @@ def simulate_seed(options: argparse.Namespace, part: str, seed: int, redis: Redi
     """Let every policy keep the shop of one seed."""
     name: InjectionName | None = next((name for name in INJECTIONS if name == part), None)
     injection = Injection(name, options.injection_day) if name else None
-    size = LatentSize(options.shoppers, options.items, options.days)
-    events_a_day = size.shoppers * size.visits_per_day * EVENTS_A_VISIT
-    config = scaled(TrainingConfig(), ServingConfig(), MonitoringConfig(), events_a_day=events_a_day)
-    scenario = Scenario(
-        lambda: LatentWorld(size, seed=seed, injection=injection), config, options.days, seed, injection
-    )
+    size = LatentSize(options.shoppers, options.items, options.days, visits_per_day=options.visits)
+    config = ShopConfig(TrainingConfig(), ServingConfig(), MonitoringConfig())
+    scenario = made_up(size, Plan(options.days, seed, config, injection))
     policies = POLICIES if part in (QUIET, SHIFT) else COMPARED
     with tempfile.TemporaryDirectory() as kept:
         (Path(kept) / "opened").mkdir()
@@ -70,11 +66,9 @@ def force_seed(options: argparse.Namespace, kind: BadKind, seed: int, redis: Red
     size = LatentSize(
         options.busy_shoppers, options.busy_items, days=1, history_days=4, visits_per_day=4.0, history_visits=0.05
     )
-    events_a_day = size.shoppers * size.visits_per_day * EVENTS_A_VISIT
     # Short lists: those of all shoppers are written three times.
     serving = ServingConfig(list_length=30, similar_length=1)
-    config = scaled(TrainingConfig(), serving, MonitoringConfig(), events_a_day=events_a_day)
-    scenario = Scenario(lambda: LatentWorld(size, seed=seed), config, days=1, seed=seed)
+    scenario = made_up(size, Plan(1, seed, ShopConfig(TrainingConfig(), serving, MonitoringConfig())))
     with tempfile.TemporaryDirectory() as kept, timed(f"{BAD_CHAMPION} {kind}, seed {seed}"):
         (Path(kept) / "opened").mkdir()
         opened = open_shop(scenario, Path(kept) / "opened", redis)
@@ -182,8 +176,9 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--injection-day", type=int, default=4, help="day on which the change comes, from 0")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each part")
-    parser.add_argument("--shoppers", type=int, default=500, help="shoppers of the small shop")
-    parser.add_argument("--items", type=int, default=300, help="items of the small shop")
+    parser.add_argument("--shoppers", type=int, default=300, help="shoppers of the small shop")
+    parser.add_argument("--items", type=int, default=250, help="items of the small shop")
+    parser.add_argument("--visits", type=float, default=1.5, help="visits a day of a shopper of the small shop")
     parser.add_argument("--busy-shoppers", type=int, default=30_000, help="shoppers of the shop of the bad champion")
     parser.add_argument("--busy-items", type=int, default=200, help="items of that shop")
     parser.add_argument("--longest-hours", type=float, default=3.0, help="time after which a bad champion is given up")
@@ -199,7 +194,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Run the requested parts, write the figures, and print tables."""
     options = parse_arguments(given)
     found: dict[str, Any] = {"injections": {}, QUIET: None, BAD_CHAMPION: None, "curves": {}}
-    with timed("all"), tempfile.TemporaryDirectory() as directory, _own_redis(Path(directory)) as redis:
+    with timed("all"), tempfile.TemporaryDirectory() as directory, own_redis(Path(directory) / "redis") as redis:
         run_parts(options, redis, found)
     sizes = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "only")}
     options.json.write_text(json.dumps({**found, "sizes": sizes}, indent=1) + "\n")
@@ -207,17 +202,6 @@ def main(given: Sequence[str] | None = None) -> int:
         plot(found["curves"], options.plot, injection_day=options.injection_day)
     print(as_markdown(found))
     return 0
-
-
-@contextmanager
-def _own_redis(directory: Path) -> Iterator[Redis]:
-    url, child = start_redis(directory)
-    redis = Redis.from_url(url)
-    try:
-        yield redis
-    finally:
-        redis.close()
-        child.stop()
 
 
 if __name__ == "__main__":

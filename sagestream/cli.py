@@ -32,6 +32,7 @@ from sagestream.verbs import (
     playground,
     processes,
     readers,
+    simulation,
     store,
     tuning,
 )
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 for module in (
     *(playground, processes, data, log, dlq, models, audit),
-    *(offline, tuning, pictures, export, readers, store),
+    *(offline, tuning, pictures, export, readers, store, simulation),
 ):
     module.register(app)
 

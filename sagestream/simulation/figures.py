@@ -118,9 +118,9 @@ def ratio(seeds: Sequence[Courses], one: PolicyName, other: PolicyName, *, first
     return Estimate.of(values)
 
 
-def curves(seeds: Sequence[Courses]) -> dict[str, dict[str, Any]]:
+def curves(seeds: Sequence[Courses]) -> dict[PolicyName, dict[str, Any]]:
     """Return for each policy the curves by day, as means over the seeds."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[PolicyName, dict[str, Any]] = {}
     for policy in seeds[0]:
         days = [courses[policy].days() for courses in seeds]
         by_day = list(zip(*days, strict=True))

@@ -10,6 +10,7 @@ Injections: with a taste shift most shoppers continue with the future of another
 half of the items come back under new ids; with a price shock half of the items become dearer and less wanted.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -74,7 +75,7 @@ class FutureWorld:
         self._original = np.append(np.arange(len(known)), originals)
         self.item_ids = [*known, *(f"{known[row]}-again" for row in originals)]
         self._catalogue = [catalogue.get(item_id) for item_id in known]
-        self._price = self._prices(known)[self._original]
+        self._usual = self._price = self._prices(known)[self._original]
         dear = rng.random(len(known)) < 0.5
         self._dear = dear[self._original]
         phases = {name: rng.random() for name in sorted({self._category(row) for row in range(len(known))})}
@@ -118,6 +119,15 @@ class FutureWorld:
         self._shifted = self._follows.copy()
         circle = rng.permutation(shifting)
         self._shifted[circle] = np.roll(circle, 1)
+
+    def anew(self) -> "FutureWorld":
+        """Return the same world at its opening. What was read of the data is shared."""
+        made = copy.copy(self)
+        made._follows = np.arange(len(self.user_ids))
+        made._price = self._usual
+        made._dearer = made._swapped = made._season = False
+        made._known = {}
+        return made
 
     def past(self) -> Iterator[Interaction]:
         """Yield the real events before the opening."""

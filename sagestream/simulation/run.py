@@ -67,6 +67,10 @@ class Course:
                 total.add(span.counts)
         return total
 
+    def total(self) -> Counts:
+        """Return the counts of all days."""
+        return self.between(self.opening, max((span.end for span in self.spans), default=self.opening))
+
     def days(self) -> list[Counts]:
         """Return the counts of each day."""
         last = max((span.end for span in self.spans), default=self.opening)

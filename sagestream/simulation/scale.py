@@ -8,10 +8,8 @@ simulated shop.
 
 from collections.abc import Mapping
 
-from monitoring.config import MonitoringConfig
 from sagestream.simulation.shop import ShopConfig
-from serving.config import ServingConfig
-from training.config import SageConfig, TrainingConfig
+from training.config import SageConfig
 
 QUICK_SAGE = SageConfig(dim=16, max_steps=20, evaluate_every=10, graph_edges=5_000, batch_size=512, negatives=128)
 """A GraphSAGE that trains in about a second. A shop with some thousand events has no use for a larger one."""
@@ -21,9 +19,7 @@ CTR_WINDOW_SECONDS = 21_600
 CTR_MIN_IMPRESSIONS = 500
 
 
-def scaled(
-    training: TrainingConfig, serving: ServingConfig, monitoring: MonitoringConfig, *, events_a_day: float
-) -> ShopConfig:
+def scaled(config: ShopConfig, *, events_a_day: float) -> ShopConfig:
     """Return the settings for a shop with so many events a day. It trains about once a day."""
     training_fit = {
         "retrain_min_events": max(1, round(events_a_day)),
@@ -31,9 +27,10 @@ def scaled(
         "sage": QUICK_SAGE,
     }
     monitoring_fit = {"ctr_window_seconds": CTR_WINDOW_SECONDS, "ctr_min_impressions": CTR_MIN_IMPRESSIONS}
+    training, monitoring = config.training, config.monitoring
     return ShopConfig(
         training.model_copy(update=_unchosen(training_fit, training.model_fields_set)),
-        serving,
+        config.serving,
         monitoring.model_copy(update=_unchosen(monitoring_fit, monitoring.model_fields_set)),
     )
 

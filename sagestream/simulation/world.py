@@ -34,8 +34,8 @@ class World(Protocol):
     A world has a current time, which `advance` moves on. Days are counted from `opening`.
     """
 
-    user_ids: Sequence[str]
-    item_ids: Sequence[str]
+    user_ids: list[str]
+    item_ids: list[str]
     opening: int
     """The begin of day 0 (epoch ms). Before it lies the past that every policy knows."""
 
