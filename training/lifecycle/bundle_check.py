@@ -8,13 +8,9 @@ A process of its own, because a bundle that is too large for the memory ends the
 
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from graphstore.errors import UserError
 from graphstore.progress import Progress
-from graphstore.session import read
-from stream.events import utc
-from training.lifecycle.registry import PrunedModel, get_model
+from training.lifecycle.registry import ModelRow
 from training.process import FaultInProcess, SpawnedProcess, SpawnedProcessFailed
 
 
@@ -22,13 +18,10 @@ class UnusableModel(UserError):
     """The model cannot serve. The message says why."""
 
 
-def check_model(engine: Engine, model_version: str) -> None:
-    """Check the bundle of a model. Raises `UnusableModel`, and `UnknownModel` or `PrunedModel` of the registry."""
-    with read(engine) as connection:
-        model = get_model(connection, model_version)
-    if model.pruned_at is not None:
-        raise PrunedModel(f"the bundle of {model_version} was deleted at {utc(model.pruned_at):%Y-%m-%d %H:%M}")
-    check_bundle(Path(model.bundle))
+def check_model(model: ModelRow) -> None:
+    """Check the bundle of a model. Raises `UnusableModel`. A pruned one has no bundle: the registry refuses it."""
+    if model.pruned_at is None:
+        check_bundle(Path(model.bundle))
 
 
 def check_bundle(path: Path) -> None:
