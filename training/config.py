@@ -144,7 +144,7 @@ class TrainingConfig(BaseSettings, TrainingFile):
     )
     training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
     gate_min_users: int = Field(
-        30, ge=1, description="users in the test window, where the champion has seen a part of it"
+        30, ge=1, description="users in the test window of an update, and where the champion has seen a part of it"
     )
     gate_alpha: float = Field(
         0.05,
