@@ -86,7 +86,7 @@ def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
 def judging_users(connection: Connection, champion: ModelRow) -> int:
     """Return how many shoppers have events in the last third of the events since the champion.
 
-    These are the events that an update is judged on (`training.data.dataset.split_new_events`). Late events do not
+    These are the events that an update is judged on (`training.data.dataset.incremental_split`). Late events do not
     count: they are older than the newest event that the champion has learned.
     """
     later = interactions.c.event_time >= _learned_until(connection, champion)
