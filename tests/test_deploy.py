@@ -36,7 +36,7 @@ KEYS = {"api_key", "admin_key", "secret_key"}
 """The keys of the API."""
 WITHOUT_SECRETS = {
     "init": {"redis_url", *KEYS},
-    "monitor": {"redis_url", "kafka_sasl_password", *KEYS},
+    "monitor": {"kafka_sasl_password", *KEYS},
     "serve": {"database_url"},
 }
 """The secrets that a process does not need. Of the other processes these are the keys of the API."""
