@@ -63,6 +63,16 @@ def test_a_switch_by_hand_stands_without_a_broker(alone: dict[str, str]) -> None
         assert [row["model_version"] for row in listed if row["status"] == "champion"] == [version]
 
 
+def test_a_model_that_cannot_serve_is_not_promoted_by_hand(alone: dict[str, str]) -> None:
+    first, second = (run("train", "--kind", "closed_form", "--json", settings=alone).json for _ in range(2))
+    (Path(second["bundle"]) / "blend.json").write_text("{}")
+    done = run("models", "promote", second["model_version"], settings=alone)
+    assert done.code == 1
+    assert "cannot serve: " in str(done.error)
+    listed = run("models", "list", "--json", settings=alone).json
+    assert [row["model_version"] for row in listed if row["status"] == "champion"] == [first["model_version"]]
+
+
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "tuned.json"
     file.write_text(json.dumps({"sage": {"dim": 4, "max_steps": 2}, "blend_l2": 3.5}))
