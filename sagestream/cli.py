@@ -21,16 +21,20 @@ from sagestream.error_messages import message
 from sagestream.playground.address_file import adopt
 from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
+    audit,
     data,
     dlq,
+    experiments,
     export,
     log,
     models,
+    off_policy,
     offline,
     pictures,
     playground,
     processes,
     readers,
+    simulation,
     store,
     tuning,
 )
@@ -49,7 +53,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (playground, processes, data, log, dlq, models, offline, tuning, pictures, export, readers, store):
+for module in (
+    *(playground, processes, data, log, dlq, models, audit, experiments, off_policy),
+    *(offline, tuning, pictures, export, readers, store, simulation),
+):
     module.register(app)
 
 

@@ -1,6 +1,7 @@
 """Times on the command line: a date with a time, or an age.
 
-Arrives: the text of an option. Leaves: a time with a zone, or a usage error.
+Arrives: the text of an option, or a time of the database. Leaves: a time with a zone or a usage error; the time as
+text.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 import typer
 
 from sagestream.printable import BadParameter
+from stream.events import utc
 
 _AGE = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -42,3 +44,8 @@ def moment_option(*names: str, help: str) -> Any:
             raise BadParameter(str(error)) from None
 
     return typer.Option(*names, parser=parse, metavar="TIME", help=help)
+
+
+def shown_time(epoch_ms: int | None) -> str:
+    """Return a time (epoch ms) as text in UTC, and nothing for None."""
+    return "" if epoch_ms is None else utc(epoch_ms).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,7 +1,6 @@
-"""Models: trains, lists and promotes models, rolls back, and lists the training runs."""
+"""Models: trains, lists and promotes models, and rolls back."""
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,28 +10,31 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from sagestream.error_messages import message
-from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result, printable
+from sagestream.moments import shown_time
+from sagestream.printable import BadParameter, PlainConsole, echo_json, echo_result
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from stream.config import StreamConfig
-from stream.events import utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from training.lifecycle.registry import ModelRow
 
-LONGEST_OUTCOME = 500
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for `history`.")]
+COMMAND_LINE = "command line"
+BY_HAND = "asked for by hand"
+REDIS_SECONDS = 3.0
+"""The wait for Redis: the publisher switches where this process cannot."""
+
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(train)
-    app.command()(history)
     models_app.command("list")(list_)
     models_app.command()(promote)
     models_app.command()(rollback)
@@ -145,65 +147,77 @@ def list_(as_json: AsJson = False) -> None:
     for row in rows:
         metrics = [_number(row.metrics.get(name)) for name in ("ndcg@20", "recall@20")]
         verdict = "; ".join(row.gate.get("reasons", []))
-        made = _time(row.created_at)
+        made = shown_time(row.created_at)
         table.add_row(row.model_version, row.status, row.kind, row.parent or "", *metrics, made, verdict)
     print_table(PlainConsole(), table)
 
 
-def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
-    """Make a model the champion, whatever the gate said, and announce it."""
-    _switch("promote", model_version)
-
-
-def rollback() -> None:
-    """Go back to the champion's parent, and announce it."""
-    _switch("rollback", None)
-
-
-def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
-    from graphstore.session import now_ms, write
-    from training.lifecycle import registry
-
-    engine = _engine()
-    with write(engine) as connection:
-        now = now_ms()
-        row = (
-            registry.rollback(connection, now=now)
-            if model_version is None
-            else registry.promote(connection, model_version, now=now)
-        )
-    engine.dispose()
-    echo(f"{verb}: the champion is {row.model_version}")
-    _announced(row, Stages(PlainConsole(stderr=True)))
-
-
-def history(
-    newest: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20, as_json: AsJson = False
+def promote(
+    model_version: Annotated[str, typer.Argument(help="The model that shall serve.")],
+    why: Why = BY_HAND,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a model that is banned, because it did harm to the shop.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """The loop's story: each training run, what asked for it and how it ended, newest first."""
-    from graphstore.session import read
-    from training.lifecycle.registry import list_runs
+    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it."""
+    from graphstore.session import now_ms, read, write
+    from training.config import TrainingConfig
+    from training.lifecycle import registry
+    from training.lifecycle.patience import change_of, probation_wish
 
     engine = _engine()
     with read(engine) as connection:
-        rows = list_runs(connection, newest=newest)
+        model = registry.get_model(connection, model_version)
+    if model.banned_at is not None and force:
+        stages = Stages(PlainConsole(stderr=True))
+        stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))
+    with write(engine) as connection:
+        now = now_ms()
+        change = change_of(connection, COMMAND_LINE, why, probation_wish(TrainingConfig()), now=now)
+        row = registry.promote(connection, model_version, now=now, change=change, banned_too=force)
+    _tell("promote", engine, row, as_json=as_json)
+
+
+def rollback(why: Why = BY_HAND, as_json: AsJson = False) -> None:
+    """Go back to the champion before this one, and announce it. A second rollback goes further back."""
+    from graphstore.session import now_ms, write
+    from training.lifecycle import registry
+    from training.lifecycle.promotions import Change
+
+    engine = _engine()
+    with write(engine) as connection:
+        row = registry.rollback(connection, now=now_ms(), change=Change(COMMAND_LINE, why))
+    _tell("rollback", engine, row, as_json=as_json)
+
+
+def _tell(verb: str, engine: "Engine", row: "ModelRow", *, as_json: bool) -> None:
+    """Let readers follow, announce the champion, and say both. The registry has decided, so no failure here matters."""
+    stages = Stages(PlainConsole(stderr=True))
+    served = _followed(engine, stages)
     engine.dispose()
-    if as_json:
-        echo_json([asdict(row) for row in rows])
-        return
-    table = Table("began", "kind", "asked for by", "outcome", "model", "seconds")
-    for row in rows:
-        seconds = "" if row.finished_at is None else f"{(row.finished_at - row.started_at) / 1000:.1f}"
-        outcome = row.status if row.error is None else f"{row.status}: {row.error}"
-        began, model = _time(row.started_at), row.model_version or ""
-        table.add_row(began, row.kind, row.trigger, printable(outcome, LONGEST_OUTCOME), model, seconds)
-    print_table(PlainConsole(), table)
+    told = {"champion": row.model_version, "served": served, "announced": _announced(row, stages)}
+    state = "readers get its lists" if served else "readers get it when the publisher has written its lists"
+    echo_result(told, f"{verb}: the champion is {row.model_version}, {state}", as_json=as_json)
+
+
+def _followed(engine: "Engine", stages: Stages) -> bool:
+    """Let readers follow the registry and return whether they do."""
+    from redis.exceptions import RedisError
+
+    from graphstore.redis.connection import open_redis
+    from graphstore.session import now_ms
+    from serving.switch import follow
+
+    redis = open_redis(GraphstoreConfig().redis_url, timeout_seconds=REDIS_SECONDS)
+    try:
+        return follow(engine, redis, now=now_ms()) is not None
+    except RedisError as error:
+        stages.say((f"not switched, {message(error) or reason(error)}", "yellow"), ". The publisher switches later")
+        return False
+    finally:
+        redis.close()
 
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _time(epoch_ms: int) -> str:
-    moment: datetime = utc(epoch_ms)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")

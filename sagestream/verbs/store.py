@@ -10,11 +10,12 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import reason
 from sagestream.error_messages import message
+from sagestream.moments import shown_time
 from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result, printable
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from stream.config import StreamConfig
-from stream.events import MAX_ID_LENGTH, utc
+from stream.events import MAX_ID_LENGTH
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -118,7 +119,7 @@ def _without_kafka(stream: StreamConfig) -> str | None:
 
 def _told(done: "Erasure") -> list[str]:
     """Return the erasure's receipt as lines of text."""
-    receipt: dict[str, Any] = {"requested": _time(done.requested_at), "completed": _time(done.completed_at)}
+    receipt: dict[str, Any] = {"requested": shown_time(done.requested_at), "completed": shown_time(done.completed_at)}
     receipt |= {name: part for name, part in done.receipt.items() if name != "erasure"}
     return [f"forgotten: {done.user_id}", *(f"  {name}: {_words(part)}" for name, part in receipt.items())]
 
@@ -138,11 +139,11 @@ def _list(engine: "Engine", *, as_json: bool) -> None:
         return
     table = Table("user", "ids", "requested", "completed")
     for erasure in found:
-        completed = _time(erasure.completed_at) if erasure.completed_at else "no: run it again"
+        completed = shown_time(erasure.completed_at) if erasure.completed_at else "no: run it again"
         table.add_row(
             printable(erasure.user_id, MAX_ID_LENGTH),
             str(len(erasure.ids)),
-            _time(erasure.requested_at),
+            shown_time(erasure.requested_at),
             completed,
         )
     print_table(PlainConsole(), table)
@@ -206,7 +207,3 @@ def rebuild(as_json: AsJson = False) -> None:
         f"lists: a running publisher writes them within {RECONCILE_SECONDS:g} s and its own time, if their pointer is "
         "gone"
     )
-
-
-def _time(epoch_ms: int | None) -> str:
-    return "" if epoch_ms is None else utc(epoch_ms).strftime("%Y-%m-%d %H:%M:%S")

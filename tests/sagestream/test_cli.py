@@ -55,8 +55,8 @@ def test_from_a_file_to_a_model_and_a_list(settings: dict[str, str], shop_file: 
     assert "not announced, no Kafka" in trained.stderr
     listed = json.loads(sagestream("models", "list", "--json", settings=settings).stdout)
     assert [model["status"] for model in listed] == ["champion"]
-    runs = json.loads(sagestream("history", "--json", settings=settings).stdout)
-    assert [run["status"] for run in runs] == ["promoted"]
+    story = json.loads(sagestream("history", "--json", settings=settings).stdout)
+    assert [(entry["what"], entry.get("status")) for entry in story] == [("promote", None), ("run", "promoted")]
     assert "promoted" in sagestream("history", settings=settings).stdout
     assert listed[0]["model_version"] in sagestream("models", "list", settings=settings).stdout
 

@@ -121,7 +121,7 @@ class _Run:
             progress("learning the newest events", 0.85)
             trial.learn_test_window()
         progress("bundle", 0.95)
-        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
+        recommender = trial.recommender(f"m{self.run_id.removeprefix('r')}", kind=kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
         bundle = self._save(recommender, snapshot, metrics)
         popularity = self._popularity(trial, snapshot, decision) if decision.action == "popularity" else None
@@ -256,22 +256,6 @@ class _Run:
             config=self.config,
             options=replace(self.options, checkpoint=checkpoint),
         )
-
-
-def _recommender(trial: TrialResult, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
-    return Recommender(
-        model_version=model_version,
-        kind=kind,
-        # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
-        as_of=trial.dataset.as_of if fresh else trial.split.test,
-        repeats=trial.repeats,
-        item_ids=trial.dataset.item_ids,
-        item_keys=trial.dataset.item_keys,
-        available=trial.dataset.catalogue.available,
-        terms=trial.candidate.terms,
-        blend=trial.candidate.blend,
-        encoder=trial.encoder,
-    )
 
 
 @contextmanager

@@ -10,6 +10,29 @@ depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+LIST_ORIGINS = """
+CREATE VIEW list_origins AS
+SELECT shown.request_id, shown.user_id, shown.slot, shown.event_time, shown.items, shown.variant, shown.model_version,
+       m.kind, m.parent_version, m.anchor_version, m.settings_hash, m.code_version, m.gate,
+       m.snapshot_id, s.as_of AS snapshot_as_of,
+       r.run_id, r."trigger", r.started_at AS run_started_at, r.finished_at AS run_finished_at,
+       p.promotion_key, p.at AS promoted_at, p.action AS promotion_action,
+       p.who AS promoted_by, p.why AS promoted_because, e.name AS experiment, e.why AS experiment_because
+FROM (
+    SELECT request_id, MIN(user_id) AS user_id, MIN(slot) AS slot, MIN(event_time) AS event_time, COUNT(*) AS items,
+           MIN(variant) AS variant, MIN(model_version) AS model_version
+    FROM impressions GROUP BY request_id
+) AS shown
+LEFT JOIN models m ON m.model_version = shown.model_version
+LEFT JOIN snapshots s ON s.snapshot_id = m.snapshot_id
+LEFT JOIN training_runs r ON r.model_version = m.model_version
+LEFT JOIN promotions p ON p.promotion_key = (
+    SELECT MAX(promotion_key) FROM promotions WHERE to_version = shown.model_version AND at <= shown.event_time
+)
+LEFT JOIN experiments e ON shown.variant LIKE e.name || '/%'
+"""
+"""One row for each list that was shown: its model, run, snapshot, verdict, the last promotion before it, experiment."""
+
 
 def added() -> dict[str, list[sa.Column[object]]]:
     """The new columns of tables that exist, made anew at each call: a column object belongs to one table."""
@@ -91,9 +114,11 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_experiments")),
     )
+    op.execute(LIST_ORIGINS)
 
 
 def downgrade() -> None:
+    op.execute("DROP VIEW list_origins")
     op.drop_table("experiments")
     op.drop_table("promotions")
     for table, columns in added().items():
