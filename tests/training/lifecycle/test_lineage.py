@@ -143,8 +143,9 @@ def test_a_window_that_was_counted_is_not_counted_again(shop):
 
 def test_popularity_serves_where_the_first_model_is_below_it(shop, sqlite_engine, monkeypatch):
     # The model lists what the baseline lists, the other way round.
-    monkeypatch.setattr("training.models.candidate.Candidate.__call__", reversed_popularity)
-    first = shop("closed_form")
+    with monkeypatch.context() as worse:
+        worse.setattr("training.models.candidate.Candidate.__call__", reversed_popularity)
+        first = shop("closed_form")
     assert first.verdict == "kept"
     assert first.reasons[-1] == "there was no champion: popularity serves"
     with read(sqlite_engine) as connection:
@@ -156,14 +157,18 @@ def test_popularity_serves_where_the_first_model_is_below_it(shop, sqlite_engine
     rows, scores = model.recommend(users, as_of=model.as_of, k=5)
     assert (rows[0] == rows[1]).all() or not model.repeats
     assert (np.diff(scores) <= 0).all()
-    monkeypatch.undo()
-    update = shop("incremental", days=3)  # popularity goes on with the newest events and items
-    assert update.verdict == "promoted"
-    assert update.anchor == champion.model_version
+    with monkeypatch.context() as still_worse:
+        still_worse.setattr("training.models.candidate.Candidate.__call__", reversed_popularity)
+        update = shop("incremental", days=3)
+    assert (update.verdict, update.reasons[-1]) == ("kept", "recent popularity goes on")
+    fresher = model_of(sqlite_engine, update.serves)
+    assert (fresher.kind, fresher.status) == (POPULARITY, registry.CHAMPION)
+    assert fresher.model_version != champion.model_version
     better = shop("closed_form", days=3)  # a model wins
-    print(better.reasons, better.metrics["ndcg@20"], {k: v["ndcg@20"] for k, v in better.comparison.items()})
     assert better.verdict == "promoted"
     assert "better beyond chance" in better.reasons[0]
+    with read(sqlite_engine) as connection:
+        assert connection.execute(select(retrain_requests)).all() == []
 
 
 def reversed_popularity(candidate, histories, *, as_of):
