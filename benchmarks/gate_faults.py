@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.shop_log import LogSize, synthetic_log
+from graphstore.arrays import IntArray
 from graphstore.catalogue import Catalogue
 from training.baselines.gate import RECENT_POPULARITY, RecentPopularity
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import EventLog
 from training.data.windows import Window
-from training.evaluation.ranking import evaluate
+from training.evaluation.ranking import CUTOFFS, Evaluation, Scorer, evaluate_lists, recommend
 from training.lifecycle.gate import Change, Contestants, Evidence, decide
 from training.lifecycle.guards import Opponent, inspect
 from training.lifecycle.registry import CHAMPION
@@ -33,7 +34,7 @@ from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
 from training.terms.trend import Trend
 
-SHOP = LogSize(edges=30_000, users=5_000, items=600)
+SHOP = LogSize(edges=30_000, users=5_000, items=400)
 DRAWS = 3
 """Parts of the window's users for each fault, kind and number of users."""
 ALPHA = 0.05
@@ -60,6 +61,8 @@ class BrokenChallengers:
         self.split = TimeSplit(validation=validation, test=test)
         self.first = first
         self.champion = self._fitted(self.log, validation, test)
+        self.window = Window.cut(self.log, start=test, repeats=False)
+        self.lists: dict[str, tuple[IntArray, bool]] = {}
         self.popularity = RecentPopularity(Trend.fit(self.log.between(end=test), (self.log.span_hours / 16,)))
 
     @cached_property
@@ -83,26 +86,31 @@ class BrokenChallengers:
 
     def tried(self, users: int) -> Iterator[tuple[str, Change, bool]]:
         """Yield each fault, the kind of change, and whether it was promoted, with so many users in the window."""
-        whole = Window.cut(self.log, start=self.split.test, repeats=False)
         for name, challenger in self.faults.items():
             for draw in range(DRAWS):
-                window = whole.sample(users, seed=draw)
                 for change in CHANGES:
-                    yield name, change, self._promoted(challenger, window, change)
+                    yield name, change, self._promoted(name, challenger, change, users=users, seed=draw)
 
     def sound(self, users: int) -> bool:
         """Return whether the champion itself passes as an update, so that the gate does not simply keep everything."""
-        window = Window.cut(self.log, start=self.split.test, repeats=False).sample(users, seed=0)
-        return self._promoted(self.champion, window, "refresh")
+        return self._promoted(CHAMPION, self.champion, "refresh", users=users, seed=0)
 
-    def _promoted(self, challenger: Candidate, window: Window, change: Change) -> bool:
-        trial, opponent = self._trial(challenger, window)
+    def _promoted(self, name: str, challenger: Candidate, change: Change, *, users: int, seed: int) -> bool:
+        trial = self._trial(name, challenger, users=users, seed=seed)
+        opponent = Opponent(trial.comparison[CHAMPION], {})
         objections, _ = inspect(trial, opponent, is_update=change == "refresh", min_coverage_ratio=0.5)
         contestants = Contestants(
             trial.evaluation, trial.comparison[RECENT_POPULARITY], champion=trial.comparison[CHAMPION]
         )
         decision = decide(contestants, change, evidence=Evidence(), alpha=ALPHA, objections=objections)
         return decision.verdict == "promoted"
+
+    def _evaluated(self, name: str, scorer: Scorer, rows: IntArray) -> Evaluation:
+        """Evaluate on some users of the window. The lists of all users are made once for each name."""
+        if name not in self.lists:
+            self.lists[name] = recommend(scorer, self.window, k=max(CUTOFFS))
+        lists, finite = self.lists[name]
+        return evaluate_lists(lists[rows], self.window.take(rows), cutoffs=CUTOFFS, finite=finite)
 
     @property
     def _cuts(self) -> tuple[int, int]:
@@ -127,8 +135,9 @@ class BrokenChallengers:
     def _changed(self, change: Callable[[Tensor], Tensor]) -> Candidate:
         return Changed(self.champion.terms, self.champion.blend, change)
 
-    def _trial(self, challenger: Candidate, window: Window) -> tuple[TrialResult, Opponent]:
-        champion, size = evaluate(self.champion, window), self.log.num_items
+    def _trial(self, name: str, challenger: Candidate, *, users: int, seed: int) -> TrialResult:
+        size, every = self.log.num_items, len(self.window)
+        rows = np.sort(np.random.default_rng(seed).choice(every, min(users, every), replace=False))
         nothing = Catalogue(
             titles=[""] * size,
             categories=[[]] * size,
@@ -136,18 +145,19 @@ class BrokenChallengers:
             prices=np.full(size, np.nan, dtype=np.float32),
             available=np.ones(size, dtype=np.bool_),
         )
-        ids = [f"i{row}" for row in range(size)]
-        trial = TrialResult(
+        return TrialResult(
             candidate=challenger,
-            dataset=Dataset(self.log, ids, np.arange(size), nothing),
+            dataset=Dataset(self.log, [f"i{row}" for row in range(size)], np.arange(size), nothing),
             split=self.split,
             repeats=False,
             encoder=None,
             features=None,
-            window=window,
+            window=self.window.take(rows),
             popularity=self.popularity,
-            evaluation=evaluate(challenger, window),
-            comparison={RECENT_POPULARITY: evaluate(self.popularity, window), CHAMPION: champion},
+            evaluation=self._evaluated(name, challenger, rows),
+            comparison={
+                RECENT_POPULARITY: self._evaluated(RECENT_POPULARITY, self.popularity, rows),
+                CHAMPION: self._evaluated(CHAMPION, self.champion, rows),
+            },
             notes=[],
         )
-        return trial, Opponent(champion, {})
