@@ -226,5 +226,5 @@ def _take_back(connection: Connection, found: Look, *, now: int) -> None:
     try:
         registry.rollback(connection, now=now, change=Change(WHO, found.words))
     except registry.NoChampion as error:  # the previous one was banned or pruned meanwhile
-        logger.error("%s did harm and serves on: %s", version, error)
+        logger.error("a harmful champion serves on, promote another: %s", error)
     registry.request_retrain(connection, reason=f"{version} did harm: {found.words}", requested_by=WHO, now=now)
