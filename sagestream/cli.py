@@ -24,14 +24,17 @@ from sagestream.verbs import (
     audit,
     data,
     dlq,
+    experiments,
     export,
     log,
     models,
+    off_policy,
     offline,
     pictures,
     playground,
     processes,
     readers,
+    simulation,
     store,
     tuning,
 )
@@ -51,8 +54,8 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, audit),
-    *(offline, tuning, pictures, export, readers, store),
+    *(playground, processes, data, log, dlq, models, audit, experiments, off_policy),
+    *(offline, tuning, pictures, export, readers, store, simulation),
 ):
     module.register(app)
 
