@@ -85,7 +85,7 @@ def look(connection: Connection, *, now: int) -> Look | None:
     new = _sums(connection, CHAMPION_VARIANT, probation.to_version, *span)
     old = _sums(connection, PREVIOUS_VARIANT, probation.from_version, *span)
     expected = _expected(connection, probation, new, old)
-    rates = {name: _rate(new[name], old[name], expected.get(name)) for name in RATES}
+    rates = compare(new, old, expected)
     outcome, words = _judged(rates, probation, over=now >= probation.probation_until)
     detail = probation.detail | {
         "expected": expected,
@@ -98,6 +98,11 @@ def look(connection: Connection, *, now: int) -> Look | None:
         "words": words,
     }
     return Look(probation, rates, outcome, words, detail | _lift(rates[CTR]))
+
+
+def compare(new: Sums, old: Sums, expected: dict[str, float]) -> dict[str, Rate]:
+    """Return both rates with intervals for the expected sizes of a difference. A rate without one has no interval."""
+    return {name: _rate(new[name], old[name], expected.get(name)) for name in RATES}
 
 
 def act(connection: Connection, found: Look, *, now: int) -> bool:
