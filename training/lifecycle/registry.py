@@ -194,7 +194,10 @@ def _switch(
     if model.pruned_at is not None:
         raise PrunedModel(f"the bundle of {model_version} was deleted at {utc(model.pruned_at):%Y-%m-%d %H:%M}")
     if model.banned_at is not None and not banned_too:
-        raise BannedModel(f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm")
+        raise BannedModel(
+            f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm: "
+            "`sagestream models promote --force` promotes it all the same"
+        )
     current = champion(connection)
     connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
     whole = (models.c.model_version == model_version) & models.c.pruned_at.is_(None)
