@@ -3,8 +3,8 @@
 Arrives: a user id and the number of items. Leaves: a `Recommendation`. Next: `serving.web.views` renders it, and
 `serving.web.impressions` logs it when it was shown in a slot.
 
-All data comes from Redis: one MGET reads the user's two lists. Titles and prices come from the worker's memory, which
-Redis fills.
+The routing says which model serves the user in the slot (`serving.routing`). All data comes from Redis: one MGET reads
+the user's two lists. Titles and prices come from the worker's memory, which Redis fills.
 """
 
 import uuid
@@ -20,13 +20,16 @@ from graphstore.redis import hot
 from serving import coldstart, explain
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.coldstart import Scored, known
+from serving.routing import CHAMPION_VARIANT, Assignment
 from stream.events import utc
 
-VARIANT = "champion"
 PROPENSITY = 1.0
 """The ranking is fixed, so each item is at its position with probability 1."""
 
 POPULAR = "popular"
+
+
+NO_POINTER = "no model is published yet: recs:champion is not set"
 
 
 class NothingPublished(UserError):
@@ -90,15 +93,36 @@ class Storefront:
 
 
 def served_model(store: Storefront) -> str:
-    """Return the served model version. Raises `NothingPublished`."""
+    """Return the champion's version. Raises `NothingPublished`."""
     version = store.lists.champion()
     if version is None:
-        raise NothingPublished("no model is published yet: recs:champion is not set")
+        raise NothingPublished(NO_POINTER)
     return version
 
 
+def assigned(store: Storefront, user_id: str, slot: str | None) -> Assignment:
+    """Return the variant and the model of a user in a slot. Raises `NothingPublished`.
+
+    The champion takes the place of a model without any list: the routing may be a moment older than the lists.
+    """
+    assignment = store.lists.assign(user_id, slot)
+    if assignment is None:
+        raise NothingPublished(NO_POINTER)
+    champion = served_model(store)
+    if assignment.model_version != champion and store.lists.popular(assignment.model_version) is None:
+        return Assignment(CHAMPION_VARIANT, champion)
+    return assignment
+
+
 def recommendations(
-    store: Storefront, user_id: str, *, k: int, explained: bool, now: datetime, request_id: str | None = None
+    store: Storefront,
+    user_id: str,
+    *,
+    k: int,
+    explained: bool,
+    now: datetime,
+    slot: str | None = None,
+    request_id: str | None = None,
 ) -> Recommendation:
     """Return the best `k` items for a user, or fewer when the list has fewer available items. The user may be unknown.
 
@@ -108,6 +132,7 @@ def recommendations(
         k: The number of items.
         explained: Add a reason to each item.
         now: The time of the request. It is the list's time when the list comes from the trend.
+        slot: The place where the list is shown. It decides, with the user, which model and variant is served.
         request_id: The id of the answer. With None, a new one is made.
 
     Raises:
@@ -115,7 +140,8 @@ def recommendations(
         redis.RedisError: Redis failed.
         serving.cache.MalformedList: The bytes in Redis are not a list.
     """
-    version = served_model(store)
+    assignment = assigned(store, user_id, slot)
+    version = assignment.model_version
     source, as_of, chosen = POPULAR, now, list[Scored]()
     if found := store.lists.of_user(version, user_id):
         source, packed = found
@@ -136,7 +162,7 @@ def recommendations(
         request_id=request_id or str(uuid.uuid4()),
         user_id=user_id,
         model_version=version,
-        variant=VARIANT,
+        variant=assignment.variant,
         source=source,
         as_of=as_of,
         items=listed(chosen, reasons),

@@ -48,7 +48,7 @@ class RecommendationsView(APIView):
         slot = parameters.slot(query, settings.SERVING.slot_names)
         k, explained = parameters.item_count(query), parameters.flag(query, "explain")
         now = datetime.now(UTC)
-        served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now)
+        served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now, slot=slot)
         if slot is not None and request.method == "GET":  # a HEAD request shows no list
             impressions.log(services.outbox(), served, slot, now=now, allowed=self._counts(request))
         return Response(served)

@@ -9,6 +9,7 @@ from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from serving import cache, recommend
 from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
+from serving.routing import ROUTING, Arm, Routing, Split, encode, probation
 from stream.events import utc
 from tests.serving.toy import MODEL, fill_redis
 
@@ -55,6 +56,30 @@ def test_a_newer_publication_overlays_near_line(store: Storefront) -> None:
 def test_another_models_near_line_list_is_not_looked_at(store: Storefront) -> None:
     cache.write_lists(store.redis, {cache.near_key("m0", "ann"): cache.pack([14], [1], as_of=9_000)})
     assert ask(store, "ann").source == "batch"
+
+
+def test_a_share_of_the_shoppers_stays_with_the_previous_model(store: Storefront) -> None:
+    previous = {cache.recs_key("m0", "ann"): cache.pack([14], [1], as_of=9_000)}
+    previous[cache.popular_key("m0")] = cache.pack([13], [1], as_of=9_000)
+    cache.write_lists(store.redis, previous)
+    cache.write_lists(store.redis, {cache.similar_key("m0", "elder"): cache.pack([14], [1], as_of=9_000)})
+    hot.record(store.redis, [("ann", "elder", 1)], keep=10)
+    store.redis.set(ROUTING, encode(Routing((probation("m0", 1.0, salt="s"),), MODEL)))
+    served = ask(store, "ann", explained=True)
+    assert (served.model_version, served.variant, names(served)) == ("m0", "previous", ["dates"])
+    assert served.items[0].reason == "goes with Elder"
+    assert names(ask(store, "nobody")) == ["cheese"]
+    store.redis.delete(cache.popular_key("m0"))  # a model without any list
+    assert (ask(store, "ann").model_version, ask(store, "ann").variant) == (MODEL, "champion")
+
+
+def test_an_experiment_serves_its_slot_only(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.popular_key("m0"): cache.pack([13], [1], as_of=9_000)})
+    split = Split("e", "s", (Arm("other", 1.0, "m0"),), slot="home")
+    store.redis.set(ROUTING, encode(Routing((split,), MODEL)))
+    shown = recommend.recommendations(store, "ann", k=3, explained=False, now=NOW, slot="home")
+    assert (shown.variant, shown.model_version) == ("e/other", "m0")
+    assert ask(store, "ann").variant == "champion"
 
 
 def test_a_stranger_gets_the_popular_list(store: Storefront) -> None:
