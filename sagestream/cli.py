@@ -24,9 +24,11 @@ from sagestream.verbs import (
     audit,
     data,
     dlq,
+    experiments,
     export,
     log,
     models,
+    off_policy,
     offline,
     pictures,
     playground,
@@ -52,7 +54,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, audit),
+    *(playground, processes, data, log, dlq, models, audit, experiments, off_policy),
     *(offline, tuning, pictures, export, readers, store, simulation),
 ):
     module.register(app)

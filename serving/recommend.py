@@ -17,14 +17,11 @@ from redis import Redis
 from graphstore.catalogue import Item
 from graphstore.errors import UserError
 from graphstore.redis import hot
-from serving import coldstart, explain
+from serving import coldstart, explain, exploration
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.coldstart import Scored, known
-from serving.routing import CHAMPION_VARIANT, Assignment
+from serving.routing import CHAMPION_VARIANT, Assignment, Exploration
 from stream.events import utc
-
-PROPENSITY = 1.0
-"""The ranking is fixed, so each item is at its position with probability 1."""
 
 POPULAR = "popular"
 
@@ -55,6 +52,16 @@ class ListedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownItem(ListedItem):
+    """An item of a served list, with what the impression logs of it."""
+
+    source: str
+    """The source of the list, or `new` for a new item that the slot has added."""
+    propensity: float
+    """The probability of this item at this position, given the items before it. 1 where the slot does not explore."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """A served list. `source` is nearline, batch or popular. `as_of` is the time of its computation."""
 
@@ -64,7 +71,7 @@ class Recommendation:
     variant: str
     source: str
     as_of: datetime
-    items: list[ListedItem]
+    items: list[ShownItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,9 @@ def recommendations(
         k: The number of items.
         explained: Add a reason to each item.
         now: The time of the request. It is the list's time when the list comes from the trend.
-        slot: The place where the list is shown. It decides, with the user, which model and variant is served.
-        request_id: The id of the answer. With None, a new one is made.
+        slot: The place where the list is shown. It decides, with the user, which model and variant is served, and
+            whether the order is explored. A list that is not shown is never explored.
+        request_id: The id of the answer. With None, a new one is made. It is the seed of the exploration.
 
     Raises:
         NothingPublished: No list exists yet.
@@ -142,31 +150,55 @@ def recommendations(
     """
     assignment = assigned(store, user_id, slot)
     version = assignment.model_version
+    request_id = request_id or str(uuid.uuid4())
+    exploring = slot is not None and exploration.explores(assignment.exploration)
     source, as_of, chosen = POPULAR, now, list[Scored]()
     if found := store.lists.of_user(version, user_id):
         source, packed = found
         as_of = utc(packed.as_of)
-        chosen = _first(store, packed.item_keys.tolist(), packed.scores.tolist(), k)
+        length = len(packed) if exploring else k
+        chosen = _first(store, packed.item_keys.tolist(), packed.scores.tolist(), length)
     if not chosen:
         source = POPULAR
-        as_of, candidates = coldstart.for_the_unknown(store.redis, store.lists, store.items, version, count=k, now=now)
-        chosen = candidates[:k]
+        as_of, chosen = coldstart.for_the_unknown(store.redis, store.lists, store.items, version, count=k, now=now)
     if not chosen:
         raise NothingPublished(f"model {version} has no list for {user_id!r}, and nothing is trending")
+    how = assignment.exploration if exploring else Exploration()
+    chosen, logged = _drawn(store, chosen, source, how, count=k, seed=exploration.seed_of(request_id))
     reasons: Sequence[str | None] = [None] * len(chosen)
     if explained:
         items = [item for item, _ in chosen]
         otherwise = "popular" if source == POPULAR else "picked for you"
         reasons = explain.reasons(store.redis, store.lists, version, user_id, items, otherwise=otherwise)
     return Recommendation(
-        request_id=request_id or str(uuid.uuid4()),
+        request_id=request_id,
         user_id=user_id,
         model_version=version,
         variant=assignment.variant,
         source=source,
         as_of=as_of,
-        items=listed(chosen, reasons),
+        items=[
+            ShownItem(*_fields(position, scored, reason), *how_shown)
+            for position, (scored, reason, how_shown) in enumerate(zip(chosen, reasons, logged, strict=True))
+        ],
     )
+
+
+def _drawn(
+    store: Storefront, listed: list[Scored], source: str, how: Exploration, *, count: int, seed: int
+) -> tuple[list[Scored], list[tuple[str, float]]]:
+    """Return the first `count` items after exploration, each with its source and its propensity.
+
+    A new item has the score 0, because no model has put it there.
+    """
+    if not exploration.explores(how):
+        return listed[:count], [(source, 1.0)] * len(listed[:count])
+    there = {item.item_key for item, _ in listed}
+    new = [item for item in store.items.newest() if item.item_key not in there] if how.new_items else []
+    drawn = exploration.draw([score for _, score in listed], len(new), how, count=count, seed=seed)
+    every = [*listed, *((item, 0.0) for item in new)]
+    sources = [source if choice < len(listed) else exploration.NEW for choice in drawn.choices]
+    return [every[choice] for choice in drawn.choices], list(zip(sources, drawn.propensities, strict=True))
 
 
 def similar(store: Storefront, item_id: str, *, k: int) -> SimilarItems:
@@ -201,15 +233,14 @@ def listed(chosen: Sequence[Scored], reasons: Sequence[str | None] | None = None
     """Return the items in their order with their reasons. With None, they have no reasons."""
     reasons = [None] * len(chosen) if reasons is None else reasons
     return [
-        ListedItem(
-            item_id=item.item_id,
-            position=position,
-            score=score,
-            title=item.title,
-            categories=item.categories,
-            brand=item.brand,
-            price=item.price,
-            reason=reason,
-        )
-        for position, ((item, score), reason) in enumerate(zip(chosen, reasons, strict=True))
+        ListedItem(*_fields(position, scored, reason))
+        for position, (scored, reason) in enumerate(zip(chosen, reasons, strict=True))
     ]
+
+
+def _fields(
+    position: int, scored: Scored, reason: str | None
+) -> tuple[str, int, float, str, Sequence[str], str, float | None, str | None]:
+    """Return the fields of `ListedItem`, in order."""
+    item, score = scored
+    return item.item_id, position, score, item.title, item.categories, item.brand, item.price, reason

@@ -98,7 +98,7 @@ class Shop:
         self._sink.refresh_trending(now=now)
         self._near.refresh_trend(now=now)
         touches = {user: Touch(event_time=time, announced_at=now) for user, time in touched.items()}
-        self._near.refresh(touches, now=lambda: now, measured=False)
+        self._near.refresh(touches, now=lambda: now)
         self.open_day()
 
     def measure(self, *, now: int) -> None:

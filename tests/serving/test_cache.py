@@ -81,7 +81,7 @@ def test_impossible_content_is_not_packed(keys: list[int], scores: list[float]) 
 
 
 def test_large_scores_are_cut_to_half_precision() -> None:
-    assert unpack(pack([1, 2], [1e9, -1e9], as_of=0)).scores.tolist() == [65504.0, -65504.0]
+    assert unpack(pack([1, 2], [1e9, -1e9], as_of=0)).scores.tolist() == [60000.0, -60000.0]
 
 
 def test_padding_is_left_out() -> None:
@@ -222,3 +222,15 @@ def test_what_is_kept_is_bounded(redis: Redis) -> None:
     hot.set_items(redis, [msgspec.structs.replace(item, title="changed") for item in ITEMS])
     old = [item for item in reader.by_key(KEYS.tolist()) if item and item.title != "changed"]
     assert 1 <= len(old) <= 3
+
+
+def test_the_newest_items_are_kept_for_a_while(redis: Redis) -> None:
+    now = [0.0]
+    reader = ItemReader(redis, item_seconds=30, clock=lambda: now[0])
+    hot.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    hot.set_items(redis, [Item(3, "young")])
+    now[0] = 30.0
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    now[0] = 31.0
+    assert [item.item_id for item in reader.newest()] == ["young", "old"]

@@ -292,9 +292,10 @@ def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = Non
     return abandoned
 
 
-def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int) -> None:
-    """Ask for a retrain. The scheduler sees the request at its next tick."""
-    connection.execute(insert(retrain_requests).values(reason=reason, requested_by=requested_by, requested_at=now))
+def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int, full: bool = False) -> None:
+    """Ask for a retrain, with `full` from scratch. The scheduler sees the request at its next tick."""
+    values = {"reason": reason, "requested_by": requested_by, "requested_at": now, "full": full}
+    connection.execute(insert(retrain_requests).values(**values))
 
 
 def pending_requests(connection: Connection) -> list[RetrainRequest]:
