@@ -138,20 +138,21 @@ def run_serve() -> None:
 
 def run_monitor() -> None:
     """Run the monitor."""
+    from graphstore.redis.connection import open_redis
     from graphstore.session import open_engine
     from monitoring.config import MonitoringConfig
+    from monitoring.run import Monitor
     from monitoring.run import run_monitor as run
 
     graph, stream = GraphstoreConfig(), StreamConfig()
-    engine = open_engine(graph.sqlalchemy_url)
+    engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     try:
         run(
-            engine,
-            config=MonitoringConfig(),
-            state_dir=graph.state_dir,
+            Monitor(engine, config=MonitoringConfig(), state_dir=graph.state_dir, redis=redis),
             stop=stop_on_signal(),
             probe_port=stream.probe_port_of("monitor"),
             probe_host=stream.probe_host,
         )
     finally:
+        redis.close()
         engine.dispose()

@@ -42,7 +42,7 @@ FRESHNESS = "freshness"
 
 READ_TIMEOUT_SECONDS = 1.0
 """A reader waits at most this time for Redis, so that a page does not hang."""
-POINTER_SECONDS = 1.0
+POINTER_SECONDS = 0.5
 """A reader caches the pointer, the routing and the popular lists for this time."""
 ITEM_SECONDS = 30.0
 """A reader caches titles and prices for this time."""

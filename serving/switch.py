@@ -5,7 +5,7 @@ Arrives: what the registry wants (`serving.routing_source`). Leaves: the pointer
 
 `recs:whole` names the models whose lists are complete, with the time of their end (epoch ms; infinite for lists that
 stay and are kept fresh). So a rollback needs no new lists while the old ones live: whoever changes the registry calls
-`switch`, and the publisher does the rest later.
+`follow`, and the publisher does the rest later.
 
 Two writers may switch at the same time, for example a publisher at the end of a long publication, and a rollback. Each
 reads the registry after it began to watch the keys, so none can undo the other's write with an older answer.
@@ -18,10 +18,12 @@ from typing import cast
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
+from sqlalchemy import Engine
 
 from serving import cache
 from serving.routing import ROUTING, encode
 from serving.routing_source import Wanted
+from serving.source import ShopSource
 
 MARGIN_MS = 60_000
 """Lists that end sooner than this are not served any more. The publisher writes them again in this time."""
@@ -31,6 +33,15 @@ def whole(redis: Redis) -> dict[str, float]:
     """Return the models with complete lists, and the time of their end (epoch ms, or infinite)."""
     rows = cast("list[tuple[bytes, float]]", redis.zrange(cache.WHOLE, 0, -1, withscores=True))
     return {version.decode(errors="replace"): end for version, end in rows}
+
+
+def follow(engine: Engine, redis: Redis, *, now: int) -> Wanted | None:
+    """Let readers follow a change of the registry at once. Return None when the publisher has to write lists first.
+
+    `now` is epoch ms. Raises the errors of `switch`.
+    """
+    source = ShopSource(engine)
+    return switch(redis, lambda: source.wanted(now=now), now=now)
 
 
 def switch(
