@@ -149,11 +149,11 @@ class _Run:
             serves={
                 "promote": recommender.model_version,
                 "keep": self._parent,
-                "anchor": self.lineage.against,
+                "anchor": self.lineage.full_version,
                 "popularity": popularity.model_version if popularity else None,
             }[decision.action],
             settings_hash=self.lineage.settings_hash,
-            anchor=self.lineage.against if self.lineage.is_update else None,
+            anchor=self.lineage.full_version if self.lineage.is_update else None,
             memory=self.lineage.memory(decision, until=trial.dataset.as_of) | {"measures": measures},
         )
         with write(self.engine) as connection:
