@@ -96,7 +96,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="file for the figures")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the figures, PNG or SVG")
     parser.add_argument("--users", type=int, nargs="+", default=USERS, help="shoppers in a window")
-    parser.add_argument("--runs", type=int, default=60, help="repetitions for each shop")
+    parser.add_argument("--runs", type=int, default=100, help="repetitions for each shop")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(given)
     if options.runs < 1 or min(options.users) < 1:
