@@ -66,7 +66,10 @@ class Shop:
         source = ShopSource(self.engine)
         self._publisher = Publisher(source, redis, config.serving)
         self._near = NearLine(source, redis, config.serving, load=load_ranker)
-        self._monitor = Monitor(self.engine, config=config.monitoring, state_dir=directory)
+        # The pauses of the monitor follow the clock of the machine. Here each pass looks at a probation.
+        self._monitor = Monitor(
+            self.engine, config=config.monitoring, state_dir=directory, redis=redis, timer=lambda: 0.0
+        )
         self._store = Storefront.open(redis)
         self._impressions: list[Impression] = []
 
@@ -81,7 +84,7 @@ class Shop:
     def serve(self, user_id: str, *, k: int, request_id: str, now: int) -> Recommendation:
         """Return the list for a shopper, and remember it as shown. Raises `serving.recommend.NothingPublished`."""
         time = utc(now)
-        served = recommendations(self._store, user_id, k=k, explained=False, now=time, request_id=request_id)
+        served = recommendations(self._store, user_id, k=k, explained=False, now=time, slot=SLOT, request_id=request_id)
         self._impressions.append(impression(served, SLOT, now=time))
         return served
 
@@ -102,8 +105,11 @@ class Shop:
         self.open_day()
 
     def measure(self, *, now: int) -> None:
-        """Attribute clicks and count the rates, as a pass of the monitor does; it may ask for a retrain."""
+        """Do a pass of the monitor: attribute clicks, count the rates, watch a probation, perhaps ask for a retrain."""
         self._monitor.count(now=now)
+        if self._monitor.watch_probation(now=now) is not None:
+            self._near.follow(now=lambda: now)
+            self.open_day()
         self._monitor.ask(None, now=now)
 
     def train_if_due(self, *, now: int) -> RunResult | None:
