@@ -7,7 +7,8 @@ A rate without impressions and a drift without a verdict are absent, not 0: an a
 shop without traffic.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
@@ -25,9 +26,29 @@ DRIFT_SHARE = Gauge(
 DRIFT_PSI = Gauge("sagestream_drift_psi", "Population stability index in that report", ["column"])
 DRIFT_REPORTS = Counter("sagestream_drift_reports_total", "Drift reports, by verdict or failed", ["outcome"])
 RETRAIN_REQUESTS = Counter("sagestream_retrain_requests_total", "Retrain requests that monitoring made")
+PROBATION_RATE = Gauge("sagestream_probation_rate", "Rate of a model in the running probation", ["rate", "model"])
+PROBATION_DIFFERENCE = Gauge(
+    "sagestream_probation_difference", "Rate of the new champion minus that of the previous one", ["rate", "bound"]
+)
+PROBATIONS = Counter("sagestream_probations_total", "Probations that have ended, by outcome", ["outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
+
+
+class ComparedRate(Protocol):
+    """A rate of two models, as `monitoring.probation.Rate` has it."""
+
+    @property
+    def new(self) -> float: ...
+    @property
+    def previous(self) -> float: ...
+    @property
+    def difference(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
 
 
 def show_ctr(figures: Iterable[Figure]) -> None:
@@ -44,6 +65,18 @@ def show_ctr(figures: Iterable[Figure]) -> None:
         CTR_LOW.labels(segment).set(figure.low or 0.0)
         CTR_HIGH.labels(segment).set(figure.high or 0.0)
         CTR_IMPRESSIONS.labels(segment).set(figure.detail["impressions"])
+
+
+def show_probation(rates: Mapping[str, ComparedRate]) -> None:
+    """Set the gauges of the running probation. Without one they disappear."""
+    PROBATION_RATE.clear()
+    PROBATION_DIFFERENCE.clear()
+    for name, rate in rates.items():
+        PROBATION_RATE.labels(name, "new").set(rate.new)
+        PROBATION_RATE.labels(name, "previous").set(rate.previous)
+        for bound, value in (("estimate", rate.difference), ("low", rate.low), ("high", rate.high)):
+            if value is not None:
+                PROBATION_DIFFERENCE.labels(name, bound).set(value)
 
 
 def show_drift(result: DriftResult) -> None:

@@ -1,7 +1,8 @@
 """Monitor: measure clicks and drift in regular passes, and request a retrain when it is necessary.
 
 Arrives: the rows that the worker stored. Leaves: `attributions`, `metric_windows`, drift reports, `retrain_requests`,
-gauges. Next: `training.lifecycle.scheduler` trains; the dashboard shows the figures.
+the state of a probation and perhaps a rollback, gauges. Next: `training.lifecycle.scheduler` trains; the dashboard
+shows the figures.
 
 One monitor is enough. A second one repeats the same work and changes nothing, because every write is idempotent and a
 retrain request respects the cooldown.
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from redis import Redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +26,7 @@ from monitoring.attribution import attribute
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import write_ctr_windows
 from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.probation import Look, watch
 from monitoring.triggers import ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
@@ -33,18 +36,32 @@ from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)
 
+LOOK_PAUSE = 20
+"""A look at a probation is followed by a pause of this many times its duration, so looks take 5 % of the time."""
+
 
 class Monitor:
     """The steps of a pass; each also works alone. Reports are written below `state_dir`."""
 
-    def __init__(self, engine: Engine, *, config: MonitoringConfig, state_dir: Path) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        config: MonitoringConfig,
+        state_dir: Path,
+        redis: Redis | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
-        self._config = config
+        self.config = config
         self._reports_dir = state_dir / "reports"
+        self._redis = redis
+        self._timer = timer
+        self._probation_due = float("-inf")
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
-        config = self._config
+        config = self.config
         with write(self._engine) as connection:
             matched = attribute(connection, now=now, lookback_seconds=config.attribution_lookback_seconds)
             figures = write_ctr_windows(
@@ -56,12 +73,25 @@ class Monitor:
         metrics.show_ctr(figures)
         return figures
 
+    def watch_probation(self, *, now: int) -> Look | None:
+        """Follow the probation of a new champion; return the look. Return None without one, or before a look is due.
+
+        A look counts all impressions since the promotion, so the time between two looks grows with the time of a look.
+        """
+        began = self._timer()
+        if began < self._probation_due:
+            return None
+        found = watch(self._engine, self._redis, now=now)
+        ended = self._timer()
+        self._probation_due = ended + (ended - began) * LOOK_PAUSE
+        return found
+
     def report_drift(self, *, now: int, stop: threading.Event | None = None) -> DriftResult | None:
         """Compare the newest traffic with the traffic before it, in a child process.
 
         Returns None if there is no traffic yet or `stop` is set. Raises `DriftJobFailed`.
         """
-        job = plan_drift_job(self._engine, config=self._config, reports_dir=self._reports_dir, now=now)
+        job = plan_drift_job(self._engine, config=self.config, reports_dir=self._reports_dir, now=now)
         if job is None:
             return None
         result = run_drift_job(job, stop=stop)
@@ -74,7 +104,7 @@ class Monitor:
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
-        config = self._config
+        config = self.config
         with read(self._engine) as connection:
             fall = ctr_reason(
                 connection,
@@ -92,10 +122,8 @@ class Monitor:
 
 
 def run_monitor(
-    engine: Engine,
+    monitor: Monitor,
     *,
-    config: MonitoringConfig,
-    state_dir: Path,
     stop: threading.Event,
     probe_port: int,
     probe_host: str = LOOPBACK,
@@ -107,7 +135,7 @@ def run_monitor(
     report is logged and counted too; the next report runs when it is due. Any other error ends the monitor.
     `probe_host` and `probe_port` (0: any free port) show its health; `clock` returns epoch ms.
     """
-    monitor = Monitor(engine, config=config, state_dir=state_dir)
+    config = monitor.config
     state = {"database": "not yet measured"}
     liveness = Liveness()
     watchdog = Watchdog(liveness)
@@ -119,7 +147,7 @@ def run_monitor(
         probe.port,
     )
     try:
-        _measure_until(stop, monitor, config, clock, state, liveness)
+        _measure_until(stop, monitor, clock, state, liveness)
     finally:
         watchdog.close()
         probe.close()
@@ -129,12 +157,11 @@ def run_monitor(
 def _measure_until(
     stop: threading.Event,
     monitor: Monitor,
-    config: MonitoringConfig,
     clock: Callable[[], int],
     state: dict[str, str],
     liveness: Liveness,
 ) -> None:
-    drift_due = 0.0
+    config, drift_due = monitor.config, 0.0
     while not stop.is_set():
         # A pass, with a drift report perhaps, and the pause after it.
         liveness.beat("measuring", within_seconds=config.monitor_interval_seconds + 2 * TIMEOUT_SECONDS)
@@ -142,6 +169,7 @@ def _measure_until(
         drift: DriftResult | None = None
         try:
             monitor.count(now=now)
+            monitor.watch_probation(now=now)
             if began >= drift_due:
                 drift_due = began + config.drift_interval_seconds
                 drift = _drift(monitor, now, stop)

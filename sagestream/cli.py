@@ -24,14 +24,18 @@ from sagestream.verbs import (
     audit,
     data,
     dlq,
+    experiments,
     export,
     log,
     models,
+    off_policy,
     offline,
     pictures,
     playground,
     processes,
     readers,
+    retrain,
+    simulation,
     store,
     tuning,
 )
@@ -51,8 +55,8 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, audit),
-    *(offline, tuning, pictures, export, readers, store),
+    *(playground, processes, data, log, dlq, models, retrain, audit, experiments, off_policy),
+    *(offline, tuning, pictures, export, readers, store, simulation),
 ):
     module.register(app)
 

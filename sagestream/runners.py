@@ -114,18 +114,24 @@ def run_scheduler() -> None:
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
     from training.config_file import WatchedConfig
+    from training.lifecycle.health import TrainingHealth
     from training.lifecycle.scheduler import run_scheduler as run
 
     config, stream, stop = WatchedConfig(TrainingConfig()), StreamConfig(), stop_on_signal()
-    liveness = Liveness()
+    liveness, health = Liveness(), TrainingHealth()
     probe = start_probe(
         stream.probe_port_of("scheduler"),
-        lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
+        lambda: {
+            "scheduler": "stopping" if stop.is_set() else OK,
+            "settings": config.problem or OK,
+            "trainings": health.state,
+        },
         host=stream.probe_host,
         alive=lambda: liveness.state,
+        told=health.words,
     )
-    logger.info("scheduler: health on port %d", probe.port)
-    run(GraphstoreConfig(), config, stream, stop, liveness=liveness)
+    logger.info("scheduler: health and metrics on port %d", probe.port)
+    run(GraphstoreConfig(), config, stream, stop, liveness=liveness, health=health)
 
 
 def run_serve() -> None:
@@ -138,20 +144,21 @@ def run_serve() -> None:
 
 def run_monitor() -> None:
     """Run the monitor."""
+    from graphstore.redis.connection import open_redis
     from graphstore.session import open_engine
     from monitoring.config import MonitoringConfig
+    from monitoring.run import Monitor
     from monitoring.run import run_monitor as run
 
     graph, stream = GraphstoreConfig(), StreamConfig()
-    engine = open_engine(graph.sqlalchemy_url)
+    engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     try:
         run(
-            engine,
-            config=MonitoringConfig(),
-            state_dir=graph.state_dir,
+            Monitor(engine, config=MonitoringConfig(), state_dir=graph.state_dir, redis=redis),
             stop=stop_on_signal(),
             probe_port=stream.probe_port_of("monitor"),
             probe_host=stream.probe_host,
         )
     finally:
+        redis.close()
         engine.dispose()

@@ -3,8 +3,9 @@
 Arrives: rows and scores from `serving.publisher` (whole models) and `serving.nearline` (single users).
 Leaves: packed lists in Redis, and `PackedList` values for readers. Next: `serving.recommend`.
 
-The pointer `recs:champion` is the version of the served model. The keys of a model's lists contain its version. The
-pointer is switched after all lists are written, so no reader ever sees half a model. When a user has new events, a list
+The pointer `recs:champion` is the version of the served model, and `recs:routing` says who gets another one. Both are
+read together. The keys of a model's lists contain its version. The pointer is switched after all lists are written, so
+no reader ever sees half a model. When a user has new events, a list
 under `near:` is written. When a user has both lists, the one with the newer `as_of` is served.
 
 A packed list is a header (format u8, as_of i64 epoch ms), then n item keys (i32), then n scores (f16), all little
@@ -28,16 +29,21 @@ from graphstore.catalogue import Item
 from graphstore.errors import UserError
 from graphstore.redis import hot
 from graphstore.redis.corrupt import left_out
+from serving.routing import NO_SPLITS, ROUTING, Assignment, MalformedRouting, Routing, decode
 
 FORMAT = 1
 CHAMPION = "recs:champion"
+WHOLE = "recs:whole"
+"""Sorted set: the models with complete lists, by the time of their end, see `serving.switch`."""
+RETIRING = "recs:retiring"
+"""Exists while the publisher lets lists of other models expire, also after it was killed in the middle."""
 FRESHNESS = "freshness"
 """List: the last measured delays (ms) from a user's event to the changed list, newest first."""
 
 READ_TIMEOUT_SECONDS = 1.0
 """A reader waits at most this time for Redis, so that a page does not hang."""
-POINTER_SECONDS = 1.0
-"""A reader caches the pointer `recs:champion` and the popular list for this time."""
+POINTER_SECONDS = 0.5
+"""A reader caches the pointer, the routing and the popular lists for this time."""
 ITEM_SECONDS = 30.0
 """A reader caches titles and prices for this time."""
 
@@ -46,7 +52,8 @@ _KEY = np.dtype("<i4")
 _SCORE = np.dtype("<f2")
 _ENTRY_BYTES = _KEY.itemsize + _SCORE.itemsize
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, the last time that a datetime can hold
-_RESERVED_VERSIONS = frozenset({"champion", "popular"})
+_SINGLE_KEYS = frozenset(key.removeprefix("recs:") for key in (CHAMPION, ROUTING, WHOLE, RETIRING))
+_RESERVED_VERSIONS = _SINGLE_KEYS | {"popular"}
 
 
 class MalformedList(UserError, ValueError):
@@ -83,7 +90,7 @@ def check_version(model_version: str) -> str:
 def version_of(key: bytes) -> str | None:
     """Return the model version in a list's key, or None when the key is not a model's list."""
     prefix, _, rest = key.decode(errors="replace").partition(":")
-    if prefix not in {"recs", "near", "similar"} or not rest or rest == "champion":
+    if prefix not in {"recs", "near", "similar"} or not rest or (prefix == "recs" and rest in _SINGLE_KEYS):
         return None
     head, _, tail = rest.partition(":")
     return tail if prefix == "recs" and head == "popular" else head
@@ -172,16 +179,48 @@ def read_bytes(redis: Redis, keys: Sequence[str]) -> list[bytes | None]:
     return cast("list[bytes | None]", redis.mget(keys)) if keys else []  # not str, because the client does not decode
 
 
-def champion(redis: Redis) -> str | None:
-    """Return the version of the served model. None before the first publication, or when the pointer is corrupt."""
-    raw = read_bytes(redis, [CHAMPION])[0]
-    if raw is None:
+@dataclass(frozen=True)
+class Served:
+    """The served model, and who gets another one."""
+
+    champion: str
+    routing: Routing = NO_SPLITS
+
+    @property
+    def versions(self) -> list[str]:
+        """Return the models that shoppers get: the champion first, then the others by name."""
+        return [self.champion, *sorted(self.routing.versions() - {self.champion})]
+
+
+def served(redis: Redis) -> Served | None:
+    """Return the pointer and the routing, read together. None before the first publication, or for a corrupt pointer.
+
+    A routing that is corrupt, or was written with another pointer, counts as absent: every shopper gets the champion.
+    """
+    pointer, raw = read_bytes(redis, [CHAMPION, ROUTING])
+    if pointer is None:
         return None
     try:
-        return check_version(raw.decode())
+        version = check_version(pointer.decode())
     except ValueError as error:  # UnicodeDecodeError is one
         left_out("pointer", CHAMPION, error)
         return None
+    try:
+        routing = decode(raw)
+        for other in routing.versions():
+            check_version(other)
+        if routing.champion not in (None, version):
+            raise MalformedRouting(f"it was written for {routing.champion}, and {version} serves")
+    except ValueError as error:
+        left_out("routing", ROUTING, error)
+        return Served(version)
+    return Served(version, routing)
+
+
+def champion(redis: Redis) -> str | None:
+    """Return the version of the served model. None before the first publication, or when the pointer is corrupt."""
+    found = served(redis)
+    return None if found is None else found.champion
 
 
 def readable(key: str, raw: bytes | None) -> PackedList | None:
@@ -203,7 +242,7 @@ def newer(batch: PackedList | None, near: PackedList | None) -> tuple[str, Packe
 
 @dataclass
 class ListReader:
-    """Reads lists with one MGET for a request. It caches the pointer and the popular list for `pointer_seconds`.
+    """Reads lists with one MGET for a request. It caches pointer, routing and popular lists for `pointer_seconds`.
 
     Threads may share it: a race only causes a second read of Redis. `clock` is monotonic, in seconds.
     """
@@ -211,17 +250,27 @@ class ListReader:
     redis: Redis
     pointer_seconds: float = POINTER_SECONDS
     clock: Callable[[], float] = time.monotonic
-    _pointer: tuple[float, str | None] = field(default=(float("-inf"), None), init=False)
-    _popular: tuple[float, str, PackedList | None] = field(default=(float("-inf"), "", None), init=False)
+    _served: tuple[float, Served | None] = field(default=(float("-inf"), None), init=False)
+    _popular: dict[str, tuple[float, PackedList]] = field(default_factory=dict, init=False)
+
+    def served(self) -> Served | None:
+        """Return pointer and routing, at most `pointer_seconds` old. A missing pointer is read again at each call."""
+        read_at, found = self._served
+        now = self.clock()
+        if found is None or now - read_at > self.pointer_seconds:
+            found = served(self.redis)
+            self._served = (now, found)
+        return found
 
     def champion(self) -> str | None:
-        """Return the served version, at most `pointer_seconds` old. A missing pointer is read again at each call."""
-        read_at, version = self._pointer
-        now = self.clock()
-        if version is None or now - read_at > self.pointer_seconds:
-            version = champion(self.redis)
-            self._pointer = (now, version)
-        return version
+        """Return the served version, as old as `served`."""
+        found = self.served()
+        return None if found is None else found.champion
+
+    def assign(self, user_id: str, slot: str | None) -> Assignment | None:
+        """Return what the shopper gets in the slot (None: a list that is not shown), or None without a pointer."""
+        found = self.served()
+        return None if found is None else found.routing.assign(user_id, slot, champion=found.champion)
 
     def of_user(self, model_version: str, user_id: str) -> tuple[str, PackedList] | None:
         """Return the user's newest list with its source, or None when the user has no list."""
@@ -231,12 +280,14 @@ class ListReader:
 
     def popular(self, model_version: str) -> PackedList | None:
         """Return the model's list for users without history, at most `pointer_seconds` old."""
-        read_at, version, packed = self._popular
         now = self.clock()
-        if packed is None or version != model_version or now - read_at > self.pointer_seconds:
-            key = popular_key(model_version)
-            packed = readable(key, read_bytes(self.redis, [key])[0])
-            self._popular = (now, model_version, packed)
+        known = self._popular.get(model_version)
+        if known is not None and now - known[0] <= self.pointer_seconds:
+            return known[1]
+        key = popular_key(model_version)
+        packed = readable(key, read_bytes(self.redis, [key])[0])
+        young = {version: kept for version, kept in self._popular.items() if now - kept[0] <= self.pointer_seconds}
+        self._popular = young if packed is None else {**young, model_version: (now, packed)}
         return packed
 
     def similar(self, model_version: str, item_ids: Sequence[str]) -> list[PackedList | None]:
@@ -256,6 +307,7 @@ class ItemReader:
     bound: int = 200_000
     clock: Callable[[], float] = time.monotonic
     _kept: dict[int, tuple[float, Item | None]] = field(default_factory=dict, init=False)
+    _newest: tuple[float, list[Item]] = field(default=(float("-inf"), []), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def by_key(self, item_keys: Sequence[int]) -> list[Item | None]:
@@ -275,3 +327,12 @@ class ItemReader:
                 kept.clear()
             kept.update(fresh)
         return [(fresh.get(key) or entry or (0.0, None))[1] for key, entry in zip(item_keys, found, strict=True)]
+
+    def newest(self) -> list[Item]:
+        """Return the newest available items, at most `item_seconds` old."""
+        read_at, items = self._newest
+        now = self.clock()
+        if now - read_at > self.item_seconds:
+            items = [item for item in hot.newest_items(self.redis) if item.available]
+            self._newest = (now, items)
+        return items

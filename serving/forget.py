@@ -5,7 +5,7 @@ counts. All other data of the person is deleted. Next: no module; a second run f
 
 The tombstone is durable first. A process that writes lists at the same time checks the tombstones after its writes
 (`drop_lists_of_erased`). So a list from before the tombstone is deleted here, and a later list is deleted by its
-writer. Lists are found by their keys, without a scan: for every model in the registry and the served model.
+writer. Lists are found by their keys, without a scan: for every model in the registry and the served models.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -88,11 +88,11 @@ def forget(
 
 
 def drop_lists_of_erased(
-    redis: Redis, tombstones: Tombstones, model_version: str, user_ids: Sequence[str] | None = None
+    redis: Redis, tombstones: Tombstones, versions: Iterable[str], user_ids: Sequence[str] | None = None
 ) -> set[str]:
-    """Delete the forgotten users' lists, and return these users. Call it after each write of a model's lists."""
+    """Delete the forgotten users' lists, and return these users. Call it after each write of the models' lists."""
     gone = tombstones.erased(user_ids)
-    drop_lists(redis, [model_version], gone)
+    drop_lists(redis, versions, gone)
     return gone
 
 
@@ -109,8 +109,8 @@ def drop_lists(redis: Redis, versions: Iterable[str], user_ids: Iterable[str]) -
 def _versions(engine: Engine, redis: Redis) -> set[str]:
     with read(engine) as connection:
         known = set(connection.scalars(select(models.c.model_version)))
-    served = cache.champion(redis)
-    return known if served is None else known | {served}
+    served = cache.served(redis)
+    return known if served is None else known.union(served.versions)
 
 
 def _tell_kafka(config: StreamConfig, user_ids: Sequence[str], *, now: int) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 Arrives: messages on `users.touched`, sent after the event is durable. Leaves: `near:{version}:{user}`, newer than the
 published list, and the measured delay from event to list. Next: `serving.recommend` takes the newer of the two lists.
 
-The model is the one in the pointer `recs:champion`, so near-line lists and published lists always come from the same
-model. A user is skipped when Redis holds a list computed after the touch was announced. This one rule covers a
-batch that arrives twice, a backlog older than the publication, and a switch of models.
+The models are those in the pointer `recs:champion` and in the routing `recs:routing`, so near-line lists and published
+lists always come from the same models. During a probation or an experiment each touched user gets a list of each model:
+then everybody can be switched to any of them at once. A model is in memory only while it is needed.
+
+A user is skipped when Redis holds a list computed after the touch was announced. This one rule covers a batch that
+arrives twice, a backlog older than the publication, and a switch of models.
 """
 
 import logging
@@ -78,7 +81,7 @@ class Touch:
 
 
 class NearLine:
-    """Refreshes the lists of single users with the served model."""
+    """Refreshes the lists of single users with the served models."""
 
     def __init__(
         self,
@@ -98,76 +101,104 @@ class NearLine:
         self._liveness = liveness or Liveness()
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each user, oldest first. A new model first refreshes their lists."""
-        self.ranker: Ranker | None = None
+        self.rankers: dict[str, Ranker] = {}
+        """The loaded models by version, the champion first."""
+        self._unusable: set[str] = set()
 
     def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
-        """Load the model in the pointer. Return True when the model changed.
+        """Load the models in pointer and routing, and forget others. Return True when a model was loaded.
 
-        Recently touched users are refreshed at once, because the new model's lists may be older than their touches.
+        Recently touched users are refreshed at once, because the new model's lists may be older than their touches. A
+        model beside the champion that cannot be loaded is logged once and left out while the routing names it.
         """
-        version = cache.champion(self._redis)
-        if version is None or (self.ranker is not None and version == self.ranker.model_version):
+        served = cache.served(self._redis)
+        if served is None:
             return False
+        self._unusable &= {*served.versions}
+        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
+        loaded = False
+        for version in served.versions:
+            if version in self.rankers or version in self._unusable:
+                continue
+            try:
+                self._load_model(version, now=now)
+            except (UserError, ValueError, ArithmeticError):
+                if version == served.champion:
+                    raise
+                logger.exception("near-line leaves out model %s: its shoppers keep the lists that are there", version)
+                self._unusable.add(version)
+            else:
+                logger.info("near-line follows %s", version)
+                loaded = True
+        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
+        return loaded
+
+    def _load_model(self, version: str, *, now: Callable[[], int]) -> None:
         bundle = self._source.bundle(version)
         if bundle is None:
             raise UnusableModel(f"the registry does not know {version}, which is served")
         self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
-        previous, self.ranker = self.ranker, self._load(bundle)
-        try:
-            self.refresh_trend(now=now())
-            touches = dict(self.remembered)
-            for users in _chunks(list(touches), BATCH_USERS):
-                self._liveness.beat("refreshing lists")
-                self.refresh({user: touches[user] for user in users}, now=now, measured=False)
-        except Exception:
-            self.ranker = previous  # otherwise the next call would skip this work
-            raise
-        logger.info("near-line follows %s", version)
-        return True
+        ranker = self._load(bundle)
+        self._write_popular(ranker, now=now())
+        touches = dict(self.remembered)
+        for users in _chunks(list(touches), BATCH_USERS):
+            self._liveness.beat("refreshing lists")
+            self._write({version: ranker}, {user: touches[user] for user in users}, now=now)
+        self.rankers[version] = ranker  # last, because otherwise the next call would skip this work after an error
 
     def refresh_trend(self, *, now: int) -> None:
-        """Read the newest counts, and write the list for users without history again."""
-        if self.ranker is None:
-            return
-        bring_up_to_date(self.ranker, self._source)
-        packed = rank(self.ranker, [[]], as_of=now, k=self._config.list_length)[0]
-        cache.write_lists(self._redis, {cache.popular_key(self.ranker.model_version): packed})
+        """Read the newest counts, and write each model's list for users without history again."""
+        for ranker in self.rankers.values():
+            self._write_popular(ranker, now=now)
 
-    def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms, measured: bool = True) -> int:
+    def _write_popular(self, ranker: Ranker, *, now: int) -> None:
+        bring_up_to_date(ranker, self._source)
+        packed = rank(ranker, [[]], as_of=now, k=self._config.list_length)[0]
+        cache.write_lists(self._redis, {cache.popular_key(ranker.model_version): packed})
+
+    def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms) -> int:
         """Write the lists of touched users and return their number. Without a model, only remember the touches.
 
-        `now` is called twice: before the histories are read (the time of the lists) and after the lists are written.
-        When `measured` is true, the second time gives the delay. Forgotten users have no list afterwards, even when an
-        earlier try was killed before it checked for them.
+        `now` is called before the histories are read (the time of the lists) and after the champion's lists are written
+        (it gives the delay). Forgotten users have no list afterwards, even when an earlier try was killed before it
+        checked for them.
         """
         self.remember(touches)
-        if self.ranker is None or not touches:
+        if not self.rankers or not touches:
             return 0
-        written = self._write(self.ranker, touches, now=now, measured=measured)
-        for user in drop_lists_of_erased(self._redis, self._source, self.ranker.model_version, list(touches)):
+        return self._write(self.rankers, touches, now=now, measured=next(iter(self.rankers)))
+
+    def _write(
+        self,
+        rankers: Mapping[str, Ranker],
+        touches: Mapping[str, Touch],
+        *,
+        now: Callable[[], int],
+        measured: str | None = None,
+    ) -> int:
+        """Write the models' lists of the touched users; `measured` is the model whose delay is recorded."""
+        read_at = now()
+        due = {version: self._due(version, touches, now=read_at) for version in rankers}
+        _stale.inc(sum(len(touches) - len(users) for users in due.values()))
+        some = list(dict.fromkeys(user for users in due.values() for user in users))
+        histories = self._source.histories_of(some) if some else {}
+        written = 0
+        for version, ranker in rankers.items():
+            users = [user for user in due[version] if user in histories]
+            if not users:
+                continue
+            past = [_before(histories[user], read_at) for user in users]
+            packed = rank(ranker, past, as_of=read_at, k=self._config.list_length)
+            names = [cache.near_key(version, user) for user in users]
+            cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
+            if version == measured:
+                written_at = now()
+                self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
+            written += len(users)
+        _refreshed.inc(written)
+        for user in drop_lists_of_erased(self._redis, self._source, list(rankers), list(touches)):
             self.remembered.pop(user, None)
         return written
-
-    def _write(self, ranker: Ranker, touches: Mapping[str, Touch], *, now: Callable[[], int], measured: bool) -> int:
-        version = ranker.model_version
-        read_at = now()
-        due = self._due(version, touches, now=read_at)
-        _stale.inc(len(touches) - len(due))
-        if not due:
-            return 0
-        histories = self._source.histories_of(due)
-        users = list(histories)
-        if not users:
-            return 0
-        past = [_before(rows, read_at) for rows in histories.values()]
-        packed = rank(ranker, past, as_of=read_at, k=self._config.list_length)
-        names = [cache.near_key(version, user) for user in users]
-        cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
-        written_at = now()
-        if measured:
-            self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
-        _refreshed.inc(len(users))
-        return len(users)
 
     def _due(self, version: str, touches: Mapping[str, Touch], *, now: int) -> list[str]:
         """Return the users whose newest list is older than their touch, or has a time that has not come yet."""
@@ -285,7 +316,7 @@ def run_nearline(
                     near.refresh(touches)
                     if trend_due:
                         near.refresh_trend(now=now_ms())
-                    needs["model"] = OK if near.ranker else FIRST_MODEL
+                    needs["model"] = OK if near.rankers else FIRST_MODEL
                     break
                 except (SQLAlchemyError, RedisError, OSError) as error:
                     needs["model"] = reason(error)

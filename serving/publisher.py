@@ -1,21 +1,23 @@
-"""The publisher: writes all lists of a champion, then switches the pointer to it.
+"""The publisher: writes all lists of the champion and of other models that shoppers get, then switches to them.
 
-Arrives: the registry's champion, announced on `models`. The publisher also polls the registry every few seconds, so a
-lost announcement only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, item titles,
-and at the end the pointer `recs:champion`. Next: `serving.recommend` reads the lists, `serving.nearline` follows the
-pointer.
+Arrives: what the registry wants, announced on `models`: the champion, and the models of a probation and of running
+experiments (`serving.routing_source`). The publisher also polls the registry every few seconds, so a lost announcement
+only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, item titles, and at the end
+pointer and routing (`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows pointer
+and routing.
 
 Every write is idempotent. When the publisher is killed before the switch, the old model stays complete, and the next
-start writes all lists of the new model again. When it is killed after the switch, the next publication retires the
-remaining versions.
+start writes all lists of the new model again. When it is killed after the switch, the next look lets the remaining
+versions expire.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -37,7 +39,9 @@ from serving.config import ServingConfig
 from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.ranker_process import ranker_process
+from serving.routing_source import Wanted
 from serving.source import ShopSource
+from serving.switch import switch, whole
 from stream.config import StreamConfig
 from stream.events import MODELS
 from stream.kafka.subscription import Subscription
@@ -102,12 +106,11 @@ class Publication:
     as_of: int
     users: int
     items: int
-    retired_keys: int
 
 
 @dataclass(frozen=True)
 class ListLimits:
-    """The lengths of the lists, and the lifetime of the lists of other models."""
+    """The lengths of the lists."""
 
     k: int
     """Items in a user's list."""
@@ -115,8 +118,6 @@ class ListLimits:
     """Items in a list of similar items."""
     block_users: int = BLOCK_USERS
     """The number of users scored and written together. It bounds the memory."""
-    retired_ttl_seconds: int = RETIRED_TTL_SECONDS
-    """After a switch, the lists of the other models expire after this time."""
 
 
 def publish(
@@ -128,15 +129,15 @@ def publish(
     as_of: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Publication:
-    """Write all lists of a model, switch the pointer to it, and let the lists of other models expire.
+    """Write all lists of a model. No reader sees them before `serving.switch.switch`.
 
     Args:
         ranker: The model to publish.
         shop: The source of users, histories and items.
         redis: Receives the lists.
-        limits: The lengths of the lists and their lifetime after the next switch.
+        limits: The lengths of the lists.
         as_of: The time of the lists (epoch ms). Later events are ignored.
-        progress: `progress(done, total)` is called after each block of users. It may raise to stop before the switch.
+        progress: `progress(done, total)` is called after each block of users. It may raise to stop.
 
     Raises:
         ValueError: The model version is not allowed in a key.
@@ -162,24 +163,27 @@ def publish(
     for start in range(0, len(items), block_users):
         hot.set_items(redis, items[start : start + block_users])
     # All forgotten users, not only those among `users`: an earlier try may have been killed before this line.
-    drop_lists_of_erased(redis, shop, version)
+    drop_lists_of_erased(redis, shop, [version])
     progress(len(users), len(users))  # the last chance to stop
-    redis.set(cache.CHAMPION, version)
-    retired = retire(redis, keep=version, ttl_seconds=limits.retired_ttl_seconds)
-    return Publication(version, as_of, users=len(users), items=len(items), retired_keys=retired)
+    return Publication(version, as_of, users=len(users), items=len(items))
 
 
-def retire(redis: Redis, *, keep: str, ttl_seconds: int) -> int:
-    """Let all lists of all other models expire, and return their number.
+def retire(redis: Redis, *, keep: Collection[str], ttl_seconds: int, now: int) -> int:
+    """Let all lists of all models but `keep` expire, and return their number. `now` is epoch ms.
 
     They are not deleted at once: a reader may still hold the old pointer, and a rollback needs them. EXPIRE … LT only
     shortens a lifetime, so a second call does not keep an old model longer.
     """
+    redis.set(cache.RETIRING, now)
+    ends = {version: now + ttl_seconds * 1000 for version in whole(redis) if version not in keep}
+    if ends:
+        redis.zadd(cache.WHOLE, ends, xx=True, lt=True)  # before the lists: they are never called whole for too long
+    redis.zremrangebyscore(cache.WHOLE, "-inf", now)
     retired = 0
     cursor = 0
     while True:
         cursor, keys = cast("tuple[int, list[bytes]]", redis.scan(cursor, count=SCAN_COUNT))
-        old = [key for key in keys if cache.version_of(key) not in (None, keep)]
+        old = [key for key in keys if cache.version_of(key) not in (None, *keep)]
         if old:
             pipeline = redis.pipeline(transaction=False)
             for key in old:
@@ -187,6 +191,7 @@ def retire(redis: Redis, *, keep: str, ttl_seconds: int) -> int:
             pipeline.execute()
             retired += len(old)
         if cursor == 0:
+            redis.delete(cache.RETIRING)
             return retired
 
 
@@ -197,7 +202,7 @@ def in_this_process(bundle: Path) -> Iterator[Ranker]:
 
 
 class Publisher:
-    """Publishes the registry's champion whenever Redis serves another model."""
+    """Lets readers follow the registry, and publishes the models that it needs for that."""
 
     def __init__(
         self,
@@ -215,22 +220,52 @@ class Publisher:
         self._load = load
         self._stop = stop or threading.Event()
         self._liveness = liveness or Liveness()
+        self._told: tuple[str, ...] = ()
 
-    def reconcile(self, *, now: Callable[[], int] = now_ms) -> Publication | None:
-        """Publish the champion when readers see another model. Return None when there was nothing to do.
+    def reconcile(self, *, now: Callable[[], int] = now_ms) -> list[Publication]:
+        """Let readers follow the registry. Return what had to be published for that, the champion first.
+
+        Lists that are there are only switched to. A model of an experiment that cannot be published is logged and left
+        out, so it stops neither the champion nor the others.
 
         Raises:
-            PublishingInterrupted: A stop was requested during the publication.
-            UnusableModel: The bundle cannot be loaded, or contains another model. Errors of `publish` are raised, too.
+            PublishingInterrupted: A stop was requested during a publication.
+            UnusableModel: The champion's bundle cannot be loaded, or contains another model. Errors of `publish` are
+                raised, too.
         """
-        wanted = self._source.champion()
-        if wanted is None or self._is_published(wanted[0]):
-            return None
+        wanted = self._source.wanted(now=now())
+        if wanted is None:
+            return []
+        self._tell(wanted.problems)
+        published = []
+        followed = self._switch(now=now())
+        for version in wanted.versions:
+            if self._is_published(version):
+                continue
+            try:
+                published.append(self._publish(version, now=now))
+            except (UserError, FaultInProcess, ValueError, ArithmeticError):
+                if version == wanted.champion:
+                    raise
+                logger.exception("model %s cannot be published, the experiment or probation waits for it", version)
+            else:
+                followed = self._switch(now=now(), written=version)
+        if followed is not None:
+            self._retire(followed, any_written=bool(published), now=now())
+        return published
+
+    def _switch(self, *, now: int, written: str | None = None) -> Wanted | None:
+        return switch(self._redis, lambda: self._source.wanted(now=now), now=now, written=written)
+
+    def _publish(self, version: str, *, now: Callable[[], int]) -> Publication:
+        bundle = self._source.bundle(version)
+        if bundle is None:
+            raise UnusableModel(f"the registry does not know {version}")
         started = time.monotonic()
         self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
-        with self._load(wanted[1]) as ranker:
-            if ranker.model_version != wanted[0]:
-                raise UnusableModel(f"the bundle of {wanted[0]} says that it is {ranker.model_version}")
+        with self._load(bundle) as ranker:
+            if ranker.model_version != version:
+                raise UnusableModel(f"the bundle of {version} says that it is {ranker.model_version}")
             bring_up_to_date(ranker, self._source)
             done = publish(
                 ranker,
@@ -249,8 +284,8 @@ class Publisher:
         return done
 
     def _is_published(self, version: str) -> bool:
-        """Return True when the version is served in a format that readers know."""
-        if cache.champion(self._redis) != version:
+        """Return True when the lists are complete, stay, and have a format that readers know."""
+        if whole(self._redis).get(version) != inf:
             return False
         raw = cache.read_bytes(self._redis, [cache.popular_key(version)])[0]
         try:
@@ -258,6 +293,20 @@ class Publisher:
         except cache.MalformedList as error:
             logger.warning("the lists of %s are published again: %s", version, error)
             return False
+
+    def _retire(self, wanted: Wanted, *, any_written: bool, now: int) -> None:
+        """Let the lists that nobody needs expire. A scan of all keys, so only after a change."""
+        staying = {version for version, end in whole(self._redis).items() if end == inf}
+        if any_written or staying - {*wanted.versions} or self._redis.exists(cache.RETIRING):
+            retired = retire(self._redis, keep=wanted.versions, ttl_seconds=RETIRED_TTL_SECONDS, now=now)
+            logger.info("%s serve, %d keys of other models expire", " and ".join(wanted.versions), retired)
+
+    def _tell(self, problems: tuple[str, ...]) -> None:
+        """Log the problems of experiments, once."""
+        for problem in problems:
+            if problem not in self._told:
+                logger.error("left out: %s", problem)
+        self._told = problems
 
     def _progress(self, done: int, total: int) -> None:
         self._liveness.beat("publishing", within_seconds=LOAD_SECONDS)

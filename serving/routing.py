@@ -10,7 +10,7 @@ module, so it imports neither SQL nor torch.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import msgspec
@@ -74,6 +74,14 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     """All running splits. The first split that holds the shopper decides."""
 
     splits: tuple[Split, ...] = ()
+    champion: str | None = None
+    """The pointer that was written with it. Beside another pointer the routing is stale."""
+
+    def among(self, versions: Collection[str]) -> "Routing":
+        """Return the routing without the splits that need another model than these."""
+        return msgspec.structs.replace(
+            self, splits=tuple(split for split in self.splits if Routing((split,)).versions() <= {*versions})
+        )
 
     def versions(self) -> set[str]:
         """Return the models, beside the champion, whose lists must stay and stay fresh."""
@@ -88,6 +96,9 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
             if arm is not None:
                 return Assignment(_variant(split, arm), arm.model_version or champion, arm.exploration)
         return Assignment(CHAMPION_VARIANT, champion)
+
+
+NO_SPLITS = Routing()
 
 
 def arm_of(split: Split, user_id: str) -> Arm | None:
@@ -117,7 +128,7 @@ def decode(raw: bytes | None) -> Routing:
         return Routing()
     try:
         return msgspec.json.decode(raw, type=Routing)
-    except msgspec.DecodeError as error:  # ValidationError is one
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise MalformedRouting(f"{ROUTING} holds no routing: {error}") from error
 
 

@@ -16,6 +16,7 @@ from graphstore.queries import HistoryRow
 from graphstore.session import read
 from graphstore.tables import erasures, models
 from graphstore.upserts import erased_of
+from serving.routing_source import Wanted, wanted
 
 HISTORY_LIMIT = 500
 """A list uses at most this number of a user's newest events. It bounds the cost of one very active user."""
@@ -69,9 +70,7 @@ class ShopSource:
             path = connection.scalar(select(models.c.bundle).where(models.c.model_version == model_version))
         return None if path is None else Path(path)
 
-    def champion(self) -> tuple[str, Path] | None:
-        """Return the champion's version and bundle, or None before the first champion."""
-        query = select(models.c.model_version, models.c.bundle).where(models.c.status == "champion")
+    def wanted(self, *, now: int) -> Wanted | None:
+        """Return the champion and who shall get another model, or None before the first champion. `now`: epoch ms."""
         with read(self.engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else (row.model_version, Path(row.bundle))
+            return wanted(connection, now=now)

@@ -22,7 +22,10 @@ _lock = threading.Lock()
 
 
 def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float] = time.monotonic) -> None:
-    """Count a corrupt value. `kind` is `pointer`, `list`, `item` or `score`. Log it, but not for each request."""
+    """Count a corrupt value, and log it, but not for each request.
+
+    `kind` is `pointer`, `routing`, `list`, `item` or `score`.
+    """
     _corrupt.labels(kind).inc()
     now = clock()
     with _lock:

@@ -7,6 +7,7 @@ twice leaves the same content. SQL can rebuild every key. This module does not i
 process uses it.
 """
 
+import heapq
 import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,12 @@ from graphstore.redis.fence import FENCE, OPEN
 
 ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
+
+NEWEST = "newest_items"
+"""Sorted set: the item_ids with the highest item_key, by this key. Keys are given in the order in which items come."""
+
+NEWEST_ITEMS = 100
+"""Items kept in `newest_items`: what a slot that explores may show as new."""
 
 RECENT_ITEMS = 200
 """Items kept in `recent:{user}`: it bounds one shopper's memory; readers ask for tens."""
@@ -232,12 +239,24 @@ def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
 
 
 def set_items(redis: Redis, items: Iterable[Item]) -> None:
-    """Write `item:{item_id}` and the key map of many items."""
+    """Write `item:{item_id}`, the key map and `newest_items` of many items."""
     pipeline = redis.pipeline(transaction=False)
+    newest: list[tuple[int, str]] = []
     for item in items:
         pipeline.set(item_key(item.item_id), _encode(item))
         pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
+        newest.append((item.item_key, item.item_id))
+    if newest:
+        pipeline.zadd(NEWEST, {item_id: key for key, item_id in heapq.nlargest(NEWEST_ITEMS, newest)})
+        pipeline.zremrangebyrank(NEWEST, 0, -NEWEST_ITEMS - 1)
     pipeline.execute()
+
+
+def newest_items(redis: Redis) -> list[Item]:
+    """Return at most `NEWEST_ITEMS` items, the newest first. They may not be available."""
+    names = cast("list[bytes]", redis.zrevrange(NEWEST, 0, -1))
+    ids = [item_id for raw in names if (item_id := _text(NEWEST, raw)) is not None]
+    return [item for item in get_items(redis, ids) if item is not None]
 
 
 def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:

@@ -1,4 +1,4 @@
-"""Rebuilds the items in Redis from SQL: `item:` and the key map `item_ids`.
+"""Rebuilds the items in Redis from SQL: `item:`, the key map `item_ids`, and `newest_items`.
 
 Arrives: rows of `items`, page by page. Leaves: the same items in Redis and no others. Next: `graphstore.redis.rebuild`.
 
@@ -41,6 +41,7 @@ class ItemsRebuilt:
 def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) -> ItemsRebuilt:
     """Make `item:` and `item_ids` equal to SQL. Calls `alive()` after each page, which may raise to stop."""
     done = ItemsRebuilt()
+    redis.delete(hot.NEWEST)  # the writes below fill it again
     last = 0
     while True:
         first = last

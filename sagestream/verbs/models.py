@@ -11,7 +11,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from sagestream.error_messages import message
 from sagestream.moments import shown_time
-from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo_json, echo_result
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from training.lifecycle.registry import ModelRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for `history`.")]
+COMMAND_LINE = "command line"
+BY_HAND = "asked for by hand"
+
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 
 
@@ -146,31 +150,60 @@ def list_(as_json: AsJson = False) -> None:
     print_table(PlainConsole(), table)
 
 
-def promote(model_version: Annotated[str, typer.Argument(help="The model that shall serve.")]) -> None:
-    """Make a model the champion, whatever the gate said, and announce it."""
-    _switch("promote", model_version)
+def promote(
+    model_version: Annotated[str, typer.Argument(help="The model that shall serve.")],
+    why: Why = BY_HAND,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a model that is banned, because it did harm to the shop.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it.
+
+    It must load, and its scores must be finite.
+    """
+    from graphstore.session import now_ms, read, write
+    from training.config import TrainingConfig
+    from training.lifecycle import registry
+    from training.lifecycle.bundle_check import check_model
+    from training.lifecycle.patience import change_of, probation_wish
+
+    engine = _engine()
+    with read(engine) as connection:
+        model = registry.get_model(connection, model_version)
+    check_model(model)
+    if model.banned_at is not None and force:
+        stages = Stages(PlainConsole(stderr=True))
+        stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))
+    with write(engine) as connection:
+        now = now_ms()
+        change = change_of(connection, COMMAND_LINE, why, probation_wish(TrainingConfig()), now=now)
+        row = registry.promote(connection, model_version, now=now, change=change, banned_too=force)
+    _tell("promote", engine, row, as_json=as_json)
 
 
-def rollback() -> None:
-    """Go back to the champion's parent, and announce it."""
-    _switch("rollback", None)
-
-
-def _switch(verb: Literal["promote", "rollback"], model_version: str | None) -> None:
+def rollback(why: Why = BY_HAND, as_json: AsJson = False) -> None:
+    """Go back to the champion before this one, and announce it. A second rollback goes further back."""
     from graphstore.session import now_ms, write
     from training.lifecycle import registry
+    from training.lifecycle.promotions import Change
 
     engine = _engine()
     with write(engine) as connection:
-        now = now_ms()
-        row = (
-            registry.rollback(connection, now=now)
-            if model_version is None
-            else registry.promote(connection, model_version, now=now)
-        )
+        row = registry.rollback(connection, now=now_ms(), change=Change(COMMAND_LINE, why))
+    _tell("rollback", engine, row, as_json=as_json)
+
+
+def _tell(verb: str, engine: "Engine", row: "ModelRow", *, as_json: bool) -> None:
+    """Let readers follow, announce the champion, and say both. The registry has decided, so no failure here matters."""
+    from sagestream.following import followed
+
+    stages = Stages(PlainConsole(stderr=True))
+    served = followed(engine, stages)
     engine.dispose()
-    echo(f"{verb}: the champion is {row.model_version}")
-    _announced(row, Stages(PlainConsole(stderr=True)))
+    told = {"champion": row.model_version, "served": served, "announced": _announced(row, stages)}
+    state = "readers get its lists" if served else "readers get it when the publisher has written its lists"
+    echo_result(told, f"{verb}: the champion is {row.model_version}, {state}", as_json=as_json)
 
 
 def _number(value: Any) -> str:

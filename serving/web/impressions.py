@@ -6,7 +6,7 @@ Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_
 
 from datetime import datetime
 
-from serving.recommend import PROPENSITY, Recommendation
+from serving.recommend import Recommendation
 from serving.web.outbox import Letter, Outbox, count
 from stream.events import IMPRESSIONS, Impression, ImpressionItem
 
@@ -25,8 +25,8 @@ def impression(served: Recommendation, slot: str, *, now: datetime) -> Impressio
                 item_id=item.item_id,
                 position=item.position,
                 score=item.score,
-                propensity=PROPENSITY,
-                source=served.source,
+                propensity=item.propensity,
+                source=item.source,
             )
             for item in served.items
         ],

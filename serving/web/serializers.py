@@ -21,6 +21,15 @@ class ListedItemSerializer(serializers.Serializer[object]):
     reason = serializers.CharField(allow_null=True, help_text="only where `explain` was asked")
 
 
+class ShownItemSerializer(ListedItemSerializer):
+    """An item of a served list, with what the impression logs of it."""
+
+    source = serializers.CharField(help_text="of the list, or `new` for a new item that the slot added")  # type: ignore[assignment]
+    propensity = serializers.FloatField(
+        min_value=0, max_value=1, help_text="probability of the item at its position, given the items before it"
+    )
+
+
 class RecommendationSerializer(serializers.Serializer[object]):
     """A served list. Clicks on it carry its `request_id` and the item's `position`."""
 
@@ -30,7 +39,7 @@ class RecommendationSerializer(serializers.Serializer[object]):
     variant = serializers.CharField()
     source = serializers.ChoiceField(choices=["nearline", "batch", "popular"])  # type: ignore[assignment]
     as_of = serializers.DateTimeField(help_text="when the list was computed")
-    items = ListedItemSerializer(many=True)
+    items = ShownItemSerializer(many=True)
 
 
 class SimilarItemsSerializer(serializers.Serializer[object]):
@@ -61,6 +70,14 @@ class IntakeSerializer(serializers.Serializer[object]):
 
     accepted = serializers.IntegerField()
     refused = RefusalSerializer(many=True)
+
+
+class AskedSerializer(serializers.Serializer[object]):
+    """A retrain request that is on its way to the scheduler."""
+
+    status = serializers.ChoiceField(["asked"])
+    full = serializers.BooleanField()
+    why = serializers.CharField()
 
 
 class ProblemSerializer(serializers.Serializer[object]):

@@ -35,10 +35,11 @@ class Shop:
         model: str = "m1",
         slot: str = "home",
         variant: str = "a",
+        user: str = "u1",
     ) -> None:
         """Show a list; positions count from 0."""
         rows = [
-            ImpressionRow(request_id, position, "u1", item, slot, time, model, variant, 1.0, 1.0, "model")
+            ImpressionRow(request_id, position, user, item, slot, time, model, variant, 1.0, 1.0, "model")
             for position, item in enumerate(items)
         ]
         with write(self.engine) as connection:

@@ -62,7 +62,8 @@ class Running:
     def _run(self):
         engine, settings, tmp_path, now, port = self._arguments
         try:
-            run_monitor(engine, config=settings, state_dir=tmp_path, stop=self.stop, probe_port=port, clock=lambda: now)
+            monitor = Monitor(engine, config=settings, state_dir=tmp_path)
+            run_monitor(monitor, stop=self.stop, probe_port=port, clock=lambda: now)
         except BaseException as error:  # noqa: BLE001 - handed to the test
             self.error = error
 

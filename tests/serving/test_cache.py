@@ -3,17 +3,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 from redis import Redis
 
 from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache
 from serving.cache import ItemReader, ListReader, MalformedList, pack, unpack
+from serving.routing import ROUTING, Assignment, Routing, encode, probation
 from tests.serving.toy import ITEMS, KEYS
 
 entries = st.lists(
     st.tuples(st.integers(0, 2**31 - 1), st.floats(-60_000, 60_000, allow_nan=False, width=16)), max_size=200
 )
+
+USERS = [f"u{number}" for number in range(50)]
+KEPT = Routing((probation("m1", 0.5, salt="p1"),), "m2")
 
 
 class Clock:
@@ -99,7 +104,7 @@ def test_the_newer_list_wins_and_near_line_wins_a_tie() -> None:
     assert cache.newer(None, None) is None
 
 
-@pytest.mark.parametrize("version", ["", "a:b", "champion", "popular"])
+@pytest.mark.parametrize("version", ["", "a:b", "champion", "routing", "whole", "retiring", "popular"])
 def test_a_version_that_would_break_keys_is_refused(version: str) -> None:
     with pytest.raises(ValueError):
         cache.check_version(version)
@@ -113,6 +118,8 @@ def test_a_version_that_would_break_keys_is_refused(version: str) -> None:
         (cache.similar_key("v1", "i"), "v1"),
         (cache.popular_key("v1"), "v1"),
         (cache.CHAMPION, None),
+        (ROUTING, None),
+        (cache.WHOLE, None),
         ("recent:u", None),
         ("item:recs", None),
     ],
@@ -133,6 +140,40 @@ def test_the_pointer_is_trusted_for_a_moment(redis: Redis) -> None:
     assert lists.champion() == "m2"
 
 
+def test_pointer_and_routing_are_read_together(redis: Redis) -> None:
+    clock = Clock()
+    lists = ListReader(redis, 1.0, clock)
+    redis.mset({cache.CHAMPION: "m2", ROUTING: encode(KEPT)})
+    variants = {lists.assign(user, "home") for user in USERS}
+    assert variants == {Assignment("champion", "m2"), Assignment("previous", "m1")}
+    assert cache.served(redis) == cache.Served("m2", KEPT)
+    assert cache.Served("m2", KEPT).versions == ["m2", "m1"]
+    redis.mset({cache.CHAMPION: "m3", ROUTING: encode(Routing((), "m3"))})
+    assert {lists.assign(user, "home") for user in USERS} == variants  # both are as old
+    clock.now = 2.0
+    assert {lists.assign(user, "home") for user in USERS} == {Assignment("champion", "m3")}
+    assert ListReader(redis, 1.0, clock).assign("u", None) == Assignment("champion", "m3")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xff",
+        b'{"splits": 1}',
+        b'{"x":' + b"[" * 50_000,
+        encode(Routing(KEPT.splits, "another")),
+        encode(Routing((probation("a:b", 0.5, salt="s"),), "m2")),
+    ],
+)
+def test_a_corrupt_or_stale_routing_is_counted_and_everybody_gets_the_champion(redis: Redis, raw: bytes) -> None:
+    name, labels = "sagestream_redis_corrupt_total", {"kind": "routing"}
+    before = REGISTRY.get_sample_value(name, labels) or 0.0
+    redis.mset({cache.CHAMPION: "m2", ROUTING: raw})
+    assert cache.served(redis) == cache.Served("m2")
+    assert REGISTRY.get_sample_value(name, labels) == before + 1
+
+
 def test_the_popular_list_follows_its_model(redis: Redis) -> None:
     clock = Clock()
     lists = ListReader(redis, 1.0, clock)
@@ -143,6 +184,7 @@ def test_the_popular_list_follows_its_model(redis: Redis) -> None:
     assert (first.item_keys.tolist(), second.item_keys.tolist()) == ([1], [2])
     cache.write_lists(redis, {cache.popular_key("m2"): pack([3], [1], as_of=2)})
     assert lists.popular("m2") is second
+    assert lists.popular("m1") is first  # two models serve at once in a probation
     clock.now = 2.0
     third = lists.popular("m2")
     assert third and third.item_keys.tolist() == [3]
@@ -180,3 +222,15 @@ def test_what_is_kept_is_bounded(redis: Redis) -> None:
     hot.set_items(redis, [msgspec.structs.replace(item, title="changed") for item in ITEMS])
     old = [item for item in reader.by_key(KEYS.tolist()) if item and item.title != "changed"]
     assert 1 <= len(old) <= 3
+
+
+def test_the_newest_items_are_kept_for_a_while(redis: Redis) -> None:
+    now = [0.0]
+    reader = ItemReader(redis, item_seconds=30, clock=lambda: now[0])
+    hot.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    hot.set_items(redis, [Item(3, "young")])
+    now[0] = 30.0
+    assert [item.item_id for item in reader.newest()] == ["old"]
+    now[0] = 31.0
+    assert [item.item_id for item in reader.newest()] == ["young", "old"]

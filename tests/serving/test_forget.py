@@ -17,6 +17,7 @@ from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
 from serving import cache, forget
+from serving.routing import ROUTING, Routing, encode, probation
 from serving.source import ShopSource
 from stream import events
 from stream.config import StreamConfig
@@ -33,7 +34,7 @@ NOW = T0 + 1_000
 
 @pytest.fixture
 def shop(engine: Engine, redis: Redis, tmp_path: Path) -> Path:
-    """Ann with a session, Bob, lists of two models and a snapshot; where the snapshots are."""
+    """Ann with a session, Bob, lists of four models, two of which serve, and a snapshot; where the snapshots are."""
     for number, (user, item) in enumerate([("ann", "apple"), ("s1", "bread"), ("bob", "apple")]):
         touch(engine, user, item, T0 + number)
         hot.record(redis, [(user, item, T0)], keep=5)
@@ -42,12 +43,13 @@ def shop(engine: Engine, redis: Redis, tmp_path: Path) -> Path:
     register(engine, "m1")
     register(engine, "m2", status="kept")
     packed = cache.pack(KEYS, KEYS, as_of=T0)
-    for version in ("m1", "m2", "unregistered"):
+    for version in ("m1", "m2", "unregistered", "previous"):
         lists = {
             key(version, user): packed for user in ("ann", "s1", "bob") for key in (cache.recs_key, cache.near_key)
         }
         cache.write_lists(redis, lists)
     redis.set(cache.CHAMPION, "unregistered")
+    redis.set(ROUTING, encode(Routing((probation("previous", 0.1, salt="x"),))))
     build_snapshot(engine, tmp_path / "snapshots", as_of=NOW, created_at=NOW)
     return tmp_path / "snapshots"
 
@@ -67,7 +69,7 @@ def test_nothing_is_left_but_the_tombstones(engine: Engine, redis: Redis, shop: 
     assert (done.ids, done.requested_at, done.completed_at) == (["ann", "s1"], NOW, NOW)
     receipt = done.receipt
     assert receipt["sql"]["interactions"] == receipt["sql"]["edges"] == receipt["sql"]["users"] == 2
-    assert receipt["redis"] == {"recent and seen": 4, "lists": 12}
+    assert receipt["redis"] == {"recent and seen": 4, "lists": 16}
     assert receipt["snapshots"] == {"rewritten": 1, "events": 2, "deleted": 0, "elsewhere": "none"}
     assert receipt["bundles"] == "none hold user rows"
     assert receipt["kafka"]["reached"] is False
@@ -99,7 +101,7 @@ def test_a_second_run_completes_what_was_interrupted(
     done = run(engine, redis, kafka_away, shop)
     assert done.completed_at == NOW
     assert done.receipt["sql"]["interactions"] == 2
-    assert done.receipt["redis"] == {"recent and seen": 4, "lists": 12}
+    assert done.receipt["redis"] == {"recent and seen": 4, "lists": 16}
     assert done.receipt["snapshots"]["events"] == 2
     assert not named(redis, "ann", "s1")
 
@@ -112,7 +114,7 @@ def test_without_redis_the_rest_is_done_and_the_erasure_stays_open(
     assert done.receipt["snapshots"]["rewritten"] == 1
     assert named(redis, "ann", "s1")
     again = run(engine, redis, kafka_away, shop)
-    assert (again.completed_at, again.receipt["redis"]["lists"]) == (NOW, 12)
+    assert (again.completed_at, again.receipt["redis"]["lists"]) == (NOW, 16)
     assert not named(redis, "ann", "s1")
 
 
@@ -162,8 +164,9 @@ def test_whoever_wrote_lists_deletes_those_of_the_forgotten(sqlite_engine: Engin
     source = ShopSource(sqlite_engine, 10)
     packed = cache.pack(KEYS, KEYS, as_of=T0)
     cache.write_lists(redis, {cache.near_key("m1", user): packed for user in ("ann", "bob")})
-    assert forget.drop_lists_of_erased(redis, source, "m1", ["bob"]) == set()
-    assert forget.drop_lists_of_erased(redis, source, "m1", ["ann", "bob"]) == {"ann"}
+    cache.write_lists(redis, {cache.recs_key("m2", "ann"): packed})
+    assert forget.drop_lists_of_erased(redis, source, ["m1", "m2"], ["bob"]) == set()
+    assert forget.drop_lists_of_erased(redis, source, ["m1", "m2"], ["ann", "bob"]) == {"ann"}
     assert redis.keys() == [b"near:m1:bob"]
     assert forget.drop_lists_of_erased(redis, source, "m1") == {"ann"}
 

@@ -19,6 +19,8 @@ from serving.config import ServingConfig
 from serving.forget import drop_lists
 from serving.nearline import CLOCK_SKEW_MS, NearLine, Touch, newest_touches, run_nearline
 from serving.ranker import UnusableModel
+from serving.routing import ROUTING, Arm, Routing, Split
+from serving.routing import encode as encode_routing
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
@@ -119,7 +121,7 @@ def test_a_clock_ahead_freezes_no_list_and_is_counted(shop: Shop) -> None:
     counted = REGISTRY.get_sample_value("sagestream_nearline_clock_ahead_total") or 0.0
     touch(shop.engine, "ann", "dates", T0 + 60_000)
     assert shop.near.refresh({"ann": Touch(T0 + 60_000, T0)}, now=lambda: T0) == 1
-    ranker = shop.near.ranker
+    ranker = shop.near.rankers["m1"]
     assert isinstance(ranker, ToyRanker)
     assert ranker.asked_as_of[-1] == T0 > max(ranker.seen_times)
     assert REGISTRY.get_sample_value("sagestream_nearline_clock_ahead_total") == counted + 1
@@ -150,6 +152,66 @@ def test_a_new_model_takes_over_with_the_shoppers_touched_meanwhile(shop: Shop) 
     assert shop.first("m2", "ann") == "dates"
     assert shop.first("m2", "first") == "apple"
     assert shop.redis.llen(cache.FRESHNESS) == measured  # catching up is no measurement
+
+
+def serves(shop: Shop, champion: str, *others: str) -> None:
+    splits = tuple(Split(other, other, (Arm("a", 0.5, other),)) for other in others)
+    shop.redis.mset({cache.CHAMPION: champion, ROUTING: encode_routing(Routing(splits, champion))})
+
+
+def test_two_models_are_kept_fresh_while_both_serve(shop: Shop) -> None:
+    touch(shop.engine, "ann", "dates", T0)
+    shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0)
+    register(shop.engine, "m2", status="kept")
+    serves(shop, "m2", "m1")
+    assert shop.near.follow(now=lambda: T0 + 5)
+    assert list(shop.near.rankers) == ["m2", "m1"]
+    assert shop.first("m2", "ann") == "dates"
+    measured = shop.redis.llen(cache.FRESHNESS)
+    for _ in range(2):
+        touch(shop.engine, "bob", "cheese", T0 + 6)
+        assert shop.near.refresh({"bob": Touch(T0 + 6, T0 + 6)}, now=lambda: T0 + 7) == 2
+    assert (shop.first("m1", "bob"), shop.first("m2", "bob")) == ("cheese", "cheese")
+    assert shop.redis.llen(cache.FRESHNESS) == min(measured + 2, 3)  # the champion's delay only
+    for n in range(9):
+        touch(shop.engine, f"u{n}", "elder", T0 + n)
+    shop.near.refresh_trend(now=T0 + 100)
+    for version in ("m1", "m2"):
+        popular = ListReader(shop.redis, 0).popular(version)
+        assert popular and popular.item_keys[0] == shop.keys["elder"]
+    forgotten(shop, "bob", "m1", "m2")
+    packed = cache.pack([shop.keys["apple"]], [1], as_of=T0 + 99_999)
+    cache.write_lists(shop.redis, {cache.near_key(version, "bob"): packed for version in ("m1", "m2")})
+    shop.near.refresh({"bob": Touch(T0, T0)}, now=lambda: T0 + 99_999)
+    assert not shop.redis.exists(cache.near_key("m1", "bob"), cache.near_key("m2", "bob"))
+    serves(shop, "m2")
+    assert not shop.near.follow(now=lambda: T0 + 200)
+    assert list(shop.near.rankers) == ["m2"]  # the other left the memory
+
+
+def test_a_rollback_needs_no_load(shop: Shop) -> None:
+    register(shop.engine, "m2", status="kept")
+    serves(shop, "m2", "m1")
+    shop.near.follow(now=lambda: T0)
+    kept = shop.near.rankers["m1"]
+    serves(shop, "m1")
+    assert not shop.near.follow(now=lambda: T0)
+    assert list(shop.near.rankers.values()) == [kept]
+
+
+def test_a_model_of_an_experiment_that_cannot_be_loaded_is_told_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    serves(shop, "m1", "unknown")
+    for _ in range(3):
+        assert not shop.near.follow(now=lambda: T0)
+    assert list(shop.near.rankers) == ["m1"]
+    assert caplog.text.count("near-line leaves out model unknown") == 1
+    serves(shop, "m1")
+    shop.near.follow(now=lambda: T0)
+    register(shop.engine, "unknown", status="kept")
+    serves(shop, "m1", "unknown")
+    assert shop.near.follow(now=lambda: T0)
 
 
 def test_touches_before_the_first_model_are_caught_up(redis: Redis, sqlite_engine: Engine) -> None:
@@ -192,10 +254,10 @@ class Interrupted(ShopSource):
         return found
 
 
-def forgotten(shop: Shop, user: str) -> None:
+def forgotten(shop: Shop, user: str, *versions: str) -> None:
     """As `sagestream forget` does it."""
     ids = erase_person(shop.engine, user, now=T0).ids
-    drop_lists(shop.redis, ["m1"], ids)
+    drop_lists(shop.redis, versions or ["m1"], ids)
 
 
 def test_who_is_forgotten_between_the_read_and_the_write_gets_no_list(shop: Shop) -> None:

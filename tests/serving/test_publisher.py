@@ -9,7 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, update
+from redis.client import Pipeline
+from sqlalchemy import Engine, insert, update
 
 from graphstore.config import GraphstoreConfig
 from graphstore.erase import erase_person
@@ -17,9 +18,10 @@ from graphstore.queries import HistoryRow
 from graphstore.redis import hot
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import write
-from graphstore.tables import models
+from graphstore.tables import experiments, models
 from sagestream.playground.embedded import free_ports
 from serving import cache
+from serving import publisher as publisher_module
 from serving.cache import ListReader
 from serving.config import ServingConfig
 from serving.nearline import run_nearline
@@ -33,13 +35,18 @@ from serving.publisher import (
     run_publisher,
 )
 from serving.ranker import UnusableModel
+from serving.routing import Routing
+from serving.routing_source import Wanted
 from serving.source import ShopSource
+from serving.switch import switch, whole
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import MODELS, ModelAnnouncement, utc
 from stream.kafka.producer import EventProducer
 from stream.probe import FIRST_MODEL
 from tests.serving.toy import ToyRanker, ToyShop, register, touch, toy_load, toy_opened
 from tests.waiting import wait_until
+from training.lifecycle import registry
+from training.lifecycle.promotions import Change
 
 LATELY = 1_700_000_000_000
 HISTORIES = {"ann": [(15, 5, 0)], "bob": [(13, 6, 0), (13, 7, 0)], "cyd": []}
@@ -53,9 +60,11 @@ def publish_toy(
     progress: Callable[[int, int], None] = lambda done, total: None,
     **changed: object,
 ) -> Publication:
-    settings = {"k": 3, "similar_k": 2, "block_users": 2, "retired_ttl_seconds": 60, **changed}
+    settings = {"k": 3, "similar_k": 2, "block_users": 2, **changed}
     limits = ListLimits(**settings)  # type: ignore[arg-type]
-    return publish(ToyRanker(version), ToyShop(HISTORIES), redis, limits, as_of=as_of, progress=progress)
+    done = publish(ToyRanker(version), ToyShop(HISTORIES), redis, limits, as_of=as_of, progress=progress)
+    switch(redis, lambda: Wanted(version, Routing((), version)), now=as_of, written=version)
+    return done
 
 
 def first(redis: Redis, version: str, user: str) -> int:
@@ -70,7 +79,7 @@ def keys_of(redis: Redis, version: str) -> list[bytes]:
 
 def test_all_lists_are_there_and_then_the_pointer(redis: Redis) -> None:
     done = publish_toy(redis)
-    assert (done.users, done.items, done.retired_keys) == (3, 5, 0)
+    assert (done.users, done.items) == (3, 5)
     assert cache.champion(redis) == "m1"
     assert [first(redis, "m1", user) for user in HISTORIES] == [15, 13, 11]
     popular = ListReader(redis, 0).popular("m1")
@@ -97,15 +106,20 @@ def test_publishing_twice_changes_nothing(redis: Redis) -> None:
 def test_the_old_model_expires_and_comes_back_whole(redis: Redis) -> None:
     publish_toy(redis, "m1")
     redis.set(cache.near_key("m1", "ann"), cache.pack([11], [1], as_of=1), ex=9_999)
-    done = publish_toy(redis, "m2")
-    assert done.retired_keys == len(keys_of(redis, "m1")) == 10
+    publish_toy(redis, "m2")
+    assert retire(redis, keep=["m2"], ttl_seconds=60, now=1_000) == len(keys_of(redis, "m1")) == 10
     assert all(0 < redis.ttl(key) <= 60 for key in keys_of(redis, "m1"))
-    assert retire(redis, keep="m2", ttl_seconds=9_999) == 10
+    assert whole(redis) == {"m1": 61_000, "m2": float("inf")}
+    assert retire(redis, keep=["m2"], ttl_seconds=9_999, now=1_000) == 10
     assert all(redis.ttl(key) <= 60 for key in keys_of(redis, "m1"))  # an end is never put off
+    assert whole(redis)["m1"] == 61_000
     publish_toy(redis, "m1")  # a rollback
     redis.delete(cache.near_key("m1", "ann"))
     assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+    retire(redis, keep=["m1"], ttl_seconds=60, now=1_000)
     assert all(0 < redis.ttl(key) <= 60 for key in keys_of(redis, "m2"))
+    retire(redis, keep=["m1"], ttl_seconds=60, now=61_000)
+    assert whole(redis) == {"m1": float("inf")}
 
 
 def test_a_publication_that_is_stopped_leaves_the_pointer(redis: Redis) -> None:
@@ -159,16 +173,144 @@ def publisher(redis: Redis, sqlite_engine: Engine) -> Publisher:
 
 
 def test_reconcile_publishes_the_champion_once(publisher: Publisher, redis: Redis, sqlite_engine: Engine) -> None:
-    assert publisher.reconcile() is None
+    assert publisher.reconcile() == []
     register(sqlite_engine, "m1")
-    done = publisher.reconcile(now=lambda: 77)
-    assert done and (done.model_version, done.as_of, done.users) == ("m1", 77, 1)
-    assert publisher.reconcile() is None
+    (done,) = publisher.reconcile(now=lambda: 77)
+    assert (done.model_version, done.as_of, done.users) == ("m1", 77, 1)
+    assert publisher.reconcile() == []
     redis.flushall()  # everything in Redis can be rebuilt
     assert publisher.reconcile()
     redis.set(cache.popular_key("m1"), b"\x63 of another format")
     assert publisher.reconcile()
-    assert publisher.reconcile() is None
+    assert publisher.reconcile() == []
+
+
+WATCHED = Change("gate", "better", 0.25, 60.0)
+SHOPPERS = ["ann", *(f"u{number}" for number in range(40))]
+
+
+def promoted(engine: Engine, version: str) -> None:
+    """A promotion with a probation of a minute, at the time 0."""
+    register(engine, version, status="kept")
+    with write(engine) as connection:
+        registry.promote(connection, version, now=0, change=WATCHED)
+
+
+def served_versions(redis: Redis) -> set[str]:
+    lists = ListReader(redis, 0)
+    return {found.model_version for user in SHOPPERS if (found := lists.assign(user, "home"))}
+
+
+def test_a_probation_keeps_the_lists_of_both_models_and_ends(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine
+) -> None:
+    promoted(sqlite_engine, "m1")
+    assert publisher.reconcile(now=lambda: 1)
+    promoted(sqlite_engine, "m2")
+    assert [done.model_version for done in publisher.reconcile(now=lambda: 2)] == ["m2"]
+    assert served_versions(redis) == {"m1", "m2"}
+    assert all(redis.ttl(key) == -1 for version in ("m1", "m2") for key in keys_of(redis, version))
+    promoted(sqlite_engine, "m3")  # takes the probation over
+    assert [done.model_version for done in publisher.reconcile(now=lambda: 3)] == ["m3"]
+    assert served_versions(redis) == {"m2", "m3"}
+    assert all(redis.ttl(key) > 0 for key in keys_of(redis, "m1"))
+    assert publisher.reconcile(now=lambda: 59_999) == []
+    assert served_versions(redis) == {"m2", "m3"}
+    assert publisher.reconcile(now=lambda: 60_000) == []  # the time is over
+    assert served_versions(redis) == {"m3"}
+    assert all(redis.ttl(key) > 0 for key in keys_of(redis, "m2"))
+
+
+def test_a_rollback_switches_without_a_publication(publisher: Publisher, redis: Redis, sqlite_engine: Engine) -> None:
+    promoted(sqlite_engine, "m1")
+    publisher.reconcile(now=lambda: 1)
+    promoted(sqlite_engine, "m2")
+    publisher.reconcile(now=lambda: 2)
+    with write(sqlite_engine) as connection:
+        registry.rollback(connection, now=3)
+    assert publisher.reconcile(now=lambda: 3) == []
+    assert served_versions(redis) == {"m1"}
+    assert all(redis.ttl(key) > 0 for key in keys_of(redis, "m2"))
+    assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+
+
+def test_a_rollback_to_expiring_lists_is_served_at_once_and_published_again(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine
+) -> None:
+    for time, version in enumerate(("m1", "m2"), start=1):
+        promoted(sqlite_engine, version)
+        publisher.reconcile(now=lambda time=time: 60_000 * time)  # type: ignore[misc]
+    assert all(redis.ttl(key) > 0 for key in keys_of(redis, "m1"))
+    with write(sqlite_engine) as connection:
+        registry.rollback(connection, now=120_001)
+    seen: list[set[str]] = []
+
+    def load(bundle: Path) -> nullcontext[ToyRanker]:
+        seen.append(served_versions(redis))
+        return nullcontext(ToyRanker(bundle.name))
+
+    other = Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=load)
+    assert [done.model_version for done in other.reconcile(now=lambda: 120_002)] == ["m1"]
+    assert seen == [{"m1"}]
+    assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
+
+
+def test_a_model_of_an_experiment_that_cannot_be_loaded_stops_neither_the_champion_nor_others(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    promoted(sqlite_engine, "m1")
+    register(sqlite_engine, "broken", status="kept")
+    register(sqlite_engine, "m0", status="kept")
+    arms = '[{"name": "a", "share": 0.3, "model_version": "%s"}]'
+    with write(sqlite_engine) as connection:
+        for name, version in (("bad", "broken"), ("good", "m0"), ("odd", "unknown")):
+            row = {"name": name, "salt": name, "arms": arms % version, "status": "running", "who": "", "why": ""}
+            connection.execute(insert(experiments).values(**row, started_at=1))
+
+    def load(bundle: Path) -> nullcontext[ToyRanker]:
+        return nullcontext(ToyRanker("another" if bundle.name == "broken" else bundle.name))
+
+    other = Publisher(ShopSource(sqlite_engine, 10), redis, ServingConfig(), load=load)
+    assert [done.model_version for done in other.reconcile(now=lambda: 1)] == ["m1", "m0"]
+    assert served_versions(redis) == {"m1", "m0"}
+    assert "model broken cannot be published" in caplog.text
+    assert other.reconcile(now=lambda: 1) == []
+    assert caplog.text.count("left out: experiment odd") == 1
+
+
+@pytest.mark.parametrize("command", ["EXEC", "ZADD", "EXPIRE"])
+def test_a_publisher_that_is_stopped_between_any_two_writes_leaves_readers_a_whole_model(
+    publisher: Publisher, redis: Redis, sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A kill is an error that nobody handles. The next start does the rest, and the keys are those of a calm run."""
+    promoted(sqlite_engine, "m1")
+    publisher.reconcile(now=lambda: 1)
+    promoted(sqlite_engine, "m2")
+    promoted(sqlite_engine, "m3")
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    target, name = {
+        "EXEC": (publisher_module, "switch"),
+        "ZADD": (publisher_module, "retire"),
+        "EXPIRE": (Pipeline, "expire"),
+    }[command]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(target, name, die)
+        publisher.reconcile(now=lambda: 2)
+    lists = ListReader(redis, 0)
+    for user in SHOPPERS:
+        found = lists.assign(user, "home")
+        assert found and lists.popular(found.model_version)
+    publisher.reconcile(now=lambda: 2)
+    assert publisher.reconcile(now=lambda: 2) == []
+    assert served_versions(redis) == {"m2", "m3"}
+    assert all(redis.ttl(key) > 0 for key in keys_of(redis, "m1"))
+    assert all(redis.ttl(key) == -1 for version in ("m2", "m3") for key in keys_of(redis, version))
 
 
 class ForgetfulShop(ShopSource):

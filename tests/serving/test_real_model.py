@@ -98,8 +98,8 @@ def test_a_real_model_is_published_and_follows_an_event(redis: Redis, sqlite_eng
         assert found
         return [names[key] for key in found[1].item_keys.tolist()]
 
-    done = Publisher(source, redis, config).reconcile(now=lambda: now)
-    assert done and (done.users, done.items) == (5, 5)
+    (done,) = Publisher(source, redis, config).reconcile(now=lambda: now)
+    assert (done.users, done.items) == (5, 5)
     assert listed("ann")[0] == "apple"
     assert listed("dan")[0] == "dates"
     assert all(len(listed(user)) == 4 for user in BASKETS)

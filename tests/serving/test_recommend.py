@@ -8,7 +8,9 @@ from graphstore.catalogue import Item
 from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from serving import cache, recommend
+from serving.exploration import propensities
 from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
+from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode, probation
 from stream.events import utc
 from tests.serving.toy import MODEL, fill_redis
 
@@ -55,6 +57,30 @@ def test_a_newer_publication_overlays_near_line(store: Storefront) -> None:
 def test_another_models_near_line_list_is_not_looked_at(store: Storefront) -> None:
     cache.write_lists(store.redis, {cache.near_key("m0", "ann"): cache.pack([14], [1], as_of=9_000)})
     assert ask(store, "ann").source == "batch"
+
+
+def test_a_share_of_the_shoppers_stays_with_the_previous_model(store: Storefront) -> None:
+    previous = {cache.recs_key("m0", "ann"): cache.pack([14], [1], as_of=9_000)}
+    previous[cache.popular_key("m0")] = cache.pack([13], [1], as_of=9_000)
+    cache.write_lists(store.redis, previous)
+    cache.write_lists(store.redis, {cache.similar_key("m0", "elder"): cache.pack([14], [1], as_of=9_000)})
+    hot.record(store.redis, [("ann", "elder", 1)], keep=10)
+    store.redis.set(ROUTING, encode(Routing((probation("m0", 1.0, salt="s"),), MODEL)))
+    served = ask(store, "ann", explained=True)
+    assert (served.model_version, served.variant, names(served)) == ("m0", "previous", ["dates"])
+    assert served.items[0].reason == "goes with Elder"
+    assert names(ask(store, "nobody")) == ["cheese"]
+    store.redis.delete(cache.popular_key("m0"))  # a model without any list
+    assert (ask(store, "ann").model_version, ask(store, "ann").variant) == (MODEL, "champion")
+
+
+def test_an_experiment_serves_its_slot_only(store: Storefront) -> None:
+    cache.write_lists(store.redis, {cache.popular_key("m0"): cache.pack([13], [1], as_of=9_000)})
+    split = Split("e", "s", (Arm("other", 1.0, "m0"),), slot="home")
+    store.redis.set(ROUTING, encode(Routing((split,), MODEL)))
+    shown = recommend.recommendations(store, "ann", k=3, explained=False, now=NOW, slot="home")
+    assert (shown.variant, shown.model_version) == ("e/other", "m0")
+    assert ask(store, "ann").variant == "champion"
 
 
 def test_a_stranger_gets_the_popular_list(store: Storefront) -> None:
@@ -122,3 +148,62 @@ def test_trending_counts_events(store: Storefront) -> None:
         ("dates", 4.0),
     ]
     assert recommend.trending(store, "1h", k=5) == []
+
+
+def explore(store: Storefront, how: Exploration) -> None:
+    """All shoppers of the slot home are in one arm with these settings."""
+    split = Split("try", "salt", (Arm("wide", 1.0, None, how),), "home")
+    store.redis.set(ROUTING, encode(Routing((split,), MODEL)))
+
+
+def shown_to(store: Storefront, user: str, request_id: str, *, k: int = 3, slot: str | None = "home") -> Recommendation:
+    return recommend.recommendations(store, user, k=k, explained=False, now=NOW, slot=slot, request_id=request_id)
+
+
+def test_a_slot_that_does_not_explore_shows_each_item_with_certainty(store: Storefront) -> None:
+    explore(store, Exploration())
+    assert {(item.source, item.propensity) for item in shown_to(store, "ann", "r").items} == {("batch", 1.0)}
+
+
+def test_an_explored_list_is_drawn_from_all_of_the_list_and_says_its_propensities(store: Storefront) -> None:
+    how = Exploration(temperature=2.0)
+    explore(store, how)
+    order = ["elder", "apple", "bread", "cheese", "dates"]  # the list of ann, with scores 5 to 1
+    seen = set()
+    for number in range(40):
+        served = shown_to(store, "ann", f"r{number}")
+        assert served == shown_to(store, "ann", f"r{number}")  # a request draws once
+        assert (served.variant, served.source) == ("try/wide", "batch")
+        assert [item.position for item in served.items] == [0, 1, 2]
+        assert [item.score for item in served.items] == [5.0 - order.index(item.item_id) for item in served.items]
+        choices = [order.index(item.item_id) for item in served.items]
+        law = propensities([5.0, 4.0, 3.0, 2.0, 1.0], 0, how, choices)
+        assert [item.propensity for item in served.items] == pytest.approx(law)
+        seen.update(names(served))
+    assert seen == set(order)
+
+
+def test_new_items_come_with_their_share(store: Storefront) -> None:
+    hot.set_items(store.redis, [Item(90, "newest", title="Newest"), Item(91, "away", available=False)])
+    explore(store, Exploration(new_items=0.5))
+    items = [item for number in range(200) for item in shown_to(store, "ann", f"r{number}", k=1).items]
+    assert {(item.item_id, item.source, item.propensity, item.score) for item in items} == {
+        ("elder", "batch", 0.5, 5.0),
+        ("newest", "new", 0.5, 0.0),  # the others are in the list
+    }
+    assert 70 < sum(item.source == "new" for item in items) < 130
+
+
+def test_strangers_are_explored_too(store: Storefront) -> None:
+    explore(store, Exploration(temperature=100.0))
+    firsts = {shown_to(store, "nobody", f"r{number}", k=2).items[0].item_id for number in range(60)}
+    assert firsts == {"apple", "bread", "cheese", "dates", "elder"}
+
+
+def test_only_a_list_that_is_shown_in_the_slot_is_explored(store: Storefront) -> None:
+    explore(store, Exploration(temperature=100.0))
+    for slot in (None, "cart"):
+        for number in range(10):
+            served = shown_to(store, "ann", f"r{number}", slot=slot)
+            assert names(served) == ["elder", "apple", "bread"]
+            assert {item.propensity for item in served.items} == {1.0}

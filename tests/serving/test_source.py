@@ -2,6 +2,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from serving.routing import Routing
+from serving.routing_source import Wanted
 from serving.source import ShopSource
 from tests.serving.toy import register, touch
 
@@ -32,9 +34,10 @@ def test_counts_from_an_hour_on(engine: Engine) -> None:
 
 def test_the_registry_names_champion_and_bundles(engine: Engine) -> None:
     source = ShopSource(engine, 10)
-    assert source.champion() is None
+    assert source.wanted(now=0) is None
     register(engine, "m1", status="retired")
     register(engine, "m2")
-    assert source.champion() == ("m2", Path("m2"))
+    assert source.wanted(now=0) == Wanted("m2", Routing((), "m2"))
+    assert source.bundle("m2") == Path("m2")
     assert source.bundle("m1") == Path("m1")
     assert source.bundle("m9") is None

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from graphstore.snapshots.eventlog import seen_by
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import (
@@ -36,7 +37,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
 from training.lifecycle.registry import CHAMPION
-from training.models.bundle import load_bundle
+from training.models.bundle import load_bundle, snapshot_of
 from training.models.candidate import Candidate, new_events_window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -170,6 +171,7 @@ def incremental_trial(
     seed, progress = options.seed, options.progress
     champion = load_bundle(champion_bundle)
     dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
+    dataset = dataset.since_model(champion.as_of, seen=seen_by(snapshot_of(champion_bundle)))
     split = incremental_split(dataset.log, since=champion.as_of)
     features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
     progress("the opponents", 0.1)
@@ -182,7 +184,7 @@ def incremental_trial(
     }
     progress("learning the new events", 0.3)
     candidate = Candidate.from_champion(champion, new, config=config, seed=seed)
-    candidate.advance(dataset.log, champion.as_of, split.test, features)
+    candidate.advance(dataset.log, champion.as_of, split.test, features, late=dataset.late)
     progress("evaluation", 0.75)
     return TrialResult(
         candidate=candidate,

@@ -100,7 +100,7 @@ class Recommender:
         return self.blend.score(self.terms, histories, as_of=known)
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, *, as_of: int, k: int) -> tuple[IntArray, Float32Array]:
+    def recommend(self, histories: Histories, *, as_of: AsOf, k: int) -> tuple[IntArray, Float32Array]:
         """Return the k best rows [B, k] and their scores, best first. Missing items have row −1 and score −inf.
 
         Lists leave out unavailable items and, without repeats, the items of the history. For an empty history the trend
@@ -111,7 +111,7 @@ class Recommender:
         parts = []
         for first in range(0, len(histories), step):
             block = histories.block(first, min(first + step, len(histories)))
-            scores = self.score(block, as_of=as_of)
+            scores = self.score(block, as_of=as_of if isinstance(as_of, int) else as_of[first : first + len(block)])
             if bool(torch.isnan(scores).any()):
                 raise FloatingPointError(f"model {self.model_version} scores NaN")
             scores = scores.clamp_(-LARGEST_SCORE, LARGEST_SCORE).masked_fill_(missing, -torch.inf)

@@ -60,3 +60,11 @@ def test_items_by_id_and_by_key(redis: Redis) -> None:
     assert hot.get_items_by_key(redis, [8, 7]) == [None, tea]
     assert hot.get_items(redis, []) == []
     assert hot.get_items_by_key(redis, []) == []
+
+
+def test_the_newest_items_are_those_with_the_highest_keys(redis: Redis) -> None:
+    hot.set_items(redis, [Item(key, f"i{key}") for key in range(150)])
+    hot.set_items(redis, [Item(3, "i3"), Item(200, "late")])  # an old item that changes is not new
+    assert [item.item_id for item in hot.newest_items(redis)] == ["late", *(f"i{key}" for key in range(149, 50, -1))]
+    redis.zadd(hot.NEWEST, {b"\xff": 300, "foreign": 301})
+    assert len(hot.newest_items(redis)) == hot.NEWEST_ITEMS

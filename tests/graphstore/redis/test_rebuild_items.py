@@ -107,3 +107,9 @@ def test_a_key_that_is_written_while_it_is_looked_up_is_looked_up_again(
     )
     assert (removed, len(looked)) == (0, 2)
     assert shop.titles("new") == ["New"]
+
+
+def test_the_newest_items_are_made_again(shop: Shop) -> None:
+    shop.redis.zadd(hot.NEWEST, {"gone": 99})
+    shop.rebuild()
+    assert [item.item_id for item in hot.newest_items(shop.redis)] == ["oil", "tea"]

@@ -17,7 +17,7 @@ from graphstore.catalogue import Item
 from graphstore.erase import erase_person
 from graphstore.redis import hot
 from graphstore.session import migrate, now_ms, open_engine, write
-from graphstore.tables import metric_windows
+from graphstore.tables import experiments, metric_windows
 from graphstore.upserts import ImpressionRow, insert_impressions
 from sagestream import cli
 from sagestream.playground.embedded import Broker, free_port
@@ -70,6 +70,12 @@ def shop(settings: dict[str, str], redis: Redis, broker: Broker, probe: Probe) -
             connection,
             [ImpressionRow("q1", 0, HOSTILE, HOSTILE, HOSTILE, now - 1000, HOSTILE, HOSTILE, 1.0, 1.0, HOSTILE)],
         )
+        arms = json.dumps([{"name": HOSTILE, "share": 0.5}, {"name": "b", "share": 0.5, "model_version": HOSTILE}])
+        connection.execute(
+            experiments.insert().values(
+                name=HOSTILE, salt="s", arms=arms, status=HOSTILE[:32], who=HOSTILE, why=HOSTILE, started_at=now
+            )
+        )
         detail = json.dumps({"verdict": HOSTILE, "report_html": HOSTILE})
         connection.execute(
             metric_windows.insert().values(
@@ -113,6 +119,8 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "history": ((), {}),
     "why": ((HOSTILE,), {}),
     "models list": ((), {}),
+    "experiments list": ((), {}),
+    "experiments report": ((HOSTILE,), {}),
     "doctor": ((), {}),
     "dlq list": ((), {}),
     "dlq replay": (("--dry-run",), {}),
@@ -126,6 +134,9 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     # What names models, snapshots and files that are not there, or not sound.
     "models promote": ((f"{HOSTILE}3",), {}),
     "models rollback": ((), {}),
+    "experiments start": ((HOSTILE, "--arm", f"{HOSTILE}=0.5", "--arm", f"b=0.5,model={HOSTILE}3"), {}),
+    "experiments stop": ((f"{HOSTILE}3",), {}),
+    "ope": (("--dataset", "obd", "--path", "{folder}"), {}),
     "evaluate": ((f"{HOSTILE}3",), {}),
     "visualize": (("--json-results", "{table}"), {}),
     "export": (("--bundle", "{folder}", "--format", "torchscript"), {}),

@@ -1,12 +1,12 @@
 import json
 from datetime import UTC, datetime
 
-from serving.recommend import ListedItem, Recommendation
+from serving.recommend import Recommendation, ShownItem
 from serving.web.rendering import JsonAlways, OrjsonRenderer
 
 
 def test_dataclasses_and_times_become_json() -> None:
-    item = ListedItem("apple", 0, 1.5, "Äpfel", ["food"], "", None, None)
+    item = ShownItem("apple", 0, 1.5, "Äpfel", ["food"], "", None, None, "batch", 1.0)
     served = Recommendation("r", "ann", "m1", "champion", "batch", datetime(2026, 3, 1, tzinfo=UTC), [item])
     body = json.loads(OrjsonRenderer().render(served))
     assert body["as_of"] == "2026-03-01T00:00:00+00:00"

@@ -10,6 +10,7 @@ from serving.web import intake, serializers
     ("described", "real"),
     [
         (serializers.ListedItemSerializer, recommend.ListedItem),
+        (serializers.ShownItemSerializer, recommend.ShownItem),
         (serializers.RecommendationSerializer, recommend.Recommendation),
         (serializers.SimilarItemsSerializer, recommend.SimilarItems),
         (serializers.RefusalSerializer, intake.Refusal),

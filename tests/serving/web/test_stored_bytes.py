@@ -12,6 +12,7 @@ from redis import Redis
 
 from graphstore.redis import corrupt, hot
 from serving import cache
+from serving.routing import ROUTING
 from tests.serving.toy import MODEL, fill_redis
 
 PATHS = ("/recommendations/ann/?explain=1&k=5", "/recommendations/nobody/", "/items/apple/similar/", "/trending/", "/")
@@ -37,6 +38,7 @@ ITEMS = st.sampled_from(
 ANY = st.one_of(st.binary(max_size=40), LISTS, ITEMS)
 KEYS = (
     cache.CHAMPION,
+    ROUTING,
     cache.recs_key(MODEL, "ann"),
     cache.near_key(MODEL, "ann"),
     cache.popular_key(MODEL),
@@ -48,7 +50,7 @@ SCORES = st.floats(allow_nan=False)
 
 
 def counted() -> float:
-    kinds = ("pointer", "list", "item", "score")
+    kinds = ("pointer", "routing", "list", "item", "score")
     return sum(REGISTRY.get_sample_value("sagestream_redis_corrupt_total", {"kind": kind}) or 0.0 for kind in kinds)
 
 

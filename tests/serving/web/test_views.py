@@ -10,12 +10,15 @@ from django.test import Client
 from pydantic import SecretStr
 from redis import Redis
 
+from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
 from graphstore.redis import hot
 from serving.config import ServingConfig
+from serving.exploration import propensities
+from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 from serving.web import intake, services
 from serving.web.outbox import Letter, NotDelivered, Outbox
-from stream.events import IMPRESSIONS, INTERACTIONS
+from stream.events import IMPRESSIONS, INTERACTIONS, Impression
 from tests.serving.toy import MODEL
 from tests.serving.web.conftest import KEY
 
@@ -82,9 +85,36 @@ def test_a_list_with_everything_that_a_page_shows(web: Client, post: Post) -> No
         "brand": "Toy",
         "price": 1.5,
         "reason": "picked for you",
+        "source": "batch",
+        "propensity": 1.0,
     }
     assert [letter.topic for letter in post.letters] == [IMPRESSIONS]
     assert post.letters[0].event.request_id == body["request_id"]  # type: ignore[attr-defined]
+
+
+def test_the_impression_of_an_experiment_names_its_arm_and_the_exact_propensities(
+    web: Client, post: Post, redis: Redis
+) -> None:
+    how = Exploration(temperature=1.0, new_items=0.5)
+    split = Split("try", "salt", (Arm("wide", 1.0, None, how),), "home")
+    redis.set(ROUTING, encode(Routing((split,), MODEL)))
+    hot.set_items(redis, [Item(90, "novelty")])
+    order = ["elder", "apple", "bread", "cheese", "dates", "novelty"]
+    sources = set()
+    for _ in range(20):
+        body = web.get("/recommendations/ann/?k=3&slot=home").json()
+        event = post.letters[-1].event
+        assert isinstance(event, Impression)
+        assert (event.request_id, event.variant, event.model_version) == (body["request_id"], "try/wide", MODEL)
+        shown = [(item.item_id, item.position, item.source, item.propensity) for item in event.items]
+        assert shown == [
+            tuple(item[key] for key in ("item_id", "position", "source", "propensity")) for item in body["items"]
+        ]
+        law = propensities([5.0, 4.0, 3.0, 2.0, 1.0], 1, how, [order.index(item.item_id) for item in event.items])
+        assert [item.propensity for item in event.items] == pytest.approx(law)
+        sources |= {(item.source, item.item_id == "novelty") for item in event.items}
+    assert sources == {("batch", False), ("new", True)}
+    assert web.get("/recommendations/ann/?k=3&slot=cart").json()["variant"] == "champion"
 
 
 def test_a_look_without_a_slot_is_no_impression(web: Client, post: Post) -> None:
