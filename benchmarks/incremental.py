@@ -158,7 +158,7 @@ class Contest:
         bundle = save_bundle(
             trial.recommender(version, kind=self.arguments.kind, fresh=True),
             self.work,
-            snapshot_id="none",
+            snapshot_id=f"s{trial.dataset.as_of}",
             parent=None,
             metrics=trial.evaluation.metrics(),
             config={},
