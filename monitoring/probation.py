@@ -189,7 +189,7 @@ def _rate(mine: ClusterSums, theirs: ClusterSums, expected: float | None) -> Rat
     if expected is None or not _comparable(mine, theirs):
         return Rate(*values, values[0] - values[1], None, None)
     estimate = ratio_difference(mine, theirs)
-    interval = always_valid(estimate, alpha=ALPHA / len(RATES), expected=expected)
+    interval = always_valid(estimate, alpha=ALPHA, expected=expected)
     low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
     return Rate(*values, estimate.value, low, high)
 

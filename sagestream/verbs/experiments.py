@@ -10,6 +10,7 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.printable import BadParameter, PlainConsole, echo_json, echo_result, printable
+from sagestream.stages import Stages
 from sagestream.tables import print_table
 from serving.config import ServingConfig
 from serving.routing import Arm, Exploration
@@ -41,6 +42,14 @@ def _engine() -> "Engine":
     from graphstore.session import open_existing
 
     return open_existing(GraphstoreConfig().sqlalchemy_url)
+
+
+def _follow(engine: "Engine") -> None:
+    """Let readers follow at once, and close the database. A model without lists waits for the publisher."""
+    from sagestream.following import readers_follow
+
+    readers_follow(engine, Stages(PlainConsole(stderr=True)))
+    engine.dispose()
 
 
 def arm_of(words: str) -> Arm:
@@ -97,7 +106,7 @@ def start(
     engine, now, salt = _engine(), now_ms(), secrets.token_hex(16)
     with write(engine) as connection:
         started = start_experiment(connection, Experiment(name, slot, salt, arms, COMMAND_LINE, why, now))
-    engine.dispose()
+    _follow(engine)
     shares = ", ".join(f"{one.name} {one.share:.0%}" for one in started.arms)
     rest = 1 - sum(one.share for one in started.arms)
     others = f", the other {rest:.0%} of the shoppers keep the champion" if rest > 1e-9 else ""
@@ -150,7 +159,7 @@ def stop(name: Name, as_json: AsJson = False) -> None:
     engine = _engine()
     with write(engine) as connection:
         found = stop_with_report(connection, name, now=now_ms())
-    engine.dispose()
+    _follow(engine)
     _print(found, as_json=as_json)
 
 
