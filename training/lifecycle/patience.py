@@ -35,9 +35,10 @@ then seen after 37 % fewer impressions than with the wanted fall, and the wanted
 ALPHA = 0.05
 """The probability that the interval of a rate ever misses the truth in a probation. Half of it is on the side of harm,
 so the two rates (clicks, purchases) together give a false alarm in at most 5 % of the probations."""
-DESIGN_EFFECT = 2.0
-"""Clicks of one shopper are alike, so a click counts for less than an independent one: an assumption for the plan. The
-probation itself measures the error between shoppers."""
+DESIGN_EFFECT = 3.0
+"""Clicks of one shopper are alike, so an impression counts for a third of an independent one. The plan assumes it; the
+probation itself measures the error between shoppers. Measured: of simulated shoppers, three of four with a fifth of the
+rate of the others, 82 to 83 % of the probations saw the told fall, with 600, 2,000 and 6,000 shoppers."""
 POWER_Z = 0.84
 """The quantile of the normal distribution for 80 %: so often a fall of the told size is seen."""
 
