@@ -38,7 +38,7 @@ RATIO_WEIGHT = 100.0
 """Weight of the prior of the sample-ratio test. Shares that are wrong by about a tenth are found soonest."""
 SCALES = (0.0005, 0.002, 0.008, 0.032, 0.128, 0.512)
 """Differences of rates for which an interval is made narrow. A small shop can only see large ones, a large shop small
-ones, so the evidence is the mean over all of them. It costs a tenth of the width at the best single choice."""
+ones, so the evidence is the mean over all of them. It costs less than a fifth of the best width."""
 WIDEST_ERRORS = 100.0
 
 Verdict = Literal["better", "worse", "not clear"]

@@ -1,12 +1,12 @@
-"""Following: lets readers follow a change of the registry at once, from a verb that made the change.
+"""Following: lets readers follow a change of the registry at once, from a verb.
 
-Arrives: a registry that has changed. Leaves: pointer and routing in Redis, if the lists for them are there. Next: the
-verb says whether readers follow already. If not, the publisher does it later, so nothing here is an error.
+Arrives: a database that a verb has changed. Leaves: the new pointer and routing in Redis, or a line that says why not.
+Next: `serving.recommend` reads them. The registry has decided, so no failure here matters: the publisher switches
+later.
 """
 
-from typing import TYPE_CHECKING
-
 from redis.exceptions import RedisError
+from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import reason
@@ -16,14 +16,11 @@ from sagestream.error_messages import message
 from sagestream.stages import Stages
 from serving.switch import follow
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
 REDIS_SECONDS = 3.0
-"""The longest wait for Redis, because the publisher switches where a verb cannot."""
+"""The wait for Redis: the publisher switches where this process cannot."""
 
 
-def readers_follow(engine: "Engine", stages: Stages) -> bool:
+def followed(engine: Engine, stages: Stages) -> bool:
     """Let readers follow the registry and return whether they do."""
     redis = open_redis(GraphstoreConfig().redis_url, timeout_seconds=REDIS_SECONDS)
     try:

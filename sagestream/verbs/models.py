@@ -158,15 +158,20 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it."""
+    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it.
+
+    It must load, and its scores must be finite.
+    """
     from graphstore.session import now_ms, read, write
     from training.config import TrainingConfig
     from training.lifecycle import registry
+    from training.lifecycle.bundle_check import check_model
     from training.lifecycle.patience import change_of, probation_wish
 
     engine = _engine()
     with read(engine) as connection:
         model = registry.get_model(connection, model_version)
+    check_model(model)
     if model.banned_at is not None and force:
         stages = Stages(PlainConsole(stderr=True))
         stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))
@@ -191,10 +196,10 @@ def rollback(why: Why = BY_HAND, as_json: AsJson = False) -> None:
 
 def _tell(verb: str, engine: "Engine", row: "ModelRow", *, as_json: bool) -> None:
     """Let readers follow, announce the champion, and say both. The registry has decided, so no failure here matters."""
-    from sagestream.following import readers_follow
+    from sagestream.following import followed
 
     stages = Stages(PlainConsole(stderr=True))
-    served = readers_follow(engine, stages)
+    served = followed(engine, stages)
     engine.dispose()
     told = {"champion": row.model_version, "served": served, "announced": _announced(row, stages)}
     state = "readers get its lists" if served else "readers get it when the publisher has written its lists"

@@ -1,5 +1,6 @@
 """A new champion on probation: harm is taken back and never returns, anything else passes."""
 
+import json
 import logging
 import os
 import subprocess
@@ -116,6 +117,9 @@ def test_harm_is_taken_back_banned_and_told_and_never_returns(shop: Engine, capl
         (asked,) = connection.execute(select(retrain_requests)).all()
         assert asked.requested_by == "probation"
         assert asked.reason.startswith("m2 did harm: ")
+        assert (asked.full, asked.status) == (True, "waiting")
+        figures = json.loads(asked.figures)["probation"]
+        assert (figures["model_version"], figures["shoppers"]) == ("m2", {"new": 300, "previous": 100})
     (alarm,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "worse beyond chance" in alarm.getMessage()
     assert probation.watch(shop, None, now=NOON + DAY_MS + 1) is None

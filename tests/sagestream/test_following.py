@@ -1,12 +1,13 @@
-"""A verb that changes the registry lets readers follow at once, and says so where it cannot."""
+"""Readers follow a verb at once where Redis is there; where it is not, a line says so."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from sagestream.following import readers_follow
+from sagestream.following import followed
 from sagestream.printable import PlainConsole
 from sagestream.stages import Stages
 from serving import cache
@@ -15,6 +16,24 @@ from serving.publisher import Publisher
 from serving.source import ShopSource
 from tests.sagestream.verbs.commands import run
 from tests.serving.toy import register, toy_opened
+
+
+def test_readers_follow_when_the_lists_are_there(
+    sqlite_engine: Engine, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = StringIO()
+    stages = Stages(PlainConsole(file=said, width=200))
+    monkeypatch.setenv("SAGESTREAM_REDIS_URL", redis_url)
+    register(sqlite_engine, "m1")
+    assert not followed(sqlite_engine, stages)  # nobody has written lists
+    Publisher(ShopSource(sqlite_engine), redis, ServingConfig(), load=toy_opened()).reconcile()
+    redis.delete(cache.CHAMPION)
+    assert followed(sqlite_engine, stages)
+    assert redis.get(cache.CHAMPION) == b"m1"
+    assert said.getvalue() == ""
+    monkeypatch.setenv("SAGESTREAM_REDIS_URL", "redis://127.0.0.1:1/0")
+    assert not followed(sqlite_engine, stages)
+    assert "not switched" in said.getvalue()
 
 
 def test_an_experiment_reaches_readers_when_it_starts_and_when_it_stops(
@@ -39,11 +58,3 @@ def test_an_experiment_reaches_readers_when_it_starts_and_when_it_stops(
     assert variants() == {"champion"}  # the lists of m0 are not there
     assert [done.model_version for done in publisher.reconcile()] == ["m0"]
     assert variants() == {"old/a", "old/b"}
-
-
-def test_redis_that_is_away_is_told(
-    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SAGESTREAM_REDIS_URL", "redis://127.0.0.1:1/0")
-    assert not readers_follow(sqlite_engine, Stages(PlainConsole(stderr=True)))
-    assert "The publisher switches later" in " ".join(capsys.readouterr().err.split())

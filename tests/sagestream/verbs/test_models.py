@@ -78,6 +78,7 @@ def test_a_rollback_by_hand_is_served_at_once_and_never_returns(
 ) -> None:
     """From the call of the verb to the answer of a reader that caches the pointer, as a web process does."""
     monkeypatch.setattr("training.lifecycle.announcer.BOOTSTRAP_SECONDS", 0.1)  # nobody is there
+    monkeypatch.setattr("training.lifecycle.bundle_check.check_model", lambda model: None)  # toys have no bundle
     settings = {"STATE_DIR": str(tmp_path), "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:1"}
     url = migrated_sqlite(tmp_path / "graph.db")
     engine = open_engine(url)
