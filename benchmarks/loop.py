@@ -48,7 +48,8 @@ def simulate_seed(options: argparse.Namespace, part: str, seed: int, redis: Redi
     name: InjectionName | None = next((name for name in INJECTIONS if name == part), None)
     injection = Injection(name, options.injection_day) if name else None
     size = LatentSize(options.shoppers, options.items, options.days, visits_per_day=options.visits)
-    config = ShopConfig(TrainingConfig(), ServingConfig(), MonitoringConfig())
+    training = TrainingConfig(retrain_min_events=options.retrain_events)
+    config = ShopConfig(training, ServingConfig(), MonitoringConfig())
     scenario = made_up(size, Plan(options.days, seed, config, injection))
     policies = POLICIES if part in (QUIET, SHIFT) else COMPARED
     with tempfile.TemporaryDirectory() as kept:
@@ -172,19 +173,21 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
     parser.add_argument("--plot", type=Path, metavar="PICTURE", help="where the curves go, .png or .svg")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
-    parser.add_argument("--days", type=int, default=11, help="days of each simulation")
+    parser.add_argument("--days", type=int, default=12, help="days of each simulation")
     parser.add_argument("--injection-day", type=int, default=4, help="day on which the change comes, from 0")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each part")
     parser.add_argument("--shoppers", type=int, default=300, help="shoppers of the small shop")
     parser.add_argument("--items", type=int, default=250, help="items of the small shop")
     parser.add_argument("--visits", type=float, default=1.5, help="visits a day of a shopper of the small shop")
+    parser.add_argument("--retrain-events", type=int, default=1_500, help="new events after which the loop trains")
     parser.add_argument("--busy-shoppers", type=int, default=30_000, help="shoppers of the shop of the bad champion")
     parser.add_argument("--busy-items", type=int, default=200, help="items of that shop")
     parser.add_argument("--longest-hours", type=float, default=3.0, help="time after which a bad champion is given up")
     found = parser.parse_args(given)
-    if min(found.seeds, found.shoppers, found.items, found.busy_shoppers, found.busy_items, found.injection_day) < 1:
-        parser.error("sizes, seeds and the day of the injection are at least 1")
+    sizes = (found.seeds, found.shoppers, found.items, found.busy_shoppers, found.busy_items, found.retrain_events)
+    if min(*sizes, found.injection_day) < 1:
+        parser.error("sizes, seeds, events and the day of the injection are at least 1")
     if found.days < found.injection_day + 2:
         parser.error("a simulation lasts at least two days longer than to its injection")
     return found
