@@ -31,7 +31,7 @@ from serving.web.impressions import impression
 from stream.events import CatalogItem, Impression, Interaction, utc
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
-from training.lifecycle import registry, retrain
+from training.lifecycle import registry, requests, retrain
 from training.lifecycle.patience import change_of, probation_wish
 from training.lifecycle.registry import Kind
 from training.lifecycle.run import RunSpec, run_training
@@ -115,15 +115,15 @@ class Shop:
     def train_if_due(self, *, now: int) -> RunResult | None:
         """Do what a tick of the scheduler does. Return the finished run, or None if none is due or it failed."""
         with write(self.engine) as connection:
-            found = retrain.due(connection, self.config.training, now=now)
-            if found is None:
+            plan = retrain.plan(connection, self.config.training, now=now)
+            if plan.kind is None:
                 return None
-            run_id = retrain.enter(connection, *found, now=now)
+            run_id = retrain.enter(connection, plan.kind, plan.reason, now=now)
         try:
-            return self.train(found[0], found[1], run_id=run_id, now=now)
+            return self.train(plan.kind, plan.reason, run_id=run_id, now=now)
         finally:
             with write(self.engine) as connection:
-                retrain.settle(connection, run_id=run_id, now=now)
+                requests.settle(connection, run_id=run_id, now=now)
 
     def train(self, kind: Kind, trigger: str, *, run_id: str | None = None, now: int) -> RunResult:
         """Train one model and pass it through the gate. Raises the errors of `run_training`."""

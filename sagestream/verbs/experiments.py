@@ -10,6 +10,7 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from sagestream.printable import BadParameter, PlainConsole, echo_json, echo_result, printable
+from sagestream.stages import Stages
 from sagestream.tables import print_table
 from serving.config import ServingConfig
 from serving.routing import Arm, Exploration
@@ -85,8 +86,9 @@ def start(
     why: Annotated[str, typer.Option(help="Why it is run; kept with it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Start an experiment: each shopper stays in one arm. Readers follow within seconds."""
+    """Start an experiment: each shopper stays in one arm. Readers follow as soon as each model has its lists."""
     from graphstore.session import now_ms, write
+    from sagestream.following import followed
     from serving.experiments import Experiment, RefusedExperiment
     from serving.experiments import start as start_experiment
 
@@ -97,12 +99,13 @@ def start(
     engine, now, salt = _engine(), now_ms(), secrets.token_hex(16)
     with write(engine) as connection:
         started = start_experiment(connection, Experiment(name, slot, salt, arms, COMMAND_LINE, why, now))
+    served = followed(engine, Stages(PlainConsole(stderr=True)))
     engine.dispose()
     shares = ", ".join(f"{one.name} {one.share:.0%}" for one in started.arms)
     rest = 1 - sum(one.share for one in started.arms)
     others = f", the other {rest:.0%} of the shoppers keep the champion" if rest > 1e-9 else ""
     echo_result(
-        {"name": name, "slot": slot, "arms": [_told(one) for one in started.arms], "started_at": now},
+        {"name": name, "slot": slot, "arms": [_told(one) for one in started.arms], "started_at": now, "served": served},
         f"{name} runs in {slot or 'all slots'}: {shares}{others}",
         as_json=as_json,
     )
@@ -146,10 +149,12 @@ def stop(name: Name, as_json: AsJson = False) -> None:
     """Stop an experiment, and keep its report. Its shoppers get the champion again."""
     from graphstore.session import now_ms, write
     from monitoring.experiments import stop_with_report
+    from sagestream.following import followed
 
     engine = _engine()
     with write(engine) as connection:
         found = stop_with_report(connection, name, now=now_ms())
+    followed(engine, Stages(PlainConsole(stderr=True)))
     engine.dispose()
     _print(found, as_json=as_json)
 

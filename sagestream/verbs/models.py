@@ -26,8 +26,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for `history`.")]
 COMMAND_LINE = "command line"
 BY_HAND = "asked for by hand"
-REDIS_SECONDS = 3.0
-"""The wait for Redis: the publisher switches where this process cannot."""
 
 models_app = typer.Typer(help="The registry of models.", no_args_is_help=True)
 
@@ -160,15 +158,20 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it."""
+    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it.
+
+    It must load, and its scores must be finite.
+    """
     from graphstore.session import now_ms, read, write
     from training.config import TrainingConfig
     from training.lifecycle import registry
+    from training.lifecycle.bundle_check import check_model
     from training.lifecycle.patience import change_of, probation_wish
 
     engine = _engine()
     with read(engine) as connection:
         model = registry.get_model(connection, model_version)
+    check_model(model)
     if model.banned_at is not None and force:
         stages = Stages(PlainConsole(stderr=True))
         stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))
@@ -193,30 +196,14 @@ def rollback(why: Why = BY_HAND, as_json: AsJson = False) -> None:
 
 def _tell(verb: str, engine: "Engine", row: "ModelRow", *, as_json: bool) -> None:
     """Let readers follow, announce the champion, and say both. The registry has decided, so no failure here matters."""
+    from sagestream.following import followed
+
     stages = Stages(PlainConsole(stderr=True))
-    served = _followed(engine, stages)
+    served = followed(engine, stages)
     engine.dispose()
     told = {"champion": row.model_version, "served": served, "announced": _announced(row, stages)}
     state = "readers get its lists" if served else "readers get it when the publisher has written its lists"
     echo_result(told, f"{verb}: the champion is {row.model_version}, {state}", as_json=as_json)
-
-
-def _followed(engine: "Engine", stages: Stages) -> bool:
-    """Let readers follow the registry and return whether they do."""
-    from redis.exceptions import RedisError
-
-    from graphstore.redis.connection import open_redis
-    from graphstore.session import now_ms
-    from serving.switch import follow
-
-    redis = open_redis(GraphstoreConfig().redis_url, timeout_seconds=REDIS_SECONDS)
-    try:
-        return follow(engine, redis, now=now_ms()) is not None
-    except RedisError as error:
-        stages.say((f"not switched, {message(error) or reason(error)}", "yellow"), ". The publisher switches later")
-        return False
-    finally:
-        redis.close()
 
 
 def _number(value: Any) -> str:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.click_world import OTHER, World, true_value
 from monitoring.ope.estimators import Evaluation, Lists, NoSupport, TooLittleData, evaluate
 from serving.routing import Exploration
-from tests.monitoring.ope.worlds import OTHER, World, true_value
 
 RUNS = 500
 SHOPPERS = 400

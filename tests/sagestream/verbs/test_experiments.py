@@ -1,16 +1,26 @@
 """`experiments` from start to stop, as a user calls it, and what it refuses."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
-from graphstore.session import open_engine, write
+from graphstore import queries
+from graphstore.session import now_ms, open_engine, read, write
+from serving.config import ServingConfig
+from serving.publisher import Publisher
+from serving.recommend import Storefront, recommendations
 from serving.routing import Routing
 from serving.routing_source import wanted
+from serving.source import ShopSource
+from serving.web.impressions import impression
+from stream.events import CatalogItem, Impression
+from stream.worker.sink import Sink
 from tests.databases import migrated_sqlite
 from tests.monitoring.test_experiments import fill
 from tests.sagestream.verbs.commands import run
-from tests.serving.toy import register
+from tests.serving.toy import NAMES, register, toy_opened
 from tests.waiting import wait_until
 
 ARMS = ("--arm", "plain=0.5", "--arm", "wide=0.5,temperature=0.5,new-items=0.1")
@@ -24,7 +34,7 @@ def alone(tmp_path: Path) -> dict[str, str]:
     register(engine, "m1")
     register(engine, "m2", status="kept")
     engine.dispose()
-    return {"STATE_DIR": str(directory)}
+    return {"STATE_DIR": str(directory), "REDIS_URL": "redis://127.0.0.1:1/0"}
 
 
 def routing(settings: dict[str, str]) -> Routing:
@@ -39,6 +49,7 @@ def routing(settings: dict[str, str]) -> Routing:
 def test_an_experiment_from_start_to_stop(alone: dict[str, str]) -> None:
     started = run("experiments", "start", "try", *ARMS, "--slot", "home", "--why", "more to see", settings=alone)
     assert (started.code, started.out) == (0, "try runs in home: plain 50%, wide 50%\n")
+    assert "not switched" in started.err and "The publisher switches later" in " ".join(started.err.split())
     (split,) = routing(alone).splits
     assert (split.name, split.slot, [arm.name for arm in split.arms]) == ("try", "home", ["plain", "wide"])
     assert (split.arms[1].exploration.temperature, split.arms[1].exploration.new_items) == (0.5, 0.1)
@@ -124,3 +135,50 @@ def test_a_banned_or_pruned_model_is_refused(alone: dict[str, str]) -> None:
         engine.dispose()
         refused = run("experiments", "start", "try", "--arm", "a=0.5", "--arm", "b=0.5,model=m2", settings=alone)
         assert (refused.code, why in str(refused.error)) == (1, True)
+
+
+def test_readers_follow_at_once_and_the_impressions_name_the_arms(
+    alone: dict[str, str], redis: Redis, redis_url: str
+) -> None:
+    """From the verb through SQL, the publisher and Redis to the impression, and back to the report."""
+    settings = alone | {"REDIS_URL": redis_url}
+    engine = open_engine(f"sqlite:///{alone['STATE_DIR']}/graph.db")
+    sink = Sink(engine, redis, recent_items=5, trending_items=5)
+    for name in NAMES:
+        sink.store_items([CatalogItem(item_id=name, title=name, event_time=datetime.now(UTC))], now=now_ms())
+    with read(engine) as connection:
+        keys = {item.item_id: item.item_key for item in queries.all_items(connection)}
+    publisher = Publisher(ShopSource(engine), redis, ServingConfig(), load=toy_opened(keys))
+    publisher.reconcile()
+    store = Storefront.open(redis, pointer_seconds=0, item_seconds=0)
+
+    def served(slot: str) -> list[Impression]:
+        shown = []
+        for shopper in range(40):
+            made = recommendations(store, f"u{shopper}", k=3, explained=False, now=datetime.now(UTC), slot=slot)
+            shown.append(impression(made, slot, now=datetime.now(UTC)))
+        sink.store_impressions(shown, now=now_ms())
+        return shown
+
+    assert {one.variant for one in served("home")} == {"champion"}
+    assert run("experiments", "start", "try", *ARMS, "--slot", "home", "--json", settings=settings).json["served"]
+    variants = {one.user_id: one.variant for one in served("home")}
+    assert set(variants.values()) == {"try/plain", "try/wide"}
+    again = served("home")
+    assert {one.user_id: one.variant for one in again} == variants
+    certain = {one.variant: {item.propensity == 1.0 for item in one.items} for one in again}
+    assert certain == {"try/plain": {True}, "try/wide": {False}}
+    assert {one.variant for one in served("cart")} == {"champion"}
+
+    arms = ("--arm", "m1=0.5", "--arm", "m2=0.5,model=m2")
+    assert run("experiments", "start", "two", *arms, "--slot", "cart", settings=settings).code == 0
+    assert {one.variant for one in served("cart")} == {"champion"}  # m2 has no lists yet
+    assert [done.model_version for done in publisher.reconcile()] == ["m2"]
+    assert {(one.variant, one.model_version) for one in served("cart")} == {("two/m1", "m1"), ("two/m2", "m2")}
+
+    told = run("experiments", "stop", "try", "--json", settings=settings).json
+    assert {one.variant for one in served("home")} == {"champion"}
+    counts = [sum(variant == f"try/{arm}" for variant in variants.values()) for arm in ("plain", "wide")]
+    assert [(arm["shoppers"], arm["items"]) for arm in told["arms"]] == [(count, 2 * 3 * count) for count in counts]
+    assert not told["sample_ratio_fault"]
+    engine.dispose()

@@ -70,7 +70,7 @@ def shop(settings: dict[str, str], redis: Redis, broker: Broker, probe: Probe) -
             connection,
             [ImpressionRow("q1", 0, HOSTILE, HOSTILE, HOSTILE, now - 1000, HOSTILE, HOSTILE, 1.0, 1.0, HOSTILE)],
         )
-        arms = json.dumps([{"name": HOSTILE, "share": 0.5, "model_version": HOSTILE}])
+        arms = json.dumps([{"name": HOSTILE, "share": 0.5}, {"name": "b", "share": 0.5, "model_version": HOSTILE}])
         connection.execute(
             experiments.insert().values(
                 name=HOSTILE, salt="s", arms=arms, status=HOSTILE[:32], who=HOSTILE, why=HOSTILE, started_at=now

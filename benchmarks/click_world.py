@@ -1,4 +1,4 @@
-"""A shop whose true values are known: six items, two positions, shoppers who come several times.
+"""Click world: a shop whose true values are known, with six items, two positions, and shoppers who come several times.
 
 A shopper reads from the top. A click depends on the item, its position, the item above it, and the shopper. All lists
 are enumerated, so the value of every setting is a sum.
