@@ -12,6 +12,7 @@ announcement may be lost or repeated, so the table is the source of truth.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -122,7 +123,10 @@ class Sender(Protocol):
 
 
 def register(connection: Connection, model: ModelRow) -> None:
-    """Insert a model. Raises `IntegrityError` when the version exists already."""
+    """Insert a model, made by this version of Sagestream unless the row names another one.
+
+    Raises `IntegrityError` when the version exists already.
+    """
     connection.execute(
         insert(models).values(
             model_version=model.model_version,
@@ -138,7 +142,7 @@ def register(connection: Connection, model: ModelRow) -> None:
             promoted_at=model.promoted_at,
             anchor_version=model.anchor,
             settings_hash=model.settings_hash,
-            code_version=model.code_version,
+            code_version=model.code_version or version("sagestream"),
         )
     )
 

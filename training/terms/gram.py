@@ -61,7 +61,7 @@ class Past:
             products: Float32Array = (x.T @ x).toarray().astype(np.float32, copy=False)
             return products
         before = self.interactions.copy()
-        before.resize(*after.shape)
+        before.resize(after.shape)  # type: ignore[arg-type]  # the stubs know only one dimension
         new = after - before
         new.eliminate_zeros()
         # (X + N)ᵀ(X + N) = XᵀX + M + Mᵀ with M = (X + N/2)ᵀN. N has a few cells, so the products are few.
