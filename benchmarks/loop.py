@@ -183,7 +183,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=12, help="days of each simulation")
     parser.add_argument("--injection-day", type=int, default=4, help="day on which the change comes, from 0")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each part")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of each part")
     parser.add_argument("--shoppers", type=int, default=300, help="shoppers of the small shop")
     parser.add_argument("--items", type=int, default=250, help="items of the small shop")
     parser.add_argument("--visits", type=float, default=1.5, help="visits a day of a shopper of the small shop")
