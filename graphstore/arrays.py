@@ -13,6 +13,9 @@ BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
+LARGEST_SCORE = 60_000.0
+"""Scores of lists are stored in half precision, which ends at 65,504. Training and serving clip to the same limit."""
+
 
 def offsets_of(counts: npt.ArrayLike) -> IntArray:
     """Offsets [n + 1] of ragged rows of these lengths [n], kept in one array: row i is offsets[i]:offsets[i + 1]."""

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from monitoring.shopper_sums import CONVERSION, CTR, shopper_sums
+from monitoring.shopper_sums import shopper_sums
 from serving.experiments import STOPPED, Experiment, get, stop
 from training.evaluation.sequential import (
     ClusterSums,
@@ -95,16 +95,17 @@ class Report:
 def report(connection: Connection, experiment: Experiment, *, now: int) -> Report:
     """Return what the arms did until they were stopped, or until `now` (epoch ms)."""
     end = experiment.stopped_at or now
-    sums = [
-        shopper_sums(connection, variant=variant, model_version=None, start=experiment.started_at, end=end)
-        for variant in experiment.variants()
-    ]
+    sums = shopper_sums(connection, experiment.variants(), start=experiment.started_at, end=end)
     arms = []
-    for place, (arm, mine) in enumerate(zip(experiment.arms, sums, strict=True)):
-        alpha = ALPHA / (len(experiment.arms) - 1)
-        compared = (CTR, CONVERSION) if place else ()
-        differences = {name: _difference(mine.of(name), sums[0].of(name), alpha=alpha) for name in compared}
-        counts = (mine.ctr.clusters, round(mine.ctr.bottom), round(mine.ctr.top), round(mine.conversion.top))
+    control = sums[experiment.variants()[0]]
+    for arm, variant in zip(experiment.arms, experiment.variants(), strict=True):
+        mine = sums[variant]
+        differences = {}
+        if variant != experiment.variants()[0]:
+            alpha = ALPHA / (len(experiment.arms) - 1)
+            differences = {name: _difference(mine[name], control[name], alpha=alpha) for name in mine}
+        clicks, purchases = mine["ctr"], mine["conversion"]
+        counts = (clicks.clusters, round(clicks.bottom), round(clicks.top), round(purchases.top))
         arms.append(ArmReport(arm.name, arm.share, *counts, differences))
     ratio = sample_ratio_p([arm.shoppers for arm in arms], [arm.share for arm in arms])
     return Report(experiment.name, experiment.slot, experiment.status, experiment.started_at, end, arms, ratio)

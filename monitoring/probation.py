@@ -22,12 +22,12 @@ from sqlalchemy import Connection, Engine
 from graphstore.errors import reason
 from graphstore.session import read, write
 from monitoring import metrics
-from monitoring.shopper_sums import CONVERSION, CTR, ShopperSums, shopper_sums
+from monitoring.shopper_sums import CONVERSION, CTR, RATES, Sums, shopper_sums
 from serving.routing import CHAMPION_VARIANT, PREVIOUS_VARIANT
 from serving.switch import follow
 from training.evaluation.sequential import ClusterSums, always_valid, ratio_difference
 from training.lifecycle import registry
-from training.lifecycle.patience import ALPHA, MIXTURE_FALL, RATES
+from training.lifecycle.patience import ALPHA, MIXTURE_FALL
 from training.lifecycle.promotions import (
     EXPIRED,
     HARM,
@@ -81,23 +81,28 @@ def look(connection: Connection, *, now: int) -> Look | None:
     probation = running_probation(connection)
     if probation is None or probation.from_version is None or probation.probation_until is None:
         return None
-    span = {"start": probation.at, "end": now + 1}
-    new = shopper_sums(connection, variant=CHAMPION_VARIANT, model_version=probation.to_version, **span)
-    old = shopper_sums(connection, variant=PREVIOUS_VARIANT, model_version=probation.from_version, **span)
+    span = (probation.at, now + 1)
+    new = _sums(connection, CHAMPION_VARIANT, probation.to_version, *span)
+    old = _sums(connection, PREVIOUS_VARIANT, probation.from_version, *span)
     expected = _expected(connection, probation, new, old)
-    rates = {name: _rate(new.of(name), old.of(name), expected.get(name)) for name in (CTR, CONVERSION)}
+    rates = compare(new, old, expected)
     outcome, words = _judged(rates, probation, over=now >= probation.probation_until)
     detail = probation.detail | {
         "expected": expected,
         "measured_at": now,
-        "shoppers": {"new": new.ctr.clusters, "previous": old.ctr.clusters},
-        "impressions": {"new": round(new.ctr.bottom), "previous": round(old.ctr.bottom)},
-        "clicks": {"new": round(new.ctr.top), "previous": round(old.ctr.top)},
-        "purchases": {"new": round(new.conversion.top), "previous": round(old.conversion.top)},
+        "shoppers": {"new": new[CTR].clusters, "previous": old[CTR].clusters},
+        "impressions": {"new": round(new[CTR].bottom), "previous": round(old[CTR].bottom)},
+        "clicks": {"new": round(new[CTR].top), "previous": round(old[CTR].top)},
+        "purchases": {"new": round(new[CONVERSION].top), "previous": round(old[CONVERSION].top)},
         "rates": {name: vars(rate) for name, rate in rates.items()},
         "words": words,
     }
     return Look(probation, rates, outcome, words, detail | _lift(rates[CTR]))
+
+
+def compare(new: Sums, old: Sums, expected: dict[str, float]) -> dict[str, Rate]:
+    """Return both rates with intervals for the expected sizes of a difference. A rate without one has no interval."""
+    return {name: _rate(new[name], old[name], expected.get(name)) for name in RATES}
 
 
 def act(connection: Connection, found: Look, *, now: int) -> bool:
@@ -151,30 +156,28 @@ def _follow(engine: Engine, redis: Redis | None, *, now: int) -> None:
         logger.warning("readers follow the registry when the publisher reaches Redis: %s", reason(error))
 
 
-def _expected(connection: Connection, probation: Promotion, new: ShopperSums, old: ShopperSums) -> dict[str, float]:
+def _expected(connection: Connection, probation: Promotion, new: Sums, old: Sums) -> dict[str, float]:
     """Return the difference for which each rate's interval is made. It is chosen once, and stored by the caller.
 
     It comes from the traffic before the promotion. A shop without any takes the mean of both models at the first look
     that compares them, which says almost nothing about their difference. A rate without any event is left out.
     """
     expected: dict[str, float] = dict(probation.detail.get("expected", {}))
-    missing = {CTR, CONVERSION} - expected.keys()
+    missing = {*RATES} - expected.keys()
     if not missing:
         return expected
-    before = shopper_sums(
-        connection,
-        variant=CHAMPION_VARIANT,
-        model_version=str(probation.from_version),
-        start=probation.at - BEFORE_MS,
-        end=probation.at,
-    )
+    before = _sums(connection, CHAMPION_VARIANT, str(probation.from_version), probation.at - BEFORE_MS, probation.at)
     for name in missing:
-        rate = before.of(name).ratio().value
-        if rate == 0 and _comparable(new.of(name), old.of(name)):
-            rate = (new.of(name).ratio().value + old.of(name).ratio().value) / 2
+        rate = before[name].ratio().value
+        if rate == 0 and _comparable(new[name], old[name]):
+            rate = (new[name].ratio().value + old[name].ratio().value) / 2
         if rate > 0:
             expected[name] = MIXTURE_FALL * rate
     return expected
+
+
+def _sums(connection: Connection, variant: str, model_version: str, start: int, end: int) -> Sums:
+    return shopper_sums(connection, [variant], start=start, end=end, model_version=model_version)[variant]
 
 
 def _comparable(mine: ClusterSums, theirs: ClusterSums) -> bool:
@@ -186,7 +189,7 @@ def _rate(mine: ClusterSums, theirs: ClusterSums, expected: float | None) -> Rat
     if expected is None or not _comparable(mine, theirs):
         return Rate(*values, values[0] - values[1], None, None)
     estimate = ratio_difference(mine, theirs)
-    interval = always_valid(estimate, alpha=ALPHA / RATES, expected=expected)
+    interval = always_valid(estimate, alpha=ALPHA / len(RATES), expected=expected)
     low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
     return Rate(*values, estimate.value, low, high)
 
@@ -226,5 +229,5 @@ def _take_back(connection: Connection, found: Look, *, now: int) -> None:
     try:
         registry.rollback(connection, now=now, change=Change(WHO, found.words))
     except registry.NoChampion as error:  # the previous one was banned or pruned meanwhile
-        logger.error("%s did harm and serves on: %s", version, error)
+        logger.error("a harmful champion serves on, promote another: %s", error)
     registry.request_retrain(connection, reason=f"{version} did harm: {found.words}", requested_by=WHO, now=now)

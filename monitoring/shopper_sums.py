@@ -1,13 +1,13 @@
-"""Shopper sums: what the shoppers of one variant were shown, clicked and bought, as sums over shoppers.
+"""Shopper sums: what the shoppers of a variant were shown, clicked and bought, as sums over shoppers.
 
 Arrives: `impressions` and `attributions`. Leaves: sums for two rates: items with a click (as `ctr` counts clicks) and
 items with a purchase, for each shown item. Next: `probation` and `experiments` compare the sums of two variants,
-clustered by shopper, because one shopper's clicks are alike.
+clustered by shopper, because one shopper's clicks are similar.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from graphstore.tables import EVENT_TYPES
 from monitoring.ctr import CLICK_TYPES
@@ -15,10 +15,12 @@ from training.evaluation.sequential import ClusterSums
 
 CTR = "ctr"
 CONVERSION = "conversion"
+RATES = (CTR, CONVERSION)
 
+_COUNTED = {CTR: "clicks", CONVERSION: "purchases"}
 _SUMS = f"""
 WITH shown AS (
-    SELECT m.user_id, COUNT(*) AS items,
+    SELECT m.variant, m.user_id, COUNT(*) AS items,
            SUM(CASE WHEN EXISTS (
                SELECT 1 FROM attributions a WHERE a.request_id = m.request_id AND a.position = m.position
                  AND a.event_type IN ({", ".join(map(str, CLICK_TYPES))})) THEN 1 ELSE 0 END) AS clicks,
@@ -26,47 +28,41 @@ WITH shown AS (
                SELECT 1 FROM attributions a WHERE a.request_id = m.request_id AND a.position = m.position
                  AND a.event_type = {EVENT_TYPES.index("purchase")}) THEN 1 ELSE 0 END) AS purchases
     FROM impressions m
-    WHERE m.event_time >= :start AND m.event_time < :end AND m.variant = :variant
-      AND (CAST(:model AS TEXT) IS NULL OR m.model_version = :model)
-    GROUP BY m.user_id
+    WHERE m.variant IN :variants AND m.event_time >= :start AND m.event_time < :end %s
+    GROUP BY m.variant, m.user_id
 )
-SELECT COUNT(*) AS shoppers, SUM(items) AS items, SUM(items * items) AS items_squared,
+SELECT variant, COUNT(*) AS shoppers, SUM(items) AS items, SUM(items * items) AS items_squared,
        SUM(clicks) AS clicks, SUM(clicks * clicks) AS clicks_squared, SUM(clicks * items) AS clicks_items,
        SUM(purchases) AS purchases, SUM(purchases * purchases) AS purchases_squared,
        SUM(purchases * items) AS purchases_items
-FROM shown
+FROM shown GROUP BY variant
 """
 
-
-@dataclass(frozen=True)
-class ShopperSums:
-    """The sums of one variant, for each rate."""
-
-    ctr: ClusterSums
-    conversion: ClusterSums
-
-    def of(self, rate: str) -> ClusterSums:
-        """Return the sums of `ctr` or `conversion`."""
-        return {CTR: self.ctr, CONVERSION: self.conversion}[rate]
+Sums = dict[str, ClusterSums]
+"""The sums of a variant by rate: ctr, conversion."""
 
 
 def shopper_sums(
-    connection: Connection, *, variant: str, model_version: str | None, start: int, end: int
-) -> ShopperSums:
-    """Return the sums of the lists that a variant showed in start <= t < end (epoch ms); model None: all models."""
-    values = {"variant": variant, "model": model_version, "start": start, "end": end}
-    row = connection.execute(text(_SUMS), values).one()
-    if not row.shoppers:
-        return ShopperSums(ClusterSums(), ClusterSums())
-    both = (
-        ClusterSums(
-            int(row.shoppers),
-            float(getattr(row, counted)),
-            float(row.items),
-            float(getattr(row, f"{counted}_squared")),
-            float(row.items_squared),
-            float(getattr(row, f"{counted}_items")),
-        )
-        for counted in ("clicks", "purchases")
-    )
-    return ShopperSums(*both)
+    connection: Connection, variants: Sequence[str], *, start: int, end: int, model_version: str | None = None
+) -> dict[str, Sums]:
+    """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
+
+    With `model_version` only the lists of this model count: the variant `champion` has had other models before.
+    """
+    values = {"variants": list(variants), "start": start, "end": end}
+    of_model = "" if model_version is None else "AND m.model_version = :model"
+    query = text(_SUMS % of_model).bindparams(bindparam("variants", expanding=True))
+    found = {variant: dict.fromkeys(RATES, ClusterSums()) for variant in variants}
+    for row in connection.execute(query, values | ({} if model_version is None else {"model": model_version})):
+        found[row.variant] = {
+            name: ClusterSums(
+                int(row.shoppers),
+                float(getattr(row, counted)),
+                float(row.items),
+                float(getattr(row, f"{counted}_squared")),
+                float(row.items_squared),
+                float(getattr(row, f"{counted}_items")),
+            )
+            for name, counted in _COUNTED.items()
+        }
+    return found

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from redis import Redis
 
-from graphstore.arrays import Float32Array, IntArray
+from graphstore.arrays import LARGEST_SCORE, Float32Array, IntArray
 from graphstore.catalogue import Item
 from graphstore.errors import UserError
 from graphstore.redis import hot
@@ -51,7 +51,6 @@ _HEADER = struct.Struct("<Bq")
 _KEY = np.dtype("<i4")
 _SCORE = np.dtype("<f2")
 _ENTRY_BYTES = _KEY.itemsize + _SCORE.itemsize
-_LARGEST_SCORE = float(np.finfo(np.float16).max)
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, the last time that a datetime can hold
 _SINGLE_KEYS = frozenset(key.removeprefix("recs:") for key in (CHAMPION, ROUTING, WHOLE, RETIRING))
 _RESERVED_VERSIONS = _SINGLE_KEYS | {"popular"}
@@ -122,7 +121,7 @@ def pack(item_keys: npt.ArrayLike, scores: npt.ArrayLike, *, as_of: int) -> byte
         raise ValueError("an item key does not fit 31 bits")
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite")
-    halves = np.clip(values, -_LARGEST_SCORE, _LARGEST_SCORE).astype(_SCORE)
+    halves = np.clip(values, -LARGEST_SCORE, LARGEST_SCORE).astype(_SCORE)
     return _HEADER.pack(FORMAT, as_of) + keys.astype(_KEY).tobytes() + halves.tobytes()
 
 

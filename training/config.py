@@ -143,9 +143,14 @@ class TrainingConfig(BaseSettings, TrainingFile):
         description="the training file (JSON, as `tune` writes it) for `train`, the scheduler and all others",
     )
     training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
-    gate_min_users: int = Field(30, ge=1, description="users in the test window that a promotion needs")
-    gate_confidence: float = Field(
-        0.9, gt=0.5, lt=1, description="share of resamples in which a challenger must be better"
+    gate_min_users: int = Field(
+        30, ge=1, description="users in the test window, where the champion has seen a part of it"
+    )
+    gate_alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="probability that a change that is no better is promoted in any of its tries",
     )
     gate_min_coverage: float = Field(
         0.5, ge=0, le=1, description="share of the champion's item coverage that a challenger needs"

@@ -4,8 +4,9 @@ Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as in SQL, and
 users. `graphstore.redis.hot` adds to these keys; this module replaces them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 from redis import Redis
 from sqlalchemy import Engine, select
@@ -18,35 +19,53 @@ from graphstore.state import people_generation
 from graphstore.tables import users
 from graphstore.upserts import erased_of
 
+_T = TypeVar("_T")
+
 
 def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int) -> None:
     """Rebuild the hot keys of these ids and of their persons. `recent:` keeps the newest `keep` items.
 
-    When a login changes an identity during the writes, the rebuild repeats.
+    A login during the writes refuses only the write that it overtakes, which is repeated. In the end the ids whose
+    person has changed are written again, with the persons whom they left. To repeat all was rejected: where logins
+    come faster than some thousand persons are written, a worker never came to an end.
     """
-    generation = _generation(engine)
-    known = who_is_whom(engine, user_ids)
+    known: dict[str, str | None] = {}
+    due = set(user_ids)
+    while due:
+        found = _forget(engine, redis, due)
+        left = {person for user_id in due if (person := known.get(user_id)) is not None}
+        persons = {person for person in found.values() if person is not None}
+        persons |= {person for person in left if found.get(person, person) == person}
+        for person in sorted(persons):
+            items = partial(_item_times, engine, person)
+            _until_taken(engine, redis, partial(hot.replace, redis, person, items, keep=keep))
+        known |= found
+        now = who_is_whom(engine, known)
+        due = {user_id for user_id, person in now.items() if user_id not in known or person != known[user_id]}
+
+
+def _forget(engine: Engine, redis: Redis, user_ids: Iterable[str]) -> dict[str, str | None]:
+    """Delete the keys of those among the ids that are no persons. Return the person of each id, and the persons."""
+
+    def forget() -> dict[str, str | None]:
+        generation = _generation(engine)  # first, so that the persons are as new or newer
+        known = who_is_whom(engine, user_ids)
+        members = [user_id for user_id, person in known.items() if person != user_id]
+        hot.forget_members(redis, members, generation=generation)
+        return known
+
+    return _until_taken(engine, redis, forget)
+
+
+def _until_taken(engine: Engine, redis: Redis, write: Callable[[], _T]) -> _T:
+    """Repeat a write, which reads SQL itself, until no login overtakes it."""
     while True:
         try:
-            _write(engine, redis, known, generation, keep)
+            return write()
         except Overtaken as overtaken:
             generation = _generation(engine)
             if generation < overtaken.fence:  # read after the refusal, so SQL is older than what Redis was told
                 lower(redis, overtaken, generation)
-            known = who_is_whom(engine, known)
-            continue
-        generation = _generation(engine)
-        before, known = known, who_is_whom(engine, known)
-        if known == before:
-            return
-
-
-def _write(engine: Engine, redis: Redis, known: Mapping[str, str | None], generation: int, keep: int) -> None:
-    hot.forget_members(
-        redis, [user_id for user_id, person in known.items() if person != user_id], generation=generation
-    )
-    for person in [user_id for user_id, person in known.items() if person == user_id]:
-        hot.replace(redis, person, partial(_item_times, engine, person), keep=keep)
 
 
 def who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:

@@ -8,9 +8,12 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from redis import Redis
 
 from graphstore.errors import UserError
 from sagestream.playground.processes import Child
@@ -211,6 +214,18 @@ def start_redis(directory: Path) -> tuple[str, Child]:
     child.start()
     child.wait_ready(lambda: accepts(port), START_SECONDS)
     return f"redis://{LOOPBACK}:{port}/0", child
+
+
+@contextmanager
+def own_redis(directory: Path) -> Iterator[Redis]:
+    """Start a Redis for as long as the block runs, with its data in `directory`."""
+    url, child = start_redis(directory)
+    redis = Redis.from_url(url)
+    try:
+        yield redis
+    finally:
+        redis.close()
+        child.stop()
 
 
 def redis_binary() -> str:

@@ -127,10 +127,11 @@ def report(
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="Hours back from now.")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """Click-through of the last hours, by model, slot and position, and the newest drift report."""
+    """Click-through of the last hours, by model, slot and position, the running probation and the newest drift."""
     from graphstore.session import now_ms, open_existing, read
     from monitoring.ctr import ctr_by_segment
     from sagestream.playground.outcome import newest_drift
+    from training.lifecycle.promotions import running_probation
 
     engine = open_existing(GraphstoreConfig().sqlalchemy_url)
     now = now_ms()
@@ -138,9 +139,12 @@ def report(
     with read(engine) as connection:
         segments = ctr_by_segment(connection, start=start, end=now)
         drift = newest_drift(connection, since=start)
+        probation = running_probation(connection)
     engine.dispose()
     if as_json:
-        echo_json({"ctr": {name: vars(figure) for name, figure in segments.items()}, "drift": drift})
+        shown_probation = probation and vars(probation)
+        figures = {name: vars(figure) for name, figure in segments.items()}
+        echo_json({"ctr": figures, "probation": shown_probation, "drift": drift})
         return
     table = Table("segment", "impressions", "clicks", "CTR", "95 % interval", title=f"the last {hours:g} hours")
     for name, figure in segments.items():
@@ -148,6 +152,9 @@ def report(
         table.add_row(printable(name, LONGEST_LINE), f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
     console = PlainConsole()
     print_table(console, table)
+    if probation is not None:
+        said = "; ".join(probation.detail[part] for part in ("plan", "words") if part in probation.detail)
+        echo(f"{probation.to_version} is on probation: {said}")
     if drift is None:
         console.print("no drift report yet")
     else:

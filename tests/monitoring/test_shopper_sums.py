@@ -18,10 +18,12 @@ def test_the_sums_are_those_of_the_shoppers_of_one_variant_of_one_model(shop):
     shop.act("view", "cheese", "r1", user="ann")
     shop.act("purchase", "dates", "r2", user="ann")
     shop.attribute()
-    span = {"variant": "champion", "model_version": "m2", "start": shop.now}
     with shop.engine.connect() as connection:
-        sums = shopper_sums(connection, **span, end=shop.now + 6)
-        nobody = shopper_sums(connection, **span, end=shop.now)
-    assert sums.of(CTR) == ClusterSums.of([2, 0], [5, 2])
-    assert sums.of(CONVERSION) == ClusterSums.of([1, 0], [5, 2])
-    assert nobody.of(CTR) == nobody.of(CONVERSION) == ClusterSums()
+        sums = shopper_sums(connection, ["champion"], start=shop.now, end=shop.now + 6, model_version="m2")["champion"]
+        nobody = shopper_sums(connection, ["champion"], start=shop.now, end=shop.now)["champion"]
+        all_models = shopper_sums(connection, ["champion", "previous"], start=shop.now, end=shop.now + 6)
+    assert sums[CTR] == ClusterSums.of([2, 0], [5, 2])
+    assert sums[CONVERSION] == ClusterSums.of([1, 0], [5, 2])
+    assert nobody[CTR] == nobody[CONVERSION] == ClusterSums()
+    assert all_models["champion"][CTR] == ClusterSums.of([2, 0, 1], [5, 2, 1])
+    assert all_models["previous"][CTR] == ClusterSums.of([1], [1])

@@ -37,7 +37,7 @@ def test_every_setting_stands_in_the_page_with_its_meaning() -> None:
         assert field.description, name
         assert rows[name].replace("\\<", "<").endswith(f"| {field.description} "), name
     assert rows["SAGESTREAM_RETENTION_DAYS"].startswith(" `0` | days | 0 to 36,500 |")
-    assert rows["SAGESTREAM_GATE_CONFIDENCE"].startswith(" `0.9` |  | above 0.5, below 1 |")
+    assert rows["SAGESTREAM_GATE_ALPHA"].startswith(" `0.05` |  | above 0, below 0.5 |")
     assert rows["SAGESTREAM_API_KEY"].startswith("  |  |  |")
     assert rows["half_lives_ranks"].startswith(' `[20.0, 100.0, "inf"]` | items |')
     assert rows["ties"].startswith(" `basket` |  | basket, random |")

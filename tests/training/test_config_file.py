@@ -20,14 +20,14 @@ from training.config_file import (
 
 def test_the_file_names_only_what_it_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("SAGESTREAM_GATE_MIN_USERS", "7")
-    monkeypatch.setenv("SAGESTREAM_GATE_CONFIDENCE", "0.7")
+    monkeypatch.setenv("SAGESTREAM_GATE_ALPHA", "0.3")
     file = tmp_path / "tuned.json"
     base = TrainingConfig(sage=SageConfig(layers=1, dim=24), retrain_min_events=9)
-    save_config(file, {"sage": {"dim": 8, "half_lives_ranks": [3.0, "inf"]}, "blend_l2": 0.5, "gate_confidence": 0.8})
+    save_config(file, {"sage": {"dim": 8, "half_lives_ranks": [3.0, "inf"]}, "blend_l2": 0.5, "gate_alpha": 0.2})
     config = load_config(file, base=base)
     assert (config.sage.dim, config.sage.half_lives_ranks, config.blend_l2) == (8, (3.0, inf), 0.5)
     assert (config.sage.layers, config.retrain_min_events) == (1, 9)
-    assert (config.gate_min_users, config.gate_confidence) == (7, 0.8)  # the file counts before the environment
+    assert (config.gate_min_users, config.gate_alpha) == (7, 0.2)  # the file counts before the environment
     assert config.sage.negatives == SageConfig().negatives
     save_config(file, {})
     assert load_config(file, base=base) == base
@@ -116,7 +116,7 @@ def test_two_sets_of_changes_become_one():
         ('{"blend_l2": -1}', "blend_l2"),
         ("[1]", "no JSON object"),
         ('{"training_config": "other.json"}', "'training_config'"),
-        ('{"gate_confidence": 2}', "gate_confidence"),
+        ('{"gate_alpha": 2}', "gate_alpha"),
         ("{", "no JSON"),
         ("\xff", "no JSON"),
         ("[" * 100_000, "no JSON"),

@@ -7,7 +7,7 @@ The baselines are strong on purpose: each uses decay in time, and NDCG@20 on the
 its settings. Decay alone improves a linear model by 25 % and more on data with an order in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -45,13 +45,18 @@ class Baseline(Protocol):
 
 
 class RecentPopularity:
-    """Scores every item by its decayed count."""
+    """Scores every item by its decayed count, with one of the half-lives of a trend."""
 
-    def __init__(self, trend: Trend) -> None:
+    def __init__(self, trend: Trend, life: int = 0) -> None:
         self.trend = trend
+        self.life = life
+
+    @property
+    def half_life_hours(self) -> float:
+        return self.trend.half_lives_hours[self.life]
 
     def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
-        return self.trend.score(histories, as_of=as_of)[:, :, 0]
+        return self.trend.score(histories, as_of=as_of)[:, :, self.life]
 
     def update(self, events: EventLog) -> None:
         self.trend.update(events)
@@ -91,14 +96,18 @@ class PersonalFrequency:
         self.repeat.update(events)
 
 
+def tune_popularity(trend: Trend, window: Window) -> RecentPopularity:
+    """Return recent popularity with the half-life of `trend` that is best on the `window` that follows it."""
+    return _best([RecentPopularity(trend, life) for life in range(len(trend.half_lives_hours))], window)
+
+
 def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], LinearFilter]:
     """Return the three baselines, and the filter of the linear one.
 
     They are fitted on `log` and tuned on the `window` that follows it, one setting after the other. Rejected: all
     combinations of settings, because a window is small and every evaluation on it overfits it a little.
     """
-    lives = [log.span_hours / share for share in SPAN_SHARES]
-    popularity = _best([RecentPopularity(Trend.fit(log, (life,))) for life in (*lives, inf)], window)
+    popularity = tune_popularity(Trend.fit(log, (*(log.span_hours / share for share in SPAN_SHARES), inf)), window)
 
     fitted = LinearFilter.fit(log)
     profiles = [fitted.variant(profile_half_life=half_life) for half_life in PROFILE_HALF_LIVES]
@@ -118,6 +127,13 @@ def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], 
     }
     # A copy: the model's filter and the baseline are updated separately.
     return tuned, linear.filter.variant()
+
+
+def recent_popularity(baselines: Mapping[str, Baseline]) -> RecentPopularity:
+    """Return recent popularity of the tuned baselines."""
+    found = baselines[RECENT_POPULARITY]
+    assert isinstance(found, RecentPopularity)
+    return found
 
 
 def _best(candidates: Sequence[S], window: Window) -> S:

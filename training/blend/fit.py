@@ -30,8 +30,6 @@ from training.terms.protocol import Term
 
 logger = logging.getLogger(__name__)
 
-ITERATIONS = 60
-
 SMALLEST_SCALE = 0.1
 
 
@@ -47,6 +45,8 @@ class BlendSettings:
     """The strength of an anchor (an older blend), as a number of additional users with the old weights."""
     min_cold_users: int = 50
     """The least number of cold users in the window for separate weights. The same for users without events."""
+    iterations: int = 60
+    """The largest number of iterations of L-BFGS. A fit that starts at an anchor needs fewer."""
     focus: float = 0.5
     """How much more the likely targets of a user count than the others.
 
@@ -98,7 +98,7 @@ def fit_blend(
         levels = np.log1p(lengths[known]) if known.any() else np.zeros(1)
         mean, sd = float(levels.mean()), max(float(levels.std()), 0.1)
     activity = activity_of(lengths, mean=mean, sd=sd)
-    likelihood = _Likelihood(blocks, scale, settings.focus)
+    likelihood = _Likelihood(blocks, scale, settings.focus, settings.iterations)
 
     def fit_weights(user_mask: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
         anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
@@ -221,6 +221,7 @@ class _Likelihood:
     blocks: Sequence[_Block]
     scale: Tensor  # [num_features]
     focus: float
+    iterations: int
 
     def select_features(self, columns: Tensor) -> "_Likelihood":
         """Return the likelihood of the features `columns` only."""
@@ -246,7 +247,9 @@ class _Likelihood:
         plan = torch.from_numpy(design.astype(np.float32))
         importance = torch.from_numpy(user_mask.astype(np.float32)) / max(int(user_mask.sum()), 1)
         weights = anchor.clone()
-        optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(
+            [weights], max_iter=self.iterations, history_size=10, line_search_fn="strong_wolfe"
+        )
 
         def loss() -> float:
             total = l2 * float(weights.square().sum()) + anchor_weight * float((weights - anchor).square().sum())

@@ -10,14 +10,15 @@ hypothesis is true, the wealth ever reaches 1/alpha with a probability of at mos
 
 Two tools, because the two data differ:
 
-- `Wager`: for paired differences of users in separate windows. Exact for any distribution and any number of users.
+- `Wager`: for paired differences of users in separate windows.
 - `always_valid`: for an estimate with a standard error, such as the difference of two click rates. Shoppers come back,
   so their sums grow. Valid for many shoppers (asymptotic), like every interval with a standard error.
 
-Source: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 2024 (the wager);
-Howard et al., "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics 2021 (mixtures);
-Shin, Ramdas & Rinaldo, "E-detectors", 2023 (bets that start later); Waudby-Smith et al., "Time-uniform central limit
-theory and asymptotic confidence sequences", Annals of Statistics 2024; Robbins, 1970 (normal mixture).
+Source: de la Peña, Klass & Lai, "Self-normalized processes", Annals of Probability 2004; Howard et al., "Time-uniform
+Chernoff bounds via nonnegative supermartingales", Probability Surveys 2020 (the wager); Robbins, 1970; Howard et al.,
+"Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics 2021 (mixtures); Shin, Ramdas &
+Rinaldo, "E-detectors", 2023 (bets that start later); Waudby-Smith et al., "Time-uniform central limit theory and
+asymptotic confidence sequences", Annals of Statistics 2024 (the interval).
 """
 
 from collections.abc import Sequence
@@ -29,21 +30,27 @@ import numpy as np
 
 from graphstore.arrays import Float64Array
 
-STAKES = tuple(float(stake) for stake in np.geomspace(0.05, 0.95, 10))
-"""Shares of the wealth that the gamblers bet on each user. The best share is the mean over the variance, which is not
-known, so each gambler has another share. Measured: 8 to 16 shares find the same effects within 3 % of the tries."""
+STAKES = tuple(float(stake) for stake in np.geomspace(0.2, 16.0, 10))
+"""Stakes of the gamblers. The best stake is the mean over the variance, which is not known, so each gambler has another
+one. NDCG of 0.03 to 0.4 and paired differences of real windows need stakes in this range."""
 
 
 @dataclass(frozen=True)
 class Wager:
-    """Wealth that bets on a positive mean of values in [−1, 1]. Large wealth: the mean is not ≤ 0.
+    """Wealth that bets on a positive mean of paired differences. Large wealth: the mean is not ≤ 0.
 
-    The wealth is spread over `STAKES`. A share of the wealth is kept until a later window, so a mean that becomes
-    positive late is found soon: the first window gets 1/2, window k ≥ 2 gets 1/(2 k (k − 1)). `later=False` bets
-    everything in the first window; it has more power if the mean is the same in all windows.
+    The wealth is spread over `STAKES`. After values with the sum S and the sum of squares V, a stake λ has multiplied
+    its part by exp(λ S − λ² V / 2). A share of the wealth is kept until a later window, so a mean that becomes positive
+    late is found soon: the first window gets 1/2, window k ≥ 2 gets 1/(2 k (k − 1)). `later=False` bets everything in
+    the first window; it has more power if the mean is the same in all windows.
 
-    Rejected: bets that follow the observed mean and variance user by user. They depend on the order of the users, which
-    is arbitrary.
+    Exact for differences that are as likely to be d as −d under the null hypothesis, for any number of users; else for
+    many users. Measured on differences of real windows that were shifted to a mean of zero, with 30 and 300 users and
+    60 looks at the level 5 %: 0 to 5 % false alarms, in both directions.
+
+    Rejected: bets on values in [−1, 1], Π (1 + λ d) with λ < 1 (Waudby-Smith & Ramdas, JRSS B 2024). They are exact for
+    every distribution, but where NDCG is 0.03, the best stake is far above 1: with 3,000 users of such a shop they need
+    twice as many windows for the same loss.
     """
 
     log_wealth: tuple[float, ...] = (-inf,) * len(STAKES)
@@ -52,17 +59,18 @@ class Wager:
     later: bool = True
 
     def add(self, values: Float64Array) -> Self:
-        """Return the wager after a window with one value [U] for each user. Raises `ValueError` outside [−1, 1].
+        """Return the wager after a window with one difference [U] for each user. Raises `ValueError` if not finite.
 
         The users of a window must be chosen without a look at their values, and a value counts once.
         """
         values = np.asarray(values, dtype=np.float64)
-        if not (np.abs(values) <= 1.0).all():  # false for NaN, too
-            raise ValueError("a wager takes values in [-1, 1]")
+        if not np.isfinite(values).all():
+            raise ValueError("a wager takes finite differences")
         windows = self.windows + 1
-        stake = log(self._part(windows) / len(STAKES)) if self._part(windows) else -inf
-        invested = np.logaddexp(self.log_wealth, stake)
-        gains = np.array([np.log1p(share * values).sum() for share in STAKES])
+        part = self._part(windows)
+        invested = np.logaddexp(self.log_wealth, log(part / len(STAKES)) if part else -inf)
+        stakes = np.array(STAKES)
+        gains = stakes * values.sum() - stakes**2 * (values @ values) / 2
         return type(self)(tuple(float(wealth) for wealth in invested + gains), windows, self.later)
 
     @property

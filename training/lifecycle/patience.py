@@ -8,6 +8,7 @@ champion a larger share, up to half of the shoppers, and then more time.
 """
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -17,6 +18,8 @@ from graphstore.tables import metric_windows
 from training.config import TrainingConfig
 from training.evaluation.sequential import Estimate, always_valid
 from training.lifecycle.promotions import Change
+
+logger = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 TRAFFIC_DAYS = 7
@@ -76,6 +79,7 @@ def change_of(connection: Connection, who: str, why: str, wish: Wish, *, now: in
     if wish.share == 0 or wish.seconds == 0:
         return Change(who, why)
     plan = patience(recent_traffic(connection, now=now), wish)
+    logger.info("the probation after this promotion: %s", plan.words)
     return Change(who, why, plan.share, plan.seconds, {"plan": plan.words, "visible_fall": plan.visible_fall})
 
 

@@ -191,7 +191,10 @@ def _switch(
     if model.pruned_at is not None:
         raise PrunedModel(f"the bundle of {model_version} was deleted at {utc(model.pruned_at):%Y-%m-%d %H:%M}")
     if model.banned_at is not None and not banned_too:
-        raise BannedModel(f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm")
+        raise BannedModel(
+            f"{model_version} is banned since {utc(model.banned_at):%Y-%m-%d %H:%M}, because it did harm: "
+            "`sagestream models promote --force` promotes it all the same"
+        )
     current = champion(connection)
     connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
     connection.execute(
@@ -292,9 +295,10 @@ def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = Non
     return abandoned
 
 
-def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int) -> None:
-    """Ask for a retrain. The scheduler sees the request at its next tick."""
-    connection.execute(insert(retrain_requests).values(reason=reason, requested_by=requested_by, requested_at=now))
+def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int, full: bool = False) -> None:
+    """Ask for a retrain, with `full` from scratch. The scheduler sees the request at its next tick."""
+    values = {"reason": reason, "requested_by": requested_by, "requested_at": now, "full": full}
+    connection.execute(insert(retrain_requests).values(**values))
 
 
 def pending_requests(connection: Connection) -> list[RetrainRequest]:

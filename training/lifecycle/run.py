@@ -27,12 +27,15 @@ from training.baselines.gate import RECENT_POPULARITY
 from training.config import TrainingConfig, TrainingFile
 from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
-from training.lifecycle.gate import GateRules, decide
+from training.lifecycle.gate import GateDecision
+from training.lifecycle.guards import Opponent, inspect
+from training.lifecycle.lineage import Lineage, lineage_of
 from training.lifecycle.patience import probation_wish
 from training.lifecycle.registry import Kind
 from training.lifecycle.run_result import RunFenced, RunResult, load_result, record
 from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
+from training.models.popularity_model import POPULARITY, popularity_model
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.resume import CheckpointStore, resumable_since
@@ -79,9 +82,10 @@ def run_training(
         if run.status != registry.RUNNING:
             raise RunFenced(f"run {run_id} is {run.status}")
         champion = registry.champion(connection)
+        lineage = lineage_of(connection, champion, kind=spec.kind, trigger=spec.trigger, config=config)
     try:
         with _threads(config.training_threads):
-            return _Run(engine, spec, run_id, champion, graph, config, now, options).result()
+            return _Run(engine, spec, run_id, lineage, graph, config, now, options).result()
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         with write(engine) as connection:
@@ -96,7 +100,7 @@ class _Run:
     engine: Engine
     spec: RunSpec
     run_id: str
-    champion: registry.ModelRow | None
+    lineage: Lineage
     graph: GraphstoreConfig
     config: TrainingConfig
     now: Callable[[], int]
@@ -108,32 +112,19 @@ class _Run:
         progress("snapshot", 0.0)
         snapshot, trial = self._run_trial()
         config = self.config
-        decision = decide(
-            trial.evaluation,
-            trial.comparison.get(registry.CHAMPION),
-            popularity=trial.comparison[RECENT_POPULARITY],
-            rules=GateRules(
-                min_users=config.gate_min_users,
-                confidence=config.gate_confidence,
-                min_coverage_ratio=config.gate_min_coverage,
-            ),
-            seed=self.options.seed,
+        objections, measures = inspect(
+            trial, self._opponent(trial), is_update=self.lineage.is_update, min_coverage_ratio=config.gate_min_coverage
         )
+        decision = self.lineage.judge(trial, alpha=config.gate_alpha, objections=objections)
         promoted = decision.verdict == registry.PROMOTED
         if promoted:
             progress("learning the newest events", 0.85)
             trial.learn_test_window()
         progress("bundle", 0.95)
-        recommender = _recommender(trial, f"m{self.run_id.removeprefix('r')}", kind, fresh=promoted)
+        recommender = trial.recommender(f"m{self.run_id.removeprefix('r')}", kind=kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
-        bundle = save_bundle(
-            recommender,
-            self.graph.state_dir.resolve() / "models",
-            snapshot_id=snapshot.snapshot_id,
-            parent=self._parent,
-            metrics=metrics,
-            config=json.loads(config.model_dump_json()),
-        )
+        bundle = self._save(recommender, snapshot, metrics)
+        popularity = self._popularity(trial, snapshot, decision) if decision.action == "popularity" else None
         result = RunResult(
             run_id=self.run_id,
             model_version=recommender.model_version,
@@ -146,12 +137,62 @@ class _Run:
             seconds=time.monotonic() - began,
             bundle=str(bundle),
             snapshot_id=snapshot.snapshot_id,
+            serves={
+                "promote": recommender.model_version,
+                "keep": self._parent,
+                "anchor": self.lineage.against,
+                "popularity": popularity.model_version if popularity else None,
+            }[decision.action],
+            settings_hash=self.lineage.settings_hash,
+            anchor=self.lineage.against if self.lineage.is_update else None,
+            memory=self.lineage.memory(decision, until=trial.dataset.as_of) | {"measures": measures},
         )
         with write(self.engine) as connection:
-            result = record(connection, result, now=self.now(), probation=probation_wish(self.config))
+            result = record(
+                connection, result, now=self.now(), probation=probation_wish(self.config), popularity=popularity
+            )
         progress(result.verdict, 1.0)
         logger.info("%s %s %s: %s", kind, result.model_version, result.verdict, "; ".join(result.reasons))
         return result
+
+    def _opponent(self, trial: TrialResult) -> Opponent | None:
+        evaluation = trial.comparison.get(registry.CHAMPION)
+        if evaluation is None or self.champion is None:
+            return None
+        return Opponent(evaluation, self.champion.gate.get("memory", {}).get("measures", {}))
+
+    def _save(self, recommender: Recommender, snapshot: Snapshot, metrics: dict[str, float]) -> Path:
+        return save_bundle(
+            recommender,
+            self.graph.state_dir.resolve() / "models",
+            snapshot_id=snapshot.snapshot_id,
+            parent=self._parent,
+            metrics=metrics,
+            config=json.loads(self.config.model_dump_json()),
+        )
+
+    def _popularity(self, trial: TrialResult, snapshot: Snapshot, decision: GateDecision) -> registry.ModelRow:
+        """Save recent popularity, with all events, as a model that can serve."""
+        metrics = trial.comparison[RECENT_POPULARITY].metrics()
+        model = popularity_model(
+            trial.dataset,
+            trial.popularity.half_life_hours,
+            model_version=f"p{self.run_id.removeprefix('r')}",
+            repeats=trial.repeats,
+        )
+        bundle = self._save(model, snapshot, metrics)
+        return registry.ModelRow(
+            model_version=model.model_version,
+            kind=POPULARITY,
+            status=registry.CANDIDATE,
+            parent=self._parent,
+            snapshot_id=snapshot.snapshot_id,
+            bundle=str(bundle),
+            metrics=metrics,
+            gate={"verdict": registry.PROMOTED, "reasons": decision.reasons, "comparison": {}},
+            seconds=0.0,
+            created_at=self.now(),
+        )
 
     def _run_trial(self) -> tuple[Snapshot, TrialResult]:
         """Fit a candidate on a fresh snapshot, or with `resume` on the snapshot of a killed run."""
@@ -174,6 +215,10 @@ class _Run:
             config=self.config,
             options=self.options,
         )
+
+    @property
+    def champion(self) -> registry.ModelRow | None:
+        return self.lineage.champion
 
     @property
     def _parent(self) -> str | None:
@@ -211,22 +256,6 @@ class _Run:
             config=self.config,
             options=replace(self.options, checkpoint=checkpoint),
         )
-
-
-def _recommender(trial: TrialResult, model_version: str, kind: Kind, *, fresh: bool) -> Recommender:
-    return Recommender(
-        model_version=model_version,
-        kind=kind,
-        # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
-        as_of=trial.dataset.as_of if fresh else trial.split.test,
-        repeats=trial.repeats,
-        item_ids=trial.dataset.item_ids,
-        item_keys=trial.dataset.item_keys,
-        available=trial.dataset.catalogue.available,
-        terms=trial.candidate.terms,
-        blend=trial.candidate.blend,
-        encoder=trial.encoder,
-    )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Arrives: the gate's decision on a trained model. Leaves: rows of `models` and `t
 Next: the commands print it, `serving.publisher` follows the champion.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,6 +12,10 @@ from sqlalchemy import Connection
 from graphstore.errors import UserError
 from training.lifecycle import registry
 from training.lifecycle.patience import Wish, change_of
+from training.lifecycle.promotions import Change
+
+MAX_REASON = 500
+"""Characters of a retrain request's reason."""
 
 
 class RunFenced(UserError):
@@ -37,17 +41,41 @@ class RunResult:
     seconds: float
     bundle: str
     snapshot_id: str
+    serves: str | None = None
+    """The champion after the run: this model, its parent, the last full model, or recent popularity."""
+    settings_hash: str | None = None
+    anchor: str | None = None
+    """The full model that an update comes from."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """The gate's evidence for the next run (`training.lifecycle.lineage`)."""
+
+    @property
+    def switched(self) -> bool:
+        """Whether another model serves since the run."""
+        return self.serves != self.parent
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def record(connection: Connection, result: RunResult, *, now: int, probation: Wish) -> RunResult:
-    """Insert the model, promote or keep it, and close the run, all in one transaction. Raises `RunFenced`."""
+def record(
+    connection: Connection,
+    result: RunResult,
+    *,
+    now: int,
+    probation: Wish,
+    popularity: registry.ModelRow | None = None,
+) -> RunResult:
+    """Insert the model, promote what serves next, and close the run, all in one transaction. Raises `RunFenced`.
+
+    `popularity` is the row of the popularity model that `result.serves` may name. When the champion changed during the
+    run, nothing is promoted.
+    """
     champion = registry.champion(connection)
-    if result.verdict == registry.PROMOTED and (champion.model_version if champion else None) != result.parent:
+    current = champion.model_version if champion else None
+    if result.switched and current != result.parent:
         reason = "another model became champion during the run"
-        result = replace(result, verdict=registry.KEPT, reasons=[reason, *result.reasons])
+        result = replace(result, verdict=registry.KEPT, reasons=[reason, *result.reasons], serves=current, memory={})
     if not registry.finish_run(
         connection,
         result.run_id,
@@ -57,7 +85,13 @@ def record(connection: Connection, result: RunResult, *, now: int, probation: Wi
         model_version=result.model_version,
     ):
         raise RunFenced(f"run {result.run_id} was declared dead while it ran")
-    gate = {"verdict": result.verdict, "reasons": result.reasons, "comparison": result.comparison}
+    gate = {
+        "verdict": result.verdict,
+        "reasons": result.reasons,
+        "comparison": result.comparison,
+        "serves": result.serves,
+        "memory": result.memory,
+    }
     registry.register(
         connection,
         registry.ModelRow(
@@ -71,14 +105,34 @@ def record(connection: Connection, result: RunResult, *, now: int, probation: Wi
             gate=gate,
             seconds=result.seconds,
             created_at=now,
+            anchor=result.anchor,
+            settings_hash=result.settings_hash,
         ),
     )
+    who, why = f"gate, run {result.run_id}", "; ".join(result.reasons)
     if result.verdict == registry.PROMOTED:
-        change = change_of(connection, f"gate, run {result.run_id}", "; ".join(result.reasons), probation, now=now)
+        change = change_of(connection, who, why, probation, now=now)
         registry.promote(connection, result.model_version, now=now, change=change)
-    else:
-        registry.keep(connection, result.model_version)
+        return result
+    registry.keep(connection, result.model_version)
+    if result.serves is not None and result.serves != current:
+        _go_back(connection, result, Change(who, why), now=now, popularity=popularity)
     return result
+
+
+def _go_back(
+    connection: Connection, result: RunResult, change: Change, *, now: int, popularity: registry.ModelRow | None
+) -> None:
+    """Promote the anchor or popularity instead of a champion that did harm, without a probation, and ask for a new
+    full model."""
+    assert result.serves is not None
+    if popularity is not None and popularity.model_version == result.serves:
+        registry.register(connection, popularity)
+    elif result.parent is not None:
+        registry.ban(connection, result.parent, now=now)
+    registry.promote(connection, result.serves, now=now, change=change)
+    if result.parent is not None:
+        registry.request_retrain(connection, reason=change.why[:MAX_REASON], requested_by="gate", now=now, full=True)
 
 
 def load_result(connection: Connection, run: registry.RunRow) -> RunResult:
@@ -96,4 +150,8 @@ def load_result(connection: Connection, run: registry.RunRow) -> RunResult:
         seconds=model.seconds,
         bundle=model.bundle,
         snapshot_id=model.snapshot_id,
+        serves=model.gate.get("serves"),
+        settings_hash=model.settings_hash,
+        anchor=model.anchor,
+        memory=model.gate.get("memory", {}),
     )

@@ -71,7 +71,7 @@ def _probation(change: Promotion) -> str:
     """Return the state of a probation in words, or nothing where there was none."""
     if change.probation_until is None:
         return ""
-    state = f"probation {change.outcome}" if change.outcome else "on probation"
+    state = f"probation {change.outcome}" if change.outcome else f"on probation: {change.detail.get('plan', '')}"
     lift = change.detail.get("lift")
     if lift is None:
         return state

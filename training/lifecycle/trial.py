@@ -9,6 +9,7 @@ parts of the events since the champion, and starts with the champion's terms. Th
 its terms as fitted, its trend updated to the start of the window.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,16 @@ from torch import Tensor
 
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
-from training.baselines.gate import LINEAR_ITEM_MODEL, Baseline, LinearItemModel, tune_baselines
+from training.baselines.gate import (
+    LINEAR_ITEM_MODEL,
+    RECENT_POPULARITY,
+    Baseline,
+    LinearItemModel,
+    RecentPopularity,
+    recent_popularity,
+    tune_baselines,
+    tune_popularity,
+)
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, should_recommend_repeats
 from training.data.windows import Window
@@ -27,11 +37,13 @@ from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
 from training.lifecycle.registry import CHAMPION
 from training.models.bundle import load_bundle
-from training.models.candidate import Candidate
+from training.models.candidate import Candidate, new_events_window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
+from training.terms.protocol import find_term
+from training.terms.trend import Trend
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,10 @@ class TrialResult:
     repeats: bool
     encoder: ItemEncoder | None
     features: Tensor | None
+    window: Window
+    """The test window."""
+    popularity: RecentPopularity
+    """The baseline, tuned."""
     evaluation: Evaluation
     comparison: dict[str, Evaluation]
     """The evaluations of the baselines, and of the champion when there is one."""
@@ -53,6 +69,22 @@ class TrialResult:
     def learn_test_window(self) -> None:
         """Let the candidate's terms learn the test window, after the evaluation."""
         self.candidate.advance(self.dataset.log, self.split.test, None, self.features)
+
+    def recommender(self, model_version: str, *, kind: str, fresh: bool) -> Recommender:
+        """Return the candidate as a model for serving. `fresh`: it has learned the test window, too."""
+        return Recommender(
+            model_version=model_version,
+            kind=kind,
+            # The time of the newest event and not of the snapshot, so later events of a quiet hour are still new.
+            as_of=self.dataset.as_of if fresh else self.split.test,
+            repeats=self.repeats,
+            item_ids=self.dataset.item_ids,
+            item_keys=self.dataset.item_keys,
+            available=self.dataset.catalogue.available,
+            terms=self.candidate.terms,
+            blend=self.candidate.blend,
+            encoder=self.encoder,
+        )
 
 
 def full_trial(
@@ -98,7 +130,7 @@ def full_trial(
         config=config,
         options=options.part(0.2, 0.7, "GraphSAGE"),
     )
-    opponent: Scorer | None = _as_served(champion, dataset, split.test) if champion else None
+    opponent: Scorer | None = as_served(champion, dataset, split.test) if champion else None
     notes = []
     if champion is not None and champion.as_of > split.test:
         if not all(term.closed_form for term in champion.terms):
@@ -120,6 +152,8 @@ def full_trial(
         repeats=repeats,
         encoder=encoder,
         features=features,
+        window=window,
+        popularity=recent_popularity(baselines),
         evaluation=evaluate(candidate, window),
         comparison=_comparison(baselines, opponent, dataset, split, window, updated=updated),
         notes=notes,
@@ -138,13 +172,18 @@ def incremental_trial(
     dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
     split = incremental_split(dataset.log, since=champion.as_of)
     features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
-    progress("tuning the baselines", 0.1)
-    baselines, _ = _baselines(dataset, split, repeats=champion.repeats, config=config, seed=seed)
-    progress("learning the new events", 0.4)
-    candidate = Candidate.from_champion(learner, dataset, split, features=features, config=config, seed=seed)
-    progress("evaluation", 0.75)
-    candidate.advance(dataset.log, split.validation, split.test, features)
+    progress("the opponents", 0.1)
     window = _test_window(dataset, split, repeats=champion.repeats, config=config, seed=seed)
+    new = new_events_window(learner, dataset.log, end=split.test)
+    popularity = _recent_popularity(learner, dataset, new.sample(config.tuning_users, seed=seed), end=split.test)
+    comparison = {
+        RECENT_POPULARITY: evaluate(popularity, window),
+        CHAMPION: evaluate(as_served(champion, dataset, split.test), window),
+    }
+    progress("learning the new events", 0.3)
+    candidate = Candidate.from_champion(learner, new, config=config, seed=seed)
+    candidate.advance(dataset.log, learner.as_of, split.test, features)
+    progress("evaluation", 0.75)
     return TrialResult(
         candidate=candidate,
         dataset=dataset,
@@ -152,16 +191,30 @@ def incremental_trial(
         repeats=champion.repeats,
         encoder=champion.encoder,
         features=features,
+        window=window,
+        popularity=popularity,
         evaluation=evaluate(candidate, window),
-        comparison=_comparison(
-            baselines, _as_served(champion, dataset, split.test), dataset, split, window, updated={}
-        ),
+        comparison=comparison,
         notes=[],
     )
 
 
-def _as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
-    """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date."""
+def _recent_popularity(champion: Recommender, dataset: Dataset, window: Window, *, end: int) -> RecentPopularity:
+    """Return recent popularity at the time `end` (epoch ms), with the half-life that is best on the new `window`.
+
+    It counts with a copy of the champion's trend, because a fit would count all events again.
+    """
+    trend = copy.copy(find_term(champion.terms, Trend)) or Trend.fit(dataset.log.between(end=champion.as_of))
+    popularity = tune_popularity(trend, window)
+    popularity.update(dataset.log.between(champion.as_of, end))
+    return popularity
+
+
+def as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
+    """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date.
+
+    The scorer has the item order of `dataset`. This changes the trend of `champion` itself.
+    """
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
     log = dataset.log.between(hour, as_of)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))

@@ -9,13 +9,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.config import TrainingConfig
-from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.models.recommender import Recommender
@@ -29,6 +29,15 @@ from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
 logger = logging.getLogger(__name__)
+
+UPDATE_USERS = 400
+"""The largest number of users to fit the blend of an update on."""
+
+UPDATE_ANCHOR_USERS = 400
+"""The strength of the champion's blend in an update (`BlendSettings.anchor_users`)."""
+
+UPDATE_ITERATIONS = 15
+"""The largest number of iterations of that fit."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +84,20 @@ class Candidate:
         return type(self)(terms, _blend(terms, window, config=config, seed=seed))
 
     @classmethod
-    def from_champion(
-        cls,
-        champion: Recommender,
-        dataset: Dataset,
-        split: TimeSplit,
-        *,
-        features: Tensor | None,
-        config: TrainingConfig,
-        seed: int,
-    ) -> Self:
-        """Update the champion's terms with the first new events, and fit a blend on the events that follow.
+    def from_champion(cls, champion: Recommender, window: Window, *, config: TrainingConfig, seed: int) -> Self:
+        """Fit a blend of the champion's terms on the `window` of new events (`new_events_window`).
 
-        The blend is regularised towards the champion's blend. This changes `champion` itself.
+        The blend starts at the champion's blend and is regularised towards it. The terms are the champion's own, so
+        `advance` changes the champion.
 
-        The blend needs terms as fresh as in serving. With terms that miss the newest items, it learns too small a
-        weight for the trend, exactly when a shop needs the trend.
+        The blend sees the terms before they learn the new events. They are as fresh as those of a model that begins to
+        serve, and one update for both blend and evaluation is enough.
         """
-        learner = cls(champion.terms, champion.blend)
-        learner.advance(dataset.log, champion.as_of, split.validation, features)
-        window = split.validation_window(dataset.log, repeats=champion.repeats)
-        blend = _blend(champion.terms, window, config=config, seed=seed, anchor=champion.blend)
-        return cls(champion.terms, blend)
+        settings = replace(blend_settings(config), iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
+        part = sample_fit_window(
+            champion.terms, window.sample(UPDATE_USERS, seed=seed), memory_mb=config.blend_memory_mb, seed=seed
+        )
+        return cls(champion.terms, fit_blend(champion.terms, part, settings=settings, anchor=champion.blend))
 
     def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
         """Learn the events start <= time < end (epoch ms) of the log. The terms know all earlier events already."""
@@ -131,8 +132,17 @@ def blend_settings(config: TrainingConfig) -> BlendSettings:
     return settings if focus is None else replace(settings, focus=focus)
 
 
-def _blend(
-    terms: list[Term], window: Window, *, config: TrainingConfig, seed: int, anchor: Blend | None = None
-) -> Blend:
+def new_events_window(champion: Recommender, log: EventLog, *, end: int) -> Window:
+    """Return the window of the events from the champion to `end` (epoch ms), with the champion's items only.
+
+    The champion could not list newer items. As targets they would give the trend too small a weight, exactly when a
+    shop needs the trend.
+    """
+    known = log.between(end=end)
+    known = replace(known.take(np.flatnonzero(known.items < champion.num_items)), num_items=champion.num_items)
+    return Window.cut(known, start=champion.as_of, repeats=champion.repeats)
+
+
+def _blend(terms: list[Term], window: Window, *, config: TrainingConfig, seed: int) -> Blend:
     part = sample_fit_window(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
-    return fit_blend(terms, part, settings=blend_settings(config), anchor=anchor)
+    return fit_blend(terms, part, settings=blend_settings(config))

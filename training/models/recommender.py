@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import BoolArray, Float32Array, IntArray, offsets_of
+from graphstore.arrays import LARGEST_SCORE, BoolArray, Float32Array, IntArray, offsets_of
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
 from training.data.event_log import AsOf, Histories
@@ -20,9 +20,6 @@ from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
 from training.models.topk import best_items
 from training.terms.protocol import Term
-
-LARGEST_SCORE = 60_000.0
-"""Scores are stored in half precision, which ends at 65,504."""
 
 
 class Recommender:

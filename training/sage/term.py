@@ -85,7 +85,7 @@ class SageTerm(Term):
     ) -> Self:
         """Make a term with embeddings on the graph of `log`. The term stores the log for its next update."""
         term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, evaluations=evaluations)
-        term._refresh(log, features)
+        term._refresh(log, features, BipartiteGraph.from_log(log))
         return term
 
     @property
@@ -143,6 +143,7 @@ class SageTerm(Term):
         log, is_new = concatenate_logs(past, events)
         features = _padded(features, log.num_items)
         self.model.extend(log.num_items)
+        graph = BipartiteGraph.from_log(log)
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
         new = np.flatnonzero(baskets.with_targets_among(is_new))
         old = np.delete(np.arange(len(baskets)), new)
@@ -150,7 +151,7 @@ class SageTerm(Term):
             trainer = Trainer(
                 self.model,
                 features,
-                BipartiteGraph.from_log(log),
+                graph,
                 np.bincount(log.items, minlength=log.num_items),
                 config=config,
                 learning_rate=config.update_learning_rate,
@@ -166,12 +167,12 @@ class SageTerm(Term):
                     trainer.step(baskets, chosen)
             self.model = trainer.average.eval()
             self.steps += trainer.steps
-        self._refresh(log, features)
+        self._refresh(log, features, graph)
 
     @torch.no_grad()
-    def _refresh(self, log: EventLog, features: Tensor) -> None:
+    def _refresh(self, log: EventLog, features: Tensor, graph: BipartiteGraph) -> None:
         self._memory = _Memory(log, features)
-        self._set(self.model.encode_items(features, BipartiteGraph.from_log(log)))
+        self._set(self.model.encode_items(features, graph))
 
     @torch.no_grad()
     def _set(self, embeddings: Tensor) -> None:

@@ -65,11 +65,9 @@ class FilterBank(ClosedFormTerm):
         return sum(one.num_weights for one in self.filters)
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Update each filter (see `LinearFilter.update`). Loaded filters get `past` first."""
+        """Update each filter (see `LinearFilter.update`). Only loaded filters need `past`."""
         for one in self.filters:
-            if past is not None and not one.remembers:
-                one.remember(past)
-            one.update(events)
+            one.update(events, past=past)
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `z_and_log` of each response."""

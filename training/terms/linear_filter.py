@@ -25,7 +25,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array
 from graphstore.snapshots.graph import TYPE_WEIGHTS
-from training.data.event_log import EventLog, Histories
+from training.data.event_log import EventLog, Histories, concatenate_logs
 from training.terms.gram import Past, csr, zeros
 from training.terms.local_ridge import SMALLEST_PENALTY, local_ridge_weights
 
@@ -69,7 +69,7 @@ class LinearFilter:
         return term
 
     def remember(self, log: EventLog) -> None:
-        """Set the past of a loaded filter before an update. `log` has all events of the fit.
+        """Set the past of a filter. `log` has all its events.
 
         A bundle contains no events of users, so an erasure need not change bundles.
         """
@@ -90,11 +90,6 @@ class LinearFilter:
         return term
 
     @property
-    def remembers(self) -> bool:
-        """Whether the filter has its past, which an update needs."""
-        return self._past is not None
-
-    @property
     def num_items(self) -> int:
         return int(self._weights.shape[0])
 
@@ -103,14 +98,16 @@ class LinearFilter:
         """The number of stored weights."""
         return int(self._weights.nnz)
 
-    def update(self, events: EventLog) -> None:
+    def update(self, events: EventLog, *, past: EventLog | None = None) -> None:
         """Add the products of the new events and solve again. The result equals a fit on all events.
 
-        Raises `RuntimeError` for a loaded filter without its past.
+        A loaded filter builds the products of `past` and `events` at once. Raises `RuntimeError` for a loaded filter
+        without `past`.
         """
-        if self._past is None:
-            raise RuntimeError("a loaded filter has no past: call remember(log) first")
-        self._past = self._past.with_events(events, max_items=self.settings.max_items)
+        if self._past is not None:
+            self._past = self._past.with_events(events, max_items=self.settings.max_items)
+        elif past is not None:
+            self.remember(concatenate_logs(past, events)[0])
         self._solve()
 
     def response(self, histories: Histories, *, half_life: float | None = None) -> Tensor:
@@ -143,7 +140,7 @@ class LinearFilter:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Restore a filter from its state. An update needs `remember` first."""
+        """Restore a filter from its state. Its first update needs the past."""
         num_items = int(state["num_items"])
         rows, columns = state["weights"].numpy()
         regularisation, profile, gram, *counts = state["settings"].tolist()
@@ -154,7 +151,7 @@ class LinearFilter:
 
     def _solve(self) -> None:
         if self._past is None:
-            raise RuntimeError("a loaded filter has no past: call remember(log) first")
+            raise RuntimeError("a loaded filter has no past: give it with update(events, past=…)")
         settings = self.settings
         if self._past.gram is not None:
             self._weights = _strongest(_ease(self._past.gram, settings.regularisation), settings.row_weights)

@@ -55,6 +55,30 @@ def test_a_login_that_a_kill_cut_off_is_finished_when_it_comes_again(
     assert stale(sqlite_engine) == []
 
 
+def test_a_login_that_overtakes_costs_one_write(
+    sqlite_engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logins of others come all the time. A rebuild that began again after each would never end in a busy shop."""
+    shop = Shop(sqlite_engine, redis)
+    names = [f"shopper-{number}" for number in range(20)]
+    replace, tries = people.hot.replace, dict.fromkeys(names, 0)
+
+    def overtaken(redis: Redis, user_id: str, read: Any, *, keep: int) -> None:
+        def late() -> Any:
+            found = read()
+            tries[user_id] += 1
+            if tries[user_id] == 1:
+                shop.login(f"session-of-{user_id}", f"friend-of-{user_id}", T0)
+            return found
+
+        replace(redis, user_id, late if user_id in tries else read, keep=keep)
+
+    monkeypatch.setattr(people.hot, "replace", overtaken)
+    refresh_people(sqlite_engine, redis, names, keep=KEEP)
+    assert set(tries.values()) == {2}
+    assert shop.keys() == shop.expected()
+
+
 def test_what_a_later_login_concerns_stays_stale(sqlite_engine: Engine) -> None:
     with write(sqlite_engine) as connection:
         first = ingest_identities(connection, [IdentityRow("s", "bob", T0 + 40)])

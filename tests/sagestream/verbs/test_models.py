@@ -7,12 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from graphstore.session import open_engine, write
 from sagestream.playground import state
 from sagestream.playground.embedded import LOOPBACK, free_port
+from serving.cache import ListReader
+from serving.config import ServingConfig
+from serving.publisher import Publisher
+from serving.source import ShopSource
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
+from tests.serving.toy import register, toy_opened
 from tests.waiting import wait_until
+from training.lifecycle.registry import ban
 from training.lifecycle.run import RESUMED
 
 pytestmark = pytest.mark.slow
@@ -56,11 +64,62 @@ def test_a_switch_by_hand_stands_without_a_broker(alone: dict[str, str]) -> None
     for words, version in ((("promote", second), second), (("rollback",), first)):
         done = run("models", *words, settings=alone)
         assert (done.code, done.error) == (0, None)
-        assert done.out == f"{words[0]}: the champion is {version}\n"
+        later = "readers get it when the publisher has written its lists"
+        assert done.out == f"{words[0]}: the champion is {version}, {later}\n"
+        assert "not switched, no Redis" in done.err
         assert "not announced, no Kafka" in done.err
         assert "finds it in the registry by itself" in " ".join(done.err.split())
         listed = run("models", "list", "--json", settings=alone).json
         assert [row["model_version"] for row in listed if row["status"] == "champion"] == [version]
+
+
+def test_a_rollback_by_hand_is_served_at_once_and_never_returns(
+    redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the call of the verb to the answer of a reader that caches the pointer, as a web process does."""
+    monkeypatch.setattr("training.lifecycle.announcer.BOOTSTRAP_SECONDS", 0.1)  # nobody is there
+    settings = {"STATE_DIR": str(tmp_path), "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:1"}
+    url = migrated_sqlite(tmp_path / "graph.db")
+    engine = open_engine(url)
+    publisher = Publisher(ShopSource(engine), redis, ServingConfig(), load=toy_opened())
+    for version in ("m1", "m2", "m3"):
+        register(engine, version, status="kept")
+        told = run("models", "promote", version, "--why", "a try", "--json", settings=settings).json
+        assert told == {"champion": version, "served": False, "announced": False}  # its lists are not there
+        publisher.reconcile()
+    told = run("report", settings=settings).out
+    assert "m3 is on probation: 10% of the shoppers stay with the previous champion for at most 7 days" in told
+    assert run("report", "--json", settings=settings).json["probation"]["from_version"] == "m2"
+    reader = ListReader(redis)
+    users = [f"u{number}" for number in range(60)]
+    assert {found.model_version for user in users if (found := reader.assign(user, "home"))} == {"m2", "m3"}
+    back = run("models", "rollback", "--json", settings=settings)
+    assert (back.code, back.json) == (0, {"champion": "m2", "served": True, "announced": False})
+    wait_until(lambda: reader.champion() == "m2", seconds=1.0)
+    assert {found.variant for user in users if (found := reader.assign(user, "home"))} == {"champion"}
+    again = run("models", "rollback", settings=settings)  # the lists of m1 expire, but live
+    assert again.out == "rollback: the champion is m1, readers get its lists\n"
+    third = run("models", "rollback", settings=settings)
+    assert "nothing to go back to" in str(third.error)
+    story = [(row["what"], row["to_version"], row["who"], row["why"]) for row in told_story(settings)]
+    assert story[:3] == [
+        ("rollback", "m1", "command line", "asked for by hand"),
+        ("rollback", "m2", "command line", "asked for by hand"),
+        ("promote", "m3", "command line", "a try"),
+    ]
+    with write(engine) as connection:
+        ban(connection, "m3", now=1)
+    refused = run("models", "promote", "m3", settings=settings)
+    assert "because it did harm" in str(refused.error)
+    forced = run("models", "promote", "m3", "--force", settings=settings)
+    assert forced.code == 0
+    assert "m3 is banned since 1970-01-01 00:00:00, because it did harm" in " ".join(forced.err.split())
+    engine.dispose()
+
+
+def told_story(settings: dict[str, str]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = run("history", "--json", settings=settings).json
+    return found
 
 
 def test_the_file_configures_the_run(alone: dict[str, str], tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def test_a_loss_after_a_gain_is_shown():
 
 @given(st.floats(-1, 1), st.booleans())
 def test_the_mean_wealth_never_grows_under_the_null(value, later):
-    """Of two equally likely outcomes v and −v, the mean gain of each gambler is zero."""
+    """A user's difference is d or -d with the same probability: no gambler gains in the mean."""
     before = Wager(later=later).add(np.array([0.3, -0.2]))
     after = [before.add(np.array([sign * value])) for sign in (1, -1)]
     mean = np.mean([exp(wager.log_e_value) for wager in after])
-    assert mean == pytest.approx(exp(before.log_e_value), rel=1e-9)
+    assert mean <= exp(before.log_e_value) * (1 + 1e-9)
 
 
 @given(st.permutations(range(12)))
@@ -88,9 +88,9 @@ def test_a_wager_survives_json():
         Wager.from_json({"log_wealth": [0.0] * (len(STAKES) + 1), "windows": 1, "later": True})
 
 
-@pytest.mark.parametrize("value", [1.5, -1.01, float("nan"), inf])
-def test_values_out_of_bounds_are_refused(value):
-    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+@pytest.mark.parametrize("value", [float("nan"), inf, -inf])
+def test_values_that_are_not_finite_are_refused(value):
+    with pytest.raises(ValueError, match="finite"):
         Wager().add(np.array([0.0, value]))
 
 

@@ -29,10 +29,12 @@ def shop(engine: Engine, tmp_path: Path):
     with write(engine) as connection:
         toy_shop.open_shop(connection, days=10)
 
-    def train(kind, *, seed=0, progress=ignore_progress, run_id=None, resume=False, **settings) -> RunResult:
+    def train(
+        kind, *, trigger="command line", seed=0, progress=ignore_progress, run_id=None, resume=False, **settings
+    ) -> RunResult:
         with read(engine) as connection:
             closing = toy_shop.closing_time(connection)
-        spec = RunSpec(kind, "test", run_id=run_id, resume=resume)
+        spec = RunSpec(kind, trigger, run_id=run_id, resume=resume)
         arguments = {"graph": GraphstoreConfig(state_dir=tmp_path), "config": CONFIG, "now": lambda: closing}
         options = TrainingOptions(seed=seed, progress=progress)
         return run_training(engine, spec, options=options, **(arguments | settings))
@@ -90,7 +92,7 @@ def test_graphsage_and_then_incremental(shop, engine: Engine):
     with write(engine) as connection:
         registry.promote(connection, sage.model_version, now=1)
         toy_shop.trade(connection, first_day=10, days=4)
-    result = shop("incremental")
+    result = shop("incremental", trigger="new events")
     assert result.parent == sage.model_version
     assert result.kind == "incremental"
     assert result.verdict in {"promoted", "kept"}
@@ -240,8 +242,8 @@ def test_another_champion_meanwhile(shop, engine: Engine):
             with write(engine) as connection:
                 registry.promote(connection, rival.model_version, now=5)
 
-    lenient = CONFIG.model_copy(update={"gate_confidence": 0.0, "gate_min_coverage": 0.0})
-    result = shop("incremental", progress=overtake, config=lenient)
+    lenient = CONFIG.model_copy(update={"gate_min_coverage": 0.0})
+    result = shop("incremental", trigger="new events", progress=overtake, config=lenient)
     assert result.parent == first.model_version
     assert result.verdict == "kept"
     with read(engine) as connection:

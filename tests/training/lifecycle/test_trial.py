@@ -50,18 +50,7 @@ def full(snapshot: Snapshot, *, kind="closed_form", champion: Recommender | None
 
 def published(trial: TrialResult, directory: Path, version: str) -> Path:
     trial.learn_test_window()
-    model = Recommender(
-        model_version=version,
-        kind="closed_form",
-        as_of=trial.dataset.as_of,
-        repeats=trial.repeats,
-        item_ids=trial.dataset.item_ids,
-        item_keys=trial.dataset.item_keys,
-        available=trial.dataset.catalogue.available,
-        terms=trial.candidate.terms,
-        blend=trial.candidate.blend,
-        encoder=trial.encoder,
-    )
+    model = trial.recommender(version, kind="closed_form", fresh=True)
     return save_bundle(model, directory, snapshot_id="s", parent=None, metrics={}, config={})
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from graphstore.arrays import LARGEST_SCORE
 from graphstore.tables import HOUR_MS
 from tests.training.checkerboard import DAY_MS, checkerboard
 from training.blend.fit import fit_blend
 from training.config import SageConfig
 from training.data.windows import Window
-from training.models.recommender import LARGEST_SCORE, Recommender
+from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.fit import fit_sage
 from training.terms.filter_bank import FilterBank

@@ -43,8 +43,7 @@ def test_updates_come_to_the_same_as_one_fit(half_life, max_items, neighbours):
     assert abs(dense(term) - dense(whole)).max() < 1e-4
     half = LOG.between(end=2 * DAY_MS)
     loaded = LinearFilter.from_state(LinearFilter.fit(half, settings).state())
-    loaded.remember(half)
-    loaded.update(LOG.between(start=2 * DAY_MS))
+    loaded.update(LOG.between(start=2 * DAY_MS), past=half)
     assert abs(dense(loaded) - dense(whole)).max() < 1e-4
 
 
@@ -109,7 +108,7 @@ def test_the_state_brings_it_back():
     again = LinearFilter.from_state(term.state())
     assert again.settings == term.settings
     assert torch.equal(dense(again), dense(term))
-    with pytest.raises(RuntimeError, match="remember"):
+    with pytest.raises(RuntimeError, match="past"):
         again.update(LOG)
 
 
