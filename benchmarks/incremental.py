@@ -193,6 +193,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-users", type=int, help="most users of a data set, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="of samples and fits")
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw the curves (extra plots)")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="of the bundles; default: beside OUT")
     found = parser.parse_args(given)
     if not 0 < found.first_share < 1 or min(found.slices, found.full_every, found.users, found.threads) < 1:
@@ -209,7 +210,9 @@ def main(given: Sequence[str] | None = None) -> int:
     report: dict[str, Any] = {"sets": {}, "arguments": {}}
     if arguments.json.exists():
         report = json.loads(arguments.json.read_text())
-    report["arguments"] = {key: str(value) for key, value in vars(arguments).items() if key not in ("json", "work")}
+    report["arguments"] = {
+        key: str(value) for key, value in vars(arguments).items() if key not in ("json", "work", "plot")
+    }
     stopped = 0
     for name in arguments.sets:
         curves = Curves.from_json(report["sets"].get(name), again=arguments.models)
@@ -225,6 +228,10 @@ def main(given: Sequence[str] | None = None) -> int:
             stopped = 1
             break
     print(as_markdown(report))
+    if arguments.plot is not None:
+        from benchmarks.curves_plot import save_plot  # needs the extra plots
+
+        save_plot(report, arguments.plot)
     return stopped
 
 

@@ -7,6 +7,8 @@ one training.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -14,7 +16,7 @@ from graphstore.tables import retrain_requests
 from monitoring import ctr
 from monitoring.verdict import DriftResult
 from monitoring.windows import read_figures
-from training.lifecycle.registry import request_retrain
+from training.lifecycle.registry import WAITING, request_retrain
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +25,20 @@ REFERENCE_WINDOWS = 24
 """The number of settled CTR windows, pooled, to compare with the newest settled window: 24 hours make a day."""
 
 
-def drift_reason(result: DriftResult | None) -> str | None:
+@dataclass(frozen=True)
+class Reason:
+    """A reason for a retrain, in words and in figures that JSON can hold."""
+
+    text: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def drift_reason(result: DriftResult | None) -> Reason | None:
     """Return the reason for a retrain in this verdict, or None. Too little data is no reason."""
-    return f"drift: {result.reason}" if result is not None and result.verdict == "drift" else None
+    if result is None or result.verdict != "drift":
+        return None
+    figures = {"share": result.share, "psi": result.scores, "drifted": result.drifted}
+    return Reason(f"drift: {result.reason}", {"drift": figures})
 
 
 def ctr_reason(
@@ -36,7 +49,7 @@ def ctr_reason(
     min_impressions: int,
     open_windows: int = ctr.OPEN_WINDOWS,
     reference_windows: int = REFERENCE_WINDOWS,
-) -> str | None:
+) -> Reason | None:
     """Return the reason for a retrain in the click-through rate, or None.
 
     The rate has fallen if the newest settled window's interval ends below the interval of the pooled windows before it.
@@ -65,25 +78,28 @@ def ctr_reason(
         return None
     if current.high is None or reference.low is None or current.high >= reference.low:
         return None
-    return (
+    return Reason(
         f"ctr: {current.value:.4f} of {current.impressions} impressions (at most {current.high:.4f}), "
-        f"before it {reference.value:.4f} of {reference.impressions} (at least {reference.low:.4f})"
+        f"before it {reference.value:.4f} of {reference.impressions} (at least {reference.low:.4f})",
+        {"ctr": {"current": asdict(current), "reference": asdict(reference)}},
     )
 
 
-def request(connection: Connection, reasons: Sequence[str], *, now: int, cooldown_seconds: float) -> bool:
-    """Request one retrain for all reasons together; return whether it was requested.
+def request(connection: Connection, reasons: Sequence[Reason], *, now: int, cooldown_seconds: float) -> bool:
+    """Request one retrain for all reasons together, with their figures; return whether it was requested.
 
     There is no new request while any request waits or is younger than the cooldown, because its model already learns
     from the same traffic. `now` is epoch ms. The caller owns the transaction.
     """
     if not reasons:
         return False
-    waiting = select(func.count()).where(retrain_requests.c.run_id.is_(None))
+    text = "; ".join(reason.text for reason in reasons)
+    waiting = select(func.count()).where(retrain_requests.c.status == WAITING)
     newest = connection.scalar(select(func.max(retrain_requests.c.requested_at)))
     if connection.scalar(waiting) or (newest is not None and now - newest < cooldown_seconds * 1000):
-        logger.debug("no retrain request, one was made lately: %s", "; ".join(reasons))
+        logger.debug("no retrain request, one was made lately: %s", text)
         return False
-    request_retrain(connection, reason="; ".join(reasons), requested_by=REQUESTED_BY, now=now)
-    logger.info("retrain requested: %s", "; ".join(reasons))
+    figures = {name: value for reason in reasons for name, value in reason.figures.items()}
+    request_retrain(connection, reason=text, requested_by=REQUESTED_BY, now=now, figures=figures)
+    logger.info("retrain requested: %s", text)
     return True

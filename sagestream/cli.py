@@ -34,6 +34,7 @@ from sagestream.verbs import (
     playground,
     processes,
     readers,
+    retrain,
     simulation,
     store,
     tuning,
@@ -54,7 +55,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for module in (
-    *(playground, processes, data, log, dlq, models, audit, experiments, off_policy),
+    *(playground, processes, data, log, dlq, models, retrain, audit, experiments, off_policy),
     *(offline, tuning, pictures, export, readers, store, simulation),
 ):
     module.register(app)

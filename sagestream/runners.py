@@ -114,18 +114,24 @@ def run_scheduler() -> None:
     from stream.probe import OK, start_probe
     from training.config import TrainingConfig
     from training.config_file import WatchedConfig
+    from training.lifecycle.health import TrainingHealth
     from training.lifecycle.scheduler import run_scheduler as run
 
     config, stream, stop = WatchedConfig(TrainingConfig()), StreamConfig(), stop_on_signal()
-    liveness = Liveness()
+    liveness, health = Liveness(), TrainingHealth()
     probe = start_probe(
         stream.probe_port_of("scheduler"),
-        lambda: {"scheduler": "stopping" if stop.is_set() else OK, "settings": config.problem or OK},
+        lambda: {
+            "scheduler": "stopping" if stop.is_set() else OK,
+            "settings": config.problem or OK,
+            "trainings": health.state,
+        },
         host=stream.probe_host,
         alive=lambda: liveness.state,
+        told=health.words,
     )
-    logger.info("scheduler: health on port %d", probe.port)
-    run(GraphstoreConfig(), config, stream, stop, liveness=liveness)
+    logger.info("scheduler: health and metrics on port %d", probe.port)
+    run(GraphstoreConfig(), config, stream, stop, liveness=liveness, health=health)
 
 
 def run_serve() -> None:

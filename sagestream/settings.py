@@ -40,7 +40,7 @@ CONSTANTS = {
     "worker_batch_seconds": "stream.worker.app.BATCH_SECONDS",
     "worker_fetch_wait_seconds": "stream.kafka.topics.FETCH_MAX_WAIT_MS",
     "worker_dead_window": "stream.worker.dlq_limit.WINDOW",
-    "retrain_attempts": "training.lifecycle.retrain.MAX_ATTEMPTS",
+    "retrain_attempts": "training.lifecycle.requests.MAX_ATTEMPTS",
     "history_limit": "serving.source.HISTORY_LIMIT",
     "publish_block_users": "serving.publisher.BLOCK_USERS",
     "reconcile_seconds": "serving.publisher.RECONCILE_SECONDS",

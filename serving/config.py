@@ -27,6 +27,7 @@ class ServingConfig(PackageSettings):
     )
     allowed_hosts: str = Field("127.0.0.1,localhost,[::1]", description="host names that are answered, comma separated")
     api_key: SecretStr | None = Field(None, description="key that writers must show; unset: they are refused")
+    admin_key: SecretStr | None = Field(None, description="key that asks for a retrain; unset: that is refused")
     secret_key: SecretStr | None = Field(None, description="Django's signing key; unset: a new one at each start")
     shop_page: bool = Field(False, description="serve a shop for trials at `/`, whose visitor may act as anybody")
     slots: str = Field(

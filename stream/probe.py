@@ -53,11 +53,13 @@ def start_probe(
     host: str = LOOPBACK,
     metrics: Callable[[], bytes] = generate_latest,
     alive: Callable[[], str] = lambda: OK,
+    told: Callable[[], dict[str, str]] = dict,
 ) -> Probe:
     """Serve on `port` (0: any free port). `ready` returns a word of `READY` for each service, or its problem.
 
     It must not block. `metrics` returns the metrics of this process, or of several. `alive` returns "ok", or why the
-    process makes no progress (`stream.liveness`). Raises `graphstore.errors.PortTaken`.
+    process makes no progress (`stream.liveness`). `told` returns more words for `/readyz` that decide nothing. Raises
+    `graphstore.errors.PortTaken`.
     """
 
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -72,7 +74,7 @@ def start_probe(
             needs = ready()
             if not READY.issuperset(needs.values()):
                 status = "503 Service Unavailable"
-            body = json.dumps(needs).encode()
+            body = json.dumps(needs | told()).encode()
         elif path == "/metrics":
             kind, body = CONTENT_TYPE_LATEST, metrics()
         else:

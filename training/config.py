@@ -144,7 +144,7 @@ class TrainingConfig(BaseSettings, TrainingFile):
     )
     training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
     gate_min_users: int = Field(
-        30, ge=1, description="users in the test window, where the champion has seen a part of it"
+        30, ge=1, description="users in the test window of an update, and where the champion has seen a part of it"
     )
     gate_alpha: float = Field(
         0.05,
@@ -167,6 +167,16 @@ class TrainingConfig(BaseSettings, TrainingFile):
     )
     retrain_min_events: int = Field(5_000, ge=1, description="new interactions that start an incremental retrain")
     retrain_full_seconds: float = Field(86_400.0, gt=0, description="time between two full GraphSAGE trainings")
+    retrain_interval_seconds: float | None = Field(
+        None, gt=0, description="time after which a run starts although few events are new; unset: never"
+    )
+    retrain_hour: int | None = Field(
+        None, ge=0, le=23, description="hour of the day (UTC) of the full trainings; unset: as soon as one is due"
+    )
+    champion_max_age_seconds: float = Field(
+        14 * 86_400.0, gt=0, description="age of the champion's events at which new events start a full training"
+    )
+    bundles_kept: int = Field(5, ge=1, le=1_000, description="newest models whose bundles stay, besides those in use")
 
     @classmethod
     def settings_customise_sources(

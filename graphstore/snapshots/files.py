@@ -47,9 +47,10 @@ class Snapshot:
     stores: Stores
     """What `graph` is made from: `user.x` [num_users, width]; `item.x` [num_items, width], which holds nothing of any
     event, and `item.stats` [num_items, 6], which does (see `graphstore.snapshots.statistics`); on (user, interacts,
-    item): `edge_index` [2, num_events], `edge_time` [num_events] int64 ms, `edge_type_code` [num_events] int8 (place in
-    EVENT_TYPES), `edge_weight` [num_events] float32, `y` [num_events] float32 (rating where `rated`, else weight),
-    `train_mask`, `val_mask`, `test_mask`. One of an older form has `item.x` alone, and no `rated`."""
+    item): `edge_index` [2, num_events], `edge_time` [num_events] int64 ms, `edge_key` [num_events] int64 (the row of
+    `interactions`), `edge_type_code` [num_events] int8 (place in EVENT_TYPES), `edge_weight` [num_events] float32, `y`
+    [num_events] float32 (rating where `rated`, else weight), `train_mask`, `val_mask`, `test_mask`. One of an older
+    form has `item.x` alone, and no `rated` or `edge_key`."""
     user_ids: list[str]
     item_ids: list[str]
     user_keys: IntArray

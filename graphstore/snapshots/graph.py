@@ -50,6 +50,7 @@ def make_graph(events: Events, sessions: IntArray, item_keys: IntArray) -> tuple
     edges = {
         "edge_index": torch.from_numpy(np.stack([users.ravel(), np.searchsorted(item_keys, kept["item"])])),
         "edge_time": edge_time,
+        "edge_key": torch.from_numpy(kept["key"].astype(np.int64)),
         "edge_type_code": torch.from_numpy(kept["type"].astype(np.int8)),
         "edge_weight": torch.from_numpy(weights),
         "y": torch.from_numpy(np.where(rated, kept["value"], weights).astype(np.float32)),

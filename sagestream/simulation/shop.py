@@ -31,7 +31,7 @@ from serving.web.impressions import impression
 from stream.events import CatalogItem, Impression, Interaction, utc
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
-from training.lifecycle import registry, retrain
+from training.lifecycle import registry, requests, retrain
 from training.lifecycle.patience import change_of, probation_wish
 from training.lifecycle.registry import Kind
 from training.lifecycle.run import RunSpec, run_training
@@ -66,7 +66,10 @@ class Shop:
         source = ShopSource(self.engine)
         self._publisher = Publisher(source, redis, config.serving)
         self._near = NearLine(source, redis, config.serving, load=load_ranker)
-        self._monitor = Monitor(self.engine, config=config.monitoring, state_dir=directory)
+        # The pauses of the monitor follow the clock of the machine. Here each pass looks at a probation.
+        self._monitor = Monitor(
+            self.engine, config=config.monitoring, state_dir=directory, redis=redis, timer=lambda: 0.0
+        )
         self._store = Storefront.open(redis)
         self._impressions: list[Impression] = []
 
@@ -81,7 +84,7 @@ class Shop:
     def serve(self, user_id: str, *, k: int, request_id: str, now: int) -> Recommendation:
         """Return the list for a shopper, and remember it as shown. Raises `serving.recommend.NothingPublished`."""
         time = utc(now)
-        served = recommendations(self._store, user_id, k=k, explained=False, now=time, request_id=request_id)
+        served = recommendations(self._store, user_id, k=k, explained=False, now=time, slot=SLOT, request_id=request_id)
         self._impressions.append(impression(served, SLOT, now=time))
         return served
 
@@ -102,22 +105,25 @@ class Shop:
         self.open_day()
 
     def measure(self, *, now: int) -> None:
-        """Attribute clicks and count the rates, as a pass of the monitor does; it may ask for a retrain."""
+        """Do a pass of the monitor: attribute clicks, count the rates, watch a probation, perhaps ask for a retrain."""
         self._monitor.count(now=now)
+        if self._monitor.watch_probation(now=now) is not None:
+            self._near.follow(now=lambda: now)
+            self.open_day()
         self._monitor.ask(None, now=now)
 
     def train_if_due(self, *, now: int) -> RunResult | None:
         """Do what a tick of the scheduler does. Return the finished run, or None if none is due or it failed."""
         with write(self.engine) as connection:
-            found = retrain.due(connection, self.config.training, now=now)
-            if found is None:
+            plan = retrain.plan(connection, self.config.training, now=now)
+            if plan.kind is None:
                 return None
-            run_id = retrain.enter(connection, *found, now=now)
+            run_id = retrain.enter(connection, plan.kind, plan.reason, now=now)
         try:
-            return self.train(found[0], found[1], run_id=run_id, now=now)
+            return self.train(plan.kind, plan.reason, run_id=run_id, now=now)
         finally:
             with write(self.engine) as connection:
-                retrain.settle(connection, run_id=run_id, now=now)
+                requests.settle(connection, run_id=run_id, now=now)
 
     def train(self, kind: Kind, trigger: str, *, run_id: str | None = None, now: int) -> RunResult:
         """Train one model and pass it through the gate. Raises the errors of `run_training`."""

@@ -158,15 +158,20 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it."""
+    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it.
+
+    It must load, and its scores must be finite.
+    """
     from graphstore.session import now_ms, read, write
     from training.config import TrainingConfig
     from training.lifecycle import registry
+    from training.lifecycle.bundle_check import check_model
     from training.lifecycle.patience import change_of, probation_wish
 
     engine = _engine()
     with read(engine) as connection:
         model = registry.get_model(connection, model_version)
+    check_model(model)
     if model.banned_at is not None and force:
         stages = Stages(PlainConsole(stderr=True))
         stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from graphstore.redis.asked import MAX_REASON_LENGTH
 from serving.web.parameters import DEFAULT_ITEMS, MAX_ITEMS
 from stream.events import MAX_ID_LENGTH, Interaction
 
 JsonSchema = dict[str, Any]
 
 _NO_NUL = "^[^\\u0000]+$"
+_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
 ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS, "default": DEFAULT_ITEMS}
@@ -29,6 +31,17 @@ def posted_events(bound: int) -> JsonSchema:
     """Return the schema of the body of a post: one event, or a list of 1 to `bound` events."""
     event = _interaction()
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
+
+
+RETRAIN: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "full": {"type": "boolean", "default": False, "description": "train GraphSAGE from scratch"},
+        "why": {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, "pattern": _NOT_BLANK},
+    },
+    "additionalProperties": False,
+}
+"""The body of a request for a retrain."""
 
 
 def _interaction() -> JsonSchema:

@@ -72,6 +72,14 @@ class IntakeSerializer(serializers.Serializer[object]):
     refused = RefusalSerializer(many=True)
 
 
+class AskedSerializer(serializers.Serializer[object]):
+    """A retrain request that is on its way to the scheduler."""
+
+    status = serializers.ChoiceField(["asked"])
+    full = serializers.BooleanField()
+    why = serializers.CharField()
+
+
 class ProblemSerializer(serializers.Serializer[object]):
     """The reason why a request was refused."""
 

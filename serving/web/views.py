@@ -15,11 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from graphstore.redis.asked import ask
 from serving import recommend
 from serving.coldstart import WINDOWS
-from serving.web import impressions, intake, parameters, schema, serializers, services
+from serving.web import impressions, intake, parameters, retrain, schema, serializers, services
 from serving.web.answers import Refused, TooLarge
-from serving.web.authentication import ApiKey, shows_key
+from serving.web.authentication import AdminKey, ApiKey, shows_key
 
 DEFAULT_WINDOW = "24h"
 
@@ -122,3 +123,20 @@ class EventsView(APIView):
         if accepted:
             services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
+
+
+class RetrainView(APIView):
+    """Takes requests for a new model."""
+
+    authentication_classes = (AdminKey,)
+    parser_classes = (RawJsonParser,)
+
+    @extend_schema(
+        request={"application/json": schema.RETRAIN},
+        responses={202: serializers.AskedSerializer, 400: serializers.ProblemSerializer, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """Ask the scheduler for a new model; 202 when the request is on its way. `sagestream history` tells its end."""
+        asked = retrain.read_request(request.data if isinstance(request.data, bytes) else b"", now=datetime.now(UTC))
+        ask(services.storefront().redis, asked)
+        return Response({"status": "asked", "full": asked.full, "why": asked.reason}, status=202)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.curves import Curves, as_markdown
+from benchmarks.curves_plot import curves_figure, save_plot
 
 
 def filled() -> Curves:
@@ -50,3 +51,15 @@ def test_figures_of_other_models_stay_when_one_is_measured_again():
 def test_the_table_shows_what_is_missing_as_a_dash():
     lines = as_markdown({"sets": {"shop": filled().as_json()}}).splitlines()
     assert lines[-1] == "| shop | – | – | 0.2000 | 0.2000 | 0.1500 | 100.0% | 4.0 · 50.0 | 8.0% |"
+
+
+def test_the_plot_has_a_line_for_each_model_and_marks_for_few_full_runs(tmp_path):
+    report = {"sets": {"shop": filled().as_json(), "other": filled().as_json()}}
+    figure = curves_figure(report)
+    assert [axes.get_title() for axes in figure.axes] == ["shop", "other"]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert lines.keys() == {"incremental", "full", "recent"}
+    assert lines["full"].get_marker() == "D"
+    assert list(lines["full"].get_xdata()) == [2, 4]
+    assert list(lines["incremental"].get_ydata()) == pytest.approx([0.2, 0.3, 0.4, 0.1])
+    assert save_plot(report, tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"

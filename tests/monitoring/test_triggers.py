@@ -1,5 +1,6 @@
 """When a retrain is asked for, and when it is not."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import insert, select, update
 from graphstore.session import read, write
 from graphstore.tables import retrain_requests
 from monitoring.ctr import write_ctr_windows
-from monitoring.triggers import ctr_reason, drift_reason, request
+from monitoring.triggers import Reason, ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
 from monitoring.windows import TimeWindow
 
@@ -20,7 +21,10 @@ RESULT = DriftResult("drift", "3 of 7 columns", TimeWindow(0, 5), TimeWindow(5, 
     ("verdict", "reason"), [("drift", "drift: 3 of 7 columns"), ("stable", None), ("insufficient", None)]
 )
 def test_only_drift_is_a_reason(verdict, reason):
-    assert drift_reason(replace(RESULT, verdict=verdict)) == reason
+    found = drift_reason(replace(RESULT, verdict=verdict))
+    assert (found.text if found else None) == reason
+    if found:
+        assert found.figures == {"drift": {"share": 0.43, "psi": {}, "drifted": []}}
     assert drift_reason(None) is None
 
 
@@ -45,8 +49,11 @@ def fall(shop, *rates, served=1000, min_impressions=500, open_windows=1):
 
 def test_a_clear_fall_is_a_reason_that_names_both_rates(shop):
     reason = fall(shop, 100, 100, 100, 40)
-    assert reason.startswith("ctr: 0.0400 of 1000 impressions")
-    assert "0.1000 of 3000" in reason
+    assert reason.text.startswith("ctr: 0.0400 of 1000 impressions")
+    assert "0.1000 of 3000" in reason.text
+    ctr = reason.figures["ctr"]
+    assert (ctr["current"]["clicks"], ctr["current"]["impressions"], ctr["reference"]["clicks"]) == (40, 1000, 300)
+    assert ctr["current"]["high"] < ctr["reference"]["low"]
 
 
 def test_chance_a_rise_and_a_first_window_are_no_reasons(sqlite_shop):
@@ -75,8 +82,9 @@ def test_a_window_that_is_still_counted_again_is_not_judged(sqlite_shop):
 
 
 def ask(engine, *, now, reasons=("drift: x",), cooldown_seconds=60):
+    found = [Reason(text, {text[:3]: len(text)}) for text in reasons]
     with write(engine) as connection:
-        return request(connection, reasons, now=now, cooldown_seconds=cooldown_seconds)
+        return request(connection, found, now=now, cooldown_seconds=cooldown_seconds)
 
 
 def requests(engine):
@@ -88,7 +96,7 @@ def requests(engine):
 
 def take(engine):
     with write(engine) as connection:
-        connection.execute(update(retrain_requests).values(run_id="run-1"))
+        connection.execute(update(retrain_requests).values(run_id="run-1", status="running"))
 
 
 def test_all_reasons_become_one_request(engine):
@@ -96,6 +104,8 @@ def test_all_reasons_become_one_request(engine):
     assert requests(engine) == []
     assert ask(engine, now=1000, reasons=["drift: x", "ctr: y"])
     assert requests(engine) == [("drift: x; ctr: y", "monitoring", 1000, None)]
+    with read(engine) as connection:
+        assert json.loads(connection.scalar(select(retrain_requests.c.figures))) == {"dri": 8, "ctr": 6}
 
 
 def test_one_request_at_a_time(engine):
@@ -108,7 +118,7 @@ def test_one_request_at_a_time(engine):
 
 def test_the_cooldown_counts_from_anybodys_request(engine):
     with write(engine) as connection:
-        row = {"reason": "new events", "requested_by": "scheduler", "requested_at": 0, "run_id": "run-1"}
+        row = {"reason": "new events", "requested_by": "scheduler", "requested_at": 0, "status": "running"}
         connection.execute(insert(retrain_requests).values(row))
     assert not ask(engine, now=59_999)
     assert ask(engine, now=60_000)

@@ -103,7 +103,8 @@ def decide(
             promoted; a lineage that does no harm ends; popularity replaces a champion that is not below it.
         fresh: The same contestants, measured on the targets that the evidence does not count yet. None: on all.
         objections: Reasons of `training.lifecycle.guards` against the challenger.
-        popularity_serves: Whether the champion is recent popularity itself, which a refresh cannot fall below.
+        popularity_serves: Whether the champion is recent popularity itself. It goes on, with the newest events, until a
+            model wins.
 
     Raises `ValueError` when the users differ.
     """
@@ -112,8 +113,7 @@ def decide(
     if not challenger.finite:
         against.append("some scores are not finite")
     margin = _difference(challenger, contestants.popularity)
-    own = popularity_serves and change == "refresh"
-    if not own and not (len(margin) and margin.mean() >= 0):
+    if not (len(margin) and margin.mean() >= 0):
         against.append(f"{METRIC} {_mean(margin):+.4f} against recent popularity, in {len(margin)} users")
     if champion is None:
         return _first(against, margin, evidence)
@@ -129,6 +129,8 @@ def decide(
         decision = _structural(against, gain, compared, evidence, alpha)
     else:
         decision = _refresh(against, judged, compared, evidence, alpha)
+    if decision.action != "promote" and popularity_serves:
+        return replace(decision, action="popularity", reasons=[*decision.reasons, "recent popularity goes on"])
     if decision.action != "promote" and evidence.behind.shows(alpha):
         fallen = f"the champion is below recent popularity beyond chance, in {evidence.behind.windows} windows"
         return replace(decision, action="popularity", reasons=[*decision.reasons, fallen])

@@ -11,7 +11,7 @@ against one anchor, and for a structural change also its settings.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +53,29 @@ class Lineage:
     """The evidence counts events before this time (epoch ms). A target counts once, also where windows overlap."""
 
     @property
-    def against(self) -> str | None:
-        """The version of the champion's full model."""
+    def full_version(self) -> str | None:
+        """The version of the champion's last full model. Without a champion, None."""
         full = self.anchor or self.champion
         return full.model_version if full else None
 
     @property
+    def against(self) -> str | None:
+        """What the evidence is against: the full model, or `POPULARITY`, which has a new version after each run."""
+        return POPULARITY if self.popularity_serves else self.full_version
+
+    @property
     def popularity_serves(self) -> bool:
-        """Whether the champion is recent popularity, or an update of it."""
-        full = self.anchor or self.champion
-        return full is not None and full.kind == POPULARITY
+        """Whether the champion is recent popularity."""
+        return self.champion is not None and self.champion.kind == POPULARITY
 
     def judge(self, trial: TrialResult, *, alpha: float, objections: list[str]) -> GateDecision:
         """Ask the gate about the trial's candidate. The evidence grows by the targets that it does not count yet."""
+        popularity = trial.comparison[RECENT_POPULARITY]
         contestants = Contestants(
             challenger=trial.evaluation,
-            popularity=trial.comparison[RECENT_POPULARITY],
-            champion=trial.comparison.get(registry.CHAMPION),
+            popularity=popularity,
+            # A trial may fit the champion's terms again, with other weights. Popularity is the baseline itself.
+            champion=popularity if self.popularity_serves else trial.comparison.get(registry.CHAMPION),
             anchor=self._anchor_evaluation(trial),
         )
         fresh = None
@@ -119,19 +125,14 @@ def lineage_of(
         return Lineage("structural", own)
     update = kind == "incremental"
     settings = champion.settings_hash or own if update else own
-    same = update or settings == champion.settings_hash
+    same = (update or settings == champion.settings_hash) and champion.kind != POPULARITY
     change: Change = "refresh" if same and trigger not in PEOPLE else "structural"
     anchor = registry.get_model(connection, champion.anchor) if champion.anchor else None
-    known = _memory(connection, change, settings, against=(anchor or champion).model_version)
-    return Lineage(
-        change,
-        settings,
-        is_update=update,
-        champion=champion,
-        anchor=anchor,
-        evidence=Evidence.from_json(known["evidence"]) if known else Evidence(),
-        until=int(known["until"]) if known else 0,
-    )
+    lineage = Lineage(change, settings, is_update=update, champion=champion, anchor=anchor)
+    known = _memory(connection, lineage)
+    if known is None:
+        return lineage
+    return replace(lineage, evidence=Evidence.from_json(known["evidence"]), until=int(known["until"]))
 
 
 def settings_hash(kind: str, config: TrainingConfig) -> str:
@@ -140,14 +141,15 @@ def settings_hash(kind: str, config: TrainingConfig) -> str:
     return hashlib.sha256(f"{kind} {shaping}".encode()).hexdigest()
 
 
-def _memory(connection: Connection, change: Change, settings: str, *, against: str) -> dict[str, Any] | None:
+def _memory(connection: Connection, lineage: Lineage) -> dict[str, Any] | None:
     """Return what the newest model that answers the same question keeps, or None."""
-    since = select(models.c.created_at).where(models.c.model_version == against).scalar_subquery()
+    full = lineage.anchor or lineage.champion
+    since = 0 if full is None or lineage.popularity_serves else full.created_at
     query = select(models.c.gate, models.c.settings_hash).where(models.c.created_at >= since)
     for row in connection.execute(query.order_by(models.c.created_at.desc(), models.c.model_version.desc())):
         memory: dict[str, Any] = json.loads(row.gate).get("memory", {})
-        same = change == "refresh" or row.settings_hash == settings
-        if memory.get("against") == against and memory["change"] == change and same:
+        same = lineage.change == "refresh" or row.settings_hash == lineage.settings_hash
+        if same and memory.get("against") == lineage.against and memory["change"] == lineage.change:
             return memory
     return None
 

@@ -10,7 +10,9 @@ announcement may be lost or repeated, so the table is the source of truth.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -32,6 +34,8 @@ RETIRED = "retired"
 RUNNING = "running"
 PROMOTED = "promoted"
 FAILED = "failed"
+POSTPONED = "postponed"
+"""The status of a run that found too few events to judge a model on. A later run learns the same events."""
 
 WAITING = "waiting"
 """The status of a retrain request without a run. Later: running, answered or dropped."""
@@ -119,7 +123,10 @@ class Sender(Protocol):
 
 
 def register(connection: Connection, model: ModelRow) -> None:
-    """Insert a model. Raises `IntegrityError` when the version exists already."""
+    """Insert a model, made by this version of Sagestream unless the row names another one.
+
+    Raises `IntegrityError` when the version exists already.
+    """
     connection.execute(
         insert(models).values(
             model_version=model.model_version,
@@ -135,7 +142,7 @@ def register(connection: Connection, model: ModelRow) -> None:
             promoted_at=model.promoted_at,
             anchor_version=model.anchor,
             settings_hash=model.settings_hash,
-            code_version=model.code_version,
+            code_version=model.code_version or version("sagestream"),
         )
     )
 
@@ -197,9 +204,9 @@ def _switch(
         )
     current = champion(connection)
     connection.execute(update(models).where(models.c.status == CHAMPION).values(status=RETIRED))
-    connection.execute(
-        update(models).where(models.c.model_version == model_version).values(status=CHAMPION, promoted_at=now)
-    )
+    whole = (models.c.model_version == model_version) & models.c.pruned_at.is_(None)
+    if not connection.execute(update(models).where(whole).values(status=CHAMPION, promoted_at=now)).rowcount:
+        raise PrunedModel(f"the bundle of {model_version} has just been deleted")
     previous = None if current is None else current.model_version
     promotions.record(connection, action, model_version, previous, change, now=now)
     return get_model(connection, model_version)
@@ -237,20 +244,29 @@ def ban(connection: Connection, model_version: str, *, now: int) -> None:
     connection.execute(update(models).where(models.c.model_version == model_version, first).values(banned_at=now))
 
 
+def model_of(run_id: str) -> str:
+    """Return the version of the model that a run makes."""
+    return f"m{run_id.removeprefix('r')}"
+
+
 def next_run_id(connection: Connection, *, now: int) -> str:
     """Return a run id that is readable, sortable by time, and unique through the number of earlier runs."""
     return f"r{now:013d}-{connection.scalar(select(func.count()).select_from(training_runs)) or 0}"
 
 
-def start_run(connection: Connection, run_id: str, *, kind: str, trigger: str, now: int) -> RunRow:
-    """Insert a run as running, or return the existing run with this id."""
+def start_run(
+    connection: Connection, run_id: str, *, kind: str, trigger: str, now: int, owner: str | None = None
+) -> RunRow:
+    """Insert a run as running, or return the existing run with this id.
+
+    `owner` names the process that trains. The start counts as its first heartbeat (`training.lifecycle.heartbeat`).
+    """
     known = get_run(connection, run_id)
     if known is not None:
         return known
-    connection.execute(
-        insert(training_runs).values(run_id=run_id, kind=kind, trigger=trigger, status=RUNNING, started_at=now)
-    )
-    return RunRow(run_id, kind, trigger, RUNNING, None, None, now)
+    values = {"run_id": run_id, "kind": kind, "trigger": trigger, "status": RUNNING, "started_at": now}
+    connection.execute(insert(training_runs).values(**values, heartbeat_at=now, owner=owner))
+    return RunRow(run_id, kind, trigger, RUNNING, None, None, now, heartbeat_at=now, owner=owner)
 
 
 def get_run(connection: Connection, run_id: str) -> RunRow | None:
@@ -262,6 +278,24 @@ def list_runs(connection: Connection, *, newest: int) -> list[RunRow]:
     """Return the newest runs, newest first."""
     query = select(training_runs).order_by(training_runs.c.started_at.desc(), training_runs.c.run_id.desc())
     return [_run(row) for row in connection.execute(query.limit(newest))]
+
+
+def newest_runs_of(connection: Connection, kind: str, *, newest: int) -> list[RunRow]:
+    """Return the newest ended runs of a kind, newest first."""
+    ended = select(training_runs).where(training_runs.c.kind == kind, training_runs.c.status != RUNNING)
+    order = (training_runs.c.started_at.desc(), training_runs.c.run_id.desc())
+    return [_run(row) for row in connection.execute(ended.order_by(*order).limit(newest))]
+
+
+def last_start(connection: Connection, *kinds: Kind) -> int | None:
+    """Return when the newest run of these kinds began (epoch ms), without failed and postponed runs. None: no run.
+
+    It reads the whole table, so that no number of other runs hides one.
+    """
+    ran = training_runs.c.status.not_in((FAILED, POSTPONED))
+    newest = select(func.max(training_runs.c.started_at)).where(ran, training_runs.c.kind.in_(kinds))
+    found = connection.scalar(newest)
+    return None if found is None else int(found)
 
 
 def finish_run(
@@ -284,42 +318,29 @@ def finish_run(
     return done.rowcount == 1
 
 
-def fail_abandoned(connection: Connection, *, now: int, run_id: str | None = None) -> list[str]:
-    """Mark running runs as failed, all or one, and return their ids. Only the holder of the leader lock calls it."""
-    query = select(training_runs.c.run_id).where(training_runs.c.status == RUNNING)
-    if run_id is not None:
-        query = query.where(training_runs.c.run_id == run_id)
-    abandoned = [str(name) for name in connection.scalars(query)]
-    for name in abandoned:
-        finish_run(connection, name, status=FAILED, now=now, error="the process ended before the run did")
-    return abandoned
+def request_retrain(
+    connection: Connection,
+    *,
+    reason: str,
+    requested_by: str,
+    now: int,
+    full: bool = False,
+    figures: Mapping[str, Any] | None = None,
+) -> int:
+    """Ask for a retrain and return the key of the request. The scheduler sees it at its next tick.
 
-
-def request_retrain(connection: Connection, *, reason: str, requested_by: str, now: int, full: bool = False) -> None:
-    """Ask for a retrain, with `full` from scratch. The scheduler sees the request at its next tick."""
+    Args:
+        connection: A connection in a transaction.
+        reason: Why, in words.
+        requested_by: Who asks, such as `monitoring` or a person.
+        now: The time, epoch ms.
+        full: Whether to train from scratch. Such a request needs no new event.
+        figures: What was measured.
+    """
     values = {"reason": reason, "requested_by": requested_by, "requested_at": now, "full": full}
-    connection.execute(insert(retrain_requests).values(**values))
-
-
-def pending_requests(connection: Connection) -> list[RetrainRequest]:
-    """Return the requests without a run, oldest first."""
-    pending = select(retrain_requests).where(retrain_requests.c.run_id.is_(None))
-    rows = connection.execute(pending.order_by(retrain_requests.c.request_key))
-    return [RetrainRequest(**{**row._asdict(), "figures": json.loads(row.figures)}) for row in rows]
-
-
-def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
-    """Assign all pending requests to a run. One retrain answers all of them."""
-    taken = pending_requests(connection)
-    keys = [request.request_key for request in taken]
-    connection.execute(update(retrain_requests).where(retrain_requests.c.request_key.in_(keys)).values(run_id=run_id))
-    return taken
-
-
-def release_requests(connection: Connection, run_id: str) -> int:
-    """Return the requests of a failed run to pending, and return their number."""
-    done = connection.execute(update(retrain_requests).where(retrain_requests.c.run_id == run_id).values(run_id=None))
-    return int(done.rowcount)
+    done = connection.execute(insert(retrain_requests).values(**values, figures=json.dumps(dict(figures or {}))))
+    (key,) = done.inserted_primary_key or (0,)
+    return int(key)
 
 
 def last_seen_interaction(connection: Connection) -> int:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +25,12 @@ from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
 from training.baselines.gate import RECENT_POPULARITY
 from training.config import TrainingConfig, TrainingFile
+from training.data.dataset import TooFewEvents
 from training.features.snapshot_features import featurizer
 from training.lifecycle import registry
 from training.lifecycle.gate import GateDecision
 from training.lifecycle.guards import Opponent, inspect
+from training.lifecycle.heartbeat import TRAIN, beating, owner_name
 from training.lifecycle.lineage import Lineage, lineage_of
 from training.lifecycle.patience import probation_wish
 from training.lifecycle.registry import Kind
@@ -73,10 +75,15 @@ def run_training(
 
     A finished run does not run again; its result is returned. An error is recorded in `training_runs` and raised.
     Raises `RunFenced` when the run is dead. The run chooses its own checkpoint and ignores the checkpoint in `options`.
+    A run with too few events to be judged (`TooFewEvents`) is postponed, not failed.
+
+    A run that is inserted here writes its heartbeat. Whoever inserted a given `run_id` cares for that run's heartbeat.
     """
     with write(engine) as connection:
         run_id = spec.run_id or registry.next_run_id(connection, now=now())
-        run = registry.start_run(connection, run_id, kind=spec.kind, trigger=spec.trigger, now=now())
+        run = registry.start_run(
+            connection, run_id, kind=spec.kind, trigger=spec.trigger, now=now(), owner=owner_name(TRAIN)
+        )
         if run.model_version is not None:
             return load_result(connection, run)
         if run.status != registry.RUNNING:
@@ -84,12 +91,14 @@ def run_training(
         champion = registry.champion(connection)
         lineage = lineage_of(connection, champion, kind=spec.kind, trigger=spec.trigger, config=config)
     try:
-        with _threads(config.training_threads):
+        alive = beating(engine, run_id, now=now) if spec.run_id is None else nullcontext()
+        with alive, _threads(config.training_threads):
             return _Run(engine, spec, run_id, lineage, graph, config, now, options).result()
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        status = registry.POSTPONED if isinstance(error, TooFewEvents) else registry.FAILED
         with write(engine) as connection:
-            registry.finish_run(connection, run_id, status=registry.FAILED, now=now(), error=message)
+            registry.finish_run(connection, run_id, status=status, now=now(), error=message)
         raise
 
 
@@ -121,7 +130,7 @@ class _Run:
             progress("learning the newest events", 0.85)
             trial.learn_test_window()
         progress("bundle", 0.95)
-        recommender = trial.recommender(f"m{self.run_id.removeprefix('r')}", kind=kind, fresh=promoted)
+        recommender = trial.recommender(registry.model_of(self.run_id), kind=kind, fresh=promoted)
         metrics = trial.evaluation.metrics()
         bundle = self._save(recommender, snapshot, metrics)
         popularity = self._popularity(trial, snapshot, decision) if decision.action == "popularity" else None
@@ -140,11 +149,11 @@ class _Run:
             serves={
                 "promote": recommender.model_version,
                 "keep": self._parent,
-                "anchor": self.lineage.against,
+                "anchor": self.lineage.full_version,
                 "popularity": popularity.model_version if popularity else None,
             }[decision.action],
             settings_hash=self.lineage.settings_hash,
-            anchor=self.lineage.against if self.lineage.is_update else None,
+            anchor=self.lineage.full_version if self.lineage.is_update else None,
             memory=self.lineage.memory(decision, until=trial.dataset.as_of) | {"measures": measures},
         )
         with write(self.engine) as connection:

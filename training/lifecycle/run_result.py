@@ -13,6 +13,7 @@ from graphstore.errors import UserError
 from training.lifecycle import registry
 from training.lifecycle.patience import Wish, change_of
 from training.lifecycle.promotions import Change
+from training.models.popularity_model import POPULARITY
 
 MAX_REASON = 500
 """Characters of a retrain request's reason."""
@@ -130,8 +131,9 @@ def _go_back(
         registry.register(connection, popularity)
     elif result.parent is not None:
         registry.ban(connection, result.parent, now=now)
+    parent = None if result.parent is None else registry.get_model(connection, result.parent)
     registry.promote(connection, result.serves, now=now, change=change)
-    if result.parent is not None:
+    if parent is not None and parent.kind != POPULARITY:  # popularity goes on with newer events: nothing is wrong
         registry.request_retrain(connection, reason=change.why[:MAX_REASON], requested_by="gate", now=now, full=True)
 
 

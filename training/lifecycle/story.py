@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from training.lifecycle import registry
 from training.lifecycle.promotions import Promotion, list_promotions
 from training.lifecycle.registry import RetrainRequest, RunRow
+from training.lifecycle.requests import waiting_requests
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def story(connection: Connection, *, newest: int) -> list[Entry]:
     """Return the newest entries, newest first. A request is an entry while it waits; then its run tells of it."""
     runs = map(_of_run, registry.list_runs(connection, newest=newest))
     changes = map(_of_change, list_promotions(connection, newest=newest))
-    asked = map(_of_request, registry.pending_requests(connection))
+    asked = map(_of_request, waiting_requests(connection))
     # Of one millisecond, the change comes after its run, so it is the newer one.
     entries = sorted(chain(asked, runs, changes), key=lambda entry: entry.at)
     return entries[::-1][:newest]

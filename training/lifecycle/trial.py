@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from graphstore.snapshots.eventlog import seen_by
 from graphstore.snapshots.files import Snapshot
 from graphstore.tables import HOUR_MS
 from training.baselines.gate import (
@@ -36,7 +37,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
 from training.lifecycle.registry import CHAMPION
-from training.models.bundle import load_bundle
+from training.models.bundle import load_bundle, snapshot_of
 from training.models.candidate import Candidate, new_events_window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -168,21 +169,22 @@ def incremental_trial(
     Items of the champion keep their rows. New items come after them.
     """
     seed, progress = options.seed, options.progress
-    champion, learner = load_bundle(champion_bundle), load_bundle(champion_bundle)
+    champion = load_bundle(champion_bundle)
     dataset = Dataset.from_snapshot(snapshot, first_keys=champion.item_keys, first_ids=champion.item_ids)
+    dataset = dataset.since_model(champion.as_of, seen=seen_by(snapshot_of(champion_bundle)))
     split = incremental_split(dataset.log, since=champion.as_of)
     features = champion.encoder.transform(dataset.catalogue) if champion.encoder else None
     progress("the opponents", 0.1)
     window = _test_window(dataset, split, repeats=champion.repeats, config=config, seed=seed)
-    new = new_events_window(learner, dataset.log, end=split.test)
-    popularity = _recent_popularity(learner, dataset, new.sample(config.tuning_users, seed=seed), end=split.test)
-    comparison = {
+    new = new_events_window(champion, dataset.log, end=split.test)
+    popularity = _recent_popularity(champion, dataset, new.sample(config.tuning_users, seed=seed), end=split.test)
+    comparison = {  # before the champion's terms learn
         RECENT_POPULARITY: evaluate(popularity, window),
         CHAMPION: evaluate(as_served(champion, dataset, split.test), window),
     }
     progress("learning the new events", 0.3)
-    candidate = Candidate.from_champion(learner, new, config=config, seed=seed)
-    candidate.advance(dataset.log, learner.as_of, split.test, features)
+    candidate = Candidate.from_champion(champion, new, config=config, seed=seed)
+    candidate.advance(dataset.log, champion.as_of, split.test, features, late=dataset.late)
     progress("evaluation", 0.75)
     return TrialResult(
         candidate=candidate,
@@ -213,8 +215,9 @@ def _recent_popularity(champion: Recommender, dataset: Dataset, window: Window, 
 def as_served(champion: Recommender, dataset: Dataset, as_of: int) -> Scorer:
     """Return the champion as it serves at a time (epoch ms): near-line keeps its trend up to date.
 
-    The scorer has the item order of `dataset`. This changes the trend of `champion` itself.
+    The scorer has the item order of `dataset`. The champion itself keeps its trend.
     """
+    champion = champion.copy()
     hour = champion.as_of // HOUR_MS * HOUR_MS  # a refresh replaces whole hours
     log = dataset.log.between(hour, as_of)
     champion.refresh_trend(log.times // HOUR_MS, dataset.item_keys[log.items], np.ones(len(log), dtype=np.int64))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.config import TrainingConfig
@@ -99,12 +100,21 @@ class Candidate:
         )
         return cls(champion.terms, fit_blend(champion.terms, part, settings=settings, anchor=champion.blend))
 
-    def advance(self, log: EventLog, start: int, end: int | None, features: Tensor | None) -> None:
-        """Learn the events start <= time < end (epoch ms) of the log. The terms know all earlier events already."""
+    def advance(
+        self, log: EventLog, start: int, end: int | None, features: Tensor | None, *, late: BoolArray | None = None
+    ) -> None:
+        """Learn the events start <= time < end (epoch ms) of the log.
+
+        The terms know all earlier events already, except those in `late` [num_events], which they learn, too.
+        """
         for term in self.terms:
             if term.needs_features and features is None:
                 raise ValueError(f"{term.title} needs item features for an update")
         past, events = log.between(end=start), log.between(start, end)
+        if late is not None and late[: len(past)].any():
+            unknown = late[: len(past)]
+            inside = np.arange(len(past), len(past) + len(events))
+            past, events = past.take(np.flatnonzero(~unknown)), log.take(np.append(np.flatnonzero(unknown), inside))
         for term in self.terms:
             term.update(events, past=past, features=features)
 

@@ -5,7 +5,9 @@ similar items. Next: `serving.publisher` recommends to all users, `serving.nearl
 `training.lifecycle.run` compares models.
 """
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -54,6 +56,12 @@ class Recommender:
         """Encodes features of items that come later. None without GraphSAGE."""
         self._clock = as_of
         self._order = np.argsort(item_keys, kind="stable")
+
+    def copy(self) -> Self:
+        """Return a model whose trend can be refreshed without a change of this one. All arrays are shared."""
+        model = copy.copy(self)
+        model.terms = [copy.copy(term) for term in self.terms]
+        return model
 
     @property
     def num_items(self) -> int:

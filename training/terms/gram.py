@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from graphstore.arrays import Float32Array, IntArray, distinct, run_starts
+from graphstore.arrays import Float32Array, IntArray, run_starts
 from training.data.event_log import EventLog
 
 
@@ -51,27 +51,25 @@ class Past:
         after = _maximum_of_cells(data, rows.astype(np.int64) * shape[1] + columns, shape)
         gram: Float32Array | None = None
         if shape[1] <= max_items:
-            gram = self._updated_gram(before, after, distinct(events.users))
+            gram = self._updated_gram(after)
         return replace(self, interactions=after, gram=gram)
 
-    def _updated_gram(self, before: sparse.coo_array, after: sparse.csr_array, touched: IntArray) -> Float32Array:
-        """Return the Gram matrix of `after`. Only the rows of the users `touched` differ from `before`."""
+    def _updated_gram(self, after: sparse.csr_array) -> Float32Array:
+        """Return the Gram matrix of the interactions `after`, which begin with those of this past."""
         if self.gram is None:
-            return _products(after)
-        # Subtract the old products of these users and add the new ones.
-        old = csr(before.data, before.coords[0], before.coords[1], after.shape)[touched]
-        gram = np.zeros((after.shape[1], after.shape[1]), dtype=np.float32)
-        gram[: before.shape[1], : before.shape[1]] = self.gram
-        gram += _products(after[touched])
-        gram -= _products(old)
+            x = after.astype(np.float32)
+            products: Float32Array = (x.T @ x).toarray().astype(np.float32, copy=False)
+            return products
+        before = self.interactions.copy()
+        before.resize(after.shape)  # type: ignore[arg-type]  # the stubs know only one dimension
+        new = after - before
+        new.eliminate_zeros()
+        # (X + N)ᵀ(X + N) = XᵀX + M + Mᵀ with M = (X + N/2)ᵀN. N has a few cells, so the products are few.
+        change = ((after - 0.5 * new).T @ new).tocoo()
+        gram: Float32Array = np.pad(self.gram, (0, after.shape[1] - len(self.gram)))
+        for rows, columns in (change.coords, change.coords[::-1]):
+            gram[rows, columns] += change.data
         return gram
-
-
-def _products(interactions: sparse.csr_array) -> Float32Array:
-    """Return dense XᵀX in single precision."""
-    x = interactions.astype(np.float32)
-    products: Float32Array = (x.T @ x).toarray().astype(np.float32, copy=False)
-    return products
 
 
 def interactions(log: EventLog, values: Float32Array | None = None) -> sparse.csr_array:

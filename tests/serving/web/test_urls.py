@@ -39,6 +39,7 @@ def test_the_api_is_described(web: Client) -> None:
         "/items/{item_id}/similar/",
         "/trending/",
         "/events/",
+        "/retrain/",
     }
     names = {parameter["name"] for parameter in schema["paths"]["/recommendations/{user_id}/"]["get"]["parameters"]}
     assert names == {"user_id", "k", "slot", "explain"}

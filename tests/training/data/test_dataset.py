@@ -4,18 +4,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from graphstore.catalogue import Catalogue
+from graphstore.retention import DAY_MS
 from graphstore.session import write
+from graphstore.snapshots.eventlog import Seen
 from graphstore.snapshots.snapshot import build_snapshot
+from graphstore.tables import HOUR_MS
 from tests.training import toy_shop
 from tests.training.checkerboard import make_log
 from training.data.dataset import (
     Dataset,
+    TimeSplit,
     TooFewEvents,
     full_split,
     incremental_split,
     repeats_are_usual,
 )
+from training.data.event_log import EventLog
 
 LOG = make_log([(i % 10, i % 7, 1000 + i // 2) for i in range(200)], num_users=10, num_items=7)
 
@@ -63,6 +71,85 @@ def test_the_window_begins_where_the_champion_ends():
 def test_new_events_are_cut_in_their_middle():
     split = incremental_split(LOG, since=1050)
     assert (split.validation, split.test) == (1066, 1083)
+
+
+def days(*counts: int) -> EventLog:
+    """Dates without clock times: so many events a day, each at midnight."""
+    return make_log(
+        [(n % 10, n % 7, day * DAY_MS) for day, count in enumerate(counts) for n in range(count)],
+        num_users=10,
+        num_items=7,
+    )
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8))
+def test_dates_are_cut_between_days(counts):
+    log = days(*counts)
+    if len(counts) < 3:
+        with pytest.raises(TooFewEvents):
+            full_split(log, champion_as_of=None, min_users=1)
+        return
+    for split in (full_split(log, champion_as_of=None, min_users=1), incremental_split(log, since=0)):
+        assert 0 < split.validation < split.test
+        assert {split.validation, split.test} <= set(log.times.tolist())
+
+
+def test_large_days_are_cut_where_their_shares_are_nearest():
+    assert full_split(days(20, 20, 20, 20, 20), champion_as_of=None, min_users=1) == TimeSplit(3 * DAY_MS, 4 * DAY_MS)
+    assert incremental_split(days(90, 5, 5), since=0) == TimeSplit(DAY_MS, 2 * DAY_MS)
+
+
+def test_a_window_after_the_champion_can_be_cut_in_dates_too():
+    split = full_split(days(5, 20, 20, 1), champion_as_of=3 * DAY_MS, min_users=1)
+    assert split == TimeSplit(2 * DAY_MS, 3 * DAY_MS)
+
+
+def dataset(log: EventLog, keys: list[int]) -> Dataset:
+    catalogue = Catalogue([""] * 7, [()] * 7, [""] * 7, np.full(7, np.nan), np.ones(7, dtype=np.bool_))
+    return Dataset(log, [f"i{n}" for n in range(7)], np.arange(1, 8), catalogue, np.array(keys))
+
+
+def test_events_before_the_model_that_it_has_not_seen_are_late():
+    log = make_log([(n % 10, n % 7, 1000 + n) for n in range(12)], num_users=10, num_items=7)
+    keys = [1, 9, 2, 3, 10, 4, 5, 11, 12, 13, 14, 15]
+    data = dataset(log, keys).since_model(1007, seen=Seen(1007, 5))
+    assert data.late is not None
+    assert np.flatnonzero(data.late).tolist() == [1, 4]
+    assert data.log is log
+    unknown = dataset(log, keys).since_model(1007, seen=None)
+    assert unknown.late is not None
+    assert not unknown.late.any()
+
+
+@given(st.lists(st.integers(0, 9), min_size=3, max_size=60), st.randoms(use_true_random=False))
+def test_one_days_events_are_spread_with_whole_baskets(users, random):
+    """Baskets follow in the order of ingestion, within their hour. Nothing else changes."""
+    past = [(n % 10, 0, n) for n in range(5)]
+    log = make_log([*past, *((user, n % 7, 3 * DAY_MS) for n, user in enumerate(users))], num_users=10, num_items=7)
+    keys = list(range(6, 6 + len(users)))
+    random.shuffle(keys)
+    data = dataset(log, [1, 2, 3, 4, 5, *keys]).since_model(3 * DAY_MS, seen=Seen(3 * DAY_MS, 5))
+    new = data.log.between(start=3 * DAY_MS)
+    assert (np.diff(data.log.times) >= 0).all()
+    assert data.log.times[:5].tolist() == list(range(5))
+    assert (new.times // HOUR_MS == 3 * DAY_MS // HOUR_MS).all()
+    baskets = set(zip(new.users.tolist(), new.times.tolist(), strict=True))
+    assert len(baskets) == len(set(users)) == len({time for _, time in baskets})
+    first_key = {user: min(k for k, u in zip(keys, users, strict=True) if u == user) for user in users}
+    assert [user for user, _ in sorted(baskets, key=lambda basket: basket[1])] == sorted(first_key, key=first_key.get)
+    events = sorted(zip(keys, users, (n % 7 for n in range(len(users))), strict=True))
+    assert sorted(zip(data.event_keys[5:].tolist(), new.users.tolist(), new.items.tolist(), strict=True)) == events
+    if len(first_key) < 3:
+        with pytest.raises(TooFewEvents):
+            incremental_split(data.log, since=3 * DAY_MS)
+    else:
+        split = incremental_split(data.log, since=3 * DAY_MS)
+        assert 3 * DAY_MS < split.validation < split.test
+
+
+def test_events_with_clock_times_are_never_spread():
+    log = make_log([(n % 10, n % 7, 1000 + n // 50) for n in range(150)], num_users=10, num_items=7)
+    assert dataset(log, list(range(150))).since_model(1000, seen=None).log is log
 
 
 def test_too_few_events():

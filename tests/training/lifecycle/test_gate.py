@@ -162,10 +162,11 @@ def test_popularity_serves_where_the_champion_is_shown_to_be_below_it():
 
 
 def test_a_model_must_win_against_popularity_that_serves():
-    assert judged(contest(CHAMPION, champion=CHAMPION, popularity=CHAMPION), popularity_serves=True).verdict == "kept"
-    refreshed = judged(contest(CHAMPION - 0.001, popularity=CHAMPION), "refresh", popularity_serves=True)
-    assert refreshed.verdict == "promoted"
-    assert refreshed.evidence.behind.windows == 0
+    no_better = judged(contest(CHAMPION, champion=CHAMPION, popularity=CHAMPION), popularity_serves=True)
+    assert (no_better.verdict, no_better.action) == ("kept", "popularity")
+    assert no_better.evidence.behind.windows == 0
+    better = judged(contest(CHAMPION + 0.1, champion=CHAMPION, popularity=CHAMPION), popularity_serves=True)
+    assert better.action == "promote"
 
 
 # what is against a challenger

@@ -10,6 +10,7 @@ from graphstore.session import read, write
 from training.lifecycle import registry
 from training.lifecycle.origin import UnknownList, origin
 from training.lifecycle.promotions import Change
+from training.lifecycle.requests import take_requests
 
 PURCHASE = tables.EVENT_TYPES.index("purchase")
 
@@ -69,7 +70,7 @@ def shop(engine: Engine) -> Engine:
             )
         registry.request_retrain(connection, reason="drift", requested_by="monitoring", now=140)
         registry.start_run(connection, "r2", kind="closed_form", trigger="monitoring: drift", now=160)
-        registry.take_requests(connection, "r2")
+        take_requests(connection, "r2", full=True)
         registry.finish_run(connection, "r2", status="promoted", now=190, snapshot_id="s2", model_version="m2")
         registry.promote(connection, "m1", change=Change("command line", "the first"), now=110)
         registry.promote(connection, "m2", change=Change("r2", "m2 is better"), now=200)

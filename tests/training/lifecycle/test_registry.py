@@ -106,7 +106,7 @@ def test_runs_end_once(engine: Engine):
         registry.start_run(connection, second, kind="incremental", trigger="test", now=7)
         assert registry.finish_run(connection, first, status=registry.KEPT, now=8, model_version="m")
         assert not registry.finish_run(connection, first, status=registry.PROMOTED, now=9)
-        assert registry.fail_abandoned(connection, now=9) == [second]
+        assert registry.finish_run(connection, second, status=registry.FAILED, now=9, error="killed")
         assert not registry.finish_run(connection, second, status=registry.PROMOTED, now=10)
         newest, oldest = registry.list_runs(connection, newest=5)
         assert (newest.status, newest.finished_at) == (registry.FAILED, 9)
@@ -114,15 +114,23 @@ def test_runs_end_once(engine: Engine):
         assert (oldest.status, oldest.model_version) == (registry.KEPT, "m")
 
 
-def test_requests_are_taken_together_and_offered_again(engine: Engine):
+def test_the_last_start_of_a_kind_is_remembered_beyond_any_number_of_other_runs(engine: Engine):
     with write(engine) as connection:
-        for reason in ("drift", "ctr"):
-            registry.request_retrain(connection, reason=reason, requested_by="monitoring", now=3)
-        assert [request.reason for request in registry.take_requests(connection, "r1")] == ["drift", "ctr"]
-        assert registry.pending_requests(connection) == []
-        registry.request_retrain(connection, reason="by hand", requested_by="cli", now=4)
-        assert registry.release_requests(connection, "r1") == 2
-        assert [request.reason for request in registry.pending_requests(connection)] == ["drift", "ctr", "by hand"]
+        assert registry.last_start(connection, "graphsage") is None
+        for place, (kind, status) in enumerate(
+            [
+                ("graphsage", registry.KEPT),
+                *[("incremental", registry.KEPT)] * 150,
+                ("graphsage", registry.FAILED),
+                ("graphsage", registry.POSTPONED),
+            ]
+        ):
+            registry.start_run(connection, f"r{place:03d}", kind=kind, trigger="", now=place)
+            registry.finish_run(connection, f"r{place:03d}", status=status, now=place)
+        assert registry.last_start(connection, "graphsage") == 0
+        assert registry.last_start(connection, "graphsage", "incremental") == 150
+        newest = registry.newest_runs_of(connection, "graphsage", newest=2)
+        assert [run.status for run in newest] == [registry.POSTPONED, registry.FAILED]
 
 
 def test_the_last_seen_interaction_is_that_of_finished_runs(engine: Engine):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select, update
 
 from graphstore import tables
 from graphstore.config import GraphstoreConfig
@@ -13,13 +13,17 @@ from graphstore.session import read, write
 from graphstore.snapshots.files import load_snapshot
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
+from training.data.dataset import TooFewEvents
 from training.lifecycle import registry
+from training.lifecycle.heartbeat import DIED
 from training.lifecycle.run import RESUMED, RunSpec, run_training
 from training.lifecycle.run_result import RunFenced, RunResult
 from training.models.bundle import load_bundle
+from training.models.recommender import Recommender
 from training.options import TrainingOptions, ignore_progress
 from training.sage.term import SageTerm
 from training.terms.protocol import find_term
+from training.terms.trend import Trend
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02))
 
@@ -220,7 +224,7 @@ def test_a_run_that_was_declared_dead_counts_for_nothing(shop, engine: Engine):
     def declare_dead(line: str, _share: float) -> None:
         if line == "bundle":
             with write(engine) as connection:
-                registry.fail_abandoned(connection, now=5)
+                registry.finish_run(connection, "r1", status=registry.FAILED, now=5, error=DIED)
 
     with pytest.raises(RunFenced):
         shop("closed_form", run_id="r1", progress=declare_dead)
@@ -228,7 +232,73 @@ def test_a_run_that_was_declared_dead_counts_for_nothing(shop, engine: Engine):
         assert registry.list_models(connection) == []
         run = registry.get_run(connection, "r1")
     assert run is not None
-    assert run.error == "the process ended before the run did"
+    assert (run.status, run.error) == (registry.FAILED, DIED)
+
+
+def moved(engine: Engine, *, first_day: int, last_day: int, minutes: int = 0) -> None:
+    """Sell these days' purchases at other times of the day: 0 minutes is a date without a clock time."""
+    with write(engine) as connection:
+        for day in range(first_day, last_day):
+            start = toy_shop.OPENING + day * toy_shop.DAY_MS
+            of_day = tables.interactions.c.event_time.between(start, start + toy_shop.DAY_MS - 1)
+            connection.execute(update(tables.interactions).where(of_day).values(event_time=start + minutes * 60_000))
+
+
+def trend_of(model: Recommender) -> int:
+    """How many events the model's trend has counted."""
+    trend = find_term(model.terms, Trend)
+    assert trend is not None
+    return int(trend.state()["counts"].sum())
+
+
+def test_late_events_are_learned_by_the_next_update_and_judge_nothing(shop, engine: Engine):
+    """A history that was imported after the champion is older than what the champion knows."""
+    first = load_bundle(Path(shop("closed_form").bundle))
+    with write(engine) as connection:
+        history = toy_shop.trade(connection, first_day=100, days=5)
+        time = tables.interactions.c.event_time
+        after = time >= toy_shop.OPENING + 100 * toy_shop.DAY_MS
+        connection.execute(update(tables.interactions).where(after).values(event_time=time - 105 * toy_shop.DAY_MS))
+    with pytest.raises(TooFewEvents):
+        shop("incremental")
+    with write(engine) as connection:
+        fresh = toy_shop.trade(connection, first_day=10, days=3)
+    lenient = CONFIG.model_copy(update={"gate_confidence": 0.0, "gate_min_coverage": 0.0})
+    result = shop("incremental", config=lenient)
+    assert result.verdict == "promoted", result.reasons
+    assert result.metrics["users"] == toy_shop.NUM_USERS  # of the last day, not of the history
+    assert trend_of(load_bundle(Path(result.bundle))) == trend_of(first) + history + fresh
+    with write(engine) as connection:
+        toy_shop.trade(connection, first_day=13, days=1)
+    again = shop("incremental", config=lenient)  # what was learned is not learned again
+    assert trend_of(load_bundle(Path(again.bundle))) <= trend_of(first) + history + fresh + 2 * toy_shop.NUM_USERS
+
+
+def test_a_run_without_a_window_that_can_judge_is_postponed(shop, engine: Engine):
+    shop("closed_form")
+    with pytest.raises(TooFewEvents):
+        shop("incremental")
+    with read(engine) as connection:
+        newest, _ = registry.list_runs(connection, newest=5)
+    assert newest.status == registry.POSTPONED
+    assert "wait for more" in (newest.error or "")
+    assert (newest.owner or "").startswith("train ")
+
+
+def test_dates_without_clock_times_make_a_champion_and_its_updates(shop, engine: Engine):
+    """One day's events are all at the same millisecond, and one day is enough for an update."""
+    moved(engine, first_day=0, last_day=10)
+    first = load_bundle(Path(shop("closed_form").bundle))
+    with write(engine) as connection:
+        sold = toy_shop.trade(connection, first_day=10, days=1)
+    moved(engine, first_day=10, last_day=11)
+    lenient = CONFIG.model_copy(
+        update={"gate_confidence": 0.0, "gate_min_coverage": 0.0, "gate_min_users": toy_shop.NUM_USERS // 4}
+    )
+    result = shop("incremental", config=lenient)
+    assert result.verdict == "promoted", result.reasons
+    assert toy_shop.NUM_USERS // 4 <= result.metrics["users"] <= toy_shop.NUM_USERS // 3 + 1
+    assert trend_of(load_bundle(Path(result.bundle))) == trend_of(first) + sold
 
 
 def test_another_champion_meanwhile(shop, engine: Engine):

@@ -18,17 +18,20 @@ from sqlalchemy import Engine, select
 
 from graphstore.config import GraphstoreConfig
 from graphstore.session import now_ms, open_engine, read, write
-from graphstore.tables import impressions
+from graphstore.tables import impressions, snapshots
 from graphstore.upserts import ImpressionRow, insert_impressions
 from stream.config import StreamConfig
 from stream.events import MODELS
 from stream.liveness import Liveness
+from stream.probe import OK
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from tests.waiting import wait_until
 from training.config import TrainingConfig
 from training.config_file import WatchedConfig, save_config
-from training.lifecycle import registry, retrain
+from training.lifecycle import registry, requests, retrain
+from training.lifecycle.health import TrainingHealth
+from training.lifecycle.heartbeat import DEAD_SECONDS
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.scheduler import run_scheduler
 from training.options import TrainingOptions
@@ -105,11 +108,11 @@ def scheduling(
     graph: GraphstoreConfig,
     stream: StreamConfig,
     config: TrainingConfig = CONFIG,
-    liveness: Liveness | None = None,
+    **more: Any,
 ) -> Iterator[WatchedConfig]:
     """A scheduler in a thread, and the configuration that it watches."""
     stop, watched = threading.Event(), WatchedConfig(config)
-    thread = threading.Thread(target=run_scheduler, args=(graph, watched, stream, stop), kwargs={"liveness": liveness})
+    thread = threading.Thread(target=run_scheduler, args=(graph, watched, stream, stop), kwargs=more)
     thread.start()
     try:
         yield watched
@@ -128,8 +131,15 @@ def children() -> set[int]:
     return found
 
 
+def request_of(engine: Engine) -> registry.RetrainRequest:
+    """The first request."""
+    with read(engine) as connection:
+        return requests.get_request(connection, 1)
+
+
 def test_a_request_becomes_a_champion_and_an_announcement(graph, shop, stream_config):
-    with scheduling(graph, stream_config):
+    health = TrainingHealth()
+    with scheduling(graph, stream_config, health=health):
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
         consumer = KafkaConsumer(
             MODELS, bootstrap_servers=stream_config.kafka_bootstrap_servers, auto_offset_reset="earliest"
@@ -145,11 +155,14 @@ def test_a_request_becomes_a_champion_and_an_announcement(graph, shop, stream_co
         consumer.close()
         with read(shop) as connection:
             champion = registry.champion(connection)
-            assert registry.pending_requests(connection) == []
+        eventually(lambda: request_of(shop).status == "answered")
+        eventually(lambda: health.words()["last success"].startswith("closed_form"))
         eventually(lambda: not children())  # a process that has trained keeps its memory, so it ends with its run
         assert champion is not None
         assert any(champion.model_version.encode() in value for value in heard)
+    assert health.state == OK
     assert runs(shop)[0].trigger == "test: opening"
+    assert request_of(shop).outcome == f"promoted: {champion.model_version}"
     assert not children()
 
 
@@ -174,14 +187,19 @@ if __name__ == "__main__":
 """
 
 
-def leading(graph: GraphstoreConfig, config: TrainingConfig) -> "subprocess.Popen[bytes]":
-    """A scheduler in a process of its own."""
-    program = graph.state_dir / "leader.py"
-    program.write_text(LEADER)
+def program(graph: GraphstoreConfig, code: str, config: TrainingConfig) -> "subprocess.Popen[bytes]":
+    """Code in a process of its own."""
+    file = graph.state_dir / "program.py"
+    file.write_text(code)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
-        [sys.executable, str(program), str(graph.state_dir), config.model_dump_json()], env=environment
+        [sys.executable, str(file), str(graph.state_dir), config.model_dump_json()], env=environment
     )
+
+
+def leading(graph: GraphstoreConfig, config: TrainingConfig) -> "subprocess.Popen[bytes]":
+    """A scheduler in a process of its own."""
+    return program(graph, LEADER, config)
 
 
 def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop, veteran):
@@ -195,7 +213,7 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     psutil.wait_procs(orphans, timeout=DEADLINE_SECONDS)
     assert not any(orphan.is_running() for orphan in orphans)
     with read(shop) as connection:
-        assert registry.pending_requests(connection) == []  # still with the dead run
+        assert requests.waiting_requests(connection) == []  # still with the dead run
     quick = CONFIG.model_copy(
         update={"sage": CONFIG.sage.model_copy(update={"max_steps": 10, "dim": 8, "batch_size": 64})}
     )
@@ -204,7 +222,7 @@ def test_a_killed_leader_leaves_no_orphan_and_its_run_is_taken_again(graph, shop
     second, first = runs(shop)
     assert first.error == "the process ended before the run did"
     assert second.status in {"promoted", "kept"}
-    assert second.trigger == "test: opening"
+    assert second.trigger.startswith("test: opening")
 
 
 def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, veteran, caplog, capfd):
@@ -226,15 +244,22 @@ def test_a_killed_fit_is_gone_on_with_by_the_next_leader(graph, shop, veteran, c
     assert not list(checkpoints.glob("*.pt"))
 
 
-def test_a_killed_training_is_tried_again_and_a_stop_gives_it_up(graph, shop, veteran):
+def kill_children(number: signal.Signals = signal.SIGKILL) -> None:
+    for child in children():
+        os.kill(child, number)
+
+
+def test_a_training_killed_in_a_step_is_tried_again_and_a_stop_gives_it_up(graph, shop, veteran):
     """It ends at once, the run is closed and its request waits for the next leader."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_scheduler, args=(graph, WatchedConfig(ENDLESS), UNREACHABLE, stop))
+    config = WatchedConfig(
+        ENDLESS.model_copy(update={"sage": ENDLESS.sage.model_copy(update={"evaluate_every": 5, "dim": 8})})
+    )
+    thread = threading.Thread(target=run_scheduler, args=(graph, config, UNREACHABLE, stop))
     thread.start()
     eventually(lambda: [run.status for run in runs(shop)] == ["running"])
-    eventually(children)
-    for child in children():
-        os.kill(child, signal.SIGKILL)
+    eventually(lambda: list((graph.state_dir / "checkpoints").glob("s*.pt")))
+    kill_children()
     eventually(lambda: [run.status for run in runs(shop)] == ["running", "failed"])
     eventually(children)
     stop.set()
@@ -242,8 +267,77 @@ def test_a_killed_training_is_tried_again_and_a_stop_gives_it_up(graph, shop, ve
     assert not thread.is_alive()
     assert not children()
     assert [run.status for run in runs(shop)] == ["failed", "failed"]
+    assert "by SIGKILL: out of memory?" in (runs(shop)[1].error or "")
+    assert request_of(shop).status == "waiting"
+
+
+@pytest.mark.parametrize("moment", ["in its imports", "with its bundle written"])
+def test_a_training_killed_early_or_late_is_followed_by_another(graph, shop, moment):
+    def seen(what: str) -> bool:
+        with read(shop) as connection:
+            return bool(connection.scalar(select(snapshots.c.snapshot_id))) if what == "snapshot" else bool(children())
+
+    with scheduling(graph, UNREACHABLE):
+        if moment == "in its imports":
+            eventually(lambda: seen("child"))
+            kill_children()
+        else:
+            eventually(lambda: seen("snapshot"))
+            with write(shop):  # so that the run cannot be recorded
+                eventually(lambda: list((graph.state_dir / "models").glob("m*")))
+                kill_children()
+        eventually(lambda: [run.status for run in runs(shop)] == ["promoted", "failed"])
+        eventually(lambda: request_of(shop).status == "answered")
     with read(shop) as connection:
-        assert len(registry.pending_requests(connection)) == 1
+        assert len(registry.list_models(connection)) == 1
+
+
+def test_a_training_that_falls_silent_is_killed(graph, shop, veteran, caplog):
+    ahead_ms = 0
+    with scheduling(graph, UNREACHABLE, ENDLESS, now=lambda: now_ms() + ahead_ms):
+        eventually(children)
+        kill_children(signal.SIGSTOP)
+        ahead_ms = int(DEAD_SECONDS * 1000) + 1_000
+        eventually(lambda: [run.status for run in runs(shop)] == ["failed"])
+        eventually(lambda: not children())
+    assert "is silent: its process is killed" in caplog.text
+    assert request_of(shop).status == "waiting"
+
+
+TRAINER = """
+import sys
+from pathlib import Path
+from graphstore.config import GraphstoreConfig
+from graphstore.session import now_ms, open_engine
+from training.config import TrainingConfig
+from training.lifecycle.run import RunSpec, run_training
+from training.options import TrainingOptions
+
+if __name__ == "__main__":
+    graph = GraphstoreConfig(state_dir=Path(sys.argv[1]))
+    run_training(
+        open_engine(graph.sqlalchemy_url),
+        RunSpec("graphsage", "command line"),
+        graph=graph,
+        config=TrainingConfig.model_validate_json(sys.argv[2]),
+        now=now_ms,
+        options=TrainingOptions(seed=0),
+    )
+"""
+
+
+def test_a_training_of_somebody_else_is_left_alone_until_it_is_dead(graph, shop):
+    with program(graph, TRAINER, ENDLESS) as trainer:
+        eventually(lambda: [run.status for run in runs(shop)] == ["running"])
+        with scheduling(graph, UNREACHABLE):
+            eventually(lambda: request_of(shop).status == "answered")
+        assert [run.status for run in runs(shop)] == ["promoted", "running"]
+        trainer.send_signal(signal.SIGKILL)
+        trainer.wait()
+    later = int(DEAD_SECONDS * 1000) + 1_000
+    with scheduling(graph, UNREACHABLE, now=lambda: now_ms() + later):
+        eventually(lambda: [run.status for run in runs(shop)] == ["promoted", "failed"])
+    assert runs(shop)[1].error == "the process ended before the run did"
 
 
 def trained_with(graph: GraphstoreConfig, engine: Engine) -> list[dict[str, Any]]:
@@ -267,7 +361,7 @@ def test_each_run_takes_the_training_file_as_it_is_then(graph, shop):
             toy_shop.trade(connection, first_day=10, days=1)
             registry.request_retrain(connection, reason="more", requested_by="test", now=2)
         with read(shop) as connection:
-            assert retrain.due(connection, CONFIG, now=now_ms()) is not None
+            assert retrain.plan(connection, CONFIG, now=now_ms()).kind == "graphsage"
         save_config(file, {"evaluation_users": 19, "sage": {"max_steps": 5, "dim": 8}})
         eventually(lambda: [run.status for run in runs(shop)][1:] == ["promoted"] and runs(shop)[0].finished_at)
     first, second = trained_with(graph, shop)

@@ -32,6 +32,7 @@ from training.data.dataset import Dataset
 from training.features.items import ItemEncoder
 from training.features.sentence_encoder import SentenceEncoder
 from training.lifecycle import registry
+from training.lifecycle.requests import waiting_requests
 from training.lifecycle.trial import full_trial
 from training.models.bundle import TERMS, load_bundle
 from training.models.candidate import Candidate
@@ -316,7 +317,7 @@ def test_the_database_opens_with_every_row(engine: Engine) -> None:
         assert champion.gate["verdict"] == "promoted"
         assert [row.status for row in registry.list_models(connection)] == told["statuses"]
         assert [run.status for run in registry.list_runs(connection, newest=10)] == told["runs"]
-        assert [request.reason for request in registry.pending_requests(connection)] == ["somebody asks"]
+        assert [request.reason for request in waiting_requests(connection)] == ["somebody asks"]
         promoted = connection.execute(text("SELECT to_version, from_version FROM promotions ORDER BY promotion_key"))
         assert [row.to_version for row in promoted][-1] == champion.model_version
         history = queries.user_history(connection, "käufer", 10)

@@ -1,0 +1,44 @@
+"""Curves plot: NDCG@20 of all models, slice by slice, one panel for each data set.
+
+Arrives: the report of `benchmarks.incremental`. Leaves: a picture. Next: docs/benchmarks.md shows it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.curves import MODELS
+from training.evaluation.ranking import METRIC
+from training.inspection.plots import COLOURS, LINES, save
+
+PANEL = (6.0, 3.6)
+"""Width and height of a panel in inches."""
+
+
+def curves_figure(report: dict[str, Any]) -> Figure:
+    """Draw the curves of the report. A full model that was not measured on every slice has marks without a line."""
+    sets = report["sets"]
+    figure = Figure(figsize=(PANEL[0], PANEL[1] * max(len(sets), 1)), layout="constrained")
+    panels = figure.subplots(max(len(sets), 1), 1, squeeze=False).flat
+    for axes, (name, found) in zip(panels, sets.items(), strict=False):
+        for index, model in enumerate(MODELS):
+            values = found["curves"][METRIC][model]
+            points = [(place + 1, value) for place, value in enumerate(values) if value is not None]
+            if points:
+                sparse = len(points) < len(values)
+                line = "" if sparse else LINES[index % len(LINES)]
+                marker = "D" if sparse else None
+                axes.plot(*zip(*points, strict=True), line, marker=marker, color=COLOURS[index], label=model)
+        axes.set_title(name)
+        axes.set_ylabel("NDCG@20 before the slice is learned")
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.supxlabel("slice of the last 30 % of the events")
+    return figure
+
+
+def save_plot(report: dict[str, Any], path: Path) -> Path:
+    """Write the picture (PNG or SVG)."""
+    return save(curves_figure(report), path)

@@ -1,0 +1,31 @@
+"""Retrain: reads a posted request for a new model.
+
+Arrives: the body of a POST. Leaves: an `Asked`. Next: `graphstore.redis.asked` keeps it until the scheduler has it.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from graphstore.redis.asked import MAX_REASON_LENGTH, Asked
+from serving.web.answers import Refused
+from stream.events import milliseconds
+
+REQUESTED_BY = "api"
+WHY = "by HTTP"
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    full: bool = False
+    why: str = WHY
+
+
+def read_request(body: bytes, *, now: datetime) -> Asked:
+    """Return the request in the body, which is a JSON object; empty: all defaults. Raises `Refused`."""
+    try:
+        found = msgspec.json.decode(body, type=_Body) if body.strip() else _Body()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused("", str(error)) from error
+    if not found.why.strip() or len(found.why) > MAX_REASON_LENGTH or "\0" in found.why:
+        raise Refused("why", f"a reason has 1 to {MAX_REASON_LENGTH} characters, and no NUL")
+    return Asked(requested_by=REQUESTED_BY, reason=found.why, asked_at=milliseconds(now), full=found.full)
