@@ -55,7 +55,7 @@ def champion_of(engine: Engine, *rows: registry.ModelRow) -> registry.ModelRow:
 def test_the_kind_of_change(sqlite_engine, kind, trigger, config, change):
     champion = champion_of(sqlite_engine, row("m1", settings_hash=settings_hash("closed_form", CONFIG)))
     with read(sqlite_engine) as connection:
-        lineage = lineage_of(connection, champion, kind=kind, trigger=trigger, config=config)
+        lineage = lineage_of(connection, champion, kind=kind, trigger=trigger, config=config, now=3)
     assert lineage.change == change
     assert lineage.against == "m1"
     assert lineage.evidence == Evidence()
@@ -83,8 +83,8 @@ def test_the_newest_evidence_of_the_same_question_goes_on(sqlite_engine):
         row("m7", kind="incremental", anchor="m1", created_at=7, settings_hash="mine"),
     )
     with read(sqlite_engine) as connection:
-        update = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG)
-        sage = lineage_of(connection, champion, kind="graphsage", trigger="", config=CONFIG)
+        update = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG, now=9)
+        sage = lineage_of(connection, champion, kind="graphsage", trigger="", config=CONFIG, now=9)
     assert (update.against, update.settings_hash, update.until) == ("m1", "mine", 20)
     assert update.evidence.harm.windows == 2
     assert (sage.against, sage.until, sage.evidence.harm.windows) == ("m1", 30, 3)
@@ -130,6 +130,15 @@ def test_updates_are_compared_with_their_full_model_and_pool_their_evidence(shop
     assert third.memory["evidence"]["harm"]["windows"] == 2
     assert third.memory["until"] > second.memory["until"] > 0
     assert model_of(sqlite_engine, third.model_version).anchor == first.model_version
+
+
+def test_a_champion_that_is_too_old_is_replaced_by_a_model_that_does_no_harm(shop):
+    shop("closed_form")
+    young = shop("closed_form", trigger="command line", days=4)
+    assert young.verdict == "kept"  # hardly better
+    old = shop("closed_form", trigger="command line", days=4, champion_max_age_seconds=86_400.0)
+    assert old.verdict == "promoted"
+    assert "older than allowed" in old.reasons[1]
 
 
 def test_a_window_that_was_counted_is_not_counted_again(shop):
