@@ -45,6 +45,9 @@ from training.terms.trend import Trend
 
 FIRST = "first"
 
+SETTINGS = ("slices", "first_share", "kind", "full_every", "users", "max_users", "seed", "threads")
+"""The arguments that decide the figures of a data set."""
+
 
 class Contest:
     """All models on one data set. `curves` has their figures so far."""
@@ -155,7 +158,7 @@ class Contest:
         bundle = save_bundle(
             trial.recommender(version, kind=self.arguments.kind, fresh=True),
             self.work,
-            snapshot_id="none",
+            snapshot_id=f"s{trial.dataset.as_of}",
             parent=None,
             metrics=trial.evaluation.metrics(),
             config={},
@@ -207,18 +210,17 @@ def main(given: Sequence[str] | None = None) -> int:
     """Replay the data sets one after the other. Return 0, or 1 after a stop; the figures so far are written."""
     arguments = parse_arguments(given)
     torch.set_num_threads(arguments.threads)
-    report: dict[str, Any] = {"sets": {}, "arguments": {}}
+    report: dict[str, Any] = {"sets": {}}
     if arguments.json.exists():
         report = json.loads(arguments.json.read_text())
-    report["arguments"] = {
-        key: str(value) for key, value in vars(arguments).items() if key not in ("json", "work", "plot")
-    }
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
     stopped = 0
     for name in arguments.sets:
+        refuse_other_settings(report["sets"].get(name, {}).get("settings", settings), settings)
         curves = Curves.from_json(report["sets"].get(name), again=arguments.models)
 
         def save(name: str = name, curves: Curves = curves) -> None:
-            report["sets"][name] = curves.as_json()
+            report["sets"][name] = curves.as_json() | {"settings": settings}
             arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
         try:
@@ -233,6 +235,13 @@ def main(given: Sequence[str] | None = None) -> int:
 
         save_plot(report, arguments.plot)
     return stopped
+
+
+def refuse_other_settings(stored: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Exit when OUT has figures of other settings. Only the number of full runs may change."""
+    changed = [name for name in SETTINGS if name != "full_every" and stored[name] != settings[name]]
+    if changed:
+        sys.exit(f"OUT and --work have figures with another {', '.join(changed)}: name other files")
 
 
 def log_line(line: str) -> None:

@@ -58,6 +58,9 @@ def test_models_that_learn_rank_what_came_later(tmp_path, capsys):
     again = run(tmp_path / "out.json", "--models", "incremental")  # the others keep their figures
     assert again["curves"] == found["curves"]
     assert again["cpu_seconds_by_slice"]["full"] == spent["full"]
+    assert again["settings"]["kind"] == "closed_form"
+    with pytest.raises(SystemExit, match="another seed"):
+        run(tmp_path / "out.json", "--seed", "1")
 
 
 def test_numbers_that_cannot_be_are_refused(tmp_path):

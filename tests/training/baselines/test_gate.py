@@ -1,13 +1,22 @@
 """The baselines on the toy worlds, tuned on a window."""
 
+from math import inf
+
 import numpy as np
 import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
-from training.baselines.gate import LINEAR_ITEM_MODEL, PERSONAL_FREQUENCY, RECENT_POPULARITY, tune_baselines
+from training.baselines.gate import (
+    LINEAR_ITEM_MODEL,
+    PERSONAL_FREQUENCY,
+    RECENT_POPULARITY,
+    tune_baselines,
+    tune_popularity,
+)
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
+from training.terms.trend import Trend
 
 
 def ndcg(scorer, window: Window) -> float:
@@ -27,6 +36,21 @@ def test_the_linear_model_knows_the_checkerboard():
     torch.testing.assert_close(own, linear_filter.response(histories))
     linear_filter.update(log.between(start=start))
     assert torch.equal(baselines[LINEAR_ITEM_MODEL](histories, as_of=start), own)  # a copy of its own
+
+
+def test_popularity_takes_the_half_life_that_ranks_best():
+    """Item 1 sold well long ago, item 2 sells now; then the other way round in the window."""
+    old = [(user, 1, user) for user in range(30)]
+    new = [(user, 2, 30 * DAY_MS + user) for user in range(10)]
+    log = make_log(old + new, num_users=60, num_items=3)
+    trend = Trend.fit(log, (24.0, inf))
+
+    def chosen(item: int) -> float:
+        later = make_log([(user, item, 31 * DAY_MS) for user in range(40, 60)], num_users=60, num_items=3)
+        return tune_popularity(trend, Window.after(log, later, as_of=31 * DAY_MS, repeats=True)).half_life_hours
+
+    assert chosen(2) == 24.0
+    assert chosen(1) == inf
 
 
 @pytest.fixture

@@ -115,6 +115,8 @@ def test_an_anchor_holds_a_small_window(world):
     assert np.allclose(held.warm, 9.0, atol=0.5)
     free = fit_blend(terms, window, anchor=old, settings=BlendSettings(anchor_users=0))
     assert abs(free.warm[1]) < 0.5
+    begun = fit_blend(terms, window, anchor=old, settings=BlendSettings(anchor_users=0, iterations=1))
+    assert abs(begun.warm[1] - 9.0) < abs(free.warm[1] - 9.0)  # it starts at the anchor and has not arrived
     nothing = Window.cut(log, start=10**12, repeats=True)
     assert fit_blend(terms, nothing, anchor=old) is old
     with pytest.raises(ValueError, match="no user"):

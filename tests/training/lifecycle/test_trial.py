@@ -21,6 +21,7 @@ from training.lifecycle.trial import TrialResult, full_trial, incremental_trial
 from training.models.bundle import load_bundle, save_bundle
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
+from training.terms.trend import Trend
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=15, batch_size=128, learning_rate=0.02), gate_min_users=5)
 
@@ -146,6 +147,13 @@ def test_an_incremental_trial_goes_on_from_the_champion(shop, tmp_path, sqlite_e
     champion = load_bundle(path)
     assert champion.as_of < trial.split.validation < trial.split.test
     assert trial.dataset.item_ids == [*champion.item_ids, "new"]
+    assert list(trial.comparison) == [RECENT_POPULARITY, CHAMPION]  # an update tunes no other baseline
+    known = trial.dataset.log.between(end=trial.split.test)
+    counted = Trend.fit(known, (trial.popularity.half_life_hours,))
+    nobody = known.histories(np.array([0]), before=0)
+    torch.testing.assert_close(
+        trial.popularity(nobody, as_of=trial.split.test), counted.score(nobody, as_of=trial.split.test)[:, :, 0]
+    )
     trial.learn_test_window()
     histories = trial.dataset.log.histories(np.arange(5))
     scores = trial.candidate(histories, as_of=trial.dataset.as_of)

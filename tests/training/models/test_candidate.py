@@ -1,5 +1,7 @@
 """Candidates: fitted on the past, moved forward, never told the answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ from training.data.event_log import Histories
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.features.items import NUMBER_COLUMNS
-from training.models.candidate import Candidate
+from training.models.candidate import Candidate, new_events_window
+from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.terms.als import AlsTerm
@@ -124,6 +127,51 @@ def test_moving_forward_is_the_same_as_having_been_there():
     for term, expected in zip(candidate.terms[:2], whole, strict=True):  # a factorisation comes near, see its own test
         features = term.score(histories, as_of=9 * DAY_MS)
         torch.testing.assert_close(features, expected.score(histories, as_of=9 * DAY_MS), atol=1e-3, rtol=1e-3)
+
+
+def champion_of(candidate: Candidate, *, num_items: int) -> Recommender:
+    """A model of the first items, published at the validation window."""
+    return Recommender(
+        model_version="m1",
+        kind="closed_form",
+        as_of=SPLIT.validation,
+        repeats=False,
+        item_ids=DATASET.item_ids[:num_items],
+        item_keys=DATASET.item_keys[:num_items],
+        available=DATASET.available[:num_items],
+        terms=candidate.terms,
+        blend=candidate.blend,
+    )
+
+
+def test_the_window_of_new_events_has_what_the_champion_could_list():
+    num_items = LOG.num_items - 4
+    window = new_events_window(champion_of(fitted(), num_items=num_items), LOG, end=SPLIT.test)
+    assert window.num_items == num_items
+    assert window.as_of == SPLIT.validation
+    assert max(window.targets.max(), window.histories.items.max()) < num_items
+    new = LOG.between(SPLIT.validation, SPLIT.test)
+    expected = {(user, item) for user, item in zip(new.users, new.items, strict=True) if item < num_items}
+    owners = np.repeat(window.users, np.diff(window.offsets))
+    assert set(zip(owners, window.targets, strict=True)) == expected
+    assert (window.histories.times < SPLIT.validation).all()
+
+
+def test_an_update_moves_the_blend_and_leaves_the_terms_to_advance():
+    candidate = fitted()
+    champion = champion_of(candidate, num_items=LOG.num_items)
+    window = new_events_window(champion, LOG, end=SPLIT.test)
+    updated = Candidate.from_champion(champion, window, config=CONFIG, seed=0)
+    assert updated.terms == champion.terms
+    assert updated.blend.feature_names == champion.blend.feature_names
+    assert updated.blend.scale == champion.blend.scale
+    np.testing.assert_allclose(updated.blend.warm, champion.blend.warm, atol=0.01)  # fitted on the same window
+    champion.blend = replace(champion.blend, warm=(0.0,) * len(champion.blend.warm))
+    updated = Candidate.from_champion(champion, window, config=CONFIG, seed=0)
+    assert np.abs(updated.blend.warm).max() > 0.01
+    updated.advance(LOG, champion.as_of, SPLIT.test, None)
+    test = Window.cut(LOG, start=SPLIT.test, repeats=False)
+    assert evaluate(updated, test).metrics()["recall@10"] > 0.95
 
 
 def test_sage_needs_features_to_go_on():

@@ -137,6 +137,18 @@ def test_the_refreshed_trend_moves_the_list_and_the_clock():
     assert before.tolist() != after.tolist()
 
 
+def test_a_copy_is_refreshed_alone():
+    model = recommender()
+    trend = next(term for term in model.terms if isinstance(term, Trend))
+    before = trend.features_at(as_of=START).clone()
+    copied = model.copy()
+    copied.refresh_trend(np.array([START // HOUR_MS]), KEYS[:1], np.array([1_000]))
+    histories = model.histories([[]])
+    later = START + DAY_MS
+    assert not torch.equal(copied.score(histories, as_of=later), model.score(histories, as_of=later))
+    assert torch.equal(trend.features_at(as_of=START), before)
+
+
 def test_a_closed_shop_forgets_nothing():
     model = recommender(repeats=True)
     histories = model.histories([keyed(0, 2, 4)])
