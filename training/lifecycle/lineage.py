@@ -136,6 +136,8 @@ def lineage_of(
     same = (update or settings == champion.settings_hash) and champion.kind != POPULARITY
     change: Change = "refresh" if same and trigger not in PEOPLE else "structural"
     anchor = registry.get_model(connection, champion.anchor) if champion.anchor else None
+    if anchor is not None and (anchor.banned_at or anchor.pruned_at):
+        anchor = None  # it cannot serve again, so the champion is what updates are measured against
     lineage = Lineage(
         change,
         settings,
@@ -147,7 +149,10 @@ def lineage_of(
     known = _memory(connection, lineage)
     if known is None:
         return lineage
-    return replace(lineage, evidence=Evidence.from_json(known["evidence"]), until=int(known["until"]))
+    evidence = Evidence.from_json(known["evidence"])
+    if known["action"] == "anchor":  # harm was shown and the anchor serves again: the next updates begin anew
+        evidence = Evidence()
+    return replace(lineage, evidence=evidence, until=int(known["until"]))
 
 
 def settings_hash(kind: str, config: TrainingConfig) -> str:

@@ -14,6 +14,7 @@ from tests.training import toy_shop
 from training.baselines.gate import RecentPopularity
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC
+from training.evaluation.sequential import Wager
 from training.lifecycle import registry
 from training.lifecycle.gate import Evidence
 from training.lifecycle.lineage import lineage_of, settings_hash
@@ -66,7 +67,13 @@ def test_the_newest_evidence_of_the_same_question_goes_on(sqlite_engine):
         evidence = Evidence()
         for _ in range(windows):
             evidence = replace(evidence, harm=evidence.harm.add(np.array([0.1])))
-        memory = {"change": change, "against": against, "evidence": evidence.to_json(), "until": 10 * windows}
+        memory = {
+            "change": change,
+            "action": "keep",
+            "against": against,
+            "evidence": evidence.to_json(),
+            "until": 10 * windows,
+        }
         kind = "incremental" if change == "refresh" else "graphsage"
         return row(version, kind=kind, gate={"memory": memory}, created_at=created_at, settings_hash=settings)
 
@@ -183,6 +190,30 @@ def test_popularity_serves_where_the_first_model_is_below_it(shop, sqlite_engine
 def reversed_popularity(candidate, histories, *, as_of):
     trend = next(term for term in candidate.terms if term.name == "trend")
     return -RecentPopularity(trend)(histories, as_of=as_of)
+
+
+def test_where_the_champion_is_the_anchor_it_stays_and_the_next_update_begins_anew(shop, sqlite_engine, monkeypatch):
+    first = shop("closed_form")
+    asked_of: list[Wager] = []
+
+    def shows(wager: Wager, _alpha: float) -> bool:
+        """The lineage's wager is the first that bets on later windows, too."""
+        asked_of.extend([wager] if wager.later else [])
+        return wager.later and len(asked_of) == 1
+
+    with monkeypatch.context() as harm:
+        harm.setattr("training.lifecycle.gate.Wager.shows", shows)
+        second = shop("incremental", days=3)
+    assert (second.verdict, second.serves, second.memory["action"]) == ("kept", first.model_version, "anchor")
+    assert model_of(sqlite_engine, first.model_version).banned_at is None
+    with read(sqlite_engine) as connection:
+        champion = registry.champion(connection)
+        asked = connection.execute(select(retrain_requests)).one()
+        assert champion is not None
+        lineage = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG, now=9)
+    assert asked.full
+    assert champion.model_version == first.model_version
+    assert (lineage.evidence, lineage.until) == (Evidence(), second.memory["until"])
 
 
 def test_a_lineage_that_does_harm_goes_back_to_its_full_model(shop, sqlite_engine, monkeypatch):
