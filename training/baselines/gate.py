@@ -106,6 +106,9 @@ def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], 
 
     They are fitted on `log` and tuned on the `window` that follows it, one setting after the other. Rejected: all
     combinations of settings, because a window is small and every evaluation on it overfits it a little.
+
+    Rejected: a half-life of the filter's Gram matrix as one more setting. On three data sets it improved the filter
+    alone by up to 15 %, and the sum of all terms not at all, because trend and profile weigh recency already.
     """
     popularity = tune_popularity(Trend.fit(log, (*(log.span_hours / share for share in SPAN_SHARES), inf)), window)
 
