@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from training.inspection.plots import COLOURS, save
 
-COLUMNS = 2
+COLUMNS = 3
 LABELS = {
     "oracle": "oracle",
     "loop": "Sagestream's loop",
@@ -21,7 +21,7 @@ LABELS = {
 def plot(curves: Mapping[str, Mapping[str, Any]], path: Path, *, injection_day: int) -> Path:
     """Draw the curves of `figures.curves` and return the path. Raises `ValueError` for an unknown form of picture."""
     rows = max(1, -(-len(curves) // COLUMNS))
-    figure = Figure(figsize=(9.0, 2.6 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(8.0, 1.8 * rows + 0.5), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True)
     for panel, (part, by_policy) in zip(panels.flat, curves.items(), strict=False):
         for colour, (policy, label) in zip(COLOURS, LABELS.items(), strict=False):
@@ -30,13 +30,13 @@ def plot(curves: Mapping[str, Mapping[str, Any]], path: Path, *, injection_day: 
                 panel.plot(range(1, len(rates) + 1), rates, color=colour, label=label, linewidth=1.5)
         if part != "quiet":
             panel.axvline(injection_day + 0.5, color="0.6", linestyle=":")
-        panel.set_title(part.replace("_", " "), fontsize=10)
+        panel.set_title(part.replace("_", " "), fontsize=9)
         panel.set_ylim(bottom=0)
         panel.grid(color="0.9")
     for panel in list(panels.flat)[len(curves) :]:
         panel.axis("off")
     for row in panels:
-        row[0].set_ylabel("clicks per 100 items shown", fontsize=8)
+        row[0].set_ylabel("clicks per 100 shown", fontsize=8)
     for panel in panels[-1]:
         panel.set_xlabel("day")
     handles, labels = panels.flat[0].get_legend_handles_labels()
