@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks.gate_draws import Refreshes, Shop, structural
 from benchmarks.gate_faults import BrokenChallengers
+from benchmarks.gate_plot import save_plot
 
 USERS = (30, 300, 3_000)
 EFFECTS = (-0.04, -0.02, -0.01, 0.0, 0.01, 0.02, 0.04)
@@ -93,8 +94,9 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="file for the figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of the figures, PNG or SVG")
     parser.add_argument("--users", type=int, nargs="+", default=USERS, help="shoppers in a window")
-    parser.add_argument("--runs", type=int, default=60, help="repetitions for each shop")
+    parser.add_argument("--runs", type=int, default=100, help="repetitions for each shop")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(given)
     if options.runs < 1 or min(options.users) < 1:
@@ -119,6 +121,8 @@ def main(given: Sequence[str] | None = None) -> int:
         "shops": shops,
     }
     options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.plot is not None:
+        save_plot(found, options.plot)
     print(as_markdown(found))
     return 0
 

@@ -34,7 +34,7 @@ from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
 from training.terms.trend import Trend
 
-SHOP = LogSize(edges=30_000, users=5_000, items=400)
+SHOP = LogSize(edges=40_000, users=5_000, items=1_500)
 DRAWS = 3
 """Parts of the window's users for each fault, kind and number of users."""
 ALPHA = 0.05

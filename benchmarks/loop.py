@@ -25,7 +25,7 @@ from redis import Redis
 from benchmarks.loop_plot import plot
 from monitoring.config import MonitoringConfig
 from sagestream.playground.embedded import own_redis
-from sagestream.simulation.bad_champion import BAD_KINDS, BadKind, Damage, force_bad_champion
+from sagestream.simulation.bad_champion import BAD_KINDS, BadKind, Damage, Hours, force_bad_champion
 from sagestream.simulation.figures import Courses, curves, ratio, recovery
 from sagestream.simulation.injections import INJECTIONS, Injection, InjectionName
 from sagestream.simulation.latent_world import LatentSize
@@ -48,7 +48,8 @@ def simulate_seed(options: argparse.Namespace, part: str, seed: int, redis: Redi
     name: InjectionName | None = next((name for name in INJECTIONS if name == part), None)
     injection = Injection(name, options.injection_day) if name else None
     size = LatentSize(options.shoppers, options.items, options.days, visits_per_day=options.visits)
-    config = ShopConfig(TrainingConfig(), ServingConfig(), MonitoringConfig())
+    training = TrainingConfig(retrain_min_events=options.retrain_events)
+    config = ShopConfig(training, ServingConfig(), MonitoringConfig())
     scenario = made_up(size, Plan(options.days, seed, config, injection))
     policies = POLICIES if part in (QUIET, SHIFT) else COMPARED
     with tempfile.TemporaryDirectory() as kept:
@@ -78,7 +79,7 @@ def force_seed(options: argparse.Namespace, kind: BadKind, seed: int, redis: Red
             kind,
             directory=Path(kept) / "shop",
             redis=redis,
-            longest_hours=options.longest_hours,
+            hours=Hours(bad=options.longest_hours),
         )
 
 
@@ -114,21 +115,28 @@ def bad_champion_figures(by_kind: dict[BadKind, list[Damage]]) -> dict[str, Any]
 
 
 def run_parts(options: argparse.Namespace, redis: Redis, found: dict[str, Any]) -> None:
-    """Run the requested parts and put their figures into `found`, part by part."""
+    """Run the requested parts and put their figures into `found`. Each part is written at once: a run takes long."""
     for part in PARTS:
         if part not in options.only:
             continue
-        seeds = range(options.seed, options.seed + options.seeds)
-        if part == BAD_CHAMPION:
-            by_kind = {kind: [force_seed(options, kind, seed, redis) for seed in seeds] for kind in BAD_KINDS}
-            found[BAD_CHAMPION] = bad_champion_figures(by_kind)
-            continue
-        courses = [simulate_seed(options, part, seed, redis) for seed in seeds]
-        found["curves"][part] = curves(courses)
-        if part == QUIET:
-            found[QUIET] = quiet_figures(courses)
-        else:
-            found["injections"][part] = injection_figures(courses, options.injection_day)
+        run_part(options, redis, found, part)
+        sizes = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "only")}
+        options.json.write_text(json.dumps({**found, "sizes": sizes}, indent=1) + "\n")
+
+
+def run_part(options: argparse.Namespace, redis: Redis, found: dict[str, Any], part: str) -> None:
+    """Run one part and put its figures into `found`."""
+    seeds = range(options.seed, options.seed + options.seeds)
+    if part == BAD_CHAMPION:
+        by_kind = {kind: [force_seed(options, kind, seed, redis) for seed in seeds] for kind in BAD_KINDS}
+        found[BAD_CHAMPION] = bad_champion_figures(by_kind)
+        return
+    courses = [simulate_seed(options, part, seed, redis) for seed in seeds]
+    found["curves"][part] = curves(courses)
+    if part == QUIET:
+        found[QUIET] = quiet_figures(courses)
+    else:
+        found["injections"][part] = injection_figures(courses, options.injection_day)
 
 
 def as_markdown(found: dict[str, Any]) -> str:
@@ -172,19 +180,23 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
     parser.add_argument("--plot", type=Path, metavar="PICTURE", help="where the curves go, .png or .svg")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
-    parser.add_argument("--days", type=int, default=11, help="days of each simulation")
+    parser.add_argument("--days", type=int, default=12, help="days of each simulation")
     parser.add_argument("--injection-day", type=int, default=4, help="day on which the change comes, from 0")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each part")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of each part")
     parser.add_argument("--shoppers", type=int, default=300, help="shoppers of the small shop")
     parser.add_argument("--items", type=int, default=250, help="items of the small shop")
     parser.add_argument("--visits", type=float, default=1.5, help="visits a day of a shopper of the small shop")
+    parser.add_argument("--retrain-events", type=int, default=1_500, help="new events after which the loop trains")
     parser.add_argument("--busy-shoppers", type=int, default=30_000, help="shoppers of the shop of the bad champion")
     parser.add_argument("--busy-items", type=int, default=200, help="items of that shop")
-    parser.add_argument("--longest-hours", type=float, default=3.0, help="time after which a bad champion is given up")
+    parser.add_argument(
+        "--longest-hours", type=float, default=Hours().bad, help="time after which a bad champion is given up"
+    )
     found = parser.parse_args(given)
-    if min(found.seeds, found.shoppers, found.items, found.busy_shoppers, found.busy_items, found.injection_day) < 1:
-        parser.error("sizes, seeds and the day of the injection are at least 1")
+    sizes = (found.seeds, found.shoppers, found.items, found.busy_shoppers, found.busy_items, found.retrain_events)
+    if min(*sizes, found.injection_day) < 1:
+        parser.error("sizes, seeds, events and the day of the injection are at least 1")
     if found.days < found.injection_day + 2:
         parser.error("a simulation lasts at least two days longer than to its injection")
     return found
@@ -196,8 +208,6 @@ def main(given: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {"injections": {}, QUIET: None, BAD_CHAMPION: None, "curves": {}}
     with timed("all"), tempfile.TemporaryDirectory() as directory, own_redis(Path(directory) / "redis") as redis:
         run_parts(options, redis, found)
-    sizes = {name: value for name, value in vars(options).items() if name not in ("json", "plot", "only")}
-    options.json.write_text(json.dumps({**found, "sizes": sizes}, indent=1) + "\n")
     if options.plot is not None:
         plot(found["curves"], options.plot, injection_day=options.injection_day)
     print(as_markdown(found))

@@ -31,6 +31,11 @@ PROBATION_DIFFERENCE = Gauge(
     "sagestream_probation_difference", "Rate of the new champion minus that of the previous one", ["rate", "bound"]
 )
 PROBATIONS = Counter("sagestream_probations_total", "Probations that have ended, by outcome", ["outcome"])
+SAMPLE_RATIO = Gauge(
+    "sagestream_experiment_sample_ratio_p",
+    "P-value that the shoppers of a running experiment divide as the shares say",
+    ["experiment"],
+)
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
@@ -77,6 +82,13 @@ def show_probation(rates: Mapping[str, ComparedRate]) -> None:
         for bound, value in (("estimate", rate.difference), ("low", rate.low), ("high", rate.high)):
             if value is not None:
                 PROBATION_DIFFERENCE.labels(name, bound).set(value)
+
+
+def show_experiments(sample_ratios: Mapping[str, float]) -> None:
+    """Set the gauge of each running experiment. Stopped ones disappear."""
+    SAMPLE_RATIO.clear()
+    for name, p in sample_ratios.items():
+        SAMPLE_RATIO.labels(name).set(p)
 
 
 def show_drift(result: DriftResult) -> None:

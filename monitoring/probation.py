@@ -189,7 +189,7 @@ def _rate(mine: ClusterSums, theirs: ClusterSums, expected: float | None) -> Rat
     if expected is None or not _comparable(mine, theirs):
         return Rate(*values, values[0] - values[1], None, None)
     estimate = ratio_difference(mine, theirs)
-    interval = always_valid(estimate, alpha=ALPHA / len(RATES), expected=expected)
+    interval = always_valid(estimate, alpha=ALPHA, expected=expected)
     low, high = (end if isfinite(end) else None for end in (interval.low, interval.high))
     return Rate(*values, estimate.value, low, high)
 
@@ -230,4 +230,12 @@ def _take_back(connection: Connection, found: Look, *, now: int) -> None:
         registry.rollback(connection, now=now, change=Change(WHO, found.words))
     except registry.NoChampion as error:  # the previous one was banned or pruned meanwhile
         logger.error("a harmful champion serves on, promote another: %s", error)
-    registry.request_retrain(connection, reason=f"{version} did harm: {found.words}", requested_by=WHO, now=now)
+    figures = {name: found.detail[name] for name in ("rates", "shoppers", "impressions", "clicks", "purchases")}
+    registry.request_retrain(
+        connection,
+        reason=f"{version} did harm: {found.words}",
+        requested_by=WHO,
+        now=now,
+        full=True,  # an update of the previous champion would learn the same events again
+        figures={"probation": figures | {"model_version": version}},
+    )

@@ -26,10 +26,12 @@ from monitoring.attribution import attribute
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import write_ctr_windows
 from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
 from monitoring.triggers import ctr_reason, drift_reason, request
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
+from serving.experiments import running
 from stream.config import LOOPBACK
 from stream.liveness import Liveness, Watchdog
 from stream.probe import OK, start_probe
@@ -85,6 +87,20 @@ class Monitor:
         ended = self._timer()
         self._probation_due = ended + (ended - began) * LOOK_PAUSE
         return found
+
+    def check_experiments(self, *, now: int) -> list[Report]:
+        """Warn of running experiments whose shoppers do not divide as the shares say; return all their reports."""
+        with read(self._engine) as connection:
+            reports = [report(connection, experiment, now=now) for experiment in running(connection)]
+        metrics.show_experiments({found.name: found.sample_ratio_p for found in reports})
+        for found in reports:
+            if found.sample_ratio_fault:
+                logger.warning(
+                    "experiment %s: its shoppers do not divide as the shares say, p = %.2g",
+                    found.name,
+                    found.sample_ratio_p,
+                )
+        return reports
 
     def report_drift(self, *, now: int, stop: threading.Event | None = None) -> DriftResult | None:
         """Compare the newest traffic with the traffic before it, in a child process.
@@ -172,6 +188,7 @@ def _measure_until(
             monitor.watch_probation(now=now)
             if began >= drift_due:
                 drift_due = began + config.drift_interval_seconds
+                monitor.check_experiments(now=now)
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
         except (DBAPIError, OSError) as error:

@@ -54,7 +54,8 @@ def ctr_reason(
 
     The rate has fallen if the newest settled window's interval ends below the interval of the pooled windows before it.
     Two 95 % intervals seldom miss each other by chance. Only settled windows, which are not counted again, are
-    compared, because a newer window still lacks its late clicks.
+    compared, because a newer window still lacks its late clicks. A window that began before the newest request is no
+    reason again: its lists came from the model that this request replaces.
 
     Args:
         connection: the database with `metric_windows`.
@@ -70,6 +71,9 @@ def ctr_reason(
     oldest = settled - (reference_windows + 1) * width
     figures = [f for f in figures if f.window.start >= oldest and f.window.end - f.window.start == width]
     if not figures or figures[0].window.end != settled:
+        return None
+    asked_at = connection.scalar(select(func.max(retrain_requests.c.requested_at)))
+    if asked_at is not None and figures[0].window.start < asked_at:
         return None
     counts = [(int(f.detail["impressions"]), int(f.detail["clicks"])) for f in figures]
     current = ctr.CtrFigure.of(*counts[0])

@@ -99,11 +99,15 @@ def _database(engine: Engine | None, url: str) -> str:
 def _redis(graph: GraphstoreConfig) -> str:
     redis = open_redis(graph.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     try:
-        version = cache.champion(redis)
+        served = cache.served(redis)
         memory = redis.info("memory")["used_memory_human"]
     finally:
         redis.close()
-    return f"serves {version or 'nothing yet'}, {memory} in use"
+    if served is None:
+        return f"serves nothing yet, {memory} in use"
+    champion, *others = served.versions
+    some = f" and, to some shoppers, {', '.join(others)}" if others else ""
+    return f"serves {champion}{some}, {memory} in use"
 
 
 def _kafka(stream: StreamConfig, engine: Engine | None) -> list[Check]:

@@ -32,13 +32,16 @@ ASIDE = {"worker-2": "worker", "tools": "doctor"}
 """Services that only a profile starts, with their verbs."""
 BY_COMPOSE = {"state_dir", "probe_port", "probe_host", "serve_host", "serve_port", "worker_id"}
 """Settings whose values the file says itself."""
+KEYS = {"api_key", "admin_key", "secret_key"}
+"""The keys of the API."""
 WITHOUT_SECRETS = {
-    "init": {"redis_url", "api_key", "secret_key"},
-    "scheduler": {"redis_url", "api_key", "secret_key"},
-    "monitor": {"redis_url", "kafka_sasl_password", "api_key", "secret_key"},
+    "init": {"redis_url", *KEYS},
+    "monitor": {"kafka_sasl_password", *KEYS},
     "serve": {"database_url"},
 }
-"""The secrets that a process does not need. Of the other processes these are the two keys of the API."""
+"""The secrets that a process does not need. Of the other processes these are the keys of the API."""
+OPTIONAL_SECRETS = {"SAGESTREAM_ADMIN_KEY"}
+"""Without them, a part stays closed."""
 
 
 def settings() -> set[str]:
@@ -65,7 +68,7 @@ def test_every_setting_of_the_environment_reaches_every_process_and_secrets_thos
     assert {variable for variable in given if not variable.endswith("_file")} <= settings(), "no such setting"
     plain = settings() - set(secrets()) - BY_COMPOSE
     assert plain <= given
-    needed = set(secrets()) - WITHOUT_SECRETS.get(name, {"api_key", "secret_key"})
+    needed = set(secrets()) - WITHOUT_SECRETS.get(name, KEYS)
     assert given - plain - BY_COMPOSE == needed | {f"{secret}_file" for secret in needed}
 
 
@@ -157,7 +160,12 @@ def test_what_must_survive_lies_in_named_volumes():
 def test_secrets_come_from_the_environment_and_are_required():
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD|AUTH|KEY$|SECRET", name) and "KAFKA" not in name and not name.endswith("_FILE"):
+            if (
+                name not in OPTIONAL_SECRETS
+                and re.search(r"PASSWORD|AUTH|KEY$|SECRET", name)
+                and "KAFKA" not in name
+                and not name.endswith("_FILE")
+            ):
                 assert re.fullmatch(r"\$\{[A-Z_]+:?\?[^}]+\}", value), name
     passwords = set(re.findall(r"://\w*:(\$\{[^}]+\}|[^@\s]+)@", COMPOSE_TEXT))
     assert passwords == {"${POSTGRES_PASSWORD:?set it in .env}", "${REDIS_PASSWORD:?set it in .env}"}

@@ -39,6 +39,7 @@ class ShownList:
 
     user_id: str
     variant: str
+    model_version: str
     event_time: int
     items: list[ShownItem]
 
@@ -106,7 +107,8 @@ def shown_lists(connection: Connection, selection: Selection) -> list[ShownList]
     for _, group in groupby(rows, key=lambda row: row.request_id):
         items = list(group)
         shown = [ShownItem(row.item_id, row.propensity, row.source, float(row.rewarded)) for row in items]
-        lists.append(ShownList(items[0].user_id, items[0].variant, items[0].event_time, shown))
+        first = items[0]
+        lists.append(ShownList(first.user_id, first.variant, first.model_version, first.event_time, shown))
     return lists
 
 

@@ -30,7 +30,6 @@ from training.models.recommender import Recommender
 MINUTE_MS = 60_000
 START_HOUR = 14
 """At this hour a shop is about as busy as on average, see `sagestream.simulation.latent_world`."""
-GOOD_HOURS = 1.0
 BAD_SUFFIX = "-bad"
 
 BadKind = Literal["inverted", "shuffled"]
@@ -38,6 +37,14 @@ BadKind = Literal["inverted", "shuffled"]
 counts repair a part of it."""
 
 BAD_KINDS: tuple[BadKind, ...] = get_args(BadKind)
+
+
+@dataclass(frozen=True)
+class Hours:
+    """How long a good champion serves first, and how long a bad one at most."""
+
+    good: float = 1.0
+    bad: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -89,11 +96,10 @@ def force_bad_champion(
     *,
     directory: Path,
     redis: Redis,
-    longest_hours: float,
+    hours: Hours,
     progress: Progress = lambda line, share: None,
 ) -> Damage:
-    """Serve a good hour, promote a broken model by hand, and serve until the shop is back or
-    `longest_hours` are over.
+    """Serve with a good champion, promote a broken model by hand, and serve until the good one is back.
 
     `directory` must not exist; Redis is emptied. Each minute the lists follow the events and the monitor looks.
     """
@@ -101,7 +107,7 @@ def force_bad_champion(
     traffic = Traffic(world, scenario.seed)
     traffic.remember(opened.past)
     start = world.opening + START_HOUR * HOUR_MS
-    forced = start + round(GOOD_HOURS * HOUR_MS)
+    forced = start + round(hours.good * HOUR_MS)
     world.advance(start)
     redis.flushdb()
     copy_shop(opened.directory, directory)
@@ -115,7 +121,7 @@ def force_bad_champion(
         shop.promote(f"{model.model_version}{BAD_SUFFIX}", now=forced)
         shop.publish(now=forced)
         bad, time = Counts(), forced
-        last = forced + round(longest_hours * HOUR_MS)
+        last = forced + round(hours.bad * HOUR_MS)
         while time < last and shop.champion().model_version != model.model_version:
             bad.add(minutes.serve(time, time + MINUTE_MS))
             time += MINUTE_MS
@@ -123,7 +129,7 @@ def force_bad_champion(
     finally:
         shop.close()
     rate = good.expected_clicks / good.shown
-    shown_a_day = good.shown * DAY_MS / (GOOD_HOURS * HOUR_MS)
+    shown_a_day = good.shown * DAY_MS / (hours.good * HOUR_MS)
     lost = rate * bad.shown - bad.expected_clicks
     return Damage(
         clicks_lost_share=lost / (rate * shown_a_day),

@@ -31,6 +31,7 @@ from serving.web.impressions import impression
 from stream.events import CatalogItem, Impression, Interaction, utc
 from stream.worker.sink import Sink
 from training.config import TrainingConfig
+from training.data.dataset import TooFewEvents
 from training.lifecycle import registry, requests, retrain
 from training.lifecycle.patience import change_of, probation_wish
 from training.lifecycle.registry import Kind
@@ -113,7 +114,10 @@ class Shop:
         self._monitor.ask(None, now=now)
 
     def train_if_due(self, *, now: int) -> RunResult | None:
-        """Do what a tick of the scheduler does. Return the finished run, or None if none is due or it failed."""
+        """Do what a tick of the scheduler does. Return the finished run, or None if none is due or it was postponed.
+
+        Other errors of a run are raised: in a simulation nobody reads the log.
+        """
         with write(self.engine) as connection:
             plan = retrain.plan(connection, self.config.training, now=now)
             if plan.kind is None:
@@ -121,6 +125,8 @@ class Shop:
             run_id = retrain.enter(connection, plan.kind, plan.reason, now=now)
         try:
             return self.train(plan.kind, plan.reason, run_id=run_id, now=now)
+        except TooFewEvents:
+            return None
         finally:
             with write(self.engine) as connection:
                 requests.settle(connection, run_id=run_id, now=now)

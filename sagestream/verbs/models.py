@@ -97,9 +97,9 @@ def train(
     with read(engine) as connection:
         row = champion(connection)
     engine.dispose()
-    told = {name: value for name, value in asdict(result).items() if name != "comparison"}
+    told = {name: value for name, value in asdict(result).items() if name not in ("comparison", "memory")}
     said = f"{result.model_version}: {result.verdict}, {'; '.join(result.reasons)}"
-    if result.verdict == "promoted" and row is not None:
+    if result.switched and row is not None:
         told["announced"] = _announced(row, stages)
     echo_result(told, said, as_json=as_json, default=str)
 

@@ -16,8 +16,11 @@ from serving.routing import Exploration
 
 if TYPE_CHECKING:
     from monitoring.ope.estimators import Evaluation
+    from training.models.recommender import Recommender
 
 HOUR_MS = 3_600_000
+SHOWN = "shown"
+"""Stands for the model that ranked a list when it was shown."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -28,9 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def ope(
-    model: Annotated[str, typer.Option(help="The model whose lists are asked for; champion: the one that serves.")] = (
-        "champion"
-    ),
+    model: Annotated[
+        str, typer.Option(help="A model, or champion; shown: each list is ranked by the model that ranked it.")
+    ] = SHOWN,
     temperature: Annotated[float, typer.Option(min=0, max=100, help="Temperature of its lists; 0: their order.")] = 0.0,
     new_items: Annotated[float, typer.Option(min=0, max=1, help="Share of positions with a new item.")] = 0.0,
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="Hours back from now.")] = 24.0 * 7,
@@ -66,26 +69,43 @@ def ope(
     from graphstore.session import now_ms, open_existing
     from monitoring.ope.logs import Selection
     from monitoring.ope.run import Question, ask
-    from sagestream.registered import registered_bundle
-    from training.models.bundle import load_bundle
 
     graph, now = GraphstoreConfig(), now_ms()
     engine = open_existing(graph.sqlalchemy_url)
     selection = Selection(now - round(hours * HOUR_MS), now, positions, slot, variant, reward)
     question = Question(selection, Exploration(temperature, new_items), ServingConfig().list_length, clip)
     stages = Stages(PlainConsole(stderr=True))
-    with stages.stage("model", "Load the model"):
-        bundle = load_bundle(registered_bundle(graph, model))
+    chosen = None if model == SHOWN else _load(graph, model)
     with stages.stage("lists", "Rank the past lists again"):
-        answer = ask(engine, bundle, question)
+        answer = ask(engine, question, model=chosen, load=lambda version: _load_if_there(graph, version))
     engine.dispose()
-    about = {"model_version": bundle.model_version, "temperature": temperature, "new_items": new_items}
+    version = SHOWN if chosen is None else chosen.model_version
+    about = {"model_version": version, "temperature": temperature, "new_items": new_items}
     if as_json:
         echo_json({**about, "variants": answer.variants, "notes": answer.notes, **asdict(answer.evaluation)})
         return
     settings = f"temperature {temperature:g}, {new_items:.0%} new items"
-    title = f"{bundle.model_version}, {settings}, from {', '.join(answer.variants)}"
+    name = "the models that were shown" if chosen is None else version
+    title = f"{name}, {settings}, from {', '.join(answer.variants)}"
     _print_evaluation(title, answer.evaluation, answer.notes)
+
+
+def _load(graph: GraphstoreConfig, version: str) -> "Recommender":
+    from sagestream.registered import registered_bundle
+    from training.models.bundle import load_bundle
+
+    return load_bundle(registered_bundle(graph, version))
+
+
+def _load_if_there(graph: GraphstoreConfig, version: str) -> "Recommender | None":
+    """Return the model, or None when the registry does not know it or has deleted its bundle."""
+    from training.lifecycle.registry import UnknownModel
+    from training.models.bundle import BundleError
+
+    try:
+        return _load(graph, version)
+    except (UnknownModel, BundleError):
+        return None
 
 
 def _open_bandit(

@@ -1,5 +1,6 @@
 """A new champion on probation: harm is taken back and never returns, anything else passes."""
 
+import json
 import logging
 import os
 import subprocess
@@ -29,7 +30,7 @@ from tests.serving.toy import touch, toy_opened
 from tests.waiting import wait_until
 from training.evaluation.sequential import ClusterSums
 from training.lifecycle import promotions, registry
-from training.lifecycle.patience import MIXTURE_FALL
+from training.lifecycle.patience import MIXTURE_FALL, Traffic, visible_fall
 from training.lifecycle.promotions import Change
 
 NOON = 1_700_000_000_000
@@ -116,6 +117,9 @@ def test_harm_is_taken_back_banned_and_told_and_never_returns(shop: Engine, capl
         (asked,) = connection.execute(select(retrain_requests)).all()
         assert asked.requested_by == "probation"
         assert asked.reason.startswith("m2 did harm: ")
+        assert (asked.full, asked.status) == (True, "waiting")
+        figures = json.loads(asked.figures)["probation"]
+        assert (figures["model_version"], figures["shoppers"]) == ("m2", {"new": 300, "previous": 100})
     (alarm,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "worse beyond chance" in alarm.getMessage()
     assert probation.watch(shop, None, now=NOON + DAY_MS + 1) is None
@@ -294,6 +298,9 @@ def harmful_runs(fall: float, *, runs: int, looks: int, arriving: int) -> float:
 def test_a_sound_model_is_seldom_taken_back_and_a_broken_one_is() -> None:
     assert harmful_runs(0.0, runs=200, looks=20, arriving=100) <= 0.05
     assert harmful_runs(0.5, runs=20, looks=20, arriving=100) == 1.0
+    shown = 100 * 20 * 10.5 * 6  # a shopper comes to half of the looks, and sees six items
+    told = visible_fall(Traffic(shown / 7, 0.04), share=0.1, seconds=WEEK)
+    assert told and harmful_runs(told, runs=40, looks=20, arriving=100) > 0.7  # the plan says 80 %
 
 
 def test_looks_take_a_twentieth_of_the_time(sqlite_engine: Engine, tmp_path: Path) -> None:

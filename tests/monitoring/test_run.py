@@ -11,14 +11,17 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import func, select
 
-from graphstore.session import open_engine, read
+from graphstore.session import open_engine, read, write
 from graphstore.tables import metric_windows, retrain_requests
+from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring import run
 from monitoring.config import MonitoringConfig
 from monitoring.drift_job import DriftJobFailed
 from monitoring.run import Monitor, run_monitor
 from monitoring.verdict import DriftResult
 from monitoring.windows import TimeWindow, read_figures
+from serving.experiments import Experiment, start, stop
+from serving.routing import Arm
 
 HOUR_MS = 3_600_000
 BOUND_SECONDS = 60.0
@@ -172,3 +175,28 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def test_an_experiment_whose_shoppers_divide_wrongly_is_told(sqlite_shop, tmp_path, caplog):
+    arms = (Arm("plain", 0.5), Arm("wide", 0.4))
+    monitor = Monitor(sqlite_shop.engine, config=config(), state_dir=tmp_path)
+    with write(sqlite_shop.engine) as connection:
+        for name in ("sound", "broken"):
+            start(connection, Experiment(name, None, "s", arms, "me", "", 5))
+    for variant, shoppers in (("sound/plain", 50), ("sound/wide", 40), ("broken/plain", 300), ("broken/wide", 90)):
+        rows = [
+            ImpressionRow(f"{variant}-{n}", 0, f"{variant}-{n}", "apple", "home", 10, "m1", variant, 1.0, 1.0, "batch")
+            for n in range(shoppers)
+        ]
+        with write(sqlite_shop.engine) as connection:
+            insert_impressions(connection, rows)
+    with caplog.at_level("WARNING"):
+        found = monitor.check_experiments(now=20)
+    assert [(one.name, one.sample_ratio_fault) for one in found] == [("broken", True), ("sound", False)]
+    assert [record.args[0] for record in caplog.records] == ["broken"]
+    assert counted("experiment_sample_ratio_p", experiment="broken") == found[0].sample_ratio_p < 0.01
+    with write(sqlite_shop.engine) as connection:
+        stop(connection, "broken", now=30, outcome={})
+    monitor.check_experiments(now=40)
+    assert counted("experiment_sample_ratio_p", experiment="broken") == 0
+    assert counted("experiment_sample_ratio_p", experiment="sound") == 1.0

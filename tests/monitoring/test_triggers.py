@@ -60,6 +60,17 @@ def test_chance_a_rise_and_a_first_window_are_no_reasons(sqlite_shop):
     assert fall(sqlite_shop, 100, 100, 100, 90) is None
 
 
+@pytest.mark.parametrize(("minutes", "again"), [(-30, False), (-90, True)])
+def test_a_fall_is_a_reason_again_only_in_a_window_after_the_request(sqlite_shop, minutes, again):
+    newest_begins = sqlite_shop.now // HOUR_MS * HOUR_MS + 3 * HOUR_MS
+    with write(sqlite_shop.engine) as connection:
+        asked_at = newest_begins + HOUR_MS + minutes * 60_000
+        connection.execute(
+            insert(retrain_requests).values(reason="r", requested_by="monitoring", requested_at=asked_at)
+        )
+    assert (fall(sqlite_shop, 100, 100, 100, 40) is not None) is again
+
+
 def test_a_rise_is_no_reason(sqlite_shop):
     assert fall(sqlite_shop, 40, 40, 40, 100) is None
 

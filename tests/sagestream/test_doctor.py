@@ -14,6 +14,8 @@ from graphstore.session import open_engine, write
 from sagestream.doctor import Check, examine
 from sagestream.playground.embedded import LOOPBACK, Broker, accepts, free_port, free_ports, sagestream_command
 from sagestream.playground.processes import Child
+from serving import cache
+from serving.routing import ROUTING, Routing, encode, probation
 from stream import events
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.producer import EventProducer
@@ -55,6 +57,16 @@ def test_what_is_away_is_a_finding_each(settings: Path) -> None:
     assert checks["redis"].finding.endswith("(Connection refused): start it, or set SAGESTREAM_REDIS_URL")
     assert checks["kafka"].finding.endswith("start it, or set SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS")
     assert not checks.keys() & {"settings", "training file"}
+
+
+def test_redis_says_which_models_serve(
+    settings: Path, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGESTREAM_REDIS_URL", redis_url)
+    assert found()["redis"].finding.startswith("serves nothing yet, ")
+    kept = Routing((probation("m1", 0.1, salt="s"),), "m2")
+    redis.mset({cache.CHAMPION: "m2", ROUTING: encode(kept)})
+    assert found()["redis"].finding.startswith("serves m2 and, to some shoppers, m1, ")
 
 
 def test_the_lag_of_every_topic_of_the_worker(settings: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

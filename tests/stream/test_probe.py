@@ -47,6 +47,14 @@ def test_a_process_without_progress_is_not_alive() -> None:
         hung.close()
 
 
+def test_what_is_only_told_decides_nothing() -> None:
+    started = start_probe(0, lambda: {"redis": OK}, told=lambda: {"last success": "never"})
+    try:
+        assert fetch(started, "/readyz") == (200, '{"redis": "ok", "last success": "never"}')
+    finally:
+        started.close()
+
+
 def test_metrics_and_nothing_else(probe: Probe) -> None:
     assert "python_info" in fetch(probe, "/metrics")[1]
     assert fetch(probe, "/secrets")[0] == 404

@@ -9,6 +9,7 @@ import msgspec
 from redis import Redis
 from sqlalchemy import Engine, or_, select, text
 
+from graphstore.redis import hot
 from graphstore.redis.fence import FENCE
 from graphstore.session import read
 from graphstore.tables import (
@@ -194,7 +195,9 @@ def hot_content(redis: Redis) -> dict[str, Any]:
         name, kind = key.decode(), redis.type(key).decode()
         if name == FENCE:  # the database counts its generations for itself, too
             continue
-        if kind == "zset":
+        if name == hot.NEWEST:
+            found[name] = set(redis.zrange(key, 0, -1))
+        elif kind == "zset":
             found[name] = redis.zrange(key, 0, -1, withscores=True)
         elif kind == "set":
             found[name] = redis.smembers(key)

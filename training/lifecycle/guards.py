@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from graphstore.arrays import LARGEST_SCORE, BoolArray, Float32Array, Float64Array, IntArray
+from graphstore.arrays import LARGEST_SCORE, BoolArray, Float32Array, Float64Array
 from graphstore.tables import HOUR_MS
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Evaluation
@@ -41,7 +41,8 @@ LARGEST_MISSING = 0.1
 LARGEST_POPULARITY_RISE = 0.25
 """The mean popularity percentile (0..1) of the lists may rise by this."""
 LEAST_COMMON = 0.05
-"""An update keeps at least this part of the champion's lists. Updates of real shops keep 40 to 95 %."""
+"""An update that is no better keeps at least this part of the champion's lists. A model with permuted items keeps half
+of it. After a swap of the catalogue an update may change all lists, but then it is better."""
 LARGEST_MISCALIBRATION = 20.0
 """The factor between the expected and the found share of the targets in the lists."""
 LARGEST_TIED = 0.5
@@ -106,7 +107,7 @@ def inspect(
             *_costs(measures, champion.measures),
         ]
         if is_update:
-            objections += _churn(trial.evaluation.lists, champion.evaluation.lists)
+            objections += _churn(trial.evaluation, champion.evaluation)
     return objections, measures
 
 
@@ -202,12 +203,13 @@ def _new_items(trial: TrialResult, champion: Evaluation) -> Iterator[str]:
         yield f"new items lose: {int(mine.sum())} found, the champion finds {int(theirs.sum())}"
 
 
-def _churn(ours: IntArray, before: IntArray) -> Iterator[str]:
+def _churn(ours: Evaluation, champion: Evaluation) -> Iterator[str]:
     """Compare the lists of each user. Only an update must resemble the champion; another kind of model may not."""
-    same = ((ours[:, :, None] == before[:, None, :]) & (ours[:, :, None] >= 0)).any(axis=2).sum(axis=1)
+    lists, before = ours.lists, champion.lists
+    same = ((lists[:, :, None] == before[:, None, :]) & (lists[:, :, None] >= 0)).any(axis=2).sum(axis=1)
     common = _mean(same / np.maximum((before >= 0).sum(axis=1), 1))
-    if len(ours) and common < LEAST_COMMON:
-        yield f"an update keeps {common:.1%} of the champion's lists, at least {LEAST_COMMON:.0%} is usual"
+    if len(lists) and common < LEAST_COMMON and _mean(ours.per_user[METRIC]) <= _mean(champion.per_user[METRIC]):
+        yield f"it is no better, and keeps {common:.1%} of the champion's lists: an update keeps {LEAST_COMMON:.0%}"
 
 
 def _costs(measures: dict[str, float], before: dict[str, float]) -> Iterator[str]:

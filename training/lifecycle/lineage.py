@@ -25,6 +25,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import CUTOFFS, Evaluation, evaluate, evaluate_lists
 from training.lifecycle import registry
 from training.lifecycle.gate import Change, Contestants, Evidence, GateDecision, decide
+from training.lifecycle.retrain import data_time
 from training.lifecycle.trial import TrialResult, as_served
 from training.models.bundle import load_bundle
 from training.models.popularity_model import POPULARITY
@@ -49,6 +50,8 @@ class Lineage:
     anchor: registry.ModelRow | None = None
     """The full model that the champion was updated from. None: the champion is one, or there is no champion."""
     evidence: Evidence = field(default_factory=Evidence)
+    over_aged: bool = False
+    """Whether the champion's newest event is older than allowed. Then a model that is not shown to harm replaces it."""
     until: int = 0
     """The evidence counts events before this time (epoch ms). A target counts once, also where windows overlap."""
 
@@ -83,15 +86,19 @@ class Lineage:
             window = _later_targets(trial, self.until)
             parts = {name: value and _on(value, window) for name, value in vars(contestants).items()}
             fresh = Contestants(**parts)
-        return decide(
+        decision = decide(
             contestants,
-            self.change,
+            "refresh" if self.over_aged else self.change,
             evidence=self.evidence,
             alpha=alpha,
             fresh=fresh,
             objections=objections,
             popularity_serves=self.popularity_serves,
         )
+        if self.over_aged and self.change == "structural":
+            why = "the champion is older than allowed, so a model that does no harm replaces it"
+            return replace(decision, reasons=[*decision.reasons, why])
+        return decision
 
     def _anchor_evaluation(self, trial: TrialResult) -> Evaluation | None:
         """Evaluate the anchor of an update as it would serve. A full model of a refresh is its own anchor."""
@@ -118,8 +125,9 @@ def lineage_of(
     kind: registry.Kind,
     trigger: str,
     config: TrainingConfig,
+    now: int,
 ) -> Lineage:
-    """Return the lineage of a run that starts now."""
+    """Return the lineage of a run that starts at the time `now` (epoch ms)."""
     own = settings_hash(kind, config)
     if champion is None:
         return Lineage("structural", own)
@@ -128,11 +136,23 @@ def lineage_of(
     same = (update or settings == champion.settings_hash) and champion.kind != POPULARITY
     change: Change = "refresh" if same and trigger not in PEOPLE else "structural"
     anchor = registry.get_model(connection, champion.anchor) if champion.anchor else None
-    lineage = Lineage(change, settings, is_update=update, champion=champion, anchor=anchor)
+    if anchor is not None and (anchor.banned_at or anchor.pruned_at):
+        anchor = None  # it cannot serve again, so the champion is what updates are measured against
+    lineage = Lineage(
+        change,
+        settings,
+        is_update=update,
+        champion=champion,
+        anchor=anchor,
+        over_aged=now - data_time(connection, champion) >= config.champion_max_age_seconds * 1000,
+    )
     known = _memory(connection, lineage)
     if known is None:
         return lineage
-    return replace(lineage, evidence=Evidence.from_json(known["evidence"]), until=int(known["until"]))
+    evidence = Evidence.from_json(known["evidence"])
+    if known["action"] == "anchor":  # harm was shown and the anchor serves again: the next updates begin anew
+        evidence = Evidence()
+    return replace(lineage, evidence=evidence, until=int(known["until"]))
 
 
 def settings_hash(kind: str, config: TrainingConfig) -> str:

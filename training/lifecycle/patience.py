@@ -33,12 +33,12 @@ MIXTURE_FALL = 0.5
 """The relative fall for which the intervals are made. By the formula of `always_valid`, a model that gets no click is
 then seen after 37 % fewer impressions than with the wanted fall, and the wanted fall after 10 % more."""
 ALPHA = 0.05
-"""The probability of a false alarm in a whole probation, for all its rates and looks together."""
-RATES = 2
-"""A probation watches this many rates (clicks, purchases). Each gets an equal part of `ALPHA`."""
-DESIGN_EFFECT = 2.0
-"""Clicks of one shopper are alike, so a click counts for less than an independent one: an assumption for the plan. The
-probation itself measures the error between shoppers."""
+"""The probability that the interval of a rate ever misses the truth in a probation. Half of it is on the side of harm,
+so the two rates (clicks, purchases) together give a false alarm in at most 5 % of the probations."""
+DESIGN_EFFECT = 3.0
+"""Clicks of one shopper are alike, so an impression counts for a third of an independent one. The plan assumes it; the
+probation itself measures the error between shoppers. Measured: of simulated shoppers, three of four with a fifth of the
+rate of the others, 82 to 83 % of the probations saw the told fall, with 600, 2,000 and 6,000 shoppers."""
 POWER_Z = 0.84
 """The quantile of the normal distribution for 80 %: so often a fall of the told size is seen."""
 
@@ -106,7 +106,7 @@ def visible_fall(traffic: Traffic, *, share: float, seconds: float) -> float | N
         return None
     variance = DESIGN_EFFECT * rate * (1 - rate)
     error = sqrt(variance / (impressions * share) + variance / (impressions * (1 - share)))
-    radius = -always_valid(Estimate(0.0, error), alpha=ALPHA / RATES, expected=MIXTURE_FALL * rate).low
+    radius = -always_valid(Estimate(0.0, error), alpha=ALPHA, expected=MIXTURE_FALL * rate).low
     fall = (radius + POWER_Z * error) / rate
     return fall if fall < 1 else None
 

@@ -86,7 +86,7 @@ def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
 def judging_users(connection: Connection, champion: ModelRow) -> int:
     """Return how many shoppers have events in the last third of the events since the champion.
 
-    These are the events that an update is judged on (`training.data.dataset.split_new_events`). Late events do not
+    These are the events that an update is judged on (`training.data.dataset.incremental_split`). Late events do not
     count: they are older than the newest event that the champion has learned.
     """
     later = interactions.c.event_time >= _learned_until(connection, champion)
@@ -195,15 +195,17 @@ def _obstacle(
 def _backoff_until(runs: list[RunRow], kind: Kind, config: TrainingConfig) -> int:
     """Return until when (epoch ms) a kind waits after the failures of its newest runs, newest first.
 
-    The wait doubles with each failure in a row. It begins with one tick, or with the duration of the last run: a full
-    run that fails after an hour must not fill every second hour.
+    The wait doubles with each failure in a row. It begins with one tick, so a killed run goes on soon. From the second
+    failure on it counts in durations of the run: a full run that fails after an hour must not fill every second hour.
     """
     failed = (registry.FAILED, registry.POSTPONED)
     count = next((number for number, run in enumerate(runs) if run.status not in failed), len(runs))
     if not count:
         return 0
     ended = runs[0].finished_at or runs[0].started_at
-    first = max(config.scheduler_tick_seconds, (ended - runs[0].started_at) / 1000)
+    first = config.scheduler_tick_seconds
+    if count > 1:
+        first = max(first, (ended - runs[0].started_at) / 1000)
     return ended + int(min(first * 2.0**count, longest_backoff_seconds(kind, config)) * 1000)
 
 

@@ -89,7 +89,7 @@ def run_training(
         if run.status != registry.RUNNING:
             raise RunFenced(f"run {run_id} is {run.status}")
         champion = registry.champion(connection)
-        lineage = lineage_of(connection, champion, kind=spec.kind, trigger=spec.trigger, config=config)
+        lineage = lineage_of(connection, champion, kind=spec.kind, trigger=spec.trigger, config=config, now=now())
     try:
         alive = beating(engine, run_id, now=now) if spec.run_id is None else nullcontext()
         with alive, _threads(config.training_threads):

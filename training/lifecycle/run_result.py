@@ -116,7 +116,7 @@ def record(
         registry.promote(connection, result.model_version, now=now, change=change)
         return result
     registry.keep(connection, result.model_version)
-    if result.serves is not None and result.serves != current:
+    if result.memory.get("action") in ("anchor", "popularity"):
         _go_back(connection, result, Change(who, why), now=now, popularity=popularity)
     return result
 
@@ -125,11 +125,11 @@ def _go_back(
     connection: Connection, result: RunResult, change: Change, *, now: int, popularity: registry.ModelRow | None
 ) -> None:
     """Promote the anchor or popularity instead of a champion that did harm, without a probation, and ask for a new
-    full model."""
+    full model. Where the champion is the anchor itself, it stays."""
     assert result.serves is not None
     if popularity is not None and popularity.model_version == result.serves:
         registry.register(connection, popularity)
-    elif result.parent is not None:
+    elif result.parent is not None and result.switched:
         registry.ban(connection, result.parent, now=now)
     parent = None if result.parent is None else registry.get_model(connection, result.parent)
     registry.promote(connection, result.serves, now=now, change=change)

@@ -23,7 +23,9 @@ SAME = Candidates(LISTED, np.array(SCORES))
 
 
 def shown(*items: tuple[str, float, str], user: str = "u", variant: str = VARIANT, time: int = NOON) -> ShownList:
-    return ShownList(user, variant, time, [ShownItem(item, chance, source, 1.0) for item, chance, source in items])
+    return ShownList(
+        user, variant, "m1", time, [ShownItem(item, chance, source, 1.0) for item, chance, source in items]
+    )
 
 
 def ratios(one: ShownList, how: Exploration, shares: Mapping[str, float] = MappingProxyType({})) -> list[float]:

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from monitoring.config import MonitoringConfig
-from sagestream.simulation.bad_champion import force_bad_champion
+from sagestream.simulation.bad_champion import Hours, force_bad_champion
 from sagestream.simulation.latent_world import LatentSize
 from sagestream.simulation.run import open_shop
 from sagestream.simulation.scenarios import Plan, made_up
@@ -18,7 +18,14 @@ from training.config import TrainingConfig
 pytestmark = pytest.mark.slow
 
 SIZE = LatentSize(
-    shoppers=400, items=30, days=1, history_days=4, categories=3, visits_per_day=60.0, history_visits=0.02, arrivals=0.0
+    shoppers=400,
+    items=30,
+    days=1,
+    history_days=4,
+    categories=3,
+    visits_per_day=90.0,
+    history_visits=0.02,
+    arrivals=0.0,
 )
 
 
@@ -28,11 +35,11 @@ def test_an_inverted_model_is_rolled_back(tmp_path: Path, redis: Redis, caplog: 
     (tmp_path / "opened").mkdir()
     opened = open_shop(scenario, tmp_path / "opened", redis)
     damage = force_bad_champion(
-        scenario, opened, "inverted", directory=tmp_path / "shop", redis=redis, longest_hours=3.0
+        scenario, opened, "inverted", directory=tmp_path / "shop", redis=redis, hours=Hours(good=0.2, bad=2.0)
     )
     assert damage.rolled_back
     assert damage.rate_kept < 0.7
-    assert 0 < damage.minutes < 180
+    assert 0 < damage.minutes < 120
     assert damage.clicks_lost_share == pytest.approx(
         (1 - damage.rate_kept) * damage.minutes / 1440, rel=0.5
     )  # the hour is about as busy as the mean hour
@@ -45,7 +52,7 @@ def test_an_inverted_model_is_rolled_back(tmp_path: Path, redis: Redis, caplog: 
         ),
     )
     damage = force_bad_champion(
-        unwatched, opened, "inverted", directory=tmp_path / "unwatched", redis=redis, longest_hours=0.2
+        unwatched, opened, "inverted", directory=tmp_path / "unwatched", redis=redis, hours=Hours(good=0.1, bad=0.1)
     )
     assert not damage.rolled_back
-    assert damage.minutes == 12
+    assert damage.minutes == 6

@@ -116,6 +116,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "similar": (("dates",), {}),
     "explain": ((HOSTILE, HOSTILE), {}),
     "report": ((), {}),
+    "retrain": (("--why", HOSTILE), {}),
     "history": ((), {}),
     "why": ((HOSTILE,), {}),
     "models list": ((), {}),

@@ -73,11 +73,22 @@ def test_a_switch_by_hand_stands_without_a_broker(alone: dict[str, str]) -> None
         assert [row["model_version"] for row in listed if row["status"] == "champion"] == [version]
 
 
+def test_a_model_that_cannot_serve_is_not_promoted_by_hand(alone: dict[str, str]) -> None:
+    first, second = (run("train", "--kind", "closed_form", "--json", settings=alone).json for _ in range(2))
+    (Path(second["bundle"]) / "blend.json").write_text("{}")
+    done = run("models", "promote", second["model_version"], settings=alone)
+    assert done.code == 1
+    assert "cannot serve: " in str(done.error)
+    listed = run("models", "list", "--json", settings=alone).json
+    assert [row["model_version"] for row in listed if row["status"] == "champion"] == [first["model_version"]]
+
+
 def test_a_rollback_by_hand_is_served_at_once_and_never_returns(
     redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the call of the verb to the answer of a reader that caches the pointer, as a web process does."""
     monkeypatch.setattr("training.lifecycle.announcer.BOOTSTRAP_SECONDS", 0.1)  # nobody is there
+    monkeypatch.setattr("training.lifecycle.bundle_check.check_bundle", lambda path: None)  # these have no files
     settings = {"STATE_DIR": str(tmp_path), "REDIS_URL": redis_url, "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:1"}
     url = migrated_sqlite(tmp_path / "graph.db")
     engine = open_engine(url)

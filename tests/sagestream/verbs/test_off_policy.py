@@ -1,5 +1,6 @@
 """`ope` on the log of a toy shop with a trained model, on the Open Bandit format, and what it refuses."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def serve(state: str, *, visits: int = 12) -> None:
     clicks: list[InteractionRow] = []
     users = [f"u{user}" for user in range(toy_shop.NUM_USERS)]
     for visit in range(visits):
-        asked = [ShownList(user, "try/wide", start + visit, []) for user in users]
+        asked = [ShownList(user, "try/wide", model.model_version, start + visit, []) for user in users]
         for user, listed in zip(users, candidates(model, ShopSource(engine), asked, k=100), strict=True):
             request = f"{user}-{visit}"
             drawn = draw(listed.scores, 0, HOW, count=2, seed=int(rng.integers(2**63)))
@@ -69,7 +70,8 @@ def serve(state: str, *, visits: int = 12) -> None:
 
 @pytest.mark.slow
 def test_another_temperature_of_the_champion(alone: dict[str, str]) -> None:
-    assert run("train", "--kind", "closed_form", settings=alone).code == 0
+    trained = run("train", "--kind", "closed_form", "--json", settings=alone)
+    assert trained.code == 0
     nothing = run("ope", "--temperature", "0.5", settings=alone)
     assert nothing.code == 1
     assert "no list in this time explored, every propensity is 1" in str(nothing.error)
@@ -84,8 +86,18 @@ def test_another_temperature_of_the_champion(alone: dict[str, str]) -> None:
     words = run("ope", "--temperature", "0.8", "--positions", "1", settings=alone)
     assert (words.code, words.error) == (0, None)
     assert "doubly robust" in words.out and "480 lists of 40 shoppers" in words.out
+    champion = run(
+        "ope", "--model", "champion", "--temperature", "0.8", "--positions", "1", "--json", settings=alone
+    ).json
+    assert champion["estimates"] == colder["estimates"]
+    assert (champion["model_version"], colder["model_version"]) == (trained.json["model_version"], "shown")
     away = run("ope", "--temperature", "0.8", "--slot", "cart", settings=alone)
     assert "every propensity is 1" in str(away.error)
+    shutil.move(trained.json["bundle"], f"{trained.json['bundle']}-gone")
+    pruned = run("ope", "--temperature", "0.8", settings=alone)
+    version = trained.json["model_version"]
+    refusal = f"0 lists, and at least 100 are needed; 480 lists of {version} are left out: its bundle is gone"
+    assert str(pruned.error) == refusal
     unknown = run("ope", "--model", "m9", settings=alone)
     assert "no model m9 in the registry" in str(unknown.error)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -21,12 +22,17 @@ from kafka import KafkaConsumer
 from psutil import Process
 from redis import Redis
 
+from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker, free_port, free_ports
+from serving import cache
+from serving.exploration import propensities
+from serving.routing import Exploration
 from serving.web.server import PortTaken, listen
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
-from tests.serving.toy import fill_redis
+from tests.databases import migrated_sqlite
+from tests.serving.toy import MODEL, NAMES, fill_redis, register
 from tests.serving.web.running import connected
 from tests.serving.web.test_views import event
 from tests.waiting import wait_until
@@ -122,18 +128,62 @@ def test_a_list_is_served_and_its_impression_survives_sigterm(server: Server, st
     server.process.send_signal(signal.SIGTERM)  # at once: the queue is not empty
     output, _ = server.process.communicate(timeout=WAIT_SECONDS)
     assert server.process.returncode == 0, output
+    found = impressions_of(stream_config, request_ids)
+    assert {one["user_id"] for one in found} == {f"user {n}/x" for n in range(20)}
+
+
+def impressions_of(stream: StreamConfig, request_ids: set[str]) -> list[dict[str, Any]]:
+    """The impressions of these lists, from the topic."""
     consumer = KafkaConsumer(
-        IMPRESSIONS, auto_offset_reset="earliest", consumer_timeout_ms=500, **connection_settings(stream_config)
+        IMPRESSIONS, auto_offset_reset="earliest", consumer_timeout_ms=500, **connection_settings(stream)
     )
     found = {}
     deadline = time.monotonic() + WAIT_SECONDS
     while not request_ids <= found.keys():
         for record in consumer:
             impression = json.loads(record.value)
-            found[impression["request_id"]] = impression["user_id"]
-        assert time.monotonic() < deadline, f"{len(request_ids - found.keys())} impressions were lost: {output}"
+            found[impression["request_id"]] = impression
+        assert time.monotonic() < deadline, f"{len(request_ids - found.keys())} impressions were lost"
     consumer.close()
-    assert {found[request_id] for request_id in request_ids} == {f"user {n}/x" for n in range(20)}
+    return [found[request_id] for request_id in request_ids]
+
+
+def test_an_experiment_of_another_process_is_in_answers_and_impressions(
+    server: Server, stream_config: StreamConfig, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    engine = open_engine(migrated_sqlite(tmp_path / "state" / "graph.db"))
+    register(engine, MODEL)
+    engine.dispose()
+    redis.zadd(cache.WHOLE, {MODEL: "inf"})  # as the publisher notes it
+    arms = ("--arm", "plain=0.5", "--arm", "wide=0.5,temperature=2")
+    done = subprocess.run(
+        [sys.executable, "-m", "sagestream", "experiments", "start", "try", *arms, "--slot", "home", "--json"],
+        env={**os.environ, "SAGESTREAM_STATE_DIR": str(tmp_path / "state"), "SAGESTREAM_REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["served"]
+
+    def served(user: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(server.get(f"/recommendations/{user}/?slot=home&k=3")[1])
+        return told
+
+    wait_until(lambda: served("u0")["variant"] != "champion")  # the server keeps its pointer for a second
+    answers = {told["request_id"]: told for told in (served(f"u{n}") for n in range(40))}
+    assert {told["variant"] for told in answers.values()} == {"try/plain", "try/wide"}
+    server.process.send_signal(signal.SIGTERM)
+    for logged in impressions_of(stream_config, set(answers)):
+        told = answers[logged["request_id"]]
+        assert logged["variant"] == told["variant"]
+        shown = [(item["item_id"], item["propensity"]) for item in logged["items"]]
+        assert shown == [(item["item_id"], item["propensity"]) for item in told["items"]]
+        how = Exploration(temperature=2.0 if told["variant"] == "try/wide" else 0.0)
+        choices = [NAMES.index(item) for item, _ in shown]
+        assert [chance for _, chance in shown] == pytest.approx(
+            propensities([5.0, 4.0, 3.0, 2.0, 1.0], 0, how, choices)
+        )
 
 
 def test_files_ids_and_errors_as_a_browser_sees_them(server: Server) -> None:

@@ -14,6 +14,7 @@ from tests.training import toy_shop
 from training.baselines.gate import RecentPopularity
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC
+from training.evaluation.sequential import Wager
 from training.lifecycle import registry
 from training.lifecycle.gate import Evidence
 from training.lifecycle.lineage import lineage_of, settings_hash
@@ -55,7 +56,7 @@ def champion_of(engine: Engine, *rows: registry.ModelRow) -> registry.ModelRow:
 def test_the_kind_of_change(sqlite_engine, kind, trigger, config, change):
     champion = champion_of(sqlite_engine, row("m1", settings_hash=settings_hash("closed_form", CONFIG)))
     with read(sqlite_engine) as connection:
-        lineage = lineage_of(connection, champion, kind=kind, trigger=trigger, config=config)
+        lineage = lineage_of(connection, champion, kind=kind, trigger=trigger, config=config, now=3)
     assert lineage.change == change
     assert lineage.against == "m1"
     assert lineage.evidence == Evidence()
@@ -66,7 +67,13 @@ def test_the_newest_evidence_of_the_same_question_goes_on(sqlite_engine):
         evidence = Evidence()
         for _ in range(windows):
             evidence = replace(evidence, harm=evidence.harm.add(np.array([0.1])))
-        memory = {"change": change, "against": against, "evidence": evidence.to_json(), "until": 10 * windows}
+        memory = {
+            "change": change,
+            "action": "keep",
+            "against": against,
+            "evidence": evidence.to_json(),
+            "until": 10 * windows,
+        }
         kind = "incremental" if change == "refresh" else "graphsage"
         return row(version, kind=kind, gate={"memory": memory}, created_at=created_at, settings_hash=settings)
 
@@ -83,8 +90,8 @@ def test_the_newest_evidence_of_the_same_question_goes_on(sqlite_engine):
         row("m7", kind="incremental", anchor="m1", created_at=7, settings_hash="mine"),
     )
     with read(sqlite_engine) as connection:
-        update = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG)
-        sage = lineage_of(connection, champion, kind="graphsage", trigger="", config=CONFIG)
+        update = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG, now=9)
+        sage = lineage_of(connection, champion, kind="graphsage", trigger="", config=CONFIG, now=9)
     assert (update.against, update.settings_hash, update.until) == ("m1", "mine", 20)
     assert update.evidence.harm.windows == 2
     assert (sage.against, sage.until, sage.evidence.harm.windows) == ("m1", 30, 3)
@@ -132,6 +139,15 @@ def test_updates_are_compared_with_their_full_model_and_pool_their_evidence(shop
     assert model_of(sqlite_engine, third.model_version).anchor == first.model_version
 
 
+def test_a_champion_that_is_too_old_is_replaced_by_a_model_that_does_no_harm(shop):
+    shop("closed_form")
+    young = shop("closed_form", trigger="command line", days=4)
+    assert young.verdict == "kept"  # hardly better
+    old = shop("closed_form", trigger="command line", days=4, champion_max_age_seconds=86_400.0)
+    assert old.verdict == "promoted"
+    assert "older than allowed" in old.reasons[1]
+
+
 def test_a_window_that_was_counted_is_not_counted_again(shop):
     shop("closed_form")
     once = shop("graphsage", recommend_repeats="yes", sage=CONFIG.sage.model_copy(update={"dim": 8, "max_steps": 5}))
@@ -174,6 +190,30 @@ def test_popularity_serves_where_the_first_model_is_below_it(shop, sqlite_engine
 def reversed_popularity(candidate, histories, *, as_of):
     trend = next(term for term in candidate.terms if term.name == "trend")
     return -RecentPopularity(trend)(histories, as_of=as_of)
+
+
+def test_where_the_champion_is_the_anchor_it_stays_and_the_next_update_begins_anew(shop, sqlite_engine, monkeypatch):
+    first = shop("closed_form")
+    asked_of: list[Wager] = []
+
+    def shows(wager: Wager, _alpha: float) -> bool:
+        """The lineage's wager is the first that bets on later windows, too."""
+        asked_of.extend([wager] if wager.later else [])
+        return wager.later and len(asked_of) == 1
+
+    with monkeypatch.context() as harm:
+        harm.setattr("training.lifecycle.gate.Wager.shows", shows)
+        second = shop("incremental", days=3)
+    assert (second.verdict, second.serves, second.memory["action"]) == ("kept", first.model_version, "anchor")
+    assert model_of(sqlite_engine, first.model_version).banned_at is None
+    with read(sqlite_engine) as connection:
+        champion = registry.champion(connection)
+        asked = connection.execute(select(retrain_requests)).one()
+        assert champion is not None
+        lineage = lineage_of(connection, champion, kind="incremental", trigger="", config=CONFIG, now=9)
+    assert asked.full
+    assert champion.model_version == first.model_version
+    assert (lineage.evidence, lineage.until) == (Evidence(), second.memory["until"])
 
 
 def test_a_lineage_that_does_harm_goes_back_to_its_full_model(shop, sqlite_engine, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_busy_shop_gets_what_it_asks_for():
 
 
 def test_a_small_shop_gives_more_shoppers_first_and_then_more_time():
-    medium, small = patience(Traffic(20_000, 0.03), WISH), patience(Traffic(3_000, 0.03), WISH)
+    medium, small = patience(Traffic(30_000, 0.03), WISH), patience(Traffic(3_000, 0.03), WISH)
     assert medium.share > 0.1
     assert medium.seconds == WEEK
     assert (small.share, small.seconds) == (LARGEST_SHARE, LONGEST * WEEK)

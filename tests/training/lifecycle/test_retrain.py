@@ -138,6 +138,14 @@ def test_failures_wait_longer_and_longer(connection):
     assert due(connection, now=hour_later) is not None
 
 
+def test_a_long_run_that_was_killed_once_is_tried_again_soon(connection):
+    happen(connection, 10)
+    registry.start_run(connection, "r1", kind="closed_form", trigger="", now=NOW)
+    registry.finish_run(connection, "r1", status=registry.FAILED, now=NOW + HOUR)
+    assert due(connection, now=NOW + HOUR + 19_999) is None
+    assert due(connection, now=NOW + HOUR + 20_000) == ("closed_form", "10 new events")
+
+
 def test_failed_full_runs_wait_while_updates_go_on(connection):
     reign(connection)
     happen(connection, 30)

@@ -263,14 +263,14 @@ def test_late_events_are_learned_by_the_next_update_and_judge_nothing(shop, engi
         shop("incremental")
     with write(engine) as connection:
         fresh = toy_shop.trade(connection, first_day=10, days=3)
-    lenient = CONFIG.model_copy(update={"gate_confidence": 0.0, "gate_min_coverage": 0.0})
-    result = shop("incremental", config=lenient)
+    lenient = CONFIG.model_copy(update={"gate_min_coverage": 0.0})
+    result = shop("incremental", trigger="new events", config=lenient)
     assert result.verdict == "promoted", result.reasons
     assert result.metrics["users"] == toy_shop.NUM_USERS  # of the last day, not of the history
     assert trend_of(load_bundle(Path(result.bundle))) == trend_of(first) + history + fresh
     with write(engine) as connection:
         toy_shop.trade(connection, first_day=13, days=1)
-    again = shop("incremental", config=lenient)  # what was learned is not learned again
+    again = shop("incremental", trigger="new events", config=lenient)  # what was learned is not learned again
     assert trend_of(load_bundle(Path(again.bundle))) <= trend_of(first) + history + fresh + 2 * toy_shop.NUM_USERS
 
 
@@ -292,10 +292,8 @@ def test_dates_without_clock_times_make_a_champion_and_its_updates(shop, engine:
     with write(engine) as connection:
         sold = toy_shop.trade(connection, first_day=10, days=1)
     moved(engine, first_day=10, last_day=11)
-    lenient = CONFIG.model_copy(
-        update={"gate_confidence": 0.0, "gate_min_coverage": 0.0, "gate_min_users": toy_shop.NUM_USERS // 4}
-    )
-    result = shop("incremental", config=lenient)
+    lenient = CONFIG.model_copy(update={"gate_min_coverage": 0.0, "gate_min_users": toy_shop.NUM_USERS // 4})
+    result = shop("incremental", trigger="new events", config=lenient)
     assert result.verdict == "promoted", result.reasons
     assert toy_shop.NUM_USERS // 4 <= result.metrics["users"] <= toy_shop.NUM_USERS // 3 + 1
     assert trend_of(load_bundle(Path(result.bundle))) == trend_of(first) + sold

@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 from kafka import KafkaConsumer
+from redis import Redis
 from sqlalchemy import Engine, select
 
 from graphstore.config import GraphstoreConfig
+from graphstore.redis.asked import Asked, ask
 from graphstore.session import now_ms, open_engine, read, write
 from graphstore.tables import impressions, snapshots
 from graphstore.upserts import ImpressionRow, insert_impressions
@@ -392,6 +394,23 @@ def test_a_second_scheduler_waits_and_both_make_progress(graph, shop, caplog):
             eventually(lambda: leader.count > 2)
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
     assert len(runs(shop)) == 1
+
+
+def test_a_request_by_http_comes_to_the_scheduler_that_leads(
+    graph: GraphstoreConfig, kafka_away: StreamConfig, redis: Redis, redis_url: str
+) -> None:
+    migrated_sqlite(graph.state_dir / "graph.db")
+    engine = open_engine(graph.sqlalchemy_url)
+    ask(redis, Asked(requested_by="api", reason="season", asked_at=5))
+
+    def waiting() -> list[str]:
+        with read(engine) as connection:
+            return [request.reason for request in requests.waiting_requests(connection)]
+
+    with scheduling(graph.model_copy(update={"redis_url": redis_url}), kafka_away):
+        eventually(lambda: waiting() == ["season"])
+    assert runs(engine) == []  # nothing is new
+    engine.dispose()
 
 
 def test_old_lists_are_deleted_without_any_setting(graph: GraphstoreConfig, kafka_away: StreamConfig) -> None:
