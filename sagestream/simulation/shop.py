@@ -33,7 +33,7 @@ from stream.worker.sink import Sink
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
 from training.lifecycle import registry, requests, retrain
-from training.lifecycle.patience import change_of, probation_wish
+from training.lifecycle.patience import change_of, probation_wish, unjudged
 from training.lifecycle.registry import Kind
 from training.lifecycle.run import RunSpec, run_training
 from training.lifecycle.run_result import RunResult
@@ -161,7 +161,7 @@ class Shop:
     def promote(self, model_version: str, *, now: int) -> None:
         """Make a model the champion by hand, with the probation that the settings ask for."""
         with write(self.engine) as connection:
-            wish = probation_wish(self.config.training)
+            wish = unjudged(probation_wish(self.config.training))
             change = change_of(connection, "simulation", "forced by hand", wish, now=now)
             registry.promote(connection, model_version, now=now, change=change)
 

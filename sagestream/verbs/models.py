@@ -158,7 +158,7 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion, whatever the gate said, with a probation like any other, and announce it.
+    """Make a model the champion, whatever the gate said, with a probation of half of the shoppers, and announce it.
 
     It must load, and its scores must be finite.
     """
@@ -166,7 +166,7 @@ def promote(
     from training.config import TrainingConfig
     from training.lifecycle import registry
     from training.lifecycle.bundle_check import check_model
-    from training.lifecycle.patience import change_of, probation_wish
+    from training.lifecycle.patience import change_of, probation_wish, unjudged
 
     engine = _engine()
     with read(engine) as connection:
@@ -177,7 +177,7 @@ def promote(
         stages.say((f"{model_version} is banned since {shown_time(model.banned_at)}, because it did harm", "yellow"))
     with write(engine) as connection:
         now = now_ms()
-        change = change_of(connection, COMMAND_LINE, why, probation_wish(TrainingConfig()), now=now)
+        change = change_of(connection, COMMAND_LINE, why, unjudged(probation_wish(TrainingConfig())), now=now)
         row = registry.promote(connection, model_version, now=now, change=change, banned_too=force)
     _tell("promote", engine, row, as_json=as_json)
 

@@ -74,6 +74,14 @@ def probation_wish(config: TrainingConfig) -> Wish:
     return Wish(config.probation_share, config.probation_seconds)
 
 
+def unjudged(wish: Wish) -> Wish:
+    """Return the wish for a model that a person promotes: half of the shoppers keep the previous champion.
+
+    No gate has judged it. With equal groups harm is seen soonest, and a bad model has only half of the shoppers.
+    """
+    return replace(wish, share=max(wish.share, LARGEST_SHARE)) if wish.share else wish
+
+
 def change_of(connection: Connection, who: str, why: str, wish: Wish, *, now: int) -> Change:
     """Return the change with a probation as this shop's traffic allows it. `now` is epoch ms."""
     if wish.share == 0 or wish.seconds == 0:

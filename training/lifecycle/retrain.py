@@ -26,6 +26,9 @@ from training.lifecycle.registry import Kind, ModelRow, RunRow
 
 logger = logging.getLogger(__name__)
 
+FULL_KINDS: tuple[Kind, ...] = ("closed_form", "graphsage")
+"""The kinds that train from scratch."""
+
 MAX_BACKOFF_SECONDS = 3_600.0
 """The longest wait after failed updates. After failed full runs it is `retrain_full_seconds`, if that is longer."""
 RECENT_RUNS = 20
@@ -57,9 +60,9 @@ NOTHING = Plan(None, "")
 def plan(connection: Connection, config: TrainingConfig, *, now: int) -> Plan:
     """Return the run that is due now (epoch ms), or what it waits for.
 
-    The first model is closed_form. GraphSAGE trains from scratch when somebody asks for a full run, at the nightly
-    hour, for a champion that is too old, and at any other trigger when its last run is at least `retrain_full_seconds`
-    old. All other runs are incremental.
+    The first model is closed_form. A full run trains from scratch when somebody asks for it, at the nightly hour, for a
+    champion that is too old, and at any other trigger when the last full run is at least `retrain_full_seconds` old.
+    All other runs are incremental.
     """
     champion = registry.champion(connection)
     triggers = _triggers(connection, champion, config, now=now)
@@ -67,7 +70,7 @@ def plan(connection: Connection, config: TrainingConfig, *, now: int) -> Plan:
         return NOTHING
     waits = []
     for kind in _kinds(connection, champion, triggers, config, now=now):
-        asked = [trigger.reason for trigger in triggers if kind == "graphsage" or not trigger.full]
+        asked = [trigger.reason for trigger in triggers if kind in FULL_KINDS or not trigger.full]
         obstacle = _obstacle(connection, champion, kind, config, now=now)
         if obstacle is None:
             return Plan(kind, "; ".join(asked)[:MAX_TRIGGER_LENGTH])
@@ -79,7 +82,7 @@ def enter(connection: Connection, kind: Kind, trigger: str, *, now: int) -> str:
     """Insert a run of the scheduler in this process, give it the waiting requests, and return its id."""
     run_id = registry.next_run_id(connection, now=now)
     registry.start_run(connection, run_id, kind=kind, trigger=trigger, now=now, owner=owner_name(SCHEDULER))
-    requests.take_requests(connection, run_id, full=kind == "graphsage")
+    requests.take_requests(connection, run_id, full=kind in FULL_KINDS)
     return run_id
 
 
@@ -123,7 +126,7 @@ def _triggers(connection: Connection, champion: ModelRow | None, config: Trainin
     if new >= config.retrain_min_events and all(trigger.full for trigger in found):
         found.append(Trigger(f"{new} new events"))
     if config.retrain_interval_seconds is not None:
-        last = registry.last_start(connection, "closed_form", "graphsage", "incremental")
+        last = registry.last_start(connection, *FULL_KINDS, "incremental")
         if last is None or now - last >= config.retrain_interval_seconds * 1000:
             found.append(Trigger(f"{config.retrain_interval_seconds:g} s since the last run"))
     if champion is not None:
@@ -133,7 +136,7 @@ def _triggers(connection: Connection, champion: ModelRow | None, config: Trainin
 
 def _full_triggers(connection: Connection, champion: ModelRow, config: TrainingConfig, *, now: int) -> list[Trigger]:
     """Return the nightly hour and the age of the champion. Neither asks again soon after a full run."""
-    last = registry.last_start(connection, "graphsage")
+    last = _last_full(connection)
     found = []
     if config.retrain_hour is not None and _hour_has_come(last, config, config.retrain_hour, now=now):
         found.append(Trigger(f"it is {config.retrain_hour}:00 UTC", full=True))
@@ -170,12 +173,33 @@ def _kinds(
     """Return the kinds that answer the triggers, the best first."""
     if champion is None:
         return ["closed_form"]
-    last = registry.last_start(connection, "graphsage")
+    last = _last_full(connection)
     old = last is None or now - last >= config.retrain_full_seconds * 1000
     if last is not None and config.retrain_hour is not None:
         old = False  # full runs wait for their hour
-    kinds: list[Kind] = ["graphsage"] if old or any(trigger.full for trigger in triggers) else []
+    full = old or any(trigger.full for trigger in triggers)
+    kinds: list[Kind] = [_full_kind(connection, champion)] if full else []
     return kinds if all(trigger.full for trigger in triggers) else [*kinds, "incremental"]
+
+
+def _last_full(connection: Connection) -> int | None:
+    """Return when the newest full run began (epoch ms). None before the first GraphSAGE, the first challenger."""
+    if registry.last_start(connection, "graphsage") is None:
+        return None
+    return registry.last_start(connection, *FULL_KINDS)
+
+
+def _full_kind(connection: Connection, champion: ModelRow) -> Kind:
+    """Return the kind of the next full run: GraphSAGE, in turn with closed_form while that serves.
+
+    Another kind of model must be shown to be better, which may take long or never happen. Without a turn of its own,
+    the kind that serves would be updated for ever and never be fitted again.
+    """
+    last, last_closed = (registry.last_start(connection, kind) for kind in ("graphsage", "closed_form"))
+    serving = registry.get_model(connection, champion.anchor) if champion.anchor else champion
+    if serving.kind == "graphsage" or last is None or last < (last_closed or 0):
+        return "graphsage"
+    return "closed_form"
 
 
 def _obstacle(

@@ -131,6 +131,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "preprocess": (("{folder}", "--no-redis"), {}),
     "produce": (("{lines}",), {}),
     "replay": (("--file", "{lines}", "--direct"), {}),
+    "simulate": (("--dataset", "{table}"), {}),
     "benchmark": (("--interactions", "{table}", "--items", "{table}"), {}),
     # What names models, snapshots and files that are not there, or not sound.
     "models promote": ((f"{HOSTILE}3",), {}),

@@ -99,7 +99,7 @@ def test_a_rollback_by_hand_is_served_at_once_and_never_returns(
         assert told == {"champion": version, "served": False, "announced": False}  # its lists are not there
         publisher.reconcile()
     told = run("report", settings=settings).out
-    assert "m3 is on probation: 10% of the shoppers stay with the previous champion for at most 7 days" in told
+    assert "m3 is on probation: 50% of the shoppers stay with the previous champion for at most 7 days" in told
     assert run("report", "--json", settings=settings).json["probation"]["from_version"] == "m2"
     reader = ListReader(redis)
     users = [f"u{number}" for number in range(60)]

@@ -90,6 +90,7 @@ def serving(redis_url: str, stream: StreamConfig, **settings: str) -> Iterator[S
         "SAGESTREAM_KAFKA_BOOTSTRAP_SERVERS": stream.kafka_bootstrap_servers,
         "SAGESTREAM_PRODUCER_IDEMPOTENT": str(stream.producer_idempotent).lower(),
         "SAGESTREAM_API_KEY": KEY,
+        "SAGESTREAM_ADMIN_KEY": KEY,
         "SAGESTREAM_SHOP_PAGE": "true",
         "HTTP_X_API_KEY": KEY,  # of the process, not of a request
         **settings,

@@ -16,6 +16,7 @@ from training.lifecycle.patience import (
     change_of,
     patience,
     recent_traffic,
+    unjudged,
     visible_fall,
 )
 
@@ -47,6 +48,11 @@ def test_where_nothing_can_be_seen_the_wish_stays_and_that_is_said():
         plan = patience(traffic, WISH)
         assert (plan.share, plan.seconds, plan.visible_fall) == (0.1, WEEK, None)
         assert "only the time ends the probation" in plan.words
+
+
+def test_a_model_that_no_gate_has_judged_gets_half_of_the_shoppers():
+    assert unjudged(WISH) == Wish(LARGEST_SHARE, WEEK)
+    assert unjudged(Wish(0.0, WEEK)) == Wish(0.0, WEEK)  # turned off
 
 
 @given(st.floats(1e4, 1e7), st.floats(0.005, 0.5), st.floats(0.05, 0.4), st.floats(1.1, 4))

@@ -58,10 +58,10 @@ def ran(connection: Connection, kind: str, status: str, *, at: int, saw: int = 0
     return run_id
 
 
-def reign(connection: Connection, *, until: int = NOW, saw: int = 0) -> None:
+def reign(connection: Connection, *, until: int = NOW, saw: int = 0, kind: str = "graphsage") -> None:
     """A champion that has learned the events before a time among so many rows."""
     name = snapshot_id(Seen(until, saw))
-    registry.register(connection, replace(model("m", created_at=until), snapshot_id=name))
+    registry.register(connection, replace(model("m", created_at=until), snapshot_id=name, kind=kind))
     registry.promote(connection, "m", now=until)
 
 
@@ -111,6 +111,19 @@ def test_which_kind(connection):
     happen(connection, 10)
     assert due(connection, now=NOW + 2_000) == ("incremental", "10 new events")
     assert due(connection, now=NOW + FULL) == ("graphsage", "10 new events")
+
+
+def test_while_closed_form_serves_it_is_trained_in_turn_with_its_challenger(connection):
+    ran(connection, "closed_form", registry.PROMOTED, at=NOW - FULL)
+    reign(connection, kind="closed_form")
+    for number, kind in enumerate(["graphsage", "closed_form", "graphsage", "closed_form"]):
+        happen(connection, 10)
+        now = NOW + number * FULL
+        assert due(connection, now=now) == (kind, f"{10 * (number + 1)} new events")
+        ran(connection, kind, registry.KEPT, at=now)
+        asked = due(connection, now=now + 2_000)
+        assert asked is not None
+        assert asked[0] == "incremental"
 
 
 def test_the_last_full_run_is_remembered_beyond_a_hundred_updates(connection):
