@@ -68,7 +68,11 @@ class Curves:
             metric: {name: _mean(points, compared) for name, points in by_name.items()}
             for metric, by_name in self.metrics.items()
         }
-        cpu = {name: _mean(points, sorted(points)) for name, points in self.cpu_seconds.items()}
+        # Full runs grow with the events, so updates of the same slices are compared with them.
+        cpu = {
+            name: _mean(points, [index for index in compared if index in points])
+            for name, points in self.cpu_seconds.items()
+        }
 
         def gain(over: str, chosen: Sequence[int]) -> float | None:
             return _ratio(_mean(ndcg["incremental"], chosen), _mean(ndcg[over], chosen))

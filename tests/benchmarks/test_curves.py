@@ -16,8 +16,8 @@ def filled() -> Curves:
     for index, full in ((1, 0.2), (3, 0.2)):
         curves.add("full", index, {"ndcg@20": full, "recall@20": full})
         curves.spend("full", index, 50.0)
-    for index in (1, 2, 3):
-        curves.spend("incremental", index, 4.0)
+    for index, seconds in ((1, 3.0), (2, 40.0), (3, 5.0)):
+        curves.spend("incremental", index, seconds)
     return curves
 
 
@@ -59,7 +59,7 @@ def test_the_plot_has_a_line_for_each_model_and_marks_for_few_full_runs(tmp_path
     assert [axes.get_title() for axes in figure.axes] == ["shop", "other"]
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     assert lines.keys() == {"incremental", "full", "recent"}
-    assert lines["full"].get_marker() == "D"
+    assert (lines["full"].get_marker(), lines["full"].get_linestyle()) == ("D", "None")
     assert list(lines["full"].get_xdata()) == [2, 4]
     assert list(lines["incremental"].get_ydata()) == pytest.approx([0.2, 0.3, 0.4, 0.1])
     assert save_plot(report, tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
