@@ -11,6 +11,7 @@ from graphstore.tables import metric_windows
 from training.lifecycle.patience import (
     LARGEST_SHARE,
     LONGEST,
+    UNJUDGED_SHARE,
     Traffic,
     Wish,
     change_of,
@@ -35,7 +36,7 @@ def test_a_busy_shop_gets_what_it_asks_for():
 
 
 def test_a_small_shop_gives_more_shoppers_first_and_then_more_time():
-    medium, small = patience(Traffic(30_000, 0.03), WISH), patience(Traffic(3_000, 0.03), WISH)
+    medium, small = patience(Traffic(60_000, 0.03), WISH), patience(Traffic(3_000, 0.03), WISH)
     assert medium.share > 0.1
     assert medium.seconds == WEEK
     assert (small.share, small.seconds) == (LARGEST_SHARE, LONGEST * WEEK)
@@ -51,7 +52,7 @@ def test_where_nothing_can_be_seen_the_wish_stays_and_that_is_said():
 
 
 def test_a_model_that_no_gate_has_judged_gets_half_of_the_shoppers():
-    assert unjudged(WISH) == Wish(LARGEST_SHARE, WEEK)
+    assert unjudged(WISH) == Wish(UNJUDGED_SHARE, WEEK) == Wish(0.5, WEEK)
     assert unjudged(Wish(0.0, WEEK)) == Wish(0.0, WEEK)  # turned off
 
 
