@@ -38,7 +38,7 @@ from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
 from training.lifecycle.registry import CHAMPION
 from training.models.bundle import load_bundle, snapshot_of
-from training.models.candidate import Candidate, new_events_window
+from training.models.candidate import OTHER_ITEMS, Candidate, new_events_window, unknown_share
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.terms.filter_bank import FilterBank
@@ -183,8 +183,13 @@ def incremental_trial(
         CHAMPION: evaluate(as_served(champion, dataset, split.test), window),
     }
     progress("learning the new events", 0.3)
-    candidate = Candidate.from_champion(champion, new, config=config, seed=seed)
-    candidate.advance(dataset.log, champion.as_of, split.test, features, late=dataset.late)
+    if unknown_share(champion, dataset.log, end=split.test) > OTHER_ITEMS:
+        candidate = Candidate.from_champion_of_other_items(
+            champion, dataset, split, features=features, config=config, seed=seed
+        )
+    else:
+        candidate = Candidate.from_champion(champion, new, config=config, seed=seed)
+        candidate.advance(dataset.log, champion.as_of, split.test, features, late=dataset.late)
     progress("evaluation", 0.75)
     return TrialResult(
         candidate=candidate,

@@ -17,6 +17,7 @@ from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.config import TrainingConfig
+from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.models.recommender import Recommender
@@ -39,6 +40,9 @@ UPDATE_ANCHOR_USERS = 400
 
 UPDATE_ITERATIONS = 15
 """The largest number of iterations of that fit."""
+
+OTHER_ITEMS = 0.2
+"""Above this share of events with unknown items, an update fits its blend after the terms have learned a part."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,36 @@ class Candidate:
         serve, and one update for both blend and evaluation is enough.
         """
         settings = replace(blend_settings(config), iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
-        part = sample_fit_window(
-            champion.terms, window.sample(UPDATE_USERS, seed=seed), memory_mb=config.blend_memory_mb, seed=seed
-        )
-        return cls(champion.terms, fit_blend(champion.terms, part, settings=settings, anchor=champion.blend))
+        window = window.sample(UPDATE_USERS, seed=seed)
+        return cls(champion.terms, champion.blend)._refitted(window, settings=settings, config=config, seed=seed)
+
+    @classmethod
+    def from_champion_of_other_items(
+        cls,
+        champion: Recommender,
+        dataset: Dataset,
+        split: TimeSplit,
+        *,
+        features: Tensor | None,
+        config: TrainingConfig,
+        seed: int,
+    ) -> Self:
+        """Let the champion's terms learn the first new events, then fit their blend on the events up to `split.test`.
+
+        For a shop that has changed its catalogue: what the champion cannot list says nothing about its blend. The
+        blend may move further from the champion's, and the terms learn in one more step.
+        """
+        learner = cls(champion.terms, champion.blend)
+        learner.advance(dataset.log, champion.as_of, split.validation, features, late=dataset.late)
+        window = split.validation_window(dataset.log, repeats=champion.repeats)
+        refitted = learner._refitted(window, settings=blend_settings(config), config=config, seed=seed)
+        refitted.advance(dataset.log, split.validation, split.test, features)
+        return refitted
+
+    def _refitted(self, window: Window, *, settings: BlendSettings, config: TrainingConfig, seed: int) -> Self:
+        """Fit the blend again, from this blend and regularised towards it."""
+        part = sample_fit_window(self.terms, window, memory_mb=config.blend_memory_mb, seed=seed)
+        return replace(self, blend=fit_blend(self.terms, part, settings=settings, anchor=self.blend))
 
     def advance(
         self, log: EventLog, start: int, end: int | None, features: Tensor | None, *, late: BoolArray | None = None
@@ -140,6 +170,12 @@ def blend_settings(config: TrainingConfig) -> BlendSettings:
     if l2 is not None:
         settings = replace(settings, l2=l2, unknown_l2=l2)
     return settings if focus is None else replace(settings, focus=focus)
+
+
+def unknown_share(champion: Recommender, log: EventLog, *, end: int) -> float:
+    """Return the share of the events from the champion to `end` (epoch ms) whose items the champion cannot list."""
+    items = log.between(champion.as_of, end).items
+    return float((items >= champion.num_items).mean()) if len(items) else 0.0
 
 
 def new_events_window(champion: Recommender, log: EventLog, *, end: int) -> Window:

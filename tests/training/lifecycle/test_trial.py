@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, select
 
 from graphstore.session import write
 from graphstore.snapshots.files import Snapshot
@@ -160,3 +160,41 @@ def test_an_incremental_trial_goes_on_from_the_champion(shop, tmp_path, sqlite_e
     assert (scores.argsort(dim=1, descending=True)[:, :8] == len(champion.item_ids)).any(dim=1).all()
     ours, theirs = (e.metrics()["recall@10"] for e in (trial.evaluation, trial.comparison[CHAMPION]))
     assert ours > theirs  # the champion cannot know the new item
+
+
+FASHION_ITEMS = 4
+
+
+def follow_fashions(connection: Connection, fashions: dict[int, int]) -> None:
+    """By day: everybody buys two items of a fashion, whose items nobody sold before."""
+    for day, fashion in fashions.items():
+        keys = [100 + FASHION_ITEMS * fashion + place for place in range(FASHION_ITEMS)]
+        known = set(connection.scalars(select(items.c.item_key)))
+        new = [{"item_key": key, "item_id": f"f{key}", "updated_at": 1} for key in keys if key not in known]
+        if new:
+            connection.execute(insert(items), new)
+        rows = [
+            {
+                "event_id": f"fashion-{day}-{user}-{place}",
+                "event_type": 3,
+                "user_key": user + 1,
+                "item_key": keys[(user + place) % FASHION_ITEMS],
+                "event_time": toy_shop.OPENING + day * toy_shop.DAY_MS + user * 60_000 + place,
+                "ingest_time": 0,
+            }
+            for user in range(toy_shop.NUM_USERS)
+            for place in range(2)
+        ]
+        connection.execute(insert(interactions), rows)
+
+
+def test_an_update_weighs_new_items_that_all_want(shop, tmp_path, sqlite_engine):
+    """Half of the new purchases are of items that the champion cannot list, so it cannot tell how to weigh them."""
+    with write(sqlite_engine) as connection:
+        follow_fashions(connection, {day: day // 2 for day in range(10)})
+    path = published(full(shop(10)), tmp_path, "m1")
+    with write(sqlite_engine) as connection:
+        follow_fashions(connection, dict.fromkeys((10, 11, 12), 99))
+    trial = incremental_trial(shop(13), champion_bundle=path, config=CONFIG, options=TrainingOptions(seed=0))
+    ours, popular = (e.metrics()["ndcg@20"] for e in (trial.evaluation, trial.comparison[RECENT_POPULARITY]))
+    assert ours > popular + 0.2  # the shoppers' own favourites come on top; with the champion's weights it is + 0.1
