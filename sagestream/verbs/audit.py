@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LONGEST_OUTCOME = 500
 LONGEST_LINE = 1_000
+SHOWN_HASH = 12
+"""So many digits of the settings' hash tell two settings apart; `--json` has all."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -60,7 +62,7 @@ def lines(found: "ListOrigin") -> list[str]:
     if found.kind is None:
         return [*said, f"model {found.model_version}: the registry does not know it"]
     code = f"Sagestream {found.code_version}" if found.code_version else "a version of Sagestream that is not known"
-    settings = f", settings {found.settings_hash}" if found.settings_hash else ""
+    settings = f", settings {found.settings_hash[:SHOWN_HASH]}" if found.settings_hash else ""
     said.append(f"model {found.model_version}: {found.kind}, made by {code}{settings}")
     if found.parent is not None:
         full = f", last full model of its line {found.anchor}" if found.anchor else ""
