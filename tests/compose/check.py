@@ -183,7 +183,7 @@ def containers_are_closed(shop: Deployment) -> None:
             "SAGESTREAM_API_KEY=": {"serve"},
             "SAGESTREAM_SECRET_KEY=": {"serve"},
             "SAGESTREAM_DATABASE_URL=": set(PROCESSES) - {"serve"},
-            "SAGESTREAM_REDIS_URL=": {"worker", "nearline", "publisher", "serve"},
+            "SAGESTREAM_REDIS_URL=": set(PROCESSES),
             "POSTGRES": set(),
         }.items():
             there = any(line.startswith(secret) for line in told.splitlines())
