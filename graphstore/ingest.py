@@ -32,6 +32,8 @@ class InteractionRow(NamedTuple):
     quantity: int | None = None
     request_id: str | None = None
     position: int | None = None
+    order_id: str | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Ingested:
 
 _BATCH_COLUMNS = (
     "event_id VARCHAR, event_type SMALLINT, user_id VARCHAR, item_id VARCHAR, event_time BIGINT, "
-    "value DOUBLE PRECISION, quantity INTEGER, request_id VARCHAR, position INTEGER"
+    "value DOUBLE PRECISION, quantity INTEGER, request_id VARCHAR, position INTEGER, order_id VARCHAR, currency VARCHAR"
 )
 _COUNTS = ", ".join(COUNT_COLUMNS)
 _ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in COUNT_COLUMNS)
@@ -77,9 +79,9 @@ ORDER BY item_id ON CONFLICT (item_id) DO NOTHING
 # Keys follow the order of arrival, which the temporary table keeps. RETURNING gives the new events.
 _INSERT_INTERACTIONS = """
 INSERT INTO interactions (event_id, event_type, user_key, item_key, event_time, ingest_time, value, quantity,
-                          request_id, position)
+                          request_id, position, order_id, currency)
 SELECT b.event_id, b.event_type, u.user_key, i.item_key, b.event_time, {now}, b.value, b.quantity,
-       b.request_id, b.position
+       b.request_id, b.position, b.order_id, b.currency
 FROM batch b JOIN users u ON u.user_id = b.user_id JOIN items i ON i.item_id = b.item_id
 WHERE true ORDER BY b.{order}
 ON CONFLICT (event_id) DO NOTHING

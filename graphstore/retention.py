@@ -53,6 +53,11 @@ DELETE FROM impressions WHERE (request_id, position) IN (
     SELECT request_id, position FROM impressions WHERE event_time < :before ORDER BY event_time LIMIT :rows
 )
 """)
+DELETE_SEEN = text("""
+DELETE FROM seen_items WHERE (request_id, position) IN (
+    SELECT request_id, position FROM seen_items WHERE event_time < :before ORDER BY event_time LIMIT :rows
+)
+""")
 _DELETE_ATTRIBUTIONS = text("""
 DELETE FROM attributions WHERE event_id IN (SELECT event_id FROM attributions WHERE event_time < :before LIMIT :rows)
 """)
@@ -90,6 +95,7 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         with write(engine) as connection:
             removed += connection.execute(_COMPACT, {"first": first, "last": last, "before": before}).rowcount
         progress(min(last, newest), newest)
+    _delete_all(engine, DELETE_SEEN, before)
     return Compacted(
         interactions=removed,
         impressions=_delete_all(engine, DELETE_LISTS, before),
@@ -109,6 +115,7 @@ class Expired:
 def expire(engine: Engine, *, now: int) -> Expired:
     """Delete served lists, attributions and figures that are too old at `now` (epoch ms). Safe to repeat."""
     before = now - IMPRESSION_DAYS * DAY_MS
+    _delete_all(engine, DELETE_SEEN, before)
     return Expired(
         impressions=_delete_all(engine, DELETE_LISTS, before),
         attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),

@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    true,
 )
 
 EVENT_TYPES = ("view", "click", "cart", "purchase", "rating", "return", "cancel")
@@ -119,6 +120,8 @@ interactions = Table(
     Column("quantity", Integer),
     Column("request_id", String(ID_LENGTH)),
     Column("position", Integer),
+    Column("order_id", String(ID_LENGTH)),
+    Column("currency", String(3)),
     Index(None, "user_key", "event_time"),
     Index(None, "event_time"),
     sqlite_autoincrement=True,
@@ -166,9 +169,25 @@ impressions = Table(
     Column("score", Float, nullable=False),
     Column("propensity", Float, nullable=False),
     Column("source", Text, nullable=False),
+    Column("confirmed", Boolean, nullable=False, server_default=true()),  # the reader vouches that the list is shown
+    Column("robot", Boolean, nullable=False, server_default=false()),  # by its user agent
+    Column("client", String(32), nullable=False, server_default=""),  # keyed hash of the reader's address
     Index(None, "user_id"),
     Index(None, "event_time"),
 )
+"""Served lists. A list that is not `confirmed` was merely fetched: its items count as shown once they are seen."""
+
+seen_items = Table(
+    "seen_items",
+    metadata,
+    Column("request_id", String(ID_LENGTH), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", String(ID_LENGTH), nullable=False),
+    Column("event_time", EpochMs, nullable=False),  # when it was seen first
+    Index(None, "user_id"),
+    Index(None, "event_time"),
+)
+"""The positions of a served list that a shopper has truly seen, as the shop's page confirmed."""
 
 attributions = Table(
     "attributions",
@@ -178,8 +197,30 @@ attributions = Table(
     Column("position", Integer, nullable=False),
     Column("event_type", SmallInteger, nullable=False),
     Column("event_time", EpochMs, nullable=False),
+    Column("list_time", EpochMs),  # when the list was served; null: attributed before this was kept
+    Column("matched_by", String(16), nullable=False, server_default="request"),  # request, item
+    Column("order_id", String(ID_LENGTH)),
+    Column("revenue", Float),  # the whole line: price times quantity; negative for what a refund takes back
+    Column("currency", String(3)),
     Index(None, "request_id", "position"),
 )
+
+dirty_shoppers = Table(
+    "dirty_shoppers",
+    metadata,
+    Column("user_id", String(ID_LENGTH), primary_key=True),
+    Column("since", EpochMs, nullable=False),  # the earliest event time that changed
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+)
+"""Shoppers whose attributions must be computed again, because an event, a list, a login or a delete arrived."""
+
+dirty_windows = Table(
+    "dirty_windows",
+    metadata,
+    Column("window_start", EpochMs, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+)
+"""Hours whose figures must be counted again. `window_start` is a multiple of an hour."""
 
 stream_progress = Table(
     "stream_progress",
@@ -331,6 +372,28 @@ metric_windows = Table(
     Column("low", Float),
     Column("high", Float),
     Column("detail", Text, nullable=False, server_default="{}"),  # JSON: counts, verdicts, the report's path
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("alarm_key", Key, primary_key=True),
+    Column("name", String(64), nullable=False),  # what is wrong, for example tracking_outage
+    Column("started_at", EpochMs, nullable=False),
+    Column("ended_at", EpochMs),  # null: it lasts
+    Column("text", Text, nullable=False),
+    Column("figures", Text, nullable=False, server_default="{}"),  # JSON: what was measured
+    Column("delivered_at", EpochMs),  # to the webhook; null: not yet, or there is none
+    Column("attempts", Integer, nullable=False, server_default="0"),
+)
+"""What the monitor found wrong in the shop's data. At most one alarm of a name lasts."""
+
+Index(
+    "uq_alarms_lasting",
+    alarms.c.name,
+    unique=True,
+    sqlite_where=alarms.c.ended_at.is_(None),
+    postgresql_where=alarms.c.ended_at.is_(None),
 )
 
 erasures = Table(

@@ -1,6 +1,7 @@
 """Upserts of items, users' attributes and impressions. Each statement is idempotent, and the newest update wins.
 
-Arrives: rows of the topics `catalog`, `users` and `impressions`. Leaves: rows of `items`, `users`, `impressions`.
+Arrives: rows of the topics `catalog`, `users`, `impressions` and `seen`. Leaves: rows of `items`, `users`,
+`impressions` and `seen_items`.
 Next: `graphstore.redis.hot` for the items that readers see.
 
 When two updates have the same time, the greater content wins (for an item: deleted before available). So the order of
@@ -51,6 +52,18 @@ class ImpressionRow(NamedTuple):
     score: float
     propensity: float
     source: str
+    confirmed: bool = True
+    robot: bool = False
+    client: str = ""
+
+
+class SeenRow(NamedTuple):
+    """A position of a served list that a shopper has seen."""
+
+    request_id: str
+    position: int
+    user_id: str
+    event_time: int
 
 
 _ITEM_ORDER = (
@@ -70,6 +83,11 @@ WHERE (excluded.updated_at, excluded.attributes) > (users.updated_at, users.attr
 _INSERT_IMPRESSIONS = f"""
 INSERT INTO impressions ({", ".join(ImpressionRow._fields)}) VALUES ({{values}})
 ON CONFLICT (request_id, position) DO NOTHING
+"""
+
+_UPSERT_SEEN = """
+INSERT INTO seen_items (request_id, position, user_id, event_time) VALUES ({values})
+ON CONFLICT (request_id, position) DO UPDATE SET event_time = {least}(seen_items.event_time, excluded.event_time)
 """
 
 
@@ -99,6 +117,13 @@ def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) ->
     lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
     execute_many(connection, _INSERT_IMPRESSIONS, sorted(row for row in rows if row.user_id not in gone))
+
+
+def insert_seen(connection: Connection, rows: Sequence[SeenRow]) -> None:
+    """Store what was seen. A repeated (request, position) keeps the earliest time. Forgotten users are dropped."""
+    lock_writers(connection, shared=True)
+    gone = erased_of(connection, [row.user_id for row in rows])
+    execute_many(connection, _UPSERT_SEEN, sorted(row for row in rows if row.user_id not in gone))
 
 
 def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:

@@ -21,6 +21,7 @@ TOPICS_OF_USERS = (
     events.INTERACTIONS,
     events.IMPRESSIONS,
     events.IDENTITIES,
+    events.SEEN,
     events.USERS_TOUCHED,
     events.DEAD_LETTERS,
 )

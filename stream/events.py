@@ -21,6 +21,7 @@ IMPRESSIONS = "impressions"
 CATALOG = "catalog"
 USERS = "users"
 IDENTITIES = "identities"
+SEEN = "seen"
 USERS_TOUCHED = "users.touched"
 MODELS = "models"
 DEAD_LETTERS = "interactions.dlq"
@@ -40,6 +41,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 
 
 class InvalidEvent(ValueError):
@@ -77,7 +79,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Interaction(Event, frozen=True, kw_only=True):
     """A user interacted with an item. The same `event_id` counts once, so the event is idempotent.
 
-    `value` is the rating or the price paid. `request_id` and `position` name the served list that led to the event.
+    `value` is the rating, or the price paid for one piece. `request_id` and `position` name the served list that led to
+    the event. The purchases of one order have the same `order_id`; `currency` is an ISO 4217 code.
     """
 
     event_id: Id
@@ -88,6 +91,8 @@ class Interaction(Event, frozen=True, kw_only=True):
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     request_id: Id | None = None
     position: Position | None = None
+    order_id: Id | None = None
+    currency: Currency | None = None
 
 
 class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,7 +106,11 @@ class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Impression(Event, frozen=True, kw_only=True):
-    """A served list. Interactions with the same `request_id` are attributed to it."""
+    """A served list. Interactions with the same `request_id` are attributed to it.
+
+    Without `confirmed` the list was merely fetched: its items count as shown when a `Seen` event names them. `robot`
+    marks a reader that says it is a robot; `client` is a keyed hash of the reader's address.
+    """
 
     request_id: Id
     user_id: Id
@@ -109,10 +118,21 @@ class Impression(Event, frozen=True, kw_only=True):
     model_version: Text
     variant: Text
     items: Annotated[list[ImpressionItem], msgspec.Meta(max_length=MAX_LISTED_ITEMS)]
+    confirmed: bool = True
+    robot: bool = False
+    client: Annotated[str, msgspec.Meta(max_length=32)] = ""
 
     def __post_init__(self) -> None:
         if len({item.position for item in self.items}) < len(self.items):
             raise ValueError("two items at one position")  # only one of them could be stored
+
+
+class Seen(Event, frozen=True, kw_only=True):
+    """A shopper has truly seen these positions of a served list."""
+
+    request_id: Id
+    user_id: Id
+    positions: Annotated[list[Position], msgspec.Meta(min_length=1, max_length=MAX_LISTED_ITEMS)]
 
 
 class CatalogItem(Event, frozen=True, kw_only=True):
@@ -204,7 +224,8 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
     except msgspec.ValidationError as error:
         raise InvalidEvent(str(error), "field") from error
     except msgspec.MsgspecError as error:
-        raise InvalidEvent(str(error), "json") from error
+        # msgspec 0.23 has its own error for bytes that are no UTF-8.
+        raise InvalidEvent(str(error), "utf8" if "UTF-8" in str(error) else "json") from error
     except UnicodeDecodeError as error:
         raise InvalidEvent(str(error), "utf8") from error
     return check_time(event, now=now)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream import events
-from stream.events import CatalogItem, Identity, Impression, Interaction, UserAttributes
+from stream.events import CatalogItem, Identity, Impression, Interaction, Seen, UserAttributes
 
-Event = CatalogItem | UserAttributes | Identity | Interaction | Impression
+Event = CatalogItem | UserAttributes | Identity | Interaction | Impression | Seen
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,6 @@ ROUTES: Mapping[type[Event], Route] = {
     Identity: Route(events.IDENTITIES, "anonymous_id"),
     Interaction: Route(events.INTERACTIONS, "user_id"),
     Impression: Route(events.IMPRESSIONS, "user_id"),
+    Seen: Route(events.SEEN, "user_id"),
 }
 """The routes in the order of a replay: users and items come before the interactions that refer to them."""

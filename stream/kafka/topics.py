@@ -28,6 +28,7 @@ TOPICS = (
     Topic(events.CATALOG, "item_id", "items, upserted; a null value deletes", compacted=True),
     Topic(events.USERS, "user_id", "users' attributes, upserted; a null value deletes", compacted=True),
     Topic(events.IDENTITIES, "anonymous_id", "sessions that logged in"),
+    Topic(events.SEEN, "user_id", "what shoppers have seen of the served lists"),
     Topic(events.USERS_TOUCHED, "user_id", "shoppers whose graph changed, after it is durable"),
     Topic(events.MODELS, "model_version", "what the registry decided", partitions=1, compacted=True),
     Topic(events.DEAD_LETTERS, "as it came", "messages that could not be read, with the reason", partitions=1),

@@ -1,6 +1,6 @@
 """The worker's Faust app: one agent for each topic, which gives record batches to `stream.worker.worker`.
 
-Arrives: record batches of `interactions`, `impressions`, `catalog`, `users` and `identities`. Leaves: committed
+Arrives: record batches of `interactions`, `impressions`, `catalog`, `users`, `identities` and `seen`. Leaves: committed
 offsets, after all results of a batch are durable. Next: `stream.worker.worker` processes the batches,
 `stream.kafka.record_batches` keeps the guarantee.
 
@@ -88,6 +88,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         events.CATALOG: worker.on_catalog,
         events.USERS: worker.on_users,
         events.IDENTITIES: worker.on_identities,
+        events.SEEN: worker.on_seen,
     }
     for name, handle in handlers.items():
         topic = app.batch_topic(name, partitions=config.kafka_partitions)

@@ -24,8 +24,17 @@ from graphstore.redis.trending import refresh_trending
 from graphstore.session import read, write
 from graphstore.state import people_generation
 from graphstore.tables import HOUR_MS
-from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
-from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, UserAttributes, milliseconds
+from graphstore.upserts import (
+    ImpressionRow,
+    ItemRow,
+    SeenRow,
+    UserRow,
+    insert_impressions,
+    insert_seen,
+    upsert_items,
+    upsert_users,
+)
+from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, Seen, UserAttributes, milliseconds
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
 
@@ -173,6 +182,17 @@ class Sink:
             insert_impressions(connection, rows)
             _record_progress(connection, progress, now)
 
+    def store_seen(self, events: Iterable[Seen], *, now: int, progress: Progress | None = None) -> None:
+        """Store which positions of served lists were seen."""
+        rows = [
+            SeenRow(event.request_id, position, event.user_id, milliseconds(event.event_time))
+            for event in events
+            for position in event.positions
+        ]
+        with write(self._engine) as connection:
+            insert_seen(connection, rows)
+            _record_progress(connection, progress, now)
+
     def refresh_trending(self, *, now: int) -> None:
         """Replace `trending:{window}`, see `graphstore.redis.trending`. Does nothing without Redis.
 
@@ -208,6 +228,8 @@ def _interaction_row(event: Interaction) -> ingest.InteractionRow:
         event.quantity,
         event.request_id,
         event.position,
+        event.order_id,
+        event.currency,
     )
 
 
@@ -238,4 +260,7 @@ def _impression_rows(event: Impression) -> Iterable[ImpressionRow]:
             score=item.score,
             propensity=item.propensity,
             source=item.source,
+            confirmed=event.confirmed,
+            robot=event.robot,
+            client=event.client,
         )

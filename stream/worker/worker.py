@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 EVENTS = Counter("sagestream_events_total", "Messages handled by the worker", ["topic", "outcome"])
 LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the worker last made a batch durable")
 
-TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES)
+TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES, events.SEEN)
 
 Clock = Callable[[], int]
 Deliver = Callable[[Sequence[Message]], Awaitable[None]]
@@ -114,6 +114,16 @@ class Worker:
             return Stored(len(part), touched=self._sink.store_identities(part, now=now, progress=progress))
 
         await self._work(events.IDENTITIES, records, dead_letters.read(records, events.Identity, now=now), store)
+
+    async def on_seen(self, records: Sequence[ConsumerRecord]) -> None:
+        """Store what shoppers have seen of the served lists."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            self._sink.store_seen(part, now=now, progress=progress)
+            return Stored(len(part))
+
+        await self._work(events.SEEN, records, dead_letters.read(records, events.Seen, now=now), store)
 
     def refresh_trending(self) -> None:
         """Rebuild the trending lists. When a service is unreachable, the next tick tries again."""

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Engine, event, insert, inspect, select
 from graphstore import queries
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
-from graphstore.retention import DELETE_LISTS
+from graphstore.retention import DELETE_LISTS, DELETE_SEEN
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import Seen, read_events
-from graphstore.tables import impressions, metadata, users
+from graphstore.tables import impressions, metadata, seen_items, users
 from monitoring.attribution import attribute
 from monitoring.ctr import ctr
 
@@ -25,8 +25,10 @@ USES: dict[str, Callable[[Connection], Any]] = {
     "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
     "ix_impressions_user_id": lambda c: c.execute(select(impressions).where(impressions.c.user_id.in_(["u"]))),
     "ix_impressions_event_time": lambda c: c.execute(DELETE_LISTS, {"before": 5, "rows": 5}),
+    "ix_seen_items_user_id": lambda c: c.execute(select(seen_items).where(seen_items.c.user_id.in_(["u"]))),
+    "ix_seen_items_event_time": lambda c: c.execute(DELETE_SEEN, {"before": 5, "rows": 5}),
 }
-UNIQUE = {"uq_models_champion"}
+UNIQUE = {"uq_models_champion", "uq_alarms_lasting"}
 """Indexes that keep a rule."""
 
 
