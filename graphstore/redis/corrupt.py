@@ -24,7 +24,7 @@ _lock = threading.Lock()
 def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float] = time.monotonic) -> None:
     """Count a corrupt value, and log it, but not for each request.
 
-    `kind` is `pointer`, `routing`, `list`, `item` or `score`.
+    `kind` is `pointer`, `routing`, `list`, `item`, `score`, `errand` or `catalogue`.
     """
     _corrupt.labels(kind).inc()
     now = clock()
