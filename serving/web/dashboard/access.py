@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.decorators.csrf import csrf_protect
 from redis import Redis
 from redis.exceptions import RedisError
@@ -60,6 +60,8 @@ def door(view: View) -> View:
             return guarded(protected(request, *args, **kwargs))
         except RedisError:
             return refusals.no_redis(request)
+        except Http404:
+            return refusals.missing(request)
 
     return answer
 

@@ -16,6 +16,7 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _HOURS = (1, 2, 3, 6, 12)
 _DAYS = (1, 2, 7, 14)
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
+_SIZES = ((1e9, "bn"), (1e6, "m"), (1e3, "k"))
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 
 
@@ -30,6 +31,11 @@ class Tick:
     def percent(self) -> str:
         """The place from the left, as SVG writes it."""
         return f"{100 * self.place:.2f}%"
+
+    @property
+    def down(self) -> int:
+        """The place from the top of a box that is 1,000 high."""
+        return round(1000 * (1 - self.place))
 
     @property
     def percent_down(self) -> str:
@@ -50,7 +56,7 @@ class ValueAxis:
         return (value - self.low) / (self.high - self.low)
 
 
-def value_axis(low: float, high: float, unit: Unit, currency: str = "", *, count: int = 4) -> ValueAxis:
+def value_axis(low: float, high: float, unit: Unit, *, count: int = 4) -> ValueAxis:
     """Return an axis with about `count` round steps. It begins at 0, unless all values are far from it."""
     if low > 0 and low < 0.6 * high:
         low = 0.0
@@ -61,7 +67,7 @@ def value_axis(low: float, high: float, unit: Unit, currency: str = "", *, count
     step = _round_step((high - low) / count)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     low, high = first * step, last * step
-    ticks = [Tick((n - first) / (last - first), written(n * step, unit, currency)) for n in range(first, last + 1)]
+    ticks = [Tick((n - first) / (last - first), _compact(n * step, unit)) for n in range(first, last + 1)]
     return ValueAxis(low, high, ticks)
 
 
@@ -72,6 +78,14 @@ def time_ticks(start: int, end: int, *, count: int = 6) -> list[Tick]:
     step = (end - start) / count
     found = [(at, _milliseconds(at)) for at in _round_times(_utc(start), _utc(end), step)]
     return [Tick((at_ms - start) / (end - start), _text(at, step)) for at, at_ms in found if start <= at_ms <= end]
+
+
+def _compact(value: float, unit: Unit) -> str:
+    """Return a short text: the title of the chart says the currency."""
+    if unit in ("share", "seconds"):
+        return written(round(value, 12), unit)
+    size, letter = next(((size, letter) for size, letter in _SIZES if abs(value) >= size), (1.0, ""))
+    return f"{value / size:,.6g}{letter}"
 
 
 def _round_step(least: float) -> float:

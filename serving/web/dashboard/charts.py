@@ -24,6 +24,8 @@ COLOURS = 6
 GAP_STEPS = 3.0
 """A hole of more than so many usual steps is not drawn over: nothing was measured there."""
 BAR_WIDTH = 0.8
+LETTER_WIDTH = 0.035
+"""The share of the chart's width that a letter of a mark takes on a telephone."""
 LETTERS: dict[MarkKind, str] = {"promotion": "P", "rollback": "R", "experiment": "E", "alarm": "!", "retrain": "T"}
 
 
@@ -40,8 +42,9 @@ class DrawnLine:
     band: str
     newest: str
     interval: str
-    n: int | None
+    n: str
     when: str
+    bars: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class DrawnMark:
     tick: Tick
     kind: MarkKind
     letter: str
+    """Empty where it would stand upon the letter before."""
     label: str
     when: str
 
@@ -93,20 +97,12 @@ def draw(chart: Chart) -> Drawing | None:
     if chart.form == "bars":  # half a bar stands on each side of its time
         half = (end - start) // max(1, 2 * len({*times}) - 2) or 1
         start, end = start - half, end + half
-    axis = value_axis(min(ends), max(ends), chart.unit, chart.currency)
+    axis = value_axis(min(ends), max(ends), chart.unit)
     box = _Box(start, end, axis)
     lines = [_line(chart, line, number, box) for number, line in enumerate(chart.lines)]
-    marks = [
-        DrawnMark(Tick(box.across(mark.at), ""), mark.kind, LETTERS[mark.kind], mark.label, moment(mark.at))
-        for mark in sorted(chart.marks, key=_time_of)
-        if start <= mark.at <= end
-    ]
+    marks = _marks(chart.marks, box)
     ticks = time_ticks(start, end)
     return Drawing(lines, marks, axis.ticks, ticks, axis.low <= 0 <= axis.high, _summary(chart, start, end))
-
-
-def _time_of(mark: Mark) -> int:
-    return mark.at
 
 
 @dataclass(frozen=True)
@@ -125,6 +121,20 @@ class _Box:
 
     def y(self, value: float) -> int:
         return round(HEIGHT * (1 - self.axis.place(value)))
+
+
+def _marks(marks: Sequence[Mark], box: _Box) -> list[DrawnMark]:
+    """Return the marks between the ends of the chart, the oldest first."""
+    found: list[DrawnMark] = []
+    free = 0.0
+    for mark in sorted(marks, key=lambda mark: mark.at):
+        if not box.start <= mark.at <= box.end:
+            continue
+        place = box.across(mark.at)
+        letter = LETTERS[mark.kind] if place >= free else ""
+        free = place + LETTER_WIDTH if letter else free
+        found.append(DrawnMark(Tick(place, ""), mark.kind, letter, mark.label, moment(mark.at)))
+    return found
 
 
 def _line(chart: Chart, line: Line, number: int, box: _Box) -> DrawnLine:
@@ -149,8 +159,9 @@ def _line(chart: Chart, line: Line, number: int, box: _Box) -> DrawnLine:
         band=band,
         newest=DASH if last is None else written(last.value, chart.unit, chart.currency),
         interval="" if last is None else between(last.low, last.high, chart.unit, chart.currency),
-        n=None if last is None else last.n,
+        n="" if last is None or last.n is None else f"{last.n:,}",
         when="" if last is None else moment(last.at),
+        bars=chart.form == "bars",
     )
 
 

@@ -4,6 +4,8 @@ Arrives: the name of a page. Leaves: its HTML, whole or, for htmx, its middle al
 the operator's browser, which asks again every 15 seconds while it is looked at.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -22,6 +24,8 @@ from serving.web.dashboard.written import age, moment
 OLD_SECONDS = 900.0
 """The monitor writes even its slow pages more often than that. An older page is told as old: the monitor is away."""
 
+REFRESH_SECONDS = 15
+
 MENU = [*PAGES, "shoppers", "catalogue", "errands"]
 """All pages of the dashboard, in the order of the menu."""
 
@@ -33,12 +37,15 @@ def page(request: HttpRequest, name: str = PAGES[0]) -> HttpResponse:
     """Return the page. Before the monitor has written it, the page says so."""
     found = _read(name)
     if isinstance(found, str):
-        return shell(request, "dashboard/page.html", name, {"title": name.capitalize(), "unreadable": found})
+        return shell(request, "dashboard/page.html", name, {"title": name.capitalize(), "unreadable": found, **refreshed(request)})
     if request.headers.get("HX-Request") and request.GET.get("since") == str(found.made_at):
         return HttpResponse(status=204)
     seconds = max(0.0, (now_ms() - found.made_at) / 1000)
     context = {
         "title": found.title,
+        "refresh": REFRESH_SECONDS,
+        "here": f"{request.path}?since={found.made_at}",
+        "seconds": seconds,
         "page": found,
         "blocks": [drawn(block, number, leads) for number, block in enumerate(found.blocks)],
         "age": age(seconds),
@@ -64,6 +71,11 @@ def table(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return shell(request, "dashboard/table.html", name, {**context, "made": moment(found.made_at)})
 
 
+def refreshed(request: HttpRequest, seconds: int = REFRESH_SECONDS) -> dict[str, object]:
+    """Return what makes a page ask again after so many seconds while it is looked at."""
+    return {"refresh": seconds, "here": request.get_full_path()}
+
+
 @operator_only
 @require_safe
 def missing(request: HttpRequest, path: str) -> HttpResponse:
@@ -71,11 +83,14 @@ def missing(request: HttpRequest, path: str) -> HttpResponse:
     return refusals.missing(request)
 
 
-def shell(request: HttpRequest, template: str, name: str, context: dict[str, object]) -> HttpResponse:
+def shell(
+    request: HttpRequest, template: str, name: str, context: Mapping[str, object], *, status: int = 200
+) -> HttpResponse:
     """Return a page in the frame with the menu; for htmx its middle alone."""
     part = bool(request.headers.get("HX-Request"))
     frame = "dashboard/part.html" if part else "dashboard/frame.html"
-    response = render(request, template, {**context, "frame": frame, "menu": MENU, "name": name})
+    values = {**context, "frame": frame, "menu": MENU, "name": name}
+    response = render(request, template, values, status=status)
     response.headers["Vary"] = "HX-Request"
     return response
 
