@@ -25,11 +25,12 @@ from monitoring import metrics
 from monitoring.attribution import attribute
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import write_ctr_windows
-from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.drift.child import TIMEOUT_SECONDS, DriftChild, DriftJobFailed
+from monitoring.drift.job import plan_drift_job
+from monitoring.drift.verdict import DriftResult
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
 from monitoring.triggers import ctr_reason, drift_reason, request
-from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
 from serving.experiments import running
 from stream.config import LOOPBACK
@@ -56,6 +57,7 @@ class Monitor:
         state_dir: Path,
         redis: Redis | None = None,
         timer: Callable[[], float] = time.monotonic,
+        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
         self._engine = engine
@@ -65,6 +67,7 @@ class Monitor:
         self._timer = timer
         self._slots = slots
         self._probation_due = float("-inf")
+        self._drift_child = drift_child or DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
@@ -115,13 +118,17 @@ class Monitor:
         job = plan_drift_job(self._engine, config=self.config, reports_dir=self._reports_dir, now=now)
         if job is None:
             return None
-        result = run_drift_job(job, stop=stop)
+        result = self._drift_child.run(job, stop=stop)
         if result is not None:
             with write(self._engine) as connection:
                 write_figures(connection, [result.figure()])
             metrics.show_drift(result)
             logger.info("drift: %s, %s", result.verdict, result.reason)
         return result
+
+    def close(self) -> None:
+        """End the process that makes drift reports."""
+        self._drift_child.close()
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
@@ -170,6 +177,7 @@ def run_monitor(
     try:
         _measure_until(stop, monitor, clock, state, liveness)
     finally:
+        monitor.close()
         watchdog.close()
         probe.close()
     logger.info("monitor: stopped")

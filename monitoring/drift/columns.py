@@ -58,7 +58,7 @@ def event_columns(traffic: Traffic, item_map: Float64Array | None = None) -> lis
 
     `item_map` [items, axes] says where the champion places each item of `traffic`, NaN for an item it does not know.
     """
-    days = (traffic.times - (traffic.times[-1] if len(traffic) else 0)) // DAY_MS
+    days = traffic.days
     columns = [
         _kind(traffic),
         Column("time_of_day", _numbers(traffic.times % DAY_MS // (BLOCK_HOURS * 3_600_000)), _hours()),

@@ -1,40 +1,27 @@
-"""Drift job: make the drift report in a child process, so that Evidently's memory is free again at its end.
+"""Drift job: makes drift reports in a child process, one after the other.
 
-Arrives: a `DriftJob` as JSON on the child's standard input. Leaves: a `DriftResult` as JSON on its standard output, and
-the report's files. Next: `run` stores the figure.
+Arrives: `DriftJob`s, a line of JSON each, on standard input. Leaves: for each a line with a `DriftAnswer` on standard
+output. Next: `child` reads it in the monitor's process.
 
-The job is not on the command line, because the database URL may hold a password. Rejected: a process pool. With a
-single child nothing is pickled, and it can be killed at any time. If the monitor dies, the child ends after its report.
+The import of Evidently costs seconds of processor time. So the process stays, and ends when its input ends: with the
+monitor, whatever ended that. The job is not on the command line, because the database URL may hold a password.
 """
 
 import contextlib
-import dataclasses
-import logging
-import os
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 from sqlalchemy import Engine
 
 from graphstore.logs import set_up_logging
 from graphstore.session import open_engine, read
 from monitoring.config import MonitoringConfig
-from monitoring.ctr import ctr
-from monitoring.lazy_packages import import_lazily
-from monitoring.traffic import drift_windows, read_traffic
-from monitoring.verdict import DriftResult
-from monitoring.windows import TimeWindow
-
-logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.2
-TIMEOUT_SECONDS = 300.0
-"""The time limit of a report. After a timeout the next report runs when it is due."""
+from monitoring.drift.lazy_packages import import_lazily
+from monitoring.drift.references import Comparison, plan_comparison
+from monitoring.drift.verdict import DriftResult
 
 GATHERING_PACKAGES = (
     "evidently",
@@ -44,11 +31,7 @@ GATHERING_PACKAGES = (
     "evidently.metrics",
     "evidently.presets",
 )
-"""The packages of Evidently that import everything: its web server, language models, other metrics."""
-
-
-class DriftJobFailed(RuntimeError):
-    """The child ended without a result, or took too long. Its log is on the monitor's standard error."""
+"""The packages of Evidently that import everything: language models, other metrics."""
 
 
 class DriftJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,109 +39,77 @@ class DriftJob(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str
     reports_dir: str
-    reference: TimeWindow
-    current: TimeWindow
+    comparison: Comparison
     settings: dict[str, Any]
 
 
-def plan_drift_job(
-    engine: Engine,
-    *,
-    config: MonitoringConfig,
-    reports_dir: Path,
-    now: int,
-) -> DriftJob | None:
+class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of the child. `memory_bytes` is what the process holds after the report."""
+
+    result: DriftResult
+    memory_bytes: int
+
+
+def plan_drift_job(engine: Engine, *, config: MonitoringConfig, reports_dir: Path, now: int) -> DriftJob | None:
     """Return the job for the newest traffic at `now` (epoch ms), or None if there is no event yet."""
     with read(engine) as connection:
-        windows = drift_windows(
+        comparison = plan_comparison(
             connection,
             now=now,
             window_seconds=config.drift_window_seconds,
             reference_seconds=config.drift_reference_seconds,
         )
-    if windows is None:
+    if comparison is None:
         return None
     return DriftJob(
         database_url=engine.url.render_as_string(hide_password=False),
         reports_dir=str(reports_dir),
-        reference=windows[0],
-        current=windows[1],
+        comparison=comparison,
         settings=config.model_dump(mode="json"),
     )
 
 
-def run_drift_job(
-    job: DriftJob, *, timeout_seconds: float = TIMEOUT_SECONDS, stop: threading.Event | None = None
-) -> DriftResult | None:
-    """Run the child and wait for its result; return None if `stop` is set before the child ends.
+class Worker:
+    """The child's side: what stays from one job to the next."""
 
-    Raises `DriftJobFailed` if the child ends without a result or reaches the timeout. No child outlives the call.
-    """
-    with subprocess.Popen(
-        [sys.executable, "-m", "monitoring.drift_job"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "DO_NOT_TRACK": "1"},
-    ) as child:
-        deadline = time.monotonic() + timeout_seconds
-        sent: bytes | None = msgspec.json.encode(job)
+    def __init__(self) -> None:
+        # Only the child pays for these imports. A complete import of Evidently costs half more.
+        import_lazily(GATHERING_PACKAGES)
+        from monitoring.drift.assessment import assess
+        from monitoring.drift.item_map import ChampionMap
+
+        self._assess = assess
+        self._champion = ChampionMap()
+
+    def work(self, job: DriftJob) -> DriftResult:
+        """Make one report."""
+        config = MonitoringConfig(**job.settings)
+        engine = open_engine(job.database_url)
         try:
-            while True:
-                try:
-                    output, _ = child.communicate(sent, timeout=POLL_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    sent = None  # communicate keeps the input of its first call
-                if stop is not None and stop.is_set():
-                    return None
-                if time.monotonic() > deadline:
-                    raise DriftJobFailed(f"no drift report after {timeout_seconds:g} s")
+            with read(engine) as connection:
+                return self._assess(
+                    connection,
+                    job.comparison,
+                    quiet_days=config.drift_quiet_days,
+                    interval_seconds=config.drift_interval_seconds,
+                    reports_dir=Path(job.reports_dir),
+                    champion=self._champion,
+                )
         finally:
-            if child.poll() is None:
-                child.kill()
-    if child.returncode != 0:
-        raise DriftJobFailed(f"the drift report's process ended with {child.returncode}")
-    try:
-        return msgspec.json.decode(output, type=DriftResult)
-    except msgspec.MsgspecError as error:
-        raise DriftJobFailed(f"the drift report's process answered {output[:200]!r}: {error}") from error
-
-
-def work(job: DriftJob) -> DriftResult:
-    """Do the work of the child: read the two windows, test them, write the report."""
-    # Only the child pays for these imports: seconds and about 200 MB. A complete import of Evidently costs half more.
-    import_lazily(GATHERING_PACKAGES)
-    from monitoring.drift import measure_drift
-    from monitoring.reports import write_report
-
-    config = MonitoringConfig(**job.settings)
-    engine = open_engine(job.database_url)
-    try:
-        with read(engine) as connection:
-            reference, current = read_traffic(connection, job.reference, job.current)
-            rates = [ctr(connection, start=w.start, end=w.end) for w in (job.reference, job.current)]
-    finally:
-        engine.dispose()
-    result, snapshot = measure_drift(
-        reference,
-        current,
-        psi=config.drift_psi,
-        share=config.drift_share,
-        rates=(rates[0], rates[1]),
-    )
-    if snapshot is None:
-        return result
-    html, json_file = write_report(snapshot, Path(job.reports_dir), job.current)
-    return dataclasses.replace(result, report_html=str(html), report_json=str(json_file))
+            engine.dispose()
 
 
 def main() -> None:
-    """Read a job from standard input, write its result to standard output. Other output goes to standard error."""
+    """Answer jobs until the input ends. Other output goes to standard error. An error ends the process."""
     set_up_logging()
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=DriftJob)
+    answers = sys.stdout.buffer
     with contextlib.redirect_stdout(sys.stderr):
-        result = work(job)
-    sys.stdout.buffer.write(msgspec.json.encode(result))
+        worker = Worker()
+        for line in sys.stdin.buffer:
+            result = worker.work(msgspec.json.decode(line, type=DriftJob))
+            memory = psutil.Process().memory_info().rss
+            answers.write(msgspec.json.encode(DriftAnswer(result=result, memory_bytes=memory)) + b"\n")
+            answers.flush()
 
 
 if __name__ == "__main__":

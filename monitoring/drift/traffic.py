@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from graphstore.arrays import BoolArray, Float64Array, Int8Array, IntArray, distinct, find_sorted
+from graphstore.retention import DAY_MS
 from graphstore.tables import interactions, items
 from monitoring.drift.references import Reference
 from monitoring.windows import TimeWindow
@@ -26,37 +27,52 @@ READ_ROWS = 50_000
 NO_CATEGORY = "(none)"
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Events in the order of time; those from `first_current` on are the current window's. All arrays are [n].
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Rows in the order of time; those from `first_current` on are the current window's. Arrays are [n].
 
-    `items` are rows of `item_ids` and `categories`. `values` are the prices of one piece, NaN without one. `share` is
-    the share of events that the sample holds, `events` how many there were: (reference's span, current window).
+    `end` is the end of the current window (epoch ms). `shoppers` are numbers of any kind. `share` is the share of all
+    rows that the sample holds.
     """
 
     times: IntArray
     shoppers: IntArray
-    items: IntArray
-    kinds: Int8Array
-    values: Float64Array
-    item_ids: Sequence[str]
-    categories: Sequence[str]
     first_current: int
+    end: int
     share: float
-    events: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.times)
 
     def window(self, window: TimeWindow) -> slice:
-        """Return the events of a window of the reference."""
+        """Return the rows of a window of the reference."""
         first, last = np.searchsorted(self.times[: self.first_current], [window.start, window.end])
         return slice(int(first), int(last))
 
     @property
     def current(self) -> slice:
-        """The events of the current window."""
+        """The rows of the current window."""
         return slice(self.first_current, len(self.times))
+
+    @property
+    def days(self) -> IntArray:
+        """The day [n] of each row; 0 begins at `end`. A day begins at the time of day at which the window ends."""
+        return (self.times - self.end) // DAY_MS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic(Observed):
+    """Events. `items` are rows of `item_ids` and `categories`. `values` are the prices of one piece, NaN without one.
+
+    `events` is how many events there were before sampling: (reference's span, current window).
+    """
+
+    items: IntArray
+    kinds: Int8Array
+    values: Float64Array
+    item_ids: Sequence[str]
+    categories: Sequence[str]
+    events: tuple[int, int]
 
 
 def read_traffic(
@@ -79,6 +95,7 @@ def read_traffic(
         item_ids=item_ids,
         categories=categories,
         first_current=len(numbers[0]),
+        end=current.end,
         share=share,
         events=events,
     )

@@ -10,7 +10,7 @@ from graphstore.session import read, write
 from graphstore.tables import retrain_requests
 from monitoring.ctr import write_ctr_windows
 from monitoring.triggers import Reason, ctr_reason, drift_reason, request
-from monitoring.verdict import DriftResult
+from monitoring.drift.verdict import DriftResult
 from monitoring.windows import TimeWindow
 
 HOUR_MS = 3_600_000
