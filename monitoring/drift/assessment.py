@@ -19,7 +19,7 @@ from graphstore.arrays import Float64Array
 from monitoring.counts import Counts, count
 from monitoring.drift.columns import event_columns
 from monitoring.drift.evidently_report import rank_lists, score_columns
-from monitoring.drift.item_map import ChampionMap, NoItemMap
+from monitoring.drift.item_map import ChampionMap, ItemMap, NoItemMap
 from monitoring.drift.judgement import Candidate, candidates, false_alarm_probability
 from monitoring.drift.lists import Ranked, list_columns, read_lists, read_ranked, stored_rate
 from monitoring.drift.references import Comparison, Reference
@@ -68,15 +68,7 @@ def assess(
         reports_dir: where the reports and the workspace are written. None: nowhere.
         champion: the item map, kept between reports.
     """
-    skipped: dict[str, str] = {}
-    item_map = None
-    try:
-        item_map = champion.read(connection)
-    except NoItemMap as why:
-        skipped["embedding"] = str(why)
-    # The end of the window as seed: the same data make the same report.
-    rng = np.random.default_rng(comparison.current.end % 2**32)
-    gathered = [_gather(connection, comparison, one, item_map, rng) for one in comparison.references]
+    gathered, skipped = gather(connection, comparison, champion)
     skipped |= {one.label: one.skipped or "no score" for part in gathered for one in part.found if one.null is None}
     for column, why in skipped.items():
         logger.warning("drift: column %s is not tested: %s", column, why)
@@ -104,8 +96,23 @@ def assess(
     return _write(result, {**snapshots, **({"ranking": ranking} if ranking is not None else {})}, reports_dir)
 
 
+def gather(
+    connection: Connection, comparison: Comparison, champion: ChampionMap
+) -> tuple[list[Gathered], dict[str, str]]:
+    """Return what is compared for each reference, and why the item map is missing, if it is."""
+    skipped: dict[str, str] = {}
+    item_map = None
+    try:
+        item_map = champion.read(connection)
+    except NoItemMap as why:
+        skipped["embedding"] = str(why)
+    # The end of the window as seed: the same data make the same report.
+    rng = np.random.default_rng(comparison.current.end % 2**32)
+    return [_gather(connection, comparison, one, item_map, rng) for one in comparison.references], skipped
+
+
 def _gather(
-    connection: Connection, comparison: Comparison, reference: Reference, item_map: Any, rng: np.random.Generator
+    connection: Connection, comparison: Comparison, reference: Reference, item_map: ItemMap | None, rng: np.random.Generator
 ) -> Gathered:
     traffic = read_traffic(connection, reference, comparison.current)
     columns = event_columns(traffic, None if item_map is None else item_map.of(traffic.item_ids))

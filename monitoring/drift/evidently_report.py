@@ -26,10 +26,10 @@ from evidently.presets import DataDriftPreset, RecsysPreset, ValueStats
 
 from graphstore.arrays import Float64Array
 from monitoring.counts import Counts
-from monitoring.drift.click_metric import ClickThroughRate
 from monitoring.drift.columns import Column
 from monitoring.drift.judgement import Candidate
 from monitoring.drift.lists import Ranked
+from monitoring.drift.own_metrics import METHOD, additional_tables
 from stream.events import utc
 
 LIST_SCORE = "list_score"
@@ -66,19 +66,19 @@ def score_columns(
     words = [one.column.name for one in found if one.column.words is not None]
     numbers = [name for name in tables[0].columns if name not in words]
     definition = DataDefinition(categorical_columns=words, numerical_columns=numbers)
+    beside, own = additional_tables(thresholds, clicks)
     metrics: list[Any] = [
         DataDriftPreset(
             columns=list(thresholds),
-            method="psi",
+            method=METHOD,
             per_column_threshold=thresholds,
             drift_share=1 / len(thresholds),  # a column that drifts counts alone
         )
     ]
     if list_scores is not None:
         metrics.append(ValueStats(column=LIST_SCORE))
-    if clicks is not None and clicks[0].impressions:
-        metrics.append(ClickThroughRate.of(*clicks))
-    snapshot = _run(metrics, definition, tables, at, {"reference": found[0].reference})
+    metrics += own
+    snapshot = _run(metrics, definition, tables, at=at, part=found[0].reference, beside=beside)
     return _scores(snapshot, found), snapshot
 
 
@@ -99,17 +99,25 @@ def rank_lists(reference: Sequence[Ranked], current: Sequence[Ranked], *, at: in
         ],
     )
     tables = [pd.DataFrame(list(side), columns=list(Ranked._fields)) for side in (current, reference)]
-    return _run([RecsysPreset(k=LISTED_ITEMS)], definition, tables, at, {"reference": "ranking"})
+    return _run([RecsysPreset(k=LISTED_ITEMS)], definition, tables, at=at, part="ranking")
 
 
 def _run(
-    metrics: list[Any], definition: Any, tables: Sequence[pd.DataFrame], at: int, metadata: dict[str, str]
+    metrics: list[Any],
+    definition: Any,
+    tables: Sequence[pd.DataFrame],
+    *,
+    at: int,
+    part: str,
+    beside: dict[str, Any] | None = None,
 ) -> Snapshot:
     sides = [Dataset.from_pandas(table, data_definition=definition) for table in tables]
     time: datetime = utc(at).replace(tzinfo=None)  # Evidently compares times without a zone
     # Evidently also computes correlations, and a constant column divides by its standard deviation of 0.
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Report(metrics, include_tests=False).run(*sides, timestamp=time, metadata=metadata)
+        return Report(metrics, include_tests=False).run(
+            *sides, additional_data=beside, timestamp=time, metadata={"reference": part}
+        )
 
 
 def _tables(

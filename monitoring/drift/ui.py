@@ -24,7 +24,7 @@ def show_workspace(state_dir: Path, *, port: int) -> None:
     if not workspace.is_dir():
         raise NoReports(f"there is no drift report yet in {state_dir}: the monitor writes the first one")
     os.environ["DO_NOT_TRACK"] = "1"
-    import monitoring.drift.click_metric  # noqa: F401  # side effect: Evidently knows the metric by its class
+    import monitoring.drift.own_metrics  # noqa: F401  # side effect: Evidently finds the metrics by their class
     from evidently.ui.service.app import create_app, get_config
     import uvicorn
 

@@ -47,29 +47,25 @@ def _project(workspace: Workspace) -> Any:
 
 
 def _panels() -> list[tuple[DashboardPanelPlot, str]]:
+    """Return the panels and their tabs. A panel shows the runs whose metadata name its reference."""
+    above = "The score of each column divided by its threshold: above 1 the column has drifted."
     drift = [
-        ("Drift of each column from the weeks before", "trailing"),
-        ("Drift of each column since the champion's training", "training"),
+        ("Drift from the same days of the weeks before", "trailing"),
+        ("Drift since the champion's training", "training"),
     ]
-    panels = [
-        (
-            line_plot_panel(
-                title,
-                [PanelMetric(metric="ValueDrift", legend="{{column}}", metadata={"reference": reference})],
-                description="PSI. Each report says from which score a column has drifted.",
-            ),
-            "Drift",
-        )
-        for title, reference in drift
+    lists = [
+        ("Click-through rate of served lists", "ClickThroughRate", "trailing"),
+        ("Spread of the lists' scores (entropy)", "ScoreDistribution", "ranking"),
+        ("Personalisation: how different the lists of two shoppers are", "Personalization", "ranking"),
     ]
-    shares = PanelMetric(
-        metric="DriftedColumnsCount", metric_labels={"value_type": "count"}, legend="columns", view_params={}
-    )
-    rate = PanelMetric(metric="ClickThroughRate", legend="click-through rate")
     return [
-        *panels,
-        (line_plot_panel("Columns that have drifted", [shares], size="half"), "Drift"),
-        (line_plot_panel("Click-through rate of served lists", [rate], size="half"), "Lists"),
-        (line_plot_panel("Spread of the lists' scores", [PanelMetric(metric="ScoreDistribution")], size="half"), "Lists"),
-        (line_plot_panel("Personalisation of the lists", [PanelMetric(metric="Personalization")], size="half"), "Lists"),
+        *(
+            (line_plot_panel(title, [_line("ShareOfLimit", "{{column}}", part)], description=above), "Drift")
+            for title, part in drift
+        ),
+        *((line_plot_panel(title, [_line(metric, metric, part)], size="half"), "Lists") for title, metric, part in lists),
     ]
+
+
+def _line(metric: str, legend: str, part: str) -> PanelMetric:
+    return PanelMetric(metric=metric, legend=legend, metadata={"reference": part})
