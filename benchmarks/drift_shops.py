@@ -6,7 +6,7 @@ Next: `benchmarks.drift` looks at them as the monitor does.
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,10 +128,14 @@ def vanished_clicks(_store: Store, now: pd.DataFrame, _rng: np.random.Generator)
     return now[now["event_type"] != CLICK]
 
 
+class Undone(Exception):
+    """Ends a transaction whose changes must not stay."""
+
+
 @contextmanager
 def changed(store: Store, window: TimeWindow, change: Change, seed: int) -> Iterator[Connection]:
     """A connection that sees the window after the change; the database stays as it was."""
-    with store.engine.connect() as connection, connection.begin() as transaction:
+    with suppress(Undone), write(store.engine) as connection:
         after = change(store, store.between(window), np.random.default_rng(seed))
         times = interactions.c.event_time
         connection.execute(delete(interactions).where(times >= window.start, times < window.end))
@@ -142,7 +146,7 @@ def changed(store: Store, window: TimeWindow, change: Change, seed: int) -> Iter
             connection.execute(delete(attributions).where(attributions.c.event_time >= window.start))
         put_events(connection, after, "changed")
         yield connection
-        transaction.rollback()
+        raise Undone
 
 
 def simulated(directory: Path, name: InjectionName | None, *, day: int, days: int, seed: int = 0) -> Store:
