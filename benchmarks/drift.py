@@ -244,9 +244,9 @@ def main() -> None:
     options = parse_arguments()
     figures = Figures()
     with tempfile.TemporaryDirectory() as kept:
-        costs(figures, Path(kept), options.rows)
-        simulated_shop(figures, options, Path(kept))
         real_shops(figures, options, Path(kept))
+        simulated_shop(figures, options, Path(kept))
+        costs(figures, Path(kept), options.rows)
     print(as_markdown(figures))
     if options.json:
         options.json.write_text(json.dumps(figures.as_json(), indent=2) + "\n")

@@ -8,8 +8,9 @@ thirty (block bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap,
 Each window of the reference plays the current one in turn and is compared with the same days of the other weeks.
 Shopper-days of both sides are drawn with replacement (each with a Poisson number of copies), as many as the real
 comparison has. So the scores hold the chance of shoppers and the difference between quiet days. The drawn sides carry
-the chance of shoppers twice, from the days themselves and from the draw; the mean of the second part, measured on sides
-drawn from one pool, is taken off.
+the chance of shoppers twice, from the days themselves and from the draw. The share of the second part, measured on sides
+drawn from one pool, is taken out of each score. Rejected: to subtract its mean. The spread then stays that of both parts,
+and thresholds of small shops are twice as high.
 
 The tail is a gamma distribution with the mean and the variance of the scores, because a sum of squared differences is
 nearly a weighted sum of chi-squares (Satterthwaite, 1946). Rejected: the quantile of the resamples themselves, because
@@ -29,6 +30,8 @@ DRAWS = 40
 """Draws for each window of the reference: with 28 windows 1,120 scores."""
 SMALLEST_DRIFT = 0.001
 """A smaller score is no drift, however seldom it is: a tenth of all lists clicked instead of an eleventh scores 0.001."""
+LEAST_SHARE = 0.5
+"""What is left of a score at least: where all days are alike, both parts are equal."""
 LEAST_SPREAD = 1e-12
 
 
@@ -123,11 +126,14 @@ def nulls_of(
 
 
 def _null(scores: list[Float64Array], chance: list[Float64Array]) -> Null | None:
-    """Take the chance that the draw adds off the scores. A side that drew no value at all has no score."""
-    drawn = [part[np.isfinite(part)] for part in map(np.concatenate, (scores, chance)) if scores]
-    if not drawn or not len(drawn[0]):
+    """Take the chance that the draw adds out of the scores. A side that drew no value at all has no score."""
+    if not scores:
         return None
-    once = np.maximum(drawn[0] - (drawn[1].mean() if len(drawn[1]) else 0.0), 0.0)
+    drawn, added = (np.concatenate(parts) for parts in (scores, chance))
+    drawn, added = drawn[np.isfinite(drawn)], added[np.isfinite(added)]
+    if not len(drawn) or not len(added) or drawn.mean() == 0:
+        return Null(0.0, 0.0) if len(drawn) else None
+    once = drawn * max(1.0 - added.mean() / drawn.mean(), LEAST_SHARE)
     return Null(float(once.mean()), float(once.var()))
 
 
