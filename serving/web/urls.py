@@ -1,6 +1,6 @@
 """URLs: lists every path of the web server."""
 
-from django.urls import path, register_converter
+from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from serving.web import health, shop, views
@@ -23,5 +23,6 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
+    path("dashboard/", include("serving.web.dashboard.urls")),
     path("shop/events/", shop.clicked, name="shop-events"),
 ]

@@ -18,7 +18,7 @@ from tests.serving.web.test_server import KEY, serving
 from tests.serving.web.test_views import event
 
 EXAMPLES = 5
-WAIT_SECONDS = 120
+WAIT_SECONDS = 240
 ROOT = Path(__file__).parents[3]
 
 
