@@ -53,9 +53,8 @@ def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callab
     """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
-    if config.signing_secret is None:  # all processes of this start sign with it
-        os.environ[SECRET_KEY] = secrets.token_urlsafe(48)
-        logger.warning("neither a secret key nor an API key is set: what is seen of older lists is refused from now on")
+    if signs_alone := config.signing_secret is None:
+        os.environ[SECRET_KEY] = secrets.token_urlsafe(48)  # all web processes of this start sign with it
     directory = None
     if config.serve_processes > 1:  # before anything counts: the processes count in files, which one of them reads
         directory = os.environ[METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="sagestream-metrics-")
@@ -82,6 +81,8 @@ def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callab
         forwarded_allow_ips=config.proxies,
         timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
     )
+    if signs_alone:  # the log is set up by now
+        logger.warning("neither a secret key nor an API key is set: what is seen of older lists is refused from now on")
     try:
         if config.serve_processes > 1:
             Multiprocess(uvicorn, sockets=[listening]).run()
