@@ -3,14 +3,18 @@
 from pydantic import Field
 
 from graphstore.config import PackageSettings
+from monitoring.crediting import CLICK_SECONDS, CONVERSION_SECONDS, CreditWindows
 
 
 class MonitoringConfig(PackageSettings):
     """How often the monitor measures, over which windows, and which figures cause a retrain request."""
 
     monitor_interval_seconds: float = Field(15.0, gt=0, le=3600, description="pause between two passes of the monitor")
-    attribution_lookback_seconds: float = Field(
-        7 * 86_400, gt=0, description="how long after its arrival an interaction may still find its served list"
+    attribution_click_seconds: float = Field(
+        CLICK_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a click or a cart is credited to it"
+    )
+    attribution_conversion_seconds: float = Field(
+        CONVERSION_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a purchase is credited to it"
     )
     ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
     ctr_min_impressions: int = Field(
@@ -26,3 +30,8 @@ class MonitoringConfig(PackageSettings):
     retrain_cooldown_seconds: float = Field(
         3600.0, ge=0, description="pause after any retrain request before monitoring makes one"
     )
+
+    @property
+    def credit_windows(self) -> CreditWindows:
+        """The windows of attribution."""
+        return CreditWindows(self.attribution_click_seconds, self.attribution_conversion_seconds)
