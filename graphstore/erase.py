@@ -63,7 +63,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
         "DELETE FROM attributions WHERE request_id IN (SELECT request_id FROM impressions WHERE user_id IN :ids)",
     ),
     ("impressions", "DELETE FROM impressions WHERE user_id IN :ids"),
-    ("seen items", "DELETE FROM seen_items WHERE user_id IN :ids"),
+    ("seen_items", "DELETE FROM seen_items WHERE user_id IN :ids"),
     ("identities", "DELETE FROM identities WHERE anonymous_id IN :ids OR user_id IN :ids"),
     ("stale people", "DELETE FROM stale_people WHERE user_id IN :ids"),
     ("users", "DELETE FROM users WHERE user_id IN :ids"),

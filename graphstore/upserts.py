@@ -88,7 +88,8 @@ ON CONFLICT (request_id, position) DO NOTHING
 
 _UPSERT_SEEN = """
 INSERT INTO seen_items (request_id, position, user_id, event_time) VALUES ({values})
-ON CONFLICT (request_id, position) DO UPDATE SET event_time = {least}(seen_items.event_time, excluded.event_time)
+ON CONFLICT (request_id, position) DO UPDATE SET event_time = excluded.event_time, user_id = excluded.user_id
+WHERE (excluded.event_time, excluded.user_id) < (seen_items.event_time, seen_items.user_id)
 """
 
 
@@ -123,7 +124,7 @@ def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) ->
 
 
 def insert_seen(connection: Connection, rows: Sequence[SeenRow]) -> None:
-    """Store what was seen. A repeated (request, position) keeps the earliest time. Forgotten users are dropped."""
+    """Store what was seen. A repeated (request, position) keeps who saw it first. Forgotten users are dropped."""
     lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
     kept = sorted(row for row in rows if row.user_id not in gone)
