@@ -18,7 +18,7 @@ Rows whose list retention has deleted stay as they are (`LISTS_HORIZON`).
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text

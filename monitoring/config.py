@@ -13,9 +13,6 @@ class MonitoringConfig(PackageSettings):
         7 * 86_400, gt=0, description="how long after its arrival an interaction may still find its served list"
     )
     ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
-    ctr_min_impressions: int = Field(
-        1000, ge=1, description="impressions that a window must have before its CTR may ask for a retrain"
-    )
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
     drift_window_seconds: int = Field(86_400, ge=1, description="length of the traffic that is tested for drift")
     drift_reference_seconds: int = Field(

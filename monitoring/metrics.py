@@ -38,6 +38,7 @@ SAMPLE_RATIO = Gauge(
     "P-value that the shoppers of a running experiment divide as the shares say",
     ["experiment"],
 )
+ALARMS = Counter("sagestream_alarms_total", "Alarms that have started", ["alarm"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")

@@ -28,7 +28,9 @@ from monitoring.ctr import write_ctr_windows
 from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
-from monitoring.triggers import ctr_reason, drift_reason, request
+from monitoring.triggers.ask import request
+from monitoring.triggers.fall import FallJudge
+from monitoring.triggers.lasting_drift import drift_reason
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
 from serving.experiments import running
@@ -65,6 +67,7 @@ class Monitor:
         self._timer = timer
         self._slots = slots
         self._probation_due = float("-inf")
+        self._fall = FallJudge()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
@@ -125,19 +128,14 @@ class Monitor:
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
-        config = self.config
+        cooldown = self.config.retrain_cooldown_seconds
         with read(self._engine) as connection:
-            fall = ctr_reason(
-                connection,
-                now=now,
-                window_seconds=config.ctr_window_seconds,
-                min_impressions=config.ctr_min_impressions,
-            )
-        reasons = [why for why in (drift_reason(drift), fall) if why]
+            found = (drift_reason(connection, drift), self._fall.reason(connection, now=now))
+        reasons = [why for why in found if why]
         if not reasons:
             return False
         with write(self._engine) as connection:
-            asked = request(connection, reasons, now=now, cooldown_seconds=config.retrain_cooldown_seconds)
+            asked = request(connection, reasons, now=now, cooldown_seconds=cooldown)
         metrics.RETRAIN_REQUESTS.inc(asked)
         return asked
 
