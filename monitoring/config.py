@@ -1,8 +1,19 @@
 """Settings of monitoring. The main function reads them once from the environment."""
 
-from pydantic import Field
+from typing import Annotated, Self
 
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from graphstore.addresses import check_webhook_url
 from graphstore.config import PackageSettings
+
+LEAST_ALARM_SECRET = 16
+"""Characters. A shorter secret can be guessed from one signed alarm."""
+
+
+def _webhook(url: SecretStr) -> SecretStr:
+    check_webhook_url(url.get_secret_value())
+    return url
 
 
 class MonitoringConfig(PackageSettings):
@@ -23,3 +34,15 @@ class MonitoringConfig(PackageSettings):
     retrain_cooldown_seconds: float = Field(
         3600.0, ge=0, description="pause after any retrain request before monitoring makes one"
     )
+    alarm_webhook: Annotated[SecretStr, AfterValidator(_webhook)] | None = Field(
+        None, description="URL (http or https) that alarms are posted to; unset: nowhere"
+    )
+    alarm_secret: SecretStr | None = Field(
+        None, min_length=LEAST_ALARM_SECRET, description="secret that signs posted alarms"
+    )
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.alarm_webhook is not None and self.alarm_secret is None:
+            raise ValueError("SAGESTREAM_ALARM_WEBHOOK needs SAGESTREAM_ALARM_SECRET: alarms are signed")
+        return self

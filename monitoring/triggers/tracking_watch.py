@@ -28,7 +28,8 @@ KNOWN_CLICKS = 50
 _SETTLED_HOURS = 2
 
 _EVENTS = text(f"""
-SELECT hour, SUM({" + ".join(COUNT_COLUMNS)}) AS events FROM item_buckets WHERE hour >= :since AND hour < :until GROUP BY hour
+SELECT hour, SUM({" + ".join(COUNT_COLUMNS)}) AS events FROM item_buckets WHERE hour >= :since AND hour < :until GROUP
+BY hour
 """)
 
 

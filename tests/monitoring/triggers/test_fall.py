@@ -83,7 +83,7 @@ def test_the_stored_rows_are_judged_and_a_request_a_rollback_and_an_outage_count
         reason = ctr_reason(connection, now=NOW)
         assert reason is not None
         assert reason.text.startswith("ctr: 0.0")
-        assert "a fall by 2" in reason.text
+        assert "a fall by 18%" in reason.text
         assert reason.figures["ctr"]["impressions"] > 0
         assert ctr_reason(connection, now=NOW - 12 * HOUR_MS) is None
         judge = FallJudge()
