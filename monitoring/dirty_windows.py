@@ -23,7 +23,7 @@ from graphstore.session import read, write
 from graphstore.state import get_states
 from graphstore.tables import HOUR_MS, LISTS_HORIZON, dirty_windows, metric_windows
 from monitoring.counts import METRIC, recount
-from monitoring.windows import TimeWindow, write_figures
+from monitoring.windows import Figure, TimeWindow, stored_figure, write_figures
 
 DAY_MS = 24 * HOUR_MS
 DAY_PAUSE_MS = 600_000
@@ -72,6 +72,17 @@ def recount_dirty(
 def count_dirty_windows(connection: Connection) -> int:
     """Return how many hours and days wait to be counted again."""
     return connection.scalar(select(func.count()).select_from(dirty_windows)) or 0
+
+
+def newest_hours(connection: Connection, *, now: int, hours: int) -> list[Figure]:
+    """Return the stored figures of the hour of `now` (epoch ms) and the hours before it, `hours` in all."""
+    first = (now // HOUR_MS - hours + 1) * HOUR_MS
+    query = select(metric_windows).where(
+        metric_windows.c.metric == METRIC,
+        metric_windows.c.window_start >= first,
+        metric_windows.c.window_end == metric_windows.c.window_start + HOUR_MS,
+    )
+    return [stored_figure(row) for row in connection.execute(query.order_by(metric_windows.c.window_start))]
 
 
 def _dirty(engine: Engine, width: int) -> list[TimeWindow]:

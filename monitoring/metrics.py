@@ -21,7 +21,9 @@ CTR = Gauge("sagestream_ctr", "Click-through rate of the newest window with impr
 CTR_LOW = Gauge("sagestream_ctr_low", "Lower end of its 95 % interval", ["segment"])
 CTR_HIGH = Gauge("sagestream_ctr_high", "Upper end of its 95 % interval", ["segment"])
 CTR_IMPRESSIONS = Gauge("sagestream_ctr_impressions", "Impressions in that window", ["segment"])
-ATTRIBUTED = Counter("sagestream_attributed_total", "Interactions matched with the list that led to them")
+ATTRIBUTED = Counter("sagestream_attributed_total", "Credits of events to lists that were added, changed or removed")
+DIRTY_SHOPPERS = Gauge("sagestream_dirty_shoppers", "Shoppers whose events wait to be attributed")
+DIRTY_WINDOWS = Gauge("sagestream_dirty_windows", "Hours and days that wait to be counted again")
 DRIFT_SHARE = Gauge(
     "sagestream_drift_share", "Share of drifted columns in the newest report with a verdict", ["verdict"]
 )

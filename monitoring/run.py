@@ -21,15 +21,17 @@ from sqlalchemy.exc import DBAPIError
 from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
+from graphstore.tables import HOUR_MS
 from monitoring import metrics
 from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, conditions, sample_ratio
 from monitoring.alarms.database_away import DatabaseAway
 from monitoring.alarms.lasting import Found, lasting, settle
 from monitoring.alarms.sender import AlarmSender
 from monitoring.alarms.webhook import Webhook
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute, count_dirty_shoppers
 from monitoring.config import MonitoringConfig
-from monitoring.ctr import write_ctr_windows
+from monitoring.ctr import OPEN_WINDOWS, write_ctr_windows
+from monitoring.dirty_windows import Recounting, count_dirty_windows, newest_hours, recount_dirty
 from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
@@ -46,6 +48,9 @@ from stream.liveness import Liveness, Watchdog
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)
+
+COUNT_SECONDS = 5.0
+"""Time of a pass for each of attribution, hours and days. What is left waits for the next pass."""
 
 LOOK_PAUSE = 20
 """A look at a probation is followed by a pause of this many times its duration, so looks take 5 % of the time."""
@@ -76,18 +81,32 @@ class Monitor:
         self._probation_due = float("-inf")
         self._fall = FallJudge()
         self._tracking = TrackingWatch()
+        self._attributed_until = ""
+        self._recounting = Recounting()
 
     def count(self, *, now: int) -> list[Figure]:
-        """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
+        """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.
+
+        No transaction that writes lasts longer than it takes to store some rows.
+        """
         config = self.config
-        with write(self.engine) as connection:
-            matched = attribute(connection, now=now, lookback_seconds=config.attribution_lookback_seconds)
-            figures = write_ctr_windows(
-                connection,
-                now=now,
-                window_seconds=config.ctr_window_seconds,
-            )
-        metrics.ATTRIBUTED.inc(matched)
+        done = attribute(
+            self.engine,
+            windows=config.credit_windows,
+            budget_seconds=COUNT_SECONDS,
+            after=self._attributed_until,
+            timer=self._timer,
+        )
+        self._attributed_until = done.after
+        recount_dirty(self.engine, now=now, memory=self._recounting, budget_seconds=COUNT_SECONDS, timer=self._timer)
+        if config.ctr_window_seconds * 1000 != HOUR_MS:  # the triggers of a shop with windows of its own
+            with write(self.engine) as connection:
+                write_ctr_windows(connection, now=now, window_seconds=config.ctr_window_seconds)
+        with read(self.engine) as connection:
+            figures = newest_hours(connection, now=now, hours=OPEN_WINDOWS)
+            metrics.DIRTY_SHOPPERS.set(count_dirty_shoppers(connection))
+            metrics.DIRTY_WINDOWS.set(count_dirty_windows(connection))
+        metrics.ATTRIBUTED.inc(done.changed)
         metrics.show_ctr(figures, slots=self._slots)
         return figures
 
