@@ -40,6 +40,11 @@ SAMPLE_RATIO = Gauge(
     "P-value that the shoppers of a running experiment divide as the shares say",
     ["experiment"],
 )
+ALARMS = Counter("sagestream_alarms_total", "Alarms that have started", ["alarm"])
+ALARM = Gauge("sagestream_alarm", "1 while the alarm lasts, else 0", ["alarm"])
+ALARM_DELIVERIES = Counter(
+    "sagestream_alarm_deliveries_total", "Attempts to post an alarm to the webhook, by outcome", ["outcome"]
+)
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
@@ -89,6 +94,12 @@ def show_probation(rates: Mapping[str, ComparedRate]) -> None:
         for bound, value in (("estimate", rate.difference), ("low", rate.low), ("high", rate.high)):
             if value is not None:
                 PROBATION_DIFFERENCE.labels(name, bound).set(value)
+
+
+def show_alarms(names: Iterable[str], *, lasting: Collection[str]) -> None:
+    """Set the gauge of each alarm that there is: 1 while it lasts, else 0."""
+    for name in names:
+        ALARM.labels(name).set(name in lasting)
 
 
 def show_experiments(sample_ratios: Mapping[str, float]) -> None:

@@ -13,7 +13,7 @@ from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.retention import DELETE_LISTS, DELETE_SEEN
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import Seen, read_events
-from graphstore.tables import impressions, metadata, seen_items, users
+from graphstore.tables import metadata, seen_items, users
 from monitoring.attribution import attribute_now
 from monitoring.ctr import ctr
 from monitoring.dirty_windows import newest_hours

@@ -410,7 +410,9 @@ def test_a_crawler_is_read_row_by_row(shop, monkeypatch):
     for number in range(30):
         user = "u1" if number % 3 else "other session"
         shop.serve(f"r{number}", ["apple", "pear"], time=shop.now + 10 * number, user=user)
-        name = shop.act("purchase", "pear", f"r{number}" if number % 2 else None, time=shop.now + 10 * number, value=1.0)
+        name = shop.act(
+            "purchase", "pear", f"r{number}" if number % 2 else None, time=shop.now + 10 * number, value=1.0
+        )
         expected[name] = (f"r{number}", 1.0)
     expected[shop.act("return", "pear", time=shop.now + 999)] = ("r29", -1.0)
     assert shop.attribute() == 31
