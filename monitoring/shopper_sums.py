@@ -26,17 +26,26 @@ Sums = dict[str, ClusterSums]
 
 
 def shopper_sums(
-    connection: Connection, variants: Sequence[str], *, start: int, end: int, model_version: str | None = None
+    connection: Connection,
+    variants: Sequence[str],
+    *,
+    start: int,
+    end: int,
+    model_version: str | None = None,
+    without: Sequence[TimeWindow] = (),
 ) -> dict[str, Sums]:
     """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
 
-    With `model_version` only the lists of this model count: the variant `champion` has had other models before.
+    With `model_version` only the lists of this model count: the variant `champion` has had other models before. Lists
+    that were served in the spans `without` do not count.
     """
     span, vocabulary = TimeWindow(start, end), Vocabulary()
     shopper = {variant: _Shoppers() for variant in variants}
     for rows in read_shown(connection, span, vocabulary):
         counted = np.zeros(len(rows), dtype=np.bool_)
         counted[rows.within(span)] = True
+        for gap in without:
+            counted[rows.within(gap)] = False
         counted &= rows.shown & ~rows.robot
         if model_version is not None:
             counted &= rows.model == vocabulary.models.known([model_version])[0]

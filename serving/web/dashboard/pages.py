@@ -37,7 +37,12 @@ def page(request: HttpRequest, name: str = PAGES[0]) -> HttpResponse:
     """Return the page. Before the monitor has written it, the page says so."""
     found = _read(name)
     if isinstance(found, str):
-        return shell(request, "dashboard/page.html", name, {"title": name.capitalize(), "unreadable": found, **refreshed(request)})
+        return shell(
+            request,
+            "dashboard/page.html",
+            name,
+            {"title": name.capitalize(), "unreadable": found, **refreshed(request)},
+        )
     if request.headers.get("HX-Request") and request.GET.get("since") == str(found.made_at):
         return HttpResponse(status=204)
     seconds = max(0.0, (now_ms() - found.made_at) / 1000)
