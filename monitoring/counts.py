@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from graphstore.arrays import BoolArray, IntArray, distinct, run_starts
+from graphstore.arrays import IntArray, distinct, run_starts
 from graphstore.tables import HOUR_MS, models
 from monitoring.intervals import Rate, proportion
-from monitoring.shown import CLICK_TYPES, PURCHASE, Names, Shown, Vocabulary, read_shown
+from monitoring.shown import CLICK_TYPES, PURCHASE, Names, Shown, Units, Vocabulary, read_shown
 from monitoring.windows import ALL, Figure, TimeWindow, segment_name
 from training.evaluation.sequential import ClusterSums
 
@@ -40,6 +40,8 @@ DAY_MS = 24 * HOUR_MS
 UNKNOWN_KIND = "unknown"
 """The kind of a model that is not in the registry."""
 
+_ROW_KINDS = ("position", "source")
+"""The items of one list can be in different segments of these kinds."""
 _MARKS = ("clicked", "carted", "purchased")
 _SUMS = {"clicked": ("yy", "xy"), "carted": ("cc", "xc"), "purchased": ("pp", "xp")}
 
@@ -156,7 +158,7 @@ def _counted(
     span = TimeWindow(min(w.start for w in windows), max(w.end for w in windows))
     for rows in read_shown(connection, span, vocabulary):
         for window, tally in zip(windows, tallies, strict=True):
-            tally.add(rows, rows.within(window))
+            tally.add(rows, window)
     return [tally.counts() for tally in tallies]
 
 
@@ -166,13 +168,22 @@ class Tally:
     def __init__(self, segments: Collection[str], vocabulary: Vocabulary, kinds: Mapping[str, str]) -> None:
         self._vocabulary = vocabulary
         self._kinds = kinds
+        self._kind_names = sorted({UNKNOWN_KIND, *kinds.values()})
         self._parts = {segment: _Part() for segment in (ALL, *dict.fromkeys(segments))}
 
-    def add(self, rows: Shown, chosen: slice) -> None:
-        """Add the chosen rows of a piece. A row counts in one segment of each kind."""
-        if chosen.start < chosen.stop:
-            for kind, part in self._parts.items():
-                part.add(rows, chosen, self._segments(kind, rows, chosen))
+    def add(self, rows: Shown, window: TimeWindow) -> None:
+        """Add the lists of a piece that were served in the window."""
+        lists = rows.within(window)
+        if lists.start == lists.stop:
+            return
+        single = rows.rows_of(lists)
+        for kind, part in self._parts.items():
+            chosen, units = (single, rows.by_row) if kind in _ROW_KINDS else (lists, rows.by_list)
+            segments = self._segments(kind, rows, chosen)
+            part.add(units.part(chosen), segments)
+            bought = np.flatnonzero((rows.credits.row >= single.start) & (rows.credits.row < single.stop))
+            unit = rows.credits.row[bought] if kind in _ROW_KINDS else rows.of_list[rows.credits.row[bought]]
+            part.add_credits(rows, bought, segments[unit - chosen.start])
 
     def counts(self) -> dict[str, Counts]:
         """Return the counts of every segment that has rows, and of `all`."""
@@ -183,7 +194,7 @@ class Tally:
         return found
 
     def _segments(self, kind: str, rows: Shown, chosen: slice) -> IntArray:
-        """Return the segment of each chosen row; -1 for none."""
+        """Return the segment of each chosen list, or impression for `_ROW_KINDS`; -1 for none."""
         if kind == ALL:
             return np.zeros(chosen.stop - chosen.start, dtype=np.int64)
         if kind == "position":
@@ -191,9 +202,8 @@ class Tally:
         if kind in TIME_KINDS:
             return rows.time[chosen] // (HOUR_MS if kind == "hour" else DAY_MS)
         if kind == "kind":
-            kinds = sorted({UNKNOWN_KIND, *self._kinds.values()})
-            of_model = [kinds.index(self._kinds.get(name, UNKNOWN_KIND)) for name in self._vocabulary.models.texts()]
-            return np.array(of_model, dtype=np.int64)[rows.model[chosen]]
+            known = [self._kinds.get(name, UNKNOWN_KIND) for name in self._vocabulary.models.texts()]
+            return np.array([self._kind_names.index(name) for name in known])[rows.model[chosen]]
         codes: IntArray = getattr(rows, kind)[chosen]
         return codes
 
@@ -204,7 +214,7 @@ class Tally:
             width, form = (HOUR_MS, "%Y-%m-%dT%H") if kind == "hour" else (DAY_MS, "%Y-%m-%d")
             return datetime.fromtimestamp(code * width / 1000, UTC).strftime(form)
         if kind == "kind":
-            return sorted({UNKNOWN_KIND, *self._kinds.values()})[code]
+            return self._kind_names[code]
         names: Names = getattr(self._vocabulary, f"{kind}s")
         return names.texts()[code]
 
@@ -218,40 +228,32 @@ class _Part:
         self._orders: dict[int, set[tuple[int, str]]] = defaultdict(set)
         self._money: dict[tuple[int, bool], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
-    def add(self, rows: Shown, chosen: slice, segments: IntArray) -> None:
-        inside = segments >= 0
-        people = inside & ~rows.robot[chosen]
-        shown = people & rows.shown[chosen]
-        robots = inside & rows.robot[chosen] & rows.shown[chosen]
-        marks = [getattr(rows, mark)[chosen] for mark in _MARKS]
-        person, of_list = rows.person[chosen], rows.of_list[chosen]
-        self._shoppers.append(
-            _summed(segments[shown], person[shown], [np.ones(int(shown.sum()), np.int64), *(m[shown] for m in marks)])
-        )
-        self._add_lists(segments, of_list, people, shown, vouched=shown & ~rows.by_event[chosen])
-        self._add_single("robot_impressions", segments[robots])
-        self._add_single("robot_clicks", segments[robots & marks[0]])
-        self._add_credits(rows, chosen, segments, shown)
-
-    def _add_lists(
-        self, segments: IntArray, of_list: IntArray, people: BoolArray, shown: BoolArray, *, vouched: BoolArray
-    ) -> None:
-        lists = int(of_list.max()) + 1
-        for name, chosen in (("known", people), ("lists", shown), ("vouched", vouched)):
-            self._add_single(name, distinct(segments[chosen] * lists + of_list[chosen]) // lists)
+    def add(self, units: Units, segments: IntArray) -> None:
+        people = (segments >= 0) & ~units.robot
+        shown = people & (units.shown > 0)
+        columns = [units.shown, *(getattr(units, mark) for mark in _MARKS)]
+        self._shoppers.append(_summed(segments[shown], units.person[shown], [column[shown] for column in columns]))
+        lists = int(units.of_list.max()) + 1
+        for name, chosen in (("known", people), ("lists", shown), ("vouched", people & (units.vouched > 0))):
+            self._add_single(name, distinct(segments[chosen] * lists + units.of_list[chosen]) // lists)
+        robots = (segments >= 0) & units.robot
+        self._add_single("robot_impressions", np.repeat(segments[robots], units.shown[robots]))
+        self._add_single("robot_clicks", np.repeat(segments[robots], units.clicked[robots]))
 
     def _add_single(self, name: str, segments: IntArray) -> None:
         for code, number in _sizes(segments):
             self._single[code][name] += number
 
-    def _add_credits(self, rows: Shown, chosen: slice, segments: IntArray, shown: BoolArray) -> None:
+    def add_credits(self, rows: Shown, chosen: IntArray, segments: IntArray) -> None:
+        """Add the orders and the money of the chosen credits. `segments` are those of their impressions."""
         credits = rows.credits
-        wanted = np.flatnonzero((credits.row >= chosen.start) & (credits.row < chosen.stop))
-        for index in wanted[shown[credits.row[wanted] - chosen.start]]:
-            row, revenue = credits.row[index], float(credits.revenue[index])
-            segment, bought = int(segments[row - chosen.start]), credits.event_type[index] == PURCHASE
+        row = credits.row[chosen]
+        wanted = (segments >= 0) & rows.shown[row] & ~rows.robot[rows.of_list[row]]
+        for index, segment in zip(chosen[wanted].tolist(), segments[wanted].tolist(), strict=True):
+            revenue, bought = float(credits.revenue[index]), credits.event_type[index] == PURCHASE
             if bought:
-                self._orders[segment].add((int(rows.person[row]), credits.order[index]))
+                person = rows.person[rows.of_list[credits.row[index]]]
+                self._orders[segment].add((int(person), credits.order[index]))
             if not math.isnan(revenue) and (bought or credits.event_type[index] not in CLICK_TYPES):
                 self._money[segment, bool(bought)][credits.currency[index]].append(abs(revenue))
 
@@ -313,7 +315,7 @@ def _sizes(segments: IntArray) -> Iterable[tuple[int, int]]:
     return zip(ordered[starts].tolist(), np.diff(starts, append=len(ordered)).tolist(), strict=True)
 
 
-def _summed(segments: IntArray, persons: IntArray, columns: Sequence[IntArray | BoolArray]) -> IntArray:
+def _summed(segments: IntArray, persons: IntArray, columns: Sequence[IntArray]) -> IntArray:
     """Return [2 + columns, n]: each (segment, shopper) once, in ascending order, and the sums of the columns."""
     if not len(segments):
         return np.empty((2 + len(columns), 0), dtype=np.int64)
@@ -322,5 +324,5 @@ def _summed(segments: IntArray, persons: IntArray, columns: Sequence[IntArray | 
     order = np.argsort(keys, kind="stable")
     starts = run_starts(keys[order])
     found = keys[order][starts]
-    sums = [np.add.reduceat(column[order].astype(np.int64), starts) for column in columns]
+    sums = [np.add.reduceat(column[order], starts) for column in columns]
     return np.stack([found // width, found % width, *sums])
