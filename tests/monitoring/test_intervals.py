@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.intervals import Rate, difference, mean_ratio, proportion, wilson_interval
+from monitoring.intervals import (
+    Rate,
+    difference_of_means,
+    difference_of_shares,
+    mean_ratio,
+    proportion,
+    wilson_interval,
+)
 from training.evaluation.sequential import ClusterSums
 
 proportions = st.integers(1, 10**7).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -86,9 +93,10 @@ def test_the_delta_method_by_hand():
 
 def test_without_data_there_is_nothing_and_with_one_shopper_no_error():
     assert proportion(ClusterSums()) == mean_ratio(ClusterSums()) == Rate.nothing()
-    assert difference(ClusterSums(), ClusterSums.of([1], [2])) == Rate.nothing()
+    assert difference_of_means(ClusterSums(), ClusterSums.of([1], [2])) == Rate.nothing()
+    assert difference_of_shares(Rate.nothing(), proportion(ClusterSums.of([1], [2]))) == Rate.nothing()
     assert mean_ratio(ClusterSums.of([3], [2])) == Rate(1.5, None, None, 2)
-    assert difference(ClusterSums.of([3], [2]), ClusterSums.of([1], [2])) == Rate(1.0, None, None, 2)
+    assert difference_of_means(ClusterSums.of([3], [2]), ClusterSums.of([1], [2])) == Rate(1.0, None, None, 2)
 
 
 def crowd(rng, shoppers, rate, spread):
@@ -101,15 +109,25 @@ def crowd(rng, shoppers, rate, spread):
 def test_the_interval_holds_the_truth_where_shoppers_differ():
     """200 crowds of 300 shoppers: 95 % ± 4 % hold it. Wilson's interval of the impressions alone misses a third."""
     rng = np.random.default_rng(7)
-    held = naive = differences = 0
+    held = naive = differences = means = 0
     for _ in range(200):
         sums, other = crowd(rng, 300, 0.05, 5), crowd(rng, 300, 0.05, 5)
         found = proportion(sums)
         held += found.low <= 0.05 <= found.high
         low, high = wilson_interval(sums.top, sums.bottom)
         naive += low <= 0.05 <= high
-        apart = difference(sums, other)
+        apart = difference_of_shares(found, proportion(other))
         differences += apart.low <= 0 <= apart.high
+        apart = difference_of_means(sums, other)
+        means += apart.low <= 0 <= apart.high
     assert 182 <= held <= 198
     assert 182 <= differences <= 199
+    assert 182 <= means <= 199
     assert naive < 160
+
+
+def test_the_difference_of_shares_by_newcombes_example():
+    """56 of 70 against 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, method 10)."""
+    one, other = (Rate(y / n, *wilson_interval(y, n), n) for y, n in ((56, 70), (48, 80)))
+    found = difference_of_shares(one, other)
+    assert (found.value, found.low, found.high, found.n) == pytest.approx((0.2, 0.0524, 0.3339, 70), abs=5e-5)
