@@ -41,6 +41,9 @@ the list. Views do not count, because shops send them for pages that only show a
 PIECE_MS = 24 * HOUR_MS
 _POSITION_BITS = 32
 
+_NEXT = text("SELECT MIN(event_time) FROM impressions WHERE event_time >= :start AND event_time < :end")
+"""Times without a list are skipped: a span may begin long before the shop."""
+
 _LISTS = """
 SELECT m.request_id, MIN(m.user_id) AS user_id, MIN(m.event_time) AS event_time, MIN(m.model_version) AS model,
        MIN(m.slot) AS slot, MIN(m.variant) AS variant, MIN(m.client) AS client,
@@ -203,22 +206,16 @@ class Shown:
 def read_shown(
     connection: Connection, span: TimeWindow, vocabulary: Vocabulary, *, items: bool = False
 ) -> Iterator[Shown]:
-    """Yield the impressions of a span, in pieces of whole hours of at most a day. `items`: with items and propensities.
+    """Yield the impressions of a span, in pieces of whole hours within one UTC day. `items`: with items, propensities.
 
     The first and the last piece hold whole hours: more than the span where it does not begin or end with an hour. The
     transaction of the connection must show one state of the data (`graphstore.session.read`).
     """
-    for piece in pieces(span):
-        yield _read_piece(connection, piece, vocabulary, items=items)
-
-
-def pieces(span: TimeWindow) -> Iterator[TimeWindow]:
-    """Yield the windows of whole hours, each within one UTC day, that cover the span."""
     start, end = span.start // HOUR_MS * HOUR_MS, -(-span.end // HOUR_MS) * HOUR_MS
-    while start < end:
-        until = min((start // PIECE_MS + 1) * PIECE_MS, end)
-        yield TimeWindow(start, until)
-        start = until
+    while (first := connection.scalar(_NEXT, {"start": start, "end": end})) is not None:
+        piece = TimeWindow(int(first) // HOUR_MS * HOUR_MS, min((int(first) // PIECE_MS + 1) * PIECE_MS, end))
+        yield _read_piece(connection, piece, vocabulary, items=items)
+        start = piece.end
 
 
 def _read_piece(connection: Connection, piece: TimeWindow, vocabulary: Vocabulary, *, items: bool) -> Shown:
