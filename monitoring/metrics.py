@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from graphstore.metric_labels import largest
 from monitoring.metric_segments import newest_figures
-from monitoring.verdict import DriftResult
+from monitoring.drift.verdict import DriftResult
 from monitoring.windows import Figure
 
 CTR = Gauge("sagestream_ctr", "Click-through rate of the newest window with impressions", ["segment"])
@@ -28,6 +28,7 @@ DRIFT_SHARE = Gauge(
     "sagestream_drift_share", "Share of drifted columns in the newest report with a verdict", ["verdict"]
 )
 DRIFT_PSI = Gauge("sagestream_drift_psi", "Population stability index in that report", ["column"])
+DRIFT_THRESHOLD = Gauge("sagestream_drift_threshold", "Index from which that column has drifted", ["column"])
 DRIFT_REPORTS = Counter("sagestream_drift_reports_total", "Drift reports, by verdict or failed", ["outcome"])
 RETRAIN_REQUESTS = Counter("sagestream_retrain_requests_total", "Retrain requests that monitoring made")
 PROBATION_RATE = Gauge("sagestream_probation_rate", "Rate of a model in the running probation", ["rate", "model"])
@@ -117,7 +118,10 @@ def show_drift(result: DriftResult) -> None:
     DRIFT_REPORTS.labels(result.verdict).inc()
     DRIFT_SHARE.clear()
     DRIFT_PSI.clear()
+    DRIFT_THRESHOLD.clear()
     if result.share is not None:
         DRIFT_SHARE.labels(result.verdict).set(result.share)
     for column in largest(result.scores, keep=MAX_COLUMNS):
         DRIFT_PSI.labels(column).set(result.scores[column])
+        if column in result.thresholds:
+            DRIFT_THRESHOLD.labels(column).set(result.thresholds[column])

@@ -142,6 +142,13 @@ def run_serve() -> None:
     serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)
 
 
+def show_drift_reports(port: int) -> None:
+    """Show the drift reports in a browser until a signal. Raises `monitoring.drift.ui.NoReports`."""
+    from monitoring.drift.ui import show_workspace
+
+    show_workspace(GraphstoreConfig().state_dir, port=port)
+
+
 def run_monitor() -> None:
     """Run the monitor."""
     from graphstore.redis.connection import open_redis

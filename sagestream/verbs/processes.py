@@ -1,5 +1,7 @@
 """Processes: starts each long-running process with its own verb, and prepares the database and the topics."""
 
+from typing import Annotated, Literal
+
 import typer
 
 from graphstore.logs import set_up_logging
@@ -55,7 +57,19 @@ def serve() -> None:
     runners.run_serve()
 
 
-def monitor() -> None:
-    """Measure click-through and drift; ask for a retrain when they say so."""
+def monitor(
+    what: Annotated[
+        Literal["run", "ui"], typer.Argument(help="`run`: the process. `ui`: the drift reports in a browser.")
+    ] = "run",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")] = 8010,
+) -> None:
+    """Measure click-through and drift; ask for a retrain when they say so.
+
+    `sagestream monitor ui` shows the drift reports over time, with Evidently's own pages, until Ctrl-C. It needs no
+    network, and only this machine reaches it.
+    """
     set_up_logging()
-    runners.run_monitor()
+    if what == "run":
+        runners.run_monitor()
+    else:
+        runners.show_drift_reports(port)
