@@ -36,6 +36,10 @@ SAMPLE_RATIO = Gauge(
     "P-value that the shoppers of a running experiment divide as the shares say",
     ["experiment"],
 )
+DASHBOARD_PAGES = Counter(
+    "sagestream_dashboard_pages_total", "Pages of the dashboard, written or failed because Redis is away", ["outcome"]
+)
+ERRANDS = Counter("sagestream_errands_total", "Errands of the dashboard that ended", ["kind", "outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")

@@ -25,6 +25,7 @@ from monitoring import metrics
 from monitoring.attribution import attribute
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import write_ctr_windows
+from monitoring.dashboard.show import Dashboard
 from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
@@ -52,12 +53,15 @@ class Monitor:
         config: MonitoringConfig,
         state_dir: Path,
         redis: Redis | None = None,
+        dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self.config = config
         self._reports_dir = state_dir / "reports"
         self._redis = redis
+        self._dashboard = dashboard
+        self._experiment_reports: list[Report] = []
         self._timer = timer
         self._probation_due = float("-inf")
 
@@ -92,6 +96,7 @@ class Monitor:
         """Warn of running experiments whose shoppers do not divide as the shares say; return all their reports."""
         with read(self._engine) as connection:
             reports = [report(connection, experiment, now=now) for experiment in running(connection)]
+        self._experiment_reports = reports
         metrics.show_experiments({found.name: found.sample_ratio_p for found in reports})
         for found in reports:
             if found.sample_ratio_fault:
@@ -117,6 +122,12 @@ class Monitor:
             metrics.show_drift(result)
             logger.info("drift: %s, %s", result.verdict, result.reason)
         return result
+
+    def show(self, *, now: int) -> list[str]:
+        """Write the dashboard's pages that are due; return their names. Redis that is away is no error."""
+        if self._dashboard is None:
+            return []
+        return self._dashboard.show(self._experiment_reports, now=now)
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
@@ -191,6 +202,7 @@ def _measure_until(
                 monitor.check_experiments(now=now)
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
+            monitor.show(now=now)
         except (DBAPIError, OSError) as error:
             if service_of(error) is None:
                 raise
