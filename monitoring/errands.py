@@ -4,9 +4,9 @@ Arrives: the list of `graphstore.redis.errands`. Leaves: a forgotten shopper, an
 again, a request for a retrain; and the state of each errand. Next: the dashboard shows the state.
 
 A thread of its own runs one errand at a time, because to forget a shopper rewrites snapshots and takes seconds: a pass
-of the monitor must not wait for it. An errand is taken off the list after it has ended. A service that is away makes
-it wait, except Kafka, and the state says so; any other error ends it, and the state says why. An errand during which the monitor died `MAX_ATTEMPTS` times
-fails, so that it cannot kill the monitor for ever.
+of the monitor must not wait for it. An errand is taken off the list after it has ended. While SQL or Redis is away it
+waits, and its state says so; any other error ends it, and its state says why. An errand during which the monitor died
+`MAX_ATTEMPTS` times fails, so that it cannot kill the monitor for ever.
 """
 
 import logging

@@ -11,7 +11,7 @@ retrain request respects the cooldown.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from redis import Redis
@@ -44,7 +44,10 @@ LOOK_PAUSE = 20
 
 
 class Monitor:
-    """The steps of a pass; each also works alone. Reports are written below `state_dir`."""
+    """The steps of a pass; each also works alone. Reports are written below `state_dir`.
+
+    The metrics have a series for each of the configured `slots`, and one for all others together.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Monitor:
         redis: Redis | None = None,
         dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
+        slots: Collection[str] = (),
     ) -> None:
         self._engine = engine
         self.config = config
@@ -63,6 +67,7 @@ class Monitor:
         self._dashboard = dashboard
         self._experiment_reports: list[Report] = []
         self._timer = timer
+        self._slots = slots
         self._probation_due = float("-inf")
 
     def count(self, *, now: int) -> list[Figure]:
@@ -76,7 +81,7 @@ class Monitor:
                 window_seconds=config.ctr_window_seconds,
             )
         metrics.ATTRIBUTED.inc(matched)
-        metrics.show_ctr(figures)
+        metrics.show_ctr(figures, slots=self._slots)
         return figures
 
     def watch_probation(self, *, now: int) -> Look | None:

@@ -166,7 +166,14 @@ def run_monitor() -> None:
     errands.start()
     try:
         run(
-            Monitor(engine, config=config, state_dir=graph.state_dir, redis=redis, dashboard=dashboard),
+            Monitor(
+                engine,
+                config=config,
+                state_dir=graph.state_dir,
+                redis=redis,
+                dashboard=dashboard,
+                slots=ServingConfig().slot_names,
+            ),
             stop=stop_on_signal(),
             probe_port=stream.probe_port_of("monitor"),
             probe_host=stream.probe_host,

@@ -59,4 +59,3 @@ def _requests(connection: Connection, since: int) -> list[Mark]:
     query = select(table.requested_at, table.requested_by, table.reason).where(table.requested_at >= since)
     rows = connection.execute(query.order_by(table.request_key.desc()).limit(MAX_MARKS))
     return [_mark(at, "retrain", f"{who}: {why}") for at, who, why in rows]
-

@@ -62,7 +62,7 @@ USE_I18N = False
 
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its HTML
-CSRF_FAILURE_VIEW = "serving.web.answers.csrf_failure"
+CSRF_FAILURE_VIEW = "serving.web.dashboard.refusals.csrf_failure"
 CSRF_USE_SESSIONS = False
 CSRF_TRUSTED_ORIGINS = SERVING.origins
 

@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeVar
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter
 
+from graphstore.metric_labels import known
 from stream import events
 from stream.kafka.batch_producer import Message
-from stream.kafka.topics import PRODUCER_HEADER
+from stream.kafka.topics import PRODUCER_HEADER, TOPIC_NAMES
 from stream.kafka.unreadable_batches import UnreadableBatch
 
 logger = logging.getLogger(__name__)
@@ -132,4 +133,4 @@ def _producer(record: ConsumerRecord) -> list[tuple[str, bytes]]:
 def count(bad: Sequence[Bad]) -> None:
     """Count the dead letters in the metrics."""
     for one in bad:
-        DEAD_LETTERS.labels(one.record.topic, one.kind).inc()
+        DEAD_LETTERS.labels(known(one.record.topic, TOPIC_NAMES), known(one.kind, KINDS)).inc()
