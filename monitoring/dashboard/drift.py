@@ -39,7 +39,7 @@ def read_reports(connection: Connection, *, newest: int = REPORTS) -> list[tuple
 def compose(connection: Connection, *, now: int, threshold: float) -> Page:
     """Return the page as of `now` (epoch ms). `threshold` is that of a column whose report names none."""
     reports = read_reports(connection)
-    blocks: list[AnyBlock] = [_newest(reports), _columns(reports, threshold), _over_time(reports), _list(reports)]
+    blocks: list[AnyBlock] = [_newest(reports), _columns(reports, threshold), _over_time(reports, threshold), _list(reports)]
     return Page(name="drift", title="Drift", made_at=now, blocks=blocks)
 
 
@@ -113,7 +113,7 @@ def _columns(reports: list[tuple[TimeWindow, Detail]], threshold: float) -> Rows
     )
 
 
-def _over_time(reports: list[tuple[TimeWindow, Detail]], threshold: float = 0.0) -> Chart:
+def _over_time(reports: list[tuple[TimeWindow, Detail]], threshold: float) -> Chart:
     """A line for each column: its score divided by its threshold, so that 1 is the bound of every column."""
     points: dict[str, list[Point]] = {}
     for span, detail in reversed(reports):

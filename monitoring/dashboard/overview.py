@@ -100,9 +100,9 @@ def _recent_tiles(recent: Sequence[Stored], now: int) -> list[Tile]:
 
 def _rates(counts: Counts, said: str) -> list[Tile]:
     return [
-        _rate_tile("Click-through", counts.ctr(), said, href="traffic"),
-        _rate_tile("Put into the cart", counts.cart_rate(), said, href="funnel"),
-        _rate_tile("Conversion", counts.conversion(), said, href="funnel"),
+        _rate_tile("Click-through", counts.ctr(), said, href="/dashboard/traffic/"),
+        _rate_tile("Put into the cart", counts.cart_rate(), said, href="/dashboard/funnel/"),
+        _rate_tile("Conversion", counts.conversion(), said, href="/dashboard/funnel/"),
     ]
 
 
@@ -143,7 +143,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
                 window=said,
                 change="" if then is None else f"{then:,.2f} {currency} in the whole hours of yesterday until now",
                 note=f"{back:,.2f} of earlier purchases was taken back" if back else "",
-                href="traffic",
+                href="/dashboard/traffic/",
             )
         )
     return tiles
@@ -161,7 +161,7 @@ def _volume_tiles(counts: Counts, said: str) -> list[Tile]:
             n_of="lists shown",
             window=said,
             note=f"{counts.fetched:,} more lists were merely fetched{robots}" if seen else "no list was served",
-            href="slots",
+            href="/dashboard/slots/",
         )
     ]
 
@@ -171,7 +171,7 @@ def _loop_tiles(connection: Connection, now: int) -> list[Tile]:
     query = select(models.c.model_version, models.c.kind, models.c.promoted_at, models.c.created_at)
     row = connection.execute(query.where(models.c.status == CHAMPION)).one_or_none()
     if row is None:
-        tiles.append(Tile(label="Champion", value=None, note="no model serves yet", href="models"))
+        tiles.append(Tile(label="Champion", value=None, note="no model serves yet", href="/dashboard/models/"))
     else:
         since = row.promoted_at or row.created_at
         tiles.append(
@@ -180,7 +180,7 @@ def _loop_tiles(connection: Connection, now: int) -> list[Tile]:
                 value=row.model_version,
                 window=f"since {moment(since)} UTC",
                 note=f"{row.kind}, serves for {age(now - since)}",
-                href="models",
+                href="/dashboard/models/",
             )
         )
     waiting = connection.scalar(
@@ -192,7 +192,7 @@ def _loop_tiles(connection: Connection, now: int) -> list[Tile]:
             value=float(waiting or 0),
             unit="count",
             window=f"at {moment(now)} UTC",
-            href="models",
+            href="/dashboard/models/",
         )
     )
     return tiles
@@ -201,7 +201,7 @@ def _loop_tiles(connection: Connection, now: int) -> list[Tile]:
 def _freshness_tile(found: Freshness | None, now: int) -> Tile:
     label = "From event to graph (median)"
     if found is None:
-        return Tile(label=label, value=None, unit="seconds", note="no event was stored yet", href="operations")
+        return Tile(label=label, value=None, unit="seconds", note="no event was stored yet", href="/dashboard/operations/")
     state: State = "warn" if found.p50 > SLOW_SECONDS else "ok"
     return Tile(
         label=label,
@@ -212,7 +212,7 @@ def _freshness_tile(found: Freshness | None, now: int) -> Tile:
         window=window(TimeWindow(min(found.first_at, found.last_at), found.last_at)),
         note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago",
         state=state,
-        href="operations",
+        href="/dashboard/operations/",
     )
 
 
@@ -224,5 +224,5 @@ def _alarm_tile(connection: Connection) -> Tile:
         unit="count",
         state="bad" if lasting else "ok",
         window="now",
-        href="operations",
+        href="/dashboard/operations/",
     )
