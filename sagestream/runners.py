@@ -161,7 +161,7 @@ def run_monitor() -> None:
     letters = DeadLetterCounts()
     watch = SurroundingsWatch(stream, engine, letters, clock=now_ms)
     errands = ErrandRunner(engine, redis, stream, graph.snapshots_dir, letters, clock=now_ms)
-    dashboard = Dashboard(engine, redis, drift_threshold=config.drift_psi, surroundings=lambda: watch.found)
+    dashboard = Dashboard(engine, redis, surroundings=lambda: watch.found)
     watch.start()
     errands.start()
     try:

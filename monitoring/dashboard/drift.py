@@ -3,7 +3,6 @@
 Arrives: the figures of metric `drift`. Leaves: the page `drift`. Next: `monitoring.dashboard.show` writes it.
 """
 
-from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -12,14 +11,17 @@ from sqlalchemy import Connection, select
 
 from graphstore.tables import metric_windows
 from monitoring.dashboard.wording import window
-from monitoring.verdict import METRIC
 from monitoring.windows import ALL, TimeWindow
 from serving.dashboard.blocks import AnyBlock, Cell, Chart, Column, Line, Page, Point, Row, Rows, State, Tile, Tiles
 
+METRIC = "drift"
 REPORTS = 48
 """The newest reports on the page."""
 
 REPORT_URL = "/dashboard/reports/"
+
+MORE_REPORTS = {"training_html": "against the champion's training", "ranking_html": "recommendations"}
+"""Further files of one report, by their name in its detail."""
 
 STATES: dict[str, State] = {"stable": "ok", "drift": "bad", "insufficient": "none"}
 
@@ -36,10 +38,10 @@ def read_reports(connection: Connection, *, newest: int = REPORTS) -> list[tuple
     return [(TimeWindow(start, end), _decode(detail)) for start, end, detail in connection.execute(found)]
 
 
-def compose(connection: Connection, *, now: int, threshold: float) -> Page:
-    """Return the page as of `now` (epoch ms). `threshold` is that of a column whose report names none."""
+def compose(connection: Connection, *, now: int) -> Page:
+    """Return the page as of `now` (epoch ms)."""
     reports = read_reports(connection)
-    blocks: list[AnyBlock] = [_newest(reports), _columns(reports, threshold), _over_time(reports, threshold), _list(reports)]
+    blocks: list[AnyBlock] = [_newest(reports), _columns(reports), _over_time(reports), _list(reports)]
     return Page(name="drift", title="Drift", made_at=now, blocks=blocks)
 
 
@@ -50,7 +52,7 @@ def _newest(reports: list[tuple[TimeWindow, Detail]]) -> Tiles:
         return Tiles(title=title, tiles=[Tile(label="Verdict", value=None, note=nothing)])
     span, detail = reports[0]
     verdict = str(detail.get("verdict", ""))
-    tested, drifted = len(detail.get("scores", {})), len(detail.get("drifted", []))
+    tested, drifted = len(detail.get("scores", {})), len(set(detail.get("drifted", [])))
     return Tiles(
         title=title,
         tiles=[
@@ -77,35 +79,41 @@ def _newest(reports: list[tuple[TimeWindow, Detail]]) -> Tiles:
     )
 
 
-def _columns(reports: list[tuple[TimeWindow, Detail]], threshold: float) -> Rows:
+def _columns(reports: list[tuple[TimeWindow, Detail]]) -> Rows:
     span, detail = reports[0] if reports else (None, {})
-    scores: Mapping[str, float] = detail.get("scores", {})
-    thresholds, drifted = _thresholds(detail, scores, threshold), set(detail.get("drifted", []))
     rows = [
         Row(
             cells=[
-                column,
-                Cell(value=score, state="bad" if column in drifted else "ok"),
-                thresholds[column],
-                "drifted" if column in drifted else "as before",
-                "",
+                str(column["column"]),
+                Cell(value=column["score"], state="bad" if column["drifted"] else "ok"),
+                column.get("threshold"),
+                column.get("p"),
+                column.get("n_reference"),
+                column.get("n_current"),
+                "drifted" if column["drifted"] else "as before",
+                str(column.get("reference", "")),
             ]
         )
-        for column, score in sorted(scores.items(), key=lambda entry: (-entry[1] / thresholds[entry[0]], entry[0]))
+        for column in sorted(_tested(detail), key=lambda column: (-(_ratio(column) or 0.0), str(column["column"])))
     ]
+    empty = [None] * 5
     rows += [
-        Row(cells=[column, None, None, "not tested", str(why)])
+        Row(cells=[str(column), *empty, "not tested", str(why)])
         for column, why in sorted(detail.get("skipped", {}).items())
     ]
     return Rows(
         title="Columns",
-        note="The score says how far the newest traffic is from the traffic that the champion learned from.",
+        note="The score says how far the newest traffic is from the traffic before it. Above its threshold, which is "
+        "what the shop's own quiet days make unlikely, a column has drifted.",
         columns=[
             Column(name="column"),
             Column(name="score", unit="number"),
             Column(name="threshold", unit="number"),
+            Column(name="p", unit="number", note="how often a quiet shop scores as much"),
+            Column(name="values before", unit="count"),
+            Column(name="values in it", unit="count"),
             Column(name="verdict"),
-            Column(name="remark"),
+            Column(name="compared with, or why not"),
         ],
         rows=rows,
         window="" if span is None else window(span),
@@ -113,19 +121,33 @@ def _columns(reports: list[tuple[TimeWindow, Detail]], threshold: float) -> Rows
     )
 
 
-def _over_time(reports: list[tuple[TimeWindow, Detail]], threshold: float) -> Chart:
+def _tested(detail: Detail) -> list[Detail]:
+    """Return what a report says of each tested column; a report of an older version has scores alone."""
+    columns: list[Detail] = detail.get("columns") or []
+    drifted, scores = set(detail.get("drifted", [])), detail.get("scores", {})
+    return columns or [{"column": name, "score": score, "drifted": name in drifted} for name, score in scores.items()]
+
+
+def _ratio(column: Detail) -> float | None:
+    threshold = column.get("threshold")
+    return column["score"] / threshold if threshold else None
+
+
+def _over_time(reports: list[tuple[TimeWindow, Detail]]) -> Chart:
     """A line for each column: its score divided by its threshold, so that 1 is the bound of every column."""
     points: dict[str, list[Point]] = {}
     for span, detail in reversed(reports):
-        scores: Mapping[str, float] = detail.get("scores", {})
-        thresholds = _thresholds(detail, scores, threshold)
-        for column, score in scores.items():
-            if thresholds[column] > 0:
-                points.setdefault(column, []).append(Point(span.end, score / thresholds[column]))
+        worst: dict[str, float] = {}
+        for column in _tested(detail):
+            ratio, name = _ratio(column), str(column["column"])
+            if ratio is not None:
+                worst[name] = max(ratio, worst.get(name, ratio))
+        for name, ratio in worst.items():
+            points.setdefault(name, []).append(Point(span.end, ratio))
     whole = TimeWindow(reports[-1][0].start, reports[0][0].end) if reports else None
     return Chart(
         title="Score as a share of the threshold",
-        note="At 1 and above the column has drifted." if points else "No column was tested yet.",
+        note="Above 1 the column has drifted." if points else "No column was tested yet.",
         unit="number",
         lines=[Line(name=column, points=line) for column, line in sorted(points.items())],
         window="" if whole is None else window(whole),
@@ -139,6 +161,7 @@ def _list(reports: list[tuple[TimeWindow, Detail]]) -> Rows:
         Row(
             cells=[
                 Cell(value=window(span), href=_link(detail)),
+                *[Cell(value="open" if _link(detail, name) else "", href=_link(detail, name)) for name in MORE_REPORTS],
                 Cell(value=str(detail.get("verdict", "")), state=STATES.get(str(detail.get("verdict")), "none")),
                 detail.get("reference_events"),
                 detail.get("current_events"),
@@ -152,6 +175,7 @@ def _list(reports: list[tuple[TimeWindow, Detail]]) -> Rows:
         note="A link leads to Evidently's report while its file is kept.",
         columns=[
             Column(name="window"),
+            *[Column(name=title) for title in MORE_REPORTS.values()],
             Column(name="verdict"),
             Column(name="events before", unit="count"),
             Column(name="events in it", unit="count"),
@@ -163,12 +187,7 @@ def _list(reports: list[tuple[TimeWindow, Detail]]) -> Rows:
     )
 
 
-def _thresholds(detail: Detail, scores: Mapping[str, float], threshold: float) -> dict[str, float]:
-    own: Mapping[str, float] = detail.get("thresholds", {})
-    return {column: float(own.get(column, threshold)) for column in scores}
-
-
-def _link(detail: Detail) -> str:
+def _link(detail: Detail, name: str = "report_html") -> str:
     """Return where the web process shows the report, or nothing. The name alone: the directory is no business of it."""
-    path = detail.get("report_html")
+    path = detail.get(name)
     return f"{REPORT_URL}{PurePath(str(path)).name}" if path else ""

@@ -201,7 +201,9 @@ def _loop_tiles(connection: Connection, now: int) -> list[Tile]:
 def _freshness_tile(found: Freshness | None, now: int) -> Tile:
     label = "From event to graph (median)"
     if found is None:
-        return Tile(label=label, value=None, unit="seconds", note="no event was stored yet", href="/dashboard/operations/")
+        return Tile(
+            label=label, value=None, unit="seconds", note="no event was stored yet", href="/dashboard/operations/"
+        )
     state: State = "warn" if found.p50 > SLOW_SECONDS else "ok"
     return Tile(
         label=label,

@@ -54,13 +54,11 @@ class Dashboard:
         engine: Engine,
         redis: Redis,
         *,
-        drift_threshold: float,
         surroundings: Callable[[], Surroundings] = Surroundings,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._redis = redis
-        self._drift_threshold = drift_threshold
         self._surroundings = surroundings
         self._timer = timer
         self._due = dict.fromkeys((*PACE_SECONDS, "catalogue"), float("-inf"))
@@ -102,8 +100,6 @@ class Dashboard:
             return overview.compose(connection, problems, now=now)
         if name == "operations":
             return operations.compose(connection, self._surroundings(), errands.newest(self._redis), now=now)
-        if name == "drift":
-            return drift.compose(connection, now=now, threshold=self._drift_threshold)
         if name == "experiments":
             return experiments.compose(connection, now=now, reports=reports)
         if name == "items":
@@ -116,4 +112,5 @@ _PLAIN: dict[str, Callable[..., Page]] = {
     "funnel": funnel.compose,
     "slots": slots.compose,
     "models": models.compose,
+    "drift": drift.compose,
 }

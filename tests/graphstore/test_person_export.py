@@ -26,7 +26,9 @@ def fill(engine: Engine, events: int = 3) -> None:
             ingest_interactions(connection, rows, now=20)
             lists = [ImpressionRow(f"r-{user}", 0, user, "i1", "home", 9, "m", "v", 1.0, 1.0, "model")]
             insert_impressions(connection, lists)
-            connection.execute(insert(seen_items).values(request_id=f"r-{user}", position=0, user_id=user, event_time=9))
+            connection.execute(
+                insert(seen_items).values(request_id=f"r-{user}", position=0, user_id=user, event_time=9)
+            )
             connection.execute(
                 insert(attributions).values(
                     event_id=f"{user}-0", request_id=f"r-{user}", position=0, event_type=3, event_time=10
@@ -82,7 +84,9 @@ def test_who_is_not_known_has_nothing_and_who_was_forgotten_has_a_tombstone(engi
     erase_person(engine, "anna", now=50)
     found = exported(engine, "anna")
     assert {row["user_id"] for row in found["erasures"]} == {"anna"}
-    assert not any(found[name] for name in ("users", "interactions", "impressions", "seen_items", "attributions", "edges"))
+    assert not any(
+        found[name] for name in ("users", "interactions", "impressions", "seen_items", "attributions", "edges")
+    )
 
 
 def test_every_table_that_names_a_shopper_is_exported(sqlite_engine: Engine) -> None:

@@ -58,7 +58,11 @@ def shop(engine: Engine, redis: Redis) -> Engine:
 def test_a_shopper_is_exported_and_then_forgotten(
     shop: Engine, redis: Redis, kafka_away: StreamConfig, tmp_path: Path
 ) -> None:
-    exported, nobody, forgotten = put(redis, "export", "anna"), put(redis, "export", "nobody"), put(redis, "forget", "anna")
+    exported, nobody, forgotten = (
+        put(redis, "export", "anna"),
+        put(redis, "export", "nobody"),
+        put(redis, "forget", "anna"),
+    )
     made = runner(shop, redis, kafka_away, tmp_path)
     assert [made.run_one(), made.run_one()] == [True, True]
     assert told(redis, exported).state == "done" and told(redis, exported).said.startswith("4 rows, ")
@@ -130,9 +134,7 @@ def test_kafka_that_is_away_does_not_hold_up_a_shopper_who_is_to_be_forgotten(
     assert told(redis, forgotten).state == "done"
 
 
-def test_a_database_that_is_away_makes_an_errand_wait(
-    redis: Redis, kafka_away: StreamConfig, tmp_path: Path
-) -> None:
+def test_a_database_that_is_away_makes_an_errand_wait(redis: Redis, kafka_away: StreamConfig, tmp_path: Path) -> None:
     empty = open_engine(f"sqlite:///{tmp_path / 'empty.db'}")  # no tables: every statement fails as when it is away
     name = put(redis, "retrain")
     made = runner(empty, redis, kafka_away, tmp_path)

@@ -46,9 +46,7 @@ class Store:
         rate = found.ctr()
         span = TimeWindow(start, start + width)
         with write(self.engine) as connection:
-            write_figures(
-                connection, [Figure(METRIC, segment, span, rate.value, rate.low, rate.high, found.detail())]
-            )
+            write_figures(connection, [Figure(METRIC, segment, span, rate.value, rate.low, rate.high, found.detail())])
 
     def day(self, days_ago: int, found: Counts, segment: str = ALL) -> None:
         """Store the counts of a day."""

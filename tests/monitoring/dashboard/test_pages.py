@@ -25,10 +25,10 @@ def promotion(at: int, action: str = "promote", version: str = "m2") -> dict[str
     return {"at": at, "action": action, "to_version": version, "who": "me", "why": "better"}
 
 
-@pytest.mark.parametrize("compose", [traffic.compose, funnel.compose, slots.compose, lambda c, now: overview.compose(c, [], now=now)])
-def test_without_data_nothing_is_zero_and_every_block_says_why(
-    store: Store, compose: Callable[..., Page]
-) -> None:
+@pytest.mark.parametrize(
+    "compose", [traffic.compose, funnel.compose, slots.compose, lambda c, now: overview.compose(c, [], now=now)]
+)
+def test_without_data_nothing_is_zero_and_every_block_says_why(store: Store, compose: Callable[..., Page]) -> None:
     with read(store.engine) as connection:
         page = compose(connection, now=NOON)
     assert page.blocks and page.made_at == NOON
@@ -47,7 +47,9 @@ def test_without_data_nothing_is_zero_and_every_block_says_why(
 
 
 def test_today_at_a_glance(store: Store) -> None:
-    store.day(0, counts(1_000, 100, orders=10, revenue={"EUR": 250.0, "": 5.0}, refunds={"EUR": 20.0}, robot_impressions=7))
+    store.day(
+        0, counts(1_000, 100, orders=10, revenue={"EUR": 250.0, "": 5.0}, refunds={"EUR": 20.0}, robot_impressions=7)
+    )
     for ago in range(1, 12):
         store.hour(ago, counts(80, 8))
     for ago in range(25, 36):

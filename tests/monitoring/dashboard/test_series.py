@@ -18,7 +18,9 @@ def test_the_windows_of_one_width_come_in_order_and_older_versions_are_left_out(
     with read(store.engine) as connection:
         found = read_series(connection, width=DAY, since=0, until=NOON)
         assert [stored.counts.impressions for stored in found] == [103, 101, 100]
-        assert [stored.counts.impressions for stored in read_series(connection, width=HOUR, since=0, until=NOON + 1)] == [7]
+        assert [
+            stored.counts.impressions for stored in read_series(connection, width=HOUR, since=0, until=NOON + 1)
+        ] == [7]
         assert read_series(connection, width=HOUR, since=0, until=NOON) == []
     assert found[0].counts == counts(103, 10)
     assert found[0].ctr == counts(103, 10).ctr()

@@ -28,7 +28,7 @@ class Timer:
 
 
 def made(store: Store, redis: Redis, timer: Timer | None = None, **more: object) -> Dashboard:
-    return Dashboard(store.engine, redis, drift_threshold=0.2, timer=timer or Timer(), **more)  # type: ignore[arg-type]
+    return Dashboard(store.engine, redis, timer=timer or Timer(), **more)  # type: ignore[arg-type]
 
 
 def pages_counted(outcome: str) -> float:
@@ -94,7 +94,9 @@ def test_the_catalogue_is_copied_when_it_changed(store: Store, redis: Redis) -> 
     timer.now += CATALOGUE_SECONDS
     dashboard.show(now=NOON)
     found = catalogue.search(redis, "cap", limit=5)
-    assert found is not None and [(one.item_id, one.price, one.available) for one in found.entries] == [("i1", None, False)]
+    assert found is not None and [(one.item_id, one.price, one.available) for one in found.entries] == [
+        ("i1", None, False)
+    ]
     redis.delete(catalogue.POINTER)
     timer.now += CATALOGUE_SECONDS
     dashboard.show(now=NOON)

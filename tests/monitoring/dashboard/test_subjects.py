@@ -16,8 +16,7 @@ from monitoring.dashboard.dead_letters import DeadLetters, Kind
 from monitoring.dashboard.series import DAY, HOUR
 from monitoring.dashboard.surroundings import Surroundings
 from monitoring.experiments import report
-from monitoring.verdict import DriftResult
-from monitoring.windows import TimeWindow, write_figures
+from monitoring.windows import ALL, Figure, TimeWindow, write_figures
 from serving.experiments import Experiment, start
 from serving.routing import Arm
 from stream.kafka.lag import PartitionLag
@@ -70,35 +69,48 @@ def test_models_of_a_new_shop(store: Store) -> None:
     assert table(page, "Newest models") == [] and rows(page, "Newest models").empty
 
 
+def drift_report(store: Store, days_ago: int, **detail: object) -> None:
+    span = TimeWindow(NOON - (days_ago + 1) * DAY, NOON - days_ago * DAY)
+    told = {"reason": "1 of 2 columns", "reference_events": 9_000, "current_events": 1_000, **detail}
+    with write(store.engine) as connection:
+        write_figures(connection, [Figure(drift.METRIC, ALL, span, 0.5, detail=told)])
+
+
+def column(name: str, score: float, *, drifted: bool = False) -> dict[str, object]:
+    return {"column": name, "reference": "the week before", "score": score, "threshold": 0.2, "p": 0.01,
+            "drifted": drifted, "n_reference": 900, "n_current": 100}  # fmt: skip
+
+
 def test_drift_by_column_over_time_with_links(store: Store) -> None:
-    for ago, score in ((2, 0.1), (1, 0.5)):
-        span = TimeWindow(NOON - (ago + 1) * DAY, NOON - ago * DAY)
-        result = DriftResult(
-            "drift" if score > 0.2 else "stable", "1 of 2 columns", TimeWindow(0, span.start), span, 9_000, 1_000,
-            share=0.5, scores={"price": score, "hour": 0.05}, drifted=["price"] if score > 0.2 else [],
-            skipped={"activity": "3 values"}, report_html=f"/var/lib/sagestream/reports/drift-{ago}.html",
-        )  # fmt: skip
-        with write(store.engine) as connection:
-            write_figures(connection, [result.figure()])
+    drift_report(store, 3, verdict="stable", scores={"price": 0.3}, drifted=[])  # of an older version
+    drift_report(store, 2, verdict="stable", scores={"price": 0.1, "hour": 0.05}, drifted=[],
+                 columns=[column("price", 0.1), column("hour", 0.05)])  # fmt: skip
+    drift_report(store, 1, verdict="drift", scores={"price": 0.5, "hour": 0.05}, drifted=["price"],
+                 skipped={"activity": "3 values"}, columns=[column("hour", 0.05), column("price", 0.5, drifted=True)],
+                 report_html="/var/lib/sagestream/reports/drift-1.html", ranking_html="r/ranking-1.html")  # fmt: skip
     with read(store.engine) as connection:
-        page = drift.compose(connection, now=NOON, threshold=0.2)
+        page = drift.compose(connection, now=NOON)
     verdict = tiles(page, "Newest report")["Verdict"]
     assert (verdict.value, verdict.state, verdict.n) == ("drift", "bad", 1_000)
     assert verdict.href == "/dashboard/reports/drift-1.html"
     assert table(page, "Columns") == [
-        ["price", 0.5, 0.2, "drifted", ""], ["hour", 0.05, 0.2, "as before", ""],
-        ["activity", None, None, "not tested", "3 values"],
-    ]  # fmt: skip
+        ["price", 0.5, 0.2, 0.01, 900, 100, "drifted", "the week before"],
+        ["hour", 0.05, 0.2, 0.01, 900, 100, "as before", "the week before"],
+        ["activity", None, None, None, None, None, "not tested", "3 values"],
+    ]
     lines = chart(page, "Score as a share of the threshold").lines
     assert {line.name: [point.value for point in line.points] for line in lines} == {
         "hour": [0.25, 0.25], "price": [0.5, 2.5],
     }  # fmt: skip
-    assert [row[1] for row in table(page, "Reports")] == ["drift", "stable"]
+    reports = rows(page, "Reports")
+    assert [row[3] for row in table(page, "Reports")] == ["drift", "stable", "stable"]
+    links = [getattr(cell, "href", "") for cell in reports.rows[0].cells[:3]]
+    assert links == ["/dashboard/reports/drift-1.html", "", "/dashboard/reports/ranking-1.html"]
 
 
 def test_drift_before_the_first_report(store: Store) -> None:
     with read(store.engine) as connection:
-        page = drift.compose(connection, now=NOON, threshold=0.2)
+        page = drift.compose(connection, now=NOON)
     assert tiles(page, "Newest report")["Verdict"].value is None
     assert rows(page, "Columns").empty and chart(page, "Score as a share of the threshold").lines == []
 
