@@ -9,7 +9,7 @@ else that the monitor does needs SQL alone.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -47,7 +47,10 @@ CATALOGUE_SECONDS = 300.0
 
 
 class Dashboard:
-    """Writes the pages that are due. `timer` is in seconds; `surroundings` returns what is known beside SQL."""
+    """Writes the pages that are due. `timer` is in seconds; `surroundings` returns what is known beside SQL.
+
+    `pace_seconds` names the pages to write, with the least time between two writes.
+    """
 
     def __init__(
         self,
@@ -55,13 +58,15 @@ class Dashboard:
         redis: Redis,
         *,
         surroundings: Callable[[], Surroundings] = Surroundings,
+        pace_seconds: Mapping[str, float] = PACE_SECONDS,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._redis = redis
         self._surroundings = surroundings
         self._timer = timer
-        self._due = dict.fromkeys((*PACE_SECONDS, "catalogue"), float("-inf"))
+        self._pace_seconds = pace_seconds
+        self._due = dict.fromkeys((*pace_seconds, "catalogue"), float("-inf"))
         self._version: Version | None = None
         self._away = False
 
@@ -71,14 +76,14 @@ class Dashboard:
         `reports` are the last reports of the running experiments. Errors of the database are raised.
         """
         began = self._timer()
-        due = [name for name in PACE_SECONDS if began >= self._due[name]]
+        due = [name for name in self._pace_seconds if began >= self._due[name]]
         written: list[str] = []
         try:
             for name in due:
                 with read(self._engine) as connection:
                     page = self._compose(connection, name, reports, now)
                 write_page(self._redis, page)
-                self._due[name] = began + PACE_SECONDS[name]
+                self._due[name] = began + self._pace_seconds[name]
                 written.append(name)
             if began >= self._due["catalogue"]:
                 with read(self._engine) as connection:

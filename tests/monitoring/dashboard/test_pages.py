@@ -69,9 +69,9 @@ def test_today_at_a_glance(store: Store) -> None:
     assert rate.change.startswith("+5.00 points from the same hours of yesterday (95 %: +")
     assert today["Conversion"].value == 0.01
     assert today["Impressions"].n == 1_000 and "robots had 7 more" in today["Impressions"].note
-    (money,) = [one for one in page.blocks if one.title == "Today"]
-    assert isinstance(money, Tiles)
-    revenue = [tile for tile in money.tiles if tile.label == "Revenue"]
+    glance = block(page, "Today")
+    assert isinstance(glance, Tiles)
+    revenue = [tile for tile in glance.tiles if tile.label == "Revenue"]
     assert [(tile.currency, tile.value, tile.n) for tile in revenue] == [("EUR", 250.0, 10), ("", 5.0, 10)]
     assert "20.00 of earlier purchases" in revenue[0].note and revenue[0].change.startswith("33.00 EUR")
     recent = tiles(page, "Last 24 hours")["Click-through"]
@@ -111,8 +111,11 @@ def test_traffic_has_a_thousand_days_with_marks_and_gaps(store: Store) -> None:
     assert (days.n, days.n_of, days.unit) == (4_000, "impressions", "share")
     assert days.window == "2021-02-18 00:00 to 2023-11-14 12:00 UTC"
     assert [(mark.kind, mark.label) for mark in days.marks] == [
-        ("experiment", "wide starts"), ("experiment", "wide ends"), ("promotion", "promote m2"), ("rollback", "rollback m1"),
-    ]  # fmt: skip
+        ("experiment", "wide starts"),
+        ("experiment", "wide ends"),
+        ("promotion", "promote m2"),
+        ("rollback", "rollback m1"),
+    ]
     hours = chart(page, "Click-through by hour")
     assert [mark.kind for mark in hours.marks] == ["promotion", "rollback", "retrain"]
     money = chart(page, "Revenue by day")

@@ -129,11 +129,11 @@ def test_experiments_running_unmeasured_and_ended(store: Store) -> None:
     assert table(page, "second (running)")[1] == ["wide", 0.5, *[None] * 8]
     assert "Not measured yet" in rows(page, "second (running)").note
     told = asdict(known[0]) | {"sample_ratio_fault": True, "sample_ratio_p": 0.001}
-    told["arms"][1] |= {"shoppers": 9, "differences": {"ctr": {"rate": 0.2, "difference": 0.1, "low": 0.05, "high": None,
-                                                               "p_value": 0.01, "verdict": "better"}}}  # fmt: skip
-    store.put("experiments", {"name": "over", "salt": "s", "arms": '[{"name": "plain", "share": 0.5}, {"name": "wide", "share": 0.5}]', "status": "stopped",
-                              "who": "me", "why": "", "started_at": 5, "stopped_at": 9,
-                              "outcome": json.dumps(told)})  # fmt: skip
+    better = {"rate": 0.2, "difference": 0.1, "low": 0.05, "high": None, "p_value": 0.01, "verdict": "better"}
+    told["arms"][1] |= {"shoppers": 9, "differences": {"ctr": better}}
+    ended = {"salt": "s", "status": "stopped", "who": "me", "why": "", "started_at": 5, "stopped_at": 9}
+    arms_told = '[{"name": "plain", "share": 0.5}, {"name": "wide", "share": 0.5}]'
+    store.put("experiments", {"name": "over", "arms": arms_told, "outcome": json.dumps(told), **ended})
     with read(store.engine) as connection:
         page = experiments.compose(connection, now=NOON, reports=[])
     assert table(page, "over (stopped)")[1][6:] == [0.1, "better", None, ""]
@@ -195,7 +195,7 @@ def test_operations_tell_processes_lag_backlog_and_dead_letters(store: Store) ->
         ["interactions Invalid enum value …"], [], [""],
     ]  # fmt: skip
     assert table(page, "Dead letters")[0][2:] == [12, NOON - DAY, NOON - HOUR, "kasse-3: 10, not named: 2"]
-    assert [row[1] for row in table(page, "Samples of dead letters")][0] == "interactions/0@2: {two}"
+    assert table(page, "Samples of dead letters")[0][1] == "interactions/0@2: {two}", "the newest first"
     assert table(page, "Errands") == [[1, "forget", "admin", "done", 2, "gone"]]
 
 
