@@ -69,9 +69,8 @@ def fill(connection: Connection, days: int, catalogue: int, rng: np.random.Gener
     connection.execute(insert(promotions), [{"at": NOW - n * DAY, **change} for n in range(days)][::-1])
     for start in range(0, catalogue, ROWS):
         keys = range(start + 1, min(start + ROWS, catalogue) + 1)
-        connection.execute(
-            insert(items), [{"item_key": key, "item_id": f"i{key}", "title": f"thing {key}", "price": 1.0} for key in keys]
-        )
+        named = [{"item_key": key, "item_id": f"i{key}", "title": f"thing {key}", "price": 1.0} for key in keys]
+        connection.execute(insert(items), named)
     hours = [NOW // HOUR - ago for ago in range(8 * 24)]
     for hour in hours:
         chosen = np.unique(rng.zipf(1.3, 5_000) % catalogue + 1)

@@ -32,7 +32,6 @@ from monitoring.dashboard.dead_letters import DeadLetterCounts, chosen_by
 from serving.forget import forget
 from stream.config import StreamConfig
 from stream.dlq.queue import Filter, Queue
-from stream.dlq.replay import Verdict, replay
 from stream.events import MAX_ID_LENGTH, utc
 from stream.kafka.producer import EventProducer
 from training.lifecycle.registry import request_retrain
@@ -172,6 +171,8 @@ class ErrandRunner:
         return said, found.content
 
     def _replay(self, errand: Errand) -> Answer:
+        from stream.dlq.replay import Verdict, replay  # needs the extra `stream`, which a monitor alone may lack
+
         topic, kind = chosen_by(errand.subject)
         now = self._clock()
         self._counts.step(self._stream, now=now)

@@ -39,7 +39,7 @@ SAMPLE_RATIO = Gauge(
     ["experiment"],
 )
 DASHBOARD_PAGES = Counter(
-    "sagestream_dashboard_pages_total", "Pages of the dashboard, written or failed because Redis is away", ["outcome"]
+    "sagestream_dashboard_pages_total", "Pages of the dashboard: written, failed (Redis away) or faulty", ["outcome"]
 )
 ERRANDS = Counter("sagestream_errands_total", "Errands of the dashboard that ended", ["kind", "outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from graphstore.errors import reason
 from graphstore.redis import errands
@@ -44,6 +45,9 @@ PACE_SECONDS = {
 
 CATALOGUE_SECONDS = 300.0
 """The least time between two looks whether the catalogue has changed."""
+
+FAULT_SECONDS = 300.0
+"""A page that could not be composed is tried again after this time."""
 
 
 class Dashboard:
@@ -80,11 +84,11 @@ class Dashboard:
         written: list[str] = []
         try:
             for name in due:
-                with read(self._engine) as connection:
-                    page = self._compose(connection, name, reports, now)
-                write_page(self._redis, page)
-                self._due[name] = began + self._pace_seconds[name]
-                written.append(name)
+                page = self._page(name, reports, began=began, now=now)
+                if page is not None:
+                    write_page(self._redis, page)
+                    self._due[name] = began + self._pace_seconds[name]
+                    written.append(name)
             if began >= self._due["catalogue"]:
                 with read(self._engine) as connection:
                     self._version = copy_catalogue(connection, self._redis, self._version, now=now)
@@ -98,6 +102,20 @@ class Dashboard:
             self._away = False
         metrics.DASHBOARD_PAGES.labels("written").inc(len(written))
         return written
+
+    def _page(self, name: str, reports: Sequence[Report], *, began: float, now: int) -> Page | None:
+        """Compose a page. A fault in one page is told, and the page keeps what it showed: the monitor also watches
+        probations, which must go on."""
+        try:
+            with read(self._engine) as connection:
+                return self._compose(connection, name, reports, now)
+        except (DBAPIError, RedisError):
+            raise
+        except Exception:
+            logger.exception("the page %s of the dashboard could not be composed", name)
+            metrics.DASHBOARD_PAGES.labels("faulty").inc()
+            self._due[name] = began + FAULT_SECONDS
+            return None
 
     def _compose(self, connection: Connection, name: str, reports: Sequence[Report], now: int) -> Page:
         if name == "overview":

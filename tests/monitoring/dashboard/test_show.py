@@ -120,3 +120,18 @@ def test_pages_are_json_without_numbers_that_json_lacks(sqlite_store: Store, red
         raw = redis.get(PREFIX + name)
         assert isinstance(raw, bytes)
         json.loads(raw, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_a_fault_in_one_page_is_told_and_the_others_are_written(
+    sqlite_store: Store, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = {"kind": "graphsage", "status": "kept", "snapshot_id": "s", "bundle": "b", "created_at": 1, "gate": "{"}
+    sqlite_store.put("models", {"model_version": "m1", **broken})
+    timer = Timer()
+    dashboard = made(sqlite_store, redis, timer)
+    faulty = pages_counted("faulty")
+    assert sorted(dashboard.show(now=NOON)) == sorted({*PAGES} - {"models"})
+    assert "the page models of the dashboard could not be composed" in caplog.text and "JSONDecodeError" in caplog.text
+    timer.now += 100
+    assert "models" not in dashboard.show(now=NOON), "not at each pass"
+    assert pages_counted("faulty") == faulty + 1
