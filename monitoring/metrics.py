@@ -46,6 +46,10 @@ ALARM = Gauge("sagestream_alarm", "1 while the alarm lasts, else 0", ["alarm"])
 ALARM_DELIVERIES = Counter(
     "sagestream_alarm_deliveries_total", "Attempts to post an alarm to the webhook, by outcome", ["outcome"]
 )
+DASHBOARD_PAGES = Counter(
+    "sagestream_dashboard_pages_total", "Pages of the dashboard: written, failed (Redis away) or faulty", ["outcome"]
+)
+ERRANDS = Counter("sagestream_errands_total", "Errands of the dashboard that ended", ["kind", "outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")

@@ -31,6 +31,7 @@ from monitoring.alarms.webhook import Webhook
 from monitoring.attribution import attribute, count_dirty_shoppers
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import OPEN_WINDOWS, write_ctr_windows
+from monitoring.dashboard.show import Dashboard
 from monitoring.dirty_windows import Recounting, count_dirty_windows, newest_hours, recount_dirty
 from monitoring.drift.child import TIMEOUT_SECONDS, DriftChild, DriftJobFailed
 from monitoring.drift.job import plan_drift_job
@@ -70,6 +71,7 @@ class Monitor:
         config: MonitoringConfig,
         state_dir: Path,
         redis: Redis | None = None,
+        dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
         drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
@@ -78,6 +80,8 @@ class Monitor:
         self.config = config
         self._reports_dir = state_dir / "reports"
         self._redis = redis
+        self._dashboard = dashboard
+        self._experiment_reports: list[Report] = []
         self._timer = timer
         self._slots = slots
         self._probation_due = float("-inf")
@@ -147,6 +151,7 @@ class Monitor:
         """Warn of running experiments whose shoppers do not divide as the shares say; return all their reports."""
         with read(self.engine) as connection:
             reports = [report(connection, experiment, now=now) for experiment in running(connection)]
+        self._experiment_reports = reports
         metrics.show_experiments({found.name: found.sample_ratio_p for found in reports})
         for found in reports:
             if found.sample_ratio_fault:
@@ -187,6 +192,12 @@ class Monitor:
     def close(self) -> None:
         """End the process that makes drift reports."""
         self._drift_child.close()
+
+    def show(self, *, now: int) -> list[str]:
+        """Write the dashboard's pages that are due; return their names. Redis that is away is no error."""
+        if self._dashboard is None:
+            return []
+        return self._dashboard.show(self._experiment_reports, now=now)
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested.
@@ -268,6 +279,7 @@ def _measure_until(
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
             away.back(monitor.engine, now=now)
+            monitor.show(now=now)
         except (DBAPIError, OSError) as error:
             if service_of(error) is None:
                 raise

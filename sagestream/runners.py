@@ -152,20 +152,33 @@ def show_drift_reports(port: int) -> None:
 def run_monitor() -> None:
     """Run the monitor."""
     from graphstore.redis.connection import open_redis
-    from graphstore.session import open_engine
+    from graphstore.session import now_ms, open_engine
     from monitoring.config import MonitoringConfig
+    from monitoring.dashboard.dead_letters import DeadLetterCounts
+    from monitoring.dashboard.show import Dashboard
+    from monitoring.dashboard.surroundings import SurroundingsWatch
+    from monitoring.errands import ErrandRunner
     from monitoring.run import Monitor
     from monitoring.run import run_monitor as run
 
-    graph, stream = GraphstoreConfig(), StreamConfig()
+    # The dashboard's look at Kafka logs its own errors.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    graph, stream, config = GraphstoreConfig(), StreamConfig(), MonitoringConfig()
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
+    letters = DeadLetterCounts()
+    watch = SurroundingsWatch(stream, engine, letters, clock=now_ms)
+    errands = ErrandRunner(engine, redis, stream, graph.snapshots_dir, letters, clock=now_ms)
+    dashboard = Dashboard(engine, redis, surroundings=lambda: watch.found)
+    watch.start()
+    errands.start()
     try:
         run(
             Monitor(
                 engine,
-                config=MonitoringConfig(),
+                config=config,
                 state_dir=graph.state_dir,
                 redis=redis,
+                dashboard=dashboard,
                 slots=ServingConfig().slot_names,
             ),
             stop=stop_on_signal(),
@@ -173,5 +186,7 @@ def run_monitor() -> None:
             probe_host=stream.probe_host,
         )
     finally:
+        errands.close()
+        watch.close()
         redis.close()
         engine.dispose()
