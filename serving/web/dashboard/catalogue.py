@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from serving.dashboard import catalogue
-from serving.dashboard.blocks import Cell, Column, Row, Rows
+from serving.dashboard.blocks import Column, Row, Rows
 from serving.dashboard.catalogue import Found
 from serving.web import services
 from serving.web.dashboard.access import now_ms, operator_only
@@ -55,7 +55,7 @@ def _rows(found: Found) -> Rows:
                 cells=[
                     entry.title or entry.item_id,
                     entry.item_id,
-                    Cell(value="yes", state="ok") if entry.available else Cell(value="no", state="warn"),
+                    "yes" if entry.available else "no",
                     entry.price,
                 ]
             )

@@ -1,8 +1,8 @@
 """Tokens: signed words that open the dashboard: the cookie of a login, and the link that a playground prints.
 
-Arrives: the operator's key. Leaves: `expires.nonce.signature`, where the signature is an HMAC (SHA-256) over its purpose,
-its end and its nonce. Next: `serving.web.dashboard.access` takes it. The signing key comes from the operator's key, so
-several web processes agree without a store, and a new operator's key ends all sessions. Rejected: Django's signer,
+Arrives: the operator's key. Leaves: expiry, nonce and signature in one word; the signature is an HMAC (SHA-256) over
+purpose, expiry and nonce. Next: `serving.web.dashboard.access` takes it. The signing key comes from the operator's key,
+so several web processes agree without a store, and a new operator's key ends all sessions. Rejected: Django's signer,
 which reads the clock itself and signs with the secret key, which is new at each start when it is not set.
 """
 
