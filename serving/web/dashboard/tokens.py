@@ -33,6 +33,11 @@ def new_token(key: bytes, purpose: Purpose, *, now: int, seconds: int) -> str:
     return f"{expires}.{nonce}.{_signature(key, purpose, str(expires), nonce)}"
 
 
+def link(key: bytes, *, now: int) -> str:
+    """Return the path that opens the dashboard once. The token stands behind the #, so no server gets it in a URL."""
+    return f"/dashboard/enter/#{new_token(key, 'link', now=now, seconds=LINK_SECONDS)}"
+
+
 def nonce_of(key: bytes, purpose: Purpose, token: str, *, now: int) -> str | None:
     """Return the nonce of a token that is valid at `now` (epoch ms); None for every other text."""
     found = _TOKEN.fullmatch(token)
