@@ -4,14 +4,16 @@ Arrives: the figures of a pass of `run`. Leaves: gauges in the registry of the p
 `/metrics`.
 
 A rate without impressions and a drift without a verdict are absent, not 0: an alert on a low CTR must not fire in a
-shop without traffic.
+shop without traffic. The labels are bounded (`graphstore.metric_labels`), whatever the events name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
+from graphstore.metric_labels import largest
+from monitoring.metric_segments import newest_figures
 from monitoring.verdict import DriftResult
 from monitoring.windows import Figure
 
@@ -40,6 +42,11 @@ PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["o
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
 
+MAX_EXPERIMENTS = 20
+"""Running experiments with a series of their own."""
+MAX_COLUMNS = 50
+"""Columns of a drift report with a series of their own, those that drift most."""
+
 
 class ComparedRate(Protocol):
     """A rate of two models, as `monitoring.probation.Rate` has it."""
@@ -56,19 +63,17 @@ class ComparedRate(Protocol):
     def high(self) -> float | None: ...
 
 
-def show_ctr(figures: Iterable[Figure]) -> None:
-    """Set the CTR gauges to the newest window with a rate, for each segment. Other segments disappear."""
-    newest: dict[str, Figure] = {}
-    for figure in figures:
-        known = newest.get(figure.segment)
-        if figure.value is not None and (known is None or figure.window > known.window):
-            newest[figure.segment] = figure
+def show_ctr(figures: Iterable[Figure], *, slots: Collection[str]) -> None:
+    """Set the CTR gauges to the newest window with a rate, for each segment that has a series. Others disappear.
+
+    `slots` are the configured ones. A segment without an interval has no `low` and no `high`.
+    """
     for gauge in (CTR, CTR_LOW, CTR_HIGH, CTR_IMPRESSIONS):
         gauge.clear()  # removes the segments of retired models
-    for segment, figure in newest.items():
-        CTR.labels(segment).set(figure.value or 0.0)
-        CTR_LOW.labels(segment).set(figure.low or 0.0)
-        CTR_HIGH.labels(segment).set(figure.high or 0.0)
+    for segment, figure in newest_figures(figures, slots=slots).items():
+        for gauge, value in ((CTR, figure.value), (CTR_LOW, figure.low), (CTR_HIGH, figure.high)):
+            if value is not None:
+                gauge.labels(segment).set(value)
         CTR_IMPRESSIONS.labels(segment).set(figure.detail["impressions"])
 
 
@@ -85,10 +90,13 @@ def show_probation(rates: Mapping[str, ComparedRate]) -> None:
 
 
 def show_experiments(sample_ratios: Mapping[str, float]) -> None:
-    """Set the gauge of each running experiment. Stopped ones disappear."""
+    """Set the gauge of each running experiment, at most `MAX_EXPERIMENTS`, the least likely first.
+
+    Stopped ones disappear.
+    """
     SAMPLE_RATIO.clear()
-    for name, p in sample_ratios.items():
-        SAMPLE_RATIO.labels(name).set(p)
+    for name in sorted(sample_ratios, key=lambda name: (sample_ratios[name], name))[:MAX_EXPERIMENTS]:
+        SAMPLE_RATIO.labels(name).set(sample_ratios[name])
 
 
 def show_drift(result: DriftResult) -> None:
@@ -98,5 +106,5 @@ def show_drift(result: DriftResult) -> None:
     DRIFT_PSI.clear()
     if result.share is not None:
         DRIFT_SHARE.labels(result.verdict).set(result.share)
-    for column, score in result.scores.items():
-        DRIFT_PSI.labels(column).set(score)
+    for column in largest(result.scores, keep=MAX_COLUMNS):
+        DRIFT_PSI.labels(column).set(result.scores[column])

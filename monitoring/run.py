@@ -11,7 +11,7 @@ retrain request respects the cooldown.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from redis import Redis
@@ -43,7 +43,10 @@ LOOK_PAUSE = 20
 
 
 class Monitor:
-    """The steps of a pass; each also works alone. Reports are written below `state_dir`."""
+    """The steps of a pass; each also works alone. Reports are written below `state_dir`.
+
+    The metrics have a series for each of the configured `slots`, and one for all others together.
+    """
 
     def __init__(
         self,
@@ -53,12 +56,14 @@ class Monitor:
         state_dir: Path,
         redis: Redis | None = None,
         timer: Callable[[], float] = time.monotonic,
+        slots: Collection[str] = (),
     ) -> None:
         self._engine = engine
         self.config = config
         self._reports_dir = state_dir / "reports"
         self._redis = redis
         self._timer = timer
+        self._slots = slots
         self._probation_due = float("-inf")
 
     def count(self, *, now: int) -> list[Figure]:
@@ -72,7 +77,7 @@ class Monitor:
                 window_seconds=config.ctr_window_seconds,
             )
         metrics.ATTRIBUTED.inc(matched)
-        metrics.show_ctr(figures)
+        metrics.show_ctr(figures, slots=self._slots)
         return figures
 
     def watch_probation(self, *, now: int) -> Look | None:

@@ -154,7 +154,13 @@ def run_monitor() -> None:
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     try:
         run(
-            Monitor(engine, config=MonitoringConfig(), state_dir=graph.state_dir, redis=redis),
+            Monitor(
+                engine,
+                config=MonitoringConfig(),
+                state_dir=graph.state_dir,
+                redis=redis,
+                slots=ServingConfig().slot_names,
+            ),
             stop=stop_on_signal(),
             probe_port=stream.probe_port_of("monitor"),
             probe_host=stream.probe_host,

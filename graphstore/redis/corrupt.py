@@ -11,10 +11,15 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from graphstore.metric_labels import known
+
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 60.0
 """Time between two log lines about one kind: a corrupt value is read again with each request."""
+
+KINDS = ("pointer", "routing", "list", "item", "score", "errand", "catalogue")
+"""What a corrupt value was meant to be."""
 
 _corrupt = Counter("sagestream_redis_corrupt", "Values in Redis that could not be read and were left out", ["kind"])
 _logged_at: dict[str, float] = {}
@@ -24,9 +29,9 @@ _lock = threading.Lock()
 def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float] = time.monotonic) -> None:
     """Count a corrupt value, and log it, but not for each request.
 
-    `kind` is `pointer`, `routing`, `list`, `item`, `score`, `errand` or `catalogue`.
+    `kind` is one of `KINDS`.
     """
-    _corrupt.labels(kind).inc()
+    _corrupt.labels(known(kind, KINDS)).inc()
     now = clock()
     with _lock:
         if now - _logged_at.get(kind, float("-inf")) < LOG_SECONDS:

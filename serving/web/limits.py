@@ -87,7 +87,9 @@ class TokenBuckets:
 
 
 class ImpressionLimit:
-    """The bound on logged impressions: each adds rows to the database. This machine has no bound.
+    """The bound on logged impressions, or on what is seen of them: each adds rows to the database.
+
+    This machine has no bound.
 
     Of `per_second` requests that an address may make, one in `REQUESTS_PER_IMPRESSION` may be logged, and all addresses
     together may log what `ADDRESSES_AT_ONCE` may.

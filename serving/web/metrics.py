@@ -11,6 +11,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
+from graphstore.metric_labels import known
+
 ALIVE = "/healthz"
 ARRIVED = "sagestream.arrived"
 """In a request's environment: when it was read whole, in seconds of `time.perf_counter`."""
@@ -21,12 +23,27 @@ _seconds = Histogram(
     ["route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+REASONS = (
+    "connections",
+    "head_time",
+    "head_size",
+    "body_time",
+    "body_size",
+    "memory",
+    "stalled",
+    "rate",
+    "busy_readers",
+    "busy_writers",
+    "stopping",
+)
+"""Why a request or a connection was refused."""
+
 _dropped = Counter("sagestream_http_dropped", "Requests and connections refused before the application", ["reason"])
 
 
 def dropped(reason: str) -> None:
-    """Count a request or connection that was refused before the application saw it."""
-    _dropped.labels(reason).inc()
+    """Count a request or connection that was refused before the application saw it, by one of `REASONS`."""
+    _dropped.labels(known(reason, REASONS)).inc()
 
 
 def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

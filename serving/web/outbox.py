@@ -24,7 +24,9 @@ from msgspec import Struct
 from prometheus_client import Counter
 
 from graphstore.errors import UserError
+from graphstore.metric_labels import known
 from stream.kafka.producer import DeliveryError, EventProducer
+from stream.kafka.topics import TOPIC_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +36,14 @@ FLUSH_SECONDS = 4.0
 CLOSE_SECONDS = 6.0  # a supervisor kills a process after about ten
 MAX_BATCH_EVENTS = 2000
 
+OUTCOMES = ("delivered", "failed", "refused", "limited")
+
 _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
 
 
 def count(topic: str, outcome: str) -> None:
-    """Count one event by what became of it: `delivered`, `failed`, `refused` or `limited`."""
-    _events.labels(topic, outcome).inc()
+    """Count one event by what became of it, one of `OUTCOMES`."""
+    _events.labels(known(topic, TOPIC_NAMES), known(outcome, OUTCOMES)).inc()
 
 
 class NotDelivered(RuntimeError):

@@ -33,6 +33,23 @@ def posted_events(bound: int) -> JsonSchema:
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
 
 
+SEEN: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "request_id": {**ID, "description": "as the list has it"},
+        "user_id": {**ID, "description": "the shopper for whom the list was fetched"},
+        "positions": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": MAX_ITEMS - 1},
+            "minItems": 1,
+            "maxItems": MAX_ITEMS,
+        },
+    },
+    "required": ["request_id", "user_id", "positions"],
+    "additionalProperties": False,
+}
+"""The body of a message that says what was seen."""
+
 RETRAIN: JsonSchema = {
     "type": "object",
     "properties": {

@@ -17,6 +17,7 @@ urlpatterns = [
     path("items/<id:item_id>/similar/", views.SimilarItemsView.as_view(), name="similar"),
     path("trending/", views.TrendingView.as_view(), name="trending"),
     path("events/", views.EventsView.as_view(), name="events"),
+    path("seen/", views.SeenView.as_view(), name="seen"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

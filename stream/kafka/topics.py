@@ -34,6 +34,7 @@ TOPICS = (
     Topic(events.DEAD_LETTERS, "as it came", "messages that could not be read, with the reason", partitions=1),
 )
 
+TOPIC_NAMES = frozenset(topic.name for topic in TOPICS)
 
 PRODUCER_HEADER = "producer"
 """The Kafka header in which a producer may name itself (`stream.worker.dlq_limit`)."""

@@ -1,7 +1,6 @@
-"""Tables of the pages, held to what they list: topics, fields, metrics, paths, rooms, sources, terms."""
+"""Tables of the pages, held to what they list: topics, fields, paths, rooms, sources, terms."""
 
 import ast
-import importlib
 import re
 import tomllib
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from django.urls import URLPattern
-from prometheus_client import REGISTRY
 
 from sagestream.datasets import SOURCES
 from serving.web.urls import urlpatterns
@@ -24,6 +22,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     events.CATALOG: events.CatalogItem,
     events.USERS: events.UserAttributes,
     events.IDENTITIES: events.Identity,
+    events.SEEN: events.Seen,
     events.USERS_TOUCHED: events.UserTouched,
     events.MODELS: events.ModelAnnouncement,
     events.DEAD_LETTERS: events.DeadLetter,
@@ -58,50 +57,6 @@ def test_every_event_type_is_named() -> None:
     section = page("docs/events.md").section("## `interactions`")
     (row,) = [line for line in section.splitlines() if line.startswith("| `event_type` |")]
     assert re.findall(r"`(\w+)`", row)[1:] == [kind.value for kind in events.EventType]
-
-
-def labels_in_code() -> dict[str, list[str]]:
-    """The labels of every metric that the packages define, and the modules that define them are loaded."""
-    found: dict[str, list[str]] = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if "prometheus_client" not in (source := path.read_text(encoding="utf-8")):
-                continue
-            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-                words = [ast.literal_eval(one) for one in call.args if is_literal(one)]
-                if words and str(words[0]).startswith("sagestream_"):
-                    found[str(words[0]).removesuffix("_total")] = words[2] if len(words) > 2 else []
-    return found
-
-
-def is_literal(node: object) -> bool:
-    """Whether it is a string, or a list of them."""
-    return isinstance(node, ast.Constant) or (
-        isinstance(node, ast.List) and all(isinstance(one, ast.Constant) for one in node.elts)
-    )
-
-
-def test_every_metric_stands_in_the_table_with_its_type_and_labels() -> None:
-    labels = labels_in_code()
-    known = {
-        (family.name + ("_total" if family.type == "counter" else ""), family.type, tuple(labels[family.name]))
-        for family in REGISTRY.collect()
-        if family.name.startswith("sagestream_")
-    }
-    row = re.compile(r"^\| `(sagestream_\w+)` \| (\w+) \| (.*?) ?\| \w+ \|", re.MULTILINE)
-    shown = {
-        (name, kind, tuple(re.findall(r"`(\w+)`", given)))
-        for name, kind, given in row.findall(page("docs/metrics.md").text)
-    }
-    assert shown == known
-    assert len(known) == len(labels) > 20
-
-
-def test_every_metric_that_another_page_names_exists() -> None:
-    known = set(re.findall(r"`(sagestream_\w+)`", page("docs/metrics.md").text))
-    for name in ("docs/operations.md", "README.md"):
-        assert set(re.findall(r"`(sagestream_\w+)`", page(name).text)) <= known
 
 
 def test_every_path_of_the_api_stands_in_the_table() -> None:

@@ -28,9 +28,10 @@ from graphstore.tables import (
     interactions,
     item_buckets,
     metadata,
+    seen_items,
     users,
 )
-from graphstore.upserts import ImpressionRow, UserRow, insert_impressions, upsert_users
+from graphstore.upserts import ImpressionRow, SeenRow, UserRow, insert_impressions, insert_seen, upsert_users
 from monitoring.attribution import attribute
 from stream.worker.sink import Sink
 from tests.stream.worlds import live, random_events
@@ -83,6 +84,9 @@ def rows_of(engine: Engine, ids: Sequence[str]) -> dict[str, list[tuple[Any, ...
             "edges": sorted(map(tuple, connection.execute(select(edges).where(edges.c.user_key.in_(others))))),
             "impressions": sorted(
                 map(tuple, connection.execute(select(impressions).where(impressions.c.user_id.not_in(ids))))
+            ),
+            "seen_items": sorted(
+                map(tuple, connection.execute(select(seen_items).where(seen_items.c.user_id.not_in(ids))))
             ),
             "identities": sorted(
                 map(tuple, connection.execute(select(identities).where(identities.c.anonymous_id.not_in(ids))))
@@ -156,6 +160,7 @@ def test_what_comes_late_finds_the_tombstone(engine: Engine) -> None:
         late = ingest_interactions(connection, [event("e1", "ann"), event("e9", "s1"), event("e3", "bob")], now=NOW)
         upsert_users(connection, [UserRow("ann", {"city": "Ulm"}, NOW)])
         insert_impressions(connection, [served("r1", "ann"), served("r2", "s1")])
+        insert_seen(connection, [SeenRow("r1", 0, "ann", NOW), SeenRow("r2", 0, "s1", NOW)])
     login(engine, "s1", "ann", time=1)
     login(engine, "bob", "s1", time=1)
     assert (late.erased, late.erased_users, late.duplicate) == (2, {"ann", "s1"}, 1)

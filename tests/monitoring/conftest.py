@@ -77,15 +77,15 @@ class Shop:
             return {row.event_id: (row.request_id, row.position) for row in rows}
 
     def click_through(self, lists: int, clicked: int, *, time: int, model: str = "m1") -> None:
-        """Serve `lists` lists of one item at `time`, the first `clicked` of them with a click."""
+        """Serve `lists` lists of one item at `time`, each to its own shopper; the first `clicked` are clicked."""
         ids = [f"{model}-{time}-{number}" for number in range(lists)]
         with write(self.engine) as connection:
             insert_impressions(
                 connection,
-                [ImpressionRow(i, 0, "u1", "apple", "home", time, model, "a", 1.0, 1.0, "model") for i in ids],
+                [ImpressionRow(i, 0, f"u-{i}", "apple", "home", time, model, "a", 1.0, 1.0, "model") for i in ids],
             )
             click = EVENT_TYPES.index("click")
-            rows = [InteractionRow(f"c-{i}", click, "u1", "apple", time, request_id=i) for i in ids[:clicked]]
+            rows = [InteractionRow(f"c-{i}", click, f"u-{i}", "apple", time, request_id=i) for i in ids[:clicked]]
             ingest_interactions(connection, rows, now=time)
         self.attribute(now=time)
 

@@ -16,20 +16,20 @@ def value(name, **labels):
 
 
 def rate(segment, start, number):
-    figure = Figure("ctr", segment, TimeWindow(start, start + 10), number, 0.1, 0.9, {"impressions": 7})
-    return figure if number is not None else replace(figure, low=None, high=None, detail={"impressions": 0})
+    figure = Figure("ctr", segment, TimeWindow(start, start + 10), number, 0.1, 0.9, {"impressions": 7, "clicks": 1})
+    return figure if number is not None else replace(figure, low=None, high=None, detail={})
 
 
 def test_each_segment_shows_its_newest_window_with_a_rate():
-    show_ctr([rate("all", 0, 0.2), rate("all", 10, 0.3), rate("all", 20, None), rate("model:m1", 0, 0.4)])
+    show_ctr([rate("all", 0, 0.2), rate("all", 10, 0.3), rate("all", 20, None), rate("model:m1", 0, 0.4)], slots=[])
     assert (value("ctr", segment="all"), value("ctr", segment="model:m1")) == (0.3, 0.4)
     assert (value("ctr_low", segment="all"), value("ctr_high", segment="all")) == (0.1, 0.9)
     assert value("ctr_impressions", segment="all") == 7
 
 
 def test_a_segment_that_is_gone_and_a_rate_that_is_none_disappear():
-    show_ctr([rate("all", 0, 0.2), rate("model:m1", 0, 0.4)])
-    show_ctr([rate("all", 0, None)])
+    show_ctr([rate("all", 0, 0.2), rate("model:m1", 0, 0.4)], slots=[])
+    show_ctr([rate("all", 0, None)], slots=[])
     assert value("ctr", segment="all") is None
     assert value("ctr", segment="model:m1") is None
 

@@ -35,7 +35,7 @@ def fall(shop, *rates, served=1000, min_impressions=500, open_windows=1):
         shop.click_through(served, clicks, time=first + hour * HOUR_MS)
     now = first + len(rates) * HOUR_MS
     with write(shop.engine) as connection:
-        write_ctr_windows(connection, now=now, window_seconds=3600, open_windows=len(rates) + 1, last_position=0)
+        write_ctr_windows(connection, now=now, window_seconds=3600, open_windows=len(rates) + 1)
     with read(shop.engine) as connection:
         return ctr_reason(
             connection,

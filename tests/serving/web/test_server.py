@@ -37,7 +37,7 @@ from tests.serving.web.running import connected
 from tests.serving.web.test_views import event
 from tests.waiting import wait_until
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90
 GET_SECONDS = 1.0
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d\S* ?\S* (INFO|WARNING|ERROR) [\w.]+: ")
 SERVE = "from sagestream.runners import run_serve; run_serve()"

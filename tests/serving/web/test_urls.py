@@ -39,11 +39,13 @@ def test_the_api_is_described(web: Client) -> None:
         "/items/{item_id}/similar/",
         "/trending/",
         "/events/",
+        "/seen/",
         "/retrain/",
     }
     names = {parameter["name"] for parameter in schema["paths"]["/recommendations/{user_id}/"]["get"]["parameters"]}
-    assert names == {"user_id", "k", "slot", "explain"}
+    assert names == {"user_id", "k", "slot", "confirmed", "explain"}
     assert schema["paths"]["/events/"]["post"]["security"] == [{"apiKey": []}]
+    assert "security" not in schema["paths"]["/seen/"]["post"]
 
 
 def test_its_page_loads_nothing_from_elsewhere(web: Client) -> None:
