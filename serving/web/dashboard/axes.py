@@ -107,7 +107,7 @@ def _round_times(start: datetime, end: datetime, step: float) -> Iterator[dateti
             yield at
             at += length
         return
-    months = next((months for months in _MONTHS if months * 30 * _DAY_MS >= step), _MONTHS[-1])
+    months = next((months for months in _MONTHS if months * 30.5 * _DAY_MS >= step), _MONTHS[-1])
     number = (start.year * 12 + start.month - 1) // months * months
     while (at := datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)) <= end:
         yield at

@@ -42,7 +42,8 @@ def _rows(found: Found) -> Rows:
     copy = found.copy
     held = f"{copy.items:,} items" if copy.items == copy.total else f"the newest {copy.items:,} of {copy.total:,} items"
     return Rows(
-        title=f"{found.matches:,} items found" + (f", the first {FOUND_ITEMS}" if found.matches > FOUND_ITEMS else ""),
+        title=f"{found.matches:,} item{'' if found.matches == 1 else 's'} found"
+        + (f", the first {FOUND_ITEMS}" if found.matches > FOUND_ITEMS else ""),
         note=f"In a copy of {held}, made {age(max(0.0, (now_ms() - copy.made_at) / 1000))}.",
         columns=[
             Column(name="item"),
