@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
 from serving.dashboard.blocks import (
     Action,
     AnyBlock,
@@ -31,6 +34,8 @@ from serving.web.dashboard.written import DASH, between, moment, written
 
 ROWS_INSIDE = 40
 """A chart of more times than that has its table on a page of its own: it would be most of the page."""
+
+MISSING = f'<span class="dash" aria-label="not measured">{DASH}</span>'
 
 LONG_TEXT = 9
 """Characters that fit a tile in large letters."""
@@ -63,6 +68,20 @@ class DrawnFigure:
     def long(self) -> bool:
         """Whether a tile must write it smaller."""
         return len(self.text) > LONG_TEXT
+
+    @property
+    def html(self) -> SafeString:
+        """The value as HTML, all texts escaped. A template would take 0.2 ms, and a long table has 4,000 of them."""
+        title = f' title="{escape(self.title)}"' if self.title else ""
+        if self.missing:
+            parts = [MISSING]
+        elif self.href:
+            parts = [f'<a href="{escape(self.href)}"{title}>{escape(self.text)}</a>']
+        else:
+            parts = [f"<span{title}>{escape(self.text)}</span>"]
+        parts += [f' <span class="state">{self.word}</span>'] if self.word else []
+        parts += [f"<small>{escape(part)}</small>" for part in (self.interval, self.n) if part]
+        return mark_safe("".join(parts))  # noqa: S308 - each text above is escaped
 
     @property
     def word(self) -> str:

@@ -73,6 +73,13 @@ def test_in_a_browser(browser: Browser, address: str, redis: Redis, monkeypatch:
     assert browser.value("document.activeElement.className") == "skip"
     assert browser.value("document.activeElement.getBoundingClientRect().left") >= 0
 
+    # The arrow keys tell the figures of a chart, which come from the table behind it.
+    browser.value("document.querySelector('.chart').focus()")
+    browser.press("ArrowLeft", 37)
+    newest = "document.querySelector('.readout').textContent"
+    wait_until(lambda: "all: " in (browser.value(newest) or ""))
+    assert "b: " in browser.value(newest)
+
     # New figures come by themselves, what was opened stays open, and a pause is kept.
     monkeypatch.setattr(pages, "REFRESH_SECONDS", 1)
     browser.open(f"{address}/dashboard/traffic/")
