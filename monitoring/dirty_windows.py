@@ -94,7 +94,9 @@ def _due(day: TimeWindow, memory: Recounting, now: int) -> bool:
     return last is None or now - last >= DAY_PAUSE_MS or last < day.end <= now
 
 
-def _count_each(engine: Engine, windows: list[TimeWindow], budget_seconds: float, timer: Callable[[], float]) -> int:
+def _count_each(
+    engine: Engine, windows: list[TimeWindow], budget_seconds: float, timer: Callable[[], float]
+) -> int:
     began = timer()
     for number, window in enumerate(windows):
         if number and timer() - began >= budget_seconds:

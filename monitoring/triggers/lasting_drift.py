@@ -59,7 +59,9 @@ def _asked_at(connection: Connection) -> int | None:
 def _verdicts(connection: Connection, *, since: int) -> Iterable[tuple[int, str]]:
     rows = connection.execute(
         select(metric_windows.c.window_end, metric_windows.c.detail)
-        .where(metric_windows.c.metric == METRIC, metric_windows.c.segment == ALL, metric_windows.c.window_end >= since)
+        .where(
+            metric_windows.c.metric == METRIC, metric_windows.c.segment == ALL, metric_windows.c.window_end >= since
+        )
         .order_by(metric_windows.c.window_end)
     )
     return ((row.window_end, json.loads(row.detail)["verdict"]) for row in rows)

@@ -81,7 +81,7 @@ class DrawnFigure:
             parts = [f"<span{title}>{escape(self.text)}</span>"]
         parts += [f' <span class="state">{self.word}</span>'] if self.word else []
         parts += [f"<small>{escape(part)}</small>" for part in (self.interval, self.n) if part]
-        return mark_safe("".join(parts))  # noqa: S308 - each text above is escaped
+        return mark_safe("".join(parts))  # each text above is escaped
 
     @property
     def word(self) -> str:
