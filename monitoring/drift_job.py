@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine
 
+from graphstore.config import GraphstoreConfig
 from graphstore.logs import set_up_logging
 from graphstore.session import open_engine, read
 from monitoring.config import MonitoringConfig
@@ -154,7 +155,7 @@ def work(job: DriftJob) -> DriftResult:
 
 def main() -> None:
     """Read a job from standard input, write its result to standard output. Other output goes to standard error."""
-    set_up_logging()
+    set_up_logging(form=GraphstoreConfig().log_format, process="monitor")
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=DriftJob)
     with contextlib.redirect_stdout(sys.stderr):
         result = work(job)

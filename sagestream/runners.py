@@ -136,10 +136,18 @@ def run_scheduler() -> None:
 
 def run_serve() -> None:
     """Run the web server. uvicorn handles the signals itself."""
-    from graphstore.logs import set_up_logging
     from serving.web.server import serve
 
-    serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)
+    serve(ServingConfig(), StreamConfig(), begin=begin_web_process)
+
+
+def begin_web_process() -> None:
+    """Set up log and traces of one of several web processes, which are spawned."""
+    from graphstore.logs import set_up_logging
+    from graphstore.tracing import begin_tracing
+
+    set_up_logging(form=GraphstoreConfig().log_format, process="serve")
+    begin_tracing("serve")
 
 
 def run_monitor() -> None:

@@ -21,6 +21,7 @@ class Message(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class BatchProducer:
@@ -56,11 +57,15 @@ async def _send(producer: Any, topic: str, partition: int, messages: Sequence[Me
     """Send batch after batch. Each is acknowledged before the next one, so a failure never changes the order."""
     batch = producer.create_batch()
     for message in messages:
-        if batch.append(timestamp=None, key=message.key, value=message.value) is None:  # full
+        if _append(batch, message) is None:  # full
             await _delivered(producer, batch, topic, partition)
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=message.key, value=message.value)
+            _append(batch, message)
     await _delivered(producer, batch, topic, partition)
+
+
+def _append(batch: Any, message: Message) -> Any:
+    return batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
 
 
 async def _delivered(producer: Any, batch: Any, topic: str, partition: int) -> None:
