@@ -76,6 +76,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
     worker = BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write control characters between the lines of the log
     worker.beat = liveness.beat
     liveness.beat()
     Watchdog(liveness)  # only now: before, the process may rightly wait for a service for ever
