@@ -43,7 +43,7 @@ def begin_tracing(process: str, environment: Mapping[str, str] = os.environ) -> 
     try:
         from graphstore.spans import exporting
     except ImportError as error:
-        logger.warning("no traces: the extra `otel` is not installed: %s", error)
+        logger.warning("no traces, because the extra otel is not installed: %s", error)
         return False
     use_tracing(exporting(process))
     return True

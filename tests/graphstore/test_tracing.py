@@ -40,5 +40,5 @@ def test_a_collector_without_the_extra_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "graphstore.spans", None)
     assert not tracing.begin_tracing("worker", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
-    assert "no traces: the extra `otel` is not installed" in caplog.text
+    assert "no traces, because the extra otel is not installed" in caplog.text
     assert tracing.traceparent() is None
