@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, or_, select, text, u
 from sqlalchemy.exc import NoResultFound
 
 from graphstore.batch import execute_many, lock_writers
+from graphstore.dirty import mark_removed
 from graphstore.session import read, write
 from graphstore.state import people_changed
 from graphstore.tables import COUNT_COLUMNS, HOUR_MS, erasures, identities, interactions, users
@@ -62,7 +63,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
         "DELETE FROM attributions WHERE request_id IN (SELECT request_id FROM impressions WHERE user_id IN :ids)",
     ),
     ("impressions", "DELETE FROM impressions WHERE user_id IN :ids"),
-    ("seen items", "DELETE FROM seen_items WHERE user_id IN :ids"),
+    ("seen_items", "DELETE FROM seen_items WHERE user_id IN :ids"),
     ("identities", "DELETE FROM identities WHERE anonymous_id IN :ids OR user_id IN :ids"),
     ("stale people", "DELETE FROM stale_people WHERE user_id IN :ids"),
     ("users", "DELETE FROM users WHERE user_id IN :ids"),
@@ -169,6 +170,7 @@ def _remove(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     removed = {place: 0 for place, _ in _STEPS if place}
     for some in _chunks(ids):
         keys = list(_keys(connection, some).values())
+        mark_removed(connection, some, keys)
         for place, statement in _STEPS:
             given = {"keys": keys} if ":keys" in statement else {"ids": some}
             bound = text(statement).bindparams(*(bindparam(name, expanding=True) for name in given))

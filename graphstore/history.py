@@ -14,14 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Engine, Row, Select, Table, func, or_, select, text, tuple_
 
 from graphstore.identities import IdentityRow
 from graphstore.ingest import InteractionRow
 from graphstore.session import read
 from graphstore.state import get_states
-from graphstore.tables import COMPACTION_HORIZON, edges, identities, impressions, interactions, items, users
-from graphstore.upserts import ImpressionRow, ItemRow, UserRow
+from graphstore.tables import (
+    COMPACTION_HORIZON,
+    edges,
+    identities,
+    impressions,
+    interactions,
+    items,
+    seen_items,
+    users,
+)
+from graphstore.upserts import ImpressionRow, ItemRow, SeenRow, UserRow
 
 PAGE_ROWS = 5_000
 
@@ -34,13 +43,16 @@ _INTERACTION = (
 )
 _IMPRESSION = [impressions.c[name] for name in ImpressionRow._fields]
 _IMPRESSION_KEY = (impressions.c.event_time, impressions.c.request_id, impressions.c.position)
+_SEEN = [seen_items.c[name] for name in SeenRow._fields]
+_SEEN_KEY = (seen_items.c.event_time, seen_items.c.request_id, seen_items.c.position)
 
 
 @dataclass(frozen=True)
 class Selection:
     """A part of the log: event times in [since, before) (epoch ms), one user with their sessions; None means all.
 
-    Times restrict interactions and impressions. A user restricts the catalogue to the items that they touched.
+    Times restrict interactions, impressions and what was seen. A user restricts the catalogue to the items that they
+    touched.
     """
 
     since: int | None = None
@@ -84,9 +96,16 @@ def interaction_rows(engine: Engine, selection: Selection, *, page_rows: int = P
 
 def impression_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[ImpressionRow]:
     """Read the items of served lists in order of time, list by list."""
-    query = select(*_IMPRESSION_KEY, *_IMPRESSION).where(*_served(selection))
+    query = select(*_IMPRESSION_KEY, *_IMPRESSION).where(*_of_shopper(impressions, selection))
     for row in _pages(engine, query, _IMPRESSION_KEY, page_rows):
         yield ImpressionRow._make(row[len(_IMPRESSION_KEY) :])
+
+
+def seen_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[SeenRow]:
+    """Read the seen positions of served lists in order of time, list by list."""
+    query = select(*_SEEN_KEY, *_SEEN).where(*_of_shopper(seen_items, selection))
+    for row in _pages(engine, query, _SEEN_KEY, page_rows):
+        yield SeenRow._make(row[len(_SEEN_KEY) :])
 
 
 def count_rows(engine: Engine, selection: Selection) -> int:
@@ -96,7 +115,8 @@ def count_rows(engine: Engine, selection: Selection) -> int:
         (users, _described_users(selection)),
         (identities, _logins(selection)),
         (interactions, _events(selection)),
-        (impressions, _served(selection)),
+        (impressions, _of_shopper(impressions, selection)),
+        (seen_items, _of_shopper(seen_items, selection)),
     )
     total = 0
     for table, conditions in tables:
@@ -189,8 +209,9 @@ def _events(selection: Selection) -> Iterator[ColumnElement[bool]]:
         yield interactions.c.user_key.in_(_members(selection.user_id, users.c.user_key))
 
 
-def _served(selection: Selection) -> Iterator[ColumnElement[bool]]:
-    yield from _period(impressions.c.event_time, selection)
+def _of_shopper(table: Table, selection: Selection) -> Iterator[ColumnElement[bool]]:
+    """The rows of `impressions` or `seen_items`, which name their shopper by the external id."""
+    yield from _period(table.c.event_time, selection)
     if selection.user_id is not None:
         ids = _members(selection.user_id, users.c.user_id)
-        yield or_(impressions.c.user_id == selection.user_id, impressions.c.user_id.in_(ids))
+        yield or_(table.c.user_id == selection.user_id, table.c.user_id.in_(ids))

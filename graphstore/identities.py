@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from graphstore.batch import execute_many, lock_writers
+from graphstore.dirty import mark_logins
 from graphstore.state import people_changed, people_generation
 from graphstore.tables import identities, stale_people, users
 from graphstore.upserts import erased_of
@@ -73,6 +74,7 @@ def ingest_identities(connection: Connection, rows: Sequence[IdentityRow]) -> Me
         people_changed(connection)
         generation = people_generation(connection)
         execute_many(connection, _MARK, [(name, generation) for name in sorted(concerned | moved)])
+        mark_logins(connection, moved, concerned)
     return _merged(connection, concerned, moved - set(persons.values()))
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete
 
 from graphstore.batch import execute_many, lock_writers, stage
+from graphstore.dirty import ATTRIBUTED_TYPES, mark_shoppers
 from graphstore.state import get_states
 from graphstore.tables import COMPACTION_HORIZON, COUNT_COLUMNS, HOUR_MS, PEOPLE_GENERATION, stream_progress
 
@@ -125,6 +126,9 @@ def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], 
     new = connection.exec_driver_sql(_INSERT_INTERACTIONS.format(now=int(now), order=order)).fetchall()
     if new:
         _add_counts(connection, new)
+    if any(row.event_type in ATTRIBUTED_TYPES for row in new):
+        gone = set(erased)
+        mark_shoppers(connection, _since([row for row in rows if row.user_id not in gone]))
     refused = sum(row.event_id in late for row in rows)
     return Ingested(
         stored=len(new),
@@ -135,6 +139,15 @@ def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], 
         persons={row[0]: row[1] for row in connection.exec_driver_sql(_PERSONS)},
         generation=state.get(PEOPLE_GENERATION, 0),
     )
+
+
+def _since(rows: Sequence[InteractionRow]) -> dict[str, int]:
+    """Return the earliest time of each shopper's events that can be attributed."""
+    since: dict[str, int] = {}
+    for row in rows:
+        if row.event_type in ATTRIBUTED_TYPES:
+            since[row.user_id] = min(row.event_time, since.get(row.user_id, row.event_time))
+    return since
 
 
 def _drop_late(connection: Connection, horizon: int) -> frozenset[str]:

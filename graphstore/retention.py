@@ -9,7 +9,9 @@ keeps all its rows, because every row decides which purchase was taken back. Eac
 a worker can write in between. SQLite reuses the freed pages but the file does not shrink; PostgreSQL's autovacuum does
 the same.
 
-Served lists and figures have a horizon of their own (`expire`), because whoever reads a list adds rows to them.
+Served lists and figures have a horizon of their own (`expire`), because whoever reads a list adds rows to them. No
+shopper and no window is marked dirty by it (`graphstore.dirty`): what was credited to a deleted list and counted of a
+deleted hour stays. `LISTS_HORIZON` tells the monitor which lists are meant.
 """
 
 import shutil
@@ -24,7 +26,7 @@ from graphstore.batch import lock_writers
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import snapshots_in
 from graphstore.state import get_states, raise_to
-from graphstore.tables import COMPACTION_HORIZON, TAKE_BACKS, users
+from graphstore.tables import COMPACTION_HORIZON, LISTS_HORIZON, TAKE_BACKS, users
 
 DAY_MS = 86_400_000
 IMPRESSION_DAYS = 90
@@ -88,6 +90,7 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         lock_writers(connection, shared=False)  # a concurrent ingest sees the new horizon or has finished
         raise_to(connection, COMPACTION_HORIZON, before)
         before = get_states(connection)[COMPACTION_HORIZON]
+        raise_to(connection, LISTS_HORIZON, before)
         newest = int(connection.scalar(select(func.max(users.c.user_key))) or 0)
     removed = 0
     for first in range(1, newest + 1, USERS_PER_TRANSACTION):
@@ -115,6 +118,8 @@ class Expired:
 def expire(engine: Engine, *, now: int) -> Expired:
     """Delete served lists, attributions and figures that are too old at `now` (epoch ms). Safe to repeat."""
     before = now - IMPRESSION_DAYS * DAY_MS
+    with write(engine) as connection:
+        raise_to(connection, LISTS_HORIZON, before)  # first: a list that is missing later was not always missing
     _delete_all(engine, DELETE_SEEN, before)
     return Expired(
         impressions=_delete_all(engine, DELETE_LISTS, before),

@@ -127,14 +127,6 @@ interactions = Table(
     sqlite_autoincrement=True,
 )
 
-# For attribution: only events that name a served list, a small share of all.
-Index(
-    "ix_interactions_ingest_time_requested",
-    interactions.c.ingest_time,
-    sqlite_where=interactions.c.request_id.is_not(None),
-    postgresql_where=interactions.c.request_id.is_not(None),
-)
-
 edges = Table(
     "edges",
     metadata,
@@ -172,7 +164,7 @@ impressions = Table(
     Column("confirmed", Boolean, nullable=False, server_default=true()),  # the reader vouches that the list is shown
     Column("robot", Boolean, nullable=False, server_default=false()),  # by its user agent
     Column("client", String(32), nullable=False, server_default=""),  # keyed hash of the reader's address
-    Index(None, "user_id"),
+    Index(None, "user_id", "event_time"),
     Index(None, "event_time"),
 )
 """Served lists. A list that is not `confirmed` was merely fetched: its items count as shown once they are seen."""
@@ -212,15 +204,18 @@ dirty_shoppers = Table(
     Column("since", EpochMs, nullable=False),  # the earliest event time that changed
     Column("generation", BigInteger, nullable=False, server_default="0"),
 )
-"""Shoppers whose attributions must be computed again, because an event, a list, a login or a delete arrived."""
+"""Shoppers whose attributions must be computed again, because an event, a list, a login or a delete arrived.
+
+Each marking has another `generation`, see `graphstore.dirty`."""
 
 dirty_windows = Table(
     "dirty_windows",
     metadata,
     Column("window_start", EpochMs, primary_key=True, autoincrement=False),
+    Column("window_end", EpochMs, primary_key=True, autoincrement=False),
     Column("generation", BigInteger, nullable=False, server_default="0"),
 )
-"""Hours whose figures must be counted again. `window_start` is a multiple of an hour."""
+"""Clock hours and UTC days whose figures must be counted again, see `graphstore.dirty`."""
 
 stream_progress = Table(
     "stream_progress",
@@ -246,10 +241,17 @@ store_state = Table(
     Column("name", String(64), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
-"""Single numbers: the horizon of the last compaction, and the number of changes of identity."""
+"""Single numbers: the horizons of the last deletes, and the number of changes of identity."""
 
 COMPACTION_HORIZON = "compaction_horizon"
 """Epoch ms. Older interactions were compacted, so the store cannot recognise the duplicate of an older event."""
+
+LISTS_HORIZON = "lists_horizon"
+"""Epoch ms. Retention deletes older served lists: their attributions and figures stay as they were."""
+
+CLICK_WINDOW = "click_window"
+CONVERSION_WINDOW = "conversion_window"
+"""Milliseconds. The windows that the stored attributions were computed with."""
 
 PEOPLE_GENERATION = "people_generation"
 """A counter that each login and each erasure raises. A writer to Redis that sees it change reads SQL again."""
@@ -372,6 +374,7 @@ metric_windows = Table(
     Column("low", Float),
     Column("high", Float),
     Column("detail", Text, nullable=False, server_default="{}"),  # JSON: counts, verdicts, the report's path
+    Index(None, "metric", "window_start"),
 )
 
 alarms = Table(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from graphstore.batch import execute_many, lock_writers
+from graphstore.dirty import mark_shoppers
 from graphstore.tables import erasures
 
 
@@ -87,7 +88,8 @@ ON CONFLICT (request_id, position) DO NOTHING
 
 _UPSERT_SEEN = """
 INSERT INTO seen_items (request_id, position, user_id, event_time) VALUES ({values})
-ON CONFLICT (request_id, position) DO UPDATE SET event_time = {least}(seen_items.event_time, excluded.event_time)
+ON CONFLICT (request_id, position) DO UPDATE SET event_time = excluded.event_time, user_id = excluded.user_id
+WHERE (excluded.event_time, excluded.user_id) < (seen_items.event_time, seen_items.user_id)
 """
 
 
@@ -116,14 +118,26 @@ def insert_impressions(connection: Connection, rows: Sequence[ImpressionRow]) ->
     """Store served lists. A repeated (request, position) changes nothing. Lists of forgotten users are dropped."""
     lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
-    execute_many(connection, _INSERT_IMPRESSIONS, sorted(row for row in rows if row.user_id not in gone))
+    kept = sorted(row for row in rows if row.user_id not in gone)
+    execute_many(connection, _INSERT_IMPRESSIONS, kept)
+    mark_shoppers(connection, _since(kept))
 
 
 def insert_seen(connection: Connection, rows: Sequence[SeenRow]) -> None:
-    """Store what was seen. A repeated (request, position) keeps the earliest time. Forgotten users are dropped."""
+    """Store what was seen. A repeated (request, position) keeps who saw it first. Forgotten users are dropped."""
     lock_writers(connection, shared=True)
     gone = erased_of(connection, [row.user_id for row in rows])
-    execute_many(connection, _UPSERT_SEEN, sorted(row for row in rows if row.user_id not in gone))
+    kept = sorted(row for row in rows if row.user_id not in gone)
+    execute_many(connection, _UPSERT_SEEN, kept)
+    mark_shoppers(connection, _since(kept))
+
+
+def _since(rows: Sequence[ImpressionRow] | Sequence[SeenRow]) -> dict[str, int]:
+    """Return the earliest time of each shopper's rows."""
+    since: dict[str, int] = {}
+    for row in rows:
+        since[row.user_id] = min(row.event_time, since.get(row.user_id, row.event_time))
+    return since
 
 
 def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:

@@ -1,68 +1,77 @@
 """Shopper sums: what the shoppers of a variant were shown, clicked and bought, as sums over shoppers.
 
-Arrives: `impressions` and `attributions`. Leaves: sums for two rates: items with a click (as `ctr` counts clicks) and
+Arrives: the impressions of `shown`. Leaves: sums for two rates: items with a click (as `counts` counts clicks) and
 items with a purchase, for each shown item. Next: `probation` and `experiments` compare the sums of two variants,
 clustered by shopper, because one shopper's clicks are similar.
+
+Only what was shown to people counts. A person who was served in several sessions is one shopper.
 """
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, text
+import numpy as np
+from sqlalchemy import Connection
 
-from graphstore.tables import EVENT_TYPES
-from monitoring.ctr import CLICK_TYPES
+from graphstore.arrays import Float64Array, IntArray
+from monitoring.shown import Vocabulary, read_shown
+from monitoring.windows import TimeWindow
 from training.evaluation.sequential import ClusterSums
 
 CTR = "ctr"
 CONVERSION = "conversion"
 RATES = (CTR, CONVERSION)
 
-_COUNTED = {CTR: "clicks", CONVERSION: "purchases"}
-_SUMS = f"""
-WITH shown AS (
-    SELECT m.variant, m.user_id, COUNT(*) AS items,
-           SUM(CASE WHEN EXISTS (
-               SELECT 1 FROM attributions a WHERE a.request_id = m.request_id AND a.position = m.position
-                 AND a.event_type IN ({", ".join(map(str, CLICK_TYPES))})) THEN 1 ELSE 0 END) AS clicks,
-           SUM(CASE WHEN EXISTS (
-               SELECT 1 FROM attributions a WHERE a.request_id = m.request_id AND a.position = m.position
-                 AND a.event_type = {EVENT_TYPES.index("purchase")}) THEN 1 ELSE 0 END) AS purchases
-    FROM impressions m
-    WHERE m.variant IN :variants AND m.event_time >= :start AND m.event_time < :end %s
-    GROUP BY m.variant, m.user_id
-)
-SELECT variant, COUNT(*) AS shoppers, SUM(items) AS items, SUM(items * items) AS items_squared,
-       SUM(clicks) AS clicks, SUM(clicks * clicks) AS clicks_squared, SUM(clicks * items) AS clicks_items,
-       SUM(purchases) AS purchases, SUM(purchases * purchases) AS purchases_squared,
-       SUM(purchases * items) AS purchases_items
-FROM shown GROUP BY variant
-"""
-
 Sums = dict[str, ClusterSums]
 """The sums of a variant by rate: ctr, conversion."""
 
 
 def shopper_sums(
-    connection: Connection, variants: Sequence[str], *, start: int, end: int, model_version: str | None = None
+    connection: Connection,
+    variants: Sequence[str],
+    *,
+    start: int,
+    end: int,
+    model_version: str | None = None,
+    without: Sequence[TimeWindow] = (),
 ) -> dict[str, Sums]:
     """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
 
-    With `model_version` only the lists of this model count: the variant `champion` has had other models before.
+    With `model_version` only the lists of this model count: the variant `champion` has had other models before. Lists
+    that were served in the spans `without` do not count.
     """
-    values = {"variants": list(variants), "start": start, "end": end}
-    of_model = "" if model_version is None else "AND m.model_version = :model"
-    query = text(_SUMS % of_model).bindparams(bindparam("variants", expanding=True))
-    found = {variant: dict.fromkeys(RATES, ClusterSums()) for variant in variants}
-    for row in connection.execute(query, values | ({} if model_version is None else {"model": model_version})):
-        found[row.variant] = {
-            name: ClusterSums(
-                int(row.shoppers),
-                float(getattr(row, counted)),
-                float(row.items),
-                float(getattr(row, f"{counted}_squared")),
-                float(row.items_squared),
-                float(getattr(row, f"{counted}_items")),
+    span, vocabulary = TimeWindow(start, end), Vocabulary()
+    shopper = {variant: _Shoppers() for variant in variants}
+    for rows in read_shown(connection, span, vocabulary):
+        lists = rows.within(span)
+        units = rows.by_list.part(lists)
+        counted = (units.shown > 0) & ~units.robot
+        for gap in without:
+            counted &= (rows.time[lists] < gap.start) | (rows.time[lists] >= gap.end)
+        if model_version is not None:
+            counted &= rows.model[lists] == vocabulary.models.known([model_version])[0]
+        for variant, code in zip(variants, vocabulary.variants.known(variants), strict=True):
+            chosen = counted & (rows.variant[lists] == code)
+            shopper[variant].add(
+                *(column[chosen] for column in (units.person, units.shown, units.clicked, units.purchased))
             )
-            for name, counted in _COUNTED.items()
-        }
-    return found
+    return {variant: shopper[variant].sums() for variant in variants}
+
+
+class _Shoppers:
+    """The items, clicks and purchases [shoppers] of one variant. The index is the shopper's integer."""
+
+    def __init__(self) -> None:
+        self._totals: list[Float64Array] = [np.zeros(0), np.zeros(0), np.zeros(0)]
+
+    def add(self, person: IntArray, *columns: IntArray) -> None:
+        if not len(person):
+            return
+        size = max(int(person.max()) + 1, len(self._totals[0]))
+        for index, weights in enumerate(columns):
+            added = np.bincount(person, weights, minlength=size).astype(np.float64)
+            added[: len(self._totals[index])] += self._totals[index]
+            self._totals[index] = added
+
+    def sums(self) -> Sums:
+        items, clicks, purchases = (total[self._totals[0] > 0] for total in self._totals)
+        return {CTR: ClusterSums.of(clicks, items), CONVERSION: ClusterSums.of(purchases, items)}

@@ -1,9 +1,6 @@
 """Doctor: check every service and process once; each check gives one line with its state and lag."""
 
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +19,10 @@ from graphstore.session import NoDatabase, open_existing, read, revisions
 from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
-from stream.config import LOOPBACK, PROBED_PROCESSES, StreamConfig
+from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.broker import check_reachable
 from stream.kafka.lag import PartitionLag, measure
-from stream.probe import OK
+from stream.readiness import ask_process
 from stream.worker.worker import TOPICS
 from training.config import TrainingConfig
 from training.config_file import current_config
@@ -141,30 +138,11 @@ def _training_file(training: TrainingConfig) -> Check:
 
 
 def _process(name: str, host: str, port: int) -> Check:
-    if not port:
-        return Check(name, ok=False, finding="SAGESTREAM_PROBE_PORT is 0: it may be on any port")
-    url, at = f"http://{host}:{port}/readyz", f"port {port}" if host == LOOPBACK else f"{host}:{port}"
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-            needs = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return Check(name, ok=False, finding=f"{at}: not ready, {_wrong(error.read())}")
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        away = isinstance(why, ConnectionRefusedError)
-        said = f"nobody answers: `sagestream {name}` does not run" if away else str(why)
-        return Check(name, ok=False, finding=f"{at}: {said}")
-    shown = ", ".join(f"{need} {word}" for need, word in needs.items()) if isinstance(needs, dict) else str(needs)
-    return Check(name, ok=True, finding=f"{at}: {shown}")
-
-
-def _wrong(body: bytes) -> str:
-    """Return the states that are not ok, from the answer of a process that is not ready."""
-    try:
-        needs = json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")[:200]
-    if not isinstance(needs, dict):
-        return str(needs)
-    return ", ".join(f"{need}: {word}" for need, word in needs.items() if word != OK)
+    found = ask_process(name, host, port, timeout_seconds=TIMEOUT_SECONDS)
+    if found.state == "ready":
+        shown = ", ".join(f"{need} {word}" for need, word in found.words.items())
+        return Check(name, ok=True, finding=f"{found.address}: {shown}")
+    if found.state == "unknown":
+        return Check(name, ok=False, finding=found.said)
+    said = f"not ready, {found.said}" if found.state == "not ready" else found.said
+    return Check(name, ok=False, finding=f"{found.address}: {said}")

@@ -28,7 +28,9 @@ class ServingConfig(PackageSettings):
     allowed_hosts: str = Field("127.0.0.1,localhost,[::1]", description="host names that are answered, comma separated")
     api_key: SecretStr | None = Field(None, description="key that writers must show; unset: they are refused")
     admin_key: SecretStr | None = Field(None, description="key that asks for a retrain; unset: that is refused")
-    secret_key: SecretStr | None = Field(None, description="Django's signing key; unset: a new one at each start")
+    secret_key: SecretStr | None = Field(
+        None, description="key that signs request ids; unset: made of the API key, or else new at each start"
+    )
     shop_page: bool = Field(False, description="serve a shop for trials at `/`, whose visitor may act as anybody")
     slots: str = Field(
         "home,item,cart,search,email", description="names of the places where lists are shown, comma separated"
@@ -42,6 +44,12 @@ class ServingConfig(PackageSettings):
     hsts_seconds: int = Field(
         0, ge=0, description="how long browsers must use https for this host (HSTS), told over https only; 0: not told"
     )
+
+    @property
+    def signing_secret(self) -> str | None:
+        """Return the secret that signs request ids: `secret_key`, else `api_key`. None when neither is set."""
+        secrets = (key.get_secret_value() for key in (self.secret_key, self.api_key) if key is not None)
+        return next(filter(None, secrets), None)
 
     @property
     def hosts(self) -> list[str]:

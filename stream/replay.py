@@ -20,9 +20,18 @@ from graphstore import history
 from graphstore.history import Selection
 from graphstore.identities import IdentityRow
 from graphstore.ingest import InteractionRow
-from graphstore.upserts import ImpressionRow, ItemRow, UserRow
+from graphstore.upserts import ImpressionRow, ItemRow, SeenRow, UserRow
 from stream import events
-from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, UserAttributes
+from stream.events import (
+    CatalogItem,
+    EventType,
+    Identity,
+    Impression,
+    ImpressionItem,
+    Interaction,
+    Seen,
+    UserAttributes,
+)
 from stream.kafka.producer import EventProducer
 from stream.routes import ROUTES, Event
 from stream.worker.sink import Sink, Stored
@@ -44,7 +53,7 @@ class Replayed:
 
     sent: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
-    """The number of rows: each item of a served list is a row."""
+    """The number of rows: each item of a served list, and each seen one, is a row."""
     stored: int = 0
     duplicate: int = 0
     erased: int = 0
@@ -124,6 +133,8 @@ def _store(sink: Sink, batch: list[Event], now: int) -> Stored | None:
         return sink.store_interactions(cast("list[Interaction]", batch), now=now)
     if isinstance(batch[0], Impression):
         sink.store_impressions(cast("list[Impression]", batch), now=now)
+    elif isinstance(batch[0], Seen):
+        sink.store_seen(cast("list[Seen]", batch), now=now)
     elif isinstance(batch[0], CatalogItem):
         sink.store_items(cast("list[CatalogItem]", batch), now=now)
     elif isinstance(batch[0], UserAttributes):
@@ -162,7 +173,7 @@ def _sent(producer: EventProducer, source: Iterable[Event]) -> Iterator[Event]:
 
 
 def batches(source: Iterable[_E], size: int = BATCH_EVENTS) -> Iterator[list[_E]]:
-    """Split events into lists of one kind and at most `size` rows. A served list has one row for each item."""
+    """Split events into lists of one kind and at most `size` rows. A list has a row for each item, served or seen."""
     batch: list[_E] = []
     rows = 0
     for event in source:
@@ -179,7 +190,9 @@ def batches(source: Iterable[_E], size: int = BATCH_EVENTS) -> Iterator[list[_E]
 
 
 def _rows(event: object) -> int:
-    return len(event.items) if isinstance(event, Impression) else 1
+    if isinstance(event, Impression):
+        return len(event.items)
+    return len(event.positions) if isinstance(event, Seen) else 1
 
 
 def until(stop: Callable[[], bool], source: Iterable[_E]) -> Iterator[_E]:
@@ -198,6 +211,8 @@ def history_events(engine: Engine, selection: Selection) -> Iterator[Event]:
     yield from map(_interaction, history.interaction_rows(engine, selection))
     for _, rows in groupby(history.impression_rows(engine, selection), key=_served_list):
         yield from fitting(_impression(list(rows)))
+    for first, looked in groupby(history.seen_rows(engine, selection), key=_look):
+        yield from _seen(first, [row.position for row in looked])
 
 
 def _catalog_item(row: ItemRow) -> CatalogItem:
@@ -231,11 +246,23 @@ def _interaction(row: InteractionRow) -> Interaction:
         quantity=row.quantity,
         request_id=row.request_id,
         position=row.position,
+        order_id=row.order_id,
+        currency=row.currency,
     )
 
 
 def _served_list(row: ImpressionRow) -> tuple[Any, ...]:
-    return row.event_time, row.request_id, row.user_id, row.slot, row.model_version, row.variant
+    return (
+        row.event_time,
+        row.request_id,
+        row.user_id,
+        row.slot,
+        row.model_version,
+        row.variant,
+        row.confirmed,
+        row.robot,
+        row.client,
+    )
 
 
 def _impression(rows: list[ImpressionRow]) -> Impression:
@@ -257,7 +284,26 @@ def _impression(rows: list[ImpressionRow]) -> Impression:
             )
             for row in rows
         ],
+        confirmed=first.confirmed,
+        robot=first.robot,
+        client=first.client,
     )
+
+
+def _look(row: SeenRow) -> tuple[int, str, str]:
+    return row.event_time, row.request_id, row.user_id
+
+
+def _seen(look: tuple[int, str, str], positions: list[int]) -> Iterator[Seen]:
+    """Return what was seen of one list at one time, in as many events as an event's bound on positions asks for."""
+    event_time, request_id, user_id = look
+    for start in range(0, len(positions), events.MAX_LISTED_ITEMS):
+        yield Seen(
+            request_id=request_id,
+            user_id=user_id,
+            event_time=events.utc(event_time),
+            positions=positions[start : start + events.MAX_LISTED_ITEMS],
+        )
 
 
 def fitting(event: Impression) -> Iterator[Impression]:

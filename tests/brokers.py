@@ -11,7 +11,7 @@ from stream.kafka.topics import TOPICS, connection_settings, create_topics
 from tests.waiting import wait_until
 
 NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
-EMPTY_SECONDS = 30.0
+EMPTY_SECONDS = 120.0
 
 
 def stream_config_of(broker: Broker, **settings: object) -> StreamConfig:

@@ -5,7 +5,8 @@ timed), `slow` (over a second of processor time). `make quick` leaves all three 
 that a test takes; what a test starts by itself it marks by itself, and an unmarked one that starts a service fails.
 
 With two processes (`pytest -n 2 --dist loadgroup`) the tests of a file stay together, for their fixtures' sake, and
-all kills are one group: two of them at once would wait for the processor past their bounds.
+the kills of the stream are one group: two of them at once would wait for the processor past their bounds. The kills of
+trainings have no such bounds.
 """
 
 import pytest
@@ -18,13 +19,17 @@ CHILDREN = frozenset({"redis", "kafka", "tansu"})
 
 KILLS = "kills"
 
+TIMED = ("tests/test_kills.py", "tests/stream/", "tests/contracts/")
+"""Where kills are that a busy processor would fail."""
+
 
 def arrange(items: list[pytest.Item]) -> None:
     """Mark, group and order, in place: what takes long begins first, so that no process waits for the other."""
     for item in items:
         if SERVICES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
-        group = KILLS if item.get_closest_marker("kill") else item.nodeid.partition("::")[0]
+        timed = item.get_closest_marker("kill") and item.nodeid.startswith(TIMED)
+        group = KILLS if timed else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
     weights: dict[str, int] = {}
     for item in items:

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 
 from graphstore.redis import hot
 from graphstore.session import now_ms, read, write
-from graphstore.tables import edges, identities, interactions, item_buckets, items, stream_progress, users
+from graphstore.tables import edges, identities, interactions, item_buckets, items, seen_items, stream_progress, users
 from sagestream.playground.embedded import find_kafka
 from stream import events
 from stream.kafka import batch_producer
@@ -104,7 +104,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
         return Record(topic, partition, offset, time + len(made.log), key, value)
 
     async def deliver(messages: Sequence[batch_producer.Message]) -> None:
-        made.sent += [record(*message) for message in messages]
+        made.sent += [record(*message[:3]) for message in messages]
 
     sink = Sink(sqlite_engine, redis, recent_items=RECENT_ITEMS, trending_items=5)
     standing = TopicStatus(TOPICS, now_ms)
@@ -199,6 +199,15 @@ PLANTS: dict[str, tuple[str, Callable[[World], object]]] = {
     "a login is missing": (
         "lost",
         lambda w: w.sql(delete(identities).where(identities.c.anonymous_id == w.first(identities.c.anonymous_id))),
+    ),
+    "a seen item is missing": (
+        "lost",
+        lambda w: w.sql(
+            delete(seen_items).where(
+                seen_items.c.request_id == (request := w.first(seen_items.c.request_id)),
+                seen_items.c.position == w.first(seen_items.c.position, seen_items.c.request_id == request),
+            )
+        ),
     ),
     "the progress is behind": (
         "wrong",

@@ -8,7 +8,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def wait_until(condition: Callable[[], _T], *, seconds: float = 60.0, told: Callable[[], object] = str) -> _T:
+def wait_until(condition: Callable[[], _T], *, seconds: float = 180.0, told: Callable[[], object] = str) -> _T:
     """What `condition` returns, once that is true. The time only bounds a broken run, which `told` explains."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

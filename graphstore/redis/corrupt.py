@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LOG_SECONDS = 60.0
 """Time between two log lines about one kind: a corrupt value is read again with each request."""
 
-KINDS = ("pointer", "routing", "list", "item", "score")
+KINDS = ("pointer", "routing", "list", "item", "score", "errand", "catalogue")
 """What a corrupt value was meant to be."""
 
 _corrupt = Counter("sagestream_redis_corrupt", "Values in Redis that could not be read and were left out", ["kind"])

@@ -12,13 +12,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from graphstore.tables import EVENT_TYPES, attributions, experiments, impressions
-from monitoring.ctr import CLICK_TYPES
 from monitoring.ope.estimators import NoSupport
+from monitoring.shown import CLICK_TYPES
 from serving.routing import Arm
 
 Reward = Literal["click", "purchase"]
 REWARD_TYPES: dict[Reward, tuple[int, ...]] = {"click": CLICK_TYPES, "purchase": (EVENT_TYPES.index("purchase"),)}
-"""The event types that make the reward of a shown item 1. A click is what `monitoring.ctr` counts as one."""
+"""The event types that make the reward of a shown item 1. A click is what `monitoring.counts` counts as one."""
 
 MOST_LISTS = 20_000
 """The newest lists that are read. It bounds the time: a model ranks each shopper again as of the time of the list."""

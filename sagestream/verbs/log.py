@@ -39,7 +39,7 @@ def replay(
         typer.Option(help="JSON lines of interactions instead, also gzipped; - for standard input."),
     ] = None,
     since: Annotated[
-        datetime | None, moment_option("--from", help="Interactions and served lists from this time on.")
+        datetime | None, moment_option("--from", help="Interactions and lists, served and seen, from this time on.")
     ] = None,
     before: Annotated[datetime | None, moment_option("--to", help="And before this one.")] = None,
     user: Annotated[str | None, typer.Option(help="Only this shopper, with their sessions.")] = None,
@@ -51,8 +51,9 @@ def replay(
 ) -> None:
     """Send history again, from the SQL log or a file, to Kafka or straight into the graph: the same graph comes out.
 
-    Catalogue, users' attributes and logins come first, then interactions and served lists, with the ids and times
-    that they had. What is known already counts once, so a replay that was interrupted simply runs again.
+    Catalogue, users' attributes and logins come first, then interactions, served lists and what was seen of them,
+    with the ids and times that they had. What is known already counts once, so a replay that was interrupted simply
+    runs again.
     """
     if from_database is not None and file is not None:
         raise BadParameter("history comes from --from-database or from --file, not from both")

@@ -1,7 +1,7 @@
 """Blocks: what a page of the dashboard is made of. Every figure says its window and its n.
 
 Arrives: nothing; these are values. Leaves: JSON in Redis (`serving.dashboard.store`). The monitor composes pages from
-SQL (`monitoring.dashboard`); the web process draws them and knows nothing of their subjects.
+SQL; the web process draws them and knows nothing of their subjects.
 """
 
 from typing import Literal
@@ -126,7 +126,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that a row lets the operator ask for (`graphstore.redis.errands`): its kind and its subject."""
+    """Something that a row lets the operator ask for: the kind of the errand and its subject."""
 
     errand: str
     subject: str

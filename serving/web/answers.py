@@ -42,6 +42,13 @@ class TooLarge(APIException):
     status_code = 413
 
 
+class TooMany(APIException):
+    """429: too many of these from one address."""
+
+    status_code = 429
+    wait = int(RETRY_AFTER_SECONDS)
+
+
 def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the answer for an error. A temporary error is 503 with its reason, an unexpected error stays 500."""
     if isinstance(error, Refused):

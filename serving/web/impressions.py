@@ -1,6 +1,6 @@
-"""Impressions: logs each list that was shown, so that clicks can be compared with it.
+"""Impressions: logs each list that was served for a slot, so that clicks can be compared with it.
 
-Arrives: a `Recommendation` that was shown in a slot. Leaves: an event on `impressions`, through the outbox.
+Arrives: a `Recommendation` for a slot, and its reader. Leaves: an event on `impressions`, through the outbox.
 Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_id.
 """
 
@@ -8,11 +8,12 @@ from datetime import datetime
 
 from serving.recommend import Recommendation
 from serving.web.outbox import Letter, Outbox, count
+from serving.web.readers import SHOP, Reader
 from stream.events import IMPRESSIONS, Impression, ImpressionItem
 
 
-def impression(served: Recommendation, slot: str, *, now: datetime) -> Impression:
-    """Return the event for one served list."""
+def impression(served: Recommendation, slot: str, *, now: datetime, reader: Reader = SHOP) -> Impression:
+    """Return the event for one served list. Without a reader, it is the shop itself, which shows the list."""
     return Impression(
         event_time=now,
         request_id=served.request_id,
@@ -30,10 +31,15 @@ def impression(served: Recommendation, slot: str, *, now: datetime) -> Impressio
             )
             for item in served.items
         ],
+        confirmed=reader.confirmed,
+        robot=reader.robot,
+        client=reader.client,
     )
 
 
-def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime, allowed: bool = True) -> bool:
+def log(
+    outbox: Outbox, served: Recommendation, slot: str, *, now: datetime, reader: Reader, allowed: bool = True
+) -> bool:
     """Put the impression into the queue. A full queue counts it as refused and returns False, so serving continues.
 
     One that is not `allowed`, because too many were logged, is counted as limited.
@@ -41,4 +47,4 @@ def log(outbox: Outbox, served: Recommendation, slot: str, *, now: datetime, all
     if not allowed:
         count(IMPRESSIONS, "limited")
         return False
-    return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now), key=served.user_id))
+    return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now, reader=reader), key=served.user_id))

@@ -51,16 +51,21 @@ def is_within(address: str, networks: tuple[str, ...]) -> bool:
 
 
 class TokenBuckets:
-    """A token bucket for each key: `per_second` tokens a second, at most those of `BURST_SECONDS`. 0 never refuses.
+    """A token bucket for each key: `per_second` tokens a second, at most those of `burst_seconds`. 0 never refuses.
 
     Threads may share it. `clock` is monotonic, in seconds.
     """
 
     def __init__(
-        self, per_second: float, *, bound: int = MAX_ADDRESSES, clock: Callable[[], float] = time.monotonic
+        self,
+        per_second: float,
+        *,
+        burst_seconds: float = BURST_SECONDS,
+        bound: int = MAX_ADDRESSES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._per_second = per_second
-        self._capacity = max(per_second * BURST_SECONDS, 1.0)
+        self._capacity = max(per_second * burst_seconds, 1.0)
         self._bound = bound
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
@@ -82,7 +87,9 @@ class TokenBuckets:
 
 
 class ImpressionLimit:
-    """The bound on logged impressions: each adds rows to the database. This machine has no bound.
+    """The bound on logged impressions, or on what is seen of them: each adds rows to the database.
+
+    This machine has no bound.
 
     Of `per_second` requests that an address may make, one in `REQUESTS_PER_IMPRESSION` may be logged, and all addresses
     together may log what `ADDRESSES_AT_ONCE` may.

@@ -51,6 +51,19 @@ def slot(query: Mapping[str, str], known: Collection[str]) -> str | None:
     return value
 
 
+def confirmed(query: Mapping[str, str], *, known: bool) -> bool:
+    """Return whether the reader vouches that the list is shown: one that shows the key does, unless it says no.
+
+    `known` tells whether the key was shown. Raises `Refused` when a reader without the key says yes.
+    """
+    if "confirmed" not in query:
+        return known
+    vouches = flag(query, "confirmed")
+    if vouches and not known:
+        raise Refused("confirmed", "only a reader that shows the key vouches for a list: post to /seen/ instead")
+    return vouches
+
+
 def item_count(query: Mapping[str, str]) -> int:
     """Return `k`, the number of items. Raises `Refused`."""
     text = query.get("k")

@@ -33,6 +33,23 @@ def posted_events(bound: int) -> JsonSchema:
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
 
 
+SEEN: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "request_id": {**ID, "description": "as the list has it"},
+        "user_id": {**ID, "description": "the shopper for whom the list was fetched"},
+        "positions": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": MAX_ITEMS - 1},
+            "minItems": 1,
+            "maxItems": MAX_ITEMS,
+        },
+    },
+    "required": ["request_id", "user_id", "positions"],
+    "additionalProperties": False,
+}
+"""The body of a message that says what was seen."""
+
 RETRAIN: JsonSchema = {
     "type": "object",
     "properties": {
@@ -42,6 +59,15 @@ RETRAIN: JsonSchema = {
     "additionalProperties": False,
 }
 """The body of a request for a retrain."""
+
+
+def require_bodies(result: JsonSchema, **_: object) -> JsonSchema:
+    """Say of each body that it must be there, unless an empty object would do. drf-spectacular leaves it open."""
+    for operation in (operation for path in result["paths"].values() for operation in path.values()):
+        for kind in operation.get("requestBody", {}).get("content", {}).values():
+            if "oneOf" in kind["schema"] or kind["schema"].get("required"):
+                operation["requestBody"]["required"] = True
+    return result
 
 
 def _interaction() -> JsonSchema:

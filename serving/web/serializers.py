@@ -31,7 +31,7 @@ class ShownItemSerializer(ListedItemSerializer):
 
 
 class RecommendationSerializer(serializers.Serializer[object]):
-    """A served list. Clicks on it carry its `request_id` and the item's `position`."""
+    """A served list. Clicks on it, and what is seen of it, carry its `request_id` and the items' `position`."""
 
     request_id = serializers.CharField()
     user_id = serializers.CharField()
@@ -78,6 +78,12 @@ class AskedSerializer(serializers.Serializer[object]):
     status = serializers.ChoiceField(["asked"])
     full = serializers.BooleanField()
     why = serializers.CharField()
+
+
+class SeenSerializer(serializers.Serializer[object]):
+    """How many positions were taken as seen."""
+
+    seen = serializers.IntegerField()
 
 
 class ProblemSerializer(serializers.Serializer[object]):

@@ -7,6 +7,7 @@ and sends the remaining events. Next: `serving.web.asgi`.
 import errno
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
 
+from graphstore.config import PREFIX
 from graphstore.errors import PortTaken
 from serving.config import ServingConfig
 from serving.web.connections import BoundedProtocol
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 BACKLOG = 512
 OPEN_REQUESTS_SECONDS = 1
 """Time for open requests at the end. The outbox needs the rest of the ten seconds that a supervisor gives."""
+SECRET_KEY = f"{PREFIX}SECRET_KEY"
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -50,6 +53,8 @@ def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], No
     """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
+    if signs_alone := config.signing_secret is None:
+        os.environ[SECRET_KEY] = secrets.token_urlsafe(48)  # all web processes of this start sign with it
     directory = None
     if config.serve_processes > 1:  # before anything counts: the processes count in files, which one of them reads
         directory = os.environ[METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="sagestream-metrics-")
@@ -76,6 +81,8 @@ def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], No
         forwarded_allow_ips=config.proxies,
         timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
     )
+    if signs_alone:  # the log is set up by now
+        logger.warning("neither a secret key nor an API key is set: what is seen of older lists is refused from now on")
     try:
         if config.serve_processes > 1:
             Multiprocess(uvicorn, sockets=[listening]).run()

@@ -16,6 +16,7 @@ _lock = threading.RLock()
 _storefront: Storefront | None = None
 _outbox: Outbox | None = None
 _impression_limit: ImpressionLimit | None = None
+_seen_limit: ImpressionLimit | None = None
 
 
 def storefront() -> Storefront:
@@ -56,6 +57,16 @@ def impression_limit() -> ImpressionLimit:
     return _impression_limit
 
 
+def seen_limit() -> ImpressionLimit:
+    """Return the bound on what callers without the key say that they have seen. It is as large, and apart."""
+    global _seen_limit
+    if _seen_limit is None:
+        with _lock:
+            if _seen_limit is None:
+                _seen_limit = ImpressionLimit(settings.SERVING.requests_per_second)
+    return _seen_limit
+
+
 def _connect_producer() -> EventProducer:
     check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
     return EventProducer(settings.STREAM, name="serve")
@@ -63,10 +74,10 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _outbox, _impression_limit
+    global _storefront, _outbox, _impression_limit, _seen_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
-        _storefront, _outbox, _impression_limit = None, None, None
+        _storefront, _outbox, _impression_limit, _seen_limit = None, None, None, None

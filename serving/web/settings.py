@@ -62,7 +62,7 @@ USE_I18N = False
 
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True  # the page reads the token from its HTML
-CSRF_FAILURE_VIEW = "serving.web.answers.csrf_failure"
+CSRF_FAILURE_VIEW = "serving.web.dashboard.refusals.csrf_failure"
 CSRF_USE_SESSIONS = False
 CSRF_TRUSTED_ORIGINS = SERVING.origins
 
@@ -84,6 +84,10 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "serving.web.schema.require_bodies",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

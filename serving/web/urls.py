@@ -1,6 +1,6 @@
 """URLs: lists every path of the web server."""
 
-from django.urls import path, register_converter
+from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from serving.web import health, shop, views
@@ -17,10 +17,12 @@ urlpatterns = [
     path("items/<id:item_id>/similar/", views.SimilarItemsView.as_view(), name="similar"),
     path("trending/", views.TrendingView.as_view(), name="trending"),
     path("events/", views.EventsView.as_view(), name="events"),
+    path("seen/", views.SeenView.as_view(), name="seen"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
+    path("dashboard/", include("serving.web.dashboard.urls")),
     path("shop/events/", shop.clicked, name="shop-events"),
 ]

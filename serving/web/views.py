@@ -18,15 +18,22 @@ from rest_framework.views import APIView
 from graphstore.redis.asked import ask
 from serving import recommend
 from serving.coldstart import WINDOWS
-from serving.web import impressions, intake, parameters, retrain, schema, serializers, services
-from serving.web.answers import Refused, TooLarge
+from serving.web import impressions, intake, parameters, readers, retrain, schema, seen, serializers, services, signing
+from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
+from serving.web.outbox import count
+from stream.events import SEEN
 
 DEFAULT_WINDOW = "24h"
 
 _k = OpenApiParameter("k", schema.ITEM_COUNT, description="how many items")
 _slot = OpenApiParameter(
-    "slot", schema.slots(settings.SERVING.slot_names), description="where the list is shown; given, it counts as shown"
+    "slot", schema.slots(settings.SERVING.slot_names), description="where the list is shown; given, it is logged"
+)
+_confirmed = OpenApiParameter(
+    "confirmed",
+    OpenApiTypes.BOOL,
+    description="whether the list is shown for certain, which only the key can say; else `/seen/` tells what was seen",
 )
 _user_id = OpenApiParameter("user_id", schema.ID, OpenApiParameter.PATH)
 _item_id = OpenApiParameter("item_id", schema.ID, OpenApiParameter.PATH)
@@ -40,7 +47,8 @@ class RecommendationsView(APIView):
     """The list of items for a shopper."""
 
     @extend_schema(
-        parameters=[_user_id, _k, _slot, _explain], responses={200: serializers.RecommendationSerializer, **_problems}
+        parameters=[_user_id, _k, _slot, _confirmed, _explain],
+        responses={200: serializers.RecommendationSerializer, **_problems},
     )
     def get(self, request: Request, user_id: str) -> Response:
         """The shopper's newest list. A shopper without a list gets the popular items."""
@@ -48,16 +56,24 @@ class RecommendationsView(APIView):
         query = request.query_params
         slot = parameters.slot(query, settings.SERVING.slot_names)
         k, explained = parameters.item_count(query), parameters.flag(query, "explain")
-        now = datetime.now(UTC)
-        served = recommend.recommendations(services.storefront(), user_id, k=k, explained=explained, now=now, slot=slot)
+        known, now = shows_key(request.META), datetime.now(UTC)
+        confirmed = parameters.confirmed(query, known=known)
+        served = recommend.recommendations(
+            services.storefront(),
+            user_id,
+            k=k,
+            explained=explained,
+            now=now,
+            slot=slot,
+            request_id=signing.new_request_id(user_id, key=signing.key_for(signing.REQUESTS)),
+        )
         if slot is not None and request.method == "GET":  # a HEAD request shows no list
-            impressions.log(services.outbox(), served, slot, now=now, allowed=self._counts(request))
+            key = signing.key_for(signing.ADDRESSES)
+            reader = readers.reader_of(request.META, known=known, confirmed=confirmed, key=key)
+            # What strangers log is bounded; the key has no bound.
+            allowed = known or services.impression_limit().allow(request.META["REMOTE_ADDR"])
+            impressions.log(services.outbox(), served, slot, now=now, reader=reader, allowed=allowed)
         return Response(served)
-
-    @staticmethod
-    def _counts(request: Request) -> bool:
-        """Return whether this impression may be logged. What strangers log is bounded; the key has no bound."""
-        return shows_key(request.META) or services.impression_limit().allow(request.META["REMOTE_ADDR"])
 
 
 class SimilarItemsView(APIView):
@@ -103,6 +119,12 @@ class RawJsonParser(BaseParser):
         return body
 
 
+class RawTextParser(RawJsonParser):
+    """The same for the type that a browser gives a beacon: JSON would need the permission of another host (CORS)."""
+
+    media_type = "text/plain"
+
+
 class EventsView(APIView):
     """Receives shoppers' events."""
 
@@ -123,6 +145,26 @@ class EventsView(APIView):
         if accepted:
             services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
+
+
+class SeenView(APIView):
+    """Takes what shoppers have truly seen, from the browser itself: the signature of the list stands for a key."""
+
+    parser_classes = (RawJsonParser, RawTextParser)
+
+    @extend_schema(
+        request={"application/json": schema.SEEN},
+        responses={202: serializers.SeenSerializer, 400: serializers.ProblemSerializer, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """The positions of a list that are in view, also as text/plain; 202 after Kafka has them. Repeat it freely."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        event = seen.read_look(body, key=signing.key_for(signing.REQUESTS), now=datetime.now(UTC))
+        if not (shows_key(request.META) or services.seen_limit().allow(request.META["REMOTE_ADDR"])):
+            count(SEEN, "limited")
+            raise TooMany("too much is seen from your address: try again")
+        services.outbox().deliver([seen.letter(event)], timeout_seconds=settings.DELIVERY_SECONDS)
+        return Response({"seen": len(event.positions)}, status=202)
 
 
 class RetrainView(APIView):

@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
 
 application = WhiteNoise(get_wsgi_application(), max_age=300)
-for package in ("serving.web", "drf_spectacular_sidecar"):
+NEEDED_BY = {"drf_spectacular_sidecar": "/api/docs/ stays blank", "django_htmx": "/dashboard/ does not refresh itself"}
+for package in ("serving.web", *NEEDED_BY):
     if find_spec(package) is None:
-        logger.warning("%s is not installed: /api/docs/ stays blank, /api/schema/ works", package)
+        logger.warning("%s is not installed: %s", package, NEEDED_BY.get(package, "its pages have no style"))
         continue
     application.add_files(str(files(package).joinpath("static")), prefix="static/")

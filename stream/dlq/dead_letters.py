@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from graphstore.metric_labels import known
 from stream import events
 from stream.kafka.batch_producer import Message
-from stream.kafka.topics import TOPIC_NAMES
+from stream.kafka.topics import PRODUCER_HEADER, TOPIC_NAMES
 from stream.kafka.unreadable_batches import UnreadableBatch
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 KINDS = ("json", "utf8", "field", "time", "size", "nul", "key", "late", "refused", "unreadable")
 """The classes of reasons: those of `events.InvalidEvent`, `key` (a delete without a valid id), `late` (older than the
 retention horizon), `refused` (by the store) and `unreadable` (a batch that the consumer cannot unpack)."""
+
+MAX_PRODUCER_BYTES = 64
+"""Bytes of the producer's name that a letter keeps."""
 
 LATE = "older than the retention horizon"
 """The reason of an event that the store refused as older than its compaction horizon."""
@@ -117,7 +120,14 @@ def _letter(bad: Bad, *, now: int) -> Message:
         first_seen=events.utc(now),
     )
     # A dead letter must always fit into a message: a refused one would stop the worker again and again.
-    return Message(events.DEAD_LETTERS, record.key and record.key[: events.MAX_TEXT_LENGTH], events.encode(letter))
+    key = record.key and record.key[: events.MAX_TEXT_LENGTH]
+    return Message(events.DEAD_LETTERS, key, events.encode(letter), _producer(record))
+
+
+def _producer(record: ConsumerRecord) -> list[tuple[str, bytes]]:
+    """Return the header in which the producer of the bad message named itself, or nothing."""
+    named = ((name, value) for name, value in record.headers or () if name == PRODUCER_HEADER and value)
+    return [(name, value[:MAX_PRODUCER_BYTES]) for name, value in named][:1]
 
 
 def count(bad: Sequence[Bad]) -> None:

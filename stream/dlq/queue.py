@@ -25,7 +25,7 @@ from stream import events
 from stream.config import StreamConfig
 from stream.events import DeadLetter
 from stream.kafka.connection_errors import reason_of_failure
-from stream.kafka.topics import connection_settings
+from stream.kafka.topics import PRODUCER_HEADER, connection_settings
 
 GROUP = "dlq-replay"
 
@@ -46,12 +46,16 @@ NEW_TOPIC_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class QueuedLetter:
-    """A message of the queue: its offset and key, and the letter (None when the message is not a letter)."""
+    """A message of the queue: its offset and key, and the letter (None when the message is not a letter).
+
+    `producer` is the name that the producer of the bad message gave itself; it is empty where none was given.
+    """
 
     partition: int
     offset: int
     key: bytes | None
     letter: DeadLetter | None
+    producer: str = ""
 
 
 class NoTopic(UserError):
@@ -143,7 +147,10 @@ def _queued(record: object) -> QueuedLetter:
         letter = events.decode(value or b"", DeadLetter, now=_NEVER, max_bytes=MAX_LETTER_BYTES)
     except events.InvalidEvent:
         letter = None
-    return QueuedLetter(record.partition, record.offset, record.key, letter)  # type: ignore[attr-defined]
+    headers = record.headers or ()  # type: ignore[attr-defined]
+    named = next((raw for name, raw in headers if name == PRODUCER_HEADER and raw), b"")
+    producer = named.decode(errors="replace")
+    return QueuedLetter(record.partition, record.offset, record.key, letter, producer)  # type: ignore[attr-defined]
 
 
 _NEVER = events.utc(0)
@@ -152,11 +159,15 @@ _NEVER = events.utc(0)
 
 @dataclass(frozen=True)
 class Filter:
-    """Selects letters by topic, by words in the reason, and by the time they were first seen."""
+    """Selects letters by topic, by words in the reason, by the time they were first seen, and by the kind of reason.
+
+    `kind` is what `kind_of` makes of the reason, or its beginning.
+    """
 
     topic: str | None = None
     reason: str | None = None
     since: datetime | None = None
+    kind: str | None = None
 
     def takes(self, letter: DeadLetter | None) -> bool:
         """Return whether the letter is selected. A message that is not a letter is selected only by an empty filter."""
@@ -166,6 +177,7 @@ class Filter:
             (self.topic is None or letter.topic == self.topic)
             and (self.reason is None or self.reason.casefold() in letter.error.casefold())
             and (self.since is None or letter.first_seen >= self.since)
+            and (self.kind is None or kind_of(letter.error).startswith(self.kind))
         )
 
 

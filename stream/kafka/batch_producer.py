@@ -57,15 +57,16 @@ async def _send(producer: Any, topic: str, partition: int, messages: Sequence[Me
     """Send batch after batch. Each is acknowledged before the next one, so a failure never changes the order."""
     batch = producer.create_batch()
     for message in messages:
-        if _append(batch, message) is None:  # full
+        if not _append(batch, message):  # full
             await _delivered(producer, batch, topic, partition)
             batch = producer.create_batch()
             _append(batch, message)
     await _delivered(producer, batch, topic, partition)
 
 
-def _append(batch: Any, message: Message) -> Any:
-    return batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
+def _append(batch: Any, message: Message) -> bool:
+    added = batch.append(timestamp=None, key=message.key, value=message.value, headers=list(message.headers))
+    return added is not None
 
 
 async def _delivered(producer: Any, batch: Any, topic: str, partition: int) -> None:

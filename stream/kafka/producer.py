@@ -78,6 +78,7 @@ class EventProducer:
         self._failed = 0  # since the last flush
         self._last_error: KafkaError | None = None
         self._suspect = False  # something failed since the producer was last checked
+        self._deaf: KafkaTimeoutError | None = None  # a topic of which nothing was heard in time
         self._owner = os.getpid()
         atexit.register(self._at_exit)
 
@@ -98,18 +99,24 @@ class EventProducer:
         return made
 
     def _renew(self) -> None:
-        """Replace a producer that is in a fatal state.
+        """Replace a producer that is in a fatal state, or that hears nothing of a topic while no message waits.
 
         With producer ids, a single refused message (for example too large for its topic) is fatal: the producer then
-        fails all its messages and all later ones.
+        fails all its messages and all later ones. And kafka-python's task that asks for topics can end for ever by an
+        error in its first request: each send then waits in vain, however well the broker is.
         """
         with self._renewing:
             manager = self._producer._transaction_manager
+            why: Exception | None = None
             if self._suspect and manager is not None and manager.has_fatal_error():
-                logger.warning("a new connection to Kafka, after: %s", manager.last_error)
+                why = manager.last_error
+            elif self._deaf is not None and not self._pending:
+                why = self._deaf
+            if why is not None:
+                logger.warning("a new connection to Kafka, after: %s", why)
                 old, self._producer = self._producer, self._connect()
                 _let_go(old)
-            self._suspect = False
+            self._suspect, self._deaf = False, None
 
     @property
     def delivered(self) -> int:
@@ -133,7 +140,7 @@ class EventProducer:
         `flush` reports a failure even when nobody reads the future. Raises `KafkaError` when the message is too large
         or the buffer stays full for `BLOCK_SECONDS`.
         """
-        if self._suspect:
+        if self._suspect or self._deaf:
             self._renew()
         size = len(value or b"") + len(key or b"") + MESSAGE_OVERHEAD_BYTES
         with self._room:
@@ -144,9 +151,11 @@ class EventProducer:
         try:
             headers = self._headers if trace is None else [*(self._headers or ()), *header_of(trace)]
             future = self._producer.send(topic, value=value, key=key, headers=headers)
-        except BaseException:
+        except BaseException as error:
             with self._room:
                 self._settle(size)
+                if isinstance(error, KafkaTimeoutError):
+                    self._deaf = error
             raise
         future.add_callback(self._on_delivered, size)
         future.add_errback(self._on_failed, size)

@@ -13,7 +13,7 @@ from pathlib import Path
 from sagestream.playground.embedded import LOOPBACK, Broker, accepts, free_port, start_broker
 
 USER, PASSWORD = "shop", "open sesame"
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

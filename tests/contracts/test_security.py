@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
 ]
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 TIME = datetime(2026, 1, 5, tzinfo=UTC)
 
 

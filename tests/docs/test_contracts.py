@@ -22,6 +22,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     events.CATALOG: events.CatalogItem,
     events.USERS: events.UserAttributes,
     events.IDENTITIES: events.Identity,
+    events.SEEN: events.Seen,
     events.USERS_TOUCHED: events.UserTouched,
     events.MODELS: events.ModelAnnouncement,
     events.DEAD_LETTERS: events.DeadLetter,

@@ -62,6 +62,7 @@ SEEDS: tuple[msgspec.Struct, ...] = (
         user_id="u", attributes={"city": "Zürich", "age": 41, "vip": True, "score": 0.5}, event_time=_TIME
     ),
     events.Identity(anonymous_id="s", user_id="u", event_time=_TIME),
+    events.Seen(request_id="r", user_id="u", positions=[0, 2], event_time=_TIME),
     events.UserTouched(user_id="u", event_time=_TIME),
     events.ModelAnnouncement(model_version="m", status="champion", bundle="models/m", event_time=_TIME),
     events.DeadLetter(raw=b"\xff{", topic="t", partition=1, offset=2, error="bad", first_seen=_TIME),

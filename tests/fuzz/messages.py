@@ -19,6 +19,7 @@ from stream.events import (
     Impression,
     Interaction,
     ModelAnnouncement,
+    Seen,
     UserAttributes,
     UserTouched,
 )
@@ -29,11 +30,12 @@ KINDS: tuple[type[msgspec.Struct], ...] = (
     CatalogItem,
     UserAttributes,
     Identity,
+    Seen,
     UserTouched,
     ModelAnnouncement,
     DeadLetter,
 )
-STORED = KINDS[:5]
+STORED = KINDS[:6]
 
 _ODD = [
     "\x01", "\t", "\n", "\x7f", "\x85", "\xa0", "é", "e\u0301", "ß", "İ", "日", "\u200b", "\u202e", "\u2028", "\ue000",
@@ -157,6 +159,8 @@ _FIELDS: dict[type[Any], dict[str, st.SearchStrategy[str]]] = {
         "quantity": st.sampled_from(["1", "7", "1000000", "null"]),
         "request_id": st.one_of(strings, st.just("null")),
         "position": st.sampled_from(["0", "10000", "null"]),
+        "order_id": st.one_of(strings, st.just("null")),
+        "currency": st.sampled_from(['"EUR"', '"XTS"', "null"]),
     },
     Impression: {
         "request_id": strings,
@@ -166,6 +170,9 @@ _FIELDS: dict[type[Any], dict[str, st.SearchStrategy[str]]] = {
         "model_version": strings,
         "variant": strings,
         "items": arrays(objects(_listed, frozenset())),
+        "confirmed": st.sampled_from(["true", "false"]),
+        "robot": st.sampled_from(["true", "false"]),
+        "client": st.one_of(strings, st.just('""')),
     },
     CatalogItem: {
         "item_id": strings,
@@ -178,6 +185,12 @@ _FIELDS: dict[type[Any], dict[str, st.SearchStrategy[str]]] = {
     },
     UserAttributes: {"user_id": strings, "event_time": good_times, "attributes": _attributes},
     Identity: {"anonymous_id": strings, "user_id": strings, "event_time": good_times},
+    Seen: {
+        "request_id": strings,
+        "user_id": strings,
+        "event_time": good_times,
+        "positions": arrays(st.sampled_from(["0", "1", "2", "77", "10000"])),
+    },
     UserTouched: {"user_id": strings, "event_time": good_times},
     ModelAnnouncement: {"model_version": strings, "status": strings, "bundle": strings, "event_time": good_times},
     DeadLetter: {

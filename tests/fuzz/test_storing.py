@@ -17,7 +17,16 @@ from graphstore.redis import hot
 from graphstore.session import open_engine, write
 from graphstore.tables import metadata
 from stream import events
-from stream.events import CatalogItem, Identity, Impression, Interaction, InvalidEvent, UserAttributes, milliseconds
+from stream.events import (
+    CatalogItem,
+    Identity,
+    Impression,
+    Interaction,
+    InvalidEvent,
+    Seen,
+    UserAttributes,
+    milliseconds,
+)
 from stream.replay import history_events
 from stream.routes import Event
 from stream.worker.sink import Sink
@@ -61,6 +70,7 @@ def _store(sink: Sink, kept: list[Any]) -> None:
         CatalogItem: lambda: sink.store_items(kept, now=milliseconds(NOW)),
         UserAttributes: lambda: sink.store_attributes(kept, now=milliseconds(NOW)),
         Identity: lambda: sink.store_identities(kept, now=milliseconds(NOW)),
+        Seen: lambda: sink.store_seen(kept, now=milliseconds(NOW)),
     }
     store[type(kept[0])]()
     sink.refresh_trending(now=milliseconds(NOW))
@@ -91,10 +101,12 @@ def _plain(value: Any) -> Any:
 
 
 def in_milliseconds(event: Event) -> Event:
-    """The event as the store keeps it: its time in UTC and whole milliseconds, a list by position."""
+    """The event as the store keeps it: its time in UTC and whole milliseconds, a list by position, as what is seen."""
     kept = msgspec.structs.replace(event, event_time=events.utc(milliseconds(event.event_time)))
     if isinstance(kept, Impression):
         return msgspec.structs.replace(kept, items=sorted(kept.items, key=lambda item: item.position))
+    if isinstance(kept, Seen):
+        return msgspec.structs.replace(kept, positions=sorted(set(kept.positions)))
     return kept
 
 
@@ -129,6 +141,14 @@ def test_interactions(stores: list[Engine], redis: Redis, raws: list[bytes]) -> 
 @given(st.lists(nearly_valid(Impression), min_size=1, max_size=6))
 def test_impressions(stores: list[Engine], redis: Redis, raws: list[bytes]) -> None:
     kept = [event for event in unique(decoded(Impression, raws), "request_id") if event.items]
+    assume(kept)
+    comes_back(kept, stores, redis)
+
+
+@many
+@given(st.lists(nearly_valid(Seen), min_size=1, max_size=6))
+def test_what_is_seen(stores: list[Engine], redis: Redis, raws: list[bytes]) -> None:
+    kept = unique(decoded(Seen, raws), "request_id")
     assume(kept)
     comes_back(kept, stores, redis)
 

@@ -45,6 +45,7 @@ def test_pages_of_any_size_give_each_row_once(page_rows: int, engine: Engine) ->
         history.identity_rows,
         history.interaction_rows,
         history.impression_rows,
+        history.seen_rows,
     )
     for rows in readers:
         whole = list(rows(engine, ALL))

@@ -13,7 +13,7 @@ from stream.config import StreamConfig
 from stream.kafka.topics import connection_settings
 
 QUIET_SECONDS = 1.0
-READ_SECONDS = 120.0
+READ_SECONDS = 240.0
 
 
 class Record(NamedTuple):

@@ -24,8 +24,8 @@ from tests.kills.worker import RECENT_ITEMS
 
 RATE = 500.0
 WORKERS: dict[Database, int] = {"sqlite": 1, "postgresql": 2}
-DRAIN_SECONDS = 120.0
-SETTLE_SECONDS = 30.0
+DRAIN_SECONDS = 240.0
+SETTLE_SECONDS = 90.0
 """Redis and the announcements come after SQL: how long they may take."""
 
 

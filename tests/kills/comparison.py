@@ -26,6 +26,7 @@ from graphstore.tables import (
     interactions,
     item_buckets,
     items,
+    seen_items,
     stream_progress,
     users,
 )
@@ -141,7 +142,8 @@ def _compare_sql(found: Differences, expected: Expected, engine: Engine, prefix:
                 for r in rows
             },
         )
-        columns = (i.event_type, i.user_key, i.item_key, i.event_time, i.value, i.quantity, i.request_id, i.position)
+        optional = (i.value, i.quantity, i.request_id, i.position, i.order_id, i.currency)
+        columns = (i.event_type, i.user_key, i.item_key, i.event_time, *optional)
         found.rows(
             "interaction",
             expected.interactions,
@@ -176,11 +178,19 @@ def _compare_sql(found: Differences, expected: Expected, engine: Engine, prefix:
             m.score,
             m.propensity,
             m.source,
+            m.confirmed,
+            m.robot,
+            m.client,
         )
         found.rows(
             "impression",
             expected.impressions,
             {(r[0], r[1]): tuple(r[2:]) for r in connection.execute(select(m.request_id, m.position, *columns))},
+        )
+        found.rows(
+            "seen item",
+            expected.seen,
+            {(r.request_id, r.position): (r.event_time, r.user_id) for r in connection.execute(select(seen_items))},
         )
         found.rows(
             "progress",

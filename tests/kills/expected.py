@@ -43,7 +43,7 @@ class Expected:
     """Everything that follows from a log. What is derived of it is computed when the log is complete."""
 
     interactions: dict[str, Row] = field(default_factory=dict)
-    """event_id: type, user, item, time, value, quantity, request, position."""
+    """event_id: type, user, item, time, value, quantity, request, position, order, currency."""
     edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
     buckets: defaultdict[tuple[int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     items: dict[str, Row] = field(default_factory=dict)
@@ -51,6 +51,8 @@ class Expected:
     named_items: set[str] = field(default_factory=set)
     """All, catalogued or only touched."""
     impressions: dict[tuple[str, int], Row] = field(default_factory=dict)
+    seen: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    """By list and position, who saw it first: time, user."""
     attributes: dict[str, Row] = field(default_factory=dict)
     """By user: time, attributes."""
     logins: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -114,12 +116,15 @@ def expect(log: Iterable[Record]) -> Expected:
     return found
 
 
+_OPTIONAL = ("value", "quantity", "request_id", "position", "order_id", "currency")
+
+
 def _interaction(found: Expected, record: Record) -> None:
     event = json.loads(record.value or b"")
     user, item, kind, time = event["user_id"], event["item_id"], event["event_type"], epoch_ms(event["event_time"])
     if event["event_id"] in found.interactions:
         return
-    optional = (event.get(name) for name in ("value", "quantity", "request_id", "position"))
+    optional = (event.get(name) for name in _OPTIONAL)
     found.interactions[event["event_id"]] = (kind, user, item, time, *optional)
     edge = found.edges.setdefault((user, item), Edge(Counter(), time, time))
     edge.counts[kind] += 1
@@ -137,8 +142,17 @@ def _impression(found: Expected, record: Record) -> None:
     for shown in event["items"]:
         place = event["request_id"], shown["position"]
         one = (shown[name] for name in ("item_id", "score", "propensity", "source"))
-        row = (*served, epoch_ms(event["event_time"]), *one)
+        how = event.get("confirmed", True), event.get("robot", False), event.get("client", "")
+        row = (*served, epoch_ms(event["event_time"]), *one, *how)
         found.impressions.setdefault(place, row)
+
+
+def _seen(found: Expected, record: Record) -> None:
+    event = json.loads(record.value or b"")
+    look = epoch_ms(event["event_time"]), event["user_id"]
+    for position in event["positions"]:
+        place = event["request_id"], position
+        found.seen[place] = min(look, found.seen.get(place, look))
 
 
 def _item(found: Expected, record: Record) -> None:
@@ -187,5 +201,6 @@ RULES: dict[str, Callable[[Expected, Record], None]] = {
     events.CATALOG: _item,
     events.USERS: _attributes,
     events.IDENTITIES: _identity,
+    events.SEEN: _seen,
 }
 """What a good message of each topic means: the topics that the worker reads."""

@@ -76,6 +76,8 @@ class Shoppers:
         }
         if rng.random() < 0.4:
             found |= {"value": rng.choice([round(rng.uniform(0, 99), 2), 3, -5.5]), "quantity": rng.randint(1, 9)}
+        if found["event_type"] == "purchase":
+            found |= {"order_id": f"order {self._number // 3}", "currency": rng.choice(["EUR", "JPY"])}
         if rng.random() < 0.2:
             found |= {"request_id": f"r{rng.randrange(500)}", "position": rng.randrange(20)}
         return found
@@ -96,8 +98,19 @@ class Shoppers:
                 "model_version": "m1",
                 "variant": "champion",
                 "items": shown,
+                **self._rng.choice([{}, {"confirmed": False, "client": "c0ffee"}, {"confirmed": False, "robot": True}]),
             },
         )
+
+    def seen(self) -> Message:
+        rng = self._rng
+        event = {
+            "request_id": f"r{rng.randrange(self._number)}",
+            "user_id": rng.choice(USERS),
+            "event_time": self._time(),
+            "positions": rng.sample(range(6), rng.randint(1, 4)),
+        }
+        return self._message(events.SEEN, "user_id", event)
 
     def item(self) -> Message:
         rng = self._rng
@@ -143,7 +156,7 @@ class Shoppers:
             long_key = key + b"x" * events.MAX_ID_LENGTH
             return Message(rng.choice([events.CATALOG, events.USERS]), rng.choice([long_key, key + b"\xff"]), None)
         if rng.random() < 0.2:
-            topic = rng.choice([events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES])
+            topic = rng.choice([events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES, events.SEEN])
             return Message(topic, key, json.dumps(self._interaction()).encode())
         good = self._interaction()
         wrong = {
@@ -168,6 +181,7 @@ class Shoppers:
     KINDS: ClassVar[dict[Callable[["Shoppers"], Message], float]] = {
         interaction: 91.0,
         impression: 2.0,
+        seen: 2.0,
         item: 2.5,
         item_delete: 0.5,
         attributes: 1.0,

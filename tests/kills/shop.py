@@ -36,8 +36,8 @@ fresh = multiprocessing.get_context("spawn")
 
 Database = Literal["sqlite", "postgresql"]
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 15.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 30.0
 
 
 class ShopStuck(RuntimeError):

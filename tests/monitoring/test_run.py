@@ -24,7 +24,7 @@ from serving.experiments import Experiment, start, stop
 from serving.routing import Arm
 
 HOUR_MS = 3_600_000
-BOUND_SECONDS = 60.0
+BOUND_SECONDS = 180.0
 DRIFT = DriftResult("drift", "3 of 7 columns", TimeWindow(0, 5), TimeWindow(5, 9), 900, 900, share=0.43)
 
 

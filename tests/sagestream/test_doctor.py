@@ -23,7 +23,7 @@ from stream.probe import FIRST_MODEL, OK, Probe, start_probe
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: ")
 
 

@@ -47,6 +47,7 @@ class Pump:
             events.CATALOG: self._worker.on_catalog,
             events.USERS: self._worker.on_users,
             events.IDENTITIES: self._worker.on_identities,
+            events.SEEN: self._worker.on_seen,
         }
 
     def _clock(self) -> int:

@@ -53,6 +53,30 @@ def test_a_minimal_interaction_is_read() -> None:
     )
 
 
+RELEASED = {
+    Interaction: raw(value=2.5, quantity=2, request_id="r", position=0),
+    Impression: b'{"event_time":"2026-01-05T11:59:00Z","request_id":"r","user_id":"u","slot":"home",'
+    b'"model_version":"m","variant":"champion","items":[{"item_id":"i","position":0,"score":1.5,"propensity":1.0,"source":"batch"}]}',
+}
+"""Messages as version 0.1.0 wrote them, without orders and before lists told whether they are shown."""
+
+
+def test_messages_of_a_released_version_are_read_as_they_were_meant() -> None:
+    bought = decode(RELEASED[Interaction], Interaction, now=NOW)
+    assert (bought.order_id, bought.currency) == (None, None)
+    served = decode(RELEASED[Impression], Impression, now=NOW)
+    assert (served.confirmed, served.robot, served.client) == (True, False, "")
+    for kind, old in RELEASED.items():
+        assert json.loads(encode(decode(old, kind, now=NOW))) == json.loads(old)  # an old worker reads it, too
+
+
+@pytest.mark.parametrize("currency", ["eur", "EURO", "", "E R", "ÄÖÜ", 978])
+def test_a_currency_is_three_capital_letters(currency: object) -> None:
+    assert decode(raw(order_id="1007", currency="EUR"), Interaction, now=NOW).currency == "EUR"
+    with pytest.raises(InvalidEvent, match="currency"):
+        decode(raw(currency=currency), Interaction, now=NOW)
+
+
 def test_what_is_written_can_be_read_and_leaves_out_what_is_unset() -> None:
     event = decode(raw(request_id="r", position=3, value=2.5, quantity=2), Interaction, now=NOW)
     assert decode(encode(event), Interaction, now=NOW) == event

@@ -20,6 +20,7 @@ from graphstore.tables import (
     interactions,
     item_buckets,
     items,
+    seen_items,
     users,
 )
 from stream.events import (
@@ -29,6 +30,7 @@ from stream.events import (
     Impression,
     ImpressionItem,
     Interaction,
+    Seen,
     UserAttributes,
     milliseconds,
 )
@@ -64,8 +66,12 @@ def random_events(rng: random.Random, count: int) -> list[Event]:
         elif kind < 0.92:
             who = rng.choice(shoppers[:4] + sessions[:2])
             found.append(Identity(anonymous_id=rng.choice(sessions), user_id=who, event_time=time))
-        else:
+        elif kind < 0.96:
             found.append(_impression(rng, f"r{number}", rng.choice(shoppers), shelf, time))
+        else:
+            positions = rng.sample(range(12), k=rng.randrange(1, 5))
+            request = f"r{rng.randrange(count // 10)}"
+            found.append(Seen(request_id=request, user_id=rng.choice(shoppers), positions=positions, event_time=time))
     return found + rng.sample(found, k=count // 10)
 
 
@@ -81,6 +87,8 @@ def _interaction(rng: random.Random, number: int, user: str, item: str, time: da
         quantity=rng.choice([None, 1, 2, 1_000_000]),
         request_id=f"r{number}" if listed else None,
         position=rng.choice([None, 0, 7]) if listed else None,
+        order_id=rng.choice([None, None, *STRANGE]),
+        currency=rng.choice([None, "EUR", "JPY"]),
     )
 
 
@@ -112,6 +120,9 @@ def _impression(rng: random.Random, request: str, user: str, shelf: list[str], t
             )
             for position, item in enumerate(rng.sample(shelf, k=rng.randrange(1, 6)))
         ],
+        confirmed=rng.random() < 0.5,
+        robot=rng.random() < 0.2,
+        client=rng.choice(["", "9f86d081884c7d659a2feaa0c55ad015"]),
     )
 
 
@@ -123,6 +134,7 @@ def live(sink: Sink, history: list[Event], rng: random.Random) -> None:
         UserAttributes: sink.store_attributes,
         Identity: sink.store_identities,
         Impression: sink.store_impressions,
+        Seen: sink.store_seen,
     }
     waiting: dict[type[Any], list[Event]] = {kind: [] for kind in kinds}
     for event in history:
@@ -168,6 +180,7 @@ def tables(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
             item_buckets.c.hour, items.c.item_id, *[item_buckets.c[name] for name in COUNT_COLUMNS]
         ).join_from(item_buckets, items, items.c.item_key == item_buckets.c.item_key),
         "impressions": select(impressions),
+        "seen_items": select(seen_items),
     }
     with read(engine) as connection:
         return {
@@ -184,7 +197,7 @@ def row_counts(engine: Engine) -> dict[str, int]:
     with read(engine) as connection:
         return {
             table.name: int(connection.execute(text(f"SELECT count(*) FROM {table.name}")).scalar_one())
-            for table in (users, identities, items, interactions, edges, item_buckets, impressions)
+            for table in (users, identities, items, interactions, edges, item_buckets, impressions, seen_items)
         }
 
 

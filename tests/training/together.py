@@ -23,7 +23,7 @@ from training.options import TrainingOptions
 from training.sage.data_parallel import fit_data_parallel
 from training.sage.process_group import ProcessGroup, ProcessGroupError, join_process_group
 
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
 
 
 def run_together(function: Callable[..., Any], *arguments: Any, size: int, timeout_seconds: float = 60.0) -> list[Any]:

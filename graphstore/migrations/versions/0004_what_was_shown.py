@@ -57,8 +57,9 @@ def upgrade() -> None:
     op.create_table(
         "dirty_windows",
         sa.Column("window_start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("window_end", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("generation", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("window_start", name=op.f("pk_dirty_windows")),
+        sa.PrimaryKeyConstraint("window_start", "window_end", name=op.f("pk_dirty_windows")),
     )
     op.create_table(
         "alarms",
@@ -76,21 +77,44 @@ def upgrade() -> None:
     op.create_index(
         "uq_alarms_lasting", "alarms", ["name"], unique=True, sqlite_where=lasting, postgresql_where=lasting
     )
-    # What was attributed and counted until now is done again by the monitor's first passes.
+    op.drop_index("ix_interactions_ingest_time_requested", "interactions")
+    op.drop_index("ix_impressions_user_id", "impressions")
+    op.create_index(op.f("ix_impressions_user_id_event_time"), "impressions", ["user_id", "event_time"])
+    op.create_index(op.f("ix_metric_windows_metric_window_start"), "metric_windows", ["metric", "window_start"])
+    # Views and ratings are not credited any more. The rest is done again by the monitor's first passes: the shoppers
+    # of all lists, and those whose event was credited to another shopper's list.
+    op.execute("DELETE FROM attributions WHERE event_type IN (0, 4)")
     op.execute(
         """
-        INSERT INTO dirty_shoppers (user_id, since) SELECT user_id, MIN(event_time) FROM impressions GROUP BY user_id
+        INSERT INTO dirty_shoppers (user_id, since)
+        SELECT user_id, MIN(event_time) FROM (
+            SELECT user_id, MIN(event_time) AS event_time FROM impressions GROUP BY user_id
+            UNION ALL
+            SELECT u.user_id, a.event_time FROM attributions a
+            JOIN interactions i ON i.event_id = a.event_id JOIN users u ON u.user_key = i.user_key
+        ) AS known GROUP BY user_id
         """
     )
     op.execute(
         """
-        INSERT INTO dirty_windows (window_start)
-        SELECT DISTINCT event_time / 3600000 * 3600000 FROM impressions
+        INSERT INTO dirty_windows (window_start, window_end)
+        SELECT DISTINCT event_time / 3600000 * 3600000, event_time / 3600000 * 3600000 + 3600000 FROM impressions
         """
     )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_metric_windows_metric_window_start", "metric_windows")
+    op.drop_index("ix_impressions_user_id_event_time", "impressions")
+    op.create_index(op.f("ix_impressions_user_id"), "impressions", ["user_id"])
+    requested = sa.text("request_id IS NOT NULL")
+    op.create_index(
+        "ix_interactions_ingest_time_requested",
+        "interactions",
+        ["ingest_time"],
+        sqlite_where=requested,
+        postgresql_where=requested,
+    )
     for table in ("alarms", "dirty_windows", "dirty_shoppers", "seen_items"):
         op.drop_table(table)
     for table, columns in added().items():

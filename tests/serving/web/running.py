@@ -13,7 +13,7 @@ from serving.web.connections import BoundedProtocol
 from serving.web.gateway import Gateway
 from tests.waiting import wait_until
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 90.0
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import connection_settings
 from tests.waiting import wait_until
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90
 
 
 class Kafka:

@@ -18,7 +18,7 @@ from tests.serving.web.test_server import KEY, serving
 from tests.serving.web.test_views import event
 
 EXAMPLES = 5
-WAIT_SECONDS = 120
+WAIT_SECONDS = 240
 ROOT = Path(__file__).parents[3]
 
 
@@ -36,13 +36,14 @@ def test_random_requests_find_neither_a_500_nor_an_answer_that_is_not_described(
                 *("--header", f"Authorization: Bearer {KEY}"),
             ],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.serving.web.schema_hooks"},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.serving.web.schema_hooks"}
+            | {"DJANGO_SETTINGS_MODULE": "serving.web.settings", "SAGESTREAM_API_KEY": KEY},
             capture_output=True,
             text=True,
             timeout=WAIT_SECONDS,
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 5" in done.stdout
+    assert "Tested: 6" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,9 @@ def test_random_requests_find_neither_a_500_nor_an_answer_that_is_not_described(
         (event(user_id="a\0b"), False),
         (event(item_id="x" * 129), False),
         (event(event_type="stare"), False),
+        (event(event_type="purchase", order_id="1007", currency="EUR"), True),
+        (event(currency="euro"), False),
+        (event(order_id=""), False),
     ],
 )
 def test_the_description_of_a_post_is_the_event_contract(body: object, valid: bool) -> None:

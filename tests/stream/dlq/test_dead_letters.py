@@ -12,13 +12,16 @@ from stream import events
 from stream.dlq import dead_letters
 from stream.dlq.dead_letters import KINDS, Tombstone, count, letters, read
 from stream.events import utc
+from stream.kafka.topics import PRODUCER_HEADER
 from stream.kafka.unreadable_batches import UnreadableBatch
 
 NOW = 1_767_600_000_000
 
 
 def record(value: bytes | None, *, key: bytes | None = b"k", offset: int = 0, topic: str = "interactions") -> Any:
-    return SimpleNamespace(topic=topic, partition=3, offset=offset, key=key, value=value, timestamp=NOW + offset)
+    return SimpleNamespace(
+        topic=topic, partition=3, offset=offset, key=key, value=value, timestamp=NOW + offset, headers=()
+    )
 
 
 def view(**fields: object) -> bytes:
@@ -132,3 +135,11 @@ def test_dead_letters_are_counted_by_reason() -> None:
     after = [counted(reason) for reason in ("json", "field", "time")]
     assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 0]
     assert dead_letters.letters([], now=NOW) == []
+
+
+def test_a_letter_keeps_the_name_of_the_producer() -> None:
+    named, unnamed = record(b"{"), record(b"{", offset=1)
+    named.headers = [("other", b"x"), (PRODUCER_HEADER, b"kasse-3" * 20), (PRODUCER_HEADER, b"second")]
+    unnamed.headers = [(PRODUCER_HEADER, b"")]
+    found = letters(read([named, unnamed], events.Interaction, now=NOW).bad, now=NOW)
+    assert [list(one.headers) for one in found] == [[(PRODUCER_HEADER, (b"kasse-3" * 20)[:64])], []]

@@ -234,6 +234,9 @@ def test_the_summary_counts_by_kind_of_reason_and_keeps_the_newest() -> None:
         ("", queue.UNREADABLE): 1,
     }
     assert [one.offset for one in summary.newest] == [2, 4]
+    by_kind = Filter(kind="Invalid enum value … - at")
+    assert [one.offset for one in letters if by_kind.takes(one.letter)] == [2, 4]
+    assert not Filter(kind="Invalid enum value 'stare'").takes(letters[2].letter)
     whole = summarise(letters, mark={}, chosen=Filter(), limit=10, keep_bytes=10)
     assert [one.letter.raw for one in whole.newest if one.letter and one.offset == 0] == [b"a" * 10]
     assert summarise(letters, mark={}, chosen=Filter(), limit=0, keep_bytes=10).newest == []

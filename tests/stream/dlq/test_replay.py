@@ -63,7 +63,7 @@ def test_what_came_too_late_is_sent_where_it_is_asked_for() -> None:
 def test_every_topic_of_history_can_be_sent_again(kind: type[Any]) -> None:
     examples: dict[str, Any] = {
         **GOOD, "title": "Tea", "anonymous_id": "s", "request_id": "r", "slot": "home", "model_version": "m",
-        "variant": "v", "items": [],
+        "variant": "v", "items": [], "positions": [0],
     }  # fmt: skip
     fields = {field.name for field in msgspec.structs.fields(kind)}
     value = json.dumps({name: example for name, example in examples.items() if name in fields}).encode()

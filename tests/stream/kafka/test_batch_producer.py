@@ -64,7 +64,7 @@ def test_all_arrive_in_order_each_key_on_one_partition(stream_config: StreamConf
     asyncio.run(run())
     found = read_all(stream_config, topic, 3001)
     expected: dict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
-    for _, key, value in messages:
+    for _, key, value, _ in messages:
         expected[partition_of(key, PARTITIONS)].append((key, value))
     assert found == expected
     assert len(found) == PARTITIONS
@@ -119,7 +119,7 @@ class Batch:
     def __init__(self) -> None:
         self.values: list[bytes] = []
 
-    def append(self, *, timestamp: None, key: bytes | None, value: bytes) -> object | None:
+    def append(self, *, timestamp: None, key: bytes | None, value: bytes, headers: Any) -> object | None:
         if len(self.values) == 2:
             return None
         self.values.append(value)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
@@ -26,6 +27,7 @@ from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import connection_settings, create_topics
 from tests.brokers import stream_config_of
 from tests.kills.broker_log import BrokerLog
+from tests.waiting import wait_until
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 TOUCHED = events.UserTouched(user_id="u", event_time=TIME)
@@ -65,6 +67,33 @@ def threads_left() -> Callable[[], list[str]]:
     return left
 
 
+def narrow_topic(config: StreamConfig, name: str) -> str:
+    """Create a topic that takes only small batches; it has a leader when this returns."""
+    topic = NewTopic(name, num_partitions=1, replication_factor=1, topic_configs={"max.message.bytes": "500"})
+    with contextlib.closing(KafkaAdminClient(**connection_settings(config))) as admin:
+        admin.create_topics([topic])
+        wait_until(lambda: all(row["error_code"] == 0 and row["partitions"] for row in admin.describe_topics([name])))
+    return name
+
+
+def test_a_producer_that_hears_nothing_of_a_topic_connects_anew(
+    mortal: Broker, monkeypatch: pytest.MonkeyPatch, threads_left: Callable[[], list[str]]
+) -> None:
+    def deaf(*_: object, **__: object) -> None:
+        raise KafkaTimeoutError("Failed to update metadata after 60.0 secs.")
+
+    with EventProducer(stream_config_of(mortal)) as made:
+        with monkeypatch.context() as patched:
+            patched.setattr(KafkaProducer, "send", deaf)
+            with pytest.raises(KafkaTimeoutError, match="metadata"):
+                made.send(events.USERS_TOUCHED, TOUCHED, key="u")
+        assert made.pending == 0
+        made.send(events.USERS_TOUCHED, TOUCHED, key="u")
+        made.flush()
+        assert made.delivered == 1
+    assert not threads_left()
+
+
 def test_everything_acknowledged_is_counted(stream_config: StreamConfig) -> None:
     with EventProducer(stream_config) as made:
         futures = [made.send(events.USERS_TOUCHED, TOUCHED, key="u") for _ in range(50)]
@@ -100,15 +129,13 @@ def test_what_the_broker_refuses_is_told_once(
 ) -> None:
     if broker.kind != "kafka":
         pytest.skip("the embedded broker takes messages of any size")
-    topic = NewTopic("narrow", num_partitions=1, replication_factor=1, topic_configs={"max.message.bytes": "500"})
-    with contextlib.closing(KafkaAdminClient(**connection_settings(stream_config))) as admin:
-        admin.create_topics([topic])
+    narrow = narrow_topic(stream_config, "narrow")
     with EventProducer(stream_config) as made:
-        made.send_raw("narrow", b"x" * 1000, key=b"k")
+        made.send_raw(narrow, b"x" * 1000, key=b"k")
         with pytest.raises(DeliveryError, match=r"1 events did not reach Kafka: .*MessageSizeTooLarge"):
             made.flush()
         # kafka-python fails everything after it: a new connection takes over
-        made.send_raw("narrow", b"x", key=b"k")
+        made.send_raw(narrow, b"x", key=b"k")
         made.flush()
         assert (made.delivered, made.pending) == (1, 0)
     assert not threads_left()
@@ -117,9 +144,10 @@ def test_what_the_broker_refuses_is_told_once(
 def test_a_batch_that_the_broker_finds_too_large_is_split(broker: Broker, stream_config: StreamConfig) -> None:
     if broker.kind != "kafka":
         pytest.skip("the embedded broker takes messages of any size")
+    narrow = narrow_topic(stream_config, "narrow-too")
     with EventProducer(stream_config) as made:
         for _ in range(20):
-            made.send_raw("narrow", b"x" * 100, key=b"k")
+            made.send_raw(narrow, b"x" * 100, key=b"k")
         made.flush()
         assert (made.delivered, made.pending) == (20, 0)
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
 from graphstore import queries
 from graphstore.erase import erase_person
 from graphstore.redis import hot
-from graphstore.session import read
-from graphstore.tables import HOUR_MS, impressions, stream_progress
+from graphstore.session import read, write
+from graphstore.tables import HOUR_MS, impressions, seen_items, stream_progress
 from stream import events
 from stream.events import milliseconds
 from stream.worker.sink import EVENT_TYPE_CODES, TRENDING_IDLE_MS, Sink
@@ -80,6 +80,20 @@ def test_impressions_keep_every_place(sink: Sink, engine: Engine) -> None:
     with read(engine) as connection:
         rows = connection.execute(select(impressions).order_by(impressions.c.position)).all()
     assert [(row.position, row.item_id, row.event_time) for row in rows] == [(n, f"i{n}", NOW) for n in range(3)]
+
+
+def test_what_is_seen_twice_counts_once_and_from_the_first_time(sink: Sink, engine: Engine) -> None:
+    looks = [
+        events.Seen(request_id="r", user_id=user, positions=positions, event_time=events.utc(NOW + after))
+        for user, positions, after in [("b", [0, 1, 1], 5), ("a", [1, 2], 5), ("z", [2], 0)]
+    ]
+    for order in (looks, looks[::-1], [*looks, *looks]):
+        with write(engine) as connection:
+            connection.execute(delete(seen_items))
+        sink.store_seen(order, now=NOW)
+        with read(engine) as connection:
+            rows = connection.execute(select(seen_items).order_by(seen_items.c.position)).all()
+        assert rows == [("r", 0, "b", NOW + 5), ("r", 1, "a", NOW + 5), ("r", 2, "z", NOW)]
 
 
 def test_trending_follows_the_hours(sink: Sink, redis: Redis) -> None:

@@ -1,0 +1,51 @@
+"""Seen: reads what a shop's page says that its shopper has truly seen of a list.
+
+Arrives: the body of a POST, as a browser sends a beacon. Leaves: a `Seen`. Next: `serving.web.outbox` sends it
+to Kafka, `stream.worker.app` stores it, and `monitoring` counts these items as shown.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from serving.web import intake, signing
+from serving.web.answers import Refused
+from serving.web.outbox import Letter
+from serving.web.parameters import MAX_ITEMS
+from stream.events import SEEN, Id, InvalidEvent, Seen
+
+SeenPosition = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)]
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The message of a page. The server adds the time. No list of the API is longer than the bound on positions."""
+
+    request_id: Id
+    user_id: Id
+    positions: Annotated[list[SeenPosition], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+_read_look = msgspec.json.Decoder(Look).decode
+
+
+def read_look(body: bytes, *, key: bytes, now: datetime) -> Seen:
+    """Return the event in the body. Raises `Refused` with the field's name.
+
+    The `request_id` must be one that `serving.web.signing` made with this key for this shopper.
+    """
+    try:
+        look = _read_look(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = str(error)
+        raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
+    except RecursionError as error:
+        raise Refused("", intake.TOO_DEEP) from error
+    if not signing.fits(look.request_id, look.user_id, key=key):
+        raise Refused("request_id", "this shopper was served no list with this id")
+    return Seen(event_time=now, request_id=look.request_id, user_id=look.user_id, positions=sorted(set(look.positions)))
+
+
+def letter(event: Seen) -> Letter:
+    """Return the letter of the event. The key is the user id, as of the list itself."""
+    return Letter(SEEN, event, key=event.user_id)
