@@ -95,7 +95,9 @@ def fill(engine: Engine, first: int, lists: int, *, begin: int, end: int) -> Non
             if rng.random() < CLICKS_A_LIST:
                 item = f"sku-{wanted[int(rng.integers(LIST_ITEMS))]:06d}"
                 named = request if rng.random() < 0.5 else None
-                events.append(InteractionRow(f"c-{request}", CLICK, user, item, times[number] + 5_000, None, None, named))
+                events.append(
+                    InteractionRow(f"c-{request}", CLICK, user, item, times[number] + 5_000, None, None, named)
+                )
                 if rng.random() < BOUGHT_SHARE:
                     events.append(InteractionRow(f"p-{request}", PURCHASE, user, item, times[number] + 9_000, 9.5, 1))
         with write(engine) as connection:

@@ -13,8 +13,8 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from graphstore.metric_labels import largest
-from monitoring.metric_segments import newest_figures
 from monitoring.drift.verdict import DriftResult
+from monitoring.metric_segments import newest_figures
 from monitoring.windows import Figure
 
 CTR = Gauge("sagestream_ctr", "Click-through rate of the newest window with impressions", ["segment"])
