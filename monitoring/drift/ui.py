@@ -24,9 +24,10 @@ def show_workspace(state_dir: Path, *, port: int) -> None:
     if not workspace.is_dir():
         raise NoReports(f"there is no drift report yet in {state_dir}: the monitor writes the first one")
     os.environ["DO_NOT_TRACK"] = "1"
-    import monitoring.drift.own_metrics  # noqa: F401  # side effect: Evidently finds the metrics by their class
-    from evidently.ui.service.app import create_app, get_config
     import uvicorn
+    from evidently.ui.service.app import create_app, get_config
+
+    import monitoring.drift.own_metrics  # noqa: F401  # side effect: Evidently finds the metrics by their class
 
     app = create_app(get_config(host=LOOPBACK, port=port, workspace=str(workspace)))
     uvicorn.run(app, host=LOOPBACK, port=port, log_level="warning")

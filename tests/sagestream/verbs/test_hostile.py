@@ -115,7 +115,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "recommend": ((HOSTILE,), {}),
     "similar": (("dates",), {}),
     "explain": ((HOSTILE, HOSTILE), {}),
-    "report": ((), {}),
+    "report": (("--compare", "previous"), {}),
     "retrain": (("--why", HOSTILE), {}),
     "history": ((), {}),
     "why": ((HOSTILE,), {}),
