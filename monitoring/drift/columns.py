@@ -26,7 +26,7 @@ BLOCK_HOURS = 4
 TOP = 20
 OTHER = "(other)"
 MOST_POPULAR = 14
-MOST_ACTIVE = 8
+MOST_ACTIVE = 5
 PRICE_STEPS = 4
 """Steps of a price change for each doubling of the price."""
 MOST_PRICE_STEPS = 6

@@ -38,14 +38,14 @@ def verdicts(monkeypatch):
     said = [replace(DRIFT, verdict="stable")]
     asked = []
 
-    def report(job, *, stop):
+    def report(_child, job, *, stop):
         asked.append(job)
         word = said[min(len(asked), len(said)) - 1]
         if isinstance(word, Exception):
             raise word
         return word
 
-    monkeypatch.setattr(run, "run_drift_job", report)
+    monkeypatch.setattr(run.DriftChild, "run", report)
     return said, asked
 
 

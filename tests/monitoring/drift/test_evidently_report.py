@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from monitoring.drift.evidently_report import MIN_CLICKED, rank_lists, score_columns
 
 AT = 1_700_000_000_000
-QUIET = Null(0.01, 0.0001)
+QUIET = Null(0.01, 0.0001, 28)
 PROBABILITY = 0.001
 
 
@@ -61,7 +61,7 @@ def test_evidentlys_scores_are_ours_also_where_values_are_missing():
 
 def test_each_column_has_its_own_threshold():
     found = candidates()
-    found[1] = replace(found[1], null=Null(100.0, 1.0))
+    found[1] = replace(found[1], null=Null(100.0, 1.0, 28))
     _, snapshot = score_columns(found, PROBABILITY, at=AT)
     assert values(snapshot, "DriftedColumnsCount")[0]["count"] == 2
 

@@ -7,7 +7,7 @@ import pytest
 from graphstore.session import read, write
 from monitoring.triggers.ask import request
 from monitoring.triggers.lasting_drift import calm, drift_reason
-from monitoring.verdict import DriftResult
+from monitoring.drift.verdict import DriftResult
 from monitoring.windows import TimeWindow, write_figures
 
 HOUR_MS = 3_600_000
