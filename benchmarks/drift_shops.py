@@ -194,7 +194,9 @@ def simulated(directory: Path, name: InjectionName | None, *, day: int, days: in
     return Store(engine, frame)
 
 
-def _impression(world: LatentWorld, shopper: int, time: int, request_id: str, position: int, row: int) -> dict[str, Any]:
+def _impression(
+    world: LatentWorld, shopper: int, time: int, request_id: str, position: int, row: int
+) -> dict[str, Any]:
     return {
         "request_id": request_id,
         "position": position,

@@ -1,4 +1,4 @@
-"""Drift: does the newest traffic differ from the traffic that the champion learned from, and from the weeks before it?
+"""Drift: does the newest traffic differ from what the champion learned from, and from the weeks before it?
 
 Reading order: `references` (what is compared), `traffic` (events), `columns` (what is compared of them), `lists` (served
 lists), `psi`, `resampling` (what a quiet shop scores), `judgement` (the verdict), `evidently_report`, `workspace`,

@@ -3,9 +3,9 @@
 Arrives: the candidates of `judgement`, the counts of clicks, the items of lists. Leaves: scores by column, and
 Evidently's snapshots. Next: `report_files` and `workspace` save them.
 
-Every column is scored by PSI (`psi`), with a threshold of its own. Evidently's automatic tests are switched off, because
-they also fail when the number of rows changes. Its choice of method is not used either: it changes with the number of
-rows, and no method of it knows that one shopper's events are alike.
+Every column is scored by PSI (`psi`), with a threshold of its own. Evidently's automatic tests are switched off,
+because they also fail when the number of rows changes. Its choice of method is not used either: it changes with the
+number of rows, and no method of it knows that one shopper's events are alike.
 
 The import takes seconds and about 200 MB, so only the child process of `job` imports this module.
 """

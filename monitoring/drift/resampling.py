@@ -8,16 +8,15 @@ thirty (block bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap,
 Each window of the reference plays the current one in turn and is compared with the same days of the other weeks.
 Shopper-days of both sides are drawn with replacement (each with a Poisson number of copies), as many as the real
 comparison has. So the scores hold the chance of shoppers and the difference between quiet days. The drawn sides carry
-the chance of shoppers twice, from the days themselves and from the draw. The share of the second part, measured on sides
-drawn from one pool, is taken out of each score. Rejected: to subtract its mean. The spread then stays that of both parts,
-and thresholds of small shops are twice as high.
+the chance of shoppers twice, from the days themselves and from the draw. The share of the second part, measured on
+sides drawn from one pool, is taken out of each score. Rejected: to subtract its mean. The spread then stays that of
+both parts, and thresholds of small shops are twice as high.
 
-A sum of squared differences is nearly a gamma variable (a weighted sum of chi-squares; Satterthwaite, 1946). Its mean is
-known from a few windows only, so the score of one more day, divided by that mean, has an F distribution. Rejected: the
-gamma distribution itself. It takes the mean for exact, and called three quiet days of 48 of Online Retail II drifted.
-Rejected: the quantile of the resamples themselves, because
-with a correction for columns and looks it lies far beyond the largest of a thousand.
-"""
+A sum of squared differences is nearly a gamma variable (a weighted sum of chi-squares; Satterthwaite, 1946). Its mean
+is known from a few windows only, so the score of one more day, divided by that mean, has an F distribution. Rejected:
+the gamma distribution itself. It takes the mean for exact, and called three quiet days of 48 of Online Retail II
+drifted. Rejected: the quantile of the resamples themselves, because with a correction for columns and looks it lies far
+beyond the largest of a thousand."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from monitoring.drift.psi import psi
 DRAWS = 40
 """Draws for each window of the reference: with 28 windows 1,120 scores."""
 SMALLEST_DRIFT = 0.001
-"""A smaller score is no drift, however seldom it is: a tenth of all lists clicked instead of an eleventh scores 0.001."""
+"""A smaller score is no drift, however seldom it is. One list of ten clicked instead of one of eleven scores 0.001."""
 LEAST_SHARE = 0.5
 """What is left of a score at least: where all days are alike, both parts are equal."""
 LEAST_SPREAD = 1e-12

@@ -29,14 +29,12 @@ SAMPLE_EVENTS = 250_000
 """The largest number of events that are compared. With a day of 28 this leaves 8,600 events in the current window, and
 a column without drift scores about .002."""
 MOST_OF_A_DAY = 20
-"""Events of one shopper in one day that are compared. In a shop that sells by the basket half of all days have fewer."""
+"""Events of one shopper in one day that are compared. Half of all baskets of a shop are smaller."""
 READ_ROWS = 50_000
 NO_CATEGORY = "(none)"
 
 
-EVENT = np.dtype(
-    [("time", "i8"), ("shopper", "i8"), ("item", "i8"), ("kind", "i1"), ("value", "f8"), ("hash", "i8")]
-)
+EVENT = np.dtype([("time", "i8"), ("shopper", "i8"), ("item", "i8"), ("kind", "i1"), ("value", "f8"), ("hash", "i8")])
 EventArray = npt.NDArray[np.void]
 HASHES = 2**63
 

@@ -17,8 +17,8 @@ from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring import run
 from monitoring.config import MonitoringConfig
 from monitoring.drift.child import DriftJobFailed
-from monitoring.run import Monitor, run_monitor
 from monitoring.drift.verdict import DriftResult
+from monitoring.run import Monitor, run_monitor
 from monitoring.windows import TimeWindow, read_figures
 from serving.experiments import Experiment, start, stop
 from serving.routing import Arm

@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 END = 20_000 * DAY_MS
 """The end of the newest day (epoch ms)."""
 DAYS = 36
-SHOPPERS = 120
+SHOPPERS = 260
 """A day."""
 CLICK, PURCHASE = EVENT_TYPES.index("click"), EVENT_TYPES.index("purchase")
 
@@ -74,7 +74,7 @@ class Weeks:
     @staticmethod
     def _event(rng: np.random.Generator, name: str, user: int, time: int) -> dict[str, Any]:
         key = int(min(rng.geometric(0.06), 60))
-        kind = int(rng.choice([0, CLICK, PURCHASE], p=[0.6, 0.2, 0.2]))
+        kind = int(rng.choice([0, CLICK, PURCHASE], p=[0.4, 0.2, 0.4]))
         return {
             "event_id": name,
             "event_type": kind,
@@ -108,4 +108,3 @@ class Weeks:
 @pytest.fixture
 def weeks(sqlite_engine: Engine) -> Weeks:
     return Weeks(sqlite_engine)
-

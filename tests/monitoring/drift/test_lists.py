@@ -33,7 +33,7 @@ def test_a_list_is_one_row_with_its_first_score_and_its_click(shop, lists):
     shop.serve("new", ["apple", "nut"], time=shop.now - 2 * HOUR_MS, user="ann")
     shop.serve("quiet", ["apple"], time=shop.now - HOUR_MS, user="ben")
     shop.act("click", "nut", "new", time=shop.now - HOUR_MS, position=1, user="ann")
-    shop.attribute(now=shop.now)
+    shop.attribute()
     found = lists()
     assert (found.request_ids, found.first_current) == (["old", "new", "quiet"], 1)
     assert found.clicked.tolist() == [0, 1, 0]
@@ -45,7 +45,7 @@ def test_a_click_on_another_day_than_the_lists_does_not_count(shop, lists):
     """The lists of the current window have not had a second day yet."""
     shop.serve("old", ["apple"], time=shop.now - 30 * HOUR_MS, user="ann")
     shop.act("click", "apple", "old", time=shop.now - 12 * HOUR_MS, user="ann")
-    shop.attribute(now=shop.now)
+    shop.attribute()
     assert lists().clicked.tolist() == [0]
 
 
@@ -57,9 +57,7 @@ def test_robots_and_lists_that_nobody_saw_are_left_out(sqlite_shop):
         named = impressions.c.request_id
         connection.execute(update(impressions).where(named == "robot").values(robot=True))
         connection.execute(update(impressions).where(named != "robot").values(confirmed=False))
-        connection.execute(
-            insert(seen_items).values(request_id="seen", position=0, user_id="u1", event_time=shop.now)
-        )
+        connection.execute(insert(seen_items).values(request_id="seen", position=0, user_id="u1", event_time=shop.now))
     reference = Reference("trailing", (TimeWindow(shop.now - 2 * DAY_MS, shop.now - DAY_MS),), 1)
     with read(shop.engine) as connection:
         found = read_lists(connection, reference, TimeWindow(shop.now - DAY_MS, shop.now))
@@ -70,7 +68,7 @@ def test_the_items_of_some_lists_with_their_clicks(shop, lists):
     for number in range(20):
         shop.serve(f"r{number}", ["apple", "nut"], time=shop.now - 2 * HOUR_MS + number)
     shop.act("click", "nut", "r3", time=shop.now - HOUR_MS, position=1)
-    shop.attribute(now=shop.now)
+    shop.attribute()
     found = lists()
     with read(shop.engine) as connection:
         every = read_ranked(connection, found, found.current)

@@ -23,7 +23,9 @@ def days(rng, number, *, shoppers=60, basket=1, wobble=0.0):
 
 def null(windows, seed=0, groups=None, draws=10):
     size = len(windows[0])
-    shape = Shape(groups or [k % 7 for k in range(len(windows))], [size] * len(windows), (3 * size, size), [slice(0, BINS)])
+    shape = Shape(
+        groups or [k % 7 for k in range(len(windows))], [size] * len(windows), (3 * size, size), [slice(0, BINS)]
+    )
     return nulls_of(windows, shape, rng=np.random.default_rng(seed), draws=draws)[0]
 
 
@@ -40,10 +42,10 @@ def test_a_quiet_shop_exceeds_its_threshold_as_seldom_as_it_says():
 
 def test_a_third_of_all_shoppers_with_another_taste_is_found():
     rng = np.random.default_rng(4)
-    windows = days(rng, 28, shoppers=150)
+    windows = days(rng, 28, shoppers=250)
     now = windows[0].sum(axis=0)
     now = now * 2 / 3
-    now[0] += 50
+    now[0] += 80
     quiet = null(windows)
     score = float(psi(np.sum([windows[k].sum(axis=0) for k in (7, 14, 21)], axis=0), now))
     assert score > quiet.threshold(1e-4)
