@@ -1,4 +1,4 @@
-"""Columns of known traffic: an event does not see itself, and prices are what was paid."""
+"""Columns of known traffic: what is known of an item lies before the event, and prices are what was paid."""
 
 import numpy as np
 
@@ -45,18 +45,28 @@ def test_words():
     assert set(words(found, "time_of_day")) == {"20 h"}
 
 
-def test_popularity_leaves_out_the_events_own_day():
+def test_popularity_is_that_of_the_two_weeks_before():
     events = [(-2, 1, 0, None), (-2, 2, 0, None), (-1, 1, 0, None), (-1, 1, 1, None), (0, 1, 0, None), (0, 1, 2, None)]
     found = column(event_columns(traffic(events, 4)), "item_popularity").numbers
-    # One other event of day -1; two of day -2; a new item twice; all three for the current window; a new one.
-    assert found.tolist() == [1, 1, 2, 0, 2, 0]
+    assert found.tolist() == [0, 0, 2, 0, 2, 0]  # the logarithms of 0, 0, 2, 0, 3, 0 events before
 
 
-def test_a_price_change_is_against_the_usual_price_on_other_days():
+def test_what_is_older_than_two_weeks_is_forgotten():
+    events = [(-20, 1, 0, None), (-14, 1, 0, None), (0, 1, 0, None)]
+    assert column(event_columns(traffic(events, 2)), "item_popularity").numbers.tolist() == [0, 1, 1]
+
+
+def test_the_current_window_knows_what_the_reference_knew_last():
+    """A champion of long ago: its weeks are compared with today."""
+    events = [(-90, 1, 0, None), (-89, 1, 1, None), (0, 1, 0, None), (0, 1, 2, None)]
+    assert column(event_columns(traffic(events, 2)), "item_popularity").numbers.tolist() == [0, 0, 1, 0]
+
+
+def test_a_price_change_is_against_the_usual_price_of_the_weeks_before():
     cheap = [(-day, 1, 0, 4.0) for day in (5, 4, 3, 2)]
     found = column(event_columns(traffic([*cheap, (0, 1, 0, 8.0), (0, 1, 1, 8.0), (0, 1, 0, None)], 4)), "price_change")
-    assert found.numbers[:5].tolist() == [0, 0, 0, 0, 4]  # twice the price: four steps
-    assert np.isnan(found.numbers[5:]).all()  # an item without a usual price, an event without a price
+    assert found.numbers[3:5].tolist() == [0, 4]  # twice the price: four steps
+    assert np.isnan(found.numbers[[0, 1, 2, 5, 6]]).all()  # no usual price yet, no price
 
 
 def test_activity_counts_a_shoppers_day():
