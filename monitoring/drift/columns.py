@@ -108,8 +108,7 @@ def _in_weeks_before(traffic: Traffic, days: IntArray, weights: Float64Array) ->
     For the current window these are the last days of the reference: what the champion could know at its training.
     """
     reference = slice(0, traffic.first_current)
-    last = days[traffic.first_current - 1] + 1 if traffic.first_current else 0
-    at = np.minimum(days, last)
+    at = np.minimum(days, (traffic.reference_end - traffic.end) // DAY_MS)
     # One number for item and day, ascending in both, so that a span of days is a range of the sorted numbers.
     first = at.min(initial=0) - EARLIER_DAYS
     step = at.max(initial=0) - first + 1

@@ -78,7 +78,8 @@ class Observed:
 class Traffic(Observed):
     """Events. `items` are rows of `item_ids` and `categories`. `values` are the prices of one piece, NaN without one.
 
-    `events` is how many events there were before sampling: (reference's span, current window).
+    `events` is how many events there were before sampling: (reference's span, current window). `reference_end` is the
+    end of that span (epoch ms).
     """
 
     items: IntArray
@@ -87,6 +88,7 @@ class Traffic(Observed):
     item_ids: Sequence[str]
     categories: Sequence[str]
     events: tuple[int, int]
+    reference_end: int
 
 
 def read_traffic(
@@ -114,6 +116,7 @@ def read_traffic(
         end=current.end,
         share=share,
         events=events,
+        reference_end=reference.span.end,
     )
 
 
