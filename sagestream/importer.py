@@ -27,9 +27,9 @@ from stream.sources.datasets import complete_journey
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY
 from stream.sources.rejections import Rejection, Rejections
-from stream.sources.rules import UNORDERED
 from stream.sources.source import Reading, Source
 from stream.sources.table import EventTable
+from stream.sources.times import UNORDERED
 
 SHOWN_ROW = 120
 ADVICE = {UNORDERED: " (dates with - or / begin with the month; with --day-first they begin with the day)"}

@@ -5,7 +5,6 @@ exists. Leaves: `CatalogItem`s that fit into one event. Next: `stream.sources.so
 """
 
 import html
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,10 +19,13 @@ from stream.events import EARLIEST, MAX_EVENT_BYTES, MAX_ID_LENGTH, MAX_TEXT_LEN
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
 from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
+from stream.sources.headers import KNOWN_HEADERS
+from stream.sources.ids import ids
 from stream.sources.options import Layout
+from stream.sources.prices import price_of
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading
-from stream.sources.tabular import KNOWN_HEADERS, NO_TEXT
+from stream.sources.tabular import NO_TEXT
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "name", "item_name", "product_name", "movie_title", "description"),
@@ -53,17 +55,9 @@ MAX_CATEGORIES = 32
 MAX_CATEGORY_DEPTH = 8
 """Deeper nested lists are left out."""
 
-MAX_PRICE = 1e9
-
 Reshape = Callable[[pd.DataFrame], pd.DataFrame]
 """Renames the columns of a published file to known names."""
 
-_PRICE = re.compile(
-    r"(?:from\s+)?[$€£]?\s*(\d[\d.]*,\d{1,2}(?![\d,.])|\d[\d,]*(?:\.\d+)?)\s*€?(?:\s*-\s*[$€£]?\s*[\d,.]+\s*€?)?",
-    re.IGNORECASE,
-)
-_DECIMAL_COMMA = re.compile(r"\d[\d.]*,\d{1,2}")
-"""When the last mark is a comma before one or two digits, the dots are thousands separators."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -189,12 +183,12 @@ def _block_entries(
 ) -> list[tuple[str, Entry]]:
     plain = {plain_name(str(name)): str(name) for name in table.columns}
     column = table[item or item_column(map(str, table.columns))]
-    ids, nested = text(column).tolist(), is_nested(column).tolist()
+    item_ids, nested = ids(column).tolist(), is_nested(column).tolist()
     found = {what: next((plain[name] for name in names if name in plain), None) for what, names in ITEM_HEADERS.items()}
     titles, brands, prices = (_cells(table, found[what]) for what in ("title", "brand", "price"))
     shelves = [(plain[name], list(table[plain[name]])) for name in CATEGORY_HEADERS if name in plain]
     entries: list[tuple[str, Entry]] = []
-    for row, item_id in enumerate(ids):
+    for row, item_id in enumerate(item_ids):
         reason = NO_TEXT if nested[row] else refused_id(item_id)
         if reason is not None:
             rejections.add(path, unit, int(block.places[row]), reason, block.shown(row))
@@ -239,19 +233,6 @@ def category_names(cell: Any, *, words: bool = False, depth: int = 0) -> Iterato
                 yield from category_names(part, depth=depth + 1)
     elif cell is not None and cell is not pd.NA and not isinstance(cell, float | dict):
         yield str(cell)
-
-
-def price_of(written: str) -> float | None:
-    """Return the price in a cell (the lowest price of a range), or None when the cell has no price."""
-    found = _PRICE.fullmatch(written.strip())
-    number = written.strip() if found is None else found[1]
-    thousands, decimal = (".", ",") if _DECIMAL_COMMA.fullmatch(number) else (",", ".")
-    number = number.replace(thousands, "").replace(decimal, ".")
-    try:
-        price = float(number)
-    except ValueError:
-        return None
-    return price if math.isfinite(price) and 0 <= price <= MAX_PRICE else None
 
 
 def _cells(table: pd.DataFrame, column: str | None) -> list[str]:

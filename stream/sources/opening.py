@@ -11,9 +11,10 @@ from stream.sources.catalogue import item_column, items_part
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
 from stream.sources.files.compressed import UnreadableFile, named
 from stream.sources.formats.opening import header_of
+from stream.sources.headers import guess_columns
 from stream.sources.options import SourceOptions
 from stream.sources.source import Part, Source, UnknownForm, recognised
-from stream.sources.tabular import events_part, guess_columns
+from stream.sources.tabular import events_part
 
 TABLE = "table"
 COMPLETE_JOURNEY = "complete-journey"

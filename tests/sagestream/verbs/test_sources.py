@@ -127,9 +127,9 @@ def test_ids_with_commas_quotes_and_breaks(settings: dict[str, str], tmp_path: P
 def test_a_rating_of_nan_is_no_rating(settings: dict[str, str], tmp_path: Path) -> None:
     rows = "".join(f"u{n},i,{rating},{1_400_000_000 + n}\n" for n, rating in enumerate(["5", "NaN", "", "inf", "good"]))
     done = direct(write(tmp_path / "f.csv", f"user,item,rating,timestamp\n{rows}"), settings=settings)
-    assert (done.code, done.json["rejected"]) == (0, {"value is no number": 4})
+    assert (done.code, done.json["rejected"]) == (0, {"rating is no number": 4})
     assert stored(settings) == [("u0", "i", 1_400_000_000_000, 5.0)]
-    assert "line 3: value is no number: u1,i,NaN,1400000001" in done.err
+    assert "line 3: rating is no number: u1,i,NaN,1400000001" in done.err
 
 
 def test_duplicate_rows_are_events_of_their_own_and_a_second_import_adds_none(
