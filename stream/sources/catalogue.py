@@ -28,9 +28,13 @@ from stream.sources.source import Part, Reading
 from stream.sources.tabular import NO_TEXT
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "title": ("title", "name", "item_name", "product_name", "movie_title", "description"),
-    "brand": ("brand", "store", "manufacturer", "brand_name"),
-    "price": ("price", "unit_price", "list_price"),
+    "title": (
+        *("title", "name", "item_name", "product_name", "movie_title", "prod_name", "book-title", "book_title"),
+        *("product_title", "description"),
+    ),
+    "brand": ("brand", "store", "manufacturer", "brand_name", "vendor", "book-author", "author"),
+    "price": ("price", "unit_price", "list_price", "sale_price", "regular price", "variant price"),
+    "available": ("available", "availability", "in_stock", "in stock?", "stock", "is_hidden", "discontinued"),
 }
 """Header names (lower case) by meaning. The first one in a file is used."""
 
@@ -44,6 +48,16 @@ CATEGORY_HEADERS = (
     "genre",
     "class",
     "attributes",
+    "index_name",
+    "product_group_name",
+    "department_name",
+    "product_type_name",
+    "category_l1",
+    "category_l2",
+    "category_l3",
+    "google_product_category",
+    "product_type",
+    "tags",
 )
 """Category headers from wide to narrow. All of them in a file are used."""
 
@@ -76,6 +90,7 @@ class Entry:
         self.title = self.title or other.title
         self.brand = self.brand or other.brand
         self.price = other.price if self.price is None else self.price
+        self.available = self.available and other.available
         self.categories.update(other.categories)
 
     def item(self, item_id: str, time: datetime = EARLIEST) -> CatalogItem:
@@ -186,6 +201,7 @@ def _block_entries(
     item_ids, nested = ids(column).tolist(), is_nested(column).tolist()
     found = {what: next((plain[name] for name in names if name in plain), None) for what, names in ITEM_HEADERS.items()}
     titles, brands, prices = (_cells(table, found[what]) for what in ("title", "brand", "price"))
+    there = _available(table, found["available"])
     shelves = [(plain[name], list(table[plain[name]])) for name in CATEGORY_HEADERS if name in plain]
     entries: list[tuple[str, Entry]] = []
     for row, item_id in enumerate(item_ids):
@@ -193,7 +209,7 @@ def _block_entries(
         if reason is not None:
             rejections.add(path, unit, int(block.places[row]), reason, block.shown(row))
             continue
-        entry = Entry(plain_text(titles[row]), plain_text(brands[row]), price_of(prices[row]))
+        entry = Entry(plain_text(titles[row]), plain_text(brands[row]), price_of(prices[row]), available=there[row])
         for header, cells in shelves:
             names = category_names(cells[row], words=header.endswith(":token_seq"))
             entry.categories.update(dict.fromkeys(map(plain_text, names)))
@@ -233,6 +249,28 @@ def category_names(cell: Any, *, words: bool = False, depth: int = 0) -> Iterato
                 yield from category_names(part, depth=depth + 1)
     elif cell is not None and cell is not pd.NA and not isinstance(cell, float | dict):
         yield str(cell)
+
+
+NOT_THERE = frozenset(
+    (
+        *("0", "0.0", "false", "no", "n", "out of stock", "out_of_stock", "outofstock", "sold out", "sold_out"),
+        "discontinued",
+    )
+)
+"""States of an item that cannot be bought, in small letters."""
+
+REVERSED = ("is_hidden", "discontinued")
+"""Columns in which yes means that the item cannot be bought."""
+
+
+def _available(table: pd.DataFrame, column: str | None) -> list[bool]:
+    """Return for each row whether its item can be bought. An empty cell says nothing, so it can."""
+    if column is None:
+        return [True] * len(table)
+    cells = text(table[column]).str.casefold()
+    if plain_name(column) in REVERSED:
+        return (~cells.isin(("1", "1.0", "true", "yes", "y"))).tolist()
+    return (~cells.isin(NOT_THERE)).tolist()
 
 
 def _cells(table: pd.DataFrame, column: str | None) -> list[str]:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, fields
 from stream.sources.files.compressed import UnreadableFile, listed
 from stream.sources.formats.columns import plain_name
 
+GUESTS = ("customer user id", "customer_user_id")
+"""Columns of WooCommerce, in which 0 is everybody who has no account."""
+
 KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "user": (
         *("user_id", "user", "reviewerid", "reviewer_id", "userid", "visitorid", "customer_id", "customer id"),
         *("customerid", "uid", "user id", "customer", "buyer_id", "client_id", "member_id", "household_key"),
-        *("household_id", "user_pseudo_id", "session_id", "sessionid", "session"),
+        *("household_id", "user_pseudo_id", *GUESTS, "email", "session_id", "sessionid", "session"),
     ),
     "item": (
         *("item_id", "item", "parent_asin", "asin", "itemid", "movieid", "movie_id", "product_id", "stockcode"),

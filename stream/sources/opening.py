@@ -78,6 +78,6 @@ def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[
             if path == paths[0] or item is None:
                 raise
             return items_part(path, item=item, layout=options.layout)
-        return events_part(path, options=options)
+        return events_part(path, options=options, header=list(header))
 
     return recognise

@@ -15,9 +15,9 @@ import pandas as pd
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.event_names import event_types, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
-from stream.sources.formats.columns import Block, is_nested, text
+from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
-from stream.sources.headers import ColumnMapping, guess_columns
+from stream.sources.headers import GUESTS, ColumnMapping, guess_columns
 from stream.sources.ids import ids
 from stream.sources.options import SourceOptions
 from stream.sources.prices import amounts
@@ -25,6 +25,7 @@ from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, EventTable
 from stream.sources.times import UNORDERED, times, unordered
+from stream.sources.understood import Understood, understand
 
 TABLE = "a table"
 NO_TEXT = "id is no text"
@@ -35,9 +36,10 @@ def events_part(
     *,
     form: str = TABLE,
     options: SourceOptions | None = None,
+    header: list[str] | None = None,
 ) -> Part:
     """Return the part of a file of interactions. Without times the rows keep their order, one second each from 1990
-    on."""
+    on. With its `header`, the part says at once what the columns are taken for."""
     options = options or SourceOptions()
 
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
@@ -48,6 +50,8 @@ def events_part(
                     f"no column of times among {listed(file.header)}: --time-col names it, --no-times takes the rows "
                     "in their order, one second each from 1990"
                 )
+            understood = _understood(file.header, mapping, options)
+            reading.understood[str(path)] = understood
             mark = content_mark(path, stop=reading.stop)
             if mark is None:
                 return
@@ -57,12 +61,42 @@ def events_part(
                 rules["the header again"] = _second_header(block.table, mapping)
                 if mapping.time is not None:
                     rules[UNORDERED] = unordered(block.table[mapping.time], day_first=options.day_first)
+                    if not understood.rows and 2 * int(rules[UNORDERED].sum()) > len(table):
+                        raise UnreadableFile(_other_order(mapping.time, options))
                 rules |= base_rules(table, latest_ms=reading.latest_ms)
                 good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
                 reading.share = file.share
+                understood.add(good)
+                for name, nothing in unread(block.table, table, mapping).items():
+                    understood.unread[name] += nothing
                 yield with_ids(good, mark, block, None if mapping.id is None else block.table[mapping.id])
 
-    return Part(path, form, blocks)
+    found = "" if header is None else _understood(header, guess_columns(header, options.columns), options).in_words()
+    return Part(path, form, blocks, found)
+
+
+def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions) -> Understood:
+    return understand(
+        header,
+        mapping,
+        rows_are=default_type(mapping, options) if mapping.type is None or options.event_type is not None else "",
+        clock=str(options.zone),
+        day_first=options.day_first,
+    )
+
+
+def _other_order(column: str, options: SourceOptions) -> str:
+    read, other = ("day", "without") if options.day_first else ("month", "with")
+    return f"most dates of {column!r} do not begin with the {read}: read it {other} --day-first"
+
+
+def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> dict[str, int]:
+    """Return how many cells of prices and quantities hold something that is no number, by column."""
+    found = {}
+    for name, meaning in ((mapping.value, "value"), (mapping.quantity, "quantity")):
+        if name is not None:
+            found[name] = int((table[meaning].isna() & (text(raw[name]) != "")).sum())
+    return found
 
 
 def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) -> pd.DataFrame:
@@ -78,7 +112,7 @@ def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) 
     table = pd.DataFrame(
         {
             "event_type": _types(raw, mapping, options),
-            "user_id": ids(raw[mapping.user], literal=options.literal_ids),
+            "user_id": _users(raw[mapping.user], mapping.user, options),
             "item_id": ids(raw[mapping.item], literal=options.literal_ids),
             "event_time": times(raw[mapping.time], day_first=options.day_first, zone=options.zone)
             if mapping.time
@@ -93,6 +127,12 @@ def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) 
     table["event_type"] = table["event_type"].where(~bought | (back == ""), back)
     table["quantity"] = table["quantity"].where(~(bought & (back != "")), table["quantity"].abs())
     return table
+
+
+def _users(column: "pd.Series[Any]", name: str, options: SourceOptions) -> "pd.Series[str]":
+    found = ids(column, literal=options.literal_ids)
+    guests = plain_name(name) in GUESTS and not options.literal_ids
+    return found.where(found != "0", "") if guests else found
 
 
 def _types(raw: pd.DataFrame, mapping: ColumnMapping, options: SourceOptions) -> "pd.Series[str]":
