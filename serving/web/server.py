@@ -34,22 +34,22 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class LoggedConfig(Config):
-    """uvicorn's configuration, with our own set-up of the log. Each spawned web process gets it and calls it."""
+    """uvicorn's configuration, with our own set-up of log and traces. Each spawned web process gets it and calls it."""
 
-    def __init__(self, *args: Any, set_up_logging: Callable[[], None], **settings: Any) -> None:
-        self._set_up_logging = set_up_logging  # a function of a module, because it is pickled by its name
+    def __init__(self, *args: Any, begin: Callable[[], None], **settings: Any) -> None:
+        self._begin = begin  # a function of a module, because it is pickled by its name
         super().__init__(*args, **settings)
 
     def configure_logging(self) -> None:
         """Set up the log, without a line for each request."""
         super().configure_logging()
-        self._set_up_logging()
+        self._begin()
 
 
-def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callable[[], None]) -> None:
+def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], None]) -> None:
     """Serve until a stop signal. The web processes read their own settings from the environment.
 
-    Each of them calls `set_up_logging`. Raises `PortTaken`.
+    Each of them calls `begin`, which sets up its log and traces. Raises `PortTaken`.
     """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
@@ -72,7 +72,7 @@ def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callab
         ws="none",
         loop="asyncio",
         lifespan="on",
-        set_up_logging=set_up_logging,
+        begin=begin,
         log_config=None,
         access_log=False,
         server_header=False,
