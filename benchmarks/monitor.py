@@ -94,10 +94,10 @@ def fill(engine: Engine, first: int, lists: int, *, begin: int, end: int) -> Non
             ]
             if rng.random() < CLICKS_A_LIST:
                 item = f"sku-{wanted[int(rng.integers(LIST_ITEMS))]:06d}"
-                named = request if rng.random() < 0.5 else None
-                events.append(InteractionRow(f"c-{request}", CLICK, user, item, times[number] + 5_000, None, None, named))
+                named, at = request if rng.random() < 0.5 else None, times[number]
+                events.append(InteractionRow(f"c-{request}", CLICK, user, item, at + 5_000, request_id=named))
                 if rng.random() < BOUGHT_SHARE:
-                    events.append(InteractionRow(f"p-{request}", PURCHASE, user, item, times[number] + 9_000, 9.5, 1))
+                    events.append(InteractionRow(f"p-{request}", PURCHASE, user, item, at + 9_000, 9.5, 1))
         with write(engine) as connection:
             insert_impressions(connection, shown)
             ingest_interactions(connection, events, now=end)

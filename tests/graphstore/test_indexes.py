@@ -31,7 +31,7 @@ USES: dict[str, Callable[[Connection], Any]] = {
     "ix_interactions_event_time": lambda c: read_events(c, Seen(99, 9), parent=Seen(50, 5)),
     "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
     "ix_impressions_user_id_event_time": attribute_marked,
-    "ix_metric_windows_metric_window_start": lambda c: newest_hours(c, now=10**12, hours=3),
+    "ix_metric_windows_metric_window_start": lambda c: newest_hours(c, now=10**12),
     "ix_impressions_event_time": lambda c: c.execute(DELETE_LISTS, {"before": 5, "rows": 5}),
     "ix_seen_items_user_id": lambda c: c.execute(select(seen_items).where(seen_items.c.user_id.in_(["u"]))),
     "ix_seen_items_event_time": lambda c: c.execute(DELETE_SEEN, {"before": 5, "rows": 5}),

@@ -100,9 +100,7 @@ class Monitor:
         self._done = attribute(
             self._engine, windows=WINDOWS, budget_seconds=seconds, after=self._done.after, timer=lambda: 0.0
         )
-        recount_dirty(
-            self._engine, now=self._now, memory=self._memory, budget_seconds=seconds, timer=lambda: 0.0
-        )
+        recount_dirty(self._engine, now=self._now, memory=self._memory, budget_seconds=seconds, timer=lambda: 0.0)
 
 
 def live(engine: Engine, story: list[tuple[str, Any]]) -> None:
