@@ -76,6 +76,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
     worker = BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write control characters between the lines of the log
     worker.beat = liveness.beat
     liveness.beat()
     Watchdog(liveness)  # only now: before, the process may rightly wait for a service for ever
@@ -136,10 +137,25 @@ def run_scheduler() -> None:
 
 def run_serve() -> None:
     """Run the web server. uvicorn handles the signals itself."""
-    from graphstore.logs import set_up_logging
     from serving.web.server import serve
 
-    serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)
+    serve(ServingConfig(), StreamConfig(), begin=begin_web_process)
+
+
+def begin_web_process() -> None:
+    """Set up log and traces of one of several web processes, which are spawned."""
+    from graphstore.logs import set_up_logging
+    from graphstore.tracing import begin_tracing
+
+    set_up_logging(form=GraphstoreConfig().log_format, process="serve")
+    begin_tracing("serve")
+
+
+def show_drift_reports(port: int) -> None:
+    """Show the drift reports in a browser until a signal. Raises `monitoring.drift.ui.NoReports`."""
+    from monitoring.drift.ui import show_workspace
+
+    show_workspace(GraphstoreConfig().state_dir, port=port)
 
 
 def run_monitor() -> None:
