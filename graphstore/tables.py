@@ -203,6 +203,7 @@ dirty_shoppers = Table(
     Column("user_id", String(ID_LENGTH), primary_key=True),
     Column("since", EpochMs, nullable=False),  # the earliest event time that changed
     Column("generation", BigInteger, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
 )
 """Shoppers whose attributions must be computed again, because an event, a list, a login or a delete arrived.
 
