@@ -45,6 +45,7 @@ COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
 """The count column of each event type in `edges` and `item_buckets`."""
 
 HOUR_MS = 3_600_000
+"""An hour of the clock in milliseconds: counters and figures are kept by hour, figures by UTC day, too."""
 
 metadata = MetaData(
     naming_convention={

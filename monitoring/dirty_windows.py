@@ -26,8 +26,6 @@ from monitoring.counts import METRIC, recount
 from monitoring.windows import Figure, TimeWindow, stored_figure, write_figures
 
 DAY_MS = 24 * HOUR_MS
-WINDOWS_MS = (HOUR_MS, DAY_MS)
-"""Figures are kept for clock hours and for UTC days."""
 NEWEST_HOURS = 3
 """The hours that the gauges look at: the newest one with a rate is shown."""
 DAY_PAUSE_MS = 600_000
@@ -62,12 +60,12 @@ def recount_dirty(
     with read(engine) as connection:
         horizon = get_states(connection).get(LISTS_HORIZON, 0)
     _drop_old(engine, horizon)
-    newest, *others = sorted(_dirty(engine, WINDOWS_MS[0]), reverse=True) or [None]
+    newest, *others = sorted(_dirty(engine, HOUR_MS), reverse=True) or [None]
     behind = [window for window in others if window.start < memory.below]
     hours = [newest, *behind, *(window for window in others if window.start >= memory.below)] if newest else []
     counted = _count_each(engine, hours, budget_seconds, timer)
     memory.below = hours[counted - 1].start if counted < len(hours) else math.inf
-    due = [window for window in sorted(_dirty(engine, WINDOWS_MS[1]), reverse=True) if _due(window, memory, now)]
+    due = [window for window in sorted(_dirty(engine, DAY_MS), reverse=True) if _due(window, memory, now)]
     days = _count_each(engine, due, budget_seconds, timer)
     memory.days |= {window.start: now for window in due[:days]}
     return counted + days

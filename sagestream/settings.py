@@ -60,7 +60,7 @@ CONSTANTS = {
     "delivery_seconds": "serving.web.settings.DELIVERY_SECONDS",
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
     "ctr_open_windows": "monitoring.dirty_windows.NEWEST_HOURS",
-    "ctr_window_seconds": "monitoring.dirty_windows.WINDOWS_MS",
+    "ctr_window_seconds": "graphstore.tables.HOUR_MS",
     "ctr_positions": "monitoring.counts.LAST_POSITION",
     "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
     "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
