@@ -10,14 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from monitoring.counts import METRIC, SEGMENT_KINDS, Counts, count, recount
+from monitoring.counts import SEGMENT_KINDS, Counts, count
 from monitoring.intervals import wilson_interval
-from monitoring.windows import ALL, Figure, TimeWindow, write_figures
-
-__all__ = ["METRIC", "OPEN_WINDOWS", "CtrFigure", "ctr", "ctr_by_segment", "write_ctr_windows"]
-
-OPEN_WINDOWS = 3
-"""The number of newest windows that each pass counts again, because of late clicks. It includes the current window."""
+from monitoring.windows import ALL, TimeWindow
 
 
 @dataclass(frozen=True)
@@ -54,20 +49,3 @@ def ctr_by_segment(connection: Connection, *, start: int, end: int) -> dict[str,
     """Return the rate of each segment of `SEGMENT_KINDS` in start <= t < end (epoch ms), and always that of `all`."""
     counted = count(connection, TimeWindow(start, end), segments=SEGMENT_KINDS)
     return {segment: CtrFigure.counted(counts) for segment, counts in counted.items()}
-
-
-def write_ctr_windows(
-    connection: Connection, *, now: int, window_seconds: int, open_windows: int = OPEN_WINDOWS
-) -> list[Figure]:
-    """Measure the newest windows again and store them; return the figures, oldest window first.
-
-    Windows begin at multiples of their length since the epoch. The newest window contains `now` (epoch ms) and is not
-    complete yet. The `open_windows` newest windows are counted again in each pass; older windows do not change. The
-    caller owns the transaction.
-    """
-    width = window_seconds * 1000
-    newest = now // width
-    numbers = range(newest - open_windows + 1, newest + 1)
-    figures = recount(connection, [TimeWindow(number * width, (number + 1) * width) for number in numbers])
-    write_figures(connection, figures)
-    return figures
