@@ -26,11 +26,18 @@ Sums = dict[str, ClusterSums]
 
 
 def shopper_sums(
-    connection: Connection, variants: Sequence[str], *, start: int, end: int, model_version: str | None = None
+    connection: Connection,
+    variants: Sequence[str],
+    *,
+    start: int,
+    end: int,
+    model_version: str | None = None,
+    without: Sequence[TimeWindow] = (),
 ) -> dict[str, Sums]:
     """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
 
-    With `model_version` only the lists of this model count: the variant `champion` has had other models before.
+    With `model_version` only the lists of this model count: the variant `champion` has had other models before. Lists
+    that were served in the spans `without` do not count.
     """
     span, vocabulary = TimeWindow(start, end), Vocabulary()
     shopper = {variant: _Shoppers() for variant in variants}
@@ -38,6 +45,8 @@ def shopper_sums(
         lists = rows.within(span)
         units = rows.by_list.part(lists)
         counted = (units.shown > 0) & ~units.robot
+        for gap in without:
+            counted &= (rows.time[lists] < gap.start) | (rows.time[lists] >= gap.end)
         if model_version is not None:
             counted &= rows.model[lists] == vocabulary.models.known([model_version])[0]
         for variant, code in zip(variants, vocabulary.variants.known(variants), strict=True):
