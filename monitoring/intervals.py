@@ -118,8 +118,8 @@ def mean_ratio(sums: ClusterSums) -> Rate:
     return Rate(found.value, found.value - half, found.value + half, round(sums.bottom))
 
 
-def difference_of_shares(one: Rate, other: Rate) -> Rate:
-    """Return one share minus the other, with the interval that follows from theirs. `n` is that of `one`.
+def difference(one: ClusterSums, other: ClusterSums) -> Rate:
+    """Return the proportion of `one` minus that of `other`, with its interval. `n` is that of `one`.
 
     The distance of each end is the root of the squared distances of the ends of the two intervals that make it (MOVER).
     So a difference has an interval even where nobody clicked. Where the same people stand in both, as in two weeks of
@@ -127,14 +127,15 @@ def difference_of_shares(one: Rate, other: Rate) -> Rate:
 
     Source: Newcombe, Statistics in Medicine 17, 1998, method 10; Zou & Donner, Statistics in Medicine 27, 2008.
     """
-    ends = (one.value, one.low, one.high, other.value, other.low, other.high)
+    mine, theirs = proportion(one), proportion(other)
+    ends = (mine.value, mine.low, mine.high, theirs.value, theirs.low, theirs.high)
     known = [end for end in ends if end is not None]
     if len(known) < len(ends):
         return Rate.nothing()
-    value, low, high, other_value, other_low, other_high = known
-    apart = value - other_value
-    below, above = math.hypot(value - low, other_high - other_value), math.hypot(high - value, other_value - other_low)
-    return Rate(apart, apart - below, apart + above, one.n)
+    value, low, high, their_value, their_low, their_high = known
+    apart = value - their_value
+    below, above = math.hypot(value - low, their_high - their_value), math.hypot(high - value, their_value - their_low)
+    return Rate(apart, apart - below, apart + above, mine.n)
 
 
 def difference_of_means(one: ClusterSums, other: ClusterSums) -> Rate:

@@ -8,8 +8,8 @@ from scipy import stats
 
 from monitoring.intervals import (
     Rate,
+    difference,
     difference_of_means,
-    difference_of_shares,
     mean_ratio,
     proportion,
     student_z,
@@ -108,7 +108,7 @@ def test_every_interval_holds_its_rate_and_stays_within_0_and_1(shoppers):
 def test_without_data_there_is_nothing_and_with_one_shopper_no_error():
     assert proportion(ClusterSums()) == mean_ratio(ClusterSums()) == Rate.nothing()
     assert difference_of_means(ClusterSums(), ClusterSums.of([1], [2])) == Rate.nothing()
-    assert difference_of_shares(Rate.nothing(), proportion(ClusterSums.of([1], [2]))) == Rate.nothing()
+    assert difference(ClusterSums(), ClusterSums.of([1], [2])) == Rate.nothing()
     assert mean_ratio(ClusterSums.of([3], [2])) == Rate(1.5, None, None, 2)
     assert difference_of_means(ClusterSums.of([3], [2]), ClusterSums.of([1], [2])) == Rate(1.0, None, None, 2)
 
@@ -131,7 +131,7 @@ def test_the_interval_holds_the_truth_where_shoppers_differ(shoppers):
         held += found.low <= 0.05 <= found.high
         low, high = wilson_interval(sums.top, sums.bottom)
         naive += low <= 0.05 <= high
-        apart = difference_of_shares(found, proportion(other))
+        apart = difference(sums, other)
         differences += apart.low <= 0 <= apart.high
         apart = difference_of_means(sums, other)
         means += apart.low <= 0 <= apart.high
@@ -143,6 +143,6 @@ def test_the_interval_holds_the_truth_where_shoppers_differ(shoppers):
 
 def test_the_difference_of_shares_by_newcombes_example():
     """56 of 70 against 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, method 10)."""
-    one, other = (Rate(y / n, *wilson_interval(y, n), n) for y, n in ((56, 70), (48, 80)))
-    found = difference_of_shares(one, other)
+    one, other = (ClusterSums.of(np.arange(n) < y, np.ones(n)) for y, n in ((56, 70), (48, 80)))
+    found = difference(one, other)
     assert (found.value, found.low, found.high, found.n) == pytest.approx((0.2, 0.0524, 0.3339, 70), abs=5e-5)
