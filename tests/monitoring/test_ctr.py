@@ -4,7 +4,8 @@ from sqlalchemy import func, select
 
 from graphstore.session import read, write
 from graphstore.tables import metric_windows
-from monitoring.ctr import CtrFigure, ctr, ctr_by_segment, write_ctr_windows
+from monitoring.counts import count
+from monitoring.ctr import CtrFigure, ctr, write_ctr_windows
 from monitoring.intervals import wilson_interval
 from monitoring.windows import ALL, TimeWindow, read_figures
 
@@ -13,7 +14,8 @@ HOUR_MS = 3_600_000
 
 def rate(shop, segment=None, start=None, end=None):
     with read(shop.engine) as connection:
-        return ctr_by_segment(connection, start=start or shop.now, end=end or shop.now + 1)[segment or ALL]
+        span = TimeWindow(start or shop.now, end or shop.now + 1)
+        return CtrFigure.counted(count(connection, span)[segment or ALL])
 
 
 def test_an_impression_clicked_often_counts_once(shop):
@@ -52,7 +54,8 @@ def test_each_segment_has_its_own_rate(shop):
     shop.act("click", "pear", "r2")
     shop.attribute()
     with read(shop.engine) as connection:
-        found = ctr_by_segment(connection, start=shop.now - 7, end=shop.now + 7)
+        counted = count(connection, TimeWindow(shop.now - 7, shop.now + 7))
+    found = {segment: CtrFigure.counted(counts) for segment, counts in counted.items()}
     counts = {segment: (figure.impressions, figure.clicks) for segment, figure in found.items()}
     assert counts == {
         ALL: (4, 1),
