@@ -61,7 +61,7 @@ CONSTANTS = {
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
     "ctr_open_windows": "monitoring.dirty_windows.NEWEST_HOURS",
     "ctr_window_seconds": "graphstore.tables.HOUR_MS",
-    "ctr_positions": "monitoring.counts.LAST_POSITION",
+    "ctr_positions": "monitoring.segments.LAST_POSITION",
     "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
     "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
     "drift_sample_rows": "monitoring.drift.traffic.SAMPLE_EVENTS",

@@ -16,8 +16,9 @@ from graphstore.snapshots.eventlog import Seen, read_events
 from graphstore.tables import metadata, seen_items, users
 from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.attribution import attribute_now
-from monitoring.ctr import ctr
+from monitoring.counts import count
 from monitoring.dirty_windows import newest_hours
+from monitoring.windows import TimeWindow
 
 
 def count_a_list(connection: Connection) -> None:
@@ -29,6 +30,11 @@ def count_a_list(connection: Connection) -> None:
 def attribute_marked(connection: Connection) -> None:
     mark_shoppers(connection, {"u": 5})
     attribute_now(connection)
+
+
+def count_a_list(connection: Connection) -> None:
+    insert_impressions(connection, [ImpressionRow("r", 0, "u", "i", "home", 5, "m", "v", 1.0, 1.0, "own")])
+    count(connection, TimeWindow(0, 10))
 
 
 USES: dict[str, Callable[[Connection], Any]] = {
