@@ -71,7 +71,6 @@ class Monitor:
         redis: Redis | None = None,
         dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
-        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
         self.engine = engine
@@ -87,7 +86,7 @@ class Monitor:
         self._tracking = TrackingWatch()
         self._attributed_until = ""
         self._recounting = Recounting()
-        self._drift_child = drift_child or DriftChild()
+        self._drift_child = DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.

@@ -17,8 +17,8 @@ from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring import run
 from monitoring.config import MonitoringConfig
 from monitoring.drift.child import DriftJobFailed
-from monitoring.run import Monitor, run_monitor
 from monitoring.drift.verdict import DriftResult
+from monitoring.run import Monitor, run_monitor
 from monitoring.windows import TimeWindow, read_figures
 from serving.experiments import Experiment, start, stop
 from serving.routing import Arm
@@ -38,14 +38,14 @@ def verdicts(monkeypatch):
     said = [replace(DRIFT, verdict="stable")]
     asked = []
 
-    def report(job, *, stop):
+    def report(_child, job, *, stop):
         asked.append(job)
         word = said[min(len(asked), len(said)) - 1]
         if isinstance(word, Exception):
             raise word
         return word
 
-    monkeypatch.setattr(run, "run_drift_job", report)
+    monkeypatch.setattr(run.DriftChild, "run", report)
     return said, asked
 
 
