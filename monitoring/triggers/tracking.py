@@ -15,6 +15,7 @@ it; before that, half of the poorest of the same hours of the last days. A count
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from graphstore.retention import DAY_MS
@@ -140,6 +141,11 @@ class Past:
     clicks_alike: float = 1.0
     """The design effect of clicks."""
 
+    @cached_property
+    def begun(self) -> int:
+        """The first hour that can be compared with (epoch ms): the one before it is seldom a whole one."""
+        return min((*self.hours, *self.events), default=0) + HOUR_MS
+
 
 def recent_hours(past: Past, *, now: int, shares: Sequence[float], hours: int) -> list[Recent]:
     """Return the newest `hours` hours with what must be expected of them, oldest first. `now` is epoch ms."""
@@ -189,14 +195,12 @@ def _lists_alike(hour: Hour) -> float:
 
 
 def _least(past: Past, value: Callable[[int], float], start: int) -> float:
-    begun = min((*past.hours, *past.events), default=start) + HOUR_MS  # the first hour is seldom a whole one
-
     def known(step: int, times: int) -> list[float]:
         places = (start - step * back for back in range(1, times + 1))
         return [
             value(place)
             for place in places
-            if place >= begun and not any(span.start <= place < span.end for span in past.left_out)
+            if place >= past.begun and not any(span.start <= place < span.end for span in past.left_out)
         ]
 
     weeks = known(7 * DAY_MS, WEEKS)
