@@ -29,12 +29,17 @@ class MonitoringConfig(PackageSettings):
     )
     ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
-    drift_window_seconds: int = Field(86_400, ge=1, description="length of the traffic that is tested for drift")
-    drift_reference_seconds: int = Field(
-        7 * 86_400, ge=1, description="length of the traffic before it that it is compared with"
+    drift_window_seconds: int = Field(
+        86_400, ge=1, le=7 * 86_400, description="length of the traffic that is tested for drift"
     )
-    drift_psi: float = Field(0.2, gt=0, description="population stability index from which a column has drifted")
-    drift_share: float = Field(0.3, gt=0, le=1, description="share of drifted columns from which traffic has drifted")
+    drift_reference_seconds: int = Field(
+        28 * 86_400,
+        ge=7 * 86_400,
+        description="how far the traffic goes back that it is compared with: before it, and before the champion's training",
+    )
+    drift_quiet_days: float = Field(
+        30.0, gt=0, description="a shop in which nothing changes has at most one false drift alarm in so many days"
+    )
     retrain_cooldown_seconds: float = Field(
         3600.0, ge=0, description="pause after any retrain request before monitoring makes one"
     )

@@ -13,8 +13,8 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from graphstore.metric_labels import largest
+from monitoring.drift.verdict import DriftResult
 from monitoring.metric_segments import newest_figures
-from monitoring.verdict import DriftResult
 from monitoring.windows import Figure
 
 CTR = Gauge("sagestream_ctr", "Click-through rate of the newest window with impressions", ["segment"])
@@ -28,6 +28,7 @@ DRIFT_SHARE = Gauge(
     "sagestream_drift_share", "Share of drifted columns in the newest report with a verdict", ["verdict"]
 )
 DRIFT_PSI = Gauge("sagestream_drift_psi", "Population stability index in that report", ["column"])
+DRIFT_THRESHOLD = Gauge("sagestream_drift_threshold", "Index from which that column has drifted", ["column"])
 DRIFT_REPORTS = Counter("sagestream_drift_reports_total", "Drift reports, by verdict or failed", ["outcome"])
 RETRAIN_REQUESTS = Counter("sagestream_retrain_requests_total", "Retrain requests that monitoring made")
 PROBATION_RATE = Gauge("sagestream_probation_rate", "Rate of a model in the running probation", ["rate", "model"])
@@ -45,6 +46,10 @@ ALARM = Gauge("sagestream_alarm", "1 while the alarm lasts, else 0", ["alarm"])
 ALARM_DELIVERIES = Counter(
     "sagestream_alarm_deliveries_total", "Attempts to post an alarm to the webhook, by outcome", ["outcome"]
 )
+DASHBOARD_PAGES = Counter(
+    "sagestream_dashboard_pages_total", "Pages of the dashboard: written, failed (Redis away) or faulty", ["outcome"]
+)
+ERRANDS = Counter("sagestream_errands_total", "Errands of the dashboard that ended", ["kind", "outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
@@ -117,7 +122,10 @@ def show_drift(result: DriftResult) -> None:
     DRIFT_REPORTS.labels(result.verdict).inc()
     DRIFT_SHARE.clear()
     DRIFT_PSI.clear()
+    DRIFT_THRESHOLD.clear()
     if result.share is not None:
         DRIFT_SHARE.labels(result.verdict).set(result.share)
     for column in largest(result.scores, keep=MAX_COLUMNS):
         DRIFT_PSI.labels(column).set(result.scores[column])
+        if column in result.thresholds:
+            DRIFT_THRESHOLD.labels(column).set(result.thresholds[column])

@@ -31,8 +31,11 @@ from monitoring.alarms.webhook import Webhook
 from monitoring.attribution import attribute, count_dirty_shoppers
 from monitoring.config import MonitoringConfig
 from monitoring.ctr import OPEN_WINDOWS, write_ctr_windows
+from monitoring.dashboard.show import Dashboard
 from monitoring.dirty_windows import Recounting, count_dirty_windows, newest_hours, recount_dirty
-from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.drift.child import TIMEOUT_SECONDS, DriftChild, DriftJobFailed
+from monitoring.drift.job import plan_drift_job
+from monitoring.drift.verdict import DriftResult
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
 from monitoring.triggers.ask import request
@@ -40,7 +43,6 @@ from monitoring.triggers.fall import FallJudge
 from monitoring.triggers.hold import TRACKING_OUTAGE, held
 from monitoring.triggers.lasting_drift import drift_reason
 from monitoring.triggers.tracking_watch import TrackingWatch
-from monitoring.verdict import DriftResult
 from monitoring.windows import Figure, write_figures
 from serving.experiments import running
 from stream.config import LOOPBACK
@@ -69,13 +71,17 @@ class Monitor:
         config: MonitoringConfig,
         state_dir: Path,
         redis: Redis | None = None,
+        dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
+        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
         self.engine = engine
         self.config = config
         self._reports_dir = state_dir / "reports"
         self._redis = redis
+        self._dashboard = dashboard
+        self._experiment_reports: list[Report] = []
         self._timer = timer
         self._slots = slots
         self._probation_due = float("-inf")
@@ -83,6 +89,7 @@ class Monitor:
         self._tracking = TrackingWatch()
         self._attributed_until = ""
         self._recounting = Recounting()
+        self._drift_child = drift_child or DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.
@@ -144,6 +151,7 @@ class Monitor:
         """Warn of running experiments whose shoppers do not divide as the shares say; return all their reports."""
         with read(self.engine) as connection:
             reports = [report(connection, experiment, now=now) for experiment in running(connection)]
+        self._experiment_reports = reports
         metrics.show_experiments({found.name: found.sample_ratio_p for found in reports})
         for found in reports:
             if found.sample_ratio_fault:
@@ -173,13 +181,23 @@ class Monitor:
         job = plan_drift_job(self.engine, config=self.config, reports_dir=self._reports_dir, now=now)
         if job is None:
             return None
-        result = run_drift_job(job, stop=stop)
+        result = self._drift_child.run(job, stop=stop)
         if result is not None:
             with write(self.engine) as connection:
                 write_figures(connection, [result.figure()])
             metrics.show_drift(result)
             logger.info("drift: %s, %s", result.verdict, result.reason)
         return result
+
+    def close(self) -> None:
+        """End the process that makes drift reports."""
+        self._drift_child.close()
+
+    def show(self, *, now: int) -> list[str]:
+        """Write the dashboard's pages that are due; return their names. Redis that is away is no error."""
+        if self._dashboard is None:
+            return []
+        return self._dashboard.show(self._experiment_reports, now=now)
 
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
         """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested.
@@ -231,6 +249,7 @@ def run_monitor(
     finally:
         if sender is not None:
             sender.close()
+        monitor.close()
         watchdog.close()
         probe.close()
     logger.info("monitor: stopped")
@@ -260,6 +279,7 @@ def _measure_until(
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
             away.back(monitor.engine, now=now)
+            monitor.show(now=now)
         except (DBAPIError, OSError) as error:
             if service_of(error) is None:
                 raise

@@ -27,7 +27,9 @@ class ServingConfig(PackageSettings):
     )
     allowed_hosts: str = Field("127.0.0.1,localhost,[::1]", description="host names that are answered, comma separated")
     api_key: SecretStr | None = Field(None, description="key that writers must show; unset: they are refused")
-    admin_key: SecretStr | None = Field(None, description="key that asks for a retrain; unset: that is refused")
+    admin_key: SecretStr | None = Field(
+        None, description="key of the operator, for the dashboard and to ask for a retrain; unset: both are closed"
+    )
     secret_key: SecretStr | None = Field(
         None, description="key that signs request ids; unset: made of the API key, or else new at each start"
     )

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, select
 
 from graphstore.retention import DAY_MS
 from graphstore.tables import metric_windows, retrain_requests
+from monitoring.drift.verdict import METRIC, DriftResult
 from monitoring.triggers.ask import REQUESTED_BY, Reason
 from monitoring.triggers.hold import left_out
-from monitoring.verdict import METRIC, DriftResult
 from monitoring.windows import ALL
 
 CALM_MS = DAY_MS
@@ -36,7 +36,7 @@ def drift_reason(connection: Connection, result: DriftResult | None) -> Reason |
     asked_at = _asked_at(connection)
     if asked_at is not None and not calm(_verdicts(connection, since=asked_at)):
         return None
-    figures = {"share": result.share, "psi": result.scores, "drifted": result.drifted}
+    figures = {"share": result.share, "psi": result.scores, "thresholds": result.thresholds, "drifted": result.drifted}
     return Reason(f"drift: {result.reason}", {"drift": figures})
 
 

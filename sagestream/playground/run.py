@@ -31,6 +31,8 @@ from sagestream.playground.past import Past, import_past
 from sagestream.playground.processes import Child, Supervisor
 from sagestream.playground.services import PROCESSES, Services, open_services
 from sagestream.stages import Report, Stages
+from serving.config import ServingConfig
+from serving.web.dashboard.tokens import link, signing_key
 from training.lifecycle.registry import CHAMPION, champion
 from training.lifecycle.run_result import RunResult
 from training.process import SpawnedProcess
@@ -217,6 +219,7 @@ class Playground:
                 child.wait_ready(readiness.ask, READY_SECONDS, lambda readiness=readiness: readiness.missing)  # type: ignore[misc]
         url = f"http://127.0.0.1:{self.port}"
         self.stages.say("shop: ", (f"{url}/", "bold"), f" · API: {url}/api/docs/ · logs: {logs}")
+        self.stages.say("dashboard: ", (f"{url}{dashboard_link(services)}", "bold"), " (works once, within an hour)")
 
 
 def lock_directory(directory: Path) -> FileLock:
@@ -228,6 +231,13 @@ def lock_directory(directory: Path) -> FileLock:
     if not taken:
         raise state.StateInUse(f"another playground runs on {directory}: stop it, or take another --state-dir")
     return lock
+
+
+def dashboard_link(services: Services) -> str:
+    """Return the path that opens the dashboard of these services once. Its token stays in the browser's address bar."""
+    serving = services.config(ServingConfig)
+    keys = [key.get_secret_value() if key else "" for key in (serving.admin_key, serving.secret_key)]
+    return link(signing_key(*keys), now=now_ms())
 
 
 def _health(port: int) -> Callable[[], str]:

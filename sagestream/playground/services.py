@@ -128,6 +128,7 @@ def open_services(
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
+        "admin_key": environment.get(f"{PREFIX}ADMIN_KEY") or secrets.token_urlsafe(24),
         "shop_page": "true",
         "serve_port": str(web_port if held else free_port()),
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),

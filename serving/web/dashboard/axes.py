@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from serving.dashboard.blocks import Unit
-from serving.web.dashboard.written import written
+from serving.web.dashboard.written import NARROW, written
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _HOURS = (1, 2, 3, 6, 12)
@@ -82,7 +82,9 @@ def time_ticks(start: int, end: int, *, count: int = 6) -> list[Tick]:
 
 def _compact(value: float, unit: Unit) -> str:
     """Return a short text: the title of the chart says the currency."""
-    if unit in ("share", "seconds"):
+    if unit == "share":
+        return f"{100 * value:,.6g}{NARROW}%"
+    if unit == "seconds":
         return written(round(value, 12), unit)
     size, letter = next(((size, letter) for size, letter in _SIZES if abs(value) >= size), (1.0, ""))
     return f"{value / size:,.6g}{letter}"
@@ -105,7 +107,7 @@ def _round_times(start: datetime, end: datetime, step: float) -> Iterator[dateti
             yield at
             at += length
         return
-    months = next((months for months in _MONTHS if months * 30 * _DAY_MS >= step), _MONTHS[-1])
+    months = next((months for months in _MONTHS if months * 30.5 * _DAY_MS >= step), _MONTHS[-1])
     number = (start.year * 12 + start.month - 1) // months * months
     while (at := datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)) <= end:
         yield at

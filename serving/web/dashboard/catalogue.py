@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from serving.dashboard import catalogue
-from serving.dashboard.blocks import Cell, Column, Row, Rows
+from serving.dashboard.blocks import Column, Row, Rows
 from serving.dashboard.catalogue import Found
 from serving.web import services
 from serving.web.dashboard.access import now_ms, operator_only
@@ -42,7 +42,8 @@ def _rows(found: Found) -> Rows:
     copy = found.copy
     held = f"{copy.items:,} items" if copy.items == copy.total else f"the newest {copy.items:,} of {copy.total:,} items"
     return Rows(
-        title=f"{found.matches:,} items found" + (f", the first {FOUND_ITEMS}" if found.matches > FOUND_ITEMS else ""),
+        title=f"{found.matches:,} item{'' if found.matches == 1 else 's'} found"
+        + (f", the first {FOUND_ITEMS}" if found.matches > FOUND_ITEMS else ""),
         note=f"In a copy of {held}, made {age(max(0.0, (now_ms() - copy.made_at) / 1000))}.",
         columns=[
             Column(name="item"),
@@ -55,7 +56,7 @@ def _rows(found: Found) -> Rows:
                 cells=[
                     entry.title or entry.item_id,
                     entry.item_id,
-                    Cell(value="yes", state="ok") if entry.available else Cell(value="no", state="warn"),
+                    "yes" if entry.available else "no",
                     entry.price,
                 ]
             )

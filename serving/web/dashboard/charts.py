@@ -13,6 +13,7 @@ a line is one path of whole numbers relative to the point before, 5 bytes a poin
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from serving.dashboard.blocks import Chart, Line, Mark, MarkKind, Point
 from serving.web.dashboard.axes import Tick, ValueAxis, time_ticks, value_axis
@@ -167,7 +168,7 @@ def _line(chart: Chart, line: Line, number: int, box: _Box) -> DrawnLine:
 
 def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
     """Yield the points with a value that follow each other without a hole."""
-    steps = sorted(after.at - before.at for before, after in zip(points, points[1:], strict=False))
+    steps = sorted(after.at - before.at for before, after in pairwise(points))
     longest = GAP_STEPS * steps[len(steps) // 2] if steps else 0.0
     run: list[Point] = []
     for point in points:

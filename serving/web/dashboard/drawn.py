@@ -9,7 +9,10 @@ over time has its table below it, or on a page of its own when it is long.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from serving.dashboard.blocks import (
     Action,
@@ -32,6 +35,11 @@ from serving.web.dashboard.written import DASH, between, moment, written
 ROWS_INSIDE = 40
 """A chart of more times than that has its table on a page of its own: it would be most of the page."""
 
+MISSING = f'<span class="dash" aria-label="not measured">{DASH}</span>'
+
+LONG_TEXT = 9
+"""Characters that fit a tile in large letters."""
+
 STATE_WORDS: dict[State, str] = {"ok": "good", "warn": "look at it", "bad": "bad", "none": ""}
 
 LinkCheck = Callable[[str], bool]
@@ -48,12 +56,32 @@ class DrawnFigure:
     href: str = ""
     state: State = "none"
     title: str = ""
-    number: bool = False
+    kind: Literal["", "number", "time"] = ""
+    """How its cell is laid out."""
 
     @property
     def missing(self) -> bool:
         """Whether it is a dash."""
         return self.text == DASH
+
+    @property
+    def long(self) -> bool:
+        """Whether a tile must write it smaller."""
+        return len(self.text) > LONG_TEXT
+
+    @property
+    def html(self) -> SafeString:
+        """The value as HTML, all texts escaped. A template would take 0.2 ms, and a long table has 4,000 of them."""
+        title = f' title="{escape(self.title)}"' if self.title else ""
+        if self.missing:
+            parts = [MISSING]
+        elif self.href:
+            parts = [f'<a href="{escape(self.href)}"{title}>{escape(self.text)}</a>']
+        else:
+            parts = [f"<span{title}>{escape(self.text)}</span>"]
+        parts += [f' <span class="state">{self.word}</span>'] if self.word else []
+        parts += [f"<small>{escape(part)}</small>" for part in (self.interval, self.n) if part]
+        return mark_safe("".join(parts))  # each text above is escaped
 
     @property
     def word(self) -> str:
@@ -164,13 +192,13 @@ def chart_table(chart: Chart, number: int) -> DrawnTable:
     """Return the figures of a chart over time as a table, the newest first."""
     columns = [Column(name="time (UTC)")]
     by_time: dict[int, list[DrawnFigure]] = {}
-    blank = [DrawnFigure(DASH, number=True)] * len(chart.lines)
+    blank = [DrawnFigure(DASH, kind="number")] * len(chart.lines)
     for place, line in enumerate(chart.lines):
         columns.append(Column(name=line.name, unit=chart.unit, currency=chart.currency))
         for point in line.points:
             figure = _figure(point.value, point.low, point.high, chart.unit, chart.currency, _count(point.n, ""))
             by_time.setdefault(point.at, [*blank])[place] = figure
-    rows = [DrawnRow([DrawnFigure(moment(at)), *by_time[at]]) for at in sorted(by_time, reverse=True)]
+    rows = [DrawnRow([DrawnFigure(moment(at), kind="time"), *by_time[at]]) for at in sorted(by_time, reverse=True)]
     return DrawnTable(
         number=number,
         title=chart.title,
@@ -243,15 +271,16 @@ def _bar(
 def _funnel(funnel: Funnel, number: int) -> DrawnBars:
     """Return a bar for each step, with its share of the first step and of the step before."""
     first = funnel.steps[0].count if funnel.steps else 0
-    bars, before = [], None
+    bars: list[DrawnBar] = []
+    before = None
     for step in funnel.steps:
         share = step.count / first if first else 0.0
-        parts = []
+        parts: list[str] = []
         if before is not None and before.count:
             parts.append(f"{written(step.count / before.count, 'share')} of {before.name}")
         if before is not None and before is not funnel.steps[0] and first:
             parts.append(f"{written(share, 'share')} of {funnel.steps[0].name}")
-        figure = DrawnFigure(written(step.count, "count"), interval=", ".join(parts), number=True)
+        figure = DrawnFigure(written(step.count, "count"), interval=", ".join(parts), kind="number")
         bars.append(DrawnBar(step.name, "", "bar c0", figure, "0%", _percent(100 * min(share, 1.0)), None))
         before = step
     return DrawnBars(
@@ -285,7 +314,7 @@ def _cells(columns: Sequence[Column], row: Row, leads: LinkCheck) -> list[DrawnF
         cell = given if isinstance(given, Cell) else Cell(value=given)
         figure = _figure(cell.value, cell.low, cell.high, column.unit, column.currency)
         href = cell.href if _leads(cell.href, leads) else ""
-        cells.append(DrawnFigure(figure.text, figure.interval, "", href, cell.state, cell.title, figure.number))
+        cells.append(DrawnFigure(figure.text, figure.interval, "", href, cell.state, cell.title, figure.kind))
     return cells
 
 
@@ -296,7 +325,6 @@ def _tile(tile: Tile, leads: LinkCheck) -> DrawnTile:
         _count(tile.n, tile.n_of),
         tile.href if _leads(tile.href, leads) else "",
         tile.state,
-        number=not isinstance(tile.value, str),
     )
     return DrawnTile(tile.label, figure, tile.window, tile.change, tile.note)
 
@@ -304,8 +332,10 @@ def _tile(tile: Tile, leads: LinkCheck) -> DrawnTile:
 def _figure(
     value: str | float | None, low: float | None, high: float | None, unit: Unit, currency: str, n: str = ""
 ) -> DrawnFigure:
-    number = unit not in ("text", "time") and not isinstance(value, str)
-    return DrawnFigure(written(value, unit, currency), between(low, high, unit, currency), n, number=number)
+    kind: Literal["", "number", "time"] = "" if unit == "text" or isinstance(value, str) else "number"
+    if kind and unit == "time":
+        kind = "time"
+    return DrawnFigure(written(value, unit, currency), between(low, high, unit, currency), n, kind=kind)
 
 
 def _leads(href: str, leads: LinkCheck) -> bool:

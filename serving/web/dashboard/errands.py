@@ -41,8 +41,8 @@ class Told(NamedTuple):
 TOLD: dict[str, Told] = {
     "forget": Told(
         "Forget a shopper",
-        "Everything that names this shopper is deleted: from the database, Redis, the snapshots and Kafka. Later events "
-        "with the same id are refused.",
+        "Everything that names this shopper is deleted: from the database, Redis, the snapshots and Kafka. "
+        "Later events with the same id are refused.",
         "Forget for ever",
         final=True,
     ),

@@ -37,12 +37,8 @@ def page(request: HttpRequest, name: str = PAGES[0]) -> HttpResponse:
     """Return the page. Before the monitor has written it, the page says so."""
     found = _read(name)
     if isinstance(found, str):
-        return shell(
-            request,
-            "dashboard/page.html",
-            name,
-            {"title": name.capitalize(), "unreadable": found, **refreshed(request)},
-        )
+        empty = {"title": name.capitalize(), "unreadable": found, **refreshed(request)}
+        return shell(request, "dashboard/page.html", name, empty)
     if request.headers.get("HX-Request") and request.GET.get("since") == str(found.made_at):
         return HttpResponse(status=204)
     seconds = max(0.0, (now_ms() - found.made_at) / 1000)
@@ -72,7 +68,7 @@ def table(request: HttpRequest, name: str, number: int) -> HttpResponse:
     block = found.blocks[number]
     if not isinstance(block, Chart) or block.labels:
         raise Http404
-    context = {"title": f"{found.title}: {block.title}", "block": chart_table(block, number), "back": name}
+    context = {"title": f"{found.title}: {block.title}", "table": chart_table(block, number), "back": name}
     return shell(request, "dashboard/table.html", name, {**context, "made": moment(found.made_at)})
 
 
@@ -107,5 +103,5 @@ def _read(name: str) -> Page | str:
     try:
         found = read_page(services.storefront().redis, name)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return f"the monitor has written it in a form that this web process does not know ({error})"
-    return found or "the monitor has not written it yet; “sagestream monitor” does so at its first pass"
+        return f"the monitor has written this page in a form that this web process does not know ({error})"
+    return found or "the monitor has not written this page yet; “sagestream monitor” does so at its first pass"

@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 
 from django.conf import settings
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from serving.web.dashboard import refusals
@@ -32,6 +33,7 @@ def leads(href: str) -> bool:
 
 
 @operator_only
+@gzip_page
 @require_safe
 def report(request: HttpRequest, name: str) -> HttpResponse:
     """Return the report, or 404 that says where reports are."""
@@ -41,12 +43,11 @@ def report(request: HttpRequest, name: str) -> HttpResponse:
             request,
             404,
             "This report is not here",
-            "The monitor keeps the newest reports in the folder “reports” of its state directory (SAGESTREAM_STATE_DIR).",
+            "The monitor keeps the newest reports in the folder “reports” of its SAGESTREAM_STATE_DIR.",
             "To read them here, give the web process the same directory; it may be read-only.",
         )
-    response = FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
-    response.headers["Content-Security-Policy"] = POLICY
-    return response
+    headers = {"Content-Security-Policy": POLICY}
+    return HttpResponse(path.read_bytes(), content_type="text/html; charset=utf-8", headers=headers)
 
 
 def _file(name: str) -> Path | None:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from graphstore.redis import hot
 from serving import recommend
 from serving.cache import MalformedList
-from serving.dashboard.blocks import Cell, Column, Row, Rows, Tile, Tiles
+from serving.dashboard.blocks import AnyBlock, Cell, Column, Row, Rows, Tile, Tiles
 from serving.recommend import NothingPublished, Recommendation, Storefront
 from serving.web import services, shop
 from serving.web.dashboard.access import operator_only
@@ -55,6 +55,7 @@ def shopper(request: HttpRequest) -> HttpResponse:
 
 def _blocks(store: Storefront, user_id: str, now: datetime) -> list[DrawnBlock]:
     history = _history(store, user_id)
+    blocks: list[AnyBlock]
     try:
         served = recommend.recommendations(store, user_id, k=LIST_ITEMS, explained=True, now=now)
         blocks = [_facts(store, user_id, served, len(history.rows), now), _list(served), history]
@@ -93,7 +94,7 @@ def _list(served: Recommendation) -> Rows:
         title=f"The first {len(served.items)} items of the list, and why",
         note="The reason is evidence that can be checked: the history, the items that go together, or the trend.",
         columns=[
-            Column(name="place", unit="count"),
+            Column(name="place"),
             Column(name="item"),
             Column(name="why"),
             Column(name="score", unit="number"),
@@ -102,7 +103,7 @@ def _list(served: Recommendation) -> Rows:
         rows=[
             Row(
                 cells=[
-                    float(item.position + 1),
+                    str(item.position + 1),
                     Cell(value=item.title or item.item_id, title=item.item_id),
                     item.reason,
                     item.score,

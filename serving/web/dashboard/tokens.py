@@ -1,8 +1,8 @@
 """Tokens: signed words that open the dashboard: the cookie of a login, and the link that a playground prints.
 
-Arrives: the operator's key. Leaves: `expires.nonce.signature`, where the signature is an HMAC (SHA-256) over its purpose,
-its end and its nonce. Next: `serving.web.dashboard.access` takes it. The signing key comes from the operator's key, so
-several web processes agree without a store, and a new operator's key ends all sessions. Rejected: Django's signer,
+Arrives: the operator's key. Leaves: expiry, nonce and signature in one word; the signature is an HMAC (SHA-256) over
+purpose, expiry and nonce. Next: `serving.web.dashboard.access` takes it. The signing key comes from the operator's key,
+so several web processes agree without a store, and a new operator's key ends all sessions. Rejected: Django's signer,
 which reads the clock itself and signs with the secret key, which is new at each start when it is not set.
 """
 
@@ -31,6 +31,11 @@ def new_token(key: bytes, purpose: Purpose, *, now: int, seconds: int) -> str:
     """Return a token that ends `seconds` after `now` (epoch ms)."""
     expires, nonce = now // 1000 + seconds, secrets.token_urlsafe(18)
     return f"{expires}.{nonce}.{_signature(key, purpose, str(expires), nonce)}"
+
+
+def link(key: bytes, *, now: int) -> str:
+    """Return the path that opens the dashboard once. The token stands behind the #, so no server gets it in a URL."""
+    return f"/dashboard/enter/#{new_token(key, 'link', now=now, seconds=LINK_SECONDS)}"
 
 
 def nonce_of(key: bytes, purpose: Purpose, token: str, *, now: int) -> str | None:

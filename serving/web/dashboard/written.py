@@ -27,7 +27,7 @@ def written(value: str | float | None, unit: Unit, currency: str = "") -> str:
     if unit == "share":
         return f"{_short(100 * value)}{NARROW}%"
     if unit == "money":
-        return f"{value:,.2f}{NARROW}{currency}".rstrip()
+        return f"{value:,.2f} {currency}".rstrip()
     if unit == "seconds":
         return _span(value)
     return f"{value:,.0f}" if unit == "count" else _short(value)
@@ -38,7 +38,7 @@ def between(low: float | None, high: float | None, unit: Unit, currency: str = "
     if low is None or high is None:
         return ""
     first, last = written(low, unit, currency), written(high, unit, currency)
-    mark = f"{NARROW}%" if unit == "share" else f"{NARROW}{currency}" if unit == "money" and currency else ""
+    mark = f"{NARROW}%" if unit == "share" else f" {currency}" if unit == "money" and currency else ""
     return f"{first.removesuffix(mark) if mark else first} to {last}"
 
 
@@ -51,7 +51,10 @@ def moment(at: int) -> str:
 
 def age(seconds: float) -> str:
     """Return how long ago something was, in words."""
-    return "now" if seconds < 1 else f"{_span(math.floor(seconds))} ago"
+    for length, name in _SPANS:
+        if seconds >= length:
+            return f"{math.floor(seconds / length)}{NARROW}{name} ago"
+    return "now"
 
 
 def _span(seconds: float) -> str:
