@@ -55,7 +55,7 @@ CONSTANTS = {
     "delivery_seconds": "serving.web.settings.DELIVERY_SECONDS",
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
     "ctr_open_windows": "monitoring.ctr.OPEN_WINDOWS",
-    "ctr_positions": "monitoring.counts.LAST_POSITION",
+    "ctr_positions": "monitoring.segments.LAST_POSITION",
     "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
     "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
     "drift_sample_rows": "monitoring.drift.traffic.SAMPLE_EVENTS",
