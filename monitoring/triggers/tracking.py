@@ -34,6 +34,7 @@ CERTAIN = 12.0
 SUSPECTED = 6.0
 """From here nothing is asked, although it is no alarm yet."""
 LEAST_ALIVE = 3.0
+"""So much of what is expected tells that a count is there again."""
 LEAST_MS = HOUR_MS // 2
 """A silence is not judged before: clicks follow a list after seconds or minutes."""
 SLOW_HOUR = 0.7
@@ -115,7 +116,9 @@ def _silence(recent: Sequence[Recent], kind: Kind) -> tuple[int, Count] | None:
     for hour in reversed(recent):
         total, length = _add(total, hour.counts.get(kind, Count())), length + hour.length
         if total.observed > VANISHED * total.expected:
-            break
+            if _independent(total) >= LEAST_ALIVE:
+                break
+            continue  # one click of a robot in the first minutes of an hour
         if length >= LEAST_MS and _independent(total) >= SUSPECTED:
             found = hour.start, total
     return found

@@ -36,7 +36,7 @@ def recent(given, shares=(1.0,)):
     [
         ({}, ()),
         ({"clicks": 0.0}, ("clicks",)),
-        ({"clicks": 0.04}, ("clicks",)),
+        ({"clicks": 0.01}, ("clicks",)),
         ({"clicks": 0.3}, ()),  # a fall, and a reason for a retrain
         ({"lists": 0.0}, ("served lists", "confirmed lists")),
         ({"lists": 0.0, "events": 0.0}, ("served lists", "confirmed lists", "events")),
@@ -64,7 +64,7 @@ def test_a_small_shop_is_suspected_first_and_judged_later():
 def test_a_silence_of_minutes_is_none():
     given = past(shops=1_000_000.0, clicks=0.0, since=NOW)
     newest = NOW // HOUR_MS * HOUR_MS
-    given.hours[newest] = Hour(newest, 1e5, 0.0, 2e6)
+    given.hours[newest] = Hour(newest, 1e6, 0.0, 2e7, confirmed=1e5, served=1e5)
     assert judge(recent_hours(given, now=newest + 20 * 60_000, shares=(1.0,), hours=72)).vanished == ()
     assert judge(recent_hours(given, now=newest + 31 * 60_000, shares=(1.0,), hours=72)).vanished == ("clicks",)
 
