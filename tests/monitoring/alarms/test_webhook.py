@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,21 @@ def test_the_receiver_can_check_who_sent_what_and_when():
         "ended_at": None,
         "figures": {"since": 5},
     }
+
+
+def test_the_receiver_of_the_docs_knows_genuine_alarms():
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    (source,) = re.findall(r"```python\n(import hashlib\n.*?)```", page, re.DOTALL)
+    example = {"__name__": "example"}
+    exec(source, example)
+    example["SECRET"] = SECRET.encode()
+    body = webhook.body_of(ALARM)
+    header = webhook.signature(SECRET, body, seconds=1_000)
+    assert example["is_genuine"](header, body, 1_200.0)
+    assert not example["is_genuine"](header, body, 1_301.0)
+    assert not example["is_genuine"](header.replace("t=1000", "t=1200"), body, 1_200.0)
+    assert not example["is_genuine"](header, body + b" ", 1_200.0)
+    assert not any(example["is_genuine"](wrong, body, 1_200.0) for wrong in ("", "t=,v1=", "t=1000", "t=1000,v1=ä"))
 
 
 @pytest.mark.parametrize("status", [302, 400, 500])
