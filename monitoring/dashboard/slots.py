@@ -5,10 +5,11 @@ Arrives: stored windows of the last days. Leaves: the page `slots`. Next: `monit
 
 from sqlalchemy import Connection
 
-from monitoring.counts import LAST_POSITION, Counts
+from monitoring.counts import Counts
 from monitoring.dashboard.charts import rate_bars
 from monitoring.dashboard.series import DAY, pooled, read_segments, segment_names, span_of, values_of
 from monitoring.dashboard.wording import window
+from monitoring.segments import LAST_POSITION
 from monitoring.windows import ALL
 from serving.dashboard.blocks import AnyBlock, Cell, Column, Page, Row, Rows, Unit
 
