@@ -22,6 +22,7 @@ from monitoring.dashboard.wording import age, moment, points, window
 from monitoring.intervals import Rate, difference_of_shares
 from monitoring.windows import TimeWindow
 from serving.dashboard.blocks import Page, State, Tile, Tiles
+from stream.events import utc
 from training.lifecycle.registry import CHAMPION, WAITING
 
 CHART_HOURS = 48
@@ -88,14 +89,14 @@ def _day_tiles(today: Sequence[Stored], whole: Sequence[Stored], before: Sequenc
         replace(tile, change=points(difference_of_shares(mine, theirs), since))
         for tile, mine, theirs in zip(_rates(counts, said), _shares(now_counts), _shares(then_counts), strict=True)
     ]
-    tiles += _money_tiles(counts, today, said, then_counts)
+    tiles += _money_tiles(counts, today, said, now, then_counts)
     return [*tiles, *_volume_tiles(counts, said)]
 
 
 def _recent_tiles(recent: Sequence[Stored], now: int) -> list[Tile]:
     counts = pooled(recent)
     said = window(TimeWindow(now // HOUR * HOUR - 23 * HOUR, now))
-    return [*_rates(counts, said), *_money_tiles(counts, recent, said, None), *_volume_tiles(counts, said)]
+    return [*_rates(counts, said), *_money_tiles(counts, recent, said, now), *_volume_tiles(counts, said)]
 
 
 def _shares(counts: Counts) -> tuple[Rate, Rate, Rate]:
@@ -126,7 +127,9 @@ def _rate_tile(label: str, rate: Rate, said: str, *, href: str) -> Tile:
     )
 
 
-def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: Counts | None) -> list[Tile]:
+def _money_tiles(
+    counts: Counts, windows: Sequence[Stored], said: str, now: int, before: Counts | None = None
+) -> list[Tile]:
     found = currencies(windows)
     if not found:
         nothing = "no order came from a list in this time" if counts.lists else "no list was shown in this time"
@@ -137,6 +140,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
     for currency in found:
         back = counts.refunds.get(currency, 0.0)
         then = None if before is None else before.revenue.get(currency)
+        until = f"{utc(now // HOUR * HOUR):%H:%M}"
         tiles.append(
             Tile(
                 label="Revenue",
@@ -146,7 +150,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
                 n=counts.orders,
                 n_of="orders",
                 window=said,
-                change="" if then is None else f"{then:,.2f} {currency} in the whole hours of yesterday until now",
+                change="" if then is None else f"yesterday until {until}: {then:,.2f} {currency}".rstrip(),
                 note=f"{back:,.2f} of earlier purchases was taken back" if back else "",
                 href="/dashboard/traffic/",
             )
@@ -217,7 +221,8 @@ def _freshness_tile(found: Freshness | None, now: int) -> Tile:
         n=found.events,
         n_of="newest events",
         window=window(TimeWindow(min(found.first_at, found.last_at), found.last_at)),
-        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago",
+        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago; imported history "
+        "makes it long",
         state=state,
         href="/dashboard/operations/",
     )

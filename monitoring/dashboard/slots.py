@@ -58,8 +58,8 @@ def compose(connection: Connection, *, now: int) -> Page:
             ordered,
             window=said,
             n_of="impressions",
-            note=f"Positions count from 0, to {LAST_POSITION}. Shoppers look at the first positions most: a fall from "
-            "left to right says how they look, not how good the items are.",
+            note=f"Positions count from 0, to {LAST_POSITION}. Shoppers look at the first positions most: a rate that "
+            "falls with the position says how they look, not how good the items are.",
         ),
     )
     return Page(name="slots", title="Slots and positions", made_at=now, blocks=blocks)

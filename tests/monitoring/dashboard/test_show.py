@@ -2,6 +2,7 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
@@ -12,12 +13,16 @@ from graphstore.redis.connection import open_redis
 from graphstore.session import write
 from graphstore.tables import items
 from graphstore.upserts import ItemRow, upsert_items
+from monitoring.config import MonitoringConfig
 from monitoring.dashboard.show import CATALOGUE_SECONDS, PACE_SECONDS, Dashboard
 from monitoring.dashboard.surroundings import Surroundings
+from monitoring.run import Monitor
 from serving.dashboard import catalogue
 from serving.dashboard.store import PAGES, PREFIX, read_page
+from serving.experiments import Experiment, start
+from serving.routing import Arm
 from stream.readiness import Readiness
-from tests.monitoring.dashboard.conftest import NOON, Store, counts
+from tests.monitoring.dashboard.conftest import NOON, Store, counts, rows
 
 
 class Timer:
@@ -135,3 +140,21 @@ def test_a_fault_in_one_page_is_told_and_the_others_are_written(
     timer.now += 100
     assert "models" not in dashboard.show(now=NOON), "not at each pass"
     assert pages_counted("faulty") == faulty + 1
+
+
+def test_the_monitor_shows_the_reports_that_it_made_last(sqlite_store: Store, redis: Redis, tmp_path: Path) -> None:
+    arms = (Arm("plain", 0.5), Arm("wide", 0.5))
+    with write(sqlite_store.engine) as connection:
+        start(connection, Experiment("wider", None, "s", arms, "me", "", NOON - 5_000))
+    given = {"config": MonitoringConfig(), "state_dir": tmp_path, "redis": redis}
+    assert Monitor(sqlite_store.engine, **given).show(now=NOON) == [], "without a dashboard"
+    timer = Timer()
+    monitor = Monitor(sqlite_store.engine, dashboard=made(sqlite_store, redis, timer), **given)
+    assert sorted(monitor.show(now=NOON)) == sorted(PAGES)
+    notes = [rows(page, "wider (running)").note for page in [read_page(redis, "experiments")] if page]
+    monitor.check_experiments(now=NOON)
+    timer.now += 60
+    monitor.show(now=NOON + 60_000)
+    notes += [rows(page, "wider (running)").note for page in [read_page(redis, "experiments")] if page]
+    assert ["Not measured yet" in note for note in notes] == [True, False]
+    monitor.close()
