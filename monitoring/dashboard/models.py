@@ -225,7 +225,7 @@ def _seconds(row: SqlRow[Any], now: int) -> float | None:
     """Return how long a run took, or has taken so far; None where it ended and nobody noted when."""
     if row.finished_at is None and row.status != RUNNING:
         return None
-    return ((row.finished_at or now) - row.started_at) / 1000
+    return float((row.finished_at or now) - row.started_at) / 1000
 
 
 def _runs(connection: Connection, now: int) -> Rows:
