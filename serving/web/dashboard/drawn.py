@@ -37,7 +37,7 @@ ROWS_INSIDE = 40
 
 MISSING = f'<span class="dash" aria-label="not measured">{DASH}</span>'
 
-LONG_TEXT = 9
+LONG_TEXT = 8
 """Characters that fit a tile in large letters."""
 
 STATE_WORDS: dict[State, str] = {"ok": "good", "warn": "look at it", "bad": "bad", "none": ""}
