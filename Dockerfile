@@ -12,7 +12,9 @@ RUN python -m venv /uv && /uv/bin/pip install --constraint constraints.txt uv &&
 ENV PATH="/venv/bin:/uv/bin:${PATH}" VIRTUAL_ENV=/venv
 
 FROM build AS serve-build
-RUN uv pip install --constraint constraints.txt --requirement pyproject.toml
+# Not empty: with the extra `otel`, for traces.
+ARG TRACES=""
+RUN uv pip install --constraint constraints.txt --requirement pyproject.toml ${TRACES:+--extra otel}
 COPY deploy/leave_out.py ./
 RUN python leave_out.py
 
@@ -21,8 +23,9 @@ FROM build AS sagestream-build
 # libraries; an index of CPU builds, named here at build time, makes the image a fraction of that.
 ARG PIP_EXTRA_INDEX_URL=""
 ARG EXTRAS="stream,training,monitoring,postgresql"
+ARG TRACES=""
 # As in the Makefile, pip brings torch, where an extra asks for it, and uv the rest.
-RUN extras=$(echo "${EXTRAS}" | sed -E 's/([^,]+),?/--extra \1 /g') \
+RUN extras=$(echo "${EXTRAS}${TRACES:+,otel}" | sed -E 's/([^,]+),?/--extra \1 /g') \
     && uv pip compile --quiet --constraint constraints.txt ${extras} pyproject.toml --output-file /tmp/all.txt \
     && sed -n '/^torch==/p' /tmp/all.txt > /tmp/torch.txt \
     && /uv/bin/pip --python /venv/bin/python install --constraint constraints.txt --no-deps --requirement /tmp/torch.txt \

@@ -6,12 +6,14 @@ nothing of it: a password that is not escaped may stand in any part. Next: the c
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 DATABASE_SCHEMES = ("sqlite", "postgresql")
 DATABASE_EXAMPLE = "sqlite:///shop.db or postgresql://user@host/shop"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 REDIS_EXAMPLE = "redis://127.0.0.1:6379/0"
 BROKER_EXAMPLE = "127.0.0.1:9092"
+WEBHOOK_EXAMPLE = "https://example.org/alarms"
 
 LARGEST_PORT = 65_535
 
@@ -50,6 +52,26 @@ def check_servers(servers: str) -> str:
             raise ValueError(f"{place}there is no host in it; an address is as {BROKER_EXAMPLE}")
         _check_port(port, f"{place}a port is a number from 1 to {LARGEST_PORT:,}, as {BROKER_EXAMPLE}")
     return servers
+
+
+def check_webhook_url(url: str) -> str:
+    """Return the URL. Raises `ValueError`, in a sentence that repeats nothing of it, if it is not usable."""
+    if not re.fullmatch(r"[!-~]+", url):
+        raise ValueError(f"the URL of a webhook has no blanks and no letters with accents, as {WEBHOOK_EXAMPLE}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"the host or the port of the webhook is not valid, as {WEBHOOK_EXAMPLE}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"the URL of a webhook begins with http:// or https://, as {WEBHOOK_EXAMPLE}")
+    if not parts.hostname or port == 0:
+        raise ValueError(f"the host or the port of the webhook is not valid, as {WEBHOOK_EXAMPLE}")
+    if "@" in parts.netloc:
+        raise ValueError("the URL of a webhook holds no user and password: the signature shows who sends")
+    if "#" in url:
+        raise ValueError(f"the URL of a webhook ends before the #, as {WEBHOOK_EXAMPLE}")
+    return url
 
 
 def shown_url(url: str) -> str:

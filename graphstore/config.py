@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from graphstore.addresses import REDIS_EXAMPLE, check_database_url, check_redis_url
 from graphstore.errors import UserError
+from graphstore.logs import LogFormat
 
 PREFIX = "SAGESTREAM_"
 """What the name of every variable of the environment begins with, in all packages."""
@@ -91,6 +92,8 @@ class GraphstoreConfig(PackageSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
     retention_days: int = Field(0, ge=0, le=36_500, description="age at which interactions are compacted; 0: never")
     snapshots_kept: int = Field(5, ge=1, le=10_000, description="newest snapshot directories that are kept")
+
+    log_format: LogFormat = Field("text", description="form of a log line of the processes: text, or a JSON object")
 
     @property
     def sqlalchemy_url(self) -> str:

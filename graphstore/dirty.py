@@ -15,9 +15,10 @@ counter is not enough: a mark that was taken away and made again would begin wit
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam, text
 
 from graphstore.batch import execute_many
+from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, HOUR_MS, TAKE_BACKS
 
 ATTRIBUTED_TYPES = frozenset(EVENT_TYPES.index(name) for name in ("click", "cart", "purchase", *TAKE_BACKS))
@@ -27,6 +28,9 @@ _MARK_SHOPPERS = """
 INSERT INTO dirty_shoppers (user_id, since, generation) VALUES ({values})
 ON CONFLICT (user_id) DO UPDATE SET since = {least}(dirty_shoppers.since, excluded.since),
     generation = excluded.generation
+"""
+_NEXT_SHOPPERS = """
+SELECT user_id, MIN(event_time) FROM impressions WHERE user_id > :after GROUP BY user_id ORDER BY user_id LIMIT :limit
 """
 _MARK_WINDOWS = """
 INSERT INTO dirty_windows (window_start, window_end, generation) VALUES ({values})
@@ -42,6 +46,8 @@ SELECT m.user_id, MIN(m.event_time) FROM seen_items s
 JOIN impressions m ON m.request_id = s.request_id AND m.position = s.position
 WHERE s.user_id IN :ids GROUP BY m.user_id
 """
+SHOPPERS_A_WRITE = 2_000
+
 _FORGET_SHOPPERS = "DELETE FROM dirty_shoppers WHERE user_id IN :ids"
 _EARLIEST = """
 SELECT MIN(found) FROM (
@@ -88,6 +94,19 @@ def mark_logins(connection: Connection, moved: Collection[str], concerned: Colle
     earliest = connection.scalar(query, {"ids": sorted(moved)})
     if earliest is not None:
         mark_shoppers(connection, dict.fromkeys({*moved, *concerned}, int(earliest)))
+
+
+def mark_everyone(engine: Engine) -> None:
+    """Mark every shopper who has a list, some at a time: the rules of attribution have changed."""
+    after = ""
+    while True:
+        with read(engine) as connection:
+            found = connection.execute(text(_NEXT_SHOPPERS), {"after": after, "limit": SHOPPERS_A_WRITE}).all()
+        if not found:
+            return
+        with write(engine) as connection:
+            mark_shoppers(connection, {row[0]: int(row[1]) for row in found})
+        after = found[-1][0]
 
 
 def mark_removed(connection: Connection, ids: Sequence[str], keys: Sequence[int]) -> None:

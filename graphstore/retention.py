@@ -33,6 +33,8 @@ IMPRESSION_DAYS = 90
 """Served lists and their attributions stay for this time: far longer than a click or a drift report looks back."""
 FIGURE_DAYS = 400
 """Measured figures (`metric_windows`) stay for this time: a year can be compared with the year before."""
+DAILY_FIGURE_DAYS = 1_100
+"""The daily figures of the whole shop, one row a day, stay for three years: the dashboard draws a thousand days."""
 USERS_PER_TRANSACTION = 200
 ROWS_PER_TRANSACTION = 5_000
 ABANDONED_SECONDS = 86_400.0
@@ -63,9 +65,14 @@ DELETE FROM seen_items WHERE (request_id, position) IN (
 _DELETE_ATTRIBUTIONS = text("""
 DELETE FROM attributions WHERE event_id IN (SELECT event_id FROM attributions WHERE event_time < :before LIMIT :rows)
 """)
-_DELETE_FIGURES = text("""
+_DELETE_FIGURES = text(f"""
 DELETE FROM metric_windows WHERE (metric, segment, window_start, window_end) IN (
-    SELECT metric, segment, window_start, window_end FROM metric_windows WHERE window_end < :before LIMIT :rows
+    SELECT metric, segment, window_start, window_end FROM metric_windows
+    WHERE window_end < :before AND (
+        metric <> 'ctr' OR segment <> 'all' OR window_end - window_start <> {DAY_MS}
+        OR window_end < :before - {(DAILY_FIGURE_DAYS - FIGURE_DAYS) * DAY_MS}
+    )
+    LIMIT :rows
 )
 """)
 

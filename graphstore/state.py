@@ -12,6 +12,9 @@ _SET = """
 INSERT INTO store_state (name, value) VALUES ({values})
 ON CONFLICT (name) DO UPDATE SET value = {greatest}(store_state.value, excluded.value)
 """
+_REPLACE = """
+INSERT INTO store_state (name, value) VALUES ({values}) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 _RAISE = """
 INSERT INTO store_state (name, value) VALUES ({values})
 ON CONFLICT (name) DO UPDATE SET value = store_state.value + excluded.value
@@ -31,6 +34,11 @@ def people_generation(connection: Connection) -> int:
 def raise_to(connection: Connection, name: str, value: int) -> None:
     """Set a number, unless the stored one is higher."""
     execute_many(connection, _SET, [(name, value)])
+
+
+def set_state(connection: Connection, name: str, value: int) -> None:
+    """Set a number."""
+    execute_many(connection, _REPLACE, [(name, value)])
 
 
 def people_changed(connection: Connection) -> None:

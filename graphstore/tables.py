@@ -249,6 +249,10 @@ COMPACTION_HORIZON = "compaction_horizon"
 LISTS_HORIZON = "lists_horizon"
 """Epoch ms. Retention deletes older served lists: their attributions and figures stay as they were."""
 
+CLICK_WINDOW = "click_window"
+CONVERSION_WINDOW = "conversion_window"
+"""Milliseconds. The windows that the stored attributions were computed with."""
+
 PEOPLE_GENERATION = "people_generation"
 """A counter that each login and each erasure raises. A writer to Redis that sees it change reads SQL again."""
 
@@ -370,7 +374,7 @@ metric_windows = Table(
     Column("low", Float),
     Column("high", Float),
     Column("detail", Text, nullable=False, server_default="{}"),  # JSON: counts, verdicts, the report's path
-    Index(None, "window_start"),
+    Index(None, "metric", "window_start"),
 )
 
 alarms = Table(

@@ -18,16 +18,16 @@ Rows whose list retention has deleted stay as they are (`LISTS_HORIZON`).
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text
 
 from graphstore.batch import lock_writers
-from graphstore.dirty import mark_hours
+from graphstore.dirty import mark_everyone, mark_hours
 from graphstore.session import read, write
-from graphstore.state import get_states
-from graphstore.tables import HOUR_MS, LISTS_HORIZON, dirty_shoppers
+from graphstore.state import get_states, set_state
+from graphstore.tables import CLICK_WINDOW, CONVERSION_WINDOW, HOUR_MS, LISTS_HORIZON, dirty_shoppers
 from monitoring.credit_rows import read_rows
 from monitoring.crediting import Credit, CreditEvent, CreditWindows, credited
 from monitoring.dirty_shoppers import Shopper, forgotten, lock_marks, read_dirty
@@ -94,22 +94,31 @@ def attribute(
     after: str = "",
     timer: Callable[[], float] = time.monotonic,
 ) -> Attributed:
-    """Attribute dirty shoppers again, once around from the id `after`, until none is left or the time is over.
+    """Attribute dirty shoppers again, from the id behind `after`, until the last id or until the time is over.
 
-    At least one step is done. A step is `MARKS_A_STEP` marks or, for a crawler, all its rows since the change.
+    At least one step is done. A step is `MARKS_A_STEP` marks or, for a crawler, all its rows since the change. Other
+    windows than in the pass before mark every shopper.
     """
     began = timer()
+    windows = windows or CreditWindows()
+    _keep_windows(engine, windows)
     total = Attributed(after=after)
     while True:
         with read(engine) as connection:
-            step = _step(connection, lambda: write(engine), windows or CreditWindows(), after=total.after)
+            step = _step(connection, lambda: write(engine), windows, after=total.after)
         total = Attributed(total.shoppers + step.shoppers, total.changed + step.changed, step.after)
         if not step.after or timer() - began >= budget_seconds:
             return total
 
 
 def attribute_now(connection: Connection, *, windows: CreditWindows | None = None) -> int:
-    """Attribute all dirty shoppers in the caller's write transaction; return the number of changed rows."""
+    """Attribute all dirty shoppers in the caller's write transaction; return the number of changed rows.
+
+    Without `windows`, those of the last pass of a monitor hold.
+    """
+    states = get_states(connection)
+    if windows is None and CLICK_WINDOW in states:
+        windows = CreditWindows(states[CLICK_WINDOW] / 1000, states[CONVERSION_WINDOW] / 1000)
     total = Attributed()
     while True:
         step = _step(connection, lambda: nullcontext(connection), windows or CreditWindows(), after=total.after)
@@ -121,6 +130,23 @@ def attribute_now(connection: Connection, *, windows: CreditWindows | None = Non
 def count_dirty_shoppers(connection: Connection) -> int:
     """Return how many shoppers wait to be attributed again."""
     return connection.scalar(select(func.count()).select_from(dirty_shoppers)) or 0
+
+
+def _keep_windows(engine: Engine, windows: CreditWindows) -> None:
+    """Store the windows of this pass. When they have changed, all shoppers are marked first, as after a migration."""
+    wanted = {
+        CLICK_WINDOW: round(1000 * windows.click_seconds),
+        CONVERSION_WINDOW: round(1000 * windows.conversion_seconds),
+    }
+    with read(engine) as connection:
+        states = get_states(connection)
+    if wanted.items() <= states.items():
+        return
+    if wanted.keys() & states.keys():
+        mark_everyone(engine)
+    with write(engine) as connection:
+        for name, value in wanted.items():
+            set_state(connection, name, value)
 
 
 def _step(connection: Connection, writing: Writing, windows: CreditWindows, *, after: str) -> Attributed:

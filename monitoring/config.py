@@ -1,28 +1,62 @@
 """Settings of monitoring. The main function reads them once from the environment."""
 
-from pydantic import Field
+from typing import Annotated, Self
 
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from graphstore.addresses import check_webhook_url
 from graphstore.config import PackageSettings
+from monitoring.crediting import CLICK_SECONDS, CONVERSION_SECONDS, CreditWindows
+
+LEAST_ALARM_SECRET = 16
+"""Characters. A shorter secret can be guessed from one signed alarm."""
+
+
+def _webhook(url: SecretStr) -> SecretStr:
+    check_webhook_url(url.get_secret_value())
+    return url
 
 
 class MonitoringConfig(PackageSettings):
     """How often the monitor measures, over which windows, and which figures cause a retrain request."""
 
     monitor_interval_seconds: float = Field(15.0, gt=0, le=3600, description="pause between two passes of the monitor")
-    attribution_lookback_seconds: float = Field(
-        7 * 86_400, gt=0, description="how long after its arrival an interaction may still find its served list"
+    attribution_click_seconds: float = Field(
+        CLICK_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a click or a cart is credited to it"
+    )
+    attribution_conversion_seconds: float = Field(
+        CONVERSION_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a purchase is credited to it"
     )
     ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
-    ctr_min_impressions: int = Field(
-        1000, ge=1, description="impressions that a window must have before its CTR may ask for a retrain"
-    )
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
-    drift_window_seconds: int = Field(86_400, ge=1, description="length of the traffic that is tested for drift")
-    drift_reference_seconds: int = Field(
-        7 * 86_400, ge=1, description="length of the traffic before it that it is compared with"
+    drift_window_seconds: int = Field(
+        86_400, ge=1, le=7 * 86_400, description="length of the traffic that is tested for drift"
     )
-    drift_psi: float = Field(0.2, gt=0, description="population stability index from which a column has drifted")
-    drift_share: float = Field(0.3, gt=0, le=1, description="share of drifted columns from which traffic has drifted")
+    drift_reference_seconds: int = Field(
+        28 * 86_400,
+        ge=7 * 86_400,
+        description="how far the traffic goes back that it is compared with: before it, and before the champion's training",
+    )
+    drift_quiet_days: float = Field(
+        30.0, gt=0, description="a shop in which nothing changes has at most one false drift alarm in so many days"
+    )
     retrain_cooldown_seconds: float = Field(
         3600.0, ge=0, description="pause after any retrain request before monitoring makes one"
     )
+    alarm_webhook: Annotated[SecretStr, AfterValidator(_webhook)] | None = Field(
+        None, description="URL (http or https) that alarms are posted to; unset: nowhere"
+    )
+    alarm_secret: SecretStr | None = Field(
+        None, min_length=LEAST_ALARM_SECRET, description="secret that signs posted alarms"
+    )
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.alarm_webhook is not None and self.alarm_secret is None:
+            raise ValueError("SAGESTREAM_ALARM_WEBHOOK needs SAGESTREAM_ALARM_SECRET: alarms are signed")
+        return self
+
+    @property
+    def credit_windows(self) -> CreditWindows:
+        """The windows of attribution."""
+        return CreditWindows(self.attribution_click_seconds, self.attribution_conversion_seconds)

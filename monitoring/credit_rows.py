@@ -30,8 +30,10 @@ Rows = tuple[Shopper, Iterable[CreditEvent], Iterable[ShownItem]]
 
 _TYPES = ", ".join(map(str, sorted(ATTRIBUTED_TYPES)))
 _TAKE_BACKS = ", ".join(map(str, TAKE_BACK_CODES))
-_COUNT = "SELECT w.id, COUNT(*) AS events FROM w CROSS JOIN interactions i WHERE i.user_key = w.id " \
+_COUNT = (
+    "SELECT w.id, COUNT(*) AS events FROM w CROSS JOIN interactions i WHERE i.user_key = w.id "
     "AND i.event_time >= w.since GROUP BY w.id"
+)
 _EVENTS = f"""
 SELECT w.id AS user_key, i.event_id, i.event_type, i.event_time, t.item_id, i.value, i.quantity, i.position,
        i.order_id, i.currency, a.request_id AS to_request, a.position AS to_position, a.list_time AS to_time,
@@ -91,7 +93,9 @@ def _together(
     owner = {key: shopper for shopper in shoppers for key in shopper.keys}
     starts = {key: max(shopper.since, horizon) for key, shopper in owner.items()}
     found = _by_key(wanted(connection, _EVENTS, starts))
-    again = {key: first for key in found if (first := _first_bought(connection, owner[key], found, horizon)) is not None}
+    again = {
+        key: first for key in found if (first := _first_bought(connection, owner[key], found, horizon)) is not None
+    }
     if again:
         again = {key: again[other] for other in again for key in owner[other].keys}
         found = {key: rows for key, rows in found.items() if key not in again}

@@ -145,9 +145,7 @@ def _served(event: CreditEvent, last: dict[str, ShownItem], windows: CreditWindo
     if event.event_type != PURCHASE:
         return Credit(place.request_id, place.position, place.time, matched_by)
     revenue = None if event.value is None else event.value * (event.quantity or 1)
-    return Credit(
-        place.request_id, place.position, place.time, matched_by, event.order_id, revenue, event.currency
-    )
+    return Credit(place.request_id, place.position, place.time, matched_by, event.order_id, revenue, event.currency)
 
 
 def _taken_back(event: CreditEvent, bought: list[_Bought]) -> Credit | None:

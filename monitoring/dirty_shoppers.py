@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, collate, select, text
 
 from graphstore.dirty import HOUR_MS
-from graphstore.tables import dirty_shoppers, erasures, users
+from graphstore.tables import dirty_shoppers
 
 _WANTED = {
     "sqlite": "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS since FROM json_each(:wanted)",
@@ -132,8 +132,11 @@ _NEVER = 2**62
 def lock_marks(connection: Connection, names: Iterable[str]) -> dict[str, int]:
     """Return the generations of the marks that are there, and keep them as they are until the transaction ends."""
     if connection.dialect.name == "sqlite":  # a write transaction is exclusive
-        rows = wanted(connection, "SELECT d.user_id, d.generation FROM w CROSS JOIN dirty_shoppers d "
-                      "WHERE d.user_id = w.id", dict.fromkeys(names, 0))
+        rows = wanted(
+            connection,
+            "SELECT d.user_id, d.generation FROM w CROSS JOIN dirty_shoppers d WHERE d.user_id = w.id",
+            dict.fromkeys(names, 0),
+        )
         return {row.user_id: int(row.generation) for row in rows}
     column = dirty_shoppers.c.user_id
     query = select(column, dirty_shoppers.c.generation).where(column.in_(set(names)))
@@ -143,5 +146,7 @@ def lock_marks(connection: Connection, names: Iterable[str]) -> dict[str, int]:
 
 def forgotten(connection: Connection, names: Iterable[str]) -> set[str]:
     """Return which of the ids were erased."""
-    rows = wanted(connection, "SELECT w.id FROM w CROSS JOIN erasures e WHERE e.user_id = w.id", dict.fromkeys(names, 0))
+    rows = wanted(
+        connection, "SELECT w.id FROM w CROSS JOIN erasures e WHERE e.user_id = w.id", dict.fromkeys(names, 0)
+    )
     return {row.id for row in rows}

@@ -23,7 +23,7 @@ from graphstore.session import read, write
 from graphstore.state import get_states
 from graphstore.tables import HOUR_MS, LISTS_HORIZON, dirty_windows, metric_windows
 from monitoring.counts import METRIC, recount
-from monitoring.windows import TimeWindow, write_figures
+from monitoring.windows import Figure, TimeWindow, stored_figure, write_figures
 
 DAY_MS = 24 * HOUR_MS
 DAY_PAUSE_MS = 600_000
@@ -74,6 +74,17 @@ def count_dirty_windows(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(dirty_windows)) or 0
 
 
+def newest_hours(connection: Connection, *, now: int, hours: int) -> list[Figure]:
+    """Return the stored figures of the hour of `now` (epoch ms) and the hours before it, `hours` in all."""
+    first = (now // HOUR_MS - hours + 1) * HOUR_MS
+    query = select(metric_windows).where(
+        metric_windows.c.metric == METRIC,
+        metric_windows.c.window_start >= first,
+        metric_windows.c.window_end == metric_windows.c.window_start + HOUR_MS,
+    )
+    return [stored_figure(row) for row in connection.execute(query.order_by(metric_windows.c.window_start))]
+
+
 def _dirty(engine: Engine, width: int) -> list[TimeWindow]:
     with read(engine) as connection:
         rows = connection.execute(select(dirty_windows.c.window_start, dirty_windows.c.window_end)).all()
@@ -94,9 +105,7 @@ def _due(day: TimeWindow, memory: Recounting, now: int) -> bool:
     return last is None or now - last >= DAY_PAUSE_MS or last < day.end <= now
 
 
-def _count_each(
-    engine: Engine, windows: list[TimeWindow], budget_seconds: float, timer: Callable[[], float]
-) -> int:
+def _count_each(engine: Engine, windows: list[TimeWindow], budget_seconds: float, timer: Callable[[], float]) -> int:
     began = timer()
     for number, window in enumerate(windows):
         if number and timer() - began >= budget_seconds:

@@ -4,7 +4,7 @@ Arrives: `impressions` and `attributions` of the arms. Leaves: a `Report`. Next:
 `experiments stop`.
 
 A shopper is exposed when an impression carries the variant of an arm. Each arm has two rates: items with a click (as
-`monitoring.ctr` counts clicks), and items with a purchase, for each shown item. The difference of an arm from the
+`monitoring.counts` counts clicks), and items with a purchase, for each shown item. The difference of an arm from the
 control is clustered by shopper, because one shopper's clicks are similar.
 
 The intervals are those of `training.evaluation.sequential`: whoever looks every day and stops at the first clear

@@ -13,19 +13,22 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from graphstore.metric_labels import largest
+from monitoring.drift.verdict import DriftResult
 from monitoring.metric_segments import newest_figures
-from monitoring.verdict import DriftResult
 from monitoring.windows import Figure
 
 CTR = Gauge("sagestream_ctr", "Click-through rate of the newest window with impressions", ["segment"])
 CTR_LOW = Gauge("sagestream_ctr_low", "Lower end of its 95 % interval", ["segment"])
 CTR_HIGH = Gauge("sagestream_ctr_high", "Upper end of its 95 % interval", ["segment"])
 CTR_IMPRESSIONS = Gauge("sagestream_ctr_impressions", "Impressions in that window", ["segment"])
-ATTRIBUTED = Counter("sagestream_attributed_total", "Interactions matched with the list that led to them")
+ATTRIBUTED = Counter("sagestream_attributed_total", "Credits of events to lists that were added, changed or removed")
+DIRTY_SHOPPERS = Gauge("sagestream_dirty_shoppers", "Shoppers whose events wait to be attributed")
+DIRTY_WINDOWS = Gauge("sagestream_dirty_windows", "Hours and days that wait to be counted again")
 DRIFT_SHARE = Gauge(
     "sagestream_drift_share", "Share of drifted columns in the newest report with a verdict", ["verdict"]
 )
 DRIFT_PSI = Gauge("sagestream_drift_psi", "Population stability index in that report", ["column"])
+DRIFT_THRESHOLD = Gauge("sagestream_drift_threshold", "Index from which that column has drifted", ["column"])
 DRIFT_REPORTS = Counter("sagestream_drift_reports_total", "Drift reports, by verdict or failed", ["outcome"])
 RETRAIN_REQUESTS = Counter("sagestream_retrain_requests_total", "Retrain requests that monitoring made")
 PROBATION_RATE = Gauge("sagestream_probation_rate", "Rate of a model in the running probation", ["rate", "model"])
@@ -38,6 +41,15 @@ SAMPLE_RATIO = Gauge(
     "P-value that the shoppers of a running experiment divide as the shares say",
     ["experiment"],
 )
+ALARMS = Counter("sagestream_alarms_total", "Alarms that have started", ["alarm"])
+ALARM = Gauge("sagestream_alarm", "1 while the alarm lasts, else 0", ["alarm"])
+ALARM_DELIVERIES = Counter(
+    "sagestream_alarm_deliveries_total", "Attempts to post an alarm to the webhook, by outcome", ["outcome"]
+)
+DASHBOARD_PAGES = Counter(
+    "sagestream_dashboard_pages_total", "Pages of the dashboard: written, failed (Redis away) or faulty", ["outcome"]
+)
+ERRANDS = Counter("sagestream_errands_total", "Errands of the dashboard that ended", ["kind", "outcome"])
 PASSES = Counter("sagestream_monitor_passes_total", "Passes of the monitor", ["outcome"])
 LAST_PASS = Gauge("sagestream_monitor_last_pass_timestamp_seconds", "When the monitor last measured the loop")
 PASS_SECONDS = Gauge("sagestream_monitor_pass_seconds", "How long that pass took, drift report included")
@@ -89,6 +101,12 @@ def show_probation(rates: Mapping[str, ComparedRate]) -> None:
                 PROBATION_DIFFERENCE.labels(name, bound).set(value)
 
 
+def show_alarms(names: Iterable[str], *, lasting: Collection[str]) -> None:
+    """Set the gauge of each alarm that there is: 1 while it lasts, else 0."""
+    for name in names:
+        ALARM.labels(name).set(name in lasting)
+
+
 def show_experiments(sample_ratios: Mapping[str, float]) -> None:
     """Set the gauge of each running experiment, at most `MAX_EXPERIMENTS`, the least likely first.
 
@@ -104,7 +122,10 @@ def show_drift(result: DriftResult) -> None:
     DRIFT_REPORTS.labels(result.verdict).inc()
     DRIFT_SHARE.clear()
     DRIFT_PSI.clear()
+    DRIFT_THRESHOLD.clear()
     if result.share is not None:
         DRIFT_SHARE.labels(result.verdict).set(result.share)
     for column in largest(result.scores, keep=MAX_COLUMNS):
         DRIFT_PSI.labels(column).set(result.scores[column])
+        if column in result.thresholds:
+            DRIFT_THRESHOLD.labels(column).set(result.thresholds[column])

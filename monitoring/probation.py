@@ -11,6 +11,7 @@ probations, however often the monitor looks.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -23,6 +24,8 @@ from graphstore.errors import reason
 from graphstore.session import read, write
 from monitoring import metrics
 from monitoring.shopper_sums import CONVERSION, CTR, RATES, Sums, shopper_sums
+from monitoring.triggers.hold import held, left_out
+from monitoring.windows import TimeWindow
 from serving.routing import CHAMPION_VARIANT, PREVIOUS_VARIANT
 from serving.switch import follow
 from training.evaluation.sequential import ClusterSums, always_valid, ratio_difference
@@ -81,12 +84,15 @@ def look(connection: Connection, *, now: int) -> Look | None:
     probation = running_probation(connection)
     if probation is None or probation.from_version is None or probation.probation_until is None:
         return None
-    span = (probation.at, now + 1)
-    new = _sums(connection, CHAMPION_VARIANT, probation.to_version, *span)
-    old = _sums(connection, PREVIOUS_VARIANT, probation.from_version, *span)
-    expected = _expected(connection, probation, new, old)
+    span = TimeWindow(probation.at, now + 1)
+    # While tracking was broken, clicks vanished on both sides: those hours say nothing, and do not use up the time.
+    gaps = left_out(connection, since=probation.at - BEFORE_MS, now=now)
+    new = _sums(connection, CHAMPION_VARIANT, probation.to_version, span, gaps)
+    old = _sums(connection, PREVIOUS_VARIANT, probation.from_version, span, gaps)
+    expected = _expected(connection, probation, new, old, gaps)
     rates = compare(new, old, expected)
-    outcome, words = _judged(rates, probation, over=now >= probation.probation_until)
+    until = probation.probation_until + sum(max(min(gap.end, now) - max(gap.start, probation.at), 0) for gap in gaps)
+    outcome, words = _judged(rates, probation, over=now >= until)
     detail = probation.detail | {
         "expected": expected,
         "measured_at": now,
@@ -123,12 +129,16 @@ def act(connection: Connection, found: Look, *, now: int) -> bool:
 def watch(engine: Engine, redis: Redis | None, *, now: int) -> Look | None:
     """Look at the running probation, act, and let readers follow at once. Return the look, or None without a probation.
 
+    While a tracking outage lasts, nothing is judged, and None is returned.
+
     Args:
         engine: The database. Its errors are raised.
         redis: Where readers find the pointer. With None, or while it is unreachable, the publisher switches.
         now: The time, epoch ms.
     """
     with read(engine) as connection:
+        if held(connection):
+            return None
         found = look(connection, now=now)
     metrics.show_probation(found.rates if found else {})
     if found is None:
@@ -156,7 +166,9 @@ def _follow(engine: Engine, redis: Redis | None, *, now: int) -> None:
         logger.warning("readers follow the registry when the publisher reaches Redis: %s", reason(error))
 
 
-def _expected(connection: Connection, probation: Promotion, new: Sums, old: Sums) -> dict[str, float]:
+def _expected(
+    connection: Connection, probation: Promotion, new: Sums, old: Sums, gaps: Sequence[TimeWindow]
+) -> dict[str, float]:
     """Return the difference for which each rate's interval is made. It is chosen once, and stored by the caller.
 
     It comes from the traffic before the promotion. A shop without any takes the mean of both models at the first look
@@ -166,7 +178,8 @@ def _expected(connection: Connection, probation: Promotion, new: Sums, old: Sums
     missing = {*RATES} - expected.keys()
     if not missing:
         return expected
-    before = _sums(connection, CHAMPION_VARIANT, str(probation.from_version), probation.at - BEFORE_MS, probation.at)
+    span = TimeWindow(probation.at - BEFORE_MS, probation.at)
+    before = _sums(connection, CHAMPION_VARIANT, str(probation.from_version), span, gaps)
     for name in missing:
         rate = before[name].ratio().value
         if rate == 0 and _comparable(new[name], old[name]):
@@ -176,8 +189,13 @@ def _expected(connection: Connection, probation: Promotion, new: Sums, old: Sums
     return expected
 
 
-def _sums(connection: Connection, variant: str, model_version: str, start: int, end: int) -> Sums:
-    return shopper_sums(connection, [variant], start=start, end=end, model_version=model_version)[variant]
+def _sums(
+    connection: Connection, variant: str, model_version: str, span: TimeWindow, gaps: Sequence[TimeWindow]
+) -> Sums:
+    found = shopper_sums(
+        connection, [variant], start=span.start, end=span.end, model_version=model_version, without=gaps
+    )
+    return found[variant]
 
 
 def _comparable(mine: ClusterSums, theirs: ClusterSums) -> bool:

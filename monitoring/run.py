@@ -11,7 +11,7 @@ retrain request respects the cooldown.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from redis import Redis
@@ -21,15 +21,28 @@ from sqlalchemy.exc import DBAPIError
 from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
+from graphstore.tables import HOUR_MS
 from monitoring import metrics
-from monitoring.attribution import attribute
+from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, conditions, sample_ratio
+from monitoring.alarms.database_away import DatabaseAway
+from monitoring.alarms.lasting import Found, lasting, settle
+from monitoring.alarms.sender import AlarmSender
+from monitoring.alarms.webhook import Webhook
+from monitoring.attribution import attribute, count_dirty_shoppers
 from monitoring.config import MonitoringConfig
-from monitoring.ctr import write_ctr_windows
-from monitoring.drift_job import TIMEOUT_SECONDS, DriftJobFailed, plan_drift_job, run_drift_job
+from monitoring.ctr import OPEN_WINDOWS, write_ctr_windows
+from monitoring.dashboard.show import Dashboard
+from monitoring.dirty_windows import Recounting, count_dirty_windows, newest_hours, recount_dirty
+from monitoring.drift.child import TIMEOUT_SECONDS, DriftChild, DriftJobFailed
+from monitoring.drift.job import plan_drift_job
+from monitoring.drift.verdict import DriftResult
 from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
-from monitoring.triggers import ctr_reason, drift_reason, request
-from monitoring.verdict import DriftResult
+from monitoring.triggers.ask import request
+from monitoring.triggers.fall import FallJudge
+from monitoring.triggers.hold import TRACKING_OUTAGE, held
+from monitoring.triggers.lasting_drift import drift_reason
+from monitoring.triggers.tracking_watch import TrackingWatch
 from monitoring.windows import Figure, write_figures
 from serving.experiments import running
 from stream.config import LOOPBACK
@@ -37,6 +50,9 @@ from stream.liveness import Liveness, Watchdog
 from stream.probe import OK, start_probe
 
 logger = logging.getLogger(__name__)
+
+COUNT_SECONDS = 5.0
+"""Time of a pass for each of attribution, hours and days. What is left waits for the next pass."""
 
 LOOK_PAUSE = 20
 """A look at a probation is followed by a pause of this many times its duration, so looks take 5 % of the time."""
@@ -55,30 +71,68 @@ class Monitor:
         config: MonitoringConfig,
         state_dir: Path,
         redis: Redis | None = None,
+        dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
+        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self.config = config
         self._reports_dir = state_dir / "reports"
         self._redis = redis
+        self._dashboard = dashboard
+        self._experiment_reports: list[Report] = []
         self._timer = timer
         self._slots = slots
         self._probation_due = float("-inf")
+        self._fall = FallJudge()
+        self._tracking = TrackingWatch()
+        self._attributed_until = ""
+        self._recounting = Recounting()
+        self._drift_child = drift_child or DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
-        """Attribute new events and measure the open CTR windows, in one transaction; return the figures."""
+        """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.
+
+        No transaction that writes lasts longer than it takes to store some rows.
+        """
         config = self.config
-        with write(self._engine) as connection:
-            matched = attribute(connection, now=now, lookback_seconds=config.attribution_lookback_seconds)
-            figures = write_ctr_windows(
-                connection,
-                now=now,
-                window_seconds=config.ctr_window_seconds,
-            )
-        metrics.ATTRIBUTED.inc(matched)
+        done = attribute(
+            self.engine,
+            windows=config.credit_windows,
+            budget_seconds=COUNT_SECONDS,
+            after=self._attributed_until,
+            timer=self._timer,
+        )
+        self._attributed_until = done.after
+        recount_dirty(self.engine, now=now, memory=self._recounting, budget_seconds=COUNT_SECONDS, timer=self._timer)
+        if config.ctr_window_seconds * 1000 != HOUR_MS:  # the triggers of a shop with windows of its own
+            with write(self.engine) as connection:
+                write_ctr_windows(connection, now=now, window_seconds=config.ctr_window_seconds)
+        with read(self.engine) as connection:
+            figures = newest_hours(connection, now=now, hours=OPEN_WINDOWS)
+            metrics.DIRTY_SHOPPERS.set(count_dirty_shoppers(connection))
+            metrics.DIRTY_WINDOWS.set(count_dirty_windows(connection))
+        metrics.ATTRIBUTED.inc(done.changed)
         metrics.show_ctr(figures, slots=self._slots)
         return figures
+
+    def check_alarms(self, *, now: int) -> None:
+        """Start and end the alarms of the shop's tracking, of models and of runs. Comes before what they hold still."""
+        with read(self.engine) as connection:
+            outage = self._tracking.look(connection, now=now)
+            found = {TRACKING_OUTAGE: outage} | conditions(connection, now=now)
+        self._settle(found, now=now)
+
+    def _settle(self, found: Mapping[str, Found | None], *, now: int) -> None:
+        with read(self.engine) as connection:
+            known = lasting(connection).keys()
+        changed = {name: trouble for name, trouble in found.items() if (trouble is None) == (name in known)}
+        if changed:  # a pass without news writes nothing
+            with write(self.engine) as connection:
+                settle(connection, changed, now=now)
+                known = lasting(connection).keys()
+        metrics.show_alarms(ALARMS, lasting=known)
 
     def watch_probation(self, *, now: int) -> Look | None:
         """Follow the probation of a new champion; return the look. Return None without one, or before a look is due.
@@ -88,15 +142,16 @@ class Monitor:
         began = self._timer()
         if began < self._probation_due:
             return None
-        found = watch(self._engine, self._redis, now=now)
+        found = watch(self.engine, self._redis, now=now)
         ended = self._timer()
         self._probation_due = ended + (ended - began) * LOOK_PAUSE
         return found
 
     def check_experiments(self, *, now: int) -> list[Report]:
         """Warn of running experiments whose shoppers do not divide as the shares say; return all their reports."""
-        with read(self._engine) as connection:
+        with read(self.engine) as connection:
             reports = [report(connection, experiment, now=now) for experiment in running(connection)]
+        self._experiment_reports = reports
         metrics.show_experiments({found.name: found.sample_ratio_p for found in reports})
         for found in reports:
             if found.sample_ratio_fault:
@@ -105,39 +160,60 @@ class Monitor:
                     found.name,
                     found.sample_ratio_p,
                 )
+        faults = {found.name: found.sample_ratio_p for found in reports if found.sample_ratio_fault}
+        self._settle({SAMPLE_RATIO: sample_ratio(faults)}, now=now)
         return reports
+
+    def start_sender(self, clock: Callable[[], int]) -> AlarmSender | None:
+        """Start to deliver alarms to the webhook, if there is one. The caller closes the sender."""
+        url, secret = self.config.alarm_webhook, self.config.alarm_secret
+        if url is None or secret is None:
+            return None
+        sender = AlarmSender(self.engine, Webhook(url.get_secret_value(), secret.get_secret_value()), clock=clock)
+        sender.start()
+        return sender
 
     def report_drift(self, *, now: int, stop: threading.Event | None = None) -> DriftResult | None:
         """Compare the newest traffic with the traffic before it, in a child process.
 
         Returns None if there is no traffic yet or `stop` is set. Raises `DriftJobFailed`.
         """
-        job = plan_drift_job(self._engine, config=self.config, reports_dir=self._reports_dir, now=now)
+        job = plan_drift_job(self.engine, config=self.config, reports_dir=self._reports_dir, now=now)
         if job is None:
             return None
-        result = run_drift_job(job, stop=stop)
+        result = self._drift_child.run(job, stop=stop)
         if result is not None:
-            with write(self._engine) as connection:
+            with write(self.engine) as connection:
                 write_figures(connection, [result.figure()])
             metrics.show_drift(result)
             logger.info("drift: %s, %s", result.verdict, result.reason)
         return result
 
+    def close(self) -> None:
+        """End the process that makes drift reports."""
+        self._drift_child.close()
+
+    def show(self, *, now: int) -> list[str]:
+        """Write the dashboard's pages that are due; return their names. Redis that is away is no error."""
+        if self._dashboard is None:
+            return []
+        return self._dashboard.show(self._experiment_reports, now=now)
+
     def ask(self, drift: DriftResult | None, *, now: int) -> bool:
-        """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested."""
-        config = self.config
-        with read(self._engine) as connection:
-            fall = ctr_reason(
-                connection,
-                now=now,
-                window_seconds=config.ctr_window_seconds,
-                min_impressions=config.ctr_min_impressions,
-            )
-        reasons = [why for why in (drift_reason(drift), fall) if why]
+        """Request a retrain if the drift or the click-through rate is a reason; return whether it was requested.
+
+        While the shop's tracking is broken, or seems to be, nothing is asked.
+        """
+        cooldown = self.config.retrain_cooldown_seconds
+        with read(self.engine) as connection:
+            if self._tracking.suspected or held(connection):
+                return False
+            found = (drift_reason(connection, drift), self._fall.reason(connection, now=now))
+        reasons = [why for why in found if why]
         if not reasons:
             return False
-        with write(self._engine) as connection:
-            asked = request(connection, reasons, now=now, cooldown_seconds=config.retrain_cooldown_seconds)
+        with write(self.engine) as connection:
+            asked = request(connection, reasons, now=now, cooldown_seconds=cooldown)
         metrics.RETRAIN_REQUESTS.inc(asked)
         return asked
 
@@ -167,9 +243,13 @@ def run_monitor(
         config.drift_interval_seconds,
         probe.port,
     )
+    sender = monitor.start_sender(clock)
     try:
-        _measure_until(stop, monitor, clock, state, liveness)
+        _measure_until(stop, monitor, clock, state, liveness, DatabaseAway(sender))
     finally:
+        if sender is not None:
+            sender.close()
+        monitor.close()
         watchdog.close()
         probe.close()
     logger.info("monitor: stopped")
@@ -181,6 +261,7 @@ def _measure_until(
     clock: Callable[[], int],
     state: dict[str, str],
     liveness: Liveness,
+    away: DatabaseAway,
 ) -> None:
     config, drift_due = monitor.config, 0.0
     while not stop.is_set():
@@ -190,18 +271,22 @@ def _measure_until(
         drift: DriftResult | None = None
         try:
             monitor.count(now=now)
+            monitor.check_alarms(now=now)
             monitor.watch_probation(now=now)
             if began >= drift_due:
                 drift_due = began + config.drift_interval_seconds
                 monitor.check_experiments(now=now)
                 drift = _drift(monitor, now, stop)
             monitor.ask(drift, now=now)
+            away.back(monitor.engine, now=now)
+            monitor.show(now=now)
         except (DBAPIError, OSError) as error:
             if service_of(error) is None:
                 raise
             state["database"] = reason(error)
             metrics.PASSES.labels("failed").inc()
             logger.warning("the pass failed and is tried again: %s", state["database"])
+            away.failed(state["database"], now=now)
         else:
             state["database"] = OK
             metrics.PASSES.labels("done").inc()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from sqlalchemy import Connection
 
-from graphstore.arrays import Float64Array
+from graphstore.arrays import Float64Array, IntArray
 from monitoring.shown import Vocabulary, read_shown
 from monitoring.windows import TimeWindow
 from training.evaluation.sequential import ClusterSums
@@ -26,23 +26,34 @@ Sums = dict[str, ClusterSums]
 
 
 def shopper_sums(
-    connection: Connection, variants: Sequence[str], *, start: int, end: int, model_version: str | None = None
+    connection: Connection,
+    variants: Sequence[str],
+    *,
+    start: int,
+    end: int,
+    model_version: str | None = None,
+    without: Sequence[TimeWindow] = (),
 ) -> dict[str, Sums]:
     """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
 
-    With `model_version` only the lists of this model count: the variant `champion` has had other models before.
+    With `model_version` only the lists of this model count: the variant `champion` has had other models before. Lists
+    that were served in the spans `without` do not count.
     """
     span, vocabulary = TimeWindow(start, end), Vocabulary()
     shopper = {variant: _Shoppers() for variant in variants}
     for rows in read_shown(connection, span, vocabulary):
-        counted = np.zeros(len(rows), dtype=np.bool_)
-        counted[rows.within(span)] = True
-        counted &= rows.shown & ~rows.robot
+        lists = rows.within(span)
+        units = rows.by_list.part(lists)
+        counted = (units.shown > 0) & ~units.robot
+        for gap in without:
+            counted &= (rows.time[lists] < gap.start) | (rows.time[lists] >= gap.end)
         if model_version is not None:
-            counted &= rows.model == vocabulary.models.known([model_version])[0]
+            counted &= rows.model[lists] == vocabulary.models.known([model_version])[0]
         for variant, code in zip(variants, vocabulary.variants.known(variants), strict=True):
-            chosen = counted & (rows.variant == code)
-            shopper[variant].add(rows.person[chosen], rows.clicked[chosen], rows.purchased[chosen])
+            chosen = counted & (rows.variant[lists] == code)
+            shopper[variant].add(
+                *(column[chosen] for column in (units.person, units.shown, units.clicked, units.purchased))
+            )
     return {variant: shopper[variant].sums() for variant in variants}
 
 
@@ -52,11 +63,11 @@ class _Shoppers:
     def __init__(self) -> None:
         self._totals: list[Float64Array] = [np.zeros(0), np.zeros(0), np.zeros(0)]
 
-    def add(self, person: np.ndarray, clicked: np.ndarray, purchased: np.ndarray) -> None:
+    def add(self, person: IntArray, *columns: IntArray) -> None:
         if not len(person):
             return
         size = max(int(person.max()) + 1, len(self._totals[0]))
-        for index, weights in enumerate((None, clicked, purchased)):
+        for index, weights in enumerate(columns):
             added = np.bincount(person, weights, minlength=size).astype(np.float64)
             added[: len(self._totals[index])] += self._totals[index]
             self._totals[index] = added

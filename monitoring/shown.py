@@ -1,6 +1,6 @@
 """Shown: the impressions of a span as arrays, with what was shown, who saw it, what was clicked and who is a robot.
 
-Arrives: `impressions`, `seen_items`, `attributions`, `users`. Leaves: `Shown`, one entry for each impression, and
+Arrives: `impressions`, `seen_items`, `attributions`, `users`. Leaves: `Shown`: lists and their impressions, and
 `Credits`, one entry for each attributed event. Next: `counts` and `shopper_sums` add them up.
 
 An impression is one item at one position of one served list. It was shown if its reader vouched for it (`confirmed`),
@@ -15,13 +15,16 @@ Texts become integers (`Names`), because a million texts take longer to group th
 read day by day, so the memory does not grow with the span.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+import msgspec
 import numpy as np
 from sqlalchemy import Connection, text
 
-from graphstore.arrays import BoolArray, Float64Array, IntArray, distinct, find_sorted, run_starts
+from graphstore.arrays import BoolArray, Float64Array, IntArray, find_sorted, offsets_of, run_starts
 from graphstore.tables import EVENT_TYPES, HOUR_MS
 from monitoring.windows import TimeWindow
 
@@ -36,24 +39,27 @@ CLICK_TYPES = (CLICK, CART, PURCHASE)
 the list. Views do not count, because shops send them for pages that only show an item. Ratings do not count either."""
 
 PIECE_MS = 24 * HOUR_MS
-ROWS_AT_ONCE = 50_000
 _POSITION_BITS = 32
 
-_ROWS = text("""
-SELECT m.request_id, m.position, m.user_id, m.event_time, m.model_version, m.slot, m.variant, m.source, m.confirmed,
-       m.robot, m.client, m.item_id, m.propensity
+_NEXT = text("SELECT MIN(event_time) FROM impressions WHERE event_time >= :start AND event_time < :end")
+"""Times without a list are skipped: a span may begin long before the shop."""
+
+_LISTS = """
+SELECT m.request_id, MIN(m.user_id) AS user_id, MIN(m.event_time) AS event_time, MIN(m.model_version) AS model,
+       MIN(m.slot) AS slot, MIN(m.variant) AS variant, MIN(m.client) AS client,
+       MAX(CASE WHEN m.robot THEN 1 ELSE 0 END) AS robot, {array}(m.position) AS positions,
+       {array}(CASE WHEN m.confirmed OR EXISTS (
+           SELECT 1 FROM seen_items s WHERE s.request_id = m.request_id AND s.position = m.position
+       ) THEN 1 ELSE 0 END) AS vouched,
+       {array}(m.source) AS sources, {items} AS items, {propensities} AS propensities
 FROM impressions m WHERE m.event_time >= :start AND m.event_time < :end
-""")
+GROUP BY m.request_id ORDER BY MIN(m.event_time), m.request_id
+"""
+"""One row for each list, its items as JSON arrays: a twentieth of the rows takes a third of the time."""
 
 _PEOPLE = text("""
 SELECT u.user_id, p.user_id AS person FROM users u JOIN users p ON p.user_key = u.person_key
 WHERE u.user_id IN (SELECT m.user_id FROM impressions m WHERE m.event_time >= :start AND m.event_time < :end)
-""")
-
-_SEEN = text("""
-SELECT s.request_id, s.position FROM seen_items s WHERE s.request_id IN (
-    SELECT m.request_id FROM impressions m WHERE m.event_time >= :start AND m.event_time < :end AND NOT m.confirmed
-)
 """)
 
 _CREDITS = text("""
@@ -117,141 +123,194 @@ class Credits:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The impressions [rows] of a piece of a span, in order of time."""
+class Units:
+    """What is added up: lists, or single impressions [units], with the number of impressions in each."""
 
     of_list: IntArray
-    position: IntArray
+    person: IntArray
+    robot: BoolArray
+    shown: IntArray
+    vouched: IntArray
+    """Those of `shown` that not only an event proved."""
+    clicked: IntArray
+    carted: IntArray
+    purchased: IntArray
+
+    def part(self, chosen: slice) -> "Units":
+        """Return these units alone."""
+        return Units(**{name: getattr(self, name)[chosen] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The lists [lists] of a piece of a span in order of time, and their impressions [rows] in order of position."""
+
     person: IntArray
     time: IntArray
     model: IntArray
     slot: IntArray
     variant: IntArray
+    robot: BoolArray
+    offsets: IntArray
+    """[lists + 1] The impressions of list i are offsets[i]:offsets[i + 1]."""
+    of_list: IntArray
+    """[rows]"""
+    position: IntArray
     source: IntArray
-    item: IntArray
-    propensity: Float64Array
     shown: BoolArray
     by_event: BoolArray
     """Only an event proved that it was shown."""
-    robot: BoolArray
     clicked: BoolArray
     carted: BoolArray
     purchased: BoolArray
+    item: IntArray
+    """[rows] Empty, as `propensity`, when it was not asked for."""
+    propensity: Float64Array
     credits: Credits
 
-    def __len__(self) -> int:
-        return len(self.of_list)
-
     def within(self, window: TimeWindow) -> slice:
-        """Return the rows of the window."""
+        """Return the lists of the window."""
         start, stop = np.searchsorted(self.time, (window.start, window.end))
         return slice(int(start), int(stop))
 
+    def rows_of(self, lists: slice) -> slice:
+        """Return the impressions of these lists."""
+        return slice(int(self.offsets[lists.start]), int(self.offsets[lists.stop]))
 
-def read_shown(connection: Connection, span: TimeWindow, vocabulary: Vocabulary) -> Iterator[Shown]:
-    """Yield the impressions of a span, in pieces of whole hours of at most a day.
+    @cached_property
+    def by_row(self) -> Units:
+        """Each impression."""
+        marks = {
+            mark: (self.shown & getattr(self, mark)).astype(np.int64) for mark in ("clicked", "carted", "purchased")
+        }
+        return Units(
+            of_list=self.of_list,
+            person=self.person[self.of_list],
+            robot=self.robot[self.of_list],
+            shown=self.shown.astype(np.int64),
+            vouched=(self.shown & ~self.by_event).astype(np.int64),
+            **{mark: (self.shown & having).astype(np.int64) for mark, having in marks.items()},
+        )
+
+    @cached_property
+    def by_list(self) -> Units:
+        """Each list."""
+        rows = self.by_row
+        sums = {
+            name: np.add.reduceat(getattr(rows, name), self.offsets[:-1]) if len(self.person) else rows.shown
+            for name in ("shown", "vouched", "clicked", "carted", "purchased")
+        }
+        return Units(of_list=np.arange(len(self.person)), person=self.person, robot=self.robot, **sums)
+
+
+def read_shown(
+    connection: Connection, span: TimeWindow, vocabulary: Vocabulary, *, items: bool = False
+) -> Iterator[Shown]:
+    """Yield the impressions of a span, in pieces of whole hours within one UTC day. `items`: with items, propensities.
 
     The first and the last piece hold whole hours: more than the span where it does not begin or end with an hour. The
     transaction of the connection must show one state of the data (`graphstore.session.read`).
     """
-    for piece in pieces(span):
-        yield _read_piece(connection, piece, vocabulary)
-
-
-def pieces(span: TimeWindow) -> Iterator[TimeWindow]:
-    """Yield the windows of whole hours, each within one UTC day, that cover the span."""
     start, end = span.start // HOUR_MS * HOUR_MS, -(-span.end // HOUR_MS) * HOUR_MS
-    while start < end:
-        until = min((start // PIECE_MS + 1) * PIECE_MS, end)
-        yield TimeWindow(start, until)
-        start = until
+    while (first := connection.scalar(_NEXT, {"start": start, "end": end})) is not None:
+        piece = TimeWindow(int(first) // HOUR_MS * HOUR_MS, min((int(first) // PIECE_MS + 1) * PIECE_MS, end))
+        yield _read_piece(connection, piece, vocabulary, items=items)
+        start = piece.end
 
 
-def _read_piece(connection: Connection, piece: TimeWindow, vocabulary: Vocabulary) -> Shown:
+def _read_piece(connection: Connection, piece: TimeWindow, vocabulary: Vocabulary, *, items: bool) -> Shown:
     bounds = {"start": piece.start, "end": piece.end}
     people = {row.user_id: str(row.person) for row in connection.execute(_PEOPLE, bounds)}
-    lists, clients = Names(), Names()
-    clients.codes([""])  # the integer 0: no address is known
-    names = (vocabulary.models, vocabulary.slots, vocabulary.variants, vocabulary.sources)
-    parts: list[tuple[np.ndarray, ...]] = [tuple(np.empty(0, dtype=np.int64) for _ in range(13))]
-    for chunk in connection.execute(_ROWS, bounds).partitions(ROWS_AT_ONCE):
-        requests, positions, users, times, *texts, confirmed, robots, addresses, items, propensities = zip(
-            *chunk, strict=True
-        )
-        parts.append(
-            (
-                lists.codes(requests),
-                np.array(positions, dtype=np.int64),
-                vocabulary.persons.codes(people.get(user, user) for user in users),
-                np.array(times, dtype=np.int64),
-                *(known.codes(values) for known, values in zip(names, texts, strict=True)),
-                np.array(confirmed, dtype=np.int64),
-                np.array(robots, dtype=np.int64),
-                clients.codes(addresses),
-                vocabulary.items.codes(items),
-                np.array(propensities, dtype=np.float64),
-            )
-        )
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    # In order of time, then list and position: the same rows make the same arrays, however they were stored.
-    order = np.lexsort((columns[1], columns[0], columns[3]))
-    columns = [column[order] for column in columns]
-    of_list, position, person, time, model, slot, variant, source, confirmed, agent, client, item, propensity = columns
+    array = "json_group_array" if connection.dialect.name == "sqlite" else "json_agg"
+    more = {"items": "m.item_id", "propensities": "m.propensity"}
+    query = _LISTS.format(array=array, **{name: f"{array}({more[name]})" if items else "NULL" for name in more})
+    lists = connection.execute(text(query), bounds).all()
+    positions = _flat([row.positions for row in lists], _numbers)
+    offsets = offsets_of([len(one) for one in positions])
+    of_list = np.repeat(np.arange(len(lists)), np.diff(offsets))
+    columns = [
+        _joined(positions),
+        _joined(_flat([row.vouched for row in lists], _numbers)),
+        _joined(_flat([row.sources for row in lists], lambda found: vocabulary.sources.codes(_decoded(found)))),
+        vocabulary.items.codes(item for row in lists for item in _decoded(row.items)) if items else _NOTHING,
+        np.array([p for row in lists for p in _decoded(row.propensities)] if items else [], dtype=np.float64),
+    ]
+    order = np.lexsort((columns[0], of_list))
+    position, vouched, source, item, propensity = (column[order] if len(column) else column for column in columns)
+    person = vocabulary.persons.codes(people.get(row.user_id, row.user_id) for row in lists)
+    time = np.array([row.event_time for row in lists], dtype=np.int64)
     keys = _keys(of_list, position)
-    seen = _seen(connection, bounds, lists, keys)
-    credits, by_request = _credits(connection, bounds, lists, keys)
+    credits, named = _credits(connection, bounds, {row.request_id: index for index, row in enumerate(lists)}, keys)
     proven = np.full(len(lists), -1, dtype=np.int64)
-    np.maximum.at(proven, of_list[credits.row[by_request]], position[credits.row[by_request]])
-    vouched = confirmed.astype(np.bool_) | seen
-    by_event = ~vouched & (position <= proven[of_list])
-    robot = agent.astype(np.bool_)
-    robot |= _busy(person, time, of_list, most=MOST_LISTS_OF_A_SHOPPER)
-    robot |= (client > 0) & _busy(client, time, of_list, most=MOST_LISTS_OF_A_CLIENT)
-    did = {event_type: _having(credits, len(keys), (event_type,)) for event_type in CLICK_TYPES}
+    np.maximum.at(proven, of_list[credits.row[named]], position[credits.row[named]])
+    by_event = (vouched == 0) & (position <= proven[of_list])
+    did = {event_type: _having(credits, event_type, len(keys)) for event_type in CLICK_TYPES}
     return Shown(
-        of_list=of_list,
-        position=position,
         person=person,
         time=time,
-        model=model,
-        slot=slot,
-        variant=variant,
+        model=vocabulary.models.codes(row.model for row in lists),
+        slot=vocabulary.slots.codes(row.slot for row in lists),
+        variant=vocabulary.variants.codes(row.variant for row in lists),
+        robot=_robots([bool(row.robot) for row in lists], person, [row.client for row in lists], time),
+        offsets=offsets,
+        of_list=of_list,
+        position=position,
         source=source,
-        item=item,
-        propensity=propensity.astype(np.float64),
-        shown=vouched | by_event,
+        shown=(vouched > 0) | by_event,
         by_event=by_event,
-        robot=robot,
         clicked=did[CLICK] | did[CART] | did[PURCHASE],
         carted=did[CART],
         purchased=did[PURCHASE],
+        item=item,
+        propensity=propensity,
         credits=credits,
     )
+
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+def _decoded(array: Any) -> list[Any]:
+    """Return a JSON array, which SQLite returns as text and PostgreSQL as a list."""
+    found: list[Any] = msgspec.json.decode(array) if isinstance(array, str) else array
+    return found
+
+
+def _numbers(array: Any) -> IntArray:
+    return np.array(_decoded(array), dtype=np.int64)
+
+
+def _flat(arrays: Sequence[Any], decode: Callable[[Any], IntArray]) -> list[IntArray]:
+    """Return each array decoded. Most lists look alike, so each text is decoded once."""
+    known: dict[str, IntArray] = {}
+    found = []
+    for array in arrays:
+        name = array if isinstance(array, str) else repr(array)
+        if name not in known:
+            known[name] = decode(array)
+        found.append(known[name])
+    return found
+
+
+def _joined(arrays: Sequence[IntArray]) -> IntArray:
+    return np.concatenate([_NOTHING, *arrays])
 
 
 def _keys(of_list: IntArray, position: IntArray) -> IntArray:
     return (of_list << _POSITION_BITS) | position
 
 
-def _seen(connection: Connection, bounds: dict[str, int], lists: Names, keys: IntArray) -> BoolArray:
-    """Return which impressions [rows] the shop's page saw."""
-    found = [np.empty(0, dtype=np.int64)]
-    for chunk in connection.execute(_SEEN, bounds).partitions(ROWS_AT_ONCE):
-        requests, positions = zip(*chunk, strict=True)
-        found.append(_keys(lists.known(requests), np.array(positions, dtype=np.int64)))
-    return find_sorted(keys, distinct(np.concatenate(found)))[1]
-
-
-def _credits(connection: Connection, bounds: dict[str, int], lists: Names, keys: IntArray) -> tuple[Credits, BoolArray]:
+def _credits(
+    connection: Connection, bounds: Mapping[str, int], lists: Mapping[str, int], keys: IntArray
+) -> tuple[Credits, BoolArray]:
     """Return the attributed events of the impressions, and which of them prove that their list was shown."""
     rows = connection.execute(_CREDITS, bounds).all()
-    wanted = _keys(lists.known(row.request_id for row in rows), np.array([row.position for row in rows], np.int64))
-    order = np.argsort(keys)
-    indices, found = find_sorted(wanted, keys[order])
+    of_list = np.array([lists[row.request_id] for row in rows], dtype=np.int64)
+    indices, found = find_sorted(_keys(of_list, np.array([row.position for row in rows], dtype=np.int64)), keys)
     rows = [row for row, is_there in zip(rows, found, strict=True) if is_there]
     types = np.array([row.event_type for row in rows], dtype=np.int64)
     credits = Credits(
-        row=order[indices[found]],
+        row=indices[found],
         event_type=types,
         order=[row.order_id for row in rows],
         revenue=np.array([np.nan if row.revenue is None else row.revenue for row in rows], dtype=np.float64),
@@ -261,21 +320,27 @@ def _credits(connection: Connection, bounds: dict[str, int], lists: Names, keys:
     return credits, named & np.isin(types, CLICK_TYPES)
 
 
-def _having(credits: Credits, rows: int, types: tuple[int, ...]) -> BoolArray:
+def _having(credits: Credits, event_type: int, rows: int) -> BoolArray:
     having = np.zeros(rows, dtype=np.bool_)
-    having[credits.row[np.isin(credits.event_type, types)]] = True
+    having[credits.row[credits.event_type == event_type]] = True
     return having
 
 
-def _busy(who: IntArray, time: IntArray, of_list: IntArray, *, most: int) -> BoolArray:
-    """Return which rows are of somebody with more than `most` lists in the row's hour."""
-    if len(who) == 0:
-        return np.zeros(0, dtype=np.bool_)
+def _robots(agents: Sequence[bool], person: IntArray, clients: Sequence[str], time: IntArray) -> BoolArray:
+    """Return which lists are a robot's."""
+    client = Names()
+    robot = np.array(agents, dtype=np.bool_)
+    if len(robot):
+        robot |= _busy(person, time, most=MOST_LISTS_OF_A_SHOPPER)
+        robot |= _busy(client.codes(clients), time, most=MOST_LISTS_OF_A_CLIENT) & np.array([c != "" for c in clients])
+    return robot
+
+
+def _busy(who: IntArray, time: IntArray, *, most: int) -> BoolArray:
+    """Return which lists are of somebody with more than `most` lists in the list's hour."""
     hour = time // HOUR_MS
     hour -= hour.min()
     group = who * (int(hour.max()) + 1) + hour
-    lists = int(of_list.max()) + 1
-    groups = distinct(group * lists + of_list) // lists  # ascending, each list once
+    groups = np.sort(group)
     starts = run_starts(groups)
-    sizes = np.diff(starts, append=len(groups))
-    return find_sorted(group, groups[starts][sizes > most])[1]
+    return find_sorted(group, groups[starts][np.diff(starts, append=len(groups)) > most])[1]

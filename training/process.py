@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from graphstore.errors import UserError
+from graphstore.logs import LogSetup, current_setup, set_up_logging
 from graphstore.progress import Progress
 from training.options import ignore_progress
 
@@ -48,7 +49,7 @@ class SpawnedProcess:
     ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork copies the memory and the threads of this process
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, prepare, current_setup()), daemon=True)
         self._busy = False
         try:
             with _without_interrupts(), _environment(environment or {}):
@@ -107,8 +108,10 @@ class SpawnedProcess:
         return f"its process ended {how}{hint}"
 
 
-def _serve(connection: Connection, prepare: Callable[[], object] | None) -> None:
-    """Answer calls until the parent closes the pipe."""
+def _serve(connection: Connection, prepare: Callable[[], object] | None, log: LogSetup | None) -> None:
+    """Answer calls until the parent closes the pipe. Log as the parent does."""
+    if log is not None:
+        set_up_logging(log.level, form=log.form, process=log.process)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     if prepare is not None:
         prepare()

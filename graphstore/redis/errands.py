@@ -127,7 +127,8 @@ def ask(redis: Redis, kind: str, subject: str, *, who: str, now: int) -> str:
         raise NotAsked(f"{kind!r} is none of {', '.join(KINDS)}")
     _check(kind, subject, who)
     errand = Errand(id=secrets.token_urlsafe(12), kind=kind, subject=subject, who=who, asked_at=now)
-    arguments = [kind, subject, errand.id, msgspec.json.encode(errand), msgspec.json.encode(_state(errand))]
+    encoded = msgspec.json.encode(errand), msgspec.json.encode(_state(errand))
+    arguments: list[str | bytes] = [kind, subject, errand.id, *encoded]
     found = cast(bytes, redis.eval(_PUT, 1, state_key(errand.id), *arguments))
     if not found:
         raise NotAsked(f"{MAX_WAITING} errands wait already: does the monitor run?")
@@ -162,7 +163,7 @@ def first(redis: Redis) -> bytes | None:
 
 def waiting(redis: Redis) -> int:
     """Return how many errands have not ended. Raises `redis.RedisError`."""
-    return cast(int, redis.llen(LIST))
+    return redis.llen(LIST)
 
 
 def decode(raw: bytes) -> Errand:

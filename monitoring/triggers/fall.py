@@ -5,8 +5,8 @@ Arrives: the stored hours. Leaves: a `Reason`, or None. Next: `ask`.
 The answer is a pure function of the rows, so each pass may ask again. It changes when another hour is complete. One
 fall asks once: after a request of the monitor, the watch begins again with any level, so a level that stays low is the
 new normal, and only a further fall asks again. It begins again, too, with the first promotion after such a request and
-with a rollback, because they change the level on purpose. Other promotions do not: a shop that gets an update every hour
-would never be watched for longer than an hour.
+with a rollback, because they change the level on purpose. Other promotions do not: a shop that gets an update every
+hour would never be watched for longer than an hour.
 """
 
 from bisect import bisect_left
@@ -100,19 +100,21 @@ def ctr_reason(connection: Connection, *, now: int) -> Reason | None:
 
 
 class FallJudge:
-    """Asks `ctr_reason` once for each complete hour and each restart, because nothing else changes its answer much.
+    """Asks `ctr_reason` once for each complete hour, restart and outage, because nothing else changes its answer much.
 
     A pass comes every few seconds, and half a year of hours costs some tenths of a second.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[int, int] | None = None
+        self._known: tuple[object, ...] | None = None
         self._reason: Reason | None = None
 
     def reason(self, connection: Connection, *, now: int) -> Reason | None:
         """Return what `ctr_reason` says."""
         until = complete_until(now)
-        key = (until, max(_restarts(connection, since=until - HISTORY_DAYS * DAY_MS), default=0))
+        since = until - HISTORY_DAYS * DAY_MS
+        outages = left_out(connection, since=since, now=until)
+        key = (until, max(_restarts(connection, since=since), default=0), *outages)
         if key != self._known:
             self._reason, self._known = ctr_reason(connection, now=now), key
         return self._reason

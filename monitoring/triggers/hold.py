@@ -25,7 +25,7 @@ def left_out(connection: Connection, *, since: int, now: int) -> list[TimeWindow
     An outage begins and ends within an hour, so the hour before the first one that was found broken, and the hour in
     which the end was found, do not count either.
     """
-    spans = []
+    spans: list[TimeWindow] = []
     for alarm in list_alarms(connection, TRACKING_OUTAGE, since=since):
         begun = int(alarm.figures.get("since", alarm.started_at))
         ended = now if alarm.ended_at is None else alarm.ended_at

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text
 
 from graphstore.retention import DAY_MS
 from graphstore.tables import EVENT_TYPES, HOUR_MS, metric_windows
-from monitoring.ctr import METRIC
+from monitoring.counts import METRIC
 from monitoring.windows import ALL
 
 HISTORY_DAYS = 182
@@ -44,6 +44,10 @@ class Hour:
     """Σ y², y is the number of clicks of the same shopper."""
     products: float = 0.0
     """Σ x · y"""
+    confirmed: float = 0.0
+    """Lists that the shop's page confirmed as shown."""
+    served: float = 0.0
+    """All lists that were served, also those that were merely fetched."""
 
     @property
     def end(self) -> int:
@@ -73,7 +77,16 @@ def read_hours(connection: Connection, *, since: int, until: int, segment: str =
 
 def _hour(start: int, detail: Mapping[str, Any]) -> Hour:
     sums = detail["cluster"]
-    return Hour(start, detail["impressions"], detail["clicks"], sums["xx"], sums["yy"], sums["xy"])
+    return Hour(
+        start,
+        detail["impressions"],
+        detail["clicks"],
+        sums["xx"],
+        sums["yy"],
+        sums["xy"],
+        confirmed=detail["lists"] - detail["shown_by_event"],
+        served=detail["lists"] + detail["fetched"],
+    )
 
 
 def shares_seen(connection: Connection, *, now: int) -> list[float]:

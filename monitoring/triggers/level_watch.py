@@ -3,11 +3,12 @@
 Arrives: hours, one after the other. Leaves: the evidence that the rate has fallen, which may be looked at after every
 hour, and since when and by how much. Next: `fall` turns it into a reason for a retrain.
 
-**What is expected.** The state is the rate of the 168 hours of the week, each as a deviation from one working rate. They
-have a common normal prior: one level, which is not known at all, a share for the hour of the day, for the day of the
-week, and for the single hour. A Kalman filter learns them hour by hour. So a short history shrinks the hours towards
-each other: on the second day the filter expects at ten o'clock what the first day had at ten o'clock, with an error that
-says how little it knows; after weeks each hour of the week has its own rate. An hour that is left out changes nothing.
+**What is expected.** The state is the rate of the 168 hours of the week, each as a deviation from one working rate.
+They have a common normal prior: one level, which is not known at all, a share for the hour of the day, for the day of
+the week, and for the single hour. A Kalman filter learns them hour by hour. So a short history shrinks the hours
+towards each other: on the second day the filter expects at ten o'clock what the first day had at ten o'clock, with an
+error that says how little it knows; after weeks each hour of the week has its own rate. An hour that is left out
+changes nothing.
 
 **The noise** of an hour is that of clicks that are alike within one shopper: r (1 − r) (x + ρ (Σ x² − x)) for x
 impressions, where ρ, the correlation of two impressions of one shopper, comes from the sums of all hours together. (The
@@ -16,10 +17,10 @@ own besides, and the filter learns a factor from its own errors, by days, becaus
 
 **The evidence.** For each hour s that the fall may have begun with, the filter knows how a fall by d would move all its
 errors since. The likelihood of these errors with the fall, divided by the likelihood without it, is an e-process (the
-wealth of a gambler who bets on a fall since s). It is averaged over some sizes d. A level wanders by some per cent without
-a fault, so both sides of the ratio have such a wandering. The sum over all s is an e-detector (Shiryaev and Roberts):
-without a fall it has a mean of at most the number of hours, so it crosses c in at most one of c hours, however often
-somebody looks.
+wealth of a gambler who bets on a fall since s). It is averaged over some sizes d. A level wanders by some per cent
+without a fault, so both sides of the ratio have such a wandering. The sum over all s is an e-detector (Shiryaev and
+Roberts): without a fall it has a mean of at most the number of hours, so it crosses c in at most one of c hours,
+however often somebody looks.
 
 Source: West & Harrison, "Monitoring and adaptation in Bayesian forecasting models", JASA 81, 1986 (filter and ratio);
 Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", New England Journal of

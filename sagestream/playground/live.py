@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute_now
 from monitoring.ctr import ctr
 from sagestream.playground import outcome as figures
 from sagestream.playground import state
@@ -97,7 +97,7 @@ class LiveTraffic:
             self._settle()
         with write(self.services.engine) as connection:
             # Run the monitor's idempotent step now, because its next pass may be seconds away and miss the last clicks.
-            attribute(connection, now=now_ms(), lookback_seconds=LOOP_SECONDS)
+            attribute_now(connection)
             figures.measure(
                 connection,
                 self.services.redis,

@@ -16,7 +16,6 @@ QUICK_SAGE = SageConfig(dim=16, max_steps=20, evaluate_every=10, graph_edges=5_0
 ONE_FULL_RUN_SECONDS = 365 * 86_400.0
 """GraphSAGE is trained once, and updated then."""
 CTR_WINDOW_SECONDS = 21_600
-CTR_MIN_IMPRESSIONS = 500
 
 
 def scaled(config: ShopConfig, *, events_a_day: float) -> ShopConfig:
@@ -26,7 +25,7 @@ def scaled(config: ShopConfig, *, events_a_day: float) -> ShopConfig:
         "retrain_full_seconds": ONE_FULL_RUN_SECONDS,
         "sage": QUICK_SAGE,
     }
-    monitoring_fit = {"ctr_window_seconds": CTR_WINDOW_SECONDS, "ctr_min_impressions": CTR_MIN_IMPRESSIONS}
+    monitoring_fit = {"ctr_window_seconds": CTR_WINDOW_SECONDS}
     training, monitoring = config.training, config.monitoring
     return ShopConfig(
         training.model_copy(update=_unchosen(training_fit, training.model_fields_set)),

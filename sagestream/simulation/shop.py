@@ -108,6 +108,7 @@ class Shop:
     def measure(self, *, now: int) -> None:
         """Do a pass of the monitor: attribute clicks, count the rates, watch a probation, perhaps ask for a retrain."""
         self._monitor.count(now=now)
+        self._monitor.check_alarms(now=now)
         if self._monitor.watch_probation(now=now) is not None:
             self._near.follow(now=lambda: now)
             self.open_day()

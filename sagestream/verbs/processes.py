@@ -1,10 +1,17 @@
 """Processes: starts each long-running process with its own verb, and prepares the database and the topics."""
 
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
 import typer
 
+from graphstore.config import GraphstoreConfig
 from graphstore.logs import set_up_logging
+from graphstore.tracing import begin_tracing
 from sagestream import runners
 from sagestream.printable import echo
+
+PROCESSES = ("init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor")
 
 
 def register(app: typer.Typer) -> None:
@@ -13,9 +20,15 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
+def begin_process(words: Sequence[str]) -> None:
+    """Set up log and traces of a process, before anything else may log. Other verbs print what they have to say."""
+    if words and words[0] in PROCESSES:
+        set_up_logging(form=GraphstoreConfig().log_format, process=words[0])
+        begin_tracing(words[0])
+
+
 def init() -> None:
     """Bring the database to the newest schema and create the topics. Safe to run again; run it before the processes."""
-    from graphstore.config import GraphstoreConfig
     from graphstore.session import migrate
     from stream.config import StreamConfig
     from stream.kafka.topics import GIVEN_SECONDS, create_topics
@@ -27,35 +40,41 @@ def init() -> None:
 
 def worker() -> None:
     """Take events from Kafka into the graph and Redis."""
-    set_up_logging()
     runners.run_worker()
 
 
 def nearline() -> None:
     """Refresh the lists of shoppers who did something."""
-    set_up_logging()
     runners.run_nearline()
 
 
 def publisher() -> None:
     """Publish every shopper's list when a new champion is announced."""
-    set_up_logging()
     runners.run_publisher()
 
 
 def scheduler() -> None:
     """Retrain on new events and on requests; promote what passes the gate."""
-    set_up_logging()
     runners.run_scheduler()
 
 
 def serve() -> None:
     """Serve the API and the shop's page."""
-    set_up_logging()
     runners.run_serve()
 
 
-def monitor() -> None:
-    """Measure click-through and drift; ask for a retrain when they say so."""
-    set_up_logging()
-    runners.run_monitor()
+def monitor(
+    what: Annotated[
+        Literal["run", "ui"], typer.Argument(help="`run`: the process. `ui`: the drift reports in a browser.")
+    ] = "run",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")] = 8010,
+) -> None:
+    """Measure click-through and drift; ask for a retrain when they say so.
+
+    `sagestream monitor ui` shows the drift reports over time, with Evidently's own pages, until Ctrl-C. It needs no
+    network, and only this machine reaches it.
+    """
+    if what == "run":
+        runners.run_monitor()
+    else:
+        runners.show_drift_reports(port)

@@ -1,4 +1,4 @@
-"""Readers: shows lists, similar items, reasons, the report and the state of all services."""
+"""Readers: shows lists, similar items, reasons and the state of all services."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from sagestream.printable import PlainConsole, echo, echo_json, printable
 from sagestream.tables import print_table
+from sagestream.verbs.report import report
 from serving import explain as explaining
 from serving.cache import READ_TIMEOUT_SECONDS
 from serving.config import ServingConfig
@@ -121,45 +122,6 @@ def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[st
         ranked += ", or this model lists nothing twice"
     reason = f"{ranked}; {evidence}" if found.available else "it cannot be bought"
     return {"item_id": item_id, "title": found.title, "position": None, "score": None, "reason": reason}
-
-
-def report(
-    hours: Annotated[float, typer.Option(min=0.01, max=24 * 366, help="Hours back from now.")] = 24.0,
-    as_json: AsJson = False,
-) -> None:
-    """Click-through of the last hours, by model, slot and position, the running probation and the newest drift."""
-    from graphstore.session import now_ms, open_existing, read
-    from monitoring.ctr import ctr_by_segment
-    from sagestream.playground.outcome import newest_drift
-    from training.lifecycle.promotions import running_probation
-
-    engine = open_existing(GraphstoreConfig().sqlalchemy_url)
-    now = now_ms()
-    start = now - int(hours * 3_600_000)
-    with read(engine) as connection:
-        segments = ctr_by_segment(connection, start=start, end=now)
-        drift = newest_drift(connection, since=start)
-        probation = running_probation(connection)
-    engine.dispose()
-    if as_json:
-        shown_probation = probation and vars(probation)
-        figures = {name: vars(figure) for name, figure in segments.items()}
-        echo_json({"ctr": figures, "probation": shown_probation, "drift": drift})
-        return
-    table = Table("segment", "impressions", "clicks", "CTR", "95 % interval", title=f"the last {hours:g} hours")
-    for name, figure in segments.items():
-        shown = ("–", "") if figure.value is None else (f"{figure.value:.2%}", f"{figure.low:.2%} – {figure.high:.2%}")
-        table.add_row(printable(name, LONGEST_LINE), f"{figure.impressions:,}", f"{figure.clicks:,}", *shown)
-    console = PlainConsole()
-    print_table(console, table)
-    if probation is not None:
-        said = "; ".join(probation.detail[part] for part in ("plan", "words") if part in probation.detail)
-        echo(f"{probation.to_version} is on probation: {said}")
-    if drift is None:
-        console.print("no drift report yet")
-    else:
-        console.print(f"drift: {drift['verdict']}, share of columns {drift['share']}")
-        echo(drift["report_html"])
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -4,6 +4,7 @@ Arrives: a scope and a body. Leaves: an `Answer`, and its parts on the connectio
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
 from asgiref.typing import ASGISendCallable, HTTPScope
+
+from graphstore.log_context import logged_with
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +91,19 @@ def with_body(environ: Environ, body: bytes) -> Environ:
 
 
 def call(application: WsgiApplication, environ: Environ) -> Answer:
-    """Call the application. Its answer is read whole, unless it is a file."""
+    """Call the application. Its answer is read whole, unless it is a file.
+
+    The request gets an id, which stands in each log line of it and in the header `X-Request-ID` of its answer. It is
+    not taken from the request: a client could make its lines look like those of another.
+    """
+    request_id = os.urandom(8).hex()
+    with logged_with(request_id=request_id):
+        answer = _call(application, environ)
+    answer.headers.append(("X-Request-ID", request_id))
+    return answer
+
+
+def _call(application: WsgiApplication, environ: Environ) -> Answer:
     started: list[tuple[int, Headers]] = []
 
     def start_response(status: str, headers: Headers, exc_info: object = None) -> None:

@@ -1,4 +1,4 @@
-"""Metrics: the only middleware checks the host, measures the time of each answer and adds headers.
+"""Metrics: the only middleware checks the host, measures and traces each answer and adds headers.
 
 Arrives: every request. Leaves: its answer with the common headers, and the histogram for `/metrics`, which
 `serving.web.health` answers on a port of its own.
@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
 from graphstore.metric_labels import known
+from graphstore.tracing import end_request, request_span
+from serving.web.authentication import shows_key
 
 ALIVE = "/healthz"
 ARRIVED = "sagestream.arrived"
@@ -57,9 +59,13 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
         started = request.META.get(ARRIVED, time.perf_counter())
         if request.path != ALIVE:
             request.get_host()  # raises DisallowedHost, answered with 400
-        response = get_response(request)
-        match = request.resolver_match
-        route = match.view_name if match and match.view_name else "unmatched"
+        # Only who shows the key may make a request a part of a trace: a trace costs, and a stranger could ask for it.
+        parent = request.META.get("HTTP_TRACEPARENT") if shows_key(request.META) else None
+        with request_span(request.method or "", parent):
+            response = get_response(request)
+            match = request.resolver_match
+            route = match.view_name if match and match.view_name else "unmatched"
+            end_request(route, response.status_code)
         _seconds.labels(route, response.status_code).observe(time.perf_counter() - started)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from multiprocessing import util as multiprocessing_util
 
 from kafka.errors import KafkaError
@@ -24,7 +26,9 @@ from msgspec import Struct
 from prometheus_client import Counter
 
 from graphstore.errors import UserError
+from graphstore.log_context import logged_with
 from graphstore.metric_labels import known
+from graphstore.tracing import traceparent
 from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import TOPIC_NAMES
 
@@ -35,6 +39,7 @@ RECONNECT_SECONDS = 1.0
 FLUSH_SECONDS = 4.0
 CLOSE_SECONDS = 6.0  # a supervisor kills a process after about ten
 MAX_BATCH_EVENTS = 2000
+LOGGED_IDS = 5
 
 OUTCOMES = ("delivered", "failed", "refused", "limited")
 
@@ -44,6 +49,13 @@ _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became 
 def count(topic: str, outcome: str) -> None:
     """Count one event by what became of it, one of `OUTCOMES`."""
     _events.labels(known(topic, TOPIC_NAMES), known(outcome, OUTCOMES)).inc()
+
+
+def _event_ids(parcels: "Sequence[_Parcel]") -> list[str]:
+    """Return the ids of the first events, as many as a log line may hold: the event's own, or the list's."""
+    named = (letter.event for parcel in parcels for letter in parcel.letters)
+    ids = (str(getattr(event, "event_id", None) or getattr(event, "request_id", "")) for event in named)
+    return list(islice(filter(None, ids), LOGGED_IDS))
 
 
 class NotDelivered(RuntimeError):
@@ -63,6 +75,8 @@ class Letter:
 class _Parcel:
     letters: Sequence[Letter]
     receipt: "Future[None] | None"  # None: no request waits
+    trace: str | None
+    """The span of the request."""
 
 
 class Outbox:
@@ -88,7 +102,7 @@ class Outbox:
 
     def offer(self, letter: Letter) -> bool:
         """Queue an event without waiting. A full queue counts it as refused and returns False. Never blocks."""
-        if self._put(_Parcel([letter], None)):
+        if self._put(_Parcel([letter], None, traceparent())):
             return True
         count(letter.topic, "refused")
         return False
@@ -96,7 +110,7 @@ class Outbox:
     def deliver(self, letters: Sequence[Letter], *, timeout_seconds: float) -> None:
         """Send events and wait for Kafka's acknowledgement. Raises `NotDelivered`."""
         receipt: Future[None] = Future()
-        if not self._put(_Parcel(letters, receipt)):
+        if not self._put(_Parcel(letters, receipt, traceparent())):
             for letter in letters:
                 count(letter.topic, "refused")
             raise NotDelivered("too many events are waiting for Kafka")
@@ -195,17 +209,23 @@ class Outbox:
 
     def _send(self, parcels: Sequence[_Parcel]) -> None:
         assert self._producer is not None
-        failure: NotDelivered | None = None
+        with logged_with(event_ids=partial(_event_ids, parcels)):
+            failure = self._handed_over(parcels, self._producer)
+        for parcel in parcels:
+            self._settle(parcel, "failed" if failure else "delivered", failure)
+
+    @staticmethod
+    def _handed_over(parcels: Sequence[_Parcel], producer: EventProducer) -> NotDelivered | None:
+        """Send and wait for Kafka; return what went wrong."""
         try:
             for parcel in parcels:
                 for letter in parcel.letters:
-                    self._producer.send(letter.topic, letter.event, key=letter.key)
-            self._producer.flush(FLUSH_SECONDS)
+                    producer.send(letter.topic, letter.event, key=letter.key, trace=parcel.trace)
+            producer.flush(FLUSH_SECONDS)
         except (KafkaError, DeliveryError) as error:
             logger.error("events did not reach Kafka: %s", error)
-            failure = NotDelivered(f"Kafka did not acknowledge: {error}")
-        for parcel in parcels:
-            self._settle(parcel, "failed" if failure else "delivered", failure)
+            return NotDelivered(f"Kafka did not acknowledge: {error}")
+        return None
 
     @staticmethod
     def _settle(parcel: _Parcel, outcome: str, failure: NotDelivered | None) -> None:

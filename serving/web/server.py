@@ -34,28 +34,27 @@ METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class LoggedConfig(Config):
-    """uvicorn's configuration, with our own set-up of the log. Each spawned web process gets it and calls it."""
+    """uvicorn's configuration, with our own set-up of log and traces. Each spawned web process gets it and calls it."""
 
-    def __init__(self, *args: Any, set_up_logging: Callable[[], None], **settings: Any) -> None:
-        self._set_up_logging = set_up_logging  # a function of a module, because it is pickled by its name
+    def __init__(self, *args: Any, begin: Callable[[], None], **settings: Any) -> None:
+        self._begin = begin  # a function of a module, because it is pickled by its name
         super().__init__(*args, **settings)
 
     def configure_logging(self) -> None:
         """Set up the log, without a line for each request."""
         super().configure_logging()
-        self._set_up_logging()
+        self._begin()
 
 
-def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callable[[], None]) -> None:
+def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], None]) -> None:
     """Serve until a stop signal. The web processes read their own settings from the environment.
 
-    Each of them calls `set_up_logging`. Raises `PortTaken`.
+    Each of them calls `begin`, which sets up its log and traces. Raises `PortTaken`.
     """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
-    if config.signing_secret is None:  # all processes of this start sign with it
-        os.environ[SECRET_KEY] = secrets.token_urlsafe(48)
-        logger.warning("neither a secret key nor an API key is set: what is seen of older lists is refused from now on")
+    if signs_alone := config.signing_secret is None:
+        os.environ[SECRET_KEY] = secrets.token_urlsafe(48)  # all web processes of this start sign with it
     directory = None
     if config.serve_processes > 1:  # before anything counts: the processes count in files, which one of them reads
         directory = os.environ[METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="sagestream-metrics-")
@@ -73,7 +72,7 @@ def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callab
         ws="none",
         loop="asyncio",
         lifespan="on",
-        set_up_logging=set_up_logging,
+        begin=begin,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -82,6 +81,8 @@ def serve(config: ServingConfig, stream: StreamConfig, *, set_up_logging: Callab
         forwarded_allow_ips=config.proxies,
         timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
     )
+    if signs_alone:  # the log is set up by now
+        logger.warning("neither a secret key nor an API key is set: what is seen of older lists is refused from now on")
     try:
         if config.serve_processes > 1:
             Multiprocess(uvicorn, sockets=[listening]).run()

@@ -1,10 +1,11 @@
 """Shop: serves the page `/`, a small shop to try the system, and receives the clicks of this page.
 
 Arrives: a visitor who chooses a shopper. Leaves: the page, and events from its clicks. An event contains the
-`request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`.
+`request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`. What the page has truly shown
+it tells at `/seen/`, as every shop's page does.
 
 A visitor may act as any shopper, because the page is only for trials: the setting `shop_page` turns it on. The id of
-each event from the page begins with `demo:`, so such an event can be told from a real one for ever, and can never take
+each event and order from the page begins with `demo:`, so it can be told from a real one for ever, and can never take
 the id of a real one.
 """
 
@@ -40,18 +41,25 @@ CONTENT_SECURITY_POLICY = (
 DEMO_PREFIX = "demo:"
 
 
+PageId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH - len(DEMO_PREFIX))]
+"""An id that gets the prefix."""
+
+
 class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The message of the page's buttons. The server adds the time.
 
-    `click_id` is the page's own name for the click. A repeated click has the same one, so it counts once.
+    `click_id` is the page's own name for the click. A repeated click has the same one, so it counts once. `order_id` is
+    its name for the order of a purchase, and `value` the price.
     """
 
-    click_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH - len(DEMO_PREFIX))] | None = None
+    click_id: PageId | None = None
     event_type: EventType
     user_id: Id
     item_id: Id
     request_id: Id | None = None
     position: Position | None = None
+    order_id: PageId | None = None
+    value: float | None = None
 
 
 _read_click = msgspec.json.Decoder(Click).decode
@@ -106,6 +114,8 @@ def _event(body: bytes, *, now: datetime) -> Interaction:
         item_id=click.item_id,
         request_id=click.request_id,
         position=click.position,
+        order_id=None if click.order_id is None else f"{DEMO_PREFIX}{click.order_id}",
+        value=click.value,
     )
     return intake.checked(encode(event), now=now)
 

@@ -22,6 +22,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from msgspec import Struct
 
 from graphstore.errors import UserError
+from graphstore.tracing import header_of
 from stream.config import StreamConfig
 from stream.events import encode
 from stream.kafka.connection_errors import reason_of_failure
@@ -127,12 +128,14 @@ class EventProducer:
         """The number of messages that the broker has neither acknowledged nor refused."""
         return self._pending
 
-    def send(self, topic: str, event: Struct, *, key: str) -> Any:
+    def send(self, topic: str, event: Struct, *, key: str, trace: str | None = None) -> Any:
         """Send one event within the linger time. See `send_raw`."""
-        return self.send_raw(topic, encode(event), key=key.encode())
+        return self.send_raw(topic, encode(event), key=key.encode(), trace=trace)
 
-    def send_raw(self, topic: str, value: bytes | None, *, key: bytes | None) -> Any:
+    def send_raw(self, topic: str, value: bytes | None, *, key: bytes | None, trace: str | None = None) -> Any:
         """Send bytes (None: a tombstone) and return kafka-python's future of the acknowledgement.
+
+        `trace` is the `traceparent` of the span to which the message belongs.
 
         `flush` reports a failure even when nobody reads the future. Raises `KafkaError` when the message is too large
         or the buffer stays full for `BLOCK_SECONDS`.
@@ -146,7 +149,8 @@ class EventProducer:
             self._pending += 1
             self._pending_bytes += size
         try:
-            future = self._producer.send(topic, value=value, key=key, headers=self._headers)
+            headers = self._headers if trace is None else [*(self._headers or ()), *header_of(trace)]
+            future = self._producer.send(topic, value=value, key=key, headers=headers)
         except BaseException as error:
             with self._room:
                 self._settle(size)

@@ -1,13 +1,15 @@
 """Rules: one set of rules, for every source, that decide whether a row is an event.
 
 Arrives: the cells of a block as columns `user_id`, `item_id`, `event_type` (text), `event_time` (epoch ms), `value` and
-`quantity` (numbers). Leaves: the rows that are events; each other row is a `Rejection` with the first rule that it
-breaks. Next: the sources make events of the rows.
+`quantity` (numbers), and perhaps `order_id` and `currency` (text). Leaves: the rows that are events; each other row is
+a `Rejection` with the first rule that it breaks. Next: the sources make events of the rows.
 """
 
 import re
 import warnings
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ _DATED = re.compile(f"{_YEAR}|{_THREE_PARTS}")
 _ORDERED = re.compile(r"^(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 """A date that begins with its day or its month."""
 
+_CURRENCY = r"(?:[A-Z]{3})?"
+"""An ISO 4217 code; a cell may be empty."""
+
 _CONTROL = r"[\x00-\x1f\x7f]"
 """PostgreSQL cannot store the first one, and the others show that a cell is damaged."""
 
@@ -40,17 +45,21 @@ _CONTROL = r"[\x00-\x1f\x7f]"
 def base_rules(table: pd.DataFrame, *, latest_ms: int, valued: bool) -> dict[str, "pd.Series[bool]"]:
     """Return the mask of the rows that break each rule, by reason. `valued`: a row without a value is rejected."""
     users, items, times = table["user_id"], table["item_id"], table["event_time"]
-    return {
+    ids = [table[name] for name in ("user_id", "item_id", "order_id") if name in table]
+    rules = {
         "no user": users.str.len() == 0,
         "no item": items.str.len() == 0,
-        "id too long": (users.str.len() > MAX_ID_LENGTH) | (items.str.len() > MAX_ID_LENGTH),
-        "a control character in an id": users.str.contains(_CONTROL) | items.str.contains(_CONTROL),
+        "id too long": reduce(or_, [column.str.len() > MAX_ID_LENGTH for column in ids]),
+        "a control character in an id": reduce(or_, [column.str.contains(_CONTROL) for column in ids]),
         "no time": ~times.between(milliseconds(EARLIEST), LATEST_MS),
         "a time to come": times > latest_ms,
         "unknown type": ~table["event_type"].isin([kind.value for kind in EventType]),
         "value is no number": pd.Series(~np.isfinite(table["value"]) if valued else False, index=table.index),
         "quantity out of bounds": (table["quantity"] < 1) | (table["quantity"] > MAX_QUANTITY),
     }
+    if "currency" in table:
+        rules["a currency is three letters"] = ~table["currency"].str.fullmatch(_CURRENCY)
+    return rules
 
 
 def kept(

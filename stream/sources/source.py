@@ -18,7 +18,7 @@ from stream.sources.rejections import Rejections
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users
 
 Found = pd.DataFrame | list[CatalogItem]
-"""The result of a block: interactions as rows of `COLUMNS`, or items."""
+"""The result of a block: interactions as rows of `COLUMNS` and what the file knows of `ORDER_COLUMNS`, or items."""
 
 
 class UnknownForm(UnreadableFile):

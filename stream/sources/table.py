@@ -10,6 +10,8 @@ import pandas as pd
 from stream.events import CatalogItem, EventType, Interaction, utc
 
 COLUMNS = ("event_id", "event_type", "user_id", "item_id", "event_time", "value", "quantity")
+ORDER_COLUMNS = ("order_id", "currency")
+"""Columns of texts that a table has when its files tell them; "" and a missing value are unset."""
 
 _TYPES = {kind.value: kind for kind in EventType}
 
@@ -44,11 +46,12 @@ class EventTable:
 
 
 def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interaction]:
-    """Yield rows of `COLUMNS` as events, with times moved by `shift_ms`."""
+    """Yield rows of `COLUMNS`, with `ORDER_COLUMNS` where there are any, as events; times move by `shift_ms`."""
     names = [rows[name].tolist() for name in COLUMNS[:4]]
     numbers = [rows[name].to_numpy(dtype=np.float64, na_value=np.nan).tolist() for name in COLUMNS[5:]]
-    columns = (*names, rows["event_time"].tolist(), *numbers)
-    for event_id, event_type, user_id, item_id, time, value, quantity in zip(*columns, strict=True):
+    orders = [_texts(rows, name) for name in ORDER_COLUMNS]
+    columns = (*names, rows["event_time"].tolist(), *numbers, *orders)
+    for event_id, event_type, user_id, item_id, time, value, quantity, order, currency in zip(*columns, strict=True):
         yield Interaction(
             event_id=event_id,
             event_type=_TYPES[event_type],
@@ -57,7 +60,15 @@ def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interacti
             event_time=utc(time + shift_ms),
             value=None if math.isnan(value) else value,
             quantity=None if math.isnan(quantity) else int(quantity),
+            order_id=order,
+            currency=currency,
         )
+
+
+def _texts(rows: pd.DataFrame, name: str) -> list[str | None]:
+    if name not in rows:
+        return [None] * len(rows)
+    return [text or None for text in rows[name].astype("string").fillna("").tolist()]
 
 
 def sample_users(interactions: pd.DataFrame, users: int | None, *, min_item_users: int, seed: int) -> pd.DataFrame:

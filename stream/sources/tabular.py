@@ -1,4 +1,4 @@
-"""Tables: any file with a user and an item, and optionally a time, a type, a rating or price, and a quantity.
+"""Tables: any file with a user and an item, and optionally a time, a type, a rating or price, a quantity and an order.
 
 Arrives: CSV, TSV, JSON or Parquet, and column names where the header does not tell the meaning. Leaves: events, block
 by block or as a table; rejected rows are counted by reason. Two equal rows are two events, because many shops write one
@@ -19,7 +19,7 @@ from stream.sources.formats.opening import open_columns
 from stream.sources.options import SourceOptions
 from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
 from stream.sources.source import Part, Reading, Source
-from stream.sources.table import COLUMNS, EventTable
+from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable
 
 KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "user": (
@@ -63,6 +63,17 @@ KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "value": ("value", "rating", "overall", "score", "price"),
     "type": ("event_type", "event", "type", "behavior"),
     "quantity": ("quantity", "qty", "count"),
+    "order": (
+        "order_id",
+        "orderid",
+        "order_number",
+        "transactionid",
+        "transaction_id",
+        "basket_id",
+        "invoice",
+        "invoiceno",
+    ),
+    "currency": ("currency", "currency_code"),
 }
 """Header names (lower case) of shops and published files, by meaning."""
 
@@ -85,6 +96,8 @@ class ColumnMapping:
     value: str | None = None
     type: str | None = None
     quantity: str | None = None
+    order: str | None = None
+    currency: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -149,6 +162,9 @@ def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = Fal
     order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
     rated = mapping.value is not None and plain_name(mapping.value) not in PRICES
     default = EventType.RATING.value if rated else EventType.PURCHASE.value
+    orders = {"order_id": text(raw[mapping.order])} if mapping.order else {}
+    if mapping.currency:
+        orders["currency"] = text(raw[mapping.currency]).str.upper()
     return pd.DataFrame(
         {
             "event_type": text(raw[mapping.type]).str.lower().replace(TYPE_NAMES) if mapping.type else default,
@@ -157,15 +173,17 @@ def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = Fal
             "event_time": times(raw[mapping.time], day_first=day_first) if mapping.time else order,
             "value": numbers(raw[mapping.value]) if mapping.value else nothing,
             "quantity": numbers(raw[mapping.quantity]) if mapping.quantity else nothing,
+            **orders,
         }
     )
 
 
 def with_ids(good: pd.DataFrame, mark: str, block: Block) -> pd.DataFrame:
-    """Return `good` (rows of the block) as rows of `COLUMNS`. The event id is the file's mark and the row's number."""
+    """Return `good` (rows of the block) as rows of a table. The event id is the file's mark and the row's number."""
     numbers = block.numbers[good.index.to_numpy()].tolist()
     ids = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
-    return good.assign(event_id=ids, event_time=good["event_time"].astype("int64"))[list(COLUMNS)]
+    known = [*COLUMNS, *(name for name in ORDER_COLUMNS if name in good)]
+    return good.assign(event_id=ids, event_time=good["event_time"].astype("int64"))[known]
 
 
 def read(

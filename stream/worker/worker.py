@@ -18,9 +18,11 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter, Gauge
 
+from graphstore.tracing import header_of, traceparent
 from stream import events
 from stream.dlq import dead_letters
 from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone
+from stream.kafka.batch_context import working_on
 from stream.kafka.batch_producer import Message
 from stream.worker.bisect import store_by_halves
 from stream.worker.dlq_limit import HOLD_FIRST_SECONDS, DlqLimit
@@ -135,7 +137,7 @@ class Worker:
             logger.warning("trending lists not refreshed: %s", first_line(error))
 
     async def _work(self, topic: str, records: Sequence[ConsumerRecord], read: Read, store: Store) -> None:
-        with self._current_batch(topic):
+        with self._current_batch(topic), working_on("store", topic, records):
             hold = TopicHold(topic, records, self._limits[topic], self._now, self._standing)
             await hold.wait_if_too_bad(read.bad)
             parts, refused = await self._store(records, read, store, hold)
@@ -223,11 +225,13 @@ def _announcements(parts: Sequence[Stored]) -> list[Message]:
     for part in parts:
         for user_id, time in part.touched.items():
             newest[user_id] = max(time, newest.get(user_id, time))
+    headers = header_of(traceparent())
     return [
         Message(
             events.USERS_TOUCHED,
             user_id.encode(),
             events.encode(events.UserTouched(user_id=user_id, event_time=events.utc(time))),
+            headers,
         )
         for user_id, time in newest.items()
     ]

@@ -32,7 +32,7 @@ from graphstore.tables import (
     users,
 )
 from graphstore.upserts import ImpressionRow, SeenRow, UserRow, insert_impressions, insert_seen, upsert_users
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute_now
 from stream.worker.sink import Sink
 from tests.stream.worlds import live, random_events
 from tests.waiting import wait_until
@@ -117,7 +117,7 @@ def test_of_a_random_world_one_person_goes_and_nothing_else(engine: Engine, seed
     rng = random.Random(seed)
     live(Sink(engine, None, recent_items=5, trending_items=5), random_events(rng, 300), rng)
     with write(engine) as connection:
-        attribute(connection, now=NOW, lookback_seconds=10**9)
+        attribute_now(connection)
     user = rng.choice(["u1", "u2", "s0", "s3"])
     person = find_person(engine, user)
     before = rows_of(engine, person.ids)
@@ -214,12 +214,12 @@ def test_what_compaction_took_out_stays_counted_as_nobodys(engine: Engine) -> No
 def test_an_attribution_to_a_list_of_the_person_goes(engine: Engine) -> None:
     with write(engine) as connection:
         insert_impressions(connection, [served("r1", "ann")])
-    take(engine, event("e1", "bob", request_id="r1"))
+    take(engine, event("e1", "ann", kind=1, request_id="r1"))
     with write(engine) as connection:
-        assert attribute(connection, now=NOW, lookback_seconds=10**9) == 1
+        assert attribute_now(connection) == 1
     assert erase_person(engine, "ann", now=NOW).receipt["sql"]["attributions"] == 1
     with write(engine) as connection:
-        assert attribute(connection, now=NOW, lookback_seconds=10**9) == 0
+        assert attribute_now(connection) == 0
 
 
 def test_keys_of_the_newest_rows_are_not_given_out_again(engine: Engine) -> None:
@@ -242,7 +242,7 @@ def test_others_hear_of_it(engine: Engine) -> None:
 
 @pytest.mark.parametrize("what", ["interactions", "attributes", "impressions", "attributions"])
 def test_who_writes_at_that_moment_is_waited_for(engine: Engine, what: str) -> None:
-    take(engine, event("e0", "ann", request_id="r0"))
+    take(engine, event("e0", "ann", kind=1, request_id="r0"))
     with write(engine) as connection:
         insert_impressions(connection, [served("r0", "ann")])
     erasing = threading.Thread(target=erase_person, args=(engine, "ann"), kwargs={"now": NOW})
@@ -266,7 +266,7 @@ def test_who_writes_at_that_moment_is_waited_for(engine: Engine, what: str) -> N
         elif what == "impressions":
             insert_impressions(connection, [served("r1", "ann")])
         else:
-            assert attribute(connection, now=NOW, lookback_seconds=10**9) == 1
+            assert attribute_now(connection) == 1
         erasing.start()
         wait_until(lambda: waits() or not erasing.is_alive())
         assert erasing.is_alive()

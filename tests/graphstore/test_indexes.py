@@ -7,23 +7,31 @@ import pytest
 from sqlalchemy import Connection, Engine, event, insert, inspect, select
 
 from graphstore import queries
+from graphstore.dirty import mark_shoppers
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.retention import DELETE_LISTS, DELETE_SEEN
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import Seen, read_events
-from graphstore.tables import impressions, metadata, seen_items, users
-from monitoring.attribution import attribute
+from graphstore.tables import metadata, seen_items, users
+from monitoring.attribution import attribute_now
 from monitoring.ctr import ctr
+from monitoring.dirty_windows import newest_hours
+
+
+def attribute_marked(connection: Connection) -> None:
+    mark_shoppers(connection, {"u": 5})
+    attribute_now(connection)
+
 
 USES: dict[str, Callable[[Connection], Any]] = {
     "ix_users_person_key": lambda c: queries.sessions(c, [1]),
     "ix_identities_user_id": lambda c: ingest_identities(c, [IdentityRow("a", "u", 1)]),
     "ix_interactions_user_key_event_time": lambda c: queries.user_histories(c, [1], 5),
     "ix_interactions_event_time": lambda c: read_events(c, Seen(99, 9), parent=Seen(50, 5)),
-    "ix_interactions_ingest_time_requested": lambda c: attribute(c, now=10**12, lookback_seconds=60),
     "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
-    "ix_impressions_user_id": lambda c: c.execute(select(impressions).where(impressions.c.user_id.in_(["u"]))),
+    "ix_impressions_user_id_event_time": attribute_marked,
+    "ix_metric_windows_metric_window_start": lambda c: newest_hours(c, now=10**12, hours=3),
     "ix_impressions_event_time": lambda c: c.execute(DELETE_LISTS, {"before": 5, "rows": 5}),
     "ix_seen_items_user_id": lambda c: c.execute(select(seen_items).where(seen_items.c.user_id.in_(["u"]))),
     "ix_seen_items_event_time": lambda c: c.execute(DELETE_SEEN, {"before": 5, "rows": 5}),
@@ -37,7 +45,7 @@ def plans(engine: Engine, run: Callable[[Connection], Any]) -> str:
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.split()[0] in {"SELECT", "INSERT", "DELETE", "UPDATE", "\nINSERT", "\nDELETE"}:
+        if statement.split()[0] in {"SELECT", "INSERT", "DELETE", "UPDATE", "WITH"}:
             other = cursor.connection.cursor()
             given = parameters[0] if isinstance(parameters, list) and parameters else parameters
             found.extend(row[3] for row in other.execute("EXPLAIN QUERY PLAN " + statement, given))

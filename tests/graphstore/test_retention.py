@@ -11,6 +11,7 @@ from sqlalchemy import Engine, insert, select
 from graphstore import retention
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.retention import (
+    DAILY_FIGURE_DAYS,
     FIGURE_DAYS,
     IMPRESSION_DAYS,
     Compacted,
@@ -146,3 +147,18 @@ def test_old_lists_and_figures_are_deleted_by_default_and_events_stay(engine: En
         assert list(connection.scalars(select(attributions.c.event_id))) == ["new"]
         assert len(list(connection.execute(select(metric_windows)))) == 1
     assert names(engine) == {"new", "old"}
+
+
+def test_the_days_of_the_whole_shop_stay_for_three_years(engine: Engine) -> None:
+    now = 5_000 * DAY
+    ages = {"all": (FIGURE_DAYS + 1, DAILY_FIGURE_DAYS - 1, DAILY_FIGURE_DAYS + 1), "slot:home": (FIGURE_DAYS + 1,)}
+    with write(engine) as connection:
+        for segment, days in ages.items():
+            for ago in days:
+                end = now - ago * DAY
+                row = {"metric": "ctr", "segment": segment, "window_start": end - DAY, "window_end": end}
+                connection.execute(insert(metric_windows).values(row))
+    assert expire(engine, now=now).figures == 2
+    with read(engine) as connection:
+        ends = sorted(connection.scalars(select(metric_windows.c.window_end)))
+    assert ends == [now - (DAILY_FIGURE_DAYS - 1) * DAY, now - (FIGURE_DAYS + 1) * DAY]

@@ -1,6 +1,7 @@
 """A toy shop whose rates and drift are known, written through the same ingest as everything else."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +37,11 @@ class Shop:
         slot: str = "home",
         variant: str = "a",
         user: str = "u1",
+        confirmed: bool = True,
     ) -> None:
-        """Show a list; positions count from 0."""
+        """Show a list; positions count from 0. Without `confirmed` it is merely fetched."""
         rows = [
-            ImpressionRow(request_id, position, user, item, slot, time, model, variant, 1.0, 1.0, "model")
+            ImpressionRow(request_id, position, user, item, slot, time, model, variant, 1.0, 1.0, "model", confirmed)
             for position, item in enumerate(items)
         ]
         with write(self.engine) as connection:
@@ -55,20 +57,21 @@ class Shop:
         arrives: int | None = None,
         position: int | None = None,
         user: str = "u1",
+        **more: Any,
     ) -> str:
-        """A shopper does something; the event's id."""
+        """A shopper does something; the event's id. `more` is a value, a quantity, an order_id, a currency."""
         self._events += 1
         event_id = f"e{self._events}"
         row = InteractionRow(
-            event_id, EVENT_TYPES.index(kind), user, item, time, request_id=request_id, position=position
+            event_id, EVENT_TYPES.index(kind), user, item, time, request_id=request_id, position=position, **more
         )
         with write(self.engine) as connection:
             ingest_interactions(connection, [row], now=time if arrives is None else arrives)
         return event_id
 
-    def attribute(self, *, now: int = NOON, lookback_seconds: float = 3600.0) -> int:
-        with write(self.engine) as connection:
-            return attribute(connection, now=now, lookback_seconds=lookback_seconds)
+    def attribute(self) -> int:
+        """Attribute everything; the number of changed rows."""
+        return attribute(self.engine).changed
 
     def places(self) -> dict[str, tuple[str, int]]:
         """(request_id, position) by event_id, of everything attributed."""
@@ -87,7 +90,7 @@ class Shop:
             click = EVENT_TYPES.index("click")
             rows = [InteractionRow(f"c-{i}", click, f"u-{i}", "apple", time, request_id=i) for i in ids[:clicked]]
             ingest_interactions(connection, rows, now=time)
-        self.attribute(now=time)
+        self.attribute()
 
     def trade(self, start: int, end: int, events: int, *, seed: int, shifted: bool = False) -> None:
         """Events spread over start <= t < end, one a shopper.

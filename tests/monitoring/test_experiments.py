@@ -11,7 +11,7 @@ from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES
 from graphstore.upserts import ImpressionRow, insert_impressions
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute_now
 from monitoring.experiments import interval, report, sample_ratio_p, stop_with_report
 from serving import experiments
 from serving.experiments import Experiment
@@ -43,7 +43,7 @@ def fill(
     with write(engine) as connection:
         insert_impressions(connection, shown)
         ingest_interactions(connection, events, now=time)
-        attribute(connection, now=time, lookback_seconds=3600.0)
+        attribute_now(connection)
 
 
 def test_a_report_counts_shoppers_items_clicks_and_purchases(engine: Engine) -> None:

@@ -16,9 +16,9 @@ from graphstore.tables import metric_windows, retrain_requests
 from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring import run
 from monitoring.config import MonitoringConfig
-from monitoring.drift_job import DriftJobFailed
+from monitoring.drift.child import DriftJobFailed
 from monitoring.run import Monitor, run_monitor
-from monitoring.verdict import DriftResult
+from monitoring.drift.verdict import DriftResult
 from monitoring.windows import TimeWindow, read_figures
 from serving.experiments import Experiment, start, stop
 from serving.routing import Arm

@@ -1,5 +1,8 @@
 """Sums over shoppers are those of counting by hand, for one variant of one model."""
 
+from graphstore.identities import IdentityRow, ingest_identities
+from graphstore.session import write
+from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.shopper_sums import CONVERSION, CTR, shopper_sums
 from training.evaluation.sequential import ClusterSums
 
@@ -16,7 +19,7 @@ def test_the_sums_are_those_of_the_shoppers_of_one_variant_of_one_model(shop):
     shop.act("click", "bread", "r1", user="ann")
     shop.act("click", "bread", "r1", user="ann")
     shop.act("view", "cheese", "r1", user="ann")
-    shop.act("purchase", "dates", "r2", user="ann")
+    shop.act("purchase", "dates", "r2", user="ann", time=shop.now + 5)
     shop.attribute()
     with shop.engine.connect() as connection:
         sums = shopper_sums(connection, ["champion"], start=shop.now, end=shop.now + 6, model_version="m2")["champion"]
@@ -27,3 +30,22 @@ def test_the_sums_are_those_of_the_shoppers_of_one_variant_of_one_model(shop):
     assert nobody[CTR] == nobody[CONVERSION] == ClusterSums()
     assert all_models["champion"][CTR] == ClusterSums.of([2, 0, 1], [5, 2, 1])
     assert all_models["previous"][CTR] == ClusterSums.of([1], [1])
+
+
+def test_only_what_was_shown_to_people_counts_and_a_person_is_one_shopper(sqlite_shop):
+    """The session of Ann logs in; a list is merely fetched; a robot clicks."""
+    rows = [
+        ImpressionRow("r1", 0, "session", "apple", "home", 1, "m1", "champion", 1.0, 1.0, "own"),
+        ImpressionRow("r2", 0, "ann", "apple", "home", 2, "m1", "champion", 1.0, 1.0, "own"),
+        ImpressionRow("r3", 0, "bob", "apple", "home", 3, "m1", "champion", 1.0, 1.0, "own", confirmed=False),
+        ImpressionRow("r4", 0, "bot", "apple", "home", 4, "m1", "champion", 1.0, 1.0, "own", robot=True),
+    ]
+    with write(sqlite_shop.engine) as connection:
+        insert_impressions(connection, rows)
+        ingest_identities(connection, [IdentityRow("session", "ann", 1)])
+    for user in ("session", "bot"):
+        sqlite_shop.act("click", "apple", user=user, time=5)
+    sqlite_shop.attribute()
+    with sqlite_shop.engine.connect() as connection:
+        sums = shopper_sums(connection, ["champion"], start=0, end=9)["champion"]
+    assert sums[CTR] == ClusterSums.of([1], [2])

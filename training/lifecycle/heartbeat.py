@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.errors import reason
+from graphstore.log_context import logged_with
 from graphstore.session import write
 from graphstore.tables import ID_LENGTH, training_runs
 from training.lifecycle.registry import FAILED, RUNNING, finish_run
@@ -57,7 +58,11 @@ def beating(
                 logger.warning("the heartbeat of run %s was not written: %s", run_id, reason(error))
             stop.wait(seconds)
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    def logged_beat() -> None:
+        with logged_with(run_id=run_id):
+            beat()
+
+    thread = threading.Thread(target=logged_beat, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield

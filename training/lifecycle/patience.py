@@ -96,10 +96,13 @@ def change_of(connection: Connection, who: str, why: str, wish: Wish, *, now: in
 
 
 def recent_traffic(connection: Connection, *, now: int) -> Traffic:
-    """Return the traffic of the last days, from the windows that `monitoring.ctr` keeps."""
+    """Return the traffic of the last days, from the hours that `monitoring.counts` keeps (and not its days)."""
     oldest = now - round(TRAFFIC_DAYS * DAY_SECONDS * 1000)
     query = select(metric_windows.c.window_start, metric_windows.c.detail).where(
-        metric_windows.c.metric == "ctr", metric_windows.c.segment == "all", metric_windows.c.window_end > oldest
+        metric_windows.c.metric == "ctr",
+        metric_windows.c.segment == "all",
+        metric_windows.c.window_end > oldest,
+        metric_windows.c.window_end - metric_windows.c.window_start < round(DAY_SECONDS * 1000),
     )
     rows = [(start, json.loads(detail)) for start, detail in connection.execute(query)]
     shown = [(start, detail) for start, detail in rows if detail["impressions"]]

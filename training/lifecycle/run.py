@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError
+from graphstore.log_context import logged_with
 from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
 from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
@@ -92,7 +93,7 @@ def run_training(
         lineage = lineage_of(connection, champion, kind=spec.kind, trigger=spec.trigger, config=config, now=now())
     try:
         alive = beating(engine, run_id, now=now) if spec.run_id is None else nullcontext()
-        with alive, _threads(config.training_threads):
+        with logged_with(run_id=run_id), alive, _threads(config.training_threads):
             return _Run(engine, spec, run_id, lineage, graph, config, now, options).result()
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

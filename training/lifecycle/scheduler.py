@@ -29,7 +29,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
-from graphstore.logs import set_up_logging
+from graphstore.log_context import logged_with
 from graphstore.progress import Progress
 from graphstore.redis.connection import open_redis
 from graphstore.retention import DAY_MS, compact, expire, prune_snapshots
@@ -228,16 +228,15 @@ class Scheduler:
 
     def _train(self, run_id: str, kind: Kind, trigger: str, config: TrainingConfig) -> None:
         """Train in a child process and wait for it. An error is logged, and the run's requests wait again."""
-        spec, level = (run_id, kind, trigger), logging.getLogger().level
-        error = DIED
+        spec, error = (run_id, kind, trigger), DIED
         try:
             with self._child_lock:
                 if self._stop.is_set():
                     return
                 child = self._child = SpawnedProcess()
                 self._run_id = run_id
-            with child:
-                child.call(train, spec, self._graph.model_dump_json(), config.model_dump_json(), level)
+            with child, logged_with(run_id=run_id):
+                child.call(train, spec, self._graph.model_dump_json(), config.model_dump_json())
         except (SpawnedProcessFailed, FaultInProcess, OSError) as failure:  # OSError: no memory for a process
             error = str(failure)
         finally:
@@ -252,6 +251,10 @@ class Scheduler:
 
     def _settle(self, run_id: str, *, error: str = DIED) -> None:
         """Close the run if its process did not, and tell how it ended."""
+        with logged_with(run_id=run_id):
+            self._close(run_id, error=error)
+
+    def _close(self, run_id: str, *, error: str) -> None:
         try:
             with write(self._engine) as connection:
                 requests.settle(connection, now=self._now(), run_id=run_id, error=error.strip().rpartition("\n")[2])
@@ -267,17 +270,15 @@ class Scheduler:
             self._idle.set()
 
 
-def train(spec: tuple[str, Kind, str], graph: str, training: str, log_level: int, progress: Progress) -> dict[str, Any]:
+def train(spec: tuple[str, Kind, str], graph: str, training: str, progress: Progress) -> dict[str, Any]:
     """Run one training, in the child process.
 
     Args:
         spec: Run id, kind and trigger.
         graph: A `GraphstoreConfig` as JSON.
         training: A `TrainingConfig` as JSON.
-        log_level: Level of the parent's log.
         progress: Called with the progress of the training.
     """
-    set_up_logging(log_level)
     run_id, kind, trigger = spec
     store = GraphstoreConfig(**json.loads(graph))
     config = TrainingConfig(**json.loads(training))

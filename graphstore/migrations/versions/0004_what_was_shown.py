@@ -80,7 +80,7 @@ def upgrade() -> None:
     op.drop_index("ix_interactions_ingest_time_requested", "interactions")
     op.drop_index("ix_impressions_user_id", "impressions")
     op.create_index(op.f("ix_impressions_user_id_event_time"), "impressions", ["user_id", "event_time"])
-    op.create_index(op.f("ix_metric_windows_window_start"), "metric_windows", ["window_start"])
+    op.create_index(op.f("ix_metric_windows_metric_window_start"), "metric_windows", ["metric", "window_start"])
     # Views and ratings are not credited any more. The rest is done again by the monitor's first passes: the shoppers
     # of all lists, and those whose event was credited to another shopper's list.
     op.execute("DELETE FROM attributions WHERE event_type IN (0, 4)")
@@ -104,7 +104,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_metric_windows_window_start", "metric_windows")
+    op.drop_index("ix_metric_windows_metric_window_start", "metric_windows")
     op.drop_index("ix_impressions_user_id_event_time", "impressions")
     op.create_index(op.f("ix_impressions_user_id"), "impressions", ["user_id"])
     requested = sa.text("request_id IS NOT NULL")

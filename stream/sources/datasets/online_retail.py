@@ -5,7 +5,8 @@ InvoiceDate,Price,Customer ID,Country`, or the names of the first edition). Leav
 customers, and items. Next: `stream.sources.source`.
 
 Cancellations: an invoice number with `C` at its beginning cancels a purchase (`graphstore.takebacks`). The quantity is
-made positive. Rejected: to reject these lines, because the edge would then keep purchases that were never delivered.
+made positive. The invoice of a purchase is its order; a cancellation has an invoice of its own, which names no order.
+Rejected: to reject these lines, because the edge would then keep purchases that were never delivered.
 
 Rejected lines: lines without a customer or a price, and lines for postage, fees and other manual entries. Each is
 rejected with its reason.
@@ -84,7 +85,8 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
         for block in file.blocks(list(columns.values())):
             cells = {what: block.table[name] for what, name in columns.items()}
             quantity, price = numbers(cells["quantity"]), numbers(cells["price"])
-            cancelled = text(cells["invoice"]).str.upper().str.startswith("C")
+            invoices = text(cells["invoice"]).str.replace(_WHOLE, "", regex=True)
+            cancelled = invoices.str.upper().str.startswith("C")
             codes = text(cells["code"]).str.upper()
             if day_first is None:
                 day_first = bool(text(cells["time"]).head(1).str.match(DAY_FIRST).any())
@@ -96,6 +98,7 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
                     "event_time": times(cells["time"], day_first=day_first),
                     "value": price,
                     "quantity": quantity.where(~cancelled, -quantity),
+                    "order_id": invoices.where(~cancelled, ""),
                 }
             )
             rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}

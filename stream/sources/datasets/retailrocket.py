@@ -2,7 +2,8 @@
 
 Arrives: `events.csv` (`timestamp,visitorid,event,itemid,transactionid`, or with other column names). Optional:
 `item_properties_part1.csv`, `…part2.csv` (`timestamp,itemid,property,value`) and `category_tree.csv`
-(`categoryid,parentid`). Leaves: events, and items with their category path. Next: `stream.sources.source`.
+(`categoryid,parentid`). Leaves: events,
+the purchases with their order, and items with their category path. Next: `stream.sources.source`.
 
 All properties are hashed, except two. `categoryid` gives the numbers of the categories, the widest first. `available`
 states whether the item can be bought. The newest value of each property counts. Rejected: property 790 as the price,

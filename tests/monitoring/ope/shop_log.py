@@ -7,7 +7,7 @@ from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import write
 from graphstore.tables import EVENT_TYPES, experiments
 from graphstore.upserts import ImpressionRow, insert_impressions
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute_now
 from serving.exploration import NEW, draw, seed_of
 from serving.routing import Exploration
 
@@ -48,7 +48,7 @@ def fill(
     with write(engine) as connection:
         insert_impressions(connection, shown)
         ingest_interactions(connection, clicked, now=NOON)
-        attribute(connection, now=NOON, lookback_seconds=3600.0)
+        attribute_now(connection)
 
 
 def record_experiment(engine: Engine) -> None:

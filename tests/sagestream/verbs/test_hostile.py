@@ -115,7 +115,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "recommend": ((HOSTILE,), {}),
     "similar": (("dates",), {}),
     "explain": ((HOSTILE, HOSTILE), {}),
-    "report": ((), {}),
+    "report": (("--compare", "previous"), {}),
     "retrain": (("--why", HOSTILE), {}),
     "history": ((), {}),
     "why": ((HOSTILE,), {}),
@@ -155,7 +155,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "publisher": ((), {"LIST_LENGTH": HOSTILE}),
     "scheduler": ((), {"TRAINING_CONFIG": HOSTILE}),
     "serve": ((), {"SERVE_PORT": HOSTILE}),
-    "monitor": ((), {"DRIFT_SHARE": HOSTILE}),
+    "monitor": ((), {"DRIFT_QUIET_DAYS": HOSTILE}),
     "compact": (("--days", "1"), {HOSTILE: ""}),
     "cache rebuild": ((), {"REDIS_URL": HOSTILE}),
 }

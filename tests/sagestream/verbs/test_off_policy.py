@@ -11,7 +11,7 @@ from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import now_ms, open_engine, write
 from graphstore.tables import EVENT_TYPES
 from graphstore.upserts import ImpressionRow, insert_impressions
-from monitoring.attribution import attribute
+from monitoring.attribution import attribute_now
 from monitoring.ope.logs import ShownList
 from monitoring.ope.target import candidates
 from sagestream.registered import registered_bundle
@@ -64,7 +64,7 @@ def serve(state: str, *, visits: int = 12) -> None:
     with write(engine) as connection:
         insert_impressions(connection, shown)
         ingest_interactions(connection, clicks, now=start + visits)
-        attribute(connection, now=start + visits, lookback_seconds=3600.0)
+        attribute_now(connection)
     engine.dispose()
 
 

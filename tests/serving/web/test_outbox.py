@@ -28,7 +28,7 @@ class Kafka:
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, topic: str, event: Struct, *, key: str) -> None:
+    def send(self, topic: str, event: Struct, *, key: str, trace: str | None = None) -> None:
         self.sent.append(event)
 
     def flush(self, timeout_seconds: float) -> None:

@@ -228,23 +228,31 @@ def test_slow_clients_and_a_paused_broker_never_delay_lists(server: Server, brok
     wait_until(lambda: server.post("/events/", body, Authorization=f"Bearer {KEY}")[0] == 202)
 
 
-def test_several_processes_tell_their_metrics_together_and_a_killed_one_is_replaced(
+def test_several_processes_tell_their_metrics_together_sign_alike_and_a_killed_one_is_replaced(
     redis: Redis, redis_url: str, kafka_away: StreamConfig
 ) -> None:
     fill_redis(redis)
     count = 'sagestream_http_seconds_count{route="recommendations",status="200"} '
-    with serving(redis_url, kafka_away, SAGESTREAM_SERVE_PROCESSES="2") as server:
-        for _ in range(40):
-            assert server.get("/recommendations/ann/")[0] == 200
+    with serving(redis_url, kafka_away, SAGESTREAM_SERVE_PROCESSES="2", SAGESTREAM_API_KEY="") as server:
+        lists = [server.get("/recommendations/ann/") for _ in range(40)]
+        assert {status for status, _ in lists} == {200}
         assert f"{count}40.0" in server.metrics()
+        looks = [
+            json.dumps({"request_id": json.loads(body)["request_id"], "user_id": "ann", "positions": [0]}).encode()
+            for _, body in lists[:16]
+        ]
+        with ThreadPoolExecutor(16) as pages:  # 503: it is signed, and Kafka is away
+            assert {status for status, _ in pages.map(lambda look: server.post("/seen/", look), looks)} == {503}
         web = [child for child in Process(server.process.pid).children() if "spawn_main" in str(child.cmdline())]
         assert len(web) == 2
         web[0].kill()
         wait_until(lambda: len(set(Process(server.process.pid).children()) - {web[0]}) >= 3)
         wait_until(server.answers)
+        assert server.post("/seen/", looks[0])[0] == 503
         server.process.send_signal(signal.SIGTERM)
         output, _ = server.process.communicate(timeout=WAIT_SECONDS)
     assert server.process.returncode == 0
+    assert output.count("neither a secret key nor an API key is set") == 1
     assert all(LOG_LINE.match(line) for line in output.splitlines()), output
 
 

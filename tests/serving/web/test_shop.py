@@ -64,6 +64,15 @@ def test_a_click_becomes_an_event(web: Client, post: Post) -> None:
     assert click(client, {k: CLICK[k] for k in ("event_type", "user_id", "item_id")}, token)[0] == 202
 
 
+def test_a_purchase_is_an_order_with_its_price(web: Client, post: Post) -> None:
+    client, token = visit()
+    bought = {**CLICK, "event_type": "purchase", "order_id": "one", "value": 2.5}
+    assert click(client, bought, token)[0] == 202
+    event = post.letters[-1].event
+    assert isinstance(event, Interaction)
+    assert (event.order_id, event.value, event.currency) == ("demo:one", 2.5, None)
+
+
 def test_a_click_from_elsewhere_is_refused(web: Client, post: Post) -> None:
     client, _ = visit()
     for token in (None, "x" * 64):
@@ -86,6 +95,8 @@ def test_a_click_from_elsewhere_is_refused(web: Client, post: Post) -> None:
         ("event_id", "mine"),
         ("click_id", "c" * 128),
         ("click_id", "\0"),
+        ("order_id", "o" * 128),
+        ("value", "2.5"),
     ],
 )
 def test_a_click_outside_the_contract_is_400_with_its_field(web: Client, post: Post, field: str, value: object) -> None:

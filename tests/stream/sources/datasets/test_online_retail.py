@@ -35,6 +35,8 @@ def test_purchases_cancellations_and_the_rest(tmp_path: Path) -> None:
         (EventType.PURCHASE, "13078", "85048", 1, 6.95),
         (EventType.CANCEL, "13085", "85048", 12, 6.95),
     ]
+    assert [event.order_id for event in found.events] == ["489434", "489435", "489436", "489437", None]
+    assert {event.currency for event in found.events} == {None}  # the file names none
     assert found.told[0][3] == seconds(2009, 12, 1, 7, 45)
     assert found.reasons == [
         (7, "no user"),

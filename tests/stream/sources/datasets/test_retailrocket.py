@@ -37,6 +37,7 @@ def test_events_and_items(tmp_path: Path) -> None:
         (EventType.CART, "992329", "248676"),
         (EventType.PURCHASE, "599528", "356475"),
     ]
+    assert [event.order_id for event in found.events] == [None, None, "4000"]
     assert sorted((item.item_id, item.categories, item.available) for item in found.items) == [
         ("460429", ["213", "1016"], True),
         ("5", ["8", "7"], True),

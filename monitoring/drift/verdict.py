@@ -9,11 +9,26 @@ METRIC = "drift"
 
 
 @dataclass(frozen=True)
-class DriftResult:
-    """The comparison of the current window with the reference window.
+class ColumnDrift:
+    """What was found of one column. `p` is how often a quiet shop scores as much; above `threshold` it has drifted."""
 
-    `share` is the share of tested columns whose score reached the threshold; it is None if there is not enough data.
-    `scores` holds the PSI of each tested column. `skipped` holds the reason for each column that was not tested.
+    column: str
+    reference: str
+    score: float
+    threshold: float
+    p: float
+    drifted: bool
+    n_reference: int
+    n_current: int
+
+
+@dataclass(frozen=True)
+class DriftResult:
+    """The comparison of the current window with its references.
+
+    `share` is the share of tested columns that drifted; it is None if there is not enough data. One drifted column is a
+    drift. `scores` and `thresholds` hold the PSI of each tested column and the score from which it has drifted.
+    `skipped` holds the reason for each column that was not tested. The paths are those of Evidently's reports.
     """
 
     verdict: Literal["drift", "stable", "insufficient"]
@@ -24,10 +39,14 @@ class DriftResult:
     current_events: int
     share: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
     drifted: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    columns: list[ColumnDrift] = field(default_factory=list)
     report_html: str | None = None
     report_json: str | None = None
+    training_html: str | None = None
+    ranking_html: str | None = None
 
     def figure(self) -> Figure:
         """Return the row of `metric_windows`."""
