@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 
 from graphstore.redis import corrupt
 from monitoring import metrics as monitored
-from monitoring.metric_segments import KEPT
 from monitoring.drift.verdict import DriftResult
+from monitoring.metric_segments import KEPT
 from monitoring.windows import Figure, TimeWindow
 from serving.config import ServingConfig
 from serving.web import metrics as web_metrics

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
-from monitoring.metrics import show_ctr, show_drift
 from monitoring.drift.verdict import DriftResult
+from monitoring.metrics import show_ctr, show_drift
 from monitoring.windows import Figure, TimeWindow
 
 RESULT = DriftResult("drift", "", TimeWindow(0, 5), TimeWindow(5, 9), 1, 1, share=0.5, scores={"price": 0.3})
