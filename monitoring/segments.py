@@ -59,7 +59,8 @@ class Segments:
         if kind == "kind":
             known = [self._kinds.get(name, UNKNOWN_KIND) for name in self._vocabulary.models.texts()]
             numbers = np.array([self._kind_names.index(name) for name in known], dtype=np.int64)
-            return numbers[rows.model[chosen]]
+            found: IntArray = numbers[rows.model[chosen]]
+            return found
         codes: IntArray = getattr(rows, kind)[chosen]
         return codes
 
