@@ -21,7 +21,6 @@ from sqlalchemy.exc import DBAPIError
 from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
-from graphstore.tables import HOUR_MS
 from monitoring import metrics
 from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, conditions, sample_ratio
 from monitoring.alarms.database_away import DatabaseAway
@@ -30,7 +29,6 @@ from monitoring.alarms.sender import AlarmSender
 from monitoring.alarms.webhook import Webhook
 from monitoring.attribution import attribute, count_dirty_shoppers
 from monitoring.config import MonitoringConfig
-from monitoring.ctr import OPEN_WINDOWS, write_ctr_windows
 from monitoring.dashboard.show import Dashboard
 from monitoring.dirty_windows import Recounting, count_dirty_windows, newest_hours, recount_dirty
 from monitoring.drift.child import TIMEOUT_SECONDS, DriftChild, DriftJobFailed
@@ -73,7 +71,6 @@ class Monitor:
         redis: Redis | None = None,
         dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
-        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
         self.engine = engine
@@ -89,28 +86,24 @@ class Monitor:
         self._tracking = TrackingWatch()
         self._attributed_until = ""
         self._recounting = Recounting()
-        self._drift_child = drift_child or DriftChild()
+        self._drift_child = DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.
 
         No transaction that writes lasts longer than it takes to store some rows.
         """
-        config = self.config
         done = attribute(
             self.engine,
-            windows=config.credit_windows,
+            windows=self.config.credit_windows,
             budget_seconds=COUNT_SECONDS,
             after=self._attributed_until,
             timer=self._timer,
         )
         self._attributed_until = done.after
         recount_dirty(self.engine, now=now, memory=self._recounting, budget_seconds=COUNT_SECONDS, timer=self._timer)
-        if config.ctr_window_seconds * 1000 != HOUR_MS:  # the triggers of a shop with windows of its own
-            with write(self.engine) as connection:
-                write_ctr_windows(connection, now=now, window_seconds=config.ctr_window_seconds)
         with read(self.engine) as connection:
-            figures = newest_hours(connection, now=now, hours=OPEN_WINDOWS)
+            figures = newest_hours(connection, now=now)
             metrics.DIRTY_SHOPPERS.set(count_dirty_shoppers(connection))
             metrics.DIRTY_WINDOWS.set(count_dirty_windows(connection))
         metrics.ATTRIBUTED.inc(done.changed)

@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY
 
 from graphstore.redis import corrupt
 from monitoring import metrics as monitored
-from monitoring.metric_segments import KEPT
 from monitoring.drift.verdict import DriftResult
+from monitoring.metric_segments import KEPT
 from monitoring.windows import Figure, TimeWindow
 from serving.config import ServingConfig
 from serving.web import metrics as web_metrics
@@ -35,7 +35,7 @@ def show_segments() -> None:
 
 def show_drift() -> None:
     scores = dict.fromkeys(ODD, 0.1)
-    monitored.show_drift(DriftResult("drift", "", *HOURS, 1, 1, share=0.5, scores=scores))
+    monitored.show_drift(DriftResult("drift", "", *HOURS, 1, 1, share=0.5, scores=scores, thresholds=scores))
 
 
 def count_dead_letters() -> None:
@@ -49,6 +49,7 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
     "ctr_high": (show_segments, SEGMENTS),
     "ctr_impressions": (show_segments, SEGMENTS),
     "drift_psi": (show_drift, monitored.MAX_COLUMNS),
+    "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "drift_share": (show_drift, 1),
     "experiment_sample_ratio_p": (
         lambda: monitored.show_experiments(dict.fromkeys(ODD, 0.5)),

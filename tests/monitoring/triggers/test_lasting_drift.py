@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from graphstore.session import read, write
+from monitoring.drift.verdict import DriftResult
 from monitoring.triggers.ask import request
 from monitoring.triggers.lasting_drift import calm, drift_reason
-from monitoring.verdict import DriftResult
 from monitoring.windows import TimeWindow, write_figures
 
 HOUR_MS = 3_600_000
