@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import GraphstoreConfig, LogConfig
 from graphstore.logs import set_up_logging
 from graphstore.tracing import begin_tracing
 from sagestream import runners
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def begin_process(words: Sequence[str]) -> None:
     """Set up log and traces of a process, before anything else may log. Other verbs print what they have to say."""
     if words and words[0] in PROCESSES:
-        set_up_logging(form=GraphstoreConfig().log_format, process=words[0])
+        set_up_logging(form=LogConfig().log_format, process=words[0])
         begin_tracing(words[0])
 
 
@@ -67,7 +67,9 @@ def monitor(
     what: Annotated[
         Literal["run", "ui"], typer.Argument(help="`run`: the process. `ui`: the drift reports in a browser.")
     ] = "run",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")] = 8010,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")
+    ] = 8010,
 ) -> None:
     """Measure click-through and drift; ask for a retrain when they say so.
 
