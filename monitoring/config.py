@@ -27,7 +27,6 @@ class MonitoringConfig(PackageSettings):
     attribution_conversion_seconds: float = Field(
         CONVERSION_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a purchase is credited to it"
     )
-    ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
     drift_window_seconds: int = Field(
         86_400, ge=1, le=7 * 86_400, description="length of the traffic that is tested for drift"
@@ -35,7 +34,7 @@ class MonitoringConfig(PackageSettings):
     drift_reference_seconds: int = Field(
         28 * 86_400,
         ge=7 * 86_400,
-        description="how far the traffic goes back that it is compared with: before it, and before the champion's training",
+        description="length of the traffic it is compared with: before it, and before the champion's training",
     )
     drift_quiet_days: float = Field(
         30.0, gt=0, description="a shop in which nothing changes has at most one false drift alarm in so many days"

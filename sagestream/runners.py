@@ -39,7 +39,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
     from stream.kafka.broker import wait_until_answering
-    from stream.kafka.lag import LagWatch
+    from stream.kafka.lag_watch import LagWatch
     from stream.liveness import Liveness, Watchdog
     from stream.probe import OK, start_probe
     from stream.worker.app import create_app, health

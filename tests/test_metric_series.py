@@ -49,6 +49,7 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
     "ctr_high": (show_segments, SEGMENTS),
     "ctr_impressions": (show_segments, SEGMENTS),
     "drift_psi": (show_drift, monitored.MAX_COLUMNS),
+    "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "drift_share": (show_drift, 1),
     "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "experiment_sample_ratio_p": (

@@ -54,7 +54,7 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     such a page, and a health check asks for it by an address.
     """
 
-    from serving.web.authentication import shows_key  # needs Django's settings, which `dropped` is used without
+    from serving.web.authentication import shows_key  # late: it needs Django's settings, and `server` imports us before
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = request.META.get(ARRIVED, time.perf_counter())
