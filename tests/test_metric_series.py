@@ -51,7 +51,6 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
     "drift_psi": (show_drift, monitored.MAX_COLUMNS),
     "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "drift_share": (show_drift, 1),
-    "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "experiment_sample_ratio_p": (
         lambda: monitored.show_experiments(dict.fromkeys(ODD, 0.5)),
         monitored.MAX_EXPERIMENTS,

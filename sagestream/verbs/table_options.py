@@ -92,7 +92,7 @@ def with_table_options(verb: Callable[..., None]) -> Callable[..., None]:
         mapping = {name: said.pop(name) for name in TableWords.MEANINGS}
         verb(**given, words=TableWords(mapping, **said))
 
-    del wrapped.__wrapped__  # type: ignore[attr-defined]  # Typer would read the parameters of the verb
+    del wrapped.__wrapped__  # Typer would read the parameters of the verb
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
     return wrapped

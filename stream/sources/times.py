@@ -156,7 +156,8 @@ def _in_order(cell: str, *, day_first: bool) -> str:
 
 def _local(column: "pd.Series[Any]", zone: tzinfo) -> "pd.Series[Any]":
     first = np.ones(len(column), dtype=np.bool_)
-    return column.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward").dt.tz_convert("UTC")
+    local: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+    return local.dt.tz_convert("UTC")
 
 
 def _since_epoch(column: "pd.Series[Any]") -> "pd.Series[float]":

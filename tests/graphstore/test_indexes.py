@@ -32,11 +32,6 @@ def attribute_marked(connection: Connection) -> None:
     attribute_now(connection)
 
 
-def count_a_list(connection: Connection) -> None:
-    insert_impressions(connection, [ImpressionRow("r", 0, "u", "i", "home", 5, "m", "v", 1.0, 1.0, "own")])
-    count(connection, TimeWindow(0, 10))
-
-
 USES: dict[str, Callable[[Connection], Any]] = {
     "ix_users_person_key": lambda c: queries.sessions(c, [1]),
     "ix_identities_user_id": lambda c: ingest_identities(c, [IdentityRow("a", "u", 1)]),

@@ -104,7 +104,7 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
             )
             rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}
             rules |= base_rules(table, latest_ms=reading.latest_ms)
-            rules["value is no number"] = ~np.isfinite(price)
+            rules["value is no number"] = pd.Series(~np.isfinite(price), index=table.index)
             rules["no product: postage, a fee or an entry by hand"] = codes.str.fullmatch(NO_PRODUCT)
             rules["no price: a gift, a sample or a correction"] = price <= 0
             good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
