@@ -45,6 +45,7 @@ COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
 """The count column of each event type in `edges` and `item_buckets`."""
 
 HOUR_MS = 3_600_000
+"""An hour of the clock in milliseconds: counters and figures are kept by hour, figures by UTC day, too."""
 
 metadata = MetaData(
     naming_convention={
@@ -203,6 +204,7 @@ dirty_shoppers = Table(
     Column("user_id", String(ID_LENGTH), primary_key=True),
     Column("since", EpochMs, nullable=False),  # the earliest event time that changed
     Column("generation", BigInteger, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
 )
 """Shoppers whose attributions must be computed again, because an event, a list, a login or a delete arrived.
 

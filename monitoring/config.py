@@ -1,8 +1,8 @@
 """Settings of monitoring. The main function reads them once from the environment."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from graphstore.addresses import check_webhook_url
 from graphstore.config import PackageSettings
@@ -27,7 +27,6 @@ class MonitoringConfig(PackageSettings):
     attribution_conversion_seconds: float = Field(
         CONVERSION_SECONDS, gt=0, le=90 * 86_400, description="how long after a list a purchase is credited to it"
     )
-    ctr_window_seconds: int = Field(3600, ge=1, le=30 * 86_400, description="length of one CTR window")
     drift_interval_seconds: float = Field(3600.0, gt=0, description="pause between two drift reports")
     drift_window_seconds: int = Field(
         86_400, ge=1, le=7 * 86_400, description="length of the traffic that is tested for drift"
@@ -47,14 +46,18 @@ class MonitoringConfig(PackageSettings):
         None, description="URL (http or https) that alarms are posted to; unset: nowhere"
     )
     alarm_secret: SecretStr | None = Field(
-        None, min_length=LEAST_ALARM_SECRET, description="secret that signs posted alarms"
+        None,
+        min_length=LEAST_ALARM_SECRET,
+        validate_default=True,
+        description="secret that signs posted alarms; needed where they are posted",
     )
 
-    @model_validator(mode="after")
-    def _signed(self) -> Self:
-        if self.alarm_webhook is not None and self.alarm_secret is None:
-            raise ValueError("SAGESTREAM_ALARM_WEBHOOK needs SAGESTREAM_ALARM_SECRET: alarms are signed")
-        return self
+    @field_validator("alarm_secret")
+    @classmethod
+    def _signed(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("alarm_webhook") is not None:
+            raise ValueError("alarms that are posted are signed: it is needed beside the webhook")
+        return secret
 
     @property
     def credit_windows(self) -> CreditWindows:

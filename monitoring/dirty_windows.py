@@ -26,6 +26,8 @@ from monitoring.counts import METRIC, recount
 from monitoring.windows import Figure, TimeWindow, stored_figure, write_figures
 
 DAY_MS = 24 * HOUR_MS
+NEWEST_HOURS = 3
+"""The hours that the gauges look at: the newest one with a rate is shown."""
 DAY_PAUSE_MS = 600_000
 """The shortest time between two counts of the same day."""
 
@@ -74,7 +76,7 @@ def count_dirty_windows(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(dirty_windows)) or 0
 
 
-def newest_hours(connection: Connection, *, now: int, hours: int) -> list[Figure]:
+def newest_hours(connection: Connection, *, now: int, hours: int = NEWEST_HOURS) -> list[Figure]:
     """Return the stored figures of the hour of `now` (epoch ms) and the hours before it, `hours` in all."""
     first = (now // HOUR_MS - hours + 1) * HOUR_MS
     query = select(metric_windows).where(

@@ -8,7 +8,7 @@ import signal
 import threading
 from types import FrameType
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import GraphstoreConfig, LogConfig
 from graphstore.redis.hot import RECENT_ITEMS
 from serving.config import ServingConfig
 from stream.config import StreamConfig
@@ -39,7 +39,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     from graphstore.redis.connection import open_redis
     from graphstore.session import now_ms, open_engine
     from stream.kafka.broker import wait_until_answering
-    from stream.kafka.lag import LagWatch
+    from stream.kafka.lag_watch import LagWatch
     from stream.liveness import Liveness, Watchdog
     from stream.probe import OK, start_probe
     from stream.worker.app import create_app, health
@@ -147,7 +147,7 @@ def begin_web_process() -> None:
     from graphstore.logs import set_up_logging
     from graphstore.tracing import begin_tracing
 
-    set_up_logging(form=GraphstoreConfig().log_format, process="serve")
+    set_up_logging(form=LogConfig().log_format, process="serve")
     begin_tracing("serve")
 
 

@@ -33,6 +33,11 @@ TRAINING_FILE = f"{PREFIX}TRAINING_CONFIG"
 PROBE_PORTS = ("worker_port", "nearline_port", "publisher_port", "scheduler_port", "monitor_port")
 """Settings that `probe_port` replaced."""
 
+REPLACED = {
+    "attribution_lookback_seconds": ("attribution_click_seconds", "attribution_conversion_seconds"),
+}
+"""Settings of older versions, with those that stand for them now."""
+
 CONSTANTS = {
     "recent_items": "graphstore.redis.hot.RECENT_ITEMS",
     "trending_items": "graphstore.redis.hot.TRENDING_ITEMS",
@@ -54,8 +59,9 @@ CONSTANTS = {
     "max_posted_events": "serving.web.settings.MAX_POSTED_EVENTS",
     "delivery_seconds": "serving.web.settings.DELIVERY_SECONDS",
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
-    "ctr_open_windows": "monitoring.ctr.OPEN_WINDOWS",
-    "ctr_positions": "monitoring.counts.LAST_POSITION",
+    "ctr_open_windows": "monitoring.dirty_windows.NEWEST_HOURS",
+    "ctr_window_seconds": "graphstore.tables.HOUR_MS",
+    "ctr_positions": "monitoring.segments.LAST_POSITION",
     "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
     "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
     "drift_sample_rows": "monitoring.drift.traffic.SAMPLE_EVENTS",
@@ -106,6 +112,8 @@ def _fate(variable: str, known: Iterable[str]) -> str:
         return f"is no longer read: each column has its own limit, and {PREFIX}DRIFT_QUIET_DAYS sets how seldom it errs"
     if name in PROBE_PORTS:
         return f"is no longer read: {PREFIX}PROBE_PORT sets the ports of all processes"
+    if name in REPLACED:
+        return f"is no longer read: {' and '.join(f'{PREFIX}{new.upper()}' for new in REPLACED[name])} replace it"
     if name in CONSTANTS:
         return f"is no longer read: the value is fixed, as {CONSTANTS[name]}"
     close = get_close_matches(name, [one.removeprefix(PREFIX).lower() for one in known], n=1, cutoff=CLOSE)

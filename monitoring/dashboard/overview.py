@@ -22,6 +22,7 @@ from monitoring.dashboard.wording import age, moment, points, window
 from monitoring.intervals import Rate, difference
 from monitoring.windows import TimeWindow
 from serving.dashboard.blocks import Page, State, Tile, Tiles
+from stream.events import utc
 from training.lifecycle.registry import CHAMPION, WAITING
 
 CHART_HOURS = 48
@@ -82,20 +83,20 @@ def _shown_note(today: Sequence[Stored]) -> str:
 def _day_tiles(today: Sequence[Stored], whole: Sequence[Stored], before: Sequence[Stored], now: int) -> list[Tile]:
     counts, span = pooled(today), TimeWindow(now // DAY * DAY, now)
     said = window(span)
-    now_sums, then_sums = pooled(whole), pooled(before)
+    now_counts, then_counts = pooled(whole), pooled(before)
     since = "the same hours of yesterday"
     tiles = [
-        replace(tile, change=points(difference(now_sums.sums(mark), then_sums.sums(mark)), since))
+        replace(tile, change=points(difference(now_counts.sums(mark), then_counts.sums(mark)), since))
         for tile, mark in zip(_rates(counts, said), ("clicked", "carted", "purchased"), strict=True)
     ]
-    tiles += _money_tiles(counts, today, said, then_sums)
+    tiles += _money_tiles(counts, today, said, now, then_counts)
     return [*tiles, *_volume_tiles(counts, said)]
 
 
 def _recent_tiles(recent: Sequence[Stored], now: int) -> list[Tile]:
     counts = pooled(recent)
     said = window(TimeWindow(now // HOUR * HOUR - 23 * HOUR, now))
-    return [*_rates(counts, said), *_money_tiles(counts, recent, said, None), *_volume_tiles(counts, said)]
+    return [*_rates(counts, said), *_money_tiles(counts, recent, said, now), *_volume_tiles(counts, said)]
 
 
 def _rates(counts: Counts, said: str) -> list[Tile]:
@@ -121,7 +122,9 @@ def _rate_tile(label: str, rate: Rate, said: str, *, href: str) -> Tile:
     )
 
 
-def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: Counts | None) -> list[Tile]:
+def _money_tiles(
+    counts: Counts, windows: Sequence[Stored], said: str, now: int, before: Counts | None = None
+) -> list[Tile]:
     found = currencies(windows)
     if not found:
         nothing = "no order came from a list in this time" if counts.lists else "no list was shown in this time"
@@ -132,6 +135,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
     for currency in found:
         back = counts.refunds.get(currency, 0.0)
         then = None if before is None else before.revenue.get(currency)
+        until = f"{utc(now // HOUR * HOUR):%H:%M}"
         tiles.append(
             Tile(
                 label="Revenue",
@@ -141,7 +145,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
                 n=counts.orders,
                 n_of="orders",
                 window=said,
-                change="" if then is None else f"{then:,.2f} {currency} in the whole hours of yesterday until now",
+                change="" if then is None else f"yesterday until {until}: {then:,.2f} {currency}".rstrip(),
                 note=f"{back:,.2f} of earlier purchases was taken back" if back else "",
                 href="/dashboard/traffic/",
             )
@@ -212,7 +216,8 @@ def _freshness_tile(found: Freshness | None, now: int) -> Tile:
         n=found.events,
         n_of="newest events",
         window=window(TimeWindow(min(found.first_at, found.last_at), found.last_at)),
-        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago",
+        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago; imported history "
+        "makes it long",
         state=state,
         href="/dashboard/operations/",
     )

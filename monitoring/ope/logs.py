@@ -1,6 +1,7 @@
 """Logs: reads the shown lists of slots that explored, with their propensities and rewards.
 
-Arrives: `impressions`, `attributions`, `experiments`. Leaves: `ShownList` values. Next: `monitoring.ope.target`.
+Arrives: `impressions`, `seen_items`, `attributions`, `experiments`. Leaves: `ShownList` values.
+Next: `monitoring.ope.target`.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from itertools import groupby
 from typing import Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from graphstore.tables import EVENT_TYPES, attributions, experiments, impressions
+from graphstore.tables import EVENT_TYPES, attributions, experiments, impressions, seen_items
+from monitoring.crediting import BY_REQUEST
 from monitoring.ope.estimators import NoSupport
 from monitoring.shown import CLICK_TYPES
 from serving.routing import Arm
@@ -56,13 +58,25 @@ class Selection:
     reward: Reward = "click"
 
     def where(self) -> ColumnElement[bool]:
-        """Return the condition on `impressions`."""
+        """Return the condition on `impressions`. Lists that were merely fetched, and those of robots, do not count."""
         chosen = [impressions.c.event_time >= self.start, impressions.c.event_time < self.end]
+        chosen += [_shown(), ~impressions.c.robot]
         if self.slot is not None:
             chosen.append(impressions.c.slot == self.slot)
         if self.variant is not None:
             chosen.append(impressions.c.variant == self.variant)
         return and_(*chosen, impressions.c.position < self.positions)
+
+
+def _shown() -> ColumnElement[bool]:
+    """Return whether a list was shown: its reader vouched for it, a page has seen it, or an event has named it."""
+    seen = select(seen_items.c.request_id).where(seen_items.c.request_id == impressions.c.request_id)
+    named = select(attributions.c.request_id).where(
+        attributions.c.request_id == impressions.c.request_id,
+        attributions.c.matched_by == BY_REQUEST,
+        attributions.c.event_type.in_(CLICK_TYPES),
+    )
+    return or_(impressions.c.confirmed, seen.exists(), named.exists())
 
 
 def shown_lists(connection: Connection, selection: Selection) -> list[ShownList]:

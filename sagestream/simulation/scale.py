@@ -15,7 +15,6 @@ QUICK_SAGE = SageConfig(dim=16, max_steps=20, evaluate_every=10, graph_edges=5_0
 """A GraphSAGE that trains in about a second. A shop with some thousand events has no use for a larger one."""
 ONE_FULL_RUN_SECONDS = 365 * 86_400.0
 """GraphSAGE is trained once, and updated then."""
-CTR_WINDOW_SECONDS = 21_600
 
 
 def scaled(config: ShopConfig, *, events_a_day: float) -> ShopConfig:
@@ -25,12 +24,11 @@ def scaled(config: ShopConfig, *, events_a_day: float) -> ShopConfig:
         "retrain_full_seconds": ONE_FULL_RUN_SECONDS,
         "sage": QUICK_SAGE,
     }
-    monitoring_fit = {"ctr_window_seconds": CTR_WINDOW_SECONDS}
-    training, monitoring = config.training, config.monitoring
+    training = config.training
     return ShopConfig(
         training.model_copy(update=_unchosen(training_fit, training.model_fields_set)),
         config.serving,
-        monitoring.model_copy(update=_unchosen(monitoring_fit, monitoring.model_fields_set)),
+        config.monitoring,
     )
 
 

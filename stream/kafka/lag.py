@@ -1,8 +1,8 @@
 """Lag: the number of messages in each partition that are not in the graph yet, correct on every broker.
 
 Arrives: the broker's offsets, the offsets that the group has committed, and `stream_progress`. Leaves: a number for
-each partition, with a remark when broker and database do not belong together. Next: the worker's gauge,
-`sagestream doctor`.
+each partition, with a remark when broker and database do not belong together. Next: the worker's gauge
+(`stream.kafka.lag_watch`), `sagestream doctor`, the dashboard.
 
 The end of a log is the high watermark in the answer to a fetch. Rejected: the latest offset, because the embedded
 broker returns the first offset of the last batch (5,000 messages: watermark 5,000 on both brokers, latest offset 5,000
@@ -13,19 +13,14 @@ The committed offset is at most one commit interval behind SQL and never ahead o
 `stream_progress`: a row of another broker's log, or of another database, gives a remark and is not counted.
 """
 
-import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
-from prometheus_client import Gauge
+from kafka.errors import KafkaTimeoutError
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from graphstore.errors import reason
 from graphstore.session import read
 from graphstore.tables import stream_progress
 from stream.config import StreamConfig
@@ -33,11 +28,6 @@ from stream.kafka.broker import check_reachable
 from stream.kafka.connection_errors import reason_of_failure
 from stream.kafka.topics import connection_settings
 
-logger = logging.getLogger(__name__)
-
-LAG = Gauge("sagestream_lag_messages", "Messages of the topic that are not in the graph yet", ["topic", "partition"])
-
-INTERVAL_SECONDS = 10.0
 TIMEOUT_SECONDS = 3.0
 
 
@@ -134,51 +124,3 @@ def _high_watermarks(
         consumer.pause(*known)  # a paused partition keeps its watermark, and is not unpacked again
         if time.monotonic() > deadline:
             raise KafkaTimeoutError(f"no fetch was answered within {timeout_seconds:g} s")
-
-
-class LagWatch:
-    """A thread that updates the gauge until it is closed. `topics` are the topics of the worker.
-
-    `told` gets why Kafka does not answer, and an empty text while it does.
-    """
-
-    def __init__(
-        self,
-        config: StreamConfig,
-        engine: Engine,
-        topics: Sequence[str],
-        told: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._told = told
-        self._ask = (config, engine, topics)
-        self._stop = threading.Event()
-        self._logged = ""
-        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the thread. A running request ends by itself."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL_SECONDS):
-            try:
-                self._show(measure(*self._ask, timeout_seconds=INTERVAL_SECONDS))
-            except (KafkaError, OSError) as error:
-                self._told(f"Kafka: {reason(error)}")
-                logger.warning("lag unknown: %s", str(error).partition("\n")[0])
-                continue
-            except SQLAlchemyError as error:
-                logger.warning("lag unknown: %s", str(error).partition("\n")[0])
-            self._told("")
-
-    def _show(self, lags: Iterable[PartitionLag]) -> None:
-        remarks = []
-        for lag in lags:
-            LAG.labels(lag.topic, lag.partition).set(lag.behind)
-            if lag.remark:
-                remarks.append(f"{lag.topic}/{lag.partition}: {lag.remark}")
-        text = "; ".join(remarks)
-        if text and text != self._logged:
-            logger.warning("%s", text)
-        self._logged = text

@@ -14,9 +14,17 @@ from graphstore.retention import DELETE_LISTS, DELETE_SEEN
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import Seen, read_events
 from graphstore.tables import metadata, seen_items, users
+from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.attribution import attribute_now
-from monitoring.ctr import ctr
+from monitoring.counts import count
 from monitoring.dirty_windows import newest_hours
+from monitoring.windows import TimeWindow
+
+
+def count_a_list(connection: Connection) -> None:
+    row = ImpressionRow("r", 0, "u", "i", "home", 5, "m", "champion", 1.0, 1.0, "batch")
+    insert_impressions(connection, [row])
+    count(connection, TimeWindow(0, 10))
 
 
 def attribute_marked(connection: Connection) -> None:
@@ -29,9 +37,9 @@ USES: dict[str, Callable[[Connection], Any]] = {
     "ix_identities_user_id": lambda c: ingest_identities(c, [IdentityRow("a", "u", 1)]),
     "ix_interactions_user_key_event_time": lambda c: queries.user_histories(c, [1], 5),
     "ix_interactions_event_time": lambda c: read_events(c, Seen(99, 9), parent=Seen(50, 5)),
-    "ix_attributions_request_id_position": lambda c: ctr(c, start=0, end=10),
+    "ix_attributions_request_id_position": count_a_list,
     "ix_impressions_user_id_event_time": attribute_marked,
-    "ix_metric_windows_metric_window_start": lambda c: newest_hours(c, now=10**12, hours=3),
+    "ix_metric_windows_metric_window_start": lambda c: newest_hours(c, now=10**12),
     "ix_impressions_event_time": lambda c: c.execute(DELETE_LISTS, {"before": 5, "rows": 5}),
     "ix_seen_items_user_id": lambda c: c.execute(select(seen_items).where(seen_items.c.user_id.in_(["u"]))),
     "ix_seen_items_event_time": lambda c: c.execute(DELETE_SEEN, {"before": 5, "rows": 5}),

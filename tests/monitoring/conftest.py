@@ -37,11 +37,19 @@ class Shop:
         slot: str = "home",
         variant: str = "a",
         user: str = "u1",
-        confirmed: bool = True,
     ) -> None:
-        """Show a list; positions count from 0. Without `confirmed` it is merely fetched."""
+        """Show a list; positions count from 0."""
         rows = [
-            ImpressionRow(request_id, position, user, item, slot, time, model, variant, 1.0, 1.0, "model", confirmed)
+            ImpressionRow(request_id, position, user, item, slot, time, model, variant, 1.0, 1.0, "model")
+            for position, item in enumerate(items)
+        ]
+        with write(self.engine) as connection:
+            insert_impressions(connection, rows)
+
+    def fetch(self, request_id: str, items: Sequence[str], *, time: int = NOON) -> None:
+        """Give u1 a list without a word that it was shown."""
+        rows = [
+            ImpressionRow(request_id, position, "u1", item, "home", time, "m1", "a", 1.0, 1.0, "model", confirmed=False)
             for position, item in enumerate(items)
         ]
         with write(self.engine) as connection:

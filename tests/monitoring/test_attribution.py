@@ -142,7 +142,7 @@ def test_one_conversion_is_credited_once(shop):
 
 
 def test_a_list_that_was_merely_fetched_gets_only_what_names_it(shop):
-    shop.serve("r1", ["apple", "pear"], confirmed=False)
+    shop.fetch("r1", ["apple", "pear"])
     named = shop.act("click", "apple", "r1")
     unnamed = shop.act("click", "pear")
     shop.attribute()
@@ -153,7 +153,7 @@ def test_a_list_that_was_merely_fetched_gets_only_what_names_it(shop):
 
 
 def test_what_somebody_else_has_seen_of_a_list_counts_too(shop):
-    shop.serve("r1", ["apple"], confirmed=False, time=shop.now)
+    shop.fetch("r1", ["apple"])
     click = shop.act("click", "apple", time=shop.now + 1)
     shop.attribute()
     see(shop, "r1", 0, user="u2", time=shop.now + 2)
@@ -318,7 +318,7 @@ def test_the_newest_hour_comes_first_and_older_ones_have_their_turn(sqlite_shop)
         shop.serve(f"again{turn}", ["apple"], time=start)
         shop.attribute()
         clock = iter((0.0, 1.0, 2.0, 3.0, 4.0))
-        recount_dirty(shop.engine, now=shop.now, memory=memory, budget_seconds=2.0, timer=lambda: next(clock))
+        recount_dirty(shop.engine, now=shop.now, memory=memory, budget_seconds=2.0, timer=clock.__next__)
         found.append(len(clicks_by_hour(shop)))
     assert found == [2, 3, 4, 5]
 

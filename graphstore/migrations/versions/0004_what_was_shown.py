@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_dirty_shoppers")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "dirty_windows",

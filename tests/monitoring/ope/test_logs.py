@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from graphstore.session import read
+from graphstore.session import read, write
+from graphstore.upserts import ImpressionRow, SeenRow, insert_impressions, insert_seen
 from monitoring.ope import logs
 from monitoring.ope.estimators import NoSupport
 from monitoring.ope.logs import Selection, shares_of_new_items, shown_lists
@@ -58,3 +59,25 @@ def test_the_logged_share_of_new_items_comes_from_the_experiment(engine: Engine)
     record_experiment(engine)
     with read(engine) as connection:
         assert shares_of_new_items(connection, [VARIANT, "champion"]) == {VARIANT: 0.2}
+
+
+def test_lists_that_nobody_saw_and_lists_of_robots_do_not_count(sqlite_shop: Shop) -> None:
+    def serve(request: str, *, confirmed: bool = False, robot: bool = False) -> None:
+        rows = [
+            ImpressionRow(request, place, "u1", item, "home", NOON, "m1", VARIANT, 1.0, 0.5, "batch", confirmed, robot)
+            for place, item in enumerate("ab")
+        ]
+        with write(sqlite_shop.engine) as connection:
+            insert_impressions(connection, rows)
+
+    serve("vouched", confirmed=True)
+    serve("robot", confirmed=True, robot=True)
+    for name in ("seen", "named", "fetched"):
+        serve(name)
+    with write(sqlite_shop.engine) as connection:
+        insert_seen(connection, [SeenRow("seen", 1, "u1", NOON)])
+    sqlite_shop.act("click", "a", "named", time=NOON + 1)
+    sqlite_shop.attribute()
+    with read(sqlite_shop.engine) as connection:
+        found = shown_lists(connection, DAY)
+    assert [[item.reward for item in one.items] for one in found] == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]

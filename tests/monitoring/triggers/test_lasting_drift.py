@@ -22,7 +22,7 @@ def test_only_drift_is_a_reason(sqlite_engine, verdict, reason):
         found = drift_reason(connection, replace(RESULT, verdict=verdict))
         assert (found.text if found else None) == reason
         if found:
-            assert found.figures == {"drift": {"share": 0.43, "psi": {}, "drifted": []}}
+            assert found.figures == {"drift": {"share": 0.43, "psi": {}, "thresholds": {}, "drifted": []}}
         assert drift_reason(connection, None) is None
 
 

@@ -29,7 +29,7 @@ def scenario() -> Scenario:
     config = ShopConfig(
         TrainingConfig(retrain_min_events=150, retrain_full_seconds=1e9, gate_min_users=10, sage=sage),
         ServingConfig(list_length=20),
-        MonitoringConfig(ctr_window_seconds=21_600),
+        MonitoringConfig(),
     )
     return Scenario(lambda: LatentWorld(SIZE, seed=0), config, days=DAYS, seed=0)
 

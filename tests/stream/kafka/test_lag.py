@@ -1,13 +1,11 @@
 """Lag against real brokers with known numbers: so many produced, so many consumed."""
 
-import threading
 from collections.abc import Mapping
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
-from prometheus_client import REGISTRY
 from sqlalchemy import Engine
 
 from graphstore.ingest import record_progress
@@ -15,10 +13,8 @@ from graphstore.session import write
 from sagestream.playground.embedded import LOOPBACK, free_port
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka import lag
-from stream.kafka.lag import LagWatch, PartitionLag, lag_of, measure
+from stream.kafka.lag import PartitionLag, lag_of, measure
 from stream.kafka.topics import connection_settings
-from tests.waiting import join_others, wait_until
 
 TP = TopicPartition("interactions", 2)
 
@@ -127,39 +123,3 @@ def test_a_broker_that_is_away_is_an_error(sqlite_engine: Engine) -> None:
     away = StreamConfig(kafka_bootstrap_servers=f"{LOOPBACK}:{free_port()}")
     with pytest.raises(KafkaError):
         measure(away, sqlite_engine, [events.INTERACTIONS], timeout_seconds=0.5)
-
-
-def test_the_gauge_follows_and_a_remark_is_logged_once(
-    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    # The log is all that an operator gets of a remark, or of a broker that does not answer.
-    monkeypatch.setattr(lag, "INTERVAL_SECONDS", 0.02)
-    monkeypatch.setattr(lag, "measure", _answers())
-    before = set(threading.enumerate())
-    watch = LagWatch(StreamConfig(), sqlite_engine, ["watched"])
-    wait_until(lambda: _gauge() == 7.0)
-    watch.close()
-    assert not join_others(before)
-    assert [line for line in caplog.messages if "watched" in line] == ["watched/0: of another log"]
-    assert any("lag unknown" in line for line in caplog.messages)
-
-
-def _gauge() -> float | None:
-    return REGISTRY.get_sample_value("sagestream_lag_messages", {"topic": "watched", "partition": "0"})
-
-
-def _answers() -> object:
-    given = [
-        [PartitionLag("watched", 0, 5, "of another log")],
-        [PartitionLag("watched", 0, 6, "of another log")],
-        None,
-        [PartitionLag("watched", 0, 7)],
-    ]
-
-    def answer(*_: object, **__: object) -> list[PartitionLag]:
-        now = given.pop(0) if len(given) > 1 else given[0]
-        if now is None:
-            raise KafkaError("the broker is away")
-        return now
-
-    return answer

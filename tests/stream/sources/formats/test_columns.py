@@ -13,9 +13,10 @@ import pytest
 
 from stream.events import EventType
 from stream.sources.files.compressed import MAX_LINE_BYTES, UnreadableFile
-from stream.sources.formats.columns import BLOCK_ROWS, plain_name
+from stream.sources.formats.columns import BLOCK_ROWS
 from stream.sources.formats.json_rows import MAX_KEYS
 from stream.sources.formats.opening import header_of, open_columns, read_columns
+from stream.sources.headers import plain_name
 from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.tabular import read
@@ -114,7 +115,7 @@ def test_gaps_in_a_parquet_file_are_counted_by_reason(tmp_path: Path) -> None:
     assert table.rejected == {"no user": 1, "no item": 1, "no time": 1}
 
 
-def test_cancellations_of_online_retail_are_out_of_bounds(tmp_path: Path) -> None:
+def test_cancellations_of_online_retail_take_back(tmp_path: Path) -> None:
     table = read(
         write(
             tmp_path / "f.csv",
@@ -122,7 +123,8 @@ def test_cancellations_of_online_retail_are_out_of_bounds(tmp_path: Path) -> Non
             b"1,85048,12,2009-12-01 07:45:00,6.95,13085.0\nC2,85048,-12,2009-12-01 09:00:00,6.95,13085.0\n",
         )
     )
-    assert (len(table), table.rejected) == (1, {"quantity out of bounds": 1})
+    assert [(event.event_type.value, event.quantity) for event in table.events()] == [("purchase", 12), ("return", 12)]
+    assert table.rejected == {}
 
 
 def test_dates_without_a_time(tmp_path: Path) -> None:
