@@ -145,7 +145,9 @@ def windows_at(end: int, trained_at: int | None = None) -> Comparison:
     return comparison(end, CONFIG.drift_window_seconds, CONFIG.drift_reference_seconds, trained_at=trained_at)
 
 
-def inject(figures: Figures, name: str, shop: str, store: shops.Store, ends: Sequence[int], change: shops.Change) -> None:
+def inject(
+    figures: Figures, name: str, shop: str, store: shops.Store, ends: Sequence[int], change: shops.Change
+) -> None:
     """Change the day before each of `ends` and look."""
     for number, end in enumerate(ends):
         windows = windows_at(end)
@@ -199,7 +201,9 @@ def costs(figures: Figures, directory: Path, rows: Sequence[int]) -> None:
         chosen = frame.sample(min(number, len(frame)), random_state=0).sort_values("event_time")
         times = chosen["event_time"].to_numpy()
         spread = (times - times[0]) / (times[-1] - times[0]) * (29 * DAY_MS - HOUR_MS)
-        store = shops.stored(directory / f"cost{number}.db", chosen.assign(event_time=spread.astype("int64")), table.items)
+        store = shops.stored(
+            directory / f"cost{number}.db", chosen.assign(event_time=spread.astype("int64")), table.items
+        )
         taken = []
         for part in range(2):  # the first report of a process also warms Evidently up
             began = time.process_time()
@@ -216,7 +220,10 @@ def as_markdown(figures: Figures) -> str:
     """Return the tables for `docs/benchmarks.md`."""
     lines = ["| shop | quiet days | days with a false alarm |", "|---|---|---|"]
     lines += [f"| {shop} | {days} | {alarms} |" for shop, (days, alarms) in figures.quiet.items()]
-    lines += ["", "| injected | shop and first day after it | found | strongest column, in multiples of its threshold |"]
+    lines += [
+        "",
+        "| injected | shop and first day after it | found | strongest column, in multiples of its threshold |",
+    ]
     lines += ["|---|---|---|---|"]
     for name, found in figures.found.items():
         for shop, is_found in found.items():
@@ -244,9 +251,9 @@ def main() -> None:
     options = parse_arguments()
     figures = Figures()
     with tempfile.TemporaryDirectory() as kept:
-        costs(figures, Path(kept), options.rows)
-        simulated_shop(figures, options, Path(kept))
         real_shops(figures, options, Path(kept))
+        simulated_shop(figures, options, Path(kept))
+        costs(figures, Path(kept), options.rows)
     print(as_markdown(figures))
     if options.json:
         options.json.write_text(json.dumps(figures.as_json(), indent=2) + "\n")

@@ -25,6 +25,7 @@ from sagestream.simulation.policies import Popularity
 from sagestream.simulation.traffic import Shown, Traffic
 from stream.events import CatalogItem, Interaction, milliseconds
 from stream.sources.datasets import complete_journey, online_retail
+from stream.sources.source import Reading
 
 STEP_MS = 3 * HOUR_MS
 LIST_LENGTH = 10
@@ -48,7 +49,7 @@ class Store:
 
 def retail(parquet: Path, directory: Path) -> Store:
     """Store the purchases of Online Retail II."""
-    table = online_retail.read([parquet])
+    table = online_retail.open_files([parquet]).read(Reading())
     return stored(directory / "retail.db", table.interactions, table.items)
 
 
@@ -193,7 +194,9 @@ def simulated(directory: Path, name: InjectionName | None, *, day: int, days: in
     return Store(engine, frame)
 
 
-def _impression(world: LatentWorld, shopper: int, time: int, request_id: str, position: int, row: int) -> dict[str, Any]:
+def _impression(
+    world: LatentWorld, shopper: int, time: int, request_id: str, position: int, row: int
+) -> dict[str, Any]:
     return {
         "request_id": request_id,
         "position": position,

@@ -34,7 +34,7 @@ class MonitoringConfig(PackageSettings):
     drift_reference_seconds: int = Field(
         28 * 86_400,
         ge=7 * 86_400,
-        description="how far the traffic goes back that it is compared with: before it, and before the champion's training",
+        description="length of the traffic it is compared with: before it, and before the champion's training",
     )
     drift_quiet_days: float = Field(
         30.0, gt=0, description="a shop in which nothing changes has at most one false drift alarm in so many days"

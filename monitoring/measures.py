@@ -6,7 +6,7 @@ shop's metrics make them, the report prints them.
 
 from dataclasses import dataclass, replace
 
-from monitoring.intervals import Rate, difference_of_means, difference_of_shares, mean_ratio, proportion
+from monitoring.intervals import Rate, difference, difference_of_means, mean_ratio, proportion
 from training.evaluation.sequential import ClusterSums
 
 
@@ -54,7 +54,7 @@ class Measure:
         if self.sums is None or other.sums is None:
             return None
         if self.is_share:
-            return difference_of_shares(self.rate(), other.rate())
+            return difference(self.sums, other.sums)
         return _scaled(difference_of_means(self.sums, other.sums), self.scale)
 
 

@@ -11,7 +11,7 @@ retrain request respects the cooldown.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from redis import Redis
@@ -22,9 +22,8 @@ from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
 from monitoring import metrics
-from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, conditions, sample_ratio
+from monitoring.alarms.check import AlarmCheck
 from monitoring.alarms.database_away import DatabaseAway
-from monitoring.alarms.lasting import Found, lasting, settle
 from monitoring.alarms.sender import AlarmSender
 from monitoring.alarms.webhook import Webhook
 from monitoring.attribution import attribute, count_dirty_shoppers
@@ -38,9 +37,8 @@ from monitoring.experiments import Report, report
 from monitoring.probation import Look, watch
 from monitoring.triggers.ask import request
 from monitoring.triggers.fall import FallJudge
-from monitoring.triggers.hold import TRACKING_OUTAGE, held
+from monitoring.triggers.hold import held
 from monitoring.triggers.lasting_drift import drift_reason
-from monitoring.triggers.tracking_watch import TrackingWatch
 from monitoring.windows import Figure, write_figures
 from serving.experiments import running
 from stream.config import LOOPBACK
@@ -71,7 +69,6 @@ class Monitor:
         redis: Redis | None = None,
         dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
-        drift_child: DriftChild | None = None,
         slots: Collection[str] = (),
     ) -> None:
         self.engine = engine
@@ -84,10 +81,10 @@ class Monitor:
         self._slots = slots
         self._probation_due = float("-inf")
         self._fall = FallJudge()
-        self._tracking = TrackingWatch()
+        self._alarms = AlarmCheck(engine)
         self._attributed_until = ""
         self._recounting = Recounting()
-        self._drift_child = drift_child or DriftChild()
+        self._drift_child = DriftChild()
 
     def count(self, *, now: int) -> list[Figure]:
         """Attribute what has changed and count its windows again, for a bounded time; return the newest hours' figures.
@@ -113,20 +110,7 @@ class Monitor:
 
     def check_alarms(self, *, now: int) -> None:
         """Start and end the alarms of the shop's tracking, of models and of runs. Comes before what they hold still."""
-        with read(self.engine) as connection:
-            outage = self._tracking.look(connection, now=now)
-            found = {TRACKING_OUTAGE: outage} | conditions(connection, now=now)
-        self._settle(found, now=now)
-
-    def _settle(self, found: Mapping[str, Found | None], *, now: int) -> None:
-        with read(self.engine) as connection:
-            known = lasting(connection).keys()
-        changed = {name: trouble for name, trouble in found.items() if (trouble is None) == (name in known)}
-        if changed:  # a pass without news writes nothing
-            with write(self.engine) as connection:
-                settle(connection, changed, now=now)
-                known = lasting(connection).keys()
-        metrics.show_alarms(ALARMS, lasting=known)
+        self._alarms.check(now=now)
 
     def watch_probation(self, *, now: int) -> Look | None:
         """Follow the probation of a new champion; return the look. Return None without one, or before a look is due.
@@ -155,7 +139,7 @@ class Monitor:
                     found.sample_ratio_p,
                 )
         faults = {found.name: found.sample_ratio_p for found in reports if found.sample_ratio_fault}
-        self._settle({SAMPLE_RATIO: sample_ratio(faults)}, now=now)
+        self._alarms.check_experiments(faults, now=now)
         return reports
 
     def start_sender(self, clock: Callable[[], int]) -> AlarmSender | None:
@@ -200,7 +184,7 @@ class Monitor:
         """
         cooldown = self.config.retrain_cooldown_seconds
         with read(self.engine) as connection:
-            if self._tracking.suspected or held(connection):
+            if self._alarms.suspicious or held(connection):
                 return False
             found = (drift_reason(connection, drift), self._fall.reason(connection, now=now))
         reasons = [why for why in found if why]

@@ -5,11 +5,14 @@ The command line imports this module, so the readers are loaded only when they a
 
 import codecs
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from graphstore.errors import UserError
+from stream.events import EventType
 from stream.sources.options import Layout, SourceOptions
 
 if TYPE_CHECKING:
@@ -46,15 +49,81 @@ class Chosen:
         return open_source(self.name, self.paths, items=self.items, options=self.options)
 
 
+@dataclass(frozen=True)
+class TableWords:
+    """What the command line says about a table."""
+
+    MEANINGS: ClassVar = ("user", "item", "time", "value", "price", "type", "quantity", "id", "status")
+
+    mapping: Mapping[str, str | None] = field(default_factory=dict)
+    """The column of each meaning; None: the reader finds it."""
+    columns: str | None = None
+    """Of a table without a header: the column names, separated by commas."""
+    encoding: str | None = None
+    day_first: bool = False
+    """Dates with - or / begin with the day."""
+    timezone: str | None = None
+    """The zone of times that name no zone."""
+    event_type: str | None = None
+    """The type of all rows."""
+    type_map: str | None = None
+    """What types of the file mean: `pv=view,fav=click`."""
+    literal_ids: bool = False
+    no_times: bool = False
+
+    def __bool__(self) -> bool:
+        """Return whether anything is said."""
+        return any(self.mapping.values()) or any(
+            getattr(self, part.name) for part in fields(self) if part.name != "mapping"
+        )
+
+    def options(self) -> SourceOptions:
+        """Return the options for the readers. Raises `UnfitWords`."""
+        if self.encoding is not None and not _has_ascii(self.encoding):
+            raise UnfitWords(f"{self.encoding!r} is no encoding with ASCII in it, as utf-8, latin-1 or cp1252")
+        layout = Layout(None if self.columns is None else [name.strip() for name in self.columns.split(",")])
+        if self.encoding is not None:
+            layout = replace(layout, encoding=self.encoding)
+        return SourceOptions(
+            self.mapping,
+            layout,
+            self.day_first,
+            zone=_zone(self.timezone),
+            event_type=None if self.event_type is None else _event_type(self.event_type),
+            type_names=_type_names(self.type_map),
+            literal_ids=self.literal_ids,
+            times_needed=not self.no_times,
+        )
+
+
+def _zone(name: str | None) -> tzinfo:
+    if name is None:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UnfitWords(f"{name!r} is no time zone, as UTC or Europe/Berlin") from error
+
+
+def _event_type(name: str) -> str:
+    kinds = [kind.value for kind in EventType]
+    if name not in kinds:
+        raise UnfitWords(f"{name!r} is no type of an event: it is one of {', '.join(kinds)}")
+    return name
+
+
+def _type_names(written: str | None) -> dict[str, str]:
+    found = {}
+    for part in (written or "").split(",") if written else ():
+        name, mark, kind = part.partition("=")
+        if not mark or not name.strip():
+            raise UnfitWords(f"{part!r} is no name and type, as pv=view")
+        found[name.strip()] = _event_type(kind.strip())
+    return found
+
+
 def choose(
-    source: str,
-    paths: Sequence[Path],
-    *,
-    items: Sequence[Path] = (),
-    mapping: Mapping[str, str | None],
-    columns: str | None = None,
-    encoding: str | None = None,
-    day_first: bool = False,
+    source: str, paths: Sequence[Path], *, items: Sequence[Path] = (), words: TableWords | None = None
 ) -> Chosen:
     """Check the source, its files and its options, and return them. Nothing is opened.
 
@@ -62,19 +131,17 @@ def choose(
         source: a name of `SOURCES`, or the path of a file, which is read as a table.
         paths: the files of the source.
         items: files with the items of the source.
-        mapping: for a table, the column of each meaning; None: the reader finds it.
-        columns: for a table without a header, the column names, separated by commas.
-        encoding: for a table, the text encoding.
-        day_first: for a table, whether dates with - or / begin with the day.
+        words: what is said about a table.
 
     Raises:
         UnknownDataset: the source or a file does not exist.
         UnfitWords: the options do not fit the source.
     """
+    words = words or TableWords()
     guessed = source not in SOURCES
     if guessed:
         source, paths = TABLE, [Path(source), *paths]
-    if source != TABLE and (columns is not None or encoding is not None or day_first or any(mapping.values())):
+    if source != TABLE and words:
         raise UnfitWords(f"{source} knows its columns: name columns, encodings and the order of dates for a table")
     if source == COMPLETE_JOURNEY and paths:
         raise UnfitWords(f"{source} comes as a package, and takes no file")
@@ -84,12 +151,7 @@ def choose(
         if guessed and missing[0] == str(paths[0]):
             raise UnknownDataset(f"{missing[0]} is neither {', '.join(SOURCES)} nor a file")
         raise UnknownDataset(f"there is no file {missing[0]}")
-    if encoding is not None and not _has_ascii(encoding):
-        raise UnfitWords(f"{encoding!r} is no encoding with ASCII in it, as utf-8, latin-1 or cp1252")
-    layout = Layout(names=None if columns is None else [name.strip() for name in columns.split(",")])
-    if encoding is not None:
-        layout = replace(layout, encoding=encoding)
-    return Chosen(source, paths, items, SourceOptions(mapping, layout, day_first))
+    return Chosen(source, paths, items, words.options())
 
 
 def _has_ascii(encoding: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
@@ -27,11 +27,15 @@ from stream.sources.datasets import complete_journey
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.opening import COMPLETE_JOURNEY
 from stream.sources.rejections import Rejection, Rejections
-from stream.sources.rules import UNORDERED
 from stream.sources.source import Reading, Source
 from stream.sources.table import EventTable
+from stream.sources.times import UNORDERED
+
+Way = Literal["direct", "kafka", "dry"]
+"""Where the events go."""
 
 SHOWN_ROW = 120
+SHOWN_COLUMNS = 1000
 ADVICE = {UNORDERED: " (dates with - or / begin with the month; with --day-first they begin with the day)"}
 """Additional advice for a rejection reason."""
 
@@ -77,13 +81,15 @@ class Importer:
     _written: "IO[str] | None" = None
     _printed: dict[str, int] = field(default_factory=dict)
 
-    def run(self, *, direct: bool) -> Imported:
-        """Import all events into the graph (`direct`) or to Kafka.
+    def run(self, way: Way) -> Imported:
+        """Import all events into the graph (`direct`) or to Kafka; `dry`: only read them.
 
         Raises the errors of the sink and the producer, and `graphstore.errors.UnusableFile`.
         """
         for part in self.source.parts:
             self.stages.say(f"{part.name}: {part.form}")
+            if part.understood:
+                self.stages.say(f"  {printable(part.understood, SHOWN_COLUMNS)}")
         for path in self.source.passed_over:
             self.stages.say((f"{path}: passed over, it is in no form of this source", "yellow"))
         for path, reason in self.source.unreadable:
@@ -107,17 +113,23 @@ class Importer:
                         f"{through.read:,} events, {reading.rejections.counts.total():,} rows rejected", share(through)
                     )
 
-                sent = self._store(events, report) if direct else self._produce(events, report)
+                ways = {"direct": self._store, "kafka": self._produce, "dry": _count}
+                sent = ways[way](events, report)
         done.interrupted = self.interruption.asked
         counts = dict(reading.rejections.counts)
         for reason, rows in counts.items():
             self.stages.say(f"left out: {rows:,} rows, {reason}{ADVICE.get(reason, '')}")
+        for name, understood in reading.understood.items():
+            self.stages.say(f"{name}: {understood.found()}")
+            for warning in understood.warnings():
+                self.stages.say((f"{name}: {printable(warning, SHOWN_COLUMNS)}", "yellow"))
         read = sent.sent.get(INTERACTIONS, 0)
         done.told = {"forms": {part.name: part.form for part in self.source.parts}}
+        done.told["understood"] = {name: found.as_json() for name, found in reading.understood.items()}
         done.told |= {"read": read, "items": sent.read - read, "rejected": counts}
-        if direct:
+        if way == "direct":
             done.told |= {"stored": sent.stored, "duplicate": sent.duplicate, "erased": sent.erased, "late": sent.late}
-        else:
+        elif way == "kafka":
             done.told["produced"] = read
         return done
 
@@ -173,3 +185,12 @@ class Importer:
             if len(self.source.parts) > 1:
                 line = f"{rejection.path}: {line}"
             self.stages.console.print(line, soft_wrap=True)
+
+
+def _count(events: Iterator[Event], report: Callable[[replay.Replayed], None]) -> replay.Replayed:
+    """Read the events and store nothing."""
+    done = replay.Replayed()
+    for batch in replay.batches(events, replay.BATCH_EVENTS):
+        done = done.plus(batch)
+        report(done)
+    return done

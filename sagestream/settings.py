@@ -61,7 +61,7 @@ CONSTANTS = {
     "outbox_events": "serving.web.settings.OUTBOX_EVENTS",
     "ctr_open_windows": "monitoring.dirty_windows.NEWEST_HOURS",
     "ctr_window_seconds": "graphstore.tables.HOUR_MS",
-    "ctr_positions": "monitoring.counts.LAST_POSITION",
+    "ctr_positions": "monitoring.segments.LAST_POSITION",
     "ctr_reference_windows": "monitoring.triggers.hours.HISTORY_DAYS",
     "ctr_min_impressions": "monitoring.triggers.fall.FALSE_ALARM_HOURS",
     "drift_sample_rows": "monitoring.drift.traffic.SAMPLE_EVENTS",
@@ -109,7 +109,7 @@ def _fate(variable: str, known: Iterable[str]) -> str:
         inner = f'"{field}" under "sage"' if field in SageConfig.model_fields else '"sage"'
         return f"is no longer read: set {inner} in the training file that {TRAINING_FILE} names"
     if name in DRIFT_LIMITS:
-        return f"is no longer read: each column has a limit of its own, and {PREFIX}DRIFT_QUIET_DAYS sets how seldom it errs"
+        return f"is no longer read: each column has its own limit, and {PREFIX}DRIFT_QUIET_DAYS sets how seldom it errs"
     if name in PROBE_PORTS:
         return f"is no longer read: {PREFIX}PROBE_PORT sets the ports of all processes"
     if name in REPLACED:

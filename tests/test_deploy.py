@@ -34,13 +34,15 @@ BY_COMPOSE = {"state_dir", "probe_port", "probe_host", "serve_host", "serve_port
 """Settings whose values the file says itself."""
 KEYS = {"api_key", "admin_key", "secret_key"}
 """The keys of the API."""
+ALARMS = {"alarm_webhook", "alarm_secret"}
+"""What only the monitor needs."""
 WITHOUT_SECRETS = {
-    "init": {"redis_url", *KEYS},
+    "init": {"redis_url", *KEYS, *ALARMS},
     "monitor": {"kafka_sasl_password", *KEYS},
-    "serve": {"database_url"},
+    "serve": {"database_url", *ALARMS},
 }
-"""The secrets that a process does not need. Of the other processes these are the keys of the API."""
-OPTIONAL_SECRETS = {"SAGESTREAM_ADMIN_KEY"}
+"""The secrets that a process does not need. Of the other processes these are the keys of the API, and the alarms'."""
+OPTIONAL_SECRETS = {"SAGESTREAM_ADMIN_KEY", "SAGESTREAM_ALARM_SECRET"}
 """Without them, a part stays closed."""
 
 
@@ -69,7 +71,7 @@ def test_every_setting_of_the_environment_reaches_every_process_and_secrets_thos
     assert {variable for variable in given if not variable.endswith("_file")} <= settings(), "no such setting"
     plain = settings() - set(secrets()) - BY_COMPOSE
     assert plain <= given
-    needed = set(secrets()) - WITHOUT_SECRETS.get(name, KEYS)
+    needed = set(secrets()) - WITHOUT_SECRETS.get(name, KEYS | ALARMS)
     assert given - plain - BY_COMPOSE == needed | {f"{secret}_file" for secret in needed}
 
 

@@ -5,17 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 from django.test import Client
+from django.urls import get_resolver
 from prometheus_client import REGISTRY
 
 from graphstore.redis import corrupt
 from monitoring import metrics as monitored
-from monitoring.metric_segments import KEPT
 from monitoring.drift.verdict import DriftResult
+from monitoring.metric_segments import KEPT
 from monitoring.windows import Figure, TimeWindow
 from serving.config import ServingConfig
 from serving.web import metrics as web_metrics
 from serving.web import outbox
-from serving.web.urls import urlpatterns
 from stream.dlq import dead_letters
 from stream.kafka.topics import TOPICS
 from tests.docs.process_metrics import metrics_in_code
@@ -35,7 +35,7 @@ def show_segments() -> None:
 
 def show_drift() -> None:
     scores = dict.fromkeys(ODD, 0.1)
-    monitored.show_drift(DriftResult("drift", "", *HOURS, 1, 1, share=0.5, scores=scores))
+    monitored.show_drift(DriftResult("drift", "", *HOURS, 1, 1, share=0.5, scores=scores, thresholds=scores))
 
 
 def count_dead_letters() -> None:
@@ -49,6 +49,7 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
     "ctr_high": (show_segments, SEGMENTS),
     "ctr_impressions": (show_segments, SEGMENTS),
     "drift_psi": (show_drift, monitored.MAX_COLUMNS),
+    "drift_threshold": (show_drift, monitored.MAX_COLUMNS),
     "drift_share": (show_drift, 1),
     "experiment_sample_ratio_p": (
         lambda: monitored.show_experiments(dict.fromkeys(ODD, 0.5)),
@@ -65,7 +66,7 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
 """By metric: what floods it, and how many series it may have then."""
 
 FIXED = {
-    "http_seconds": "routes of `urlpatterns` and statuses: the next test asks for others",
+    "http_seconds": "routes of the web server and statuses: the last test asks for others",
     "events_total": "topics and outcomes are written in stream.worker.worker",
     "lag_messages": "the worker's own topics, and their partitions",
     "worker_waiting": "the worker's own topics",
@@ -76,6 +77,11 @@ FIXED = {
     "training_failures_in_a_row": "kinds that the code names",
     "training_runs_total": "kinds and outcomes that the code names",
     "drift_reports_total": "verdicts that the code names",
+    "alarm": "names of monitoring.alarms.conditions.ALARMS",
+    "alarms_total": "names of monitoring.alarms.conditions.ALARMS",
+    "alarm_deliveries_total": "outcomes that the code names",
+    "dashboard_pages_total": "outcomes that the code names",
+    "errands_total": "kinds that the decoder of errands takes, and outcomes that the code names",
     "probation_rate": "rates and models that the code names",
     "probation_difference": "rates and bounds that the code names",
     "probations_total": "outcomes that the code names",
@@ -113,11 +119,14 @@ def test_a_flood_of_odd_requests_makes_one_route(client: Client) -> None:
     for odd in ODD:
         assert client.get(f"/{odd.encode().hex()}/").status_code == 404
         assert client.get("/recommendations/ann/", {"slot": odd or "-"}).status_code == 400
-    assert series("http_seconds") <= (len(urlpatterns) + 1) * 10
     routes = {
         sample.labels["route"]
         for family in REGISTRY.collect()
         if family.name == "sagestream_http_seconds"
         for sample in family.samples
     }
-    assert routes <= {one.name for one in urlpatterns} | {"unmatched"}
+    known = {str(name) for name in get_resolver().reverse_dict if isinstance(name, str)}
+    for namespace, (_, resolver) in get_resolver().namespace_dict.items():
+        known |= {f"{namespace}:{name}" for name in resolver.reverse_dict if isinstance(name, str)}
+    assert routes <= known | {"unmatched"}
+    assert series("http_seconds") <= (len(known) + 1) * 10

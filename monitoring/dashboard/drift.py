@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 from graphstore.tables import metric_windows
 from monitoring.dashboard.wording import window
+from monitoring.drift.verdict import METRIC
 from monitoring.windows import ALL, TimeWindow
 from serving.dashboard.blocks import AnyBlock, Cell, Chart, Column, Line, Page, Point, Row, Rows, State, Tile, Tiles
 
-METRIC = "drift"
 REPORTS = 48
 """The newest reports on the page."""
 

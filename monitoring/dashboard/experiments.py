@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitoring.dashboard.wording import age, short, window
+from monitoring.dashboard.wording import age, moment, short, window
 from monitoring.experiments import Report
 from monitoring.windows import TimeWindow
 from serving.dashboard.blocks import AnyBlock, Cell, Column, Page, Row, Rows, State, Tile, Tiles, Unit
@@ -41,13 +41,14 @@ def compose(connection: Connection, *, now: int, reports: Sequence[Report]) -> P
     known = list_experiments(connection)
     order = sorted(known, key=lambda one: (one.status != RUNNING, -one.started_at))[:MAX_EXPERIMENTS]
     by_name = {report.name: report.told() for report in reports}
+    at = f"at {moment(now)} UTC"
     running = sum(one.status == RUNNING for one in known)
     blocks: list[AnyBlock] = [
         Tiles(
             title="Now",
             tiles=[
-                Tile(label="Running experiments", value=float(running), unit="count"),
-                Tile(label="Ended experiments", value=float(len(known) - running), unit="count"),
+                Tile(label="Running experiments", value=float(running), unit="count", window=at),
+                Tile(label="Ended experiments", value=float(len(known) - running), unit="count", window=at),
             ],
         )
     ]
@@ -78,7 +79,7 @@ def _blocks(experiment: Experiment, report: Mapping[str, Any], now: int) -> list
             note=_note(experiment, report, now),
             columns=[Column(name=name, unit=unit) for name, unit in _COLUMNS],
             rows=rows,
-            window=span if report else "",
+            window=span,
         )
     ]
 

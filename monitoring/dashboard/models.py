@@ -19,7 +19,7 @@ from monitoring.dashboard.wording import age, moment, short, window
 from monitoring.windows import TimeWindow, segment_name
 from serving.dashboard.blocks import Action, AnyBlock, Cell, Column, Page, Row, Rows, State, Tile, Tiles
 from training.lifecycle.promotions import HARM, Promotion, list_promotions, running_probation
-from training.lifecycle.registry import CHAMPION
+from training.lifecycle.registry import CHAMPION, RUNNING
 
 NEWEST = 30
 """Rows of each table."""
@@ -221,6 +221,13 @@ def _asking() -> Rows:
     )
 
 
+def _seconds(row: SqlRow[Any], now: int) -> float | None:
+    """Return how long a run took, or has taken so far; None where it ended and nobody noted when."""
+    if row.finished_at is None and row.status != RUNNING:
+        return None
+    return float((row.finished_at or now) - row.started_at) / 1000
+
+
 def _runs(connection: Connection, now: int) -> Rows:
     found = connection.execute(select(training_runs).order_by(training_runs.c.run_id.desc()).limit(NEWEST))
     rows = [
@@ -230,7 +237,7 @@ def _runs(connection: Connection, now: int) -> Rows:
                 row.kind,
                 short(row.trigger, TEXT_CHARACTERS),
                 Cell(value=row.status, state=RUN_STATES.get(row.status, "none")),
-                ((row.finished_at or now) - row.started_at) / 1000,
+                _seconds(row, now),
                 row.model_version,
                 short(row.error or "", TEXT_CHARACTERS),
             ]

@@ -19,9 +19,10 @@ from monitoring.dashboard.freshness import Freshness, read_freshness
 from monitoring.dashboard.marks import read_marks
 from monitoring.dashboard.series import DAY, HOUR, Stored, pooled, read_series, span_of
 from monitoring.dashboard.wording import age, moment, points, window
-from monitoring.intervals import Rate, difference
+from monitoring.intervals import Rate, difference_of_shares
 from monitoring.windows import TimeWindow
 from serving.dashboard.blocks import Page, State, Tile, Tiles
+from stream.events import utc
 from training.lifecycle.registry import CHAMPION, WAITING
 
 CHART_HOURS = 48
@@ -82,27 +83,32 @@ def _shown_note(today: Sequence[Stored]) -> str:
 def _day_tiles(today: Sequence[Stored], whole: Sequence[Stored], before: Sequence[Stored], now: int) -> list[Tile]:
     counts, span = pooled(today), TimeWindow(now // DAY * DAY, now)
     said = window(span)
-    now_sums, then_sums = pooled(whole), pooled(before)
+    now_counts, then_counts = pooled(whole), pooled(before)
     since = "the same hours of yesterday"
     tiles = [
-        replace(tile, change=points(difference(now_sums.sums(mark), then_sums.sums(mark)), since))
-        for tile, mark in zip(_rates(counts, said), ("clicked", "carted", "purchased"), strict=True)
+        replace(tile, change=points(difference_of_shares(mine, theirs), since))
+        for tile, mine, theirs in zip(_rates(counts, said), _shares(now_counts), _shares(then_counts), strict=True)
     ]
-    tiles += _money_tiles(counts, today, said, then_sums)
+    tiles += _money_tiles(counts, today, said, now, then_counts)
     return [*tiles, *_volume_tiles(counts, said)]
 
 
 def _recent_tiles(recent: Sequence[Stored], now: int) -> list[Tile]:
     counts = pooled(recent)
     said = window(TimeWindow(now // HOUR * HOUR - 23 * HOUR, now))
-    return [*_rates(counts, said), *_money_tiles(counts, recent, said, None), *_volume_tiles(counts, said)]
+    return [*_rates(counts, said), *_money_tiles(counts, recent, said, now), *_volume_tiles(counts, said)]
+
+
+def _shares(counts: Counts) -> tuple[Rate, Rate, Rate]:
+    return counts.ctr(), counts.cart_rate(), counts.conversion()
 
 
 def _rates(counts: Counts, said: str) -> list[Tile]:
+    clicked, carted, bought = _shares(counts)
     return [
-        _rate_tile("Click-through", counts.ctr(), said, href="/dashboard/traffic/"),
-        _rate_tile("Put into the cart", counts.cart_rate(), said, href="/dashboard/funnel/"),
-        _rate_tile("Conversion", counts.conversion(), said, href="/dashboard/funnel/"),
+        _rate_tile("Click-through", clicked, said, href="/dashboard/traffic/"),
+        _rate_tile("Put into the cart", carted, said, href="/dashboard/funnel/"),
+        _rate_tile("Conversion", bought, said, href="/dashboard/funnel/"),
     ]
 
 
@@ -121,7 +127,9 @@ def _rate_tile(label: str, rate: Rate, said: str, *, href: str) -> Tile:
     )
 
 
-def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: Counts | None) -> list[Tile]:
+def _money_tiles(
+    counts: Counts, windows: Sequence[Stored], said: str, now: int, before: Counts | None = None
+) -> list[Tile]:
     found = currencies(windows)
     if not found:
         nothing = "no order came from a list in this time" if counts.lists else "no list was shown in this time"
@@ -132,6 +140,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
     for currency in found:
         back = counts.refunds.get(currency, 0.0)
         then = None if before is None else before.revenue.get(currency)
+        until = f"{utc(now // HOUR * HOUR):%H:%M}"
         tiles.append(
             Tile(
                 label="Revenue",
@@ -141,7 +150,7 @@ def _money_tiles(counts: Counts, windows: Sequence[Stored], said: str, before: C
                 n=counts.orders,
                 n_of="orders",
                 window=said,
-                change="" if then is None else f"{then:,.2f} {currency} in the whole hours of yesterday until now",
+                change="" if then is None else f"yesterday until {until}: {then:,.2f} {currency}".rstrip(),
                 note=f"{back:,.2f} of earlier purchases was taken back" if back else "",
                 href="/dashboard/traffic/",
             )
@@ -212,7 +221,8 @@ def _freshness_tile(found: Freshness | None, now: int) -> Tile:
         n=found.events,
         n_of="newest events",
         window=window(TimeWindow(min(found.first_at, found.last_at), found.last_at)),
-        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago",
+        note=f"99 % within {found.p99:,.1f} s; the newest was stored {age(now - found.last_at)} ago; imported history "
+        "makes it long",
         state=state,
         href="/dashboard/operations/",
     )

@@ -24,6 +24,8 @@ FAILED_RUNS = 3
 LAG_MESSAGES = 10_000
 QUIET_MS = 30 * 60_000
 """No event was stored for this time."""
+SEVERAL = 2
+"""More processes that are away share one line."""
 STALE_LOOK_MS = 5 * 60_000
 
 
@@ -48,10 +50,15 @@ def _alarms(connection: Connection) -> Iterator[str]:
 
 
 def _processes(surroundings: Surroundings, now: int) -> Iterator[str]:
-    for state, words in (("away", "is away"), ("not ready", "is not ready")):
-        for process in surroundings.processes:
-            if process.state == state:
-                yield f"{process.process} ({process.address}) {words}: {short(process.said, TEXT_CHARACTERS)}"
+    away = [process for process in surroundings.processes if process.state == "away"]
+    if len(away) > SEVERAL:
+        named = ", ".join(f"{process.process} ({process.address})" for process in away)
+        yield f"{len(away)} processes are away: {named}"
+    else:
+        yield from (f"{one.process} ({one.address}) is away: {short(one.said, TEXT_CHARACTERS)}" for one in away)
+    for process in surroundings.processes:
+        if process.state == "not ready":
+            yield f"{process.process} ({process.address}) is not ready: {short(process.said, TEXT_CHARACTERS)}"
     if surroundings.looked_at is not None and now - surroundings.looked_at > STALE_LOOK_MS:
         yield f"The processes were last asked {age(now - surroundings.looked_at)} ago."
 
@@ -67,7 +74,7 @@ def _kafka(surroundings: Surroundings, now: int) -> Iterator[str]:
             yield f"Topic {lag.topic}, partition {lag.partition}: {lag.remark}"
     fresh = surroundings.dead_letters.since(now - RECENT_MS)
     if fresh:
-        yield f"{fresh:,} dead letters wait, of kinds that came in the last day: see operations."
+        yield f"Dead letters that wait, of kinds that came in the last day: {fresh:,}. See operations."
 
 
 def _models(connection: Connection, now: int) -> Iterator[str]:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, bindparam, text
 
 from graphstore.tables import HOUR_MS
 from monitoring.counts import METRIC, Counts
-from monitoring.dashboard.wording import DAY_MS
 from monitoring.intervals import Rate
+from monitoring.segments import DAY_MS
 from monitoring.windows import ALL, TimeWindow
 
 HOUR, DAY = HOUR_MS, DAY_MS

@@ -5,10 +5,11 @@ Arrives: stored windows of the last days. Leaves: the page `slots`. Next: `monit
 
 from sqlalchemy import Connection
 
-from monitoring.counts import LAST_POSITION, Counts
+from monitoring.counts import Counts
 from monitoring.dashboard.charts import rate_bars
 from monitoring.dashboard.series import DAY, pooled, read_segments, segment_names, span_of, values_of
 from monitoring.dashboard.wording import window
+from monitoring.segments import LAST_POSITION
 from monitoring.windows import ALL
 from serving.dashboard.blocks import AnyBlock, Cell, Column, Page, Row, Rows, Unit
 
@@ -57,8 +58,8 @@ def compose(connection: Connection, *, now: int) -> Page:
             ordered,
             window=said,
             n_of="impressions",
-            note=f"Positions count from 0, to {LAST_POSITION}. Shoppers look at the first positions most: a fall from "
-            "left to right says how they look, not how good the items are.",
+            note=f"Positions count from 0, to {LAST_POSITION}. Shoppers look at the first positions most: a rate that "
+            "falls with the position says how they look, not how good the items are.",
         ),
     )
     return Page(name="slots", title="Slots and positions", made_at=now, blocks=blocks)

@@ -1,10 +1,9 @@
 """Wording: times, windows and differences in words, the same on every page of the dashboard. All times are UTC."""
 
 from monitoring.intervals import Rate
+from monitoring.segments import DAY_MS
 from monitoring.windows import TimeWindow
 from stream.events import utc
-
-DAY_MS = 86_400_000
 
 
 def moment(at: int) -> str:

@@ -68,8 +68,9 @@ def assess(
         reports_dir: where the reports and the workspace are written. None: nowhere.
         champion: the item map, kept between reports.
     """
-    gathered, skipped = gather(connection, comparison, champion)
-    skipped |= {one.label: one.skipped or "no score" for part in gathered for one in part.found if one.null is None}
+    gathered, unmapped = gather(connection, comparison, champion)
+    skipped = {one.label: one.skipped or "no score" for part in gathered for one in part.found if one.null is None}
+    skipped |= unmapped
     for column, why in skipped.items():
         logger.warning("drift: column %s is not tested: %s", column, why)
     tests = sum(len(part.usable) for part in gathered)
@@ -112,7 +113,11 @@ def gather(
 
 
 def _gather(
-    connection: Connection, comparison: Comparison, reference: Reference, item_map: ItemMap | None, rng: np.random.Generator
+    connection: Connection,
+    comparison: Comparison,
+    reference: Reference,
+    item_map: ItemMap | None,
+    rng: np.random.Generator,
 ) -> Gathered:
     traffic = read_traffic(connection, reference, comparison.current)
     columns = event_columns(traffic, None if item_map is None else item_map.of(traffic.item_ids))
@@ -120,7 +125,9 @@ def _gather(
     lists = read_lists(connection, reference, comparison.current)
     if not len(lists):
         return Gathered(reference, found, traffic.events)
-    before = np.concatenate([np.arange(len(lists))[lists.window(reference.windows[k])] for k in reference.same_weekdays()])
+    before = np.concatenate(
+        [np.arange(len(lists))[lists.window(reference.windows[k])] for k in reference.same_weekdays()]
+    )
     newest = lists.window(reference.windows[max(reference.same_weekdays())])
     return Gathered(
         reference,

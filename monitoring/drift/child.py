@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
 import msgspec
@@ -72,24 +73,27 @@ class DriftChild:
             return
         process.kill()
         self._reader.join()  # the end of the output; a pipe that is being read cannot be closed
-        with process:  # closes the pipes
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # a part of a job that it did not read any more
+            process.stdin.close()
+        with process:  # closes the other pipe
             process.wait()
 
     def __enter__(self) -> "DriftChild":
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self.close()
 
     def _ask(self, job: DriftJob, stop: threading.Event | None) -> DriftAnswer | None:
         process = self._process if self._process is not None and self._process.poll() is None else self._start()
         deadline = time.monotonic() + self._timeout_seconds
         assert process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it has ended: the reader of its output says so below
             process.stdin.write(msgspec.json.encode(job) + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended: the reader of its output says so below
         while True:
             try:
                 line = self._answers.get(timeout=POLL_SECONDS)

@@ -7,9 +7,8 @@ shop drifts. So the popularity and the usual price of an item come from the *oth
 the reference leaves out its own day, and an event of the current window is on another day anyway. A shopper's activity
 counts one window. The day of the week is no column, because the same days of the week are compared.
 
-A price is what a purchase says. Rejected: the price in the catalogue, because the catalogue knows only today's price, so
-a price shock changes past and present alike.
-"""
+A price is what a purchase says. Rejected: the price in the catalogue, because the catalogue knows only today's price,
+so a price shock changes past and present alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ BLOCK_HOURS = 4
 TOP = 20
 OTHER = "(other)"
 MOST_POPULAR = 14
-MOST_ACTIVE = 8
+MOST_ACTIVE = 5
 PRICE_STEPS = 4
 """Steps of a price change for each doubling of the price."""
 MOST_PRICE_STEPS = 6
@@ -103,7 +102,7 @@ def _top(name: str, codes: IntArray, words: Sequence[str], first_current: int) -
 
 
 def _on_other_days(traffic: Traffic, days: IntArray, weights: Float64Array) -> Float64Array:
-    """Return, for each event, the sum of the weights [n] of its item's events in the reference, its own day left out."""
+    """Return [n] the sum of the weights [n] of the item's events in the reference, the event's own day left out."""
     reference = np.arange(len(traffic)) < traffic.first_current
     total = np.bincount(traffic.items[reference], weights[reference], minlength=len(traffic.item_ids))
     cells = days * len(traffic.item_ids) + traffic.items

@@ -3,15 +3,16 @@
 Arrives: the candidates of `judgement`, the counts of clicks, the items of lists. Leaves: scores by column, and
 Evidently's snapshots. Next: `report_files` and `workspace` save them.
 
-Every column is scored by PSI (`psi`), with a threshold of its own. Evidently's automatic tests are switched off, because
-they also fail when the number of rows changes. Its choice of method is not used either: it changes with the number of
-rows, and no method of it knows that one shopper's events are alike.
+Every column is scored by PSI (`psi`), with a threshold of its own. Evidently's automatic tests are switched off,
+because they also fail when the number of rows changes. Its choice of method is not used either: it changes with the
+number of rows, and no method of it knows that one shopper's events are alike.
 
 The import takes seconds and about 200 MB, so only the child process of `job` imports this module.
 """
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -34,7 +35,7 @@ from stream.events import utc
 
 LIST_SCORE = "list_score"
 LISTED_ITEMS = 10
-"""The ranking report looks at so many items of a list."""
+"""The ranking report looks at so many items of a list, or at as many as the longest list of each side has."""
 MIN_CLICKED = 20
 """Clicked items that each side of the ranking report needs. Its metrics leave lists without a click out."""
 
@@ -99,7 +100,8 @@ def rank_lists(reference: Sequence[Ranked], current: Sequence[Ranked], *, at: in
         ],
     )
     tables = [pd.DataFrame(list(side), columns=list(Ranked._fields)) for side in (current, reference)]
-    return _run([RecsysPreset(k=LISTED_ITEMS)], definition, tables, at=at, part="ranking")
+    longest = (max(Counter(item.request_id for item in side).values()) for side in (reference, current))
+    return _run([RecsysPreset(k=min(LISTED_ITEMS, *longest))], definition, tables, at=at, part="ranking")
 
 
 def _run(

@@ -3,14 +3,14 @@
 Arrives: `Traffic` or `Lists` of one reference, their columns. Leaves: a `Candidate` for each column. Next:
 `evidently_report` gives the scores, `job` makes the verdict.
 
-A column that drifts counts alone. Rejected: a share of drifted columns, because reversed popularity moves one column far
-and leaves all others where they are. The probability of a false alarm is divided by the number of columns and by the
-reports of a day (Bonferroni, 1936): in a quiet shop one day in `drift_quiet_days` has a false alarm at most. Reports
-overlap, so it has fewer.
-"""
+A column that drifts counts alone. Rejected: a share of drifted columns, because reversed popularity moves one column
+far and leaves all others where they are. The probability of a false alarm is divided by the number of columns and by
+the reports of a day (Bonferroni, 1936): in a quiet shop one day in `drift_quiet_days` has a false alarm at most.
+Reports overlap, so it has fewer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -159,7 +159,7 @@ def _nulls(
         groups.of_window,
         [len(distinct(observed.shoppers[window])) for window in windows],
         groups.sizes,
-        [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)],
+        [slice(first, last) for first, last in pairwise(ends)],
     )
     counts = (block_counts(observed.shoppers[w], [bins[w] for bins in binned], widths) for w in windows)
     found = zip(tested, nulls_of(counts, shape, rng=rng), strict=True)

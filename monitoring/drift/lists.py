@@ -3,9 +3,8 @@
 Arrives: `impressions`, `seen_items`, `attributions`. Leaves: `Lists`, their columns, and the items of some lists. Next:
 `judgement` and `evidently_report`.
 
-A list is clicked if it has an attributed click, cart or purchase within its own day. Without that bound the lists of the
-current window, which lacks its late clicks, would always look worse than older ones.
-"""
+A list is clicked if it has an attributed click, cart or purchase within its own day. Without that bound the lists of
+the current window, which lacks its late clicks, would always look worse than older ones."""
 
 import json
 from collections.abc import Sequence

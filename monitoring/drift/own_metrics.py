@@ -3,10 +3,9 @@
 Arrives: figures in tables beside the data of a report (`additional_tables`). Leaves: metrics for Evidently. Next:
 `evidently_report` puts them into the report, `workspace` draws their course.
 
-A panel draws one line for each set of a metric's parameters. So the figures are no parameters: they would make a new line
-in each report. That is also why the course of the drift is a metric of its own, and not Evidently's score, whose
-threshold is a parameter.
-"""
+A panel draws one line for each set of a metric's parameters. So the figures are no parameters: they would make a new
+line in each report. That is also why the course of the drift is a metric of its own, and not Evidently's score, whose
+threshold is a parameter."""
 
 from collections.abc import Mapping
 from typing import Any

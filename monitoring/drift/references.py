@@ -4,8 +4,8 @@ Arrives: the time of the newest event, the champion's snapshot. Leaves: one or t
 their events.
 
 A reference is a row of windows, each as long as the current one, a day apart, which begin and end at the same time of
-day. The current window is compared with the same days of the week only. All windows together show how much the days of a
-quiet shop differ (`resampling`).
+day. The current window is compared with the same days of the week only. All windows together show how much the days of
+a quiet shop differ (`resampling`).
 
 - `trailing`: the windows directly before the current one. It finds what is new this week.
 - `training`: the windows directly before the champion's snapshot. It finds what has changed since the champion learned.

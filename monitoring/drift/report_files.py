@@ -1,9 +1,8 @@
 """Report files: Evidently's HTML, which opens without a network, and its JSON, as files.
 
 Arrives: Evidently's snapshots. Leaves: `reports/drift-<start>-<end>.html` and `.json` in the state directory, named
-after the current window; `…-training` compares with the champion's training, `…-ranking` tells of the served lists. Next:
-a browser shows them; the dashboard links to them.
-"""
+after the current window; `…-training` compares with the champion's training, `…-ranking` tells of the served lists.
+Next: a browser shows them; the dashboard links to them."""
 
 from pathlib import Path
 from typing import Protocol

@@ -4,14 +4,19 @@ Arrives: `interactions` and `items`. Leaves: `Traffic`. Next: `columns` makes of
 
 A busy shop's events are sampled by a hash of the event's id, at the same rate in all windows. Rejected: every n-th key
 of the table. Keys follow the order of arrival, so each n-th may always be of the same producer or partition.
+
+Of one shopper's day a bounded number of events is compared, those with the smallest hashes. Otherwise one wholesaler or
+one robot is half of a day's traffic, and its order is called a drift.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection, func, select
 
 from graphstore.arrays import BoolArray, Float64Array, Int8Array, IntArray, distinct, find_sorted
@@ -23,8 +28,15 @@ from monitoring.windows import TimeWindow
 SAMPLE_EVENTS = 250_000
 """The largest number of events that are compared. With a day of 28 this leaves 8,600 events in the current window, and
 a column without drift scores about .002."""
+MOST_OF_A_DAY = 20
+"""Events of one shopper in one day that are compared. Half of all baskets of a shop are smaller."""
 READ_ROWS = 50_000
 NO_CATEGORY = "(none)"
+
+
+EVENT = np.dtype([("time", "i8"), ("shopper", "i8"), ("item", "i8"), ("kind", "i1"), ("value", "f8"), ("hash", "i8")])
+EventArray = npt.NDArray[np.void]
+HASHES = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +94,20 @@ def read_traffic(
     spans = (reference.span, current)
     events = (count_events(connection, spans[0]), count_events(connection, spans[1]))
     share = min(1.0, sample_events / max(sum(events), 1))
-    numbers, values = zip(*(_read(connection, span, share) for span in spans), strict=True)
-    both = np.concatenate(numbers)
-    keys = distinct(both[:, 2])
+    parts = [_read(connection, span, share) for span in spans]
+    kept = [part[_bounded(part, current.end)] for part in parts]
+    both = np.concatenate(kept)
+    keys = distinct(both["item"])
     item_ids, categories = _items(connection, keys)
     return Traffic(
-        times=both[:, 0],
-        shoppers=both[:, 1],
-        items=find_sorted(both[:, 2], keys)[0],
-        kinds=both[:, 3].astype(np.int8),
-        values=np.concatenate(values),
+        times=both["time"],
+        shoppers=both["shopper"],
+        items=find_sorted(both["item"], keys)[0],
+        kinds=both["kind"],
+        values=both["value"],
         item_ids=item_ids,
         categories=categories,
-        first_current=len(numbers[0]),
+        first_current=len(kept[0]),
         end=current.end,
         share=share,
         events=events,
@@ -107,27 +120,43 @@ def count_events(connection: Connection, window: TimeWindow) -> int:
     return int(connection.scalar(select(func.count()).where(times >= window.start, times < window.end)) or 0)
 
 
+def hash_of(name: str) -> int:
+    """Return 63 bits of the hash of an id."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+
+
 def is_sampled(name: str, share: float) -> bool:
-    """Return whether the event or list of this id belongs to a sample of this share."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < share * 2**64
+    """Return whether the list of this id belongs to a sample of this share."""
+    return hash_of(name) < share * HASHES
 
 
-def _read(connection: Connection, span: TimeWindow, share: float) -> tuple[IntArray, Float64Array]:
-    """Return (time, shopper, item key, kind) [n, 4] and the values [n] of the sampled events, in the order of time."""
+def _read(connection: Connection, span: TimeWindow, share: float) -> EventArray:
+    """Return the sampled events of the span in the order of time."""
     table = interactions.c
-    wanted = (table.event_time, table.user_key, table.item_key, table.event_type, table.value)
-    query = select(*wanted, *([table.event_id] if share < 1 else []))
-    query = query.where(table.event_time >= span.start, table.event_time < span.end)
-    numbers, values = [np.empty((0, 4), dtype=np.int64)], [np.empty(0)]
+    query = select(
+        table.event_time, table.user_key, table.item_key, table.event_type, table.value, table.event_id
+    ).where(table.event_time >= span.start, table.event_time < span.end)
+    found = [np.empty(0, EVENT)]
+    bound = share * HASHES
     for rows in connection.execute(query, execution_options={"yield_per": READ_ROWS}).partitions():
-        kept = [row for row in rows if is_sampled(row[5], share)] if share < 1 else rows
-        if kept:
-            numbers.append(np.array([row[:4] for row in kept], dtype=np.int64))
-            values.append(np.array([row[4] for row in kept], dtype=np.float64))
-    found, prices = np.concatenate(numbers), np.concatenate(values)
-    order = np.argsort(found[:, 0], kind="stable")
-    return found[order], prices[order]
+        hashed = [(*row[:4], math.nan if row[4] is None else row[4], hash_of(row[5])) for row in rows]
+        found.append(np.array([row for row in hashed if row[5] < bound], EVENT))
+    both = np.concatenate(found)
+    return both[np.argsort(both["time"], kind="stable")]
+
+
+def _bounded(events: EventArray, end: int) -> BoolArray:
+    """Return which events are among the first `MOST_OF_A_DAY` of their shopper's day, in the order of their hashes."""
+    days = (events["time"] - end) // DAY_MS
+    order = np.lexsort((events["hash"], days, events["shopper"]))
+    shopper, day = events["shopper"][order], days[order]
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = (shopper[1:] != shopper[:-1]) | (day[1:] != day[:-1])
+    starts = np.flatnonzero(is_first)
+    places = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    kept = np.zeros(len(order), dtype=np.bool_)
+    kept[order] = places < MOST_OF_A_DAY
+    return kept
 
 
 def _items(connection: Connection, keys: IntArray) -> tuple[list[str], list[str]]:

@@ -63,7 +63,10 @@ def _panels() -> list[tuple[DashboardPanelPlot, str]]:
             (line_plot_panel(title, [_line("ShareOfLimit", "{{column}}", part)], description=above), "Drift")
             for title, part in drift
         ),
-        *((line_plot_panel(title, [_line(metric, metric, part)], size="half"), "Lists") for title, metric, part in lists),
+        *(
+            (line_plot_panel(title, [_line(metric, metric, part)], size="half"), "Lists")
+            for title, metric, part in lists
+        ),
     ]
 
 

@@ -121,7 +121,7 @@ class LevelWatch:
         self._numbers = np.zeros(0, dtype=np.int64)
         self._response = np.zeros((CELLS, 0))
         self._moved, self._information = np.zeros(0), np.zeros(0)
-        self._hours = 0
+        self._hours = self._used = 0
 
     def restart(self) -> None:
         """Begin again with any level, for example after a request: what came before is no evidence any more."""
@@ -147,6 +147,7 @@ class LevelWatch:
     def evidence(self) -> Evidence:
         """Return the evidence of a fall after the hours so far."""
         old = self._hours - self._numbers >= LEAST_HOURS
+        old[self._used :] = False
         if not old.any():
             return Evidence()
         wandering = 1 + WANDER_SD**2 * self._information[old]
@@ -168,27 +169,30 @@ class LevelWatch:
         return (clicks + HOUR_SD**2) * self._factor()
 
     def _bet(self, hour: Hour, cell: int, error: float, variance: float, gain: Float64Array) -> None:
-        self._starts = np.append(self._starts, hour.start)
-        self._numbers = np.append(self._numbers, self._hours)
-        self._response = np.pad(self._response, ((0, 0), (0, 1)))
-        self._moved, self._information = np.append(self._moved, 0.0), np.append(self._information, 0.0)
+        if self._used == len(self._starts):
+            self._make_room()
+        self._starts[self._used], self._numbers[self._used] = hour.start, self._hours
+        self._used += 1
         self._hours += 1
+        used = slice(0, self._used)
         # A fall that began with hour s moves this error by its size times `shift`: what the filter has not yet learned.
-        shift = 1 - self._response[cell]
-        self._moved += shift * error / variance
-        self._information += shift**2 / variance
-        self._response += np.outer(gain, shift)
-        self._thin_out()
+        shift = 1 - self._response[cell, used]
+        self._moved[used] += shift * error / variance
+        self._information[used] += shift**2 / variance
+        self._response[:, used] += gain[:, None] * shift
 
-    def _thin_out(self) -> None:
+    def _make_room(self) -> None:
         """Keep every 2ᵏ-th start of an age of EVERY_HOUR · 2ᵏ hours. A smaller sum is valid as well."""
         age = (self._hours - self._numbers) // EVERY_HOUR
         step = 2 ** np.floor(np.log2(np.maximum(age, 1) + 1e-9)).astype(np.int64)
         kept = (self._numbers % step == 0) | (age == 0)
-        if not kept.all():
-            self._starts, self._numbers = self._starts[kept], self._numbers[kept]
-            self._response = self._response[:, kept]
-            self._moved, self._information = self._moved[kept], self._information[kept]
+        more = np.arange(EVERY_HOUR)
+        self._starts = np.append(self._starts[kept], 0 * more)
+        self._numbers = np.append(self._numbers[kept], 0 * more)
+        self._response = np.hstack([self._response[:, kept], np.zeros((CELLS, EVERY_HOUR))])
+        self._moved = np.append(self._moved[kept], 0.0 * more)
+        self._information = np.append(self._information[kept], 0.0 * more)
+        self._used = int(kept.sum())
 
     def _factor(self) -> float:
         return max(1.0, (FACTOR_DAYS + self._factor_sum) / (FACTOR_DAYS + self._days))

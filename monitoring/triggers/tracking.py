@@ -15,6 +15,7 @@ it; before that, half of the poorest of the same hours of the last days. A count
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from graphstore.retention import DAY_MS
@@ -33,6 +34,7 @@ CERTAIN = 12.0
 SUSPECTED = 6.0
 """From here nothing is asked, although it is no alarm yet."""
 LEAST_ALIVE = 3.0
+"""So much of what is expected tells that a count is there again."""
 LEAST_MS = HOUR_MS // 2
 """A silence is not judged before: clicks follow a list after seconds or minutes."""
 SLOW_HOUR = 0.7
@@ -114,7 +116,9 @@ def _silence(recent: Sequence[Recent], kind: Kind) -> tuple[int, Count] | None:
     for hour in reversed(recent):
         total, length = _add(total, hour.counts.get(kind, Count())), length + hour.length
         if total.observed > VANISHED * total.expected:
-            break
+            if _independent(total) >= LEAST_ALIVE:
+                break
+            continue  # one click of a robot in the first minutes of an hour
         if length >= LEAST_MS and _independent(total) >= SUSPECTED:
             found = hour.start, total
     return found
@@ -139,6 +143,11 @@ class Past:
     """The mean click-through rate of the past; 0 while it is not known."""
     clicks_alike: float = 1.0
     """The design effect of clicks."""
+
+    @cached_property
+    def begun(self) -> int:
+        """The first hour that can be compared with (epoch ms): the one before it is seldom a whole one."""
+        return min((*self.hours, *self.events), default=0) + HOUR_MS
 
 
 def recent_hours(past: Past, *, now: int, shares: Sequence[float], hours: int) -> list[Recent]:
@@ -189,14 +198,12 @@ def _lists_alike(hour: Hour) -> float:
 
 
 def _least(past: Past, value: Callable[[int], float], start: int) -> float:
-    begun = min((*past.hours, *past.events), default=start) + HOUR_MS  # the first hour is seldom a whole one
-
     def known(step: int, times: int) -> list[float]:
         places = (start - step * back for back in range(1, times + 1))
         return [
             value(place)
             for place in places
-            if place >= begun and not any(span.start <= place < span.end for span in past.left_out)
+            if place >= past.begun and not any(span.start <= place < span.end for span in past.left_out)
         ]
 
     weeks = known(7 * DAY_MS, WEEKS)

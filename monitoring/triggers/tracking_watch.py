@@ -21,8 +21,10 @@ from training.lifecycle.promotions import running_probation
 
 CONFIRM_MS = 300_000
 """A silence must be seen for so long: after a downtime the monitor needs some passes to count what has come."""
-RECENT_HOURS = 168
+RECENT_HOURS = 72
 """A small shop needs many hours until a silence is certain."""
+CHANGING_HOURS = 26
+"""Older hours change seldom, so they are read once an hour: weeks of them at each pass would be many."""
 KNOWN_CLICKS = 50
 """With fewer clicks in the past, their rate is not known."""
 _SETTLED_HOURS = 2
@@ -39,6 +41,7 @@ class TrackingWatch:
     def __init__(self) -> None:
         self._seen_since: int | None = None
         self._shares: tuple[int, list[float]] = (-1, [1.0])
+        self._hours: tuple[int, dict[int, Hour]] = (-1, {})
         self._events: dict[int, float] = {}
         self._events_until = 0
         self.suspected = False
@@ -72,7 +75,7 @@ class TrackingWatch:
 
     def _recent(self, connection: Connection, *, now: int) -> list[Recent]:
         since = now // HOUR_MS * HOUR_MS - (WEEKS * 7 + 1) * DAY_MS
-        hours = {hour.start: hour for hour in read_hours(connection, since=since, until=now)}
+        hours = self._read_hours(connection, since=since, now=now)
         spans = left_out(connection, since=since, now=now)
         sound = [hour for hour in hours.values() if not _within(spans, hour.start) and hour.end <= now]
         enough = sum(hour.clicks for hour in sound) >= KNOWN_CLICKS
@@ -84,6 +87,14 @@ class TrackingWatch:
             _design_effect(sound),
         )
         return recent_hours(past, now=now, shares=self._shares_seen(connection, now=now), hours=RECENT_HOURS)
+
+    def _read_hours(self, connection: Connection, *, since: int, now: int) -> dict[int, Hour]:
+        number, hours = self._hours
+        again = since if number != now // HOUR_MS else now - CHANGING_HOURS * HOUR_MS
+        kept = {start: hour for start, hour in hours.items() if start < again and number == now // HOUR_MS}
+        hours = kept | {hour.start: hour for hour in read_hours(connection, since=again, until=now)}
+        self._hours = (now // HOUR_MS, hours)
+        return hours
 
     def _shares_seen(self, connection: Connection, *, now: int) -> list[float]:
         """The delays of clicks change slowly: they are counted once an hour."""

@@ -8,7 +8,7 @@ import typer
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
-from sagestream.datasets import SOURCES
+from sagestream.datasets import SOURCES, TableWords
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.line_source import open_source
@@ -17,26 +17,17 @@ from sagestream.stages import Stages
 from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.sources import (
     SHOWN_REJECTED,
-    Columns,
-    DayFirst,
-    Encoding,
-    ItemColumn,
     Items,
     NoRedis,
     Paths,
-    QuantityColumn,
     RejectedFile,
     ShowRejected,
-    TimeColumn,
-    TypeColumn,
-    UserColumn,
-    ValueColumn,
     chosen,
-    column_mapping,
     end,
     in_words,
     run_import,
 )
+from sagestream.verbs.table_options import with_table_options
 from stream import events
 from stream.config import StreamConfig
 
@@ -48,9 +39,9 @@ graph_app = typer.Typer(help="Look at the graph.", no_args_is_help=True)
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("import")(import_)
+    app.command("import")(with_table_options(import_))
     app.command()(produce)
-    app.command()(preprocess)
+    app.command()(with_table_options(preprocess))
     graph_app.command()(report)
     app.add_typer(graph_app, name="graph")
 
@@ -59,15 +50,11 @@ def import_(
     source: Annotated[str, typer.Argument(help=f"{', '.join(SOURCES)}; or a file, read as a table.")],
     paths: Paths = None,
     items: Items = None,
-    user_col: UserColumn = None,
-    item_col: ItemColumn = None,
-    time_col: TimeColumn = None,
-    value_col: ValueColumn = None,
-    type_col: TypeColumn = None,
-    quantity_col: QuantityColumn = None,
-    columns: Columns = None,
-    encoding: Encoding = None,
-    day_first: DayFirst = False,
+    *,
+    words: TableWords,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read everything and say what was understood; store nothing.")
+    ] = False,
     sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random, in memory; 0: all.")] = 0,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the sample.")] = 0,
@@ -85,23 +72,14 @@ def import_(
     """
     from sagestream.importer import Sample
 
-    if no_redis and not direct:
+    if no_redis and not (direct or dry_run):
         raise BadParameter("without Kafka only: give --direct, too", param_hint="--no-redis")
     stages = Stages(PlainConsole(stderr=True))
-    mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     done = run_import(
-        chosen(
-            source,
-            paths,
-            items=items,
-            mapping=mapping,
-            columns=columns,
-            encoding=encoding,
-            day_first=day_first,
-        ),
+        chosen(source, paths, items=items, words=words),
         stages,
         sample=Sample(sample or None, min_item_users, seed),
-        direct=direct,
+        way="dry" if dry_run else "direct" if direct else "kafka",
         redis_too=not no_redis,
         shown=show_rejected,
         rejected=rejected,
@@ -140,15 +118,8 @@ def preprocess(
     ] = None,
     paths: Paths = None,
     items: Items = None,
-    user_col: UserColumn = None,
-    item_col: ItemColumn = None,
-    time_col: TimeColumn = None,
-    value_col: ValueColumn = None,
-    type_col: TypeColumn = None,
-    quantity_col: QuantityColumn = None,
-    columns: Columns = None,
-    encoding: Encoding = None,
-    day_first: DayFirst = False,
+    *,
+    words: TableWords,
     show_rejected: ShowRejected = SHOWN_REJECTED,
     rejected: RejectedFile = None,
     no_redis: NoRedis = False,
@@ -167,28 +138,19 @@ def preprocess(
     from training.features.snapshot_features import check_features, featurizer
 
     config = with_text_encoder(current_config(TrainingConfig()), text_encoder)
-    mapping = column_mapping(user_col, item_col, time_col, value_col, type_col, quantity_col)
     imported: dict[str, dict[str, Any]] = {}
     if source is not None:
         done = run_import(
-            chosen(
-                source,
-                paths,
-                items=items,
-                mapping=mapping,
-                columns=columns,
-                encoding=encoding,
-                day_first=day_first,
-            ),
+            chosen(source, paths, items=items, words=words),
             Stages(PlainConsole(stderr=True)),
-            direct=True,
+            way="direct",
             redis_too=not no_redis,
             shown=show_rejected,
             rejected=rejected,
         )
         end(done)
         imported = {"imported": done.told}
-    elif items or columns or encoding or day_first or no_redis or any(mapping.values()):
+    elif items or words or no_redis:
         raise BadParameter("options of an import need a SOURCE")
     graph = GraphstoreConfig()
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))

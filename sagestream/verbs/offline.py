@@ -1,6 +1,7 @@
 """Offline: compares our model with the baselines on any file, and evaluates a registered model on later events."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,11 +10,12 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
+from sagestream.datasets import TableWords
 from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.text_encoder import TextEncoder, with_text_encoder
-from sagestream.verbs.sources import Columns, ItemColumn, TimeColumn, TypeColumn, UserColumn, ValueColumn
+from sagestream.verbs.table_options import with_table_options
 
 if TYPE_CHECKING:
     from stream.sources.table import EventTable
@@ -26,7 +28,7 @@ Split = Literal["temporal", "leave-last-out", "given"]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(benchmark)
+    app.command()(with_table_options(benchmark))
     app.command()(evaluate)
 
 
@@ -53,12 +55,8 @@ def benchmark(
     baselines: Annotated[
         str | None, typer.Option(help="Names, parted by commas; without it all.", show_default=False)
     ] = None,
-    columns: Columns = None,
-    user_col: UserColumn = None,
-    item_col: ItemColumn = None,
-    time_col: TimeColumn = None,
-    value_col: ValueColumn = None,
-    type_col: TypeColumn = None,
+    *,
+    words: TableWords,
     text_encoder: TextEncoder = None,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
@@ -68,11 +66,10 @@ def benchmark(
 ) -> None:
     """Our model and the baselines on one file: who ranks best, by how much, at what cost. Needs no service."""
     cutoffs = _cutoffs(k)
-    given = {"user": user_col, "item": item_col, "time": time_col, "value": value_col, "type": type_col}
     if split == "given":
         if train is None or test is None:
             raise BadParameter("the given split needs --train and --test", param_hint="--split")
-        if interactions is not None or columns is not None or any(given.values()):
+        if interactions is not None or words:
             raise BadParameter("a given split reads --train and --test, no table", param_hint="--split")
         if repeats == "allow":
             raise BadParameter("a given split never recommends what is in --train", param_hint="--repeats")
@@ -93,7 +90,7 @@ def benchmark(
             _given(train, test, items, stages)
             if train is not None and test is not None
             else _divided(
-                _table(str(interactions), columns=columns, mapping=given),
+                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out")),
                 items,
                 split=split,
                 repeats=repeats == "allow",
@@ -161,19 +158,20 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
     return {OURS: FeatureFit(fit_best, features, with_patience(config))}
 
 
-def _table(name: str, *, columns: str | None, mapping: dict[str, str | None]) -> "EventTable":
-    from sagestream.datasets import COMPLETE_JOURNEY, UnknownDataset, read_dataset
+def _table(name: str, words: TableWords) -> "EventTable":
+    from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, UnknownDataset, read_dataset
     from stream.sources import tabular
-    from stream.sources.options import Layout, SourceOptions
 
     if name == COMPLETE_JOURNEY:
-        if columns is not None or any(mapping.values()):
+        if replace(words, no_times=False):
             raise BadParameter(f"{name} is no file with columns", param_hint="--interactions")
         return read_dataset(name, sample=None, min_item_users=1, seed=0)
     if not Path(name).is_file():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
-    names = None if columns is None else [column.strip() for column in columns.split(",")]
-    return tabular.read(Path(name), SourceOptions(mapping, Layout(names)))
+    try:
+        return tabular.read(Path(name), words.options())
+    except UnfitWords as error:
+        raise BadParameter(str(error)) from error
 
 
 def _divided(

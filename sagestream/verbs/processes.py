@@ -67,7 +67,9 @@ def monitor(
     what: Annotated[
         Literal["run", "ui"], typer.Argument(help="`run`: the process. `ui`: the drift reports in a browser.")
     ] = "run",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")] = 8010,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Of the `ui`, on this machine's loopback address.")
+    ] = 8010,
 ) -> None:
     """Measure click-through and drift; ask for a retrain when they say so.
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sagestream.datasets import UnfitWords
+from sagestream.datasets import TableWords, UnfitWords, choose
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.printable import BadParameter
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
     from sagestream.datasets import Chosen
-    from sagestream.importer import Imported, Sample
+    from sagestream.importer import Imported, Sample, Way
 
 SHOWN_REJECTED = 5
 
@@ -26,30 +26,6 @@ Paths = Annotated[
 Items = Annotated[
     list[Path] | None,
     typer.Option("--items", help="A file of items: title, categories, brand, price.", show_default=False),
-]
-UserColumn = Annotated[str | None, typer.Option("--user-col", help="Column of the user.", show_default=False)]
-ItemColumn = Annotated[str | None, typer.Option("--item-col", help="Column of the item.", show_default=False)]
-TimeColumn = Annotated[str | None, typer.Option("--time-col", help="Column of the time.", show_default=False)]
-ValueColumn = Annotated[
-    str | None, typer.Option("--value-col", help="Column of the rating or price.", show_default=False)
-]
-TypeColumn = Annotated[str | None, typer.Option("--type-col", help="Column of the event's type.", show_default=False)]
-QuantityColumn = Annotated[
-    str | None, typer.Option("--quantity-col", help="Column of the quantity.", show_default=False)
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        "--columns",
-        help="Of a table without header: user,item,rating,time (- for one to skip).",
-        show_default=False,
-    ),
-]
-Encoding = Annotated[
-    str | None, typer.Option("--encoding", help="Of a table that is not UTF-8, as latin-1.", show_default=False)
-]
-DayFirst = Annotated[
-    bool, typer.Option("--day-first", help="Of a table: dates as 01/12/2010 or 01-12-2010 begin with the day.")
 ]
 ShowRejected = Annotated[int, typer.Option(min=0, help="Rejected rows that are shown, of each reason.")]
 RejectedFile = Annotated[
@@ -61,36 +37,10 @@ NoRedis = Annotated[
 ]
 
 
-def column_mapping(
-    user: str | None, item: str | None, time: str | None, value: str | None, type: str | None, quantity: str | None
-) -> dict[str, str | None]:
-    """Return the column names by meaning."""
-    return {"user": user, "item": item, "time": time, "value": value, "type": type, "quantity": quantity}
-
-
-def chosen(
-    source: str,
-    paths: list[Path] | None,
-    *,
-    items: list[Path] | None,
-    mapping: dict[str, str | None],
-    columns: str | None,
-    encoding: str | None,
-    day_first: bool,
-) -> "Chosen":
+def chosen(source: str, paths: list[Path] | None, *, items: list[Path] | None, words: TableWords) -> "Chosen":
     """Return the source that the options name. Raises `typer.BadParameter` for options that do not fit together."""
-    from sagestream.datasets import choose
-
     try:
-        return choose(
-            source,
-            paths or [],
-            items=items or [],
-            mapping=mapping,
-            columns=columns,
-            encoding=encoding,
-            day_first=day_first,
-        )
+        return choose(source, paths or [], items=items or [], words=words)
     except UnfitWords as error:
         raise BadParameter(str(error)) from error
 
@@ -100,7 +50,7 @@ def run_import(
     stages: Stages,
     *,
     sample: "Sample | None" = None,
-    direct: bool,
+    way: "Way",
     redis_too: bool,
     shown: int,
     rejected: Path | None,
@@ -111,7 +61,7 @@ def run_import(
         chosen: The source.
         stages: Shows the progress.
         sample: Which shoppers and items to import; None for all.
-        direct: Import into the graph, without Kafka.
+        way: Where the events go: straight into the graph, to Kafka, or nowhere.
         redis_too: Also write to Redis.
         shown: Number of rejected rows to show for each reason.
         rejected: New file for all rejected rows.
@@ -127,7 +77,7 @@ def run_import(
         with stages.stage("open", f"Look at {chosen.name}"):
             source = chosen.open()
         importer = Importer(chosen.name, source, stages, interruption, sample or Sample(), shown, rejected, redis_too)
-        return importer.run(direct=direct)
+        return importer.run(way)
 
 
 def in_words(told: Mapping[str, Any]) -> str:
@@ -139,7 +89,7 @@ def in_words(told: Mapping[str, Any]) -> str:
             words.append(f"rejected: {sum(value.values()):,}" + (f" ({reasons})" if reasons else ""))
         elif name == "interrupted":
             words.extend([name] if value else [])
-        elif name != "forms":
+        elif name not in ("forms", "understood"):
             words.append(f"{name}: {value:,}")
     return " · ".join(words)
 
@@ -153,5 +103,6 @@ def end(done: "Imported") -> None:
     if done.interrupted:
         raise typer.Exit(EXIT_CODE)
     rejected = sum(done.told["rejected"].values())
-    if rejected and not done.told["read"] and not done.told["items"]:
-        raise UnreadableFile(f"nothing was imported: all {rejected:,} rows were rejected")
+    if not done.told["read"] and not done.told["items"]:
+        why = f"all {rejected:,} rows were rejected" if rejected else "there is no row"
+        raise UnreadableFile(f"nothing was imported: {why}")

@@ -13,7 +13,6 @@ from prometheus_client import Counter, Histogram
 
 from graphstore.metric_labels import known
 from graphstore.tracing import end_request, request_span
-from serving.web.authentication import shows_key
 
 ALIVE = "/healthz"
 ARRIVED = "sagestream.arrived"
@@ -54,6 +53,8 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     Without the check, a foreign page could reach a loopback server under its own host name. `/healthz` says nothing to
     such a page, and a health check asks for it by an address.
     """
+
+    from serving.web.authentication import shows_key  # late: it needs Django's settings, and `server` imports us before
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = request.META.get(ARRIVED, time.perf_counter())

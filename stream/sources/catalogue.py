@@ -5,7 +5,6 @@ exists. Leaves: `CatalogItem`s that fit into one event. Next: `stream.sources.so
 """
 
 import html
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,15 +19,22 @@ from stream.events import EARLIEST, MAX_EVENT_BYTES, MAX_ID_LENGTH, MAX_TEXT_LEN
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
 from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
+from stream.sources.headers import KNOWN_HEADERS
+from stream.sources.ids import ids
 from stream.sources.options import Layout
+from stream.sources.prices import price_of
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading
-from stream.sources.tabular import KNOWN_HEADERS, NO_TEXT
+from stream.sources.tabular import NO_TEXT
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "title": ("title", "name", "item_name", "product_name", "movie_title", "description"),
-    "brand": ("brand", "store", "manufacturer", "brand_name"),
-    "price": ("price", "unit_price", "list_price"),
+    "title": (
+        *("title", "name", "item_name", "product_name", "movie_title", "prod_name", "book-title", "book_title"),
+        *("product_title", "description"),
+    ),
+    "brand": ("brand", "store", "manufacturer", "brand_name", "vendor", "book-author", "author"),
+    "price": ("price", "unit_price", "list_price", "sale_price", "regular price", "variant price"),
+    "available": ("available", "availability", "in_stock", "in stock?", "stock", "is_hidden", "discontinued"),
 }
 """Header names (lower case) by meaning. The first one in a file is used."""
 
@@ -42,6 +48,16 @@ CATEGORY_HEADERS = (
     "genre",
     "class",
     "attributes",
+    "index_name",
+    "product_group_name",
+    "department_name",
+    "product_type_name",
+    "category_l1",
+    "category_l2",
+    "category_l3",
+    "google_product_category",
+    "product_type",
+    "tags",
 )
 """Category headers from wide to narrow. All of them in a file are used."""
 
@@ -53,17 +69,9 @@ MAX_CATEGORIES = 32
 MAX_CATEGORY_DEPTH = 8
 """Deeper nested lists are left out."""
 
-MAX_PRICE = 1e9
-
 Reshape = Callable[[pd.DataFrame], pd.DataFrame]
 """Renames the columns of a published file to known names."""
 
-_PRICE = re.compile(
-    r"(?:from\s+)?[$€£]?\s*(\d[\d.]*,\d{1,2}(?![\d,.])|\d[\d,]*(?:\.\d+)?)\s*€?(?:\s*-\s*[$€£]?\s*[\d,.]+\s*€?)?",
-    re.IGNORECASE,
-)
-_DECIMAL_COMMA = re.compile(r"\d[\d.]*,\d{1,2}")
-"""When the last mark is a comma before one or two digits, the dots are thousands separators."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -82,6 +90,7 @@ class Entry:
         self.title = self.title or other.title
         self.brand = self.brand or other.brand
         self.price = other.price if self.price is None else self.price
+        self.available = self.available and other.available
         self.categories.update(other.categories)
 
     def item(self, item_id: str, time: datetime = EARLIEST) -> CatalogItem:
@@ -189,17 +198,18 @@ def _block_entries(
 ) -> list[tuple[str, Entry]]:
     plain = {plain_name(str(name)): str(name) for name in table.columns}
     column = table[item or item_column(map(str, table.columns))]
-    ids, nested = text(column).tolist(), is_nested(column).tolist()
+    item_ids, nested = ids(column).tolist(), is_nested(column).tolist()
     found = {what: next((plain[name] for name in names if name in plain), None) for what, names in ITEM_HEADERS.items()}
     titles, brands, prices = (_cells(table, found[what]) for what in ("title", "brand", "price"))
+    there = _available(table, found["available"])
     shelves = [(plain[name], list(table[plain[name]])) for name in CATEGORY_HEADERS if name in plain]
     entries: list[tuple[str, Entry]] = []
-    for row, item_id in enumerate(ids):
+    for row, item_id in enumerate(item_ids):
         reason = NO_TEXT if nested[row] else refused_id(item_id)
         if reason is not None:
             rejections.add(path, unit, int(block.places[row]), reason, block.shown(row))
             continue
-        entry = Entry(plain_text(titles[row]), plain_text(brands[row]), price_of(prices[row]))
+        entry = Entry(plain_text(titles[row]), plain_text(brands[row]), price_of(prices[row]), available=there[row])
         for header, cells in shelves:
             names = category_names(cells[row], words=header.endswith(":token_seq"))
             entry.categories.update(dict.fromkeys(map(plain_text, names)))
@@ -241,17 +251,26 @@ def category_names(cell: Any, *, words: bool = False, depth: int = 0) -> Iterato
         yield str(cell)
 
 
-def price_of(written: str) -> float | None:
-    """Return the price in a cell (the lowest price of a range), or None when the cell has no price."""
-    found = _PRICE.fullmatch(written.strip())
-    number = written.strip() if found is None else found[1]
-    thousands, decimal = (".", ",") if _DECIMAL_COMMA.fullmatch(number) else (",", ".")
-    number = number.replace(thousands, "").replace(decimal, ".")
-    try:
-        price = float(number)
-    except ValueError:
-        return None
-    return price if math.isfinite(price) and 0 <= price <= MAX_PRICE else None
+NOT_THERE = frozenset(
+    (
+        *("0", "0.0", "false", "no", "n", "out of stock", "out_of_stock", "outofstock", "sold out", "sold_out"),
+        "discontinued",
+    )
+)
+"""States of an item that cannot be bought, in small letters."""
+
+REVERSED = ("is_hidden", "discontinued")
+"""Columns in which yes means that the item cannot be bought."""
+
+
+def _available(table: pd.DataFrame, column: str | None) -> list[bool]:
+    """Return for each row whether its item can be bought. An empty cell says nothing, so it can."""
+    if column is None:
+        return [True] * len(table)
+    cells = text(table[column]).str.casefold()
+    if plain_name(column) in REVERSED:
+        return (~cells.isin(("1", "1.0", "true", "yes", "y"))).tolist()
+    return (~cells.isin(NOT_THERE)).tolist()
 
 
 def _cells(table: pd.DataFrame, column: str | None) -> list[str]:

@@ -11,9 +11,10 @@ from stream.sources.catalogue import item_column, items_part
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
 from stream.sources.files.compressed import UnreadableFile, named
 from stream.sources.formats.opening import header_of
+from stream.sources.headers import guess_columns
 from stream.sources.options import SourceOptions
 from stream.sources.source import Part, Source, UnknownForm, recognised
-from stream.sources.tabular import events_part, guess_columns
+from stream.sources.tabular import events_part
 
 TABLE = "table"
 COMPLETE_JOURNEY = "complete-journey"
@@ -77,6 +78,6 @@ def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[
             if path == paths[0] or item is None:
                 raise
             return items_part(path, item=item, layout=options.layout)
-        return events_part(path, options=options)
+        return events_part(path, options=options, header=list(header))
 
     return recognise

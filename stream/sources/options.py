@@ -6,6 +6,7 @@ Arrives: the options of the command line, or what a published data set is known 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from typing import Self
 
 
@@ -28,10 +29,20 @@ class SourceOptions:
     """One value for everything that opens or reads a table."""
 
     columns: Mapping[str, str | None] = field(default_factory=dict)
-    """The columns by meaning (user, item, time, value, type, quantity); a meaning without a name is found by itself."""
+    """The columns by meaning (`stream.sources.headers.MEANINGS`, and price); one without a name is found by itself."""
     layout: Layout = field(default_factory=Layout)
     day_first: bool = False
     """Dates with `/` or `-` begin with the day, not with the month."""
+    zone: tzinfo = UTC
+    """Of times that name no zone."""
+    event_type: str | None = None
+    """The type of all rows; None: the file's own types, or what its columns are."""
+    type_names: Mapping[str, str] = field(default_factory=dict)
+    """What the names of types in the file mean."""
+    literal_ids: bool = False
+    """Words for no value (`nan`, `NULL`) are ids."""
+    times_needed: bool = False
+    """A file without a column of times is refused."""
 
     def of_items(self) -> Self:
         """The same for a file of items, which has a header of its own: names of columns are the interactions'."""

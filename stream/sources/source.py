@@ -16,6 +16,7 @@ from stream.sources.files.compressed import UnreadableFile, listed
 from stream.sources.formats.columns import LATEST_MS
 from stream.sources.rejections import Rejections
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users
+from stream.sources.understood import Understood
 
 Found = pd.DataFrame | list[CatalogItem]
 """The result of a block: interactions as rows of `COLUMNS` and what the file knows of `ORDER_COLUMNS`, or items."""
@@ -34,6 +35,8 @@ class Reading:
     latest_ms: int = LATEST_MS
     stop: Callable[[], bool] = lambda: False
     share: float = 0.0
+    understood: dict[str, Understood] = field(default_factory=dict)
+    """What was found in the tables, by file."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Part:
     """None: the data come from an installed package."""
     form: str
     blocks: Callable[[Reading], Iterator[Found]]
+    understood: str = ""
+    """What its columns were taken for, in words, when the file does not have the form of a published one."""
 
     @property
     def name(self) -> str:

@@ -2,127 +2,35 @@
 
 Arrives: CSV, TSV, JSON or Parquet, and column names where the header does not tell the meaning. Leaves: events, block
 by block or as a table; rejected rows are counted by reason. Two equal rows are two events, because many shops write one
-line for each piece. Next: `stream.sources.source`.
+line for each piece; a file that names its events by an id repeats them without harm. Next: `stream.sources.source`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stream.events import EARLIEST, EventType, milliseconds
+from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
+from stream.sources.event_names import event_types, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
 from stream.sources.formats.columns import Block, is_nested, plain_name, text
 from stream.sources.formats.opening import open_columns
+from stream.sources.headers import GUESTS, ColumnMapping, guess_columns
+from stream.sources.ids import ids
 from stream.sources.options import SourceOptions
-from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
+from stream.sources.prices import amounts
+from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable
-
-KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "user": (
-        "user_id",
-        "user",
-        "reviewerid",
-        "reviewer_id",
-        "userid",
-        "visitorid",
-        "customer_id",
-        "customer id",
-        "customerid",
-        "uid",
-    ),
-    "item": (
-        "item_id",
-        "item",
-        "parent_asin",
-        "asin",
-        "itemid",
-        "movieid",
-        "movie_id",
-        "product_id",
-        "stockcode",
-        "stock_code",
-        "sku",
-        "iid",
-    ),
-    "time": (
-        "event_time",
-        "timestamp",
-        "unixreviewtime",
-        "time",
-        "unixtime",
-        "ts",
-        "datetime",
-        "date",
-        "invoicedate",
-        "invoice_date",
-    ),
-    "value": ("value", "rating", "overall", "score", "price"),
-    "type": ("event_type", "event", "type", "behavior"),
-    "quantity": ("quantity", "qty", "count"),
-    "order": (
-        "order_id",
-        "orderid",
-        "order_number",
-        "transactionid",
-        "transaction_id",
-        "basket_id",
-        "invoice",
-        "invoiceno",
-    ),
-    "currency": ("currency", "currency_code"),
-}
-"""Header names (lower case) of shops and published files, by meaning."""
-
-PRICES = ("price",)
-"""Value columns that are prices: such a row is a purchase, not a rating."""
-
-TYPE_NAMES = {"addtocart": "cart", "add_to_cart": "cart", "transaction": "purchase", "buy": "purchase"}
+from stream.sources.times import UNORDERED, times, unordered
+from stream.sources.understood import Understood, understand
 
 TABLE = "a table"
+CURRENCY = r"[A-Z]{3}"
+"""An ISO 4217 code. Another word in its place is left out."""
 NO_TEXT = "id is no text"
-
-
-@dataclass(frozen=True)
-class ColumnMapping:
-    """The column of each meaning; None: the file has no such column."""
-
-    user: str
-    item: str
-    time: str | None = None
-    value: str | None = None
-    type: str | None = None
-    quantity: str | None = None
-    order: str | None = None
-    currency: str | None = None
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns to read."""
-        return list(dict.fromkeys(name for name in astuple(self) if name is not None))
-
-
-def guess_columns(header: list[str], given: Mapping[str, str | None] | None = None) -> ColumnMapping:
-    """Return the mapping of a header; `given` names come first. Raises `UnreadableFile` without user or item."""
-    found: dict[str, str] = {}
-    lower = {plain_name(name): name for name in reversed(header)}  # of equal names the first
-    for meaning, names in KNOWN_HEADERS.items():
-        chosen = (given or {}).get(meaning)
-        if chosen is not None:
-            if chosen not in header:
-                raise UnreadableFile(f"no column {chosen!r}: the file has {listed(header)}")
-            found[meaning] = chosen
-        else:
-            match = next((lower[name] for name in names if name in lower), None)
-            if match is not None:
-                found[meaning] = match
-    missing = [meaning for meaning in ("user", "item") if meaning not in found]
-    if missing:
-        raise UnreadableFile(f"no column for {' and '.join(missing)}: the file has {listed(header)}")
-    return ColumnMapping(**found)
 
 
 def events_part(
@@ -130,60 +38,145 @@ def events_part(
     *,
     form: str = TABLE,
     options: SourceOptions | None = None,
+    header: list[str] | None = None,
 ) -> Part:
     """Return the part of a file of interactions. Without times the rows keep their order, one second each from 1990
-    on."""
+    on. With its `header`, the part says at once what the columns are taken for."""
     options = options or SourceOptions()
-    day_first = options.day_first
 
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
         with open_columns(path, reading.rejections, options.layout) as file:
             mapping = guess_columns(file.header, options.columns)
+            if mapping.time is None and options.times_needed:
+                raise UnreadableFile(
+                    f"no column of times among {listed(file.header)}: --time-col names it, --no-times takes the rows "
+                    "in their order, one second each from 1990"
+                )
+            understood = _understood(file.header, mapping, options)
+            reading.understood[str(path)] = understood
             mark = content_mark(path, stop=reading.stop)
             if mark is None:
                 return
             for block in file.blocks(mapping.columns):
-                table = event_columns(block, mapping, day_first=day_first)
+                table = event_columns(block, mapping, options)
                 rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}
+                rules["the header again"] = _second_header(block.table, mapping)
                 if mapping.time is not None:
-                    rules[UNORDERED] = unordered(block.table[mapping.time], day_first=day_first)
-                rules |= base_rules(table, latest_ms=reading.latest_ms, valued=mapping.value is not None)
+                    rules[UNORDERED] = unordered(block.table[mapping.time], day_first=options.day_first)
+                    if not understood.rows and 2 * int(rules[UNORDERED].sum()) > len(table):
+                        raise UnreadableFile(_other_order(mapping.time, options))
+                rules |= base_rules(table, latest_ms=reading.latest_ms)
                 good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
                 reading.share = file.share
-                yield with_ids(good, mark, block)
+                understood.add(good)
+                for name, nothing in unread(block.table, table, mapping).items():
+                    understood.unread[name] += nothing
+                yield with_ids(good, mark, block, None if mapping.id is None else block.table[mapping.id])
 
-    return Part(path, form, blocks)
+    found = "" if header is None else _understood(header, guess_columns(header, options.columns), options).in_words()
+    return Part(path, form, blocks, found)
 
 
-def event_columns(block: Block, mapping: ColumnMapping, *, day_first: bool = False) -> pd.DataFrame:
-    """Return the cells of a block by meaning, in the form that the rules need."""
-    raw = block.table
-    nothing = pd.Series(np.nan, index=raw.index)
-    order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
-    rated = mapping.value is not None and plain_name(mapping.value) not in PRICES
-    default = EventType.RATING.value if rated else EventType.PURCHASE.value
-    orders = {"order_id": text(raw[mapping.order])} if mapping.order else {}
-    if mapping.currency:
-        orders["currency"] = text(raw[mapping.currency]).str.upper()
-    return pd.DataFrame(
-        {
-            "event_type": text(raw[mapping.type]).str.lower().replace(TYPE_NAMES) if mapping.type else default,
-            "user_id": text(raw[mapping.user]),
-            "item_id": text(raw[mapping.item]),
-            "event_time": times(raw[mapping.time], day_first=day_first) if mapping.time else order,
-            "value": numbers(raw[mapping.value]) if mapping.value else nothing,
-            "quantity": numbers(raw[mapping.quantity]) if mapping.quantity else nothing,
-            **orders,
-        }
+def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions) -> Understood:
+    return understand(
+        header,
+        mapping,
+        rows_are=default_type(mapping, options) if mapping.type is None or options.event_type is not None else "",
+        clock=str(options.zone),
+        day_first=options.day_first,
     )
 
 
-def with_ids(good: pd.DataFrame, mark: str, block: Block) -> pd.DataFrame:
-    """Return `good` (rows of the block) as rows of a table. The event id is the file's mark and the row's number."""
+def _other_order(column: str, options: SourceOptions) -> str:
+    read, other = ("day", "without") if options.day_first else ("month", "with")
+    return f"most dates of {column!r} do not begin with the {read}: read it {other} --day-first"
+
+
+def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> dict[str, int]:
+    """Return how many cells of prices and quantities hold something that is no number, by column."""
+    found = {}
+    for name, meaning in ((mapping.value, "value"), (mapping.quantity, "quantity")):
+        if name is not None:
+            found[name] = int((table[meaning].isna() & (text(raw[name]) != "")).sum())
+    return found
+
+
+def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) -> pd.DataFrame:
+    """Return the cells of a block by meaning, in the form that the rules need.
+
+    A purchase of a negative quantity, or in an order that was cancelled or refunded, takes a purchase back. A quantity
+    that is no whole number counts once.
+    """
+    raw = block.table
+    nothing = pd.Series(np.nan, index=raw.index)
+    order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
+    quantity = numbers(raw[mapping.quantity]) if mapping.quantity else nothing
+    orders = {"order_id": ids(raw[mapping.order], literal=options.literal_ids)} if mapping.order else {}
+    if mapping.currency:
+        code = text(raw[mapping.currency]).str.upper()
+        orders["currency"] = code.where(code.str.fullmatch(CURRENCY), "")
+    table = pd.DataFrame(
+        {
+            "event_type": _types(raw, mapping, options),
+            "user_id": _users(raw[mapping.user], mapping.user, options),
+            "item_id": ids(raw[mapping.item], literal=options.literal_ids),
+            "event_time": times(raw[mapping.time], day_first=options.day_first, zone=options.zone)
+            if mapping.time
+            else order,
+            "value": _finite(amounts(raw[mapping.value])) if mapping.value else nothing,
+            **orders,
+            "quantity": quantity.where(quantity == quantity.round(), np.nan).where(np.isfinite(quantity), quantity),
+        }
+    )
+    bought = table["event_type"] == EventType.PURCHASE.value
+    back = taken_back(raw[mapping.status]) if mapping.status else pd.Series("", index=raw.index, dtype="string")
+    back = back.where((back != "") | ~(table["quantity"] < 0), EventType.RETURN.value)
+    table["event_type"] = table["event_type"].where(~bought | (back == ""), back)
+    table["quantity"] = table["quantity"].where(~(bought & (back != "")), table["quantity"].abs())
+    return table
+
+
+def _users(column: "pd.Series[Any]", name: str, options: SourceOptions) -> "pd.Series[str]":
+    found = ids(column, literal=options.literal_ids)
+    guests = plain_name(name) in GUESTS and not options.literal_ids
+    return found.where(found != "0", "") if guests else found
+
+
+def _types(raw: pd.DataFrame, mapping: ColumnMapping, options: SourceOptions) -> "pd.Series[str]":
+    if mapping.type and options.event_type is None:
+        return event_types(raw[mapping.type], options.type_names)
+    return pd.Series(default_type(mapping, options), index=raw.index, dtype="string")
+
+
+def default_type(mapping: ColumnMapping, options: SourceOptions) -> str:
+    """Return the type of the rows of a file without types: a rating where it has ratings, else a purchase."""
+    if options.event_type is not None:
+        return options.event_type
+    rated = mapping.value is not None and not mapping.priced
+    return EventType.RATING.value if rated else EventType.PURCHASE.value
+
+
+def _finite(values: "pd.Series[float]") -> "pd.Series[float]":
+    return values.where(np.isfinite(values), np.nan)
+
+
+def _second_header(raw: pd.DataFrame, mapping: ColumnMapping) -> "pd.Series[bool]":
+    """Return the mask of the rows that repeat the header, as files that were joined have them."""
+    return (text(raw[mapping.user]) == mapping.user) & (text(raw[mapping.item]) == mapping.item)
+
+
+def with_ids(good: pd.DataFrame, mark: str, block: Block, named: "pd.Series[Any] | None" = None) -> pd.DataFrame:
+    """Return `good` (rows of the block) as rows of a table.
+
+    The event id is the cell of `named`; where there is none, it is the file's mark and the row's number.
+    """
     numbers = block.numbers[good.index.to_numpy()].tolist()
-    ids = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
+    found = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
+    if named is not None:
+        given = ids(named.loc[good.index])
+        found = found.where((given == "") | (given.str.len() > MAX_ID_LENGTH), given)
     known = [*COLUMNS, *(name for name in ORDER_COLUMNS if name in good)]
-    return good.assign(event_id=ids, event_time=good["event_time"].astype("int64"))[known]
+    return good.assign(event_id=found, event_time=good["event_time"].astype("int64"))[known]
 
 
 def read(

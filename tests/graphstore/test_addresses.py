@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphstore.addresses import check_database_url, check_redis_url, check_servers, shown_url
+from graphstore.addresses import check_database_url, check_redis_url, check_servers, check_webhook_url, shown_url
 
 SECRET = "correct-horse"
 
@@ -94,3 +94,31 @@ def test_wrong_addresses_of_brokers(servers: str) -> None:
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a/b?token=x", "http://[::1]:8080", "https://h:443/"])
+def test_a_url_of_a_webhook(url: str) -> None:
+    assert check_webhook_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://h/correct-horse",
+        "file:///correct-horse",
+        "https://",
+        "https:///correct-horse",
+        "https://h:0/correct-horse",
+        "https://h:99999/correct-horse",
+        "https://[::1/correct-horse",
+        "https://u:correct-horse@h/",
+        "https://h/correct-horse#x",
+        "https://h/correct horse",
+        "https://h/correct-horse\r\nX: y",
+        "correct-horse",
+    ],
+)
+def test_a_wrong_url_of_a_webhook_is_told_without_it(url: str) -> None:
+    with pytest.raises(ValueError, match="webhook") as told:
+        check_webhook_url(url)
+    assert "horse" not in str(told.value)

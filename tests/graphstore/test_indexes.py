@@ -16,8 +16,9 @@ from graphstore.snapshots.eventlog import Seen, read_events
 from graphstore.tables import metadata, seen_items, users
 from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.attribution import attribute_now
-from monitoring.ctr import ctr
+from monitoring.counts import count
 from monitoring.dirty_windows import newest_hours
+from monitoring.windows import TimeWindow
 
 
 def count_a_list(connection: Connection) -> None:

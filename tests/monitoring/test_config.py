@@ -7,13 +7,26 @@ from monitoring.config import MonitoringConfig
 
 
 def test_the_environment_sets_them(monkeypatch):
-    monkeypatch.setenv("SAGESTREAM_DRIFT_PSI", "0.5")
-    assert MonitoringConfig().drift_psi == 0.5
+    monkeypatch.setenv("SAGESTREAM_DRIFT_QUIET_DAYS", "7")
+    assert MonitoringConfig().drift_quiet_days == 7
 
 
 def test_they_are_frozen_and_bounded():
     config = MonitoringConfig()
     with pytest.raises(ValidationError):
-        config.drift_psi = 1.0
+        config.drift_quiet_days = 1.0
     with pytest.raises(ValidationError):
-        MonitoringConfig(drift_share=1.5)
+        MonitoringConfig(drift_quiet_days=0)
+
+
+def test_alarms_are_signed_and_neither_url_nor_secret_is_shown():
+    url, secret = "https://example.org/token", "a secret of sixteen"
+    config = MonitoringConfig(alarm_webhook=url, alarm_secret=secret)
+    assert config.alarm_webhook.get_secret_value() == url
+    assert "token" not in repr(config) and secret not in repr(config)
+    for wrong in ({"alarm_webhook": url}, {"alarm_webhook": "ftp://h/token", "alarm_secret": secret}):
+        with pytest.raises(ValidationError) as told:
+            MonitoringConfig(**wrong)
+        assert "token" not in str(told.value)
+    with pytest.raises(ValidationError):
+        MonitoringConfig(alarm_secret="short")

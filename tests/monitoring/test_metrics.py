@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
-from monitoring.metrics import show_ctr, show_drift
 from monitoring.drift.verdict import DriftResult
+from monitoring.metrics import show_ctr, show_drift
 from monitoring.windows import Figure, TimeWindow
 
-RESULT = DriftResult("drift", "", TimeWindow(0, 5), TimeWindow(5, 9), 1, 1, share=0.5, scores={"price": 0.3})
+RESULT = DriftResult(
+    "drift", "", TimeWindow(0, 5), TimeWindow(5, 9), 1, 1, share=0.5, scores={"price": 0.3}, thresholds={"price": 0.2}
+)
 
 
 def value(name, **labels):
@@ -39,7 +41,9 @@ def test_the_newest_verdict_replaces_the_one_before():
     show_drift(RESULT)
     assert value("drift_share", verdict="drift") == 0.5
     assert value("drift_psi", column="price") == 0.3
+    assert value("drift_threshold", column="price") == 0.2
     assert value("drift_reports_total", outcome="drift") == before + 1
-    show_drift(replace(RESULT, verdict="insufficient", share=None, scores={}))
+    show_drift(replace(RESULT, verdict="insufficient", share=None, scores={}, thresholds={}))
     assert value("drift_share", verdict="drift") is None
     assert value("drift_psi", column="price") is None
+    assert value("drift_threshold", column="price") is None

@@ -17,8 +17,8 @@ from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring import run
 from monitoring.config import MonitoringConfig
 from monitoring.drift.child import DriftJobFailed
-from monitoring.run import Monitor, run_monitor
 from monitoring.drift.verdict import DriftResult
+from monitoring.run import Monitor, run_monitor
 from monitoring.windows import TimeWindow, read_figures
 from serving.experiments import Experiment, start, stop
 from serving.routing import Arm
@@ -38,14 +38,14 @@ def verdicts(monkeypatch):
     said = [replace(DRIFT, verdict="stable")]
     asked = []
 
-    def report(job, *, stop):
+    def report(_child, job, *, stop):
         asked.append(job)
         word = said[min(len(asked), len(said)) - 1]
         if isinstance(word, Exception):
             raise word
         return word
 
-    monkeypatch.setattr(run, "run_drift_job", report)
+    monkeypatch.setattr(run.DriftChild, "run", report)
     return said, asked
 
 
@@ -193,7 +193,7 @@ def test_an_experiment_whose_shoppers_divide_wrongly_is_told(sqlite_shop, tmp_pa
     with caplog.at_level("WARNING"):
         found = monitor.check_experiments(now=20)
     assert [(one.name, one.sample_ratio_fault) for one in found] == [("broken", True), ("sound", False)]
-    assert [record.args[0] for record in caplog.records] == ["broken"]
+    assert [record.args[0] for record in caplog.records if record.name == "monitoring.run"] == ["broken"]
     assert counted("experiment_sample_ratio_p", experiment="broken") == found[0].sample_ratio_p < 0.01
     with write(sqlite_shop.engine) as connection:
         stop(connection, "broken", now=30, outcome={})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sagestream.datasets import UnfitWords, UnknownDataset, choose, read_dataset
+from sagestream.datasets import TableWords, UnfitWords, UnknownDataset, choose, read_dataset
 
 
 def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
@@ -22,21 +22,43 @@ def test_what_is_neither_a_name_nor_a_file_is_told() -> None:
 def test_a_path_alone_is_a_table_and_a_name_comes_with_its_files(tmp_path: Path) -> None:
     file = tmp_path / "shop.csv"
     file.write_text("user,item\nu,i\n")
-    guessed = choose(str(file), [], mapping={"user": None}, columns="user, item")
+    guessed = choose(str(file), [], words=TableWords({"user": None}, columns="user, item"))
     assert (guessed.name, guessed.paths, guessed.options.layout.names) == ("table", [file], ["user", "item"])
-    named = choose("amazon", [file], mapping={})
+    named = choose("amazon", [file])
     assert (named.name, named.paths, named.options.layout.names) == ("amazon", [file], None)
-    assert choose("complete-journey", [], mapping={}).paths == []
+    assert choose("complete-journey", []).paths == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "nonsense", "rot13", "utf-8-sig", "base64"])
 def test_encodings_in_which_lines_cannot_be_told_apart(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UnfitWords, match="no encoding with ASCII in it"):
-        choose("table", [tmp_path], mapping={}, encoding=encoding)
-    assert choose("table", [tmp_path], mapping={}, encoding="cp1252").options.layout.encoding == "cp1252"
+        choose("table", [tmp_path], words=TableWords(encoding=encoding))
+    assert choose("table", [tmp_path], words=TableWords(encoding="cp1252")).options.layout.encoding == "cp1252"
 
 
 def test_the_order_of_dates_is_for_a_table(tmp_path: Path) -> None:
-    assert choose("table", [tmp_path], mapping={}, day_first=True).options.day_first
+    assert choose("table", [tmp_path], words=TableWords(day_first=True)).options.day_first
     with pytest.raises(UnfitWords, match="the order of dates"):
-        choose("amazon", [tmp_path], mapping={}, day_first=True)
+        choose("amazon", [tmp_path], words=TableWords(day_first=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (TableWords(timezone="Mars/Olympus"), "no time zone"),
+        (TableWords(event_type="stare"), "no type of an event"),
+        (TableWords(type_map="pv"), "no name and type"),
+        (TableWords(type_map="pv=stare"), "no type of an event"),
+    ],
+)
+def test_words_that_mean_nothing_are_told(tmp_path: Path, words: TableWords, problem: str) -> None:
+    with pytest.raises(UnfitWords, match=problem):
+        choose("table", [tmp_path], words=words)
+
+
+def test_words_about_times_and_types(tmp_path: Path) -> None:
+    words = TableWords(timezone="Europe/Berlin", event_type="view", type_map="pv=view, fav=click", no_times=True)
+    options = choose("table", [tmp_path], words=words).options
+    assert (str(options.zone), options.event_type, options.times_needed) == ("Europe/Berlin", "view", False)
+    assert options.type_names == {"pv": "view", "fav": "click"}
+    assert choose("table", [tmp_path]).options.times_needed

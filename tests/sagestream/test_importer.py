@@ -56,10 +56,10 @@ class Impatient(Interruption):
 
 def test_what_was_read_before_an_interruption_is_stored(tmp_path: Path) -> None:
     path = shop(tmp_path / "f.csv", 100)
-    done = importer(path, Impatient(31)).run(direct=True)
+    done = importer(path, Impatient(31)).run("direct")
     assert done.interrupted
     assert (done.told["stored"], done.failure) == (30, None)  # one look went to the mark of the file
-    rest = importer(path, Impatient(10_000)).run(direct=True)
+    rest = importer(path, Impatient(10_000)).run("direct")
     assert (rest.told["duplicate"], rest.told["stored"], rest.interrupted) == (30, 70, False)
 
 
@@ -69,7 +69,7 @@ def test_what_was_read_before_an_interruption_is_stored(tmp_path: Path) -> None:
 )
 def test_a_sample_and_an_interruption(tmp_path: Path, patience: int, stored: int, interrupted: bool) -> None:
     """Two looks go to the file: to its mark, and after its one block."""
-    done = importer(shop(tmp_path / "f.csv", 70), Impatient(patience), sample=Sample(users=2)).run(direct=True)
+    done = importer(shop(tmp_path / "f.csv", 70), Impatient(patience), sample=Sample(users=2)).run("direct")
     assert (done.told["read"], done.told["stored"], done.interrupted) == (stored, stored, interrupted)
 
 
@@ -85,7 +85,7 @@ def test_a_sample_of_the_package_takes_the_files_of_items_along(
     items.write_text("item,title\nj,of the file\n")
     source = open_source("complete-journey", [], items=[items])
     stages = Stages(PlainConsole(stderr=True))
-    done = Importer("complete-journey", source, stages, Impatient(10_000), sample=Sample(users=2)).run(direct=True)
+    done = Importer("complete-journey", source, stages, Impatient(10_000), sample=Sample(users=2)).run("direct")
     assert (done.told["read"], done.told["items"]) == (10, 2)
 
 
@@ -93,7 +93,7 @@ def test_the_file_for_rejected_rows_is_a_new_one(tmp_path: Path) -> None:
     path = shop(tmp_path / "f.csv", 3)
     before = path.read_text()
     with pytest.raises(UnusableFile):
-        importer(path, Impatient(10_000), rejected_file=path).run(direct=True)
+        importer(path, Impatient(10_000), rejected_file=path).run("direct")
     assert path.read_text() == before
 
 
@@ -103,7 +103,7 @@ def test_what_could_not_be_looked_at_and_what_helps_is_told(
     monkeypatch.setenv("COLUMNS", "400")  # a path of any length stays on its line
     (tmp_path / "a.csv").write_text("user,item,date\nu,i,13/01/2011\nu,i,01/13/2011\n")
     (tmp_path / "b.csv").write_bytes(b"PK\x03\x04")
-    importer(tmp_path, Impatient(10_000)).run(direct=True)
+    importer(tmp_path, Impatient(10_000)).run("direct")
     told = " ".join(capsys.readouterr().err.split())
     assert "b.csv: passed over, a zip archive or an Excel workbook" in told
     assert "left out: 1 rows, day or month first? (dates with - or / begin with the month; with --day-first" in told
@@ -113,7 +113,7 @@ def test_a_failure_comes_after_what_was_read(tmp_path: Path) -> None:
     whole = gzip.compress(shop(tmp_path / "f.csv", 5000).read_bytes())
     path = tmp_path / "f.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    done = importer(path, Impatient(10_000)).run(direct=True)
+    done = importer(path, Impatient(10_000)).run("direct")
     assert done.failure is not None
     assert 0 < done.told["stored"] < 5000
     assert f"damaged after line {done.told['stored'] + 1}:" in str(done.failure)

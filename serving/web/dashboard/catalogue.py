@@ -49,7 +49,7 @@ def _rows(found: Found) -> Rows:
             Column(name="item"),
             Column(name="id"),
             Column(name="can be bought"),
-            Column(name="price", unit="number"),
+            Column(name="price", unit="money"),
         ],
         rows=[
             Row(

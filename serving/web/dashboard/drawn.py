@@ -37,7 +37,9 @@ ROWS_INSIDE = 40
 
 MISSING = f'<span class="dash" aria-label="not measured">{DASH}</span>'
 
-LONG_TEXT = 9
+NAME_TEXT = 24
+"""Characters: a longer text is prose, a shorter one without a blank is a name."""
+LONG_TEXT = 8
 """Characters that fit a tile in large letters."""
 
 STATE_WORDS: dict[State, str] = {"ok": "good", "warn": "look at it", "bad": "bad", "none": ""}
@@ -57,7 +59,6 @@ class DrawnFigure:
     state: State = "none"
     title: str = ""
     kind: Literal["", "number", "time"] = ""
-    """How its cell is laid out."""
 
     @property
     def missing(self) -> bool:
@@ -68,6 +69,15 @@ class DrawnFigure:
     def long(self) -> bool:
         """Whether a tile must write it smaller."""
         return len(self.text) > LONG_TEXT
+
+    @property
+    def layout(self) -> str:
+        """How its cell is laid out: numbers, times and names stay on one line, long text gets room on telephones."""
+        if self.kind:
+            return self.kind
+        if len(self.text) > NAME_TEXT:
+            return "prose"
+        return "" if " " in self.text else "name"
 
     @property
     def html(self) -> SafeString:

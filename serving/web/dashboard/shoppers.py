@@ -98,7 +98,7 @@ def _list(served: Recommendation) -> Rows:
             Column(name="item"),
             Column(name="why"),
             Column(name="score", unit="number"),
-            Column(name="price", unit="number"),
+            Column(name="price", unit="money"),
         ],
         rows=[
             Row(

@@ -65,11 +65,9 @@ def _span(seconds: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Return three digits that say something, and all digits before the point."""
+    """Return three significant digits, or all digits before the point."""
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    if digits > 6:
-        return f"{value:.2e}"
-    text = f"{value:,.{digits}f}"
-    return text.rstrip("0").rstrip(".") if digits > 2 else text
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - math.floor(math.log10(abs(rounded))))
+    return f"{value:.2e}" if digits > 6 else f"{value:,.{digits}f}"

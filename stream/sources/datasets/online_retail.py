@@ -33,9 +33,10 @@ from stream.sources.catalogue import Entry, plain_text
 from stream.sources.files.compressed import UnreadableFile, changed_at, content_mark, listed
 from stream.sources.formats.columns import plain_name, text
 from stream.sources.formats.opening import header_of, open_columns
-from stream.sources.rules import UNORDERED, base_rules, kept, numbers, times, unordered
+from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import with_ids
+from stream.sources.times import UNORDERED, times, unordered
 
 HEADERS = {
     "invoice": ("invoice", "invoiceno"),
@@ -102,7 +103,8 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
                 }
             )
             rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}
-            rules |= base_rules(table, latest_ms=reading.latest_ms, valued=True)
+            rules |= base_rules(table, latest_ms=reading.latest_ms)
+            rules["value is no number"] = pd.Series(~np.isfinite(price), index=table.index)
             rules["no product: postage, a fee or an entry by hand"] = codes.str.fullmatch(NO_PRODUCT)
             rules["no price: a gift, a sample or a correction"] = price <= 0
             good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)

@@ -23,9 +23,10 @@ from stream.sources.catalogue import MAX_CATEGORIES, Entry, plain_text, refused_
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
 from stream.sources.formats.columns import plain_name, text
 from stream.sources.formats.opening import header_of, open_columns
-from stream.sources.rules import times
+from stream.sources.headers import guess_columns
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
-from stream.sources.tabular import events_part, guess_columns
+from stream.sources.tabular import events_part
+from stream.sources.times import times
 
 PROPERTY_COLUMNS = ("timestamp", "itemid", "property", "value")
 TREE_COLUMNS = ("categoryid", "parentid")

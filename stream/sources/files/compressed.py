@@ -36,6 +36,8 @@ _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its sheets as CSV",
     b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
     b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (xls): save its sheets as CSV",
+    b"\x28\xb5\x2f\xfd": "packed by Zstandard: unpack it first (zstd -d)",
 }
 """First bytes of formats that no reader supports, with advice for the user."""
 
@@ -147,7 +149,10 @@ def opened(path: Path) -> Iterator[OpenFile]:
         if packed is None:
             yield OpenFile(path, raw, cast("io.BufferedReader", raw))
         else:
-            yield OpenFile(path, raw, io.BufferedReader(_Unpacked(packed), _BUFFER_BYTES))
+            file = OpenFile(path, raw, io.BufferedReader(_Unpacked(packed), _BUFFER_BYTES))
+            if file.peek().startswith(_GZIP):
+                raise UnreadableFile("gzip in gzip: unpack it once (gunzip)")
+            yield file
 
 
 @contextmanager

@@ -59,7 +59,9 @@ class Delimited(ColumnFile):
         self._refused = 0
         self._lines = self._decoded()
         begin = file.peek()
-        first = next(self._lines, None)
+        if b"\r" in begin and b"\n" not in begin:
+            raise UnreadableFile("its lines end with CR alone, as on old Macs: convert them to LF")
+        first = next((line for line in self._lines if line[1].strip()), None)
         if self._refused:  # the undecodable line may have been the header
             raise UnreadableFile(f"line 1 is no {self._encoding} text: name the encoding, or convert the file to UTF-8")
         if first is None:

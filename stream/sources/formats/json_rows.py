@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from stream.sources.files.compressed import OpenFile, UnreadableFile
-from stream.sources.formats.columns import Block, ColumnFile, Gauge
+from stream.sources.formats.columns import Block, ColumnFile, Gauge, plain_name
+from stream.sources.headers import KNOWN_HEADERS
 from stream.sources.rejections import Rejections
 
 LINE, MEMBER = "line", "member"
@@ -38,6 +39,9 @@ MAX_LITERAL_DEPTH = 32
 """Bounds for a Python literal, because its parser is made for programs: its memory grows with the depth."""
 
 CHUNK_BYTES = 1 << 20
+SPLIT_KEYS = ("columns", "index", "data")
+"""The keys of a table that pandas wrote in pieces."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KEYED = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')
 _BETWEEN = " \t\r\n,"
@@ -203,19 +207,29 @@ def _as_json(found: Any) -> dict[str, Any]:
 
 
 def _member_rows(members: Iterator[tuple[int, str | None, Any]], refuse: Refuse) -> Iterator[Row]:
+    """Yield the rows. A list of objects that name their users is a table under a name, as `{"orders": [...]}`."""
     for number, key, value in members:
+        if key in SPLIT_KEYS and isinstance(value, list) and number <= len(SPLIT_KEYS):
+            raise UnreadableFile("a table in pieces (pandas, orient=split): write it with orient=records, or as CSV")
         try:
             if key is None:
                 yield number, _as_json(value)
             elif isinstance(value, dict):
                 yield number, {"item": key, **_as_json(value)}
             elif isinstance(value, list):
+                owner = {} if _names_users(value) else {"user": key}
                 for item in value:
-                    yield number, _as_json({"user": key, **(item if isinstance(item, dict) else {"item": item})})
+                    yield number, _as_json(owner | (item if isinstance(item, dict) else {"item": item}))
             else:
                 raise NoRow("no list of items and no object")
         except NoRow as error:
             refuse(str(error), number, f"{key}: {value}")
+
+
+def _names_users(rows: list[Any]) -> bool:
+    """Return whether an object in the list has a key that is known to name a user."""
+    names = {plain_name(str(key)) for row in rows[:KEY_ROWS] if isinstance(row, dict) for key in row}
+    return not names.isdisjoint(KNOWN_HEADERS["user"])
 
 
 def _members(file: OpenFile) -> Iterator[tuple[int, str | None, Any]]:

@@ -19,6 +19,8 @@ JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
 
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+PARQUET_BEGIN = b"PAR1"
+"""The first bytes of a Parquet file, whatever its name is."""
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def open_columns(path: Path, rejections: Rejections, layout: Layout | None = Non
     layout = layout or Layout()
     suffix = format_suffix(path)
     with named(path), opened(path) as file:
-        if suffix in PARQUET_SUFFIXES:
+        if suffix in PARQUET_SUFFIXES or file.peek().startswith(PARQUET_BEGIN):
             yield ParquetColumns(path)
         elif suffix in JSON_SUFFIXES:
             yield open_json(file, rejections)

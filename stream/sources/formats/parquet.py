@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stream.sources.files.compressed import UnreadableFile
+from stream.sources.files.compressed import UnreadableFile, listed
 from stream.sources.formats.columns import BLOCK_BYTES, BLOCK_ROWS, Block, ColumnFile
 
 LARGEST_WHOLE = 2.0**53
@@ -31,6 +31,8 @@ class ParquetColumns(ColumnFile):
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFile(str(error)) from error
         self.header = list(self._file.schema_arrow.names)
+        if twice := sorted({name for name in self.header if self.header.count(name) > 1}):
+            raise UnreadableFile(f"two columns of one name: {listed(twice)}")
         self._rows = self._file.metadata.num_rows
         self._done = 0
 

@@ -73,7 +73,7 @@ def test_today_at_a_glance(store: Store) -> None:
     assert isinstance(glance, Tiles)
     revenue = [tile for tile in glance.tiles if tile.label == "Revenue"]
     assert [(tile.currency, tile.value, tile.n) for tile in revenue] == [("EUR", 250.0, 10), ("", 5.0, 10)]
-    assert "20.00 of earlier purchases" in revenue[0].note and revenue[0].change.startswith("33.00 EUR")
+    assert "20.00 of earlier purchases" in revenue[0].note and revenue[0].change == "yesterday until 12:00: 33.00 EUR"
     recent = tiles(page, "Last 24 hours")["Click-through"]
     assert (recent.value, recent.n) == (0.1, 880)
     loop = tiles(page, "The loop")
@@ -177,6 +177,10 @@ def test_what_is_wrong_now_is_told_worst_first(store: Store) -> None:
     store.put("promotions", promotion(NOON - DAY) | {"outcome": "harm", "ended_at": NOON - HOUR})
     with write(store.engine) as connection:
         ingest_interactions(connection, [InteractionRow("e", 0, "u", "i", 5)], now=NOON - 3 * HOUR)
+    several = tuple(Readiness(name, "127.0.0.1", 1, "away") for name in ("worker", "serve", "monitor"))
+    assert problems_of(store, Surroundings(looked_at=NOON, processes=several))[1] == (
+        "3 processes are away: worker (port 1), serve (port 1), monitor (port 1)"
+    )
     processes = (Readiness("worker", "127.0.0.1", 6066, "not ready", said="kafka: away"),
                  Readiness("serve", "web", 80, "away", said="nobody answers"))  # fmt: skip
     assert problems_of(store, Surroundings(looked_at=NOON, processes=processes)) == [

@@ -2,22 +2,31 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 from sqlalchemy import event
 
+from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from graphstore.session import write
 from graphstore.tables import items
 from graphstore.upserts import ItemRow, upsert_items
+from monitoring.config import MonitoringConfig
 from monitoring.dashboard.show import CATALOGUE_SECONDS, PACE_SECONDS, Dashboard
 from monitoring.dashboard.surroundings import Surroundings
+from monitoring.run import Monitor
+from monitoring.windows import ALL
 from serving.dashboard import catalogue
+from serving.dashboard.blocks import Chart, Funnel, Rows, Tiles
 from serving.dashboard.store import PAGES, PREFIX, read_page
+from serving.experiments import Experiment, start
+from serving.routing import Arm
 from stream.readiness import Readiness
-from tests.monitoring.dashboard.conftest import NOON, Store, counts
+from tests.monitoring.dashboard.conftest import NOON, Store, counts, rows
 
 
 class Timer:
@@ -135,3 +144,57 @@ def test_a_fault_in_one_page_is_told_and_the_others_are_written(
     timer.now += 100
     assert "models" not in dashboard.show(now=NOON), "not at each pass"
     assert pages_counted("faulty") == faulty + 1
+
+
+def test_the_monitor_shows_the_reports_that_it_made_last(sqlite_store: Store, redis: Redis, tmp_path: Path) -> None:
+    arms = (Arm("plain", 0.5), Arm("wide", 0.5))
+    with write(sqlite_store.engine) as connection:
+        start(connection, Experiment("wider", None, "s", arms, "me", "", NOON - 5_000))
+    given = {"config": MonitoringConfig(), "state_dir": tmp_path, "redis": redis}
+    assert Monitor(sqlite_store.engine, **given).show(now=NOON) == [], "without a dashboard"
+    timer = Timer()
+    monitor = Monitor(sqlite_store.engine, dashboard=made(sqlite_store, redis, timer), **given)
+    assert sorted(monitor.show(now=NOON)) == sorted(PAGES)
+    notes = [rows(page, "wider (running)").note for page in [read_page(redis, "experiments")] if page]
+    monitor.check_experiments(now=NOON)
+    timer.now += 60
+    monitor.show(now=NOON + 60_000)
+    notes += [rows(page, "wider (running)").note for page in [read_page(redis, "experiments")] if page]
+    assert ["Not measured yet" in note for note in notes] == [True, False]
+    monitor.close()
+
+
+def test_every_figure_says_its_window_and_its_n(sqlite_store: Store, redis: Redis) -> None:
+    for width in (sqlite_store.day, sqlite_store.hour):
+        for segment in (ALL, "slot:home", "position:1", "source:model", "kind:graphsage", "model:m1"):
+            width(0, counts(100, 10, orders=2, revenue={"EUR": 5.0}), segment)
+            width(1, counts(100, 10, orders=2, revenue={"EUR": 5.0}), segment)
+    given = {"kind": "graphsage", "snapshot_id": "s", "bundle": "b", "created_at": NOON - 5}
+    sqlite_store.put("models", {"model_version": "m1", "status": "champion", **given})
+    run = {"run_id": "r1", "kind": "graphsage", "trigger": "x", "status": "kept", "started_at": 1}
+    sqlite_store.put("training_runs", run)
+    sqlite_store.put("promotions", {"at": 5, "action": "promote", "to_version": "m1", "who": "me", "why": ""})
+    with write(sqlite_store.engine) as connection:
+        start(connection, Experiment("wider", None, "s", (Arm("a", 0.5), Arm("b", 0.5)), "me", "", NOON - 5_000))
+        ingest_interactions(connection, [InteractionRow(f"e{n}", 0, "u", "i", NOON) for n in range(20)], now=NOON)
+    hot.set_trending(redis, "24h", {"i": 20.0})
+    made(sqlite_store, redis).show(now=NOON)
+    figures = 0
+    for name in PAGES:
+        page = read_page(redis, name)
+        assert page is not None
+        for one in page.blocks:
+            if isinstance(one, Chart) and one.lines:
+                assert one.window and one.n is not None and one.n_of, (name, one.title)
+                figures += 1
+            if isinstance(one, Rows) and any(isinstance(cell, float | int) for row in one.rows for cell in row.cells):
+                assert one.window, (name, one.title)
+                figures += 1
+            if isinstance(one, Funnel):
+                assert one.window, (name, one.title)
+            for tile in one.tiles if isinstance(one, Tiles) else []:
+                if isinstance(tile.value, float):
+                    assert tile.window, (name, tile.label)
+                    assert tile.unit in ("count", "time") or (tile.n is not None and tile.n_of), (name, tile.label)
+                    figures += 1
+    assert figures > 30

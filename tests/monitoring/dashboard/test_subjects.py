@@ -15,6 +15,7 @@ from monitoring.dashboard import drift, experiments, items, models, operations
 from monitoring.dashboard.dead_letters import DeadLetters, Kind
 from monitoring.dashboard.series import DAY, HOUR
 from monitoring.dashboard.surroundings import Surroundings
+from monitoring.drift.verdict import METRIC
 from monitoring.experiments import report
 from monitoring.windows import ALL, Figure, TimeWindow, write_figures
 from serving.experiments import Experiment, start
@@ -73,7 +74,7 @@ def drift_report(store: Store, days_ago: int, **detail: object) -> None:
     span = TimeWindow(NOON - (days_ago + 1) * DAY, NOON - days_ago * DAY)
     told = {"reason": "1 of 2 columns", "reference_events": 9_000, "current_events": 1_000, **detail}
     with write(store.engine) as connection:
-        write_figures(connection, [Figure(drift.METRIC, ALL, span, 0.5, detail=told)])
+        write_figures(connection, [Figure(METRIC, ALL, span, 0.5, detail=told)])
 
 
 def column(name: str, score: float, *, drifted: bool = False) -> dict[str, object]:

@@ -1,89 +1,102 @@
-"""The drift verdict on traffic whose answer is known."""
+"""Evidently's part: its scores are ours, its report shows clicks and lists, and opens without a network."""
 
 import warnings
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from graphstore.session import read
-from monitoring.ctr import CtrFigure
-from monitoring.traffic import CATEGORICAL, NUMERICAL, Traffic, read_traffic
-from monitoring.windows import TimeWindow
+from monitoring.counts import Counts
+from monitoring.drift.columns import Column
+from monitoring.drift.judgement import Candidate
+from monitoring.drift.lists import Ranked
+from monitoring.drift.resampling import Null
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Evidently reaches for numpy.core while it is imported
-    from monitoring.drift import measure_drift
+    from monitoring.drift.evidently_report import MIN_CLICKED, rank_lists, score_columns
 
-DAY_MS = 86_400_000
-LIMITS = {"psi": 0.2, "share": 0.3, "min_rows": 200}
-COLUMNS = (*CATEGORICAL, *NUMERICAL)
-
-
-def two_days(shop, *, shifted):
-    start = shop.now // DAY_MS * DAY_MS
-    shop.trade(start, start + DAY_MS, 1500, seed=1)
-    shop.trade(start + DAY_MS, start + 2 * DAY_MS, 700, seed=2, shifted=shifted)
-    with read(shop.engine) as connection:
-        return read_traffic(
-            connection,
-            TimeWindow(start, start + DAY_MS),
-            TimeWindow(start + DAY_MS, start + 2 * DAY_MS),
-            sample_rows=10_000,
-        )
+AT = 1_700_000_000_000
+QUIET = Null(0.01, 0.0001, 28)
+PROBABILITY = 0.001
 
 
-def test_two_days_of_the_same_trade_are_stable(sqlite_shop):
-    reference, current = two_days(sqlite_shop, shifted=False)
-    result, snapshot = measure_drift(reference, current, **LIMITS)
-    assert (result.verdict, result.share, result.drifted) == ("stable", 0.0, [])
-    assert set(result.scores) == set(COLUMNS)
-    assert (result.reference_events, result.current_events) == (1500, 700)
-    assert result.skipped == {}
-    assert snapshot is not None
+def candidates():
+    """Events (900 and 300 rows) with missing prices, and lists (80 and 40 rows)."""
+    rng = np.random.default_rng(1)
+    price = (rng.normal(3, 1, 900), rng.normal(4, 1, 300))
+    price[0][::3] = np.nan
+    price[1][::5] = np.nan
+    sides = {
+        Column("event_type", np.empty(0), ("view", "click", "buy")): (
+            rng.choice(3, 900, p=[0.7, 0.3, 0]),
+            rng.choice(3, 300),
+        ),
+        Column("price", np.empty(0)): price,
+        Column("list_clicked", np.empty(0), ("no", "yes")): (rng.integers(0, 2, 80), np.zeros(40)),
+    }
+    return [
+        Candidate(column, "training", before.astype(float), now.astype(float), QUIET)
+        for column, (before, now) in sides.items()
+    ]
 
 
-def test_a_shifted_day_drifts_in_the_columns_that_were_shifted(sqlite_shop):
-    reference, current = two_days(sqlite_shop, shifted=True)
-    result, _ = measure_drift(reference, current, **LIMITS)
-    assert result.verdict == "drift"
-    shifted = {"event_type", "time_of_day", "top_item", "category", "price", "item_popularity"}
-    assert set(result.drifted) == shifted  # everybody still comes once: activity stays
-    assert result.share == pytest.approx(6 / 7)
-    assert "event_type" in result.reason
+def scored(**shown):
+    return score_columns(candidates(), PROBABILITY, at=AT, **shown)
 
 
-def test_the_thresholds_decide(sqlite_shop):
-    reference, current = two_days(sqlite_shop, shifted=True)
-    patient, _ = measure_drift(reference, current, **(LIMITS | {"share": 0.9}))
-    assert patient.verdict == "stable"
-    blind, _ = measure_drift(reference, current, **(LIMITS | {"psi": 1000.0}))
-    assert (blind.verdict, blind.share) == ("stable", 0.0)
+def values(snapshot, kind):
+    return [m["value"] for m in snapshot.dict()["metrics"] if m["config"]["type"].endswith(f":{kind}")]
 
 
-def made(rows, **columns):
-    values = {"event_type": "view", "time_of_day": "12 h", "top_item": "apple", "category": "fruit"}
-    numbers = dict.fromkeys(NUMERICAL, 1.0)
-    return Traffic(TimeWindow(0, 1), rows, {c: [columns.get(c, (values | numbers)[c])] * rows for c in COLUMNS})
+Column.__hash__ = object.__hash__  # arrays have no hash
 
 
-@pytest.mark.parametrize(("reference", "current"), [(0, 0), (1000, 0), (0, 1000), (1000, 199)])
-def test_too_few_events_give_no_verdict_and_say_so(reference, current):
-    result, snapshot = measure_drift(made(reference), made(current), **LIMITS)
-    assert (result.verdict, result.share, snapshot) == ("insufficient", None, None)
-    assert "not enough data" in result.reason
+def test_evidentlys_scores_are_ours_also_where_values_are_missing():
+    scores, _ = scored()
+    for one in candidates():
+        assert scores[one.label] == pytest.approx(one.score(), rel=1e-9)
+    assert set(scores) == {"event_type since training", "price since training", "list_clicked since training"}
 
 
-def test_a_column_without_values_is_skipped_and_the_others_are_tested():
-    result, _ = measure_drift(made(500), made(500, price=None), **LIMITS)
-    assert result.verdict == "stable"
-    assert list(result.skipped) == ["price"]
-    assert set(result.scores) == set(COLUMNS) - {"price"}
+def test_each_column_has_its_own_threshold():
+    found = candidates()
+    found[1] = replace(found[1], null=Null(100.0, 1.0, 28))
+    _, snapshot = score_columns(found, PROBABILITY, at=AT)
+    assert values(snapshot, "DriftedColumnsCount")[0]["count"] == 2
 
 
-def test_the_report_shows_the_click_through_rate(sqlite_shop):
-    rates = (CtrFigure.of(1000, 100), CtrFigure.of(400, 30))
-    _, snapshot = measure_drift(made(500), made(500), **LIMITS, rates=rates)
-    rate = [m["value"] for m in snapshot.dict()["metrics"] if "ClickThroughRate" in m["config"]["type"]]
-    assert rate == [0.075]
-    assert "7.50%" in snapshot.get_html_str(as_iframe=False)
-    _, snapshot = measure_drift(made(500), made(500), **LIMITS, rates=(rates[0], CtrFigure.of(0, 0)))
-    assert not [m for m in snapshot.dict()["metrics"] if "ClickThroughRate" in m["config"]["type"]]
+def test_the_report_shows_clicks_and_the_scores_of_lists():
+    clicks = Counts(impressions=400, clicks=30, cluster={"n": 300, "xx": 600, "yy": 30, "xy": 40, **NOTHING})
+    _, snapshot = scored(clicks=(clicks, 0.1), list_scores=(np.full(80, 2.0), np.full(40, 3.0)))
+    assert values(snapshot, "ClickThroughRate") == [pytest.approx(0.075)]
+    assert values(snapshot, "MeanValue") == [3.0]
+    html = snapshot.get_html_str(as_iframe=False)
+    assert "7.50%" in html
+    assert 'src="http' not in html
+    _, without = scored(clicks=(Counts(), None))
+    assert values(without, "ClickThroughRate") == []
+
+
+NOTHING = dict.fromkeys(("cc", "xc", "pp", "xp"), 0)
+
+
+def test_the_course_of_a_column_is_its_score_in_multiples_of_its_threshold():
+    scores, snapshot = scored()
+    price = [
+        m for m in snapshot.dict()["metrics"] if m["config"]["type"].endswith(":ShareOfLimit") and "price" in str(m)
+    ]
+    assert price[0]["value"] == pytest.approx(scores["price since training"] / QUIET.threshold(PROBABILITY))
+    assert set(price[0]["config"]) <= {"type", "column", "tests"}  # no figure: a panel draws one line for each column
+
+
+def ranked(clicked):
+    return [Ranked(f"r{n}", f"i{k}", 1.0 - k / 10, int(n < clicked and k == 1)) for n in range(40) for k in range(5)]
+
+
+def test_the_ranking_report_needs_clicks_on_both_sides():
+    assert rank_lists(ranked(MIN_CLICKED), ranked(MIN_CLICKED - 1), at=AT) is None
+    snapshot = rank_lists(ranked(MIN_CLICKED), ranked(MIN_CLICKED + 5), at=AT)
+    hits = values(snapshot, "HitRate")[0]
+    assert hits is not None
+    assert "HitRate@k" in snapshot.get_html_str(as_iframe=False)

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from monitoring.lazy_packages import gathered_names
+from monitoring.drift.lazy_packages import gathered_names
 
 SHOP = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from monitoring.lazy_packages import import_lazily
+from monitoring.drift.lazy_packages import import_lazily
 import_lazily(["shop", "shop.lists"])
 from shop import Fruit, lists
 assert Fruit.name == "apple" and lists.LENGTH == 3
@@ -45,8 +45,8 @@ def test_a_package_that_does_more_is_left_alone(line):
 
 def test_the_drift_test_needs_little_of_evidently():
     code = (
-        "import sys\nfrom monitoring.drift_job import GATHERING_PACKAGES, import_lazily\n"
-        "import_lazily(GATHERING_PACKAGES)\nimport monitoring.drift\n"
+        "import sys\nfrom monitoring.drift.job import GATHERING_PACKAGES, import_lazily\n"
+        "import_lazily(GATHERING_PACKAGES)\nimport monitoring.drift.evidently_report\n"
         "print(sorted({'nltk', 'litestar', 'evidently.ui', 'evidently.llm'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

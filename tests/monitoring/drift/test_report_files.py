@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.reports import write_report
+from monitoring.drift.report_files import write_report
 from monitoring.windows import TimeWindow
 
 DAY_MS = 86_400_000
@@ -46,6 +46,18 @@ def test_the_same_window_is_replaced(tmp_path):
     html, _ = write_report(Snapshot("new"), tmp_path, TimeWindow(0, DAY_MS), kept=3)
     assert html.read_text() == "<html>new</html>"
     assert len(names(tmp_path)) == 2
+
+
+def test_the_parts_of_a_window_come_and_go_together(tmp_path):
+    for day in range(3):
+        window = TimeWindow(day * DAY_MS, (day + 1) * DAY_MS)
+        for part in ("", "training", "ranking"):
+            for path in write_report(Snapshot(part), tmp_path, window, part=part, kept=2):
+                os.utime(path, ns=(day * 10**12, day * 10**12))
+    kept = names(tmp_path)
+    assert len(kept) == 2 * 3 * 2
+    assert not [name for name in kept if name.startswith("drift-19700101")]
+    assert "drift-19700102T000000Z-19700103T000000Z-ranking.html" in kept
 
 
 def test_a_report_that_fails_leaves_the_old_one_and_no_half(tmp_path):

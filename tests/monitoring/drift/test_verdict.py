@@ -2,7 +2,7 @@
 
 import json
 
-from monitoring.verdict import DriftResult
+from monitoring.drift.verdict import ColumnDrift, DriftResult
 from monitoring.windows import TimeWindow
 
 
@@ -16,6 +16,7 @@ def test_the_figure_holds_the_share_and_all_the_rest_as_json():
         20,
         share=0.5,
         scores={"price": 0.3},
+        columns=[ColumnDrift("price", "trailing", 0.3, 0.1, 0.001, True, 300, 200)],
         report_html="a.html",
     )
     figure = result.figure()
@@ -24,6 +25,7 @@ def test_the_figure_holds_the_share_and_all_the_rest_as_json():
     assert detail["verdict"] == "drift"
     assert detail["reference"] == {"start": 0, "end": 5}
     assert (detail["scores"], detail["report_html"]) == ({"price": 0.3}, "a.html")
+    assert (detail["columns"][0]["p"], detail["columns"][0]["n_current"]) == (0.001, 200)
 
 
 def test_no_verdict_is_no_value():

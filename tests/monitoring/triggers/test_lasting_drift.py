@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from graphstore.session import read, write
+from monitoring.drift.verdict import DriftResult
 from monitoring.triggers.ask import request
 from monitoring.triggers.lasting_drift import calm, drift_reason
-from monitoring.verdict import DriftResult
 from monitoring.windows import TimeWindow, write_figures
 
 HOUR_MS = 3_600_000
@@ -22,7 +22,7 @@ def test_only_drift_is_a_reason(sqlite_engine, verdict, reason):
         found = drift_reason(connection, replace(RESULT, verdict=verdict))
         assert (found.text if found else None) == reason
         if found:
-            assert found.figures == {"drift": {"share": 0.43, "psi": {}, "drifted": []}}
+            assert found.figures == {"drift": {"share": 0.43, "psi": {}, "thresholds": {}, "drifted": []}}
         assert drift_reason(connection, None) is None
 
 

@@ -118,7 +118,8 @@ def test_wrong_words_are_told_with_exit_2(words: list[str], reason: str) -> None
         ("colour,size\nred,1\n", [], "UnreadableFile"),
         ("user,item\nu,i\n", ["--user-col", "buyer"], "UnreadableFile"),
         ("user,item\nu,i\n", ["--items", "nowhere.csv"], "UnreadableFile"),
-        ("user,item\n", [], "TooFewEvents"),
+        ("user,item\n", ["--no-times"], "TooFewEvents"),
+        ("user,item\nu,i\n", [], "UnreadableFile"),
         ("user,item\nu,i\n", ["--split", "leave-last-out"], "TooFewEvents"),
     ],
 )
@@ -141,7 +142,7 @@ def test_a_path_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Path("f.csv").write_text("user,item\nu,i\n")
     Path("x[").mkdir()
     Path("x[", "y].csv").write_text("item,title\nother,Tea\n")
-    done = benchmark("--interactions", "f.csv", "--baselines", "popular", "--items", "x[/y].csv")
+    done = benchmark("--interactions", "f.csv", "--no-times", "--baselines", "popular", "--items", "x[/y].csv")
     assert (done.code, type(done.error).__name__) == (1, "TooFewEvents")
     assert "x[/y].csv holds none" in done.err
 

@@ -18,7 +18,7 @@ from serving.exploration import propensities
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 from serving.web import intake, services
 from serving.web.outbox import Letter, NotDelivered, Outbox
-from stream.events import IMPRESSIONS, INTERACTIONS, Impression
+from stream.events import IMPRESSIONS, INTERACTIONS, Impression, Interaction
 from tests.serving.toy import MODEL
 from tests.serving.web.conftest import KEY
 
@@ -229,6 +229,16 @@ def test_one_event_or_many_are_taken(web: Client, post: Post, key: dict[str, str
     assert send(web, event(), key) == (202, {"accepted": 1, "refused": []})
     assert send(web, [event(event_id="f"), event(event_id="g")], key)[1]["accepted"] == 2
     assert [(letter.topic, letter.key) for letter in post.letters] == [(INTERACTIONS, "ann")] * 3
+
+
+def test_an_order_arrives_as_it_was_posted(web: Client, post: Post, key: dict[str, str]) -> None:
+    line = {"event_type": "purchase", "value": 2.5, "quantity": 2, "order_id": "1007", "currency": "EUR"}
+    bad = {**line, "event_id": "g", "currency": "euro"}
+    status, body = send(web, [event(**line), event(**bad)], key)
+    assert (status, [refusal["field"] for refusal in body["refused"]]) == (202, ["currency"])
+    sent = post.letters[-1].event
+    assert isinstance(sent, Interaction)
+    assert (sent.value, sent.quantity, sent.order_id, sent.currency) == (2.5, 2, "1007", "EUR")
 
 
 def test_each_bad_event_is_named(web: Client, post: Post, key: dict[str, str]) -> None:

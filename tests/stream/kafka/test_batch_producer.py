@@ -70,6 +70,21 @@ def test_all_arrive_in_order_each_key_on_one_partition(stream_config: StreamConf
     assert len(found) == PARTITIONS
 
 
+def test_headers_arrive_with_their_message(stream_config: StreamConfig, topic: str) -> None:
+    messages = [Message(topic, b"k", b"named", [("producer", b"till-3")]), Message(topic, b"k", b"unnamed")]
+
+    async def run() -> None:
+        async with announcer(stream_config) as made:
+            await made.deliver(messages)
+
+    asyncio.run(run())
+    consumer = KafkaConsumer(topic, auto_offset_reset="earliest", **connection_settings(stream_config))
+    found = [next(consumer) for _ in messages]
+    consumer.close()
+    headers = {one.value: list(one.headers) for one in found}
+    assert headers == {b"named": [("producer", b"till-3")], b"unnamed": []}
+
+
 def test_a_message_as_large_as_kafka_takes_it_goes_through(stream_config: StreamConfig, topic: str) -> None:
     large = Message(topic, b"k", b"x" * 940_000)
 

@@ -28,7 +28,7 @@ def test_blocks_give_what_the_whole_table_gives(tmp_path: Path) -> None:
     assert sorted(streamed, key=lambda event: event.event_id) == sorted(
         table.events(), key=lambda event: event.event_id
     )
-    assert reading.rejections.counts == table.rejected == {"value is no number": (BLOCK_ROWS + 500 + 5) // 6}
+    assert reading.rejections.counts == table.rejected == {"rating is no number": (BLOCK_ROWS + 500 + 5) // 6}
 
 
 def test_the_share_goes_over_all_files(tmp_path: Path) -> None:

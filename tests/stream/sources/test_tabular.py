@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from stream.events import EventType, milliseconds
+from stream.events import EventType, Interaction, milliseconds
 from stream.sources.files.compressed import UnreadableFile
-from stream.sources.tabular import guess_columns, read
+from stream.sources.headers import guess_columns
+from stream.sources.options import SourceOptions
+from stream.sources.tabular import read
 
 
 def write(path: Path, text: str) -> Path:
@@ -59,15 +61,15 @@ def test_bad_rows_are_counted_by_reason_and_good_ones_kept(tmp_path: Path) -> No
         "u,i,1393545600,4,addtocart,",
     ]
     table = read(write(tmp_path / "f.csv", "\n".join(rows) + "\n"))
-    assert [event.event_type for event in table.events()] == [EventType.PURCHASE, EventType.CART]
+    kept = [EventType.RETURN, EventType.PURCHASE, EventType.CART]
+    assert sorted(event.event_type for event in table.events()) == sorted([*kept, *[EventType.PURCHASE] * 4])
     assert table.rejected == {
         "no user": 1,
         "no item": 1,
         "id too long": 1,
-        "no time": 4,
+        "no time": 3,
         "unknown type": 1,
-        "value is no number": 3,
-        "quantity out of bounds": 3,
+        "quantity out of bounds": 2,
     }
 
 
@@ -154,7 +156,90 @@ def test_orders_and_currencies_are_kept_where_the_file_tells_them(tmp_path: Path
     )
     table = read(path)
     told = [(event.event_type.value, event.order_id, event.currency) for event in table.events()]
-    assert told == [("purchase", "1007", "EUR"), ("purchase", "1007", "EUR"), ("purchase", None, None)]
-    assert table.rejected == {"a currency is three letters": 1, "id too long": 1}
+    assert told[:2] == [("purchase", "1007", "EUR"), ("purchase", "1007", "EUR")]
+    assert told[2:] == [("purchase", None, None), ("purchase", "1008", None)]
+    assert table.rejected == {"id too long": 1}
     (event,) = read(write(tmp_path / "plain.csv", "user_id,item_id,price\nann,tea,2.5\n")).events()
     assert (event.order_id, event.currency) == (None, None)
+
+
+def written(tmp_path: Path, text: str, **options: object) -> list[Interaction]:
+    """The events of a file with this text."""
+    return list(read(write(tmp_path / "f.csv", text), SourceOptions(**options)).events())  # type: ignore[arg-type]
+
+
+def test_a_price_that_cannot_be_read_costs_the_value_and_not_the_event(tmp_path: Path) -> None:
+    head = "user_id,item_id,event_time,event_type,price\n"
+    rows = [
+        "u,a,2024-01-01,view,",
+        "u,b,2024-01-02,cart,n/a",
+        'u,c,2024-01-03,purchase,"$1,234.50"',
+        "u,d,2024-01-04,purchase,9",
+    ]
+    events = written(tmp_path, head + "\n".join(rows) + "\n")
+    assert [(event.event_type.value, event.value) for event in events] == [
+        *(("view", None), ("cart", None), ("purchase", 1234.5), ("purchase", 9.0))
+    ]
+
+
+@pytest.mark.parametrize("header", ["Lineitem price", "Item Cost", "UnitPrice", "total_amount"])
+def test_a_column_of_prices_makes_purchases(tmp_path: Path, header: str) -> None:
+    (event,) = written(tmp_path, f"user_id,sku,date,{header},qty\nu,a,2024-01-01,34.9,3\n", columns={"value": header})
+    assert (event.event_type, event.value, event.quantity) == (EventType.PURCHASE, 34.9, 3)
+    (event,) = written(tmp_path, "user_id,sku,date,x\nu,a,2024-01-01,34.9\n", columns={"price": "x"})
+    assert (event.event_type, event.value) == (EventType.PURCHASE, 34.9)
+    (event,) = written(tmp_path, "user_id,sku,date,x\nu,a,2024-01-01,4\n", columns={"value": "x"})
+    assert (event.event_type, event.value) == (EventType.RATING, 4.0)
+
+
+def test_a_file_of_one_type_can_be_called_one(tmp_path: Path) -> None:
+    (event,) = written(tmp_path, "user_id,item_id,date\nu,a,2024-01-01\n", event_type="view")
+    assert event.event_type == EventType.VIEW
+
+
+def test_an_event_that_is_named_counts_once(tmp_path: Path) -> None:
+    head = "event_id,user_id,item_id,date\n"
+    events = written(tmp_path, head + "e1,u,a,2024-01-01\ne1,u,a,2024-01-01\n,u,b,2024-01-02\n")
+    assert [event.event_id for event in events[:2]] == ["e1", "e1"]
+    assert events[2].event_id not in ("", "e1")
+
+
+def test_what_was_taken_back_takes_back(tmp_path: Path) -> None:
+    head = "user_id,item_id,date,quantity,status\n"
+    rows = ["u,a,2024-01-01,2,completed", "u,a,2024-01-02,-1,completed", "u,a,2024-01-03,1,wc-cancelled"]
+    events = written(tmp_path, head + "\n".join(rows) + "\n")
+    assert [(event.event_type.value, event.quantity) for event in events] == [
+        ("purchase", 2),
+        ("return", 1),
+        ("cancel", 1),
+    ]
+
+
+def test_a_second_header_is_no_row(tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", "user_id,item_id,date\nu,a,2024-01-01\nuser_id,item_id,date\nu,b,2024-01-02\n")
+    table = read(file)
+    assert (len(table), table.rejected) == (2, {"the header again": 1})
+
+
+def test_a_file_without_times_is_refused_where_they_are_needed(tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", "user_id,item_id,bought\nu,a,2024-01-01\n")
+    with pytest.raises(UnreadableFile, match=r"no column of times among .*--time-col.*--no-times"):
+        read(file, SourceOptions(times_needed=True))
+    assert read(file, SourceOptions(columns={"time": "bought"}, times_needed=True)).rejected == {}
+
+
+@pytest.mark.parametrize("header", ["created_at", "t_dat", "TRANSACTION_DT", "order_purchase_timestamp"])
+def test_times_are_known_by_the_names_of_the_trade(tmp_path: Path, header: str) -> None:
+    (event,) = written(tmp_path, f"user_id,article_id,{header}\nu,a,2018-09-21\n")
+    assert event.event_time == datetime(2018, 9, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("word", ["nan", "NULL", "\\N", "undefined"])
+def test_a_word_for_no_value_is_no_shopper(tmp_path: Path, word: str) -> None:
+    file = write(
+        tmp_path / "f.csv", f"user_id,item_id,date\n{word},a,2024-01-01\nu,{word},2024-01-01\n12.0,a,2024-01-01\n"
+    )
+    table = read(file)
+    assert [event.user_id for event in table.events()] == ["12"]
+    assert table.rejected == {"no user": 1, "no item": 1}
+    assert len(read(file, SourceOptions(literal_ids=True))) == 3

@@ -15,7 +15,7 @@ def test_items_are_found_with_their_availability(operator: Client, redis: Redis)
     html = text_of(operator, "/dashboard/catalogue/?q=SCARF")
     words = plain(html)
     assert "2 items found" in words and "the newest 2 of 9 items" in words
-    assert "Red &lt;b&gt;scarf" in html and "19.5" in words and "yes" in words
+    assert "Red &lt;b&gt;scarf" in html and "19.50" in words and "yes" in words
     assert "1 item found" in plain(text_of(operator, "/dashboard/catalogue/?q=scarf&available=no"))
     assert "0 items found" in plain(text_of(operator, "/dashboard/catalogue/?q=hat"))
     assert "2 items found" in plain(text_of(operator, "/dashboard/catalogue/?available=whatever"))

@@ -16,7 +16,8 @@ from serving.web.dashboard.written import age, between, moment, written
         (0.0, "share", "0 %"),
         (0.00001234, "share", "0.00123 %"),
         (1.0, "share", "100 %"),
-        (-0.002, "share", "-0.2 %"),
+        (0.99996, "share", "100 %"),
+        (-0.002, "share", "-0.200 %"),
         (1_234_567.0, "count", "1,234,567"),
         (1234.5, "money", "1,234.50 EUR"),
         (4.2, "seconds", "4.20 s"),
@@ -37,7 +38,7 @@ def test_each_unit(value: str | float | None, unit: Unit, text: str) -> None:
 def test_an_interval_says_its_unit_once() -> None:
     assert between(0.041, 0.044, "share").replace("\u202f", " ") == "4.10 to 4.40 %"
     assert between(1.0, 2.0, "money", "EUR") == "1.00 to 2.00 EUR"
-    assert between(-0.5, 2.0, "number") == "-0.5 to 2.00"
+    assert between(-0.5, 2.0, "number") == "-0.500 to 2.00"
     assert between(None, 2.0, "number") == ""
 
 

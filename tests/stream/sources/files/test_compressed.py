@@ -67,7 +67,14 @@ def test_a_line_over_the_bound_is_refused_and_not_held(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"PK\x03\x04", "zip archive or an Excel workbook"), (b"\xff\xfea\0", "UTF-16"), (b"\xfe\xff\0a", "UTF-16")],
+    [
+        (b"PK\x03\x04", "zip archive or an Excel workbook"),
+        (b"\xff\xfea\0", "UTF-16"),
+        (b"\xfe\xff\0a", "UTF-16"),
+        (b"\xd0\xcf\x11\xe0", "xls"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard"),
+        (gzip.compress(gzip.compress(b"a")), "gzip in gzip"),
+    ],
 )
 def test_foreign_files_are_told_by_what_they_are(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "f"

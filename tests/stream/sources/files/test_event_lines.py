@@ -30,6 +30,14 @@ def test_events_and_refusals_by_number(pack: "type[bytes]", end: bytes, tmp_path
     assert read(path) == (["1", "2"], [1 + step])
 
 
+def test_a_line_may_name_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(GOOD[:-1].replace(b"%d", b"1") + b',"order_id":"1007","currency":"EUR"}')
+    with open_lines(str(path)) as lines:
+        (event,) = interactions(lines, now=lambda: NOW, refuse=lambda number, error: pytest.fail(str(error)))
+    assert (event.order_id, event.currency) == ("1007", "EUR")
+
+
 def test_a_line_of_the_largest_size_is_an_event_and_one_byte_more_is_none(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     room = events.MAX_EVENT_BYTES - len(GOOD % 1)

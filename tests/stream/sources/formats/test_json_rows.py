@@ -130,3 +130,18 @@ def test_literals_have_bounds(line: bytes, reason: str) -> None:
     with pytest.raises(NoRow, match=reason):
         literal(line)
     assert literal(b"{'a': '\\d'}") == {"a": "\\d"}  # without a warning of Python's
+
+
+def test_a_list_of_objects_under_a_name_is_the_table_itself(tmp_path: Path) -> None:
+    orders = '{"orders": [{"customer_id": "c1", "sku": "A"}, {"customer_id": "c2", "sku": "B"}]}'
+    assert read(write(tmp_path, orders)) == (
+        [{"customer_id": "c1", "sku": "A"}, {"customer_id": "c2", "sku": "B"}],
+        [],
+    )
+    found, _ = read(write(tmp_path, '{"u1": [{"sku": "A"}, {"sku": "B"}], "u2": [{"sku": "C"}]}'))
+    assert found == [{"user": "u1", "sku": "A"}, {"user": "u1", "sku": "B"}, {"user": "u2", "sku": "C"}]
+
+
+def test_a_table_in_pieces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="orient=split"):
+        read(write(tmp_path, '{"columns": ["user_id", "item_id"], "index": [0], "data": [["u", "i"]]}'))
