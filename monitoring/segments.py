@@ -69,7 +69,8 @@ class Segments:
         single = rows.rows_of(lists)
         if kind in ROW_KINDS:
             return self.of(kind, rows, single)
-        return self.of(kind, rows, lists)[rows.of_list[single] - lists.start]
+        found: IntArray = self.of(kind, rows, lists)[rows.of_list[single] - lists.start]
+        return found
 
     def name(self, kind: str, code: int) -> str:
         """Return the name of a segment: `all`, or `kind:value`."""
