@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select
 
 from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS, models
-from monitoring.shown import Names, Shown, Vocabulary
+from monitoring.names import Names, Vocabulary
+from monitoring.shown import Shown
 from monitoring.windows import ALL, segment_name
 
 SEGMENT_KINDS = ("model", "slot", "variant", "position", "source", "kind")
