@@ -82,7 +82,13 @@ def _database_url(url: str) -> str:
     return check_database_url(url) if url else url
 
 
-class GraphstoreConfig(PackageSettings):
+class LogConfig(PackageSettings):
+    """How a process logs. Read before all else, so that an error in another setting is logged in the same form."""
+
+    log_format: LogFormat = Field("text", description="form of a log line of the processes: text, or a JSON object")
+
+
+class GraphstoreConfig(LogConfig):
     """Where the graph lives, and what one event of each type weighs."""
 
     state_dir: Path = Field(Path(".sagestream"), description="directory of everything Sagestream keeps on disk")
@@ -92,8 +98,6 @@ class GraphstoreConfig(PackageSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
     retention_days: int = Field(0, ge=0, le=36_500, description="age at which interactions are compacted; 0: never")
     snapshots_kept: int = Field(5, ge=1, le=10_000, description="newest snapshot directories that are kept")
-
-    log_format: LogFormat = Field("text", description="form of a log line of the processes: text, or a JSON object")
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -68,7 +68,7 @@ def end_request(route: str, status: int) -> None:
 
 def batch_span(name: str, topic: str, records: Sequence[Record]) -> AbstractContextManager[None]:
     """Return the span of the work on a batch of records, with links to the traces that its records name."""
-    return _OFF if _tracing is None or not records else _tracing.batch_span(name, topic, records)
+    return _OFF if _tracing is None else _tracing.batch_span(name, topic, records)
 
 
 def traceparent() -> str | None:

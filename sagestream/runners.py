@@ -8,7 +8,7 @@ import signal
 import threading
 from types import FrameType
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import GraphstoreConfig, LogConfig
 from graphstore.redis.hot import RECENT_ITEMS
 from serving.config import ServingConfig
 from stream.config import StreamConfig
@@ -147,7 +147,7 @@ def begin_web_process() -> None:
     from graphstore.logs import set_up_logging
     from graphstore.tracing import begin_tracing
 
-    set_up_logging(form=GraphstoreConfig().log_format, process="serve")
+    set_up_logging(form=LogConfig().log_format, process="serve")
     begin_tracing("serve")
 
 

@@ -30,6 +30,7 @@ from serving.nearline import run_nearline
 from serving.source import ShopSource
 from serving.web import services
 from stream.events import INTERACTIONS, USERS_TOUCHED
+from stream.kafka.producer import EventProducer
 from stream.kafka.topics import connection_settings
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
@@ -118,10 +119,13 @@ def test_an_event_is_one_trace_from_post_to_list(
                 "item_id": "dates",
                 "event_time": datetime.now(UTC).isoformat(),
             }
+            with EventProducer(stream_config_of(tansu)) as producer:
+                producer.send_raw(INTERACTIONS, b"{", key=b"bad")
             posted = client.post("/events/", orjson.dumps(event), content_type="application/json")
             assert posted.status_code == 202
             worker.wait_for(lambda: redis.exists(cache.near_key("m1", "ann")))
-            worker.wait_for(lambda: Collector.spans)
+            worker.wait_for(lambda: [span for span in Collector.spans if span.links])
+            worker.wait_for(lambda: "dead letters" in worker.log.read_text())
             wait_until(lambda: len(exported.get_finished_spans()) == 2)
             text = worker.log.read_text()
     finally:
@@ -130,7 +134,7 @@ def test_an_event_is_one_trace_from_post_to_list(
 
     spans = {span.name: span for span in exported.get_finished_spans()}
     post, refresh = spans["POST events"], spans[f"refresh {USERS_TOUCHED}"]
-    (store,) = [span for span in Collector.spans if span.name == f"store {INTERACTIONS}"]
+    (store,) = [span for span in Collector.spans if span.name == f"store {INTERACTIONS}" and span.links]
     assert {post.context.trace_id, refresh.context.trace_id, int.from_bytes(store.trace_id, "big")} == {0xABC}
     assert post.parent is not None and post.parent.span_id == 0xDEF
     assert int.from_bytes(store.parent_span_id, "big") == post.context.span_id
@@ -139,10 +143,14 @@ def test_an_event_is_one_trace_from_post_to_list(
     assert refresh.attributes is not None
     assert refresh.attributes["sagestream.lists"] == 1
     assert b"ann" not in store.SerializeToString()
-    assert {orjson.loads(line)["process"] for line in text.splitlines()} == {"worker"}, text
+    lines = [orjson.loads(line) for line in text.splitlines()]
+    assert {line["process"] for line in lines} == {"worker"}
+    (bad,) = [line for line in lines if "dead letters" in line["message"]]
+    assert bad["topic"] == INTERACTIONS
+    assert 0 in [first for first, _ in bad["offsets"].values()]
 
     consumer = KafkaConsumer(INTERACTIONS, auto_offset_reset="earliest", **connection_settings(stream_config_of(tansu)))
-    message = next(consumer)
+    message = next(message for message in consumer if message.value != b"{")
     consumer.close()
     assert orjson.loads(message.value)["event_id"] == "e1"
     assert b"trace" not in message.value

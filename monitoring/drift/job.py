@@ -16,7 +16,7 @@ import msgspec
 import psutil
 from sqlalchemy import Engine
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import LogConfig
 from graphstore.logs import set_up_logging
 from graphstore.session import open_engine, read
 from monitoring.config import MonitoringConfig
@@ -102,7 +102,7 @@ class Worker:
 
 def main() -> None:
     """Answer jobs until the input ends. Other output goes to standard error. An error ends the process."""
-    set_up_logging(form=GraphstoreConfig().log_format, process="monitor")
+    set_up_logging(form=LogConfig().log_format, process="monitor")
     answers = sys.stdout.buffer
     with contextlib.redirect_stdout(sys.stderr):
         worker = Worker()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from graphstore.config import GraphstoreConfig
+from graphstore.config import GraphstoreConfig, LogConfig
 from graphstore.logs import set_up_logging
 from graphstore.tracing import begin_tracing
 from sagestream import runners
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def begin_process(words: Sequence[str]) -> None:
     """Set up log and traces of a process, before anything else may log. Other verbs print what they have to say."""
     if words and words[0] in PROCESSES:
-        set_up_logging(form=GraphstoreConfig().log_format, process=words[0])
+        set_up_logging(form=LogConfig().log_format, process=words[0])
         begin_tracing(words[0])
 
 

@@ -26,6 +26,9 @@ class KafkaRecord(Protocol):
 @contextmanager
 def working_on(doing: str, topic: str, records: Sequence[KafkaRecord]) -> Iterator[None]:
     """Log and trace the block as the work on these records. `doing` is the first word of the span's name."""
+    if not records:
+        yield
+        return
     with logged_with(topic=topic, offsets=partial(offsets_of, records)), batch_span(doing, topic, records):
         yield
 

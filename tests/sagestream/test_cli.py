@@ -187,3 +187,26 @@ def test_each_process_loads_only_its_own(code: str, forbidden: set[str]) -> None
     command = [sys.executable, "-W", "ignore", "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
     assert not forbidden & set(loaded)
+
+
+def test_a_process_that_logs_json_says_nothing_else_on_standard_error(tmp_path: Path) -> None:
+    """Not even of a wrong setting, which ends it, or of a variable that nobody reads."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sagestream", "nearline"],
+        env={
+            **os.environ,
+            "SAGESTREAM_LOG_FORMAT": "json",
+            "SAGESTREAM_STATE_DIR": str(tmp_path),
+            "SAGESTREAM_DATABASE_URL": "nonsense",
+            "SAGESTREAM_LISTLENGTH": "5",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    first, last = (json.loads(line) for line in done.stderr.splitlines())
+    assert first["message"].startswith("a variable of the environment: SAGESTREAM_LISTLENGTH is not a setting")
+    assert (last["level"], last["process"]) == ("CRITICAL", "nearline")
+    assert last["message"].startswith("the process ends: SAGESTREAM_DATABASE_URL")
+    assert "exception" not in last

@@ -14,6 +14,8 @@ from sagestream.extras import EXTRAS, require
 OFFERED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 BOUNDED = {"click"}
 """Only bounded by an extra: what is always installed brings it."""
+UNASKED = {"opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http"}
+"""No verb needs it: a process without it logs that it makes no traces. All parts share the module `opentelemetry`."""
 
 
 def distribution(requirement: str) -> str:
@@ -39,7 +41,7 @@ def test_every_part_of_every_extra_is_known() -> None:
         if extra != "test" and not requirement.startswith("sagestream[")
     }
     always = {distribution(requirement) for requirement in OFFERED["dependencies"]}
-    for name in brought.keys() - BOUNDED - always:
+    for name in brought.keys() - BOUNDED - UNASKED - always:
         assert modules[name] & EXTRAS.keys(), name
     for module, extra in EXTRAS.items():
         (name,) = {name for name, found in modules.items() if module in found}

@@ -17,3 +17,8 @@ def test_a_line_names_the_topic_and_the_first_and_last_offset_of_each_partition(
     with working_on("store", "seen", records):
         assert log_fields() == {"topic": "seen", "offsets": {0: [7, 9], 2: [1, 1]}}
     assert log_fields() == {}
+
+
+def test_no_records_are_no_batch() -> None:
+    with working_on("refresh", "seen", []):
+        assert log_fields() == {}
