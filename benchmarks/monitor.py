@@ -107,7 +107,7 @@ def fill(engine: Engine, first: int, lists: int, *, begin: int, end: int) -> Non
 
 
 def measure(engine: Engine, directory: Path, *, now: int) -> PassCost:
-    """Run passes from `now` (epoch ms) on until no shopper and no window is left, so far apart that each counts days."""
+    """Run passes from `now` (epoch ms) on until nothing is left, so far apart that each counts days."""
     monitor = Monitor(engine, config=MonitoringConfig(), state_dir=directory)
     holds = Holds(engine)
     began, longest, passes = time.process_time(), 0.0, 0

@@ -6,6 +6,7 @@ novelty, diversity and fallback share of each segment. Next: `shop_metrics`.
 - coverage: the share of the available items that were shown to people. It is a count, so it has no interval.
 - novelty: the mean of -log2(popularity) of a shown item, in bits. Popularity is the item's share of all events of the
   `POPULARITY_DAYS` before the end of the span. An item without events counts as one event.
+  Without any event there is no novelty.
 - diversity: of two items of one list, the share of pairs with different categories (the first category of each item),
   mean over lists. Items without a category are left out.
 - fallback share: impressions of the popular list, which shoppers without a list of their own get.
@@ -33,7 +34,10 @@ NO_CATEGORY = -1
 
 
 class Catalogue:
-    """What is known of the items of a vocabulary: popularity and category. `available` counts the items for sale."""
+    """What is known of the items of a vocabulary: popularity and category.
+
+    `available` counts the items for sale, `events` the events of the time that popularity is taken from.
+    """
 
     def __init__(self, connection: Connection, span: TimeWindow, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -46,7 +50,7 @@ class Catalogue:
             .group_by(items.c.item_id)
         )
         self._events = {row.item_id: int(row.events) for row in connection.execute(popularity)}
-        self._total = max(sum(self._events.values()), 1)
+        self.events = sum(self._events.values())
         known = connection.execute(select(items.c.item_id, items.c.categories, items.c.available)).all()
         first = {row.item_id: next(iter(json.loads(row.categories)), None) for row in known}
         numbers = {name: index for index, name in enumerate(sorted({name for name in first.values() if name}))}
@@ -57,7 +61,7 @@ class Catalogue:
     def information(self) -> Float64Array:
         """Return -log2(popularity) of each item of the vocabulary [items]."""
         counts = np.array([self._events.get(item, 1) for item in self._vocabulary.items.texts()], dtype=np.float64)
-        return np.log2(self._total / np.maximum(counts, 1))
+        return np.log2(max(self.events, 1) / np.maximum(counts, 1))
 
     def categories(self) -> IntArray:
         """Return the first category of each item of the vocabulary [items]; `NO_CATEGORY` for none."""
@@ -122,7 +126,7 @@ class Assortment:
             covered = shown.get(segment, 0) / self._catalogue.available if self._catalogue.available else None
             found[segment] = [
                 Measure.exact("coverage", "share", covered, self._catalogue.available),
-                Measure.mean("novelty", "bits", novelty[segment]),
+                Measure.mean("novelty", "bits", novelty[segment] if self._catalogue.events else ClusterSums()),
                 Measure.mean("diversity", "share", diversity.get(segment, ClusterSums())),
                 Measure.share("fallback_share", fallback[segment]),
             ]

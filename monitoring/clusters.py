@@ -5,13 +5,16 @@ Arrives: arrays of segments, shoppers and numbers, piece after piece. Leaves: th
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from graphstore.arrays import Float64Array, IntArray, run_starts
+from graphstore.arrays import IntArray, run_starts
 from training.evaluation.sequential import ClusterSums
 
-Column = IntArray | Float64Array
+Column = npt.NDArray[Any]
+"""Integers or floats."""
 
 
 class Clusters:

@@ -1,8 +1,8 @@
 """Settings of monitoring. The main function reads them once from the environment."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from graphstore.addresses import check_webhook_url
 from graphstore.config import PackageSettings
@@ -46,14 +46,18 @@ class MonitoringConfig(PackageSettings):
         None, description="URL (http or https) that alarms are posted to; unset: nowhere"
     )
     alarm_secret: SecretStr | None = Field(
-        None, min_length=LEAST_ALARM_SECRET, description="secret that signs posted alarms"
+        None,
+        min_length=LEAST_ALARM_SECRET,
+        validate_default=True,
+        description="secret that signs posted alarms; needed where they are posted",
     )
 
-    @model_validator(mode="after")
-    def _signed(self) -> Self:
-        if self.alarm_webhook is not None and self.alarm_secret is None:
-            raise ValueError("SAGESTREAM_ALARM_WEBHOOK needs SAGESTREAM_ALARM_SECRET: alarms are signed")
-        return self
+    @field_validator("alarm_secret")
+    @classmethod
+    def _signed(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None and info.data.get("alarm_webhook") is not None:
+            raise ValueError("alarms that are posted are signed: it is needed beside the webhook")
+        return secret
 
     @property
     def credit_windows(self) -> CreditWindows:

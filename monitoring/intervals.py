@@ -119,7 +119,12 @@ def mean_ratio(sums: ClusterSums) -> Rate:
 
 
 def difference(one: ClusterSums, other: ClusterSums) -> Rate:
-    """Return the proportion of `one` minus that of `other`, with its interval. `n` is that of `one`.
+    """Return the proportion of `one` minus that of `other`, with its interval. `n` is that of `one`."""
+    return difference_of_shares(proportion(one), proportion(other))
+
+
+def difference_of_shares(one: Rate, other: Rate) -> Rate:
+    """Return one share minus the other, with the interval that follows from theirs. `n` is that of `one`.
 
     The distance of each end is the root of the squared distances of the ends of the two intervals that make it (MOVER).
     So a difference has an interval even where nobody clicked. Where the same people stand in both, as in two weeks of
@@ -127,15 +132,14 @@ def difference(one: ClusterSums, other: ClusterSums) -> Rate:
 
     Source: Newcombe, Statistics in Medicine 17, 1998, method 10; Zou & Donner, Statistics in Medicine 27, 2008.
     """
-    mine, theirs = proportion(one), proportion(other)
-    ends = (mine.value, mine.low, mine.high, theirs.value, theirs.low, theirs.high)
+    ends = (one.value, one.low, one.high, other.value, other.low, other.high)
     known = [end for end in ends if end is not None]
     if len(known) < len(ends):
         return Rate.nothing()
     value, low, high, their_value, their_low, their_high = known
     apart = value - their_value
     below, above = math.hypot(value - low, their_high - their_value), math.hypot(high - value, their_value - their_low)
-    return Rate(apart, apart - below, apart + above, mine.n)
+    return Rate(apart, apart - below, apart + above, one.n)
 
 
 def difference_of_means(one: ClusterSums, other: ClusterSums) -> Rate:

@@ -107,7 +107,7 @@ def _maximised(items: IntArray, places: IntArray, shown: Float64Array, clicks: F
     of_item, of_place = np.bincount(numbers, shown), np.bincount(places, shown, minlength=POSITIONS)
     rate = clicks.sum() / shown.sum()
     place_rate = np.bincount(places, clicks, minlength=POSITIONS) / np.maximum(of_place, 1)
-    look = np.clip(place_rate / max(place_rate.max(), 1e-12), LEAST_EXAMINATION, 1.0)
+    look: Float64Array = np.clip(place_rate / max(place_rate.max(), 1e-12), LEAST_EXAMINATION, 1.0)
     like = (np.bincount(numbers, clicks) + PRIOR * rate) / (of_item + PRIOR)
     for _ in range(STEPS):
         e, a = look[places], like[numbers]
@@ -116,6 +116,6 @@ def _maximised(items: IntArray, places: IntArray, shown: Float64Array, clicks: F
         liked = np.bincount(numbers, clicks + misses * a * (1 - e) / neither)
         look = np.clip(looked / np.maximum(of_place, 1), LEAST_EXAMINATION, 1.0)
         like = (liked + PRIOR * rate) / (of_item + PRIOR)
-    share = look / look[0] if of_place[0] else look / look.max()
+    share: Float64Array = look / (look[0] if of_place[0] else look.max())
     share[of_place == 0] = 1.0
     return np.maximum(share, LEAST_EXAMINATION)

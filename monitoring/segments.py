@@ -58,7 +58,9 @@ class Segments:
             return rows.time[chosen] // (HOUR_MS if kind == "hour" else DAY_MS)
         if kind == "kind":
             known = [self._kinds.get(name, UNKNOWN_KIND) for name in self._vocabulary.models.texts()]
-            return np.array([self._kind_names.index(name) for name in known])[rows.model[chosen]]
+            numbers = np.array([self._kind_names.index(name) for name in known], dtype=np.int64)
+            found: IntArray = numbers[rows.model[chosen]]
+            return found
         codes: IntArray = getattr(rows, kind)[chosen]
         return codes
 

@@ -98,7 +98,8 @@ def _shown_to_people(rows: Shown, lists: slice) -> IntArray:
     """Return the impressions (their indices) of these lists that were shown to people."""
     single = rows.rows_of(lists)
     shown = rows.shown[single] & ~rows.robot[rows.of_list[single]]
-    return np.flatnonzero(shown) + single.start
+    found: IntArray = np.flatnonzero(shown) + single.start
+    return found
 
 
 def _counted(counts: Counts, with_robots: Counts) -> list[Measure]:

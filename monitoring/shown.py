@@ -233,10 +233,11 @@ def _read_piece(connection: Connection, piece: TimeWindow, vocabulary: Vocabular
         _joined(_flat([row.vouched for row in lists], _numbers)),
         _joined(_flat([row.sources for row in lists], lambda found: vocabulary.sources.codes(_decoded(found)))),
         vocabulary.items.codes(item for row in lists for item in _decoded(row.items)) if items else _NOTHING,
-        np.array([p for row in lists for p in _decoded(row.propensities)] if items else [], dtype=np.float64),
     ]
+    propensity = np.array([p for row in lists for p in _decoded(row.propensities)] if items else [], dtype=np.float64)
     order = np.lexsort((columns[0], of_list))
-    position, vouched, source, item, propensity = (column[order] if len(column) else column for column in columns)
+    position, vouched, source, item = (column[order] if len(column) else column for column in columns)
+    propensity = propensity[order] if items else propensity
     person = vocabulary.persons.codes(people.get(row.user_id, row.user_id) for row in lists)
     time = np.array([row.event_time for row in lists], dtype=np.int64)
     keys = _keys(of_list, position)

@@ -18,6 +18,7 @@ from itertools import islice
 from stream.config import StreamConfig
 from stream.dlq.queue import OTHER_REASONS, UNREADABLE, Queue, QueuedLetter, kind_of
 from stream.events import milliseconds
+from stream.kafka.broker import check_reachable
 
 MAX_KINDS = 50
 MAX_PRODUCERS = 10
@@ -85,6 +86,7 @@ class DeadLetterCounts:
         After a replay has moved its mark, the counts begin again at the mark. Raises `kafka.errors.KafkaError`,
         `stream.dlq.queue.NoTopic`.
         """
+        check_reachable(config)  # a consumer that cannot start leaves a thread behind
         with self._lock, Queue(config) as queue:
             mark = queue.mark()
             if mark != self._mark:

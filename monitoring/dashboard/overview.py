@@ -19,7 +19,7 @@ from monitoring.dashboard.freshness import Freshness, read_freshness
 from monitoring.dashboard.marks import read_marks
 from monitoring.dashboard.series import DAY, HOUR, Stored, pooled, read_series, span_of
 from monitoring.dashboard.wording import age, moment, points, window
-from monitoring.intervals import Rate, difference_of_shares
+from monitoring.intervals import Rate, difference
 from monitoring.windows import TimeWindow
 from serving.dashboard.blocks import Page, State, Tile, Tiles
 from stream.events import utc
@@ -86,8 +86,8 @@ def _day_tiles(today: Sequence[Stored], whole: Sequence[Stored], before: Sequenc
     now_counts, then_counts = pooled(whole), pooled(before)
     since = "the same hours of yesterday"
     tiles = [
-        replace(tile, change=points(difference_of_shares(mine, theirs), since))
-        for tile, mine, theirs in zip(_rates(counts, said), _shares(now_counts), _shares(then_counts), strict=True)
+        replace(tile, change=points(difference(now_counts.sums(mark), then_counts.sums(mark)), since))
+        for tile, mark in zip(_rates(counts, said), ("clicked", "carted", "purchased"), strict=True)
     ]
     tiles += _money_tiles(counts, today, said, now, then_counts)
     return [*tiles, *_volume_tiles(counts, said)]
@@ -99,16 +99,11 @@ def _recent_tiles(recent: Sequence[Stored], now: int) -> list[Tile]:
     return [*_rates(counts, said), *_money_tiles(counts, recent, said, now), *_volume_tiles(counts, said)]
 
 
-def _shares(counts: Counts) -> tuple[Rate, Rate, Rate]:
-    return counts.ctr(), counts.cart_rate(), counts.conversion()
-
-
 def _rates(counts: Counts, said: str) -> list[Tile]:
-    clicked, carted, bought = _shares(counts)
     return [
-        _rate_tile("Click-through", clicked, said, href="/dashboard/traffic/"),
-        _rate_tile("Put into the cart", carted, said, href="/dashboard/funnel/"),
-        _rate_tile("Conversion", bought, said, href="/dashboard/funnel/"),
+        _rate_tile("Click-through", counts.ctr(), said, href="/dashboard/traffic/"),
+        _rate_tile("Put into the cart", counts.cart_rate(), said, href="/dashboard/funnel/"),
+        _rate_tile("Conversion", counts.conversion(), said, href="/dashboard/funnel/"),
     ]
 
 

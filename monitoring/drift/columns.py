@@ -2,10 +2,11 @@
 
 Arrives: `Traffic`, the champion's item map. Leaves: `Column`s. Next: `judgement` scores them.
 
-A column must not depend on the length or the time of the window, and an event must not see itself. Otherwise a quiet
-shop drifts. So the popularity and the usual price of an item come from the *other* days of the reference: an event of
-the reference leaves out its own day, and an event of the current window is on another day anyway. A shopper's activity
-counts one window. The day of the week is no column, because the same days of the week are compared.
+A column must not depend on the length or the time of the window. Otherwise a quiet shop drifts. So the popularity and
+the usual price of an item come from the two weeks before the event's day, also for events of the reference. Rejected:
+all other days of the reference. An item that is new today is then known to later days of the reference, but never to the
+current window, and a shop with a new item every day drifts every day. A shopper's activity counts one day. The day of
+the week is no column, because the same days of the week are compared.
 
 A price is what a purchase says. Rejected: the price in the catalogue, because the catalogue knows only today's price,
 so a price shock changes past and present alike."""
@@ -19,7 +20,7 @@ from graphstore.arrays import Float64Array, IntArray, distinct, find_sorted
 from graphstore.retention import DAY_MS
 from graphstore.tables import EVENT_TYPES
 from monitoring.drift.psi import Bins, number_bins
-from monitoring.drift.traffic import Traffic
+from monitoring.drift.traffic import EARLIER_DAYS, Traffic
 
 BLOCK_HOURS = 4
 TOP = 20
@@ -30,7 +31,7 @@ PRICE_STEPS = 4
 """Steps of a price change for each doubling of the price."""
 MOST_PRICE_STEPS = 6
 USUAL_PURCHASES = 3
-"""An item has a usual price after so many purchases on other days."""
+"""An item has a usual price after so many purchases in the two weeks before."""
 
 
 @dataclass(frozen=True)
@@ -101,30 +102,37 @@ def _top(name: str, codes: IntArray, words: Sequence[str], first_current: int) -
     return Column(name, _numbers(place[codes]), [*(words[row] for row in best.tolist()), OTHER])
 
 
-def _on_other_days(traffic: Traffic, days: IntArray, weights: Float64Array) -> Float64Array:
-    """Return [n] the sum of the weights [n] of the item's events in the reference, the event's own day left out."""
-    reference = np.arange(len(traffic)) < traffic.first_current
-    total = np.bincount(traffic.items[reference], weights[reference], minlength=len(traffic.item_ids))
-    cells = days * len(traffic.item_ids) + traffic.items
-    own_cells = distinct(cells)
-    places = find_sorted(cells, own_cells)[0]
-    own = np.bincount(places, np.where(reference, weights, 0.0), minlength=len(own_cells))
-    found: Float64Array = total[traffic.items] - own[places]
+def _in_weeks_before(traffic: Traffic, days: IntArray, weights: Float64Array) -> Float64Array:
+    """Return [n] the sum of the weights [n] of the item's events in the `EARLIER_DAYS` before the event's day.
+
+    For the current window these are the last days of the reference: what the champion could know at its training.
+    """
+    reference = slice(0, traffic.first_current)
+    at = np.minimum(days, (traffic.reference_end - traffic.end) // DAY_MS)
+    # One number for item and day, ascending in both, so that a span of days is a range of the sorted numbers.
+    first = at.min(initial=0) - EARLIER_DAYS
+    step = at.max(initial=0) - first + 1
+    cells = traffic.items * step + (at - first)
+    order = np.argsort(cells[reference], kind="stable")
+    known = cells[reference][order]
+    sums = np.concatenate([[0.0], np.cumsum(weights[reference][order])])
+    ends, starts = np.searchsorted(known, cells), np.searchsorted(known, cells - EARLIER_DAYS)
+    found: Float64Array = sums[ends] - sums[starts]
     return found
 
 
 def _popularity(traffic: Traffic, days: IntArray) -> Float64Array:
     """The logarithm, not the count: then equal bins divide the many small values of a long tail. 0: a new item."""
-    counts = _on_other_days(traffic, days, np.ones(len(traffic)))
+    counts = _in_weeks_before(traffic, days, np.ones(len(traffic)))
     return np.where(counts > 0, np.minimum(1 + np.floor(np.log2(np.maximum(counts, 1))), MOST_POPULAR), 0.0)
 
 
 def _price_change(traffic: Traffic, days: IntArray) -> Float64Array:
-    """The price in steps above or below the item's usual price (the geometric mean on other days)."""
+    """The price in steps above or below the item's usual price (the geometric mean of the two weeks before)."""
     priced = traffic.values > 0  # False for NaN
     logarithms = np.log2(np.where(priced, traffic.values, 1.0))
-    counts = _on_other_days(traffic, days, priced.astype(np.float64))
-    usual = _on_other_days(traffic, days, logarithms) / np.maximum(counts, 1)
+    counts = _in_weeks_before(traffic, days, priced.astype(np.float64))
+    usual = _in_weeks_before(traffic, days, logarithms) / np.maximum(counts, 1)
     steps = np.clip(np.round((logarithms - usual) * PRICE_STEPS), -MOST_PRICE_STEPS, MOST_PRICE_STEPS)
     return np.where(priced & (counts >= USUAL_PURCHASES), steps, np.nan)
 

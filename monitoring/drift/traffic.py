@@ -28,6 +28,8 @@ from monitoring.windows import TimeWindow
 SAMPLE_EVENTS = 250_000
 """The largest number of events that are compared. With a day of 28 this leaves 8,600 events in the current window, and
 a column without drift scores about .002."""
+EARLIER_DAYS = 14
+"""Days before the first window that are read, too: `columns` asks what was known of an item."""
 MOST_OF_A_DAY = 20
 """Events of one shopper in one day that are compared. Half of all baskets of a shop are smaller."""
 READ_ROWS = 50_000
@@ -76,7 +78,8 @@ class Observed:
 class Traffic(Observed):
     """Events. `items` are rows of `item_ids` and `categories`. `values` are the prices of one piece, NaN without one.
 
-    `events` is how many events there were before sampling: (reference's span, current window).
+    `events` is how many events there were before sampling: (reference's span, current window). `reference_end` is the
+    end of that span (epoch ms).
     """
 
     items: IntArray
@@ -85,14 +88,16 @@ class Traffic(Observed):
     item_ids: Sequence[str]
     categories: Sequence[str]
     events: tuple[int, int]
+    reference_end: int
 
 
 def read_traffic(
     connection: Connection, reference: Reference, current: TimeWindow, *, sample_events: int = SAMPLE_EVENTS
 ) -> Traffic:
     """Return about `sample_events` events of the reference's windows and of the current window, or all of them."""
-    spans = (reference.span, current)
-    events = (count_events(connection, spans[0]), count_events(connection, spans[1]))
+    earlier = TimeWindow(reference.span.start - EARLIER_DAYS * DAY_MS, reference.span.end)
+    spans = (earlier, current)
+    events = (count_events(connection, reference.span), count_events(connection, current))
     share = min(1.0, sample_events / max(sum(events), 1))
     parts = [_read(connection, span, share) for span in spans]
     kept = [part[_bounded(part, current.end)] for part in parts]
@@ -111,6 +116,7 @@ def read_traffic(
         end=current.end,
         share=share,
         events=events,
+        reference_end=reference.span.end,
     )
 
 

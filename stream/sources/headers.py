@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from stream.sources.files.compressed import UnreadableFile, listed
-from stream.sources.formats.columns import plain_name
 
 GUESTS = ("customer user id", "customer_user_id")
 """Columns of WooCommerce, in which 0 is everybody who has no account."""
@@ -79,6 +78,12 @@ class ColumnMapping:
     def columns(self) -> list[str]:
         """The columns to read."""
         return list(dict.fromkeys(self.by_meaning().values()))
+
+
+def plain_name(header: str) -> str:
+    """Return a column name for comparison: lower case; `user_id:token` (RecBole's typed header) becomes `user_id`."""
+    name, _, kind = header.strip().lower().partition(":")
+    return name if kind in ("", "token", "token_seq", "float", "float_seq") else header.strip().lower()
 
 
 def guess_columns(header: list[str], given: Mapping[str, str | None] | None = None) -> ColumnMapping:

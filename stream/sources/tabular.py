@@ -15,9 +15,9 @@ import pandas as pd
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.event_names import event_types, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
-from stream.sources.formats.columns import Block, is_nested, plain_name, text
+from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.formats.opening import open_columns
-from stream.sources.headers import GUESTS, ColumnMapping, guess_columns
+from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
 from stream.sources.ids import ids
 from stream.sources.options import SourceOptions
 from stream.sources.prices import amounts

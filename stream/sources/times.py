@@ -156,8 +156,9 @@ def _in_order(cell: str, *, day_first: bool) -> str:
 
 def _local(column: "pd.Series[Any]", zone: tzinfo) -> "pd.Series[Any]":
     first = np.ones(len(column), dtype=np.bool_)
-    local: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
-    return local.dt.tz_convert("UTC")
+    local = column.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+    found: pd.Series[Any] = local.dt.tz_convert("UTC")
+    return found
 
 
 def _since_epoch(column: "pd.Series[Any]") -> "pd.Series[float]":

@@ -24,7 +24,7 @@ from monitoring.windows import TimeWindow
 def count_a_list(connection: Connection) -> None:
     row = ImpressionRow("r", 0, "u", "i", "home", 5, "m", "champion", 1.0, 1.0, "batch")
     insert_impressions(connection, [row])
-    ctr(connection, start=0, end=10)
+    count(connection, TimeWindow(0, 10))
 
 
 def attribute_marked(connection: Connection) -> None:

@@ -66,6 +66,7 @@ def test_money_stays_apart_by_currency_and_refunds_take_back(engine):
         ],
     )
     found = figures(engine)
+    assert found["novelty bits"].value is None  # nothing has happened to any item
     assert (found["revenue EUR"].value, found["refunds EUR"].value, found["net_revenue EUR"].value) == (60, 10, 50)
     assert found["revenue no currency"].value == 7.0
     thousand, order_value = found["revenue_a_thousand_impressions EUR"], found["order_value EUR"]

@@ -14,9 +14,9 @@ import pandas as pd
 
 from stream.sources.catalogue import items_part
 from stream.sources.files.compressed import UnreadableFile, listed, opened
-from stream.sources.formats.columns import plain_name
 from stream.sources.formats.delimited import is_rating
 from stream.sources.formats.opening import header_of, open_columns
+from stream.sources.headers import plain_name
 from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised

@@ -31,8 +31,9 @@ import pandas as pd
 from stream.events import CatalogItem, EventType
 from stream.sources.catalogue import Entry, plain_text
 from stream.sources.files.compressed import UnreadableFile, changed_at, content_mark, listed
-from stream.sources.formats.columns import plain_name, text
+from stream.sources.formats.columns import text
 from stream.sources.formats.opening import header_of, open_columns
+from stream.sources.headers import plain_name
 from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import with_ids
@@ -104,7 +105,7 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
             )
             rules = {UNORDERED: unordered(cells["time"], day_first=day_first)}
             rules |= base_rules(table, latest_ms=reading.latest_ms)
-            rules["value is no number"] = pd.Series(~np.isfinite(price), index=table.index)
+            rules["value is no number"] = price.isna() | price.abs().eq(np.inf)
             rules["no product: postage, a fee or an entry by hand"] = codes.str.fullmatch(NO_PRODUCT)
             rules["no price: a gift, a sample or a correction"] = price <= 0
             good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)

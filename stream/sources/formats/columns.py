@@ -75,12 +75,6 @@ class ColumnFile(ABC):
         """
 
 
-def plain_name(header: str) -> str:
-    """Return a column name for comparison: lower case; `user_id:token` (RecBole's typed header) becomes `user_id`."""
-    name, _, kind = header.strip().lower().partition(":")
-    return name if kind in ("", "token", "token_seq", "float", "float_seq") else header.strip().lower()
-
-
 def text(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Return the cells as stripped text; an empty cell is an empty text."""
     if column.dtype == object:

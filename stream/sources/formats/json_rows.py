@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from stream.sources.files.compressed import OpenFile, UnreadableFile
-from stream.sources.formats.columns import Block, ColumnFile, Gauge, plain_name
-from stream.sources.headers import KNOWN_HEADERS
+from stream.sources.formats.columns import Block, ColumnFile, Gauge
+from stream.sources.headers import KNOWN_HEADERS, plain_name
 from stream.sources.rejections import Rejections
 
 LINE, MEMBER = "line", "member"

@@ -1,5 +1,7 @@
 """What SQL does not know: processes, lag and dead letters, with everything there and with everything away."""
 
+import threading
+
 import pytest
 from sqlalchemy import Engine
 
@@ -12,7 +14,7 @@ from stream.kafka.producer import EventProducer
 from stream.probe import start_probe
 from stream.worker import worker
 from tests.brokers import renew_topics, stream_config_of
-from tests.waiting import wait_until
+from tests.waiting import join_others, wait_until
 
 NOW = 1_767_600_000_000
 
@@ -46,6 +48,7 @@ def test_what_is_there_is_told(tansu: Broker, sqlite_engine: Engine) -> None:
 def test_what_is_away_is_told_once_in_the_log_and_keeps_nothing_waiting(
     kafka_away: StreamConfig, sqlite_engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    before = set(threading.enumerate())
     looking = watch(kafka_away, sqlite_engine, look_seconds=0.01)
     with caplog.at_level("WARNING", logger="monitoring"):
         looking.start()
@@ -53,6 +56,7 @@ def test_what_is_away_is_told_once_in_the_log_and_keeps_nothing_waiting(
         first = looking.found
         wait_until(lambda: looking.found is not first, seconds=60.0)
         looking.close()
+    assert join_others(before) == [], "no thread of a consumer that could not start"
     assert first.kafka_problem and first.lags == ()
     assert {one.state for one in first.processes} == {"unknown"}, "port 0: any"
     told = [record.getMessage() for record in caplog.records if "knows nothing of Kafka" in record.getMessage()]

@@ -16,7 +16,7 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 END = 20_000 * DAY_MS
 """The end of the newest day (epoch ms)."""
-DAYS = 36
+DAYS = 45
 SHOPPERS = 260
 """A day."""
 CLICK, PURCHASE = EVENT_TYPES.index("click"), EVENT_TYPES.index("purchase")

@@ -1,4 +1,4 @@
-"""Columns of known traffic: an event does not see itself, and prices are what was paid."""
+"""Columns of known traffic: what is known of an item lies before the event, and prices are what was paid."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ DAY_MS = 86_400_000
 VIEW, PURCHASE = EVENT_TYPES.index("view"), EVENT_TYPES.index("purchase")
 
 
-def traffic(events, first_current, items=3):
+def traffic(events, first_current, items=3, reference_end=-1):
     """Events are (day, shopper, item, value); day 0 is the current window's, earlier ones are negative."""
     table = np.array([(day, shopper, item, np.nan if value is None else value) for day, shopper, item, value in events])
     return Traffic(
@@ -25,6 +25,7 @@ def traffic(events, first_current, items=3):
         item_ids=[f"i{n}" for n in range(items)],
         categories=["fruit", "meat", "fruit", *["other"] * items][:items],
         events=(first_current, len(events) - first_current),
+        reference_end=reference_end * DAY_MS,
     )
 
 
@@ -45,18 +46,33 @@ def test_words():
     assert set(words(found, "time_of_day")) == {"20 h"}
 
 
-def test_popularity_leaves_out_the_events_own_day():
+def test_popularity_is_that_of_the_two_weeks_before():
     events = [(-2, 1, 0, None), (-2, 2, 0, None), (-1, 1, 0, None), (-1, 1, 1, None), (0, 1, 0, None), (0, 1, 2, None)]
     found = column(event_columns(traffic(events, 4)), "item_popularity").numbers
-    # One other event of day -1; two of day -2; a new item twice; all three for the current window; a new one.
-    assert found.tolist() == [1, 1, 2, 0, 2, 0]
+    assert found.tolist() == [0, 0, 2, 0, 2, 0]  # the logarithms of 0, 0, 2, 0, 3, 0 events before
 
 
-def test_a_price_change_is_against_the_usual_price_on_other_days():
+def test_what_is_older_than_two_weeks_is_forgotten():
+    events = [(-20, 1, 0, None), (-14, 1, 0, None), (0, 1, 0, None)]
+    assert column(event_columns(traffic(events, 2)), "item_popularity").numbers.tolist() == [0, 1, 1]
+
+
+def test_the_current_window_knows_what_the_reference_knew_last():
+    """A champion of long ago: its weeks are compared with today."""
+    events = [(-90, 1, 0, None), (-89, 1, 1, None), (0, 1, 0, None), (0, 1, 2, None)]
+    assert column(event_columns(traffic(events, 2, reference_end=-88)), "item_popularity").numbers.tolist() == [
+        0,
+        0,
+        1,
+        0,
+    ]
+
+
+def test_a_price_change_is_against_the_usual_price_of_the_weeks_before():
     cheap = [(-day, 1, 0, 4.0) for day in (5, 4, 3, 2)]
     found = column(event_columns(traffic([*cheap, (0, 1, 0, 8.0), (0, 1, 1, 8.0), (0, 1, 0, None)], 4)), "price_change")
-    assert found.numbers[:5].tolist() == [0, 0, 0, 0, 4]  # twice the price: four steps
-    assert np.isnan(found.numbers[5:]).all()  # an item without a usual price, an event without a price
+    assert found.numbers[3:5].tolist() == [0, 4]  # twice the price: four steps
+    assert np.isnan(found.numbers[[0, 1, 2, 5, 6]]).all()  # no usual price yet, no price
 
 
 def test_activity_counts_a_shoppers_day():

@@ -13,9 +13,10 @@ import pytest
 
 from stream.events import EventType
 from stream.sources.files.compressed import MAX_LINE_BYTES, UnreadableFile
-from stream.sources.formats.columns import BLOCK_ROWS, plain_name
+from stream.sources.formats.columns import BLOCK_ROWS
 from stream.sources.formats.json_rows import MAX_KEYS
 from stream.sources.formats.opening import header_of, open_columns, read_columns
+from stream.sources.headers import plain_name
 from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.tabular import read
