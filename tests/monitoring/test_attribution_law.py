@@ -3,6 +3,7 @@
 The credits are computed here a second time, event by event from all rows, without marks, batches or state.
 """
 
+import random
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,35 @@ Credits = dict[str, tuple[Any, ...]]
 
 names = st.sampled_from(["ann", "ann", "ann", "s1", "s2", "bob"])
 goods = st.sampled_from(["apple", "pear"])
-requests = st.sampled_from([f"r{number}" for number in range(4)])
 times = st.integers(0, 14).map(lambda number: START + 19 * HOUR_MS + number * HOUR_MS // 2)  # around midnight
-lists = st.builds(
-    lambda request, user, wanted, time, confirmed: [
-        ImpressionRow(request, place, user, item, "home", time, "m", "a", 1.0, 1.0, "batch", confirmed)
+
+
+def known_list(number: int) -> list[ImpressionRow]:
+    """Return the list r`number`. A list is the same whenever it arrives."""
+    rng = random.Random(number)
+    user, time = rng.choice(["ann", "ann", "s1", "s2", "bob"]), START + 19 * HOUR_MS + rng.randrange(14) * HOUR_MS // 2
+    confirmed, wanted = rng.random() < 0.5, rng.choices(["apple", "pear"], k=rng.randint(1, 3))
+    return [
+        ImpressionRow(f"r{number}", place, user, item, "home", time, "m", "a", 1.0, 1.0, "batch", confirmed)
         for place, item in enumerate(wanted)
-    ],
-    requests, names, st.lists(goods, min_size=1, max_size=3), times, st.booleans(),
-)  # fmt: skip
-events = st.builds(
+    ]
+
+
+requests = st.integers(0, 11).map(lambda number: f"r{number}")
+lists = st.integers(0, 11).map(known_list)
+
+
+def aimed(event: InteractionRow, number: int, place: int, later: int) -> InteractionRow:
+    """Aim an event at the list r`number`: its item, its shopper, and a time around it (in half hours)."""
+    served = known_list(number)
+    row = served[place % len(served)]
+    named = None if event.position is None else row.request_id
+    return event._replace(
+        user_id=row.user_id, item_id=row.item_id, event_time=row.event_time + later * HOUR_MS // 2, request_id=named
+    )
+
+
+anything = st.builds(
     InteractionRow,
     st.integers(0, 99).map(lambda number: f"e{number}"),
     st.sampled_from([*range(len(EVENT_TYPES)), 1, PURCHASE, PURCHASE, *TAKE_BACKS]),
@@ -68,6 +88,8 @@ events = st.builds(
     order_id=st.sampled_from([None, None, "o1", "o2"]),
     currency=st.sampled_from([None, "EUR"]),
 )  # fmt: skip
+aims = st.sampled_from([-1, 0, 1, 2, 4, 5, 9, 11])
+events = anything | st.builds(aimed, anything, st.integers(0, 11), st.integers(0, 2), aims)
 seen = st.builds(SeenRow, requests, st.integers(0, 2), names, times)
 logins = st.builds(
     IdentityRow, st.sampled_from(["s1", "s1", "s2"]), st.sampled_from(["ann", "ann", "s1", "bob"]), times
