@@ -18,6 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
+if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from benchmarks.hourly_clicks import MONDAY, ShopKind, made_up_hours
 from graphstore.session import migrate, open_engine, read, write
 from graphstore.tables import HOUR_MS, alarms, item_buckets, retrain_requests

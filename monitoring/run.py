@@ -22,7 +22,7 @@ from graphstore.errors import reason
 from graphstore.outages import service_of
 from graphstore.session import now_ms, read, write
 from monitoring import metrics
-from monitoring.alarms.check import AlarmCheck
+from monitoring.alarm_check import AlarmCheck
 from monitoring.alarms.database_away import DatabaseAway
 from monitoring.alarms.sender import AlarmSender
 from monitoring.alarms.webhook import Webhook

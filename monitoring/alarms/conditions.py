@@ -14,10 +14,11 @@ from sqlalchemy import Connection, func, select
 from graphstore.retention import DAY_MS
 from graphstore.tables import interactions, training_runs
 from monitoring.alarms.lasting import Found
-from monitoring.triggers.hold import TRACKING_OUTAGE
 from training.lifecycle import registry
 from training.lifecycle.promotions import HARM, ROLLBACK, list_promotions
 
+TRACKING_OUTAGE = "tracking_outage"
+"""Found by `monitoring.triggers.tracking_watch`, from the traffic."""
 DATABASE_AWAY = "database_away"
 PROBATION_HARM = "probation_harm"
 SAMPLE_RATIO = "sample_ratio"

@@ -7,11 +7,9 @@ Arrives: the alarms of tracking outages. Leaves: whether one lasts, and the span
 from sqlalchemy import Connection
 
 from graphstore.tables import HOUR_MS
+from monitoring.alarms.conditions import TRACKING_OUTAGE
 from monitoring.alarms.lasting import lasting, list_alarms
 from monitoring.windows import TimeWindow
-
-TRACKING_OUTAGE = "tracking_outage"
-"""The name of the alarm."""
 
 
 def held(connection: Connection) -> bool:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 
 from graphstore.retention import DAY_MS
 from graphstore.tables import COUNT_COLUMNS, HOUR_MS
+from monitoring.alarms.conditions import TRACKING_OUTAGE
 from monitoring.alarms.lasting import Found, lasting
-from monitoring.triggers.hold import TRACKING_OUTAGE, left_out
+from monitoring.triggers.hold import left_out
 from monitoring.triggers.hours import Hour, read_hours, shares_seen
 from monitoring.triggers.level_watch import correlation, working_rate
 from monitoring.triggers.tracking import LEAST_ALIVE, WEEKS, Finding, Past, Recent, alive, judge, recent_hours

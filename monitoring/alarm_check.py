@@ -1,4 +1,4 @@
-"""Check: finds what is wrong at each pass, and starts and ends its alarms.
+"""Alarm check: finds what is wrong at each pass, and starts and ends its alarms.
 
 Arrives: the tables. Leaves: rows of `alarms`, a gauge for each alarm. Next: `monitoring.run` asks whether anything
 seems to vanish; `monitoring.alarms.sender` delivers.
@@ -10,9 +10,8 @@ from sqlalchemy import Engine
 
 from graphstore.session import read, write
 from monitoring import metrics
-from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, conditions, sample_ratio
+from monitoring.alarms.conditions import ALARMS, SAMPLE_RATIO, TRACKING_OUTAGE, conditions, sample_ratio
 from monitoring.alarms.lasting import Found, lasting, settle
-from monitoring.triggers.hold import TRACKING_OUTAGE
 from monitoring.triggers.tracking_watch import TrackingWatch
 
 
