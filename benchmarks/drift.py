@@ -42,6 +42,7 @@ from monitoring.drift.references import Comparison, comparison, plan_comparison
 from monitoring.drift.verdict import DriftResult
 from sagestream.simulation.injections import InjectionName
 from sagestream.simulation.latent_world import OPENING
+from stream.sources.datasets import complete_journey
 
 LOOKS = 4
 """Looks a day. The windows of hourly looks share 23 of 24 hours, so more looks find little more."""
@@ -195,7 +196,7 @@ def simulated_shop(figures: Figures, options: argparse.Namespace, directory: Pat
 
 def costs(figures: Figures, directory: Path, rows: Sequence[int]) -> None:
     """Measure the processor time of a whole report, with its files, over so many events in 29 days."""
-    table = shops.complete_journey.read()
+    table = complete_journey.read()
     frame = table.interactions
     for number in rows:
         chosen = frame.sample(min(number, len(frame)), random_state=0).sort_values("event_time")

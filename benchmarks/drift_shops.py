@@ -90,9 +90,10 @@ def put_items(connection: Connection, rows: list[tuple[int, str, Any]]) -> None:
 
 def put_events(connection: Connection, events: pd.DataFrame, prefix: str) -> None:
     """Insert events; their ids begin with the prefix."""
-    rows = events.replace({np.nan: None}).to_dict("records")
-    for number, row in enumerate(rows):
-        row |= {"event_id": f"{prefix}{number}", "ingest_time": row["event_time"]}
+    rows: list[dict[str, Any]] = [
+        {**row, "event_id": f"{prefix}{number}", "ingest_time": row["event_time"]}
+        for number, row in enumerate(events.replace({np.nan: None}).to_dict("records"))
+    ]
     for first in range(0, len(rows), 50_000):
         connection.execute(insert(interactions), rows[first : first + 50_000])
 

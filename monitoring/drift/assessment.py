@@ -92,9 +92,11 @@ def assess(
     result = _with_verdict(result, [row for _, rows, _ in parts for row in rows])
     if reports_dir is None:
         return result
-    snapshots = {part.reference.name: snapshot for part, _, snapshot in parts}
+    snapshots: dict[str, Any] = {part.reference.name: snapshot for part, _, snapshot in parts}
     ranking = rank_lists(*gathered[0].ranked, at=comparison.current.end)
-    return _write(result, {**snapshots, **({"ranking": ranking} if ranking is not None else {})}, reports_dir)
+    if ranking is not None:
+        snapshots["ranking"] = ranking
+    return _write(result, snapshots, reports_dir)
 
 
 def gather(

@@ -4,7 +4,7 @@ Arrives: `Traffic`, the champion's item map. Leaves: `Column`s. Next: `judgement
 
 A column must not depend on the length or the time of the window. Otherwise a quiet shop drifts. So the popularity and
 the usual price of an item come from the two weeks before the event's day, also for events of the reference. Rejected:
-all other days of the reference. An item that is new today is then known to later days of the reference, but never to the
+all other days of the reference. An item that is new today is then known to later days of the reference, never to the
 current window, and a shop with a new item every day drifts every day. A shopper's activity counts one day. The day of
 the week is no column, because the same days of the week are compared.
 

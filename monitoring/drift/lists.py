@@ -9,7 +9,7 @@ the current window, which lacks its late clicks, would always look worse than ol
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, select, text
@@ -77,7 +77,8 @@ def read_lists(
     spans = (reference.span, current)
     total = sum(int(connection.scalar(_COUNT, _bounds(span)) or 0) for span in spans)
     share = min(1.0, sample_lists / max(total, 1))
-    rows, sizes = [], []
+    rows: list[tuple[Any, ...]] = []
+    sizes = []
     for span in spans:
         before = len(rows)
         executed = connection.execute(_LISTS, _bounds(span), execution_options={"yield_per": READ_ROWS})

@@ -20,6 +20,8 @@ from monitoring.counts import Counts
 
 CLICKS, LIMITS = "clicks", "limits"
 METHOD = "psi"
+MOST = 10.0
+"""The largest share of a threshold that is drawn. A thousand would press all other columns onto the axis."""
 
 
 def additional_tables(
@@ -46,7 +48,7 @@ def _figures(context: Any, table: str) -> dict[str, Any]:
 
 
 class ShareOfLimit(SingleValueMetric):  # type: ignore[misc]
-    """The drift score of a column divided by its threshold. Above 1 the column has drifted."""
+    """The drift score of a column divided by its threshold. Above 1 the column has drifted; 10 is ten times or more."""
 
     column: str
 
@@ -58,7 +60,7 @@ class ShareOfLimitCalculation(SingleValueCalculation[ShareOfLimit]):  # type: ig
         """Return the value without a widget: the table of columns shows the score."""
         limit = float(_figures(context, LIMITS)[self.metric.column])
         score = context.get_metric_result(ValueDrift(column=self.metric.column, method=METHOD, threshold=limit)).value
-        result = self.result(float(score) / limit)
+        result = self.result(min(float(score) / limit, MOST))
         result.widget = []
         return result, None
 

@@ -60,7 +60,9 @@ class Null:
     def _degrees(self) -> tuple[float, float]:
         """The degrees of freedom of F. A gamma variable of shape k has 2k."""
         of_score = 2 * self.mean**2 / self.variance
-        return of_score, of_score * self.windows
+        # The shape comes from the same few windows as the mean. Half of them count for the mean, because with all of
+        # them days that were hardly unusual reached 1.01 to 1.05 of the threshold.
+        return of_score, of_score * self.windows / 2
 
 
 @dataclass(frozen=True)

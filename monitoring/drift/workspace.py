@@ -48,7 +48,7 @@ def _project(workspace: Workspace) -> Any:
 
 def _panels() -> list[tuple[DashboardPanelPlot, str]]:
     """Return the panels and their tabs. A panel shows the runs whose metadata name its reference."""
-    above = "The score of each column divided by its threshold: above 1 the column has drifted."
+    above = "The score of each column divided by its threshold: above 1 it has drifted; 10 is ten times or more."
     drift = [
         ("Drift from the same days of the weeks before", "trailing"),
         ("Drift since the champion's training", "training"),
