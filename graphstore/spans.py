@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from graphstore.tracing import HEADER, Record
+from graphstore.trace_header import HEADER, Record
 
 MAX_LINKS = 128
 """OpenTelemetry's own bound, OTEL_SPAN_LINK_COUNT_LIMIT. A batch of a thousand events looks no further."""

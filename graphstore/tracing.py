@@ -11,7 +11,9 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from graphstore.trace_header import Record
 
 if TYPE_CHECKING:
     from graphstore.spans import Tracing
@@ -20,17 +22,9 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 DISABLED = "OTEL_SDK_DISABLED"
-HEADER = "traceparent"
 
 _OFF: AbstractContextManager[None] = nullcontext()
 _tracing: "Tracing | None" = None
-
-
-class Record(Protocol):
-    """What a span needs of a Kafka record."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 def begin_tracing(process: str, environment: Mapping[str, str] = os.environ) -> bool:
@@ -74,11 +68,6 @@ def batch_span(name: str, topic: str, records: Sequence[Record]) -> AbstractCont
 def traceparent() -> str | None:
     """Return the current span as a `traceparent`, None without one."""
     return None if _tracing is None else _tracing.traceparent()
-
-
-def header_of(parent: str | None) -> list[tuple[str, bytes]]:
-    """Return the Kafka headers of a message that belongs to the span `parent`."""
-    return [] if parent is None else [(HEADER, parent.encode())]
 
 
 def note(**figures: Any) -> None:

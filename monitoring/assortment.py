@@ -24,7 +24,7 @@ from graphstore.arrays import BoolArray, Float64Array, IntArray, distinct, run_s
 from graphstore.tables import COUNT_COLUMNS, HOUR_MS, item_buckets, items
 from monitoring.clusters import Clusters
 from monitoring.measures import Measure
-from monitoring.shown import Vocabulary
+from monitoring.names import Vocabulary
 from monitoring.windows import TimeWindow
 from serving.recommend import POPULAR
 from training.evaluation.sequential import ClusterSums

@@ -32,9 +32,9 @@ from monitoring.credit_rows import read_rows
 from monitoring.crediting import Credit, CreditEvent, CreditWindows, credited
 from monitoring.dirty_shoppers import Shopper, forgotten, lock_marks, read_dirty
 
-MARKS_A_STEP = 500
+MARKS_A_STEP = 300
 """Marks that are read at once. Between two steps the time is looked at."""
-ROWS_A_WRITE = 2_000
+ROWS_A_WRITE = 500
 """Changed rows in one write transaction."""
 
 _STORE = text("""

@@ -19,8 +19,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from monitoring.intervals import Rate, proportion
+from monitoring.names import Vocabulary
 from monitoring.segments import LAST_POSITION, SEGMENT_KINDS, Segments, model_kinds
-from monitoring.shown import Vocabulary, read_shown
+from monitoring.shown import read_shown
 from monitoring.tally import SUMS, Tally, cluster
 from monitoring.windows import Figure, TimeWindow
 from training.evaluation.sequential import ClusterSums

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select
 
 from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS, models
-from monitoring.shown import Names, Shown, Vocabulary
+from monitoring.names import Names, Vocabulary
+from monitoring.shown import Shown
 from monitoring.windows import ALL, segment_name
 
 SEGMENT_KINDS = ("model", "slot", "variant", "position", "source", "kind")
@@ -69,7 +70,8 @@ class Segments:
         single = rows.rows_of(lists)
         if kind in ROW_KINDS:
             return self.of(kind, rows, single)
-        return self.of(kind, rows, lists)[rows.of_list[single] - lists.start]
+        found: IntArray = self.of(kind, rows, lists)[rows.of_list[single] - lists.start]
+        return found
 
     def name(self, kind: str, code: int) -> str:
         """Return the name of a segment: `all`, or `kind:value`."""

@@ -19,10 +19,11 @@ from monitoring.clusters import Clusters
 from monitoring.counts import Counts
 from monitoring.measures import Measure
 from monitoring.money import Money
+from monitoring.names import Vocabulary
 from monitoring.position_bias import POSITIONS, Examination, Looks
 from monitoring.returning import Returning, after
 from monitoring.segments import SEGMENT_KINDS, Segments, model_kinds
-from monitoring.shown import Shown, Vocabulary, read_shown
+from monitoring.shown import Shown, read_shown
 from monitoring.tally import Tally
 from monitoring.timeliness import Promoted, freshness, lag, quantiles
 from monitoring.windows import ALL, TimeWindow

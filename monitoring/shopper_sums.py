@@ -13,7 +13,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from graphstore.arrays import Float64Array, IntArray
-from monitoring.shown import Vocabulary, read_shown
+from monitoring.names import Vocabulary
+from monitoring.shown import read_shown
 from monitoring.windows import TimeWindow
 from training.evaluation.sequential import ClusterSums
 

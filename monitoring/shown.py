@@ -7,16 +7,12 @@ An impression is one item at one position of one served list. It was shown if it
 or the shop's page saw it (`seen_items`), or a click named this list and a position at or below it. Others were merely
 fetched.
 
-A list is a robot's if its user agent says so, or if its shopper or its reader's address fetched more lists in one hour
-of the clock than people do. Only the rows of this hour decide, so the answer does not depend on the span. That is why
-whole hours are read.
-
-Texts become integers (`Names`), because a million texts take longer to group than a million integers. Long spans are
+Whole hours are read, because all lists of an hour decide who was a robot in it (`monitoring.robots`). Long spans are
 read day by day, so the memory does not grow with the span.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,14 +20,11 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, text
 
-from graphstore.arrays import BoolArray, Float64Array, IntArray, find_sorted, offsets_of, run_starts
+from graphstore.arrays import BoolArray, Float64Array, IntArray, find_sorted, offsets_of
 from graphstore.tables import EVENT_TYPES, HOUR_MS
+from monitoring.names import Vocabulary
+from monitoring.robots import robots
 from monitoring.windows import TimeWindow
-
-MOST_LISTS_OF_A_SHOPPER = 120
-"""In an hour. A page shows about three lists, and 40 pages in an hour are a page every 90 seconds without a pause."""
-MOST_LISTS_OF_A_CLIENT = 600
-"""In an hour. Several people read behind one address, for example a family or an office: five very busy ones."""
 
 CLICK, CART, PURCHASE = (EVENT_TYPES.index(name) for name in ("click", "cart", "purchase"))
 CLICK_TYPES = (CLICK, CART, PURCHASE)
@@ -69,43 +62,6 @@ FROM attributions a WHERE a.request_id IN (
     SELECT m.request_id FROM impressions m WHERE m.event_time >= :start AND m.event_time < :end
 )
 """)
-
-
-class Names:
-    """Texts as integers, in the order of their arrival."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def codes(self, names: Iterable[str]) -> IntArray:
-        """Return the integer of each text [n]; new texts get the next ones."""
-        listed = list(names)
-        for name in sorted(set(listed) - self._codes.keys()):
-            self._codes[name] = len(self._codes)
-        return np.fromiter(map(self._codes.__getitem__, listed), dtype=np.int64, count=len(listed))
-
-    def known(self, names: Iterable[str]) -> IntArray:
-        """Return the integer of each text [n], -1 for unknown ones."""
-        return np.array([self._codes.get(name, -1) for name in names], dtype=np.int64)
-
-    def texts(self) -> list[str]:
-        """Return all texts; the integer of a text is its index."""
-        return list(self._codes)
-
-
-@dataclass
-class Vocabulary:
-    """The names of a whole span, which all its pieces share."""
-
-    persons: Names = field(default_factory=Names)
-    models: Names = field(default_factory=Names)
-    slots: Names = field(default_factory=Names)
-    variants: Names = field(default_factory=Names)
-    sources: Names = field(default_factory=Names)
-    items: Names = field(default_factory=Names)
 
 
 @dataclass(frozen=True)
@@ -252,7 +208,7 @@ def _read_piece(connection: Connection, piece: TimeWindow, vocabulary: Vocabular
         model=vocabulary.models.codes(row.model for row in lists),
         slot=vocabulary.slots.codes(row.slot for row in lists),
         variant=vocabulary.variants.codes(row.variant for row in lists),
-        robot=_robots([bool(row.robot) for row in lists], person, [row.client for row in lists], time),
+        robot=robots([bool(row.robot) for row in lists], person, [row.client for row in lists], time),
         offsets=offsets,
         of_list=of_list,
         position=position,
@@ -325,23 +281,3 @@ def _having(credits: Credits, event_type: int, rows: int) -> BoolArray:
     having = np.zeros(rows, dtype=np.bool_)
     having[credits.row[credits.event_type == event_type]] = True
     return having
-
-
-def _robots(agents: Sequence[bool], person: IntArray, clients: Sequence[str], time: IntArray) -> BoolArray:
-    """Return which lists are a robot's."""
-    client = Names()
-    robot = np.array(agents, dtype=np.bool_)
-    if len(robot):
-        robot |= _busy(person, time, most=MOST_LISTS_OF_A_SHOPPER)
-        robot |= _busy(client.codes(clients), time, most=MOST_LISTS_OF_A_CLIENT) & np.array([c != "" for c in clients])
-    return robot
-
-
-def _busy(who: IntArray, time: IntArray, *, most: int) -> BoolArray:
-    """Return which lists are of somebody with more than `most` lists in the list's hour."""
-    hour = time // HOUR_MS
-    hour -= hour.min()
-    group = who * (int(hour.max()) + 1) + hour
-    groups = np.sort(group)
-    starts = run_starts(groups)
-    return find_sorted(group, groups[starts][np.diff(starts, append=len(groups)) > most])[1]

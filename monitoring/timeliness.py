@@ -25,7 +25,7 @@ from graphstore.arrays import Float64Array, IntArray
 from graphstore.tables import interactions, models, stream_progress
 from monitoring.intervals import CONFIDENCE_Z, Rate
 from monitoring.measures import Measure
-from monitoring.shown import Vocabulary
+from monitoring.names import Vocabulary
 from monitoring.windows import TimeWindow
 
 QUANTILES = (50, 99)

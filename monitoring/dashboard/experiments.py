@@ -70,8 +70,10 @@ def _blocks(experiment: Experiment, report: Mapping[str, Any], now: int) -> list
     end = report.get("end") or experiment.stopped_at or now
     span = window(TimeWindow(experiment.started_at, max(end, experiment.started_at)))
     arms = {arm["name"]: arm for arm in report.get("arms", [])}
+    control = arms.get(experiment.arms[0].name, {})
     rows = [
-        _row(arm.name, arm.share, arms.get(arm.name), control=number == 0) for number, arm in enumerate(experiment.arms)
+        _row(arm.name, arm.share, arms.get(arm.name), None if number == 0 else control)
+        for number, arm in enumerate(experiment.arms)
     ]
     return [
         Rows(
@@ -84,16 +86,20 @@ def _blocks(experiment: Experiment, report: Mapping[str, Any], now: int) -> list
     ]
 
 
-def _row(name: str, share: float, arm: Mapping[str, Any] | None, *, control: bool) -> Row:
-    label = f"{name} (control)" if control else name
+def _row(name: str, share: float, arm: Mapping[str, Any] | None, control: Mapping[str, Any] | None) -> Row:
+    """Return the row of an arm. `control` is what the control did; None: the arm is the control.
+
+    An arm that showed nothing, or whose control showed nothing, has no difference: it is not 0.
+    """
+    label = f"{name} (control)" if control is None else name
     if arm is None:
         return Row(cells=[label, share, *[None] * (len(_COLUMNS) - 2)])
     cells: list[Cell | str | float | None] = [label, share]
     cells += [float(arm[count]) for count in ("shoppers", "items", "clicks", "purchases")]
     for rate in ("ctr", "conversion"):
         found = arm["differences"].get(rate)
-        if found is None:
-            cells += [None, "is compared with"] if control else [None, ""]
+        if control is None or found is None or not arm["items"] or not control.get("items"):
+            cells += [None, "" if control is None else "nothing to compare yet"]
             continue
         cells.append(Cell(value=found["difference"], low=found["low"], high=found["high"]))
         cells.append(Cell(value=found["verdict"], state=STATES.get(found["verdict"], "none")))

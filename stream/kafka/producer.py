@@ -22,7 +22,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from msgspec import Struct
 
 from graphstore.errors import UserError
-from graphstore.tracing import header_of
+from graphstore.trace_header import header_of
 from stream.config import StreamConfig
 from stream.events import encode
 from stream.kafka.connection_errors import reason_of_failure

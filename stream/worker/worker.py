@@ -18,7 +18,8 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter, Gauge
 
-from graphstore.tracing import header_of, traceparent
+from graphstore.trace_header import header_of
+from graphstore.tracing import traceparent
 from stream import events
 from stream.dlq import dead_letters
 from stream.dlq.dead_letters import LATE, Bad, Read, Tombstone

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 
 from graphstore import tracing
 from graphstore.spans import MAX_LINKS, Tracing
+from graphstore.trace_header import header_of
 
 TRACES = [f"00-{number:032x}-{number:016x}-01" for number in range(1, 400)]
 
@@ -49,7 +50,7 @@ def test_a_request_is_named_by_its_route_and_its_messages_by_the_request(spans: 
     assert not span.status.is_ok
     assert span.context.trace_id == 7
     assert span.parent is not None and span.parent.span_id == 7
-    assert tracing.header_of(parent) == [("traceparent", f"00-{7:032x}-{span.context.span_id:016x}-01".encode())]
+    assert header_of(parent) == [("traceparent", f"00-{7:032x}-{span.context.span_id:016x}-01".encode())]
     assert tracing.traceparent() is None
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from graphstore import tracing
+from graphstore.trace_header import header_of
 
 PROGRAM = """
 import sys, os
@@ -32,7 +33,7 @@ def test_without_a_collector_no_exporter_is_loaded(variables: dict[str, str]) ->
 def test_a_span_that_is_off_is_the_same_object_each_time() -> None:
     spans = {id(tracing.request_span("GET", None)) for _ in range(9)} | {id(tracing.batch_span("a", "b", []))}
     assert len(spans) == 1
-    assert tracing.header_of(tracing.traceparent()) == []
+    assert header_of(tracing.traceparent()) == []
 
 
 def test_a_collector_without_the_extra_is_told(

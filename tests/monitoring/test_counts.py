@@ -10,7 +10,7 @@ from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, attributions, models
 from graphstore.upserts import ImpressionRow, SeenRow, insert_impressions, insert_seen
 from monitoring.counts import SEGMENT_KINDS, Counts, count, recount
-from monitoring.shown import MOST_LISTS_OF_A_CLIENT, MOST_LISTS_OF_A_SHOPPER
+from monitoring.robots import MOST_LISTS_OF_A_CLIENT, MOST_LISTS_OF_A_SHOPPER
 from monitoring.windows import ALL, TimeWindow, read_figures, write_figures
 
 HOUR_MS = 3_600_000

@@ -16,7 +16,7 @@ from graphstore.tables import EVENT_TYPES
 from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.attribution import attribute
 from monitoring.counts import count
-from monitoring.shown import MOST_LISTS_OF_A_SHOPPER
+from monitoring.robots import MOST_LISTS_OF_A_SHOPPER
 from monitoring.windows import ALL, TimeWindow
 from tests.databases import migrated_sqlite
 

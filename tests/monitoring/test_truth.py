@@ -12,8 +12,8 @@ from graphstore.tables import EVENT_TYPES
 from graphstore.upserts import ImpressionRow, insert_impressions, upsert_items
 from monitoring.attribution import attribute
 from monitoring.counts import count
+from monitoring.robots import MOST_LISTS_OF_A_SHOPPER
 from monitoring.shop_metrics import measure, named
-from monitoring.shown import MOST_LISTS_OF_A_SHOPPER
 from monitoring.windows import ALL, TimeWindow
 from tests.databases import migrated_sqlite
 from tests.monitoring.made_log import DAY_MS, HOUR_MS, LENGTH, START, MadeLog, catalogue, make_log

@@ -126,18 +126,20 @@ def test_experiments_running_unmeasured_and_ended(store: Store) -> None:
         page = experiments.compose(connection, now=NOON, reports=known)
     assert tiles(page, "Now")["Running experiments"].value == 2
     assert table(page, "first (running)")[0][:4] == ["plain (control)", 0.5, 0.0, 0.0]
+    assert table(page, "first (running)")[1][6:] == [None, "nothing to compare yet", None, "nothing to compare yet"]
     assert "Measured 60 minutes ago" in rows(page, "first (running)").note
     assert table(page, "second (running)")[1] == ["wide", 0.5, *[None] * 8]
     assert "Not measured yet" in rows(page, "second (running)").note
     told = asdict(known[0]) | {"sample_ratio_fault": True, "sample_ratio_p": 0.001}
     better = {"rate": 0.2, "difference": 0.1, "low": 0.05, "high": None, "p_value": 0.01, "verdict": "better"}
-    told["arms"][1] |= {"shoppers": 9, "differences": {"ctr": better}}
+    told["arms"][0] |= {"shoppers": 9, "items": 90}
+    told["arms"][1] |= {"shoppers": 9, "items": 90, "differences": {"ctr": better}}
     ended = {"salt": "s", "status": "stopped", "who": "me", "why": "", "started_at": 5, "stopped_at": 9}
     arms_told = '[{"name": "plain", "share": 0.5}, {"name": "wide", "share": 0.5}]'
     store.put("experiments", {"name": "over", "arms": arms_told, "outcome": json.dumps(told), **ended})
     with read(store.engine) as connection:
         page = experiments.compose(connection, now=NOON, reports=[])
-    assert table(page, "over (stopped)")[1][6:] == [0.1, "better", None, ""]
+    assert table(page, "over (stopped)")[1][6:] == [0.1, "better", None, "nothing to compare yet"]
     assert "trust no figure" in rows(page, "over (stopped)").note
 
 
