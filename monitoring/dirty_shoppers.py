@@ -14,8 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, collate, select, text
 
-from graphstore.dirty import HOUR_MS
-from graphstore.tables import dirty_shoppers
+from graphstore.tables import HOUR_MS, dirty_shoppers
 
 _WANTED = {
     "sqlite": "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS since FROM json_each(:wanted)",
@@ -83,7 +82,7 @@ def read_dirty(connection: Connection, *, after: str, limit: int) -> tuple[list[
     return _shoppers(connection, rows), str(rows[-1].user_id)
 
 
-def _shoppers(connection: Connection, rows: Iterable[Row[Any]]) -> list[Shopper]:
+def _shoppers(connection: Connection, rows: Iterable[Row[Any, Any, Any]]) -> list[Shopper]:
     marks = {row.user_id: (int(row.since), int(row.generation)) for row in rows}
     since = {user: mark[0] for user, mark in marks.items()}
     seen_by: dict[str, set[str]] = {}

@@ -60,9 +60,9 @@ def recount_dirty(
     with read(engine) as connection:
         horizon = get_states(connection).get(LISTS_HORIZON, 0)
     _drop_old(engine, horizon)
-    newest, *others = sorted(_dirty(engine, HOUR_MS), reverse=True) or [None]
-    behind = [window for window in others if window.start < memory.below]
-    hours = [newest, *behind, *(window for window in others if window.start >= memory.below)] if newest else []
+    dirty = sorted(_dirty(engine, HOUR_MS), reverse=True)
+    behind = [window for window in dirty[1:] if window.start < memory.below]
+    hours = [*dirty[:1], *behind, *(window for window in dirty[1:] if window.start >= memory.below)]
     counted = _count_each(engine, hours, budget_seconds, timer)
     memory.below = hours[counted - 1].start if counted < len(hours) else math.inf
     due = [window for window in sorted(_dirty(engine, DAY_MS), reverse=True) if _due(window, memory, now)]

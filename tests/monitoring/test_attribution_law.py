@@ -3,6 +3,7 @@
 The credits are computed here a second time, event by event from all rows, without marks, batches or state.
 """
 
+import random
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -45,49 +46,65 @@ PURCHASE = EVENT_TYPES.index("purchase")
 
 Credits = dict[str, tuple[Any, ...]]
 
-names = st.sampled_from(["ann", "ann", "ann", "s1", "s2", "bob"])
-goods = st.sampled_from(["apple", "pear"])
-requests = st.sampled_from([f"r{number}" for number in range(4)])
-times = st.integers(0, 14).map(lambda number: START + 19 * HOUR_MS + number * HOUR_MS // 2)  # around midnight
-lists = st.builds(
-    lambda request, user, wanted, time, confirmed: [
-        ImpressionRow(request, place, user, item, "home", time, "m", "a", 1.0, 1.0, "batch", confirmed)
+Act = tuple[str, Any]
+
+
+def known_list(number: int) -> list[ImpressionRow]:
+    """Return the list r`number`, around midnight. A list is the same whenever it arrives."""
+    rng = random.Random(number)
+    user, time = rng.choice(["ann", "ann", "s1", "s2", "bob"]), START + 19 * HOUR_MS + rng.randrange(14) * HOUR_MS // 2
+    confirmed, wanted = rng.random() < 0.5, rng.choices(["apple", "pear"], k=rng.randint(1, 3))
+    return [
+        ImpressionRow(f"r{number}", place, user, item, "home", time, "m", "a", 1.0, 1.0, "batch", confirmed)
         for place, item in enumerate(wanted)
-    ],
-    requests, names, st.lists(goods, min_size=1, max_size=3), times, st.booleans(),
-)  # fmt: skip
-events = st.builds(
-    InteractionRow,
-    st.integers(0, 99).map(lambda number: f"e{number}"),
-    st.sampled_from([*range(len(EVENT_TYPES)), 1, PURCHASE, PURCHASE, *TAKE_BACKS]),
-    names, goods, times,
-    value=st.sampled_from([None, 2.0, 3.0]),
-    quantity=st.sampled_from([None, 1, 2, 3]),
-    request_id=requests | requests | st.none(),
-    position=st.sampled_from([None, 0, 2]),
-    order_id=st.sampled_from([None, None, "o1", "o2"]),
-    currency=st.sampled_from([None, "EUR"]),
-)  # fmt: skip
-seen = st.builds(SeenRow, requests, st.integers(0, 2), names, times)
-logins = st.builds(
-    IdentityRow, st.sampled_from(["s1", "s1", "s2"]), st.sampled_from(["ann", "ann", "s1", "bob"]), times
-)
-acts = st.one_of(
-    st.tuples(st.just("lists"), lists),
-    st.tuples(st.just("lists"), lists),
-    st.tuples(st.just("events"), st.lists(events, min_size=2, max_size=5)),
-    st.tuples(st.just("events"), st.lists(events, min_size=2, max_size=5)),
-    st.tuples(st.just("seen"), st.lists(seen, min_size=1, max_size=2)),
-    st.tuples(st.just("logins"), st.lists(logins, min_size=1, max_size=2)),
-    st.tuples(st.just("pass"), st.sampled_from([0.0, 9.0])),
-    st.tuples(st.just("pass"), st.sampled_from([0.0, 9.0])),
-    st.tuples(st.just("again"), st.integers(0, 30)),
-)
-# Who is forgotten takes all their sessions along, and nothing of theirs is stored any more: seldom, and near the end.
-endings = st.sampled_from([[], [], [("forget", "bob")], [("forget", "s2"), ("pass", 0.0)]])
-stories = st.tuples(st.lists(acts, min_size=10, max_size=30), endings, st.lists(acts, max_size=8)).map(
-    lambda parts: [*parts[0], *parts[1], *parts[2]]
-)
+    ]
+
+
+def event_of(rng: random.Random) -> InteractionRow:
+    """Return an event near a list: of its shopper or another, at or before or long after it, naming it or not."""
+    served = rng.choice(known_list(rng.randrange(12)))
+    later = rng.choice([-1, 0, 1, 2, 4, 5, 9, 10, 11])
+    return InteractionRow(
+        f"e{rng.randrange(60)}",
+        rng.choice([*range(len(EVENT_TYPES)), 1, PURCHASE, PURCHASE, *TAKE_BACKS]),
+        served.user_id if rng.random() < 0.7 else rng.choice(["ann", "s1", "s2", "bob"]),
+        served.item_id if rng.random() < 0.8 else "pear",
+        served.event_time + later * HOUR_MS // 2,
+        value=rng.choice([None, 2.0, 3.0]),
+        quantity=rng.choice([None, 1, 2, 3]),
+        request_id=rng.choice([served.request_id, served.request_id, None, f"r{rng.randrange(12)}"]),
+        position=rng.choice([None, 0, 2]),
+        order_id=rng.choice([None, None, "o1", "o2"]),
+        currency=rng.choice([None, "EUR"]),
+    )
+
+
+def act_of(rng: random.Random) -> Act:
+    """Return something that happens."""
+    what = rng.choice(["lists", "lists", "events", "events", "events", "seen", "logins", "pass", "pass", "again"])
+    if what == "lists":
+        return what, known_list(rng.randrange(12))
+    if what == "events":
+        return what, [event_of(rng) for _ in range(rng.randint(1, 4))]
+    if what == "seen":
+        user = rng.choice(["ann", "s1", "bob"])
+        return what, [SeenRow(f"r{rng.randrange(12)}", rng.randrange(3), user, START + rng.randrange(30) * HOUR_MS)]
+    if what == "logins":
+        session, person = rng.choice(["s1", "s1", "s2"]), rng.choice(["ann", "ann", "s1", "bob"])
+        return what, [IdentityRow(session, person, START + rng.randrange(30) * HOUR_MS)]
+    return what, rng.choice([0.0, 9.0]) if what == "pass" else rng.randrange(30)
+
+
+def story_of(seed: int) -> list[Act]:
+    """Return what happens. Who is forgotten takes all their sessions along, so that comes seldom and late."""
+    rng = random.Random(seed)
+    story = [act_of(rng) for _ in range(rng.randint(10, 40))]
+    if rng.random() < 0.3:
+        story += [("forget", rng.choice(["bob", "s2"])), *(act_of(rng) for _ in range(rng.randint(0, 8)))]
+    return story
+
+
+stories = st.integers(0, 2**32 - 1).map(story_of)
 
 
 class Monitor:

@@ -41,7 +41,12 @@ def store(
     for hour in hours:
         lists = hour.impressions / 10
         proved = lists if confirmed is None else confirmed
-        detail = {"impressions": hour.impressions, "clicks": hour.clicks, "lists": lists, "fetched": 0}
+        detail: dict[str, object] = {
+            "impressions": hour.impressions,
+            "clicks": hour.clicks,
+            "lists": lists,
+            "fetched": 0,
+        }
         detail |= {"shown_by_event": lists - proved}
         detail["cluster"] = {"n": 1, "xx": hour.squares, "yy": hour.click_squares, "xy": hour.products}
         rows.append(
