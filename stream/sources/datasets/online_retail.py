@@ -12,8 +12,9 @@ Rejected lines: lines without a customer or a price, and lines for postage, fees
 rejected with its reason.
 
 Dates: copies of the first edition that an American spreadsheet saved have the month first (`12/1/2010 8:26`). British
-copies have the day first (`01/12/2010 08:26`). The first date of the file decides, because the invoices begin on the
-first of December. A date that does not fit is rejected.
+copies have the day first (`01/12/2010 08:26`). The invoices begin on the first of December, so that date decides at
+the beginning of a file. In a part of the data a day over 12 in the first block does. A date that does not fit is
+rejected.
 
 Titles: a code has several descriptions, and some are notes of the warehouse. The title is the most frequent description
 in the lines that become events. The price is also the most frequent one.
@@ -53,9 +54,6 @@ HEADERS = {
 NO_PRODUCT = r"POST|DOT|C2|C3|M|D|S|B|ADJUST\d*|AMAZONFEE|BANK CHARGES|CRUK|GIFT.*|TEST\d*"
 """Codes (upper case) of postage, carriage, manual entries, discounts, samples, debts, fees, vouchers and tests."""
 
-DAY_FIRST = r"0?1[-/]12[-/]|(?:1[3-9]|[23]\d)[-/]"
-"""Pattern for the beginning of the first date when the day comes first."""
-
 MAX_CODES = 1_000_000
 MAX_DESCRIPTIONS = 100
 """The number of different descriptions, and of prices, counted for each code. Further ones are ignored."""
@@ -91,7 +89,7 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
             cancelled = invoices.str.upper().str.startswith("C")
             codes = text(cells["code"]).str.upper()
             if day_first is None:
-                day_first = bool(text(cells["time"]).head(1).str.match(DAY_FIRST).any())
+                day_first = _day_first(text(cells["time"]))
             table = pd.DataFrame(
                 {
                     "event_type": np.where(cancelled, EventType.CANCEL.value, EventType.PURCHASE.value),
@@ -113,6 +111,15 @@ def _blocks(path: Path, columns: dict[str, str], reading: Reading) -> Iterator[F
             reading.share = file.share
             yield with_ids(good, mark, block)
     yield shelf.items(moment)
+
+
+def _day_first(written: "pd.Series[str]") -> bool:
+    """Return whether the dates of the file's first block begin with the day."""
+    parts = written.str.extract(r"^(\d{1,2})[-/](\d{1,2})[-/]").astype("float64")
+    first = parts.head(1).to_numpy().tolist()
+    if first in ([[1.0, 12.0]], [[12.0, 1.0]]):  # the first of December
+        return first == [[1.0, 12.0]]
+    return bool((parts[0] > 12).any())
 
 
 class _Shelf:

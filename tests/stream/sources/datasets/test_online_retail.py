@@ -83,10 +83,12 @@ def test_a_file_without_its_columns_is_none(tmp_path: Path) -> None:
     [
         (["12/1/2010 8:26", "1/2/2011 8:26", "13/1/2011 8:26"], [(2010, 12, 1, 8, 26), (2011, 1, 2, 8, 26)], [4]),
         (["01/12/2010 08:26", "02/01/2011 08:26", "13/01/2011 08:26"], [(2010, 12, 1, 8, 26), (2011, 1, 2, 8, 26)], []),
+        (["04-01-2011 08:26", "13-01-2011 08:26"], [(2011, 1, 4, 8, 26), (2011, 1, 13, 8, 26)], []),
+        (["4/1/2011 8:26", "4/13/2011 8:26"], [(2011, 4, 1, 8, 26), (2011, 4, 13, 8, 26)], []),
         (["13/01/2011 08:26", "02/01/2011 08:26"], [(2011, 1, 13, 8, 26), (2011, 1, 2, 8, 26)], []),
     ],
 )
-def test_the_first_date_says_whether_the_day_comes_first(
+def test_the_first_dates_say_whether_the_day_comes_first(
     tmp_path: Path, dates: list[str], expected: list[tuple[int, ...]], rejected: list[int]
 ) -> None:
     rows = "".join(f"1,22076,RIBBONS,12,{date},2.5,16126,United Kingdom\n" for date in dates)
