@@ -68,6 +68,8 @@ class TableWords:
     """The type of all rows."""
     type_map: str | None = None
     """What types of the file mean: `pv=view,fav=click`."""
+    item_separator: str | None = None
+    """What parts the items in a cell."""
     literal_ids: bool = False
     no_times: bool = False
 
@@ -91,6 +93,7 @@ class TableWords:
             zone=_zone(self.timezone),
             event_type=None if self.event_type is None else _event_type(self.event_type),
             type_names=_type_names(self.type_map),
+            item_separator=self.item_separator or None,
             literal_ids=self.literal_ids,
             times_needed=not self.no_times,
         )

@@ -58,6 +58,12 @@ OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option("--type-map", help="What types of the file mean, as pv=view,fav=click.", show_default=False),
     ],
+    "item_separator": Annotated[
+        str | None,
+        typer.Option(
+            "--item-separator", help="What parts the items in a cell of a basket, as '|'.", show_default=False
+        ),
+    ],
     "literal_ids": Annotated[
         bool, typer.Option("--literal-ids", help="Words for no value (nan, NULL, undefined) are ids, too.")
     ],

@@ -39,6 +39,8 @@ class SourceOptions:
     """The type of all rows; None: the file's own types, or what its columns are."""
     type_names: Mapping[str, str] = field(default_factory=dict)
     """What the names of types in the file mean."""
+    item_separator: str | None = None
+    """What parts the items in a cell of a basket; None: a cell is one item."""
     literal_ids: bool = False
     """Words for no value (`nan`, `NULL`) are ids."""
     times_needed: bool = False

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
+from stream.sources.baskets import exploded, suspected
 from stream.sources.event_names import event_types, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
 from stream.sources.formats.columns import Block, is_nested, text
@@ -57,7 +58,10 @@ def events_part(
             mark = content_mark(path, stop=reading.stop)
             if mark is None:
                 return
-            for block in file.blocks(mapping.columns):
+            for whole in file.blocks(mapping.columns):
+                block = exploded(whole, mapping.item, options.item_separator)
+                if not understood.rows and options.item_separator is None:
+                    understood.basket_mark = suspected(block.table[mapping.item])
                 table = event_columns(block, mapping, options)
                 rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}
                 rules["the header again"] = _second_header(block.table, mapping)
@@ -170,11 +174,14 @@ def with_ids(good: pd.DataFrame, mark: str, block: Block, named: "pd.Series[Any]
 
     The event id is the cell of `named`; where there is none, it is the file's mark and the row's number.
     """
-    numbers = block.numbers[good.index.to_numpy()].tolist()
-    found = pd.Series([f"{mark}-{number}" for number in numbers], index=good.index, dtype="string")
+    rows = good.index.to_numpy()
+    found = pd.Series([f"{mark}-{number}" for number in block.numbers[rows].tolist()], index=good.index, dtype="string")
     if named is not None:
         given = ids(named.loc[good.index])
         found = found.where((given == "") | (given.str.len() > MAX_ID_LENGTH), given)
+    if block.pieces is not None:  # the first item keeps the name of its row
+        pieces = pd.Series([f"-{piece}" if piece else "" for piece in block.pieces[rows].tolist()], index=good.index)
+        found = found + pieces.astype("string")
     known = [*COLUMNS, *(name for name in ORDER_COLUMNS if name in good)]
     return good.assign(event_id=found, event_time=good["event_time"].astype("int64"))[known]
 

@@ -40,6 +40,8 @@ class Understood:
     rows: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
+    basket_mark: str | None = None
+    """A mark that most cells of items hold: they may be baskets."""
     unread: Counter[str] = field(default_factory=Counter)
     """By column: cells that hold something and gave nothing."""
     _users: Counter[str] = field(default_factory=Counter)
@@ -72,6 +74,11 @@ class Understood:
     def warnings(self) -> list[str]:
         """Return what a shop should look at before it trusts the file."""
         found = [f"{rows:,} cells of {column!r} gave nothing" for column, rows in sorted(self.unread.items()) if rows]
+        if self.basket_mark is not None:
+            found.append(
+                f"most cells of items hold {self.basket_mark!r}: if they are baskets, say --item-separator "
+                f"{self.basket_mark!r}"
+            )
         if self.rows >= LARGE_ROWS:
             found += [
                 f"one {what} has {share:.0%} of all events: {name!r} (a guest, a robot, a word for no value?)"

@@ -46,6 +46,9 @@ class Block:
     cells: Sequence[Any] | None = None
     """The original cells of each row, for reports; None: the cells of the table."""
 
+    pieces: IntArray | None = None
+    """[num_rows] the place of each row among the rows of its cell (`stream.sources.baskets`); None: each row is one."""
+
     def shown(self, row: int) -> str:
         """Return a row as text, cut to the length of reports."""
         cells = self.table.iloc[row].to_dict() if self.cells is None else self.cells[row]

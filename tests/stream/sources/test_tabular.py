@@ -140,8 +140,8 @@ def test_an_object_is_no_user_and_no_item(tmp_path: Path) -> None:
         '{"user": {"x": 1}, "item": "i"}\n{"user": "u", "item": ["i"]}\n{"user": 5, "item": "i"}\n{"user": "u"}\n'
     )
     table = read(path)
-    assert [(event.user_id, event.item_id) for event in table.events()] == [("5", "i")]
-    assert table.rejected == {"id is no text": 2, "no item": 1}
+    assert [(event.user_id, event.item_id) for event in table.events()] == [("u", "i"), ("5", "i")]
+    assert table.rejected == {"id is no text": 1, "no item": 1}
 
 
 def test_orders_and_currencies_are_kept_where_the_file_tells_them(tmp_path: Path) -> None:
@@ -243,3 +243,24 @@ def test_a_word_for_no_value_is_no_shopper(tmp_path: Path, word: str) -> None:
     assert [event.user_id for event in table.events()] == ["12"]
     assert table.rejected == {"no user": 1, "no item": 1}
     assert len(read(file, SourceOptions(literal_ids=True))) == 3
+
+
+def test_a_basket_in_a_cell_is_an_event_for_each_item(tmp_path: Path) -> None:
+    rows = "event_id,user_id,item_id,date\ne1,u,a|b|c,2024-01-01\n,v,b|d,2024-01-02\n,v,|,2024-01-03\n"
+    file = write(tmp_path / "f.csv", rows)
+    table = read(file, SourceOptions(item_separator="|"))
+    found = [(event.user_id, event.item_id) for event in table.events()]
+    assert found == [("u", "a"), ("u", "b"), ("u", "c"), ("v", "b"), ("v", "d")]
+    assert table.rejected == {"no item": 1}
+    names = [event.event_id for event in table.events()]
+    assert names[:3] == ["e1", "e1-1", "e1-2"]
+    assert len(set(names)) == 5
+    assert [event.item_id for event in read(file).events()] == ["a|b|c", "b|d", "|"]
+
+
+def test_lists_of_items_in_json_are_baskets(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text('{"user": "u", "item": ["a", "b"]}\n{"user": "v", "item": "c"}\n{"user": "w", "item": {"x": 1}}\n')
+    table = read(path)
+    assert [(event.user_id, event.item_id) for event in table.events()] == [("u", "a"), ("u", "b"), ("v", "c")]
+    assert table.rejected == {"id is no text": 1}
