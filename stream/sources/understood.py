@@ -56,7 +56,8 @@ class Understood:
         self.first_ms = first if self.first_ms is None else min(self.first_ms, first)
         self.last_ms = last if self.last_ms is None else max(self.last_ms, last)
         for counted, column in ((self._users, "user_id"), (self._items, "item_id")):
-            counted.update({str(name): int(count) for name, count in rows[column].value_counts().items()})
+            sizes: dict[str, int] = rows[column].value_counts(sort=False).to_dict()  # type: ignore[assignment]
+            counted.update(sizes)
             if len(counted) > 2 * KEPT_NAMES:
                 common = counted.most_common(KEPT_NAMES)
                 counted.clear()
