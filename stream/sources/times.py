@@ -142,9 +142,9 @@ def _split(cell: str, *, day_first: bool) -> tuple[str | None, float | None]:
     if _DATED.search(cell) is None:
         return None, None
     offset = None
-    clock = cell.find(":")
+    colon = cell.find(":")
     # Nothing but digits behind the hour is no zone: the usual case, told apart without a search.
-    plain = clock < 0 or cell[clock:].replace(":", "").replace(".", "").isdigit()
+    plain = colon < 0 or cell[colon:].replace(":", "").replace(".", "").isdigit()
     zoned = None if plain or not _CLOCK.search(cell) else _ZONED.search(cell)
     if zoned is not None and zoned.group().strip():
         name, sign = zoned["name"], zoned["sign"]
