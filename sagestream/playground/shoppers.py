@@ -147,7 +147,7 @@ class Shoppers:
 
     def shop(self, basket: list[events.Interaction]) -> None:
         """Simulate one visit: get the list, click the basket's items that the shopper viewed, buy the basket."""
-        user_id, now = basket[0].user_id, self.clock()
+        user_id = basket[0].user_id
         shown: dict[str, int] = {}
         request_id = None
         try:
@@ -160,6 +160,7 @@ class Shoppers:
             self.counts.lists += 1
             request_id = served["request_id"]
             shown = {item["item_id"]: item["position"] for item in served["items"]}
+        now = self.clock()  # after the list: a click before its list is nobody's
         wanted = [event for event in basket if event.item_id in shown and self.looks_at(shown[event.item_id])]
         clicks = [
             events.Interaction(

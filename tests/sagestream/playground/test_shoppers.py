@@ -139,3 +139,15 @@ def test_a_change_is_seen_and_timed() -> None:
     unheard: Any = topic
     still = watch_change(shop, unheard, event, title="A", timeout_seconds=0.05)
     assert still.milliseconds is None
+
+
+def test_a_click_comes_after_its_list() -> None:
+    """A click before its list would be credited to nobody."""
+    moments: list[str] = []
+    shop, topic = Shop(["a"]), Topic()
+    made = shoppers(ROWS[:1], shop, topic)
+    made.clock = lambda: moments.append("clock") or NOW  # type: ignore[func-returns-value]
+    serve = shop.recommendations
+    shop.recommendations = lambda user_id, **more: moments.append("list") or serve(user_id)  # type: ignore[method-assign, func-returns-value]
+    made.run(threading.Event())
+    assert moments == ["list", "clock"]
