@@ -3,7 +3,8 @@
 Arrives: stored windows of today and yesterday, marks, freshness, the champion, problems. Leaves: the page `overview`.
 Next: `monitoring.dashboard.show` writes it.
 
-Today's rates are those of the stored day. They are compared with the same whole hours of yesterday, because shoppers
+Today's rates are those of the stored day. It is counted every ten minutes; while its hours know more, they are taken
+together, and a shopper counts once in each. The rates are compared with the same whole hours of yesterday, because shoppers
 click otherwise by night than by day.
 """
 
@@ -35,8 +36,11 @@ EVENT_SHARE = 0.5
 def compose(connection: Connection, problems: list[str], *, now: int) -> Page:
     """Return the page as of `now` (epoch ms)."""
     day, hour = now // DAY * DAY, now // HOUR * HOUR
-    today = read_series(connection, width=DAY, since=day, until=now)
     hours = read_series(connection, width=HOUR, since=hour - (CHART_HOURS - 1) * HOUR, until=now)
+    today = read_series(connection, width=DAY, since=day, until=now)
+    since_midnight = [stored for stored in hours if stored.window.start >= day]
+    if pooled(since_midnight).impressions > pooled(today).impressions:
+        today = since_midnight
     whole = [stored for stored in hours if day <= stored.window.start and stored.window.end <= now]
     before = [stored for stored in hours if day - DAY <= stored.window.start and stored.window.end + DAY <= hour]
     recent = [stored for stored in hours if stored.window.start > hour - 24 * HOUR]

@@ -87,6 +87,15 @@ def test_today_at_a_glance(store: Store) -> None:
     assert len(gaps) == 1 and len(hours.lines[0].points) == 11 + 11 + 1
 
 
+def test_today_takes_its_hours_while_the_day_is_not_counted_yet(sqlite_store: Store) -> None:
+    sqlite_store.day(0, counts(100, 10))
+    sqlite_store.hour(1, counts(400, 20))
+    sqlite_store.hour(13, counts(900, 90))  # yesterday
+    assert tiles(overview_of(sqlite_store), "Today")["Impressions"].value == 400
+    sqlite_store.day(0, counts(420, 21))
+    assert tiles(overview_of(sqlite_store), "Today")["Impressions"].value == 420
+
+
 def test_a_rate_that_events_alone_prove_is_told(sqlite_store: Store) -> None:
     sqlite_store.day(0, counts(100, 60, shown_by_event=70))
     today = block(overview_of(sqlite_store), "Today")
