@@ -4,8 +4,8 @@ Arrives: stored windows of today and yesterday, marks, freshness, the champion, 
 Next: `monitoring.dashboard.show` writes it.
 
 Today's rates are those of the stored day. It is counted every ten minutes; while its hours know more, they are taken
-together, and a shopper counts once in each. The rates are compared with the same whole hours of yesterday, because shoppers
-click otherwise by night than by day.
+together, and a shopper counts once in each. The rates are compared with the same whole hours of yesterday, because
+shoppers click otherwise by night than by day.
 """
 
 from collections.abc import Sequence
