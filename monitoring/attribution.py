@@ -29,7 +29,8 @@ from graphstore.session import read, write
 from graphstore.state import get_states, set_state
 from graphstore.tables import CLICK_WINDOW, CONVERSION_WINDOW, HOUR_MS, LISTS_HORIZON, dirty_shoppers
 from monitoring.credit_rows import read_rows
-from monitoring.crediting import Credit, CreditEvent, CreditWindows, credited
+from monitoring.credit_windows import CreditWindows
+from monitoring.crediting import Credit, CreditEvent, credited
 from monitoring.dirty_shoppers import Shopper, forgotten, lock_marks, read_dirty
 
 MARKS_A_STEP = 300

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 
 from graphstore.addresses import check_webhook_url
 from graphstore.config import PackageSettings
-from monitoring.crediting import CLICK_SECONDS, CONVERSION_SECONDS, CreditWindows
+from monitoring.credit_windows import CLICK_SECONDS, CONVERSION_SECONDS, CreditWindows
 
 LEAST_ALARM_SECRET = 16
 """Characters. A shorter secret can be guessed from one signed alarm."""

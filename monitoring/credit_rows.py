@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Row
 
 from graphstore.dirty import ATTRIBUTED_TYPES
 from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES
-from monitoring.crediting import Credit, CreditEvent, CreditWindows, ShownItem, named_place
+from monitoring.credit_windows import CreditWindows
+from monitoring.crediting import Credit, CreditEvent, ShownItem, named_place
 from monitoring.dirty_shoppers import Shopper, wanted
 
 FEW_ROWS = 5_000

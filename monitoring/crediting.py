@@ -21,29 +21,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES
-
-CLICK_SECONDS = 86_400.0
-CONVERSION_SECONDS = 7 * 86_400.0
+from monitoring.credit_windows import CreditWindows
 
 BY_REQUEST = "request"
 BY_ITEM = "item"
-
-
-@dataclass(frozen=True)
-class CreditWindows:
-    """How long before an event its list may have been served."""
-
-    click_seconds: float = CLICK_SECONDS
-    conversion_seconds: float = CONVERSION_SECONDS
-
-    def milliseconds(self, event_type: int) -> int:
-        """Return the window of an event type."""
-        return round(1000 * (self.conversion_seconds if event_type == PURCHASE else self.click_seconds))
-
-    @property
-    def longest(self) -> int:
-        """The longest window in milliseconds."""
-        return round(1000 * max(self.click_seconds, self.conversion_seconds))
 
 
 class ShownItem(NamedTuple):
@@ -119,7 +100,7 @@ def credited(
 
 def named_place(event: CreditEvent, windows: CreditWindows) -> ShownItem | None:
     """Return the position in the named list that gets the event, or None (rule 1)."""
-    oldest = event.time - windows.milliseconds(event.event_type)
+    oldest = event.time - windows.milliseconds(purchase=event.event_type == PURCHASE)
     places = [place for place in event.named if oldest <= place.time <= event.time]
     return min(places, key=lambda place: (place.position != event.position, place.position), default=None)
 
@@ -140,7 +121,7 @@ def _served(event: CreditEvent, last: dict[str, ShownItem], windows: CreditWindo
     place, matched_by = named_place(event, windows), BY_REQUEST
     if place is None:
         place, matched_by = last.get(event.item_id), BY_ITEM
-        if place is None or place.time < event.time - windows.milliseconds(event.event_type):
+        if place is None or place.time < event.time - windows.milliseconds(purchase=event.event_type == PURCHASE):
             return None
     if event.event_type != PURCHASE:
         return Credit(place.request_id, place.position, place.time, matched_by)

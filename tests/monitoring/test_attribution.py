@@ -10,7 +10,7 @@ from graphstore.session import read, write
 from graphstore.tables import attributions, interactions
 from graphstore.upserts import SeenRow, insert_seen
 from monitoring.attribution import attribute, attribute_now, count_dirty_shoppers
-from monitoring.crediting import CreditWindows
+from monitoring.credit_windows import CreditWindows
 from monitoring.dirty_windows import DAY_PAUSE_MS, Recounting, count_dirty_windows, recount_dirty
 from monitoring.windows import TimeWindow, read_figures
 

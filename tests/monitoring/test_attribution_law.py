@@ -32,7 +32,7 @@ from graphstore.tables import (
 from graphstore.upserts import ImpressionRow, SeenRow, insert_impressions, insert_seen
 from monitoring.attribution import Attributed, attribute
 from monitoring.counts import recount
-from monitoring.crediting import CreditWindows
+from monitoring.credit_windows import CreditWindows
 from monitoring.dirty_windows import DAY_PAUSE_MS, Recounting, recount_dirty
 from monitoring.windows import Figure, TimeWindow, stored_figure
 from tests.databases import Databases, migrated_sqlite
