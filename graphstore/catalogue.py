@@ -31,8 +31,8 @@ class Catalogue:
         )
 
 
-class Item(msgspec.Struct, frozen=True):
-    """What a reader needs of an item."""
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a reader needs of an item. `available` says whether it can be bought now: it is offered and in stock."""
 
     item_key: int
     item_id: str
@@ -41,3 +41,8 @@ class Item(msgspec.Struct, frozen=True):
     brand: str = ""
     price: float | None = None
     available: bool = True
+    attributes: dict[str, str | bool | int | float] = {}
+    url: str = ""
+    image_url: str = ""
+    stock: int | None = None
+    product_id: str | None = None

@@ -65,7 +65,11 @@ def item_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROW
     columns = [items.c[name] for name in ItemRow._fields]
     query = select(items.c.item_key, *columns).where(*_catalogue_items(selection))
     for row in _pages(engine, query, (items.c.item_key,), page_rows):
-        yield ItemRow._make(row[1:])._replace(categories=json.loads(row.categories), available=bool(row.available))
+        yield ItemRow._make(row[1:])._replace(
+            categories=json.loads(row.categories),
+            attributes=json.loads(row.attributes),
+            available=bool(row.available),
+        )
 
 
 def user_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[UserRow]:

@@ -18,6 +18,7 @@ from graphstore.tables import (
     HOUR_MS,
     TAKE_BACKS,
     edges,
+    for_sale,
     interactions,
     item_buckets,
     items,
@@ -129,7 +130,12 @@ def _item(row: object) -> Item:
         categories=json.loads(row.categories),  # type: ignore[attr-defined]
         brand=row.brand,  # type: ignore[attr-defined]
         price=row.price,  # type: ignore[attr-defined]
-        available=bool(row.available),  # type: ignore[attr-defined]
+        available=bool(row.available) and row.stock != 0,  # type: ignore[attr-defined]
+        attributes=json.loads(row.attributes),  # type: ignore[attr-defined]
+        url=row.url,  # type: ignore[attr-defined]
+        image_url=row.image_url,  # type: ignore[attr-defined]
+        stock=row.stock,  # type: ignore[attr-defined]
+        product_id=row.product_id,  # type: ignore[attr-defined]
     )
 
 
@@ -156,7 +162,7 @@ def trending(connection: Connection, *, since_ms: int, limit: int) -> list[tuple
     query = (
         select(items.c.item_id, total.label("total"))
         .join_from(item_buckets, items, items.c.item_key == item_buckets.c.item_key)
-        .where(item_buckets.c.hour >= since_ms // HOUR_MS, items.c.available)
+        .where(item_buckets.c.hour >= since_ms // HOUR_MS, for_sale)
         .group_by(items.c.item_id)
         .having(total > 0)
         .order_by(text("total DESC"), items.c.item_id)

@@ -103,9 +103,17 @@ items = Table(
     Column("categories", Text, nullable=False, server_default="[]"),  # a JSON array of strings
     Column("brand", Text, nullable=False, server_default=""),
     Column("price", Float),
-    Column("available", Boolean, nullable=False, server_default="1"),
+    Column("available", Boolean, nullable=False, server_default="1"),  # as the shop said it, see `for_sale`
     Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the newest catalogue entry
+    Column("attributes", Text, nullable=False, server_default="{}"),  # a JSON object
+    Column("url", Text, nullable=False, server_default=""),
+    Column("image_url", Text, nullable=False, server_default=""),
+    Column("stock", Integer),  # null: not counted
+    Column("product_id", String(ID_LENGTH)),  # variants of one product have the same one
 )
+
+for_sale = items.c.available & (items.c.stock.is_(None) | (items.c.stock > 0))
+"""Whether an item can be bought now."""
 
 interactions = Table(
     "interactions",

@@ -9,7 +9,8 @@ arrival never changes a row.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -29,6 +30,11 @@ class ItemRow(NamedTuple):
     price: float | None
     available: bool
     updated_at: int
+    attributes: Mapping[str, str | int | float | bool] = MappingProxyType({})
+    url: str = ""
+    image_url: str = ""
+    stock: int | None = None
+    product_id: str | None = None
 
 
 class UserRow(NamedTuple):
@@ -67,13 +73,13 @@ class SeenRow(NamedTuple):
     event_time: int
 
 
-_ITEM_ORDER = (
-    "{row}.updated_at, NOT {row}.available, {row}.title, {row}.categories, {row}.brand, COALESCE({row}.price, -1)"
-)
+_ITEM_COLUMNS = tuple(name for name in ItemRow._fields if name != "item_id")
+_ITEM_ORDER = """{row}.updated_at, NOT {row}.available, {row}.title, {row}.categories, {row}.brand,
+    COALESCE({row}.price, -1), {row}.attributes, {row}.url, {row}.image_url, COALESCE({row}.stock, -1),
+    COALESCE({row}.product_id, '')"""
 _UPSERT_ITEMS = f"""
-INSERT INTO items (item_id, title, categories, brand, price, available, updated_at) VALUES ({{values}})
-ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, categories = excluded.categories,
-    brand = excluded.brand, price = excluded.price, available = excluded.available, updated_at = excluded.updated_at
+INSERT INTO items ({", ".join(ItemRow._fields)}) VALUES ({{values}})
+ON CONFLICT (item_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _ITEM_COLUMNS)}
 WHERE ({_ITEM_ORDER.format(row="excluded")}) > ({_ITEM_ORDER.format(row="items")})
 """
 _UPSERT_USERS = """
@@ -95,10 +101,7 @@ WHERE (excluded.event_time, excluded.user_id) < (seen_items.event_time, seen_ite
 
 def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
     """Store catalogue entries. The newest `updated_at` wins, in any order of arrival."""
-    values = [
-        (row.item_id, row.title, _json(row.categories), row.brand, row.price, row.available, row.updated_at)
-        for row in sorted(rows, key=lambda row: row.item_id)
-    ]
+    values = [tuple(_stored(value) for value in row) for row in sorted(rows, key=lambda row: row.item_id)]
     execute_many(connection, _UPSERT_ITEMS, values)
 
 
@@ -146,6 +149,13 @@ def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:
         return set()
     query = select(erasures.c.user_id).where(erasures.c.user_id.in_(set(user_ids)))
     return set(connection.scalars(query))
+
+
+def _stored(value: object) -> object:
+    """Return a column's value: lists and objects are stored as JSON."""
+    if isinstance(value, Mapping):
+        return _json(dict(value))
+    return _json(value) if isinstance(value, list) else value
 
 
 def _json(value: object) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from graphstore.arrays import BoolArray, Float64Array, IntArray, distinct, run_starts
-from graphstore.tables import COUNT_COLUMNS, HOUR_MS, item_buckets, items
+from graphstore.tables import COUNT_COLUMNS, HOUR_MS, for_sale, item_buckets, items
 from monitoring.clusters import Clusters
 from monitoring.measures import Measure
 from monitoring.names import Vocabulary
@@ -51,11 +51,11 @@ class Catalogue:
         )
         self._events = {row.item_id: int(row.events) for row in connection.execute(popularity)}
         self.events = sum(self._events.values())
-        known = connection.execute(select(items.c.item_id, items.c.categories, items.c.available)).all()
+        known = connection.execute(select(items.c.item_id, items.c.categories, for_sale.label("for_sale"))).all()
         first = {row.item_id: next(iter(json.loads(row.categories)), None) for row in known}
         numbers = {name: index for index, name in enumerate(sorted({name for name in first.values() if name}))}
         self._category = {item: numbers[name] for item, name in first.items() if name}
-        self._for_sale = {row.item_id for row in known if row.available}
+        self._for_sale = {row.item_id for row in known if row.for_sale}
         self.available = len(self._for_sale)
 
     def information(self) -> Float64Array:

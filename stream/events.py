@@ -42,6 +42,9 @@ UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
+"""An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
+Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float
 
 
 class InvalidEvent(ValueError):
@@ -136,7 +139,11 @@ class Seen(Event, frozen=True, kw_only=True):
 
 
 class CatalogItem(Event, frozen=True, kw_only=True):
-    """The catalogue entry of an item. A null value on the topic deletes it."""
+    """The catalogue entry of an item. A null value on the topic deletes it.
+
+    An item is for sale while it is `available` and its `stock` is not 0; None: the stock is not counted. Items with one
+    `product_id` are variants (SKUs) of one product, of which a list shows one.
+    """
 
     item_id: Id
     title: Text = ""
@@ -144,9 +151,11 @@ class CatalogItem(Event, frozen=True, kw_only=True):
     brand: Text = ""
     price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
     available: bool = True
-
-
-Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float
+    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=64)] = {}
+    url: Url = ""
+    image_url: Url = ""
+    stock: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    product_id: Id | None = None
 
 
 class UserAttributes(Event, frozen=True, kw_only=True):

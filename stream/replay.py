@@ -224,6 +224,11 @@ def _catalog_item(row: ItemRow) -> CatalogItem:
         price=row.price,
         available=row.available,
         event_time=events.utc(row.updated_at),
+        attributes=dict(row.attributes),
+        url=row.url,
+        image_url=row.image_url,
+        stock=row.stock,
+        product_id=row.product_id,
     )
 
 

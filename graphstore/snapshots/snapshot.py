@@ -156,7 +156,7 @@ def _read_items(connection: Connection, active: IntArray, as_of: int) -> tuple[I
         categories=[json.loads(row.categories) for row in rows],
         brands=[row.brand for row in rows],
         prices=np.array([np.nan if row.price is None else row.price for row in rows], dtype=np.float32),
-        available=np.array([row.available for row in rows], dtype=np.bool_),
+        available=np.array([row.available and row.stock != 0 for row in rows], dtype=np.bool_),
     )
     return np.array([row.item_key for row in rows], dtype=np.int64), [row.item_id for row in rows], catalogue
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from redis import Redis
 from sqlalchemy import Connection, Row, case, func, select
 
-from graphstore.tables import items
+from graphstore.tables import for_sale, items
 from serving.dashboard.catalogue import MAX_ITEMS, Entry, current, write_catalogue
 
 PAGE_ITEMS = 5_000
@@ -45,7 +45,7 @@ def copy_catalogue(connection: Connection, redis: Redis, known: Version | None, 
 
 def _entries(connection: Connection) -> Iterator[Entry]:
     """Yield the newest items, page by page, so that a large catalogue is never in memory."""
-    columns = (items.c.item_key, items.c.item_id, items.c.title, items.c.price, items.c.available)
+    columns = (items.c.item_key, items.c.item_id, items.c.title, items.c.price, for_sale.label("for_sale"))
     below, left = None, MAX_ITEMS
     while left > 0:
         query = select(*columns).order_by(items.c.item_key.desc()).limit(min(PAGE_ITEMS, left))
@@ -53,7 +53,7 @@ def _entries(connection: Connection) -> Iterator[Entry]:
             connection.execute(query if below is None else query.where(items.c.item_key < below))
         )
         for row in page:
-            yield Entry(row.item_id, row.title, row.price, bool(row.available))
+            yield Entry(row.item_id, row.title, row.price, bool(row.for_sale))
         if len(page) < PAGE_ITEMS:
             return
         below, left = page[-1].item_key, left - len(page)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, select
 
 from graphstore.session import read
-from graphstore.tables import items
+from graphstore.tables import for_sale, items
 from monitoring.ope.estimators import Evaluation, NoSupport, TooLittleData, evaluate
 from monitoring.ope.logs import MOST_LISTS, Selection, ShownList, shares_of_new_items, shown_lists
 from monitoring.ope.target import Candidates, candidates, lists_under
@@ -59,7 +59,7 @@ def ask(
     with read(engine) as connection:
         with _told(notes):
             shown = shown_lists(connection, selection)
-        gone = set(connection.scalars(select(items.c.item_id).where(~items.c.available)))
+        gone = set(connection.scalars(select(items.c.item_id).where(~for_sale)))
     if len(shown) == MOST_LISTS:
         notes.append(f"only the newest {MOST_LISTS:,} lists count")
     gone -= {item.item_id for one in shown for item in one.items}  # they were available then

@@ -242,6 +242,11 @@ def _item_row(event: CatalogItem) -> ItemRow:
         event.price,
         event.available,
         milliseconds(event.event_time),
+        event.attributes,
+        event.url,
+        event.image_url,
+        event.stock,
+        event.product_id,
     )
 
 

@@ -1,0 +1,1 @@
+"""Online: rankings that no stored list can answer, by the model, in milliseconds. Reading order: protocol."""

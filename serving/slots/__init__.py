@@ -1,0 +1,1 @@
+"""Slots: the places of a shop where lists are shown, and what each of them shows. Reading order: slot."""
