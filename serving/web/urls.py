@@ -18,6 +18,7 @@ urlpatterns = [
     path("trending/", views.TrendingView.as_view(), name="trending"),
     path("events/", views.EventsView.as_view(), name="events"),
     path("seen/", views.SeenView.as_view(), name="seen"),
+    path("track/", views.TrackView.as_view(), name="track"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
