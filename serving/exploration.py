@@ -1,8 +1,8 @@
 """Exploration: draws the order of a shown list, and gives the exact probability of each item at its position.
 
 Arrives: the scores of a list, the number of new items, the settings of the slot (`serving.routing.Exploration`), and a
-seed. Leaves: a `Draw`. Next: `serving.rules.select` makes a list of it, `serving.web.impressions` logs its propensities,
-and `monitoring.ope` asks with `propensities` and `probabilities` what other settings would have done.
+seed. Leaves: a `Draw`. Next: `serving.rules` makes a list of it, `serving.web.impressions` logs its propensities, and
+`monitoring.ope` asks with `propensities` and `probabilities` what other settings would have done.
 
 The law, position after position: with the probability `new_items` the next item is a new one, each remaining new item
 with the same probability. Otherwise it is an item of the list, item i with the probability

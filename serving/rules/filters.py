@@ -7,6 +7,8 @@ An item passes when it can be bought now, matches the slot's `only` and the requ
 
 from collections.abc import Callable
 
+import msgspec
+
 from graphstore.catalogue import Item
 from serving.rules import repurchase
 from serving.rules.context import DAY_MS, RuleContext
@@ -47,9 +49,13 @@ def _in_cart(rules: RuleSet, context: RuleContext) -> set[str]:
 
 def _test(criteria: tuple[Criteria, ...], without: set[str]) -> Test:
     """Return the test for availability, criteria and excluded items. Without conditions it costs next to nothing."""
-    conditions = [one for one in criteria if one is not NO_CRITERIA and one != NO_CRITERIA]
+    conditions = []
+    for one in criteria:
+        if one.without_items:
+            without.update(one.without_items)  # one look into a set, instead of a search for each item
+            one = msgspec.structs.replace(one, without_items=())
+        if one != NO_CRITERIA:
+            conditions.append(one.matches)
     if not conditions:
         return lambda item: item.available and item.item_id not in without
-    return lambda item: (
-        item.available and item.item_id not in without and all(condition.matches(item) for condition in conditions)
-    )
+    return lambda item: item.available and item.item_id not in without and all(matches(item) for matches in conditions)

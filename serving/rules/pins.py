@@ -8,6 +8,7 @@ item there. Two pinned variants of one product are one too many for `per_product
 from collections.abc import Sequence
 
 from graphstore.catalogue import Item
+from serving.exploration import NEW
 from serving.rules import filters
 from serving.rules.candidate import PIN, Candidate
 from serving.rules.context import RuleContext
@@ -25,7 +26,7 @@ def pinned(candidates: Sequence[Candidate], rules: RuleSet, context: RuleContext
     A pin that nothing has proposed has the source `pin` and the score 0.
     """
     known: dict[str, Item | Candidate] = {item.item_id: item for item in context.pinned}
-    known |= {candidate.item.item_id: candidate for candidate in reversed(candidates)}
+    known |= {one.item.item_id: one for one in reversed(candidates) if one.source != NEW}
     holds = filters.passes_as_pin(rules, context)
     products: dict[str, int] = {}
     found: dict[int, Candidate] = {}
