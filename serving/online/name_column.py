@@ -31,6 +31,11 @@ class NameColumn:
         self._first: list[int] = []  # by place: its pairs begin here
         self._counts: list[int] = []  # by place: it has so many
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many pairs and how many names are in memory, those that count no more among them."""
+        return self._pairs, len(self._codes)
+
     def put(self, place: int, names: Sequence[Hashable]) -> None:
         """Give the item at `place` these names instead of those that it has. A new place is the next one."""
         if place == len(self._first):
