@@ -6,6 +6,7 @@ In the web process, `serving.web.settings` reads them.
 import re
 from functools import lru_cache
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -51,9 +52,10 @@ class ServingConfig(PackageSettings):
         None, description="key that signs request ids; unset: made of the API key, or else new at each start"
     )
     shop_page: bool = Field(False, description="serve a shop for trials at `/`, whose visitor may act as anybody")
-    slots: str = Field(
-        "home,item,cart,search,email", description="names of the places where lists are shown, comma separated"
+    slots_file: Path | None = Field(
+        None, description="file `slots.toml` with what each place of the shop shows; unset: the defaults"
     )
+    slots: str = Field("", description="more places by name, comma separated, each with the shopper's plain list")
     requests_per_second: float = Field(
         50.0, ge=0, description="requests that one address may make without the key; this machine is free; 0: no bound"
     )
@@ -104,7 +106,7 @@ class ServingConfig(PackageSettings):
 
     @property
     def slot_names(self) -> frozenset[str]:
-        """Return `slots` as a set."""
+        """Return `slots` as a set. `serving.slots.slot_book` has all names."""
         return frozenset(_names(self.slots))
 
     @property
