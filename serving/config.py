@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
+from graphstore.addresses import RANKER_EXAMPLE, check_ranker_url
 from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
@@ -49,6 +50,18 @@ class ServingConfig(PackageSettings):
         0, ge=0, description="how long browsers must use https for this host (HSTS), told over https only; 0: not told"
     )
 
+    ranker_url: str = Field(
+        RANKER_EXAMPLE, description="where the web server asks for rankings by the model now; empty: nowhere"
+    )
+    ranker_timeout_ms: int = Field(
+        150, ge=1, le=60_000, description="how long a reader waits for the ranker before a stored list answers"
+    )
+    ranker_host: str = Field(
+        LOOPBACK, description="address that the ranker binds; its door asks for no key, so keep it private"
+    )
+    ranker_port: int = Field(8001, ge=1, le=65535, description="port of the ranker")
+    ranker_processes: int = Field(1, ge=1, le=64, description="ranker processes, each with the model in memory")
+
     @property
     def signing_secret(self) -> str | None:
         """Return the secret that signs request ids: `secret_key`, else `api_key`. None when neither is set."""
@@ -77,6 +90,11 @@ class ServingConfig(PackageSettings):
         return [f"https://{host.lstrip('.')}" for host in named] + [
             f"https://*{host}" for host in named if host.startswith(".")
         ]
+
+    @field_validator("ranker_url")
+    @classmethod
+    def _is_a_door(cls, value: str) -> str:
+        return check_ranker_url(value) if value else value
 
     @field_validator("trusted_proxies")
     @classmethod
