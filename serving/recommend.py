@@ -38,6 +38,7 @@ __all__ = [
     "Storefront",
     "UnknownItem",
     "assigned",
+    "check_item",
     "recommendations",
     "serve",
     "served_model",
@@ -103,6 +104,12 @@ def recommendations(
     return serve(store, [request], now=now)[0]
 
 
+def check_item(store: Storefront, item_id: str) -> None:
+    """Raise `UnknownItem` when the catalogue has no such item."""
+    if store.items.by_id([item_id]) == [None]:
+        raise UnknownItem(f"no item {item_id!r}")
+
+
 def _served(visit: Visit, request: ListRequest) -> tuple[Recommendation, list[Chosen]]:
     assignment = _assigned(visit.store, request)
     request_id = request.request_id or str(uuid.uuid4())
@@ -126,7 +133,9 @@ def _served(visit: Visit, request: ListRequest) -> tuple[Recommendation, list[Ch
         source=filled.source,
         as_of=filled.as_of,
         degraded=draft.degraded,
-        items=[_shown(position, one, *told) for position, (one, told) in enumerate(zip(filled.chosen, why, strict=True))],
+        items=[
+            _shown(position, one, *told) for position, (one, told) in enumerate(zip(filled.chosen, why, strict=True))
+        ],
     )
     return answer, filled.chosen
 
@@ -145,6 +154,17 @@ def _shown(position: int, one: Chosen, reason: str | None, evidence: Mapping[str
     item, source = one.candidate.item, one.candidate.source
     # By position: names would cost as much as the rest of the call.
     return ShownItem(
-        item.item_id, position, one.score, item.title, item.categories, item.brand, item.price, item.url,
-        item.image_url, reason, source, one.propensity, evidence,
+        item.item_id,
+        position,
+        one.score,
+        item.title,
+        item.categories,
+        item.brand,
+        item.price,
+        item.url,
+        item.image_url,
+        reason,
+        source,
+        one.propensity,
+        evidence,
     )

@@ -11,8 +11,8 @@ from redis import Redis
 from graphstore.errors import UserError
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.online.client import RankerClient
-from serving.shop_lists.reader import ShopLists
 from serving.routing import CHAMPION_VARIANT, Assignment
+from serving.shop_lists.reader import ShopLists
 
 NO_POINTER = "no model is published yet: recs:champion is not set"
 

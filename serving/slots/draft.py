@@ -150,9 +150,7 @@ class Draft:
         """Return candidates for items by id. Those that left the catalogue are left out."""
         items = self.visit.store.items.by_id([item_id for item_id, _ in scored])
         return [
-            Candidate(item, score, source)
-            for item, (_, score) in zip(items, scored, strict=True)
-            if item is not None
+            Candidate(item, score, source) for item, (_, score) in zip(items, scored, strict=True) if item is not None
         ]
 
     def of_shop(self, entries: Sequence[ShopEntry], source: str) -> list[Candidate]:

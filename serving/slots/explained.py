@@ -40,5 +40,6 @@ def explained(draft: Draft, chosen: Sequence[Chosen]) -> list[Told]:
         store = visit.store
         known = list(explain.reasons(store.redis, store.lists, draft.version, visit.user_id, items, otherwise=""))
     return [
-        (reason or BY_SOURCE.get(one.candidate.source, PERSONAL), None) for one, reason in zip(chosen, known, strict=True)
+        (reason or BY_SOURCE.get(one.candidate.source, PERSONAL), None)
+        for one, reason in zip(chosen, known, strict=True)
     ]

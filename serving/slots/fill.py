@@ -17,7 +17,7 @@ from serving.routing import Exploration
 from serving.rules.candidate import CAP_RELAXED, PIN, Candidate, Chosen
 from serving.rules.rule_set import NO_RULES, RuleSet
 from serving.rules.select import select
-from serving.slots.draft import Batch, Draft, names_of
+from serving.slots.draft import Batch, Draft
 from serving.slots.kinds import KINDS
 from serving.slots.slot import Kind
 from stream.events import utc
