@@ -19,7 +19,7 @@ import msgspec
 
 from graphstore.errors import UserError
 from serving.rules.criteria import Criteria
-from serving.slots.slot import Kind, Slot
+from serving.slots.slot import WITH_CATEGORY, Kind, Slot
 
 MAX_BYTES = 1_000_000
 MAX_SLOTS = 200
@@ -27,7 +27,6 @@ MAX_SLOTS = 200
 MAX_NAME_LENGTH = 64
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_WITH_CATEGORY = (Kind.CATEGORY, Kind.TRENDING, Kind.BEST_SELLERS)
 _PART = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 
 
@@ -77,7 +76,6 @@ def parse_slots(tables: Mapping[str, Any], path: Path) -> SlotsFile:
         except ValueError as error:
             problems.append(f"[{name}] {error}")
             continue
-        problems += [f"[{name}] {problem}" for problem in _contradictions(slot)]
         slots[name] = slot
     if problems:
         raise SlotsFileError(path, problems)
@@ -159,26 +157,10 @@ def _criteria(slot: Slot) -> Iterator[tuple[str, Criteria]]:
         yield f"rules.quota[{number}].items", quota.items
 
 
-def _contradictions(slot: Slot) -> Iterator[str]:
-    """Yield what no list can fulfil."""
-    for where, criteria in _criteria(slot):
-        low, high = criteria.price_min, criteria.price_max
-        if low is not None and high is not None and low > high:
-            yield f"{where}: price_min {low:g} is above price_max {high:g}"
-    seen: set[int] = set()
-    for number, pin in enumerate(slot.rules.pin):
-        if pin.position in seen:
-            yield f"rules.pin[{number}]: another item is pinned at position {pin.position}"
-        seen.add(pin.position)
-    items = [pin.item_id for pin in slot.rules.pin]
-    for item_id in sorted({item_id for item_id in items if items.count(item_id) > 1}):
-        yield f"rules.pin: {item_id!r} is pinned twice"
-
-
 def _idle(slot: Slot) -> Iterator[str]:
     """Yield what is allowed and has no effect in a list of the slot's own length."""
-    if slot.category and not {slot.kind, *slot.fallback} & {*_WITH_CATEGORY}:
-        yield f"category: only {', '.join(_WITH_CATEGORY)} use it"
+    if slot.category and not {slot.kind, *slot.fallback} & {*WITH_CATEGORY}:
+        yield f"category: only {', '.join(WITH_CATEGORY)} use it"
     for number, pin in enumerate(slot.rules.pin):
         if pin.position >= slot.length:
             yield f"rules.pin[{number}]: position {pin.position} is beyond the length {slot.length} (the first is 0)"
