@@ -4,9 +4,11 @@ In the web process, `serving.web.settings` reads them.
 """
 
 from ipaddress import ip_network
+from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
+from graphstore.addresses import RANKER_EXAMPLE, check_ranker_url
 from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
@@ -34,9 +36,10 @@ class ServingConfig(PackageSettings):
         None, description="key that signs request ids; unset: made of the API key, or else new at each start"
     )
     shop_page: bool = Field(False, description="serve a shop for trials at `/`, whose visitor may act as anybody")
-    slots: str = Field(
-        "home,item,cart,search,email", description="names of the places where lists are shown, comma separated"
+    slots_file: Path | None = Field(
+        None, description="file `slots.toml` with what each place of the shop shows; unset: the defaults"
     )
+    slots: str = Field("", description="more places by name, comma separated, each with the shopper's plain list")
     requests_per_second: float = Field(
         50.0, ge=0, description="requests that one address may make without the key; this machine is free; 0: no bound"
     )
@@ -46,6 +49,18 @@ class ServingConfig(PackageSettings):
     hsts_seconds: int = Field(
         0, ge=0, description="how long browsers must use https for this host (HSTS), told over https only; 0: not told"
     )
+
+    ranker_url: str = Field(
+        RANKER_EXAMPLE, description="where the web server asks for rankings by the model now; empty: nowhere"
+    )
+    ranker_timeout_ms: int = Field(
+        150, ge=1, le=60_000, description="how long a reader waits for the ranker before a stored list answers"
+    )
+    ranker_host: str = Field(
+        LOOPBACK, description="address that the ranker binds; its door asks for no key, so keep it private"
+    )
+    ranker_port: int = Field(8001, ge=1, le=65535, description="port of the ranker")
+    ranker_processes: int = Field(1, ge=1, le=64, description="ranker processes, each with the model in memory")
 
     @property
     def signing_secret(self) -> str | None:
@@ -60,7 +75,7 @@ class ServingConfig(PackageSettings):
 
     @property
     def slot_names(self) -> frozenset[str]:
-        """Return `slots` as a set."""
+        """Return `slots` as a set. `serving.slots.slot_book` has all names."""
         return frozenset(_names(self.slots))
 
     @property
@@ -75,6 +90,11 @@ class ServingConfig(PackageSettings):
         return [f"https://{host.lstrip('.')}" for host in named] + [
             f"https://*{host}" for host in named if host.startswith(".")
         ]
+
+    @field_validator("ranker_url")
+    @classmethod
+    def _is_a_door(cls, value: str) -> str:
+        return check_ranker_url(value) if value else value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -1,6 +1,6 @@
-"""Recommend: returns the list of items to show to a user. Every interface calls the same functions.
+"""Recommend: returns the lists of items to show. Every interface calls the same functions.
 
-Arrives: a user id and the number of items. Leaves: a `Recommendation`. Next: `serving.web.views` renders it, and
+Arrives: `ListRequest` values. Leaves: a `Recommendation` for each. Next: `serving.web.views` renders it, and
 `serving.web.impressions` logs it when it was shown in a slot.
 
 The routing says which model serves the user in the slot (`serving.routing`). All data comes from Redis: one MGET reads
@@ -12,66 +12,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from redis import Redis
-
 from graphstore.catalogue import Item
-from graphstore.errors import UserError
 from graphstore.redis import hot
 from serving import coldstart, explain, exploration
-from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.coldstart import Scored, known
-from serving.routing import CHAMPION_VARIANT, Assignment, Exploration
+from serving.recommendation import ListedItem, Recommendation, ShownItem
+from serving.routing import Exploration
+from serving.slots.request import ListRequest
+from serving.storefront import NothingPublished, Storefront, UnknownItem, assigned, served_model
 from stream.events import utc
 
+__all__ = [
+    "ListedItem",
+    "NothingPublished",
+    "Recommendation",
+    "ShownItem",
+    "Storefront",
+    "UnknownItem",
+    "assigned",
+    "served_model",
+]
+
 POPULAR = "popular"
-
-
-NO_POINTER = "no model is published yet: recs:champion is not set"
-
-
-class NothingPublished(UserError):
-    """There is no list to serve yet. The message names the missing part."""
-
-
-class UnknownItem(UserError):
-    """The catalogue in Redis does not contain this item."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListedItem:
-    """An item at its position (from 0) in a list, with the fields that a page shows."""
-
-    item_id: str
-    position: int
-    score: float
-    title: str
-    categories: Sequence[str]
-    brand: str
-    price: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShownItem(ListedItem):
-    """An item of a served list, with what the impression logs of it."""
-
-    source: str
-    """The source of the list, or `new` for a new item that the slot has added."""
-    propensity: float
-    """The probability of this item at this position, given the items before it. 1 where the slot does not explore."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """A served list. `source` is nearline, batch or popular. `as_of` is the time of its computation."""
-
-    request_id: str
-    user_id: str
-    model_version: str
-    variant: str
-    source: str
-    as_of: datetime
-    items: list[ShownItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +45,25 @@ class SimilarItems:
     items: list[ListedItem]
 
 
-@dataclass(frozen=True)
-class Storefront:
-    """The readers of Redis: one object for a process, safe for its threads."""
+def serve(store: Storefront, requests: Sequence[ListRequest], *, now: datetime) -> list[Recommendation]:
+    """Return the list of each request, in their order. No item is in two of them; the first list has the first choice.
 
-    redis: Redis
-    lists: ListReader
-    items: ItemReader
-
-    @classmethod
-    def open(
-        cls, redis: Redis, *, pointer_seconds: float = POINTER_SECONDS, item_seconds: float = ITEM_SECONDS
-    ) -> "Storefront":
-        """Create the readers. The worker caches pointer and items for the given times."""
-        return cls(redis, ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds))
-
-
-def served_model(store: Storefront) -> str:
-    """Return the champion's version. Raises `NothingPublished`."""
-    version = store.lists.champion()
-    if version is None:
-        raise NothingPublished(NO_POINTER)
-    return version
-
-
-def assigned(store: Storefront, user_id: str, slot: str | None) -> Assignment:
-    """Return the variant and the model of a user in a slot. Raises `NothingPublished`.
-
-    The champion takes the place of a model without any list: the routing may be a moment older than the lists.
+    Raises:
+        NothingPublished: No list exists yet.
+        redis.RedisError: Redis failed.
     """
-    assignment = store.lists.assign(user_id, slot)
-    if assignment is None:
-        raise NothingPublished(NO_POINTER)
-    champion = served_model(store)
-    if assignment.model_version != champion and store.lists.popular(assignment.model_version) is None:
-        return Assignment(CHAMPION_VARIANT, champion)
-    return assignment
+    return [
+        recommendations(
+            store,
+            request.user_id or "",
+            k=request.k,
+            explained=request.explain,
+            now=now,
+            slot=request.name,
+            request_id=request.request_id,
+        )
+        for request in requests
+    ]
 
 
 def recommendations(
@@ -173,12 +118,14 @@ def recommendations(
     return Recommendation(
         request_id=request_id,
         user_id=user_id,
+        slot=slot,
         model_version=version,
         variant=assignment.variant,
         source=source,
         as_of=as_of,
+        degraded=None,
         items=[
-            ShownItem(*_fields(position, scored, reason), *how_shown)
+            ShownItem(*_fields(position, scored, reason), *how_shown, None)
             for position, (scored, reason, how_shown) in enumerate(zip(chosen, reasons, logged, strict=True))
         ],
     )
@@ -240,7 +187,8 @@ def listed(chosen: Sequence[Scored], reasons: Sequence[str | None] | None = None
 
 def _fields(
     position: int, scored: Scored, reason: str | None
-) -> tuple[str, int, float, str, Sequence[str], str, float | None, str | None]:
+) -> tuple[str, int, float, str, Sequence[str], str, float | None, str, str, str | None]:
     """Return the fields of `ListedItem`, in order."""
     item, score = scored
-    return item.item_id, position, score, item.title, item.categories, item.brand, item.price, reason
+    shown = item.title, item.categories, item.brand, item.price, item.url, item.image_url
+    return item.item_id, position, score, *shown, reason

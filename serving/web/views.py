@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from graphstore.redis.asked import ask
 from serving import recommend
 from serving.coldstart import WINDOWS
-from serving.web import impressions, intake, parameters, readers, retrain, schema, seen, serializers, services, signing
+from serving.web import intake, lists_door, parameters, retrain, schema, seen, serializers, services, signing
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
 from serving.web.outbox import count
@@ -52,27 +52,7 @@ class RecommendationsView(APIView):
     )
     def get(self, request: Request, user_id: str) -> Response:
         """The shopper's newest list. A shopper without a list gets the popular items."""
-        user_id = parameters.identifier(user_id, "user_id")
-        query = request.query_params
-        slot = parameters.slot(query, settings.SERVING.slot_names)
-        k, explained = parameters.item_count(query), parameters.flag(query, "explain")
-        known, now = shows_key(request.META), datetime.now(UTC)
-        confirmed = parameters.confirmed(query, known=known)
-        served = recommend.recommendations(
-            services.storefront(),
-            user_id,
-            k=k,
-            explained=explained,
-            now=now,
-            slot=slot,
-            request_id=signing.new_request_id(user_id, key=signing.key_for(signing.REQUESTS)),
-        )
-        if slot is not None and request.method == "GET":  # a HEAD request shows no list
-            key = signing.key_for(signing.ADDRESSES)
-            reader = readers.reader_of(request.META, known=known, confirmed=confirmed, key=key)
-            # What strangers log is bounded; the key has no bound.
-            allowed = known or services.impression_limit().allow(request.META["REMOTE_ADDR"])
-            impressions.log(services.outbox(), served, slot, now=now, reader=reader, allowed=allowed)
+        served = lists_door.recommendation(user_id, request.query_params, request.META, now=datetime.now(UTC))
         return Response(served)
 
 
