@@ -64,7 +64,9 @@ class Browser:
             except StaleElementReferenceException:
                 return None
 
-        return wait_until(shown)
+        found = wait_until(shown)
+        assert found is not None
+        return found
 
     def click(self, css: str) -> None:
         """Click with the mouse, as soon as the element is there."""
@@ -104,7 +106,7 @@ class Browser:
     @property
     def complaints(self) -> list[str]:
         """What the console said in anger, of scripts or of the Content-Security-Policy."""
-        log: list[dict[str, Any]] = self.driver.get_log("browser")
+        log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         self._complaints += [entry["message"] for entry in log if entry["level"] == "SEVERE"]
         return self._complaints
 

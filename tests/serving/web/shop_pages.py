@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.web.tag import script
 
-LISTED = [
+LISTED: list[dict[str, Any]] = [
     {"item_id": "sku 1", "title": "<b>Bread</b>", "price": 2.5, "url": "/bread", "image_url": "/bread.png"},
     {"item_id": "sku-2", "title": "", "price": None, "url": "javascript:alert(1)", "image_url": "data:,x"},
     {"item_id": "sku-3", "title": "Cheese", "price": 1299.0, "url": "", "image_url": ""},

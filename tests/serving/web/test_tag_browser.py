@@ -69,9 +69,9 @@ def test_a_list_is_drawn_for_everybody_and_only_as_text(page: tuple[Browser, Sho
     browser, shop, _ = page
     browser.open(shop.page("/", SLOT, consent="yes", more='data-currency="EUR"'))
     wait_until(lambda: browser.value(DRAWN) == 4)
-    shown = browser.driver.execute_script(
-        "return [...document.querySelectorAll('.sagestream-list li')].map((li) => [li.innerText.trim().split(/\\s*\\n\\s*/)"
-        ".join('|'), li.querySelector('a').getAttribute('href'), li.querySelector('img').getAttribute('src')])"
+    shown = browser.value(
+        "[...document.querySelectorAll('.sagestream-list li')].map((li) => [li.innerText, "
+        "li.querySelector('a').getAttribute('href'), li.querySelector('img').getAttribute('src')])"
     )
     origin = shop.origin
     assert [line[1:] for line in shown] == [
