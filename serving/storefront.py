@@ -12,6 +12,7 @@ from graphstore.errors import UserError
 from serving.cache import ITEM_SECONDS, POINTER_SECONDS, ItemReader, ListReader
 from serving.online.client import RankerClient
 from serving.routing import CHAMPION_VARIANT, Assignment
+from serving.shop_lists.reader import ShopLists
 
 NO_POINTER = "no model is published yet: recs:champion is not set"
 
@@ -35,6 +36,7 @@ class Storefront:
     redis: Redis
     lists: ListReader
     items: ItemReader
+    shop: ShopLists
     ranker: RankerClient = field(default_factory=_no_ranker)
 
     @classmethod
@@ -47,7 +49,8 @@ class Storefront:
         ranker: RankerClient | None = None,
     ) -> "Storefront":
         """Create the readers. The process caches pointer and items for the given times. None: no ranker is asked."""
-        return cls(redis, ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds), ranker or _no_ranker())
+        lists, items = ListReader(redis, pointer_seconds), ItemReader(redis, item_seconds)
+        return cls(redis, lists, items, ShopLists(redis), ranker or _no_ranker())
 
 
 def served_model(store: Storefront) -> str:

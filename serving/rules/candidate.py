@@ -42,6 +42,6 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
     score: float
     """The score after the rules. The candidate keeps its own."""
     propensity: float
-    """The probability of this item at this position, given the items before it. 1 for a pin, and without exploration."""
+    """The probability of this item at this position, given the items before it. 1 where nothing is drawn."""
     rules: tuple[str, ...] = ()
     """The rules that touched the item, in their order: the names above."""

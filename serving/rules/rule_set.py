@@ -68,5 +68,15 @@ class RuleSet(Table, frozen=True, kw_only=True):
     offer_cart: bool = False
     """Whether items in the cart may be shown."""
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` when two pins have one position or one item."""
+        for kind, values in (
+            ("position", [one.position for one in self.pin]),
+            ("item", [one.item_id for one in self.pin]),
+        ):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ValueError(f"two pins have the {kind} {twice!r}")
+
 
 NO_RULES = RuleSet()

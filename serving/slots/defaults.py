@@ -25,18 +25,14 @@ DEFAULT_SLOTS: dict[str, Slot] = {
     "search": Slot(title="For you"),
     "email": Slot(title="Picked for you"),
     "for_you": Slot(title="Recommended for you", rules=_BROAD),
-    "buy_again": Slot(
-        kind=Kind.BUY_AGAIN,
-        length=12,
-        title="Buy again",
-        fallback=(Kind.FOR_YOU, Kind.BEST_SELLERS),
-        rules=_WHOLE_HISTORY,
-    ),
+    "buy_again": Slot(kind=Kind.BUY_AGAIN, length=12, title="Buy again", fallback=(Kind.FOR_YOU, Kind.BEST_SELLERS)),
     "discover": Slot(
         kind=Kind.DISCOVER, length=12, title="New to you", fallback=(Kind.TRENDING, Kind.BEST_SELLERS), rules=_BROAD
     ),
-    "similar": Slot(kind=Kind.SIMILAR, length=12, title="Similar items", fallback=()),
-    "bought_together": Slot(kind=Kind.BOUGHT_TOGETHER, length=8, title="Bought together", fallback=(Kind.SIMILAR,)),
+    "similar": Slot(kind=Kind.SIMILAR, length=12, title="Similar items", fallback=(Kind.CATEGORY, Kind.BEST_SELLERS)),
+    "bought_together": Slot(
+        kind=Kind.BOUGHT_TOGETHER, length=8, title="Bought together", fallback=(Kind.SIMILAR, Kind.BEST_SELLERS)
+    ),
     "trending": Slot(kind=Kind.TRENDING, length=12, title="Trending now", fallback=(Kind.BEST_SELLERS,)),
     "best_sellers": Slot(kind=Kind.BEST_SELLERS, length=12, title="Best sellers", window="7d", fallback=()),
     "recently_viewed": Slot(

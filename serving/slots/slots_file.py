@@ -19,7 +19,7 @@ import msgspec
 
 from graphstore.errors import UserError
 from serving.rules.criteria import Criteria
-from serving.slots.slot import Kind, Slot
+from serving.slots.slot import WITH_CATEGORY, Kind, Slot
 
 MAX_BYTES = 1_000_000
 MAX_SLOTS = 200
@@ -27,7 +27,6 @@ MAX_SLOTS = 200
 MAX_NAME_LENGTH = 64
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_WITH_CATEGORY = (Kind.CATEGORY, Kind.TRENDING, Kind.BEST_SELLERS)
 _PART = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 
 
@@ -177,8 +176,8 @@ def _contradictions(slot: Slot) -> Iterator[str]:
 
 def _idle(slot: Slot) -> Iterator[str]:
     """Yield what is allowed and has no effect in a list of the slot's own length."""
-    if slot.category and not {slot.kind, *slot.fallback} & {*_WITH_CATEGORY}:
-        yield f"category: only {', '.join(_WITH_CATEGORY)} use it"
+    if slot.category and not {slot.kind, *slot.fallback} & {*WITH_CATEGORY}:
+        yield f"category: only {', '.join(WITH_CATEGORY)} use it"
     for number, pin in enumerate(slot.rules.pin):
         if pin.position >= slot.length:
             yield f"rules.pin[{number}]: position {pin.position} is beyond the length {slot.length} (the first is 0)"

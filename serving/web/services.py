@@ -6,7 +6,9 @@ from django.conf import settings
 
 from graphstore.redis.connection import open_redis
 from serving.breaker import GuardedRedis
-from serving.recommend import Storefront
+from serving.online.client import RankerClient
+from serving.slots.slot_book import SlotBook
+from serving.storefront import Storefront
 from serving.web.limits import ImpressionLimit
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
@@ -14,6 +16,7 @@ from stream.kafka.producer import EventProducer
 
 _lock = threading.RLock()
 _storefront: Storefront | None = None
+_slot_book: SlotBook | None = None
 _outbox: Outbox | None = None
 _impression_limit: ImpressionLimit | None = None
 _seen_limit: ImpressionLimit | None = None
@@ -32,9 +35,22 @@ def storefront() -> Storefront:
                     repeat_timeouts=False,
                 )
                 _storefront = Storefront.open(
-                    redis, pointer_seconds=settings.POINTER_SECONDS, item_seconds=settings.ITEM_SECONDS
+                    redis,
+                    pointer_seconds=settings.POINTER_SECONDS,
+                    item_seconds=settings.ITEM_SECONDS,
+                    ranker=RankerClient(settings.SERVING.ranker_url, timeout_ms=settings.SERVING.ranker_timeout_ms),
                 )
     return _storefront
+
+
+def slot_book() -> SlotBook:
+    """Return the slots, which follow their file. Raises `SlotsFileError` when the file was never valid."""
+    global _slot_book
+    if _slot_book is None:
+        with _lock:
+            if _slot_book is None:
+                _slot_book = SlotBook.open(settings.SERVING)
+    return _slot_book
 
 
 def outbox() -> Outbox:
@@ -74,10 +90,11 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _outbox, _impression_limit, _seen_limit
+    global _storefront, _slot_book, _outbox, _impression_limit, _seen_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
-        _storefront, _outbox, _impression_limit, _seen_limit = None, None, None, None
+            _storefront.ranker.close()
+        _storefront, _slot_book, _outbox, _impression_limit, _seen_limit = None, None, None, None, None

@@ -8,80 +8,21 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from django.conf import settings
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis.asked import ask
-from serving import recommend
-from serving.coldstart import WINDOWS
-from serving.web import intake, lists_door, parameters, retrain, schema, seen, serializers, services, signing
+from serving.web import intake, retrain, schema, seen, serializers, services, signing
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
 from serving.web.outbox import count
 from stream.events import SEEN
 
-DEFAULT_WINDOW = "24h"
-
-_k = OpenApiParameter("k", schema.ITEM_COUNT, description="how many items")
-_slot = OpenApiParameter(
-    "slot", schema.slots(settings.SERVING.slot_names), description="where the list is shown; given, it is logged"
-)
-_confirmed = OpenApiParameter(
-    "confirmed",
-    OpenApiTypes.BOOL,
-    description="whether the list is shown for certain, which only the key can say; else `/seen/` tells what was seen",
-)
-_user_id = OpenApiParameter("user_id", schema.ID, OpenApiParameter.PATH)
-_item_id = OpenApiParameter("item_id", schema.ID, OpenApiParameter.PATH)
-_explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason for each item")
-_window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
 _problems = dict.fromkeys((400, 429, 503), serializers.ProblemSerializer)
 _refused_posts = dict.fromkeys((401, 403, 408, 413, 415, 429, 503), serializers.ProblemSerializer)
-
-
-class RecommendationsView(APIView):
-    """The list of items for a shopper."""
-
-    @extend_schema(
-        parameters=[_user_id, _k, _slot, _confirmed, _explain],
-        responses={200: serializers.RecommendationSerializer, **_problems},
-    )
-    def get(self, request: Request, user_id: str) -> Response:
-        """The shopper's newest list. A shopper without a list gets the popular items."""
-        served = lists_door.recommendation(user_id, request.query_params, request.META, now=datetime.now(UTC))
-        return Response(served)
-
-
-class SimilarItemsView(APIView):
-    """The items similar to one item."""
-
-    @extend_schema(
-        parameters=[_item_id, _k],
-        responses={200: serializers.SimilarItemsSerializer, 404: serializers.ProblemSerializer, **_problems},
-    )
-    def get(self, request: Request, item_id: str) -> Response:
-        """The closest items, closest first."""
-        item_id = parameters.identifier(item_id, "item_id")
-        return Response(
-            recommend.similar(services.storefront(), item_id, k=parameters.item_count(request.query_params))
-        )
-
-
-class TrendingView(APIView):
-    """The items with the most events in a recent window."""
-
-    @extend_schema(parameters=[_window, _k], responses={200: serializers.TrendingSerializer, **_problems})
-    def get(self, request: Request) -> Response:
-        """The window's items, most events first."""
-        window = request.query_params.get("window", DEFAULT_WINDOW)
-        if window not in WINDOWS:
-            raise Refused("window", f"{window[:20]!r} is none of {', '.join(WINDOWS)}")
-        k = parameters.item_count(request.query_params)
-        return Response({"window": window, "items": recommend.trending(services.storefront(), window, k=k)})
 
 
 class RawJsonParser(BaseParser):
