@@ -14,10 +14,12 @@ from graphstore.catalogue import Item
 MAX_NAMES = 100
 """The largest number of names in one field: it bounds the work for one item."""
 MAX_WITHOUT = 1000
+MAX_ATTRIBUTES = 16
+MAX_PRICE = 1e9
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_NAMES)]
-Price = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
+Price = Annotated[float, msgspec.Meta(ge=0.0, le=MAX_PRICE)]
 Ids = Annotated[
     tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=128)], ...], msgspec.Meta(max_length=MAX_WITHOUT)
 ]
@@ -31,7 +33,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     price_min: Price | None = None
     price_max: Price | None = None
     """An item without a price never lies in a price range."""
-    attributes: Annotated[dict[Name, Names], msgspec.Meta(max_length=16)] = {}
+    attributes: Annotated[dict[Name, Names], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
     """By name of the attribute: its values, as text (`true`, `42`)."""
     without_items: Ids = ()
     without_categories: Names = ()

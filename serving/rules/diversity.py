@@ -30,6 +30,7 @@ class Likeness:
         width = next((len(vector) for vector in found if vector is not None), 0)
         empty = np.zeros(width, dtype=np.float32)
         rows = np.array([empty if vector is None else vector for vector in found], dtype=np.float32)
+        rows = rows.reshape(len(items), width)  # also without items
         lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
         self._vectors: Float32Array = rows / np.where(lengths > 0, lengths, 1.0).astype(np.float32)
         self._has: BoolArray = lengths[:, 0] > 0
