@@ -3,7 +3,7 @@
 from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from serving.web import health, list_views, shop, views
+from serving.web import health, list_views, shop, tag, views
 from serving.web.parameters import IdConverter
 
 register_converter(IdConverter, "id")
@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
+    path("tag.js", tag.tag, name="tag"),
     path("dashboard/", include("serving.web.dashboard.urls")),
     path("shop/events/", shop.clicked, name="shop-events"),
 ]
