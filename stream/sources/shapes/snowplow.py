@@ -63,11 +63,7 @@ def recognises(message: Message) -> bool:
 def translate(message: Message, received: datetime | None) -> list[Translated]:
     """Return the events of an enriched event. Raises `NotAnEvent`."""
     if message.get("event") == "transaction_item":
-        product = {
-            "id": message.get("ti_sku"),
-            "price": message.get("ti_price"),
-            "quantity": message.get("ti_quantity"),
-        }
+        product = {name: message.get(f"ti_{name}") for name in ("sku", "price", "quantity")}
         return [_interaction(message, product, None, EventType.PURCHASE, received, order="ti_orderid")]
     action = _action(message)
     kind = ACTIONS.get(str(at(action, "type")))
