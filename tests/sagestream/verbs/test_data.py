@@ -37,10 +37,10 @@ def test_produce_translates_messages_of_the_trade(broker: Broker, settings: dict
     file = tmp_path / "segment.jsonl"
     viewed = {"type": "track", "event": "Product Viewed", "timestamp": "2026-01-01T00:00:00Z", "messageId": "seg-1"}
     good = viewed | {"userId": "u", "properties": {"product_id": "p"}}
-    file.write_text("\n".join(json.dumps(message) for message in (good, viewed)))
+    file.write_text("\n".join(json.dumps(message) for message in (good, good | {"userId": ""})))
     done = run("produce", str(file), "--format", "segment", "--json", settings={**settings, **broker_settings(broker)})
     assert (done.code, done.json) == (1, {"produced": 1, "rejected": 1})
-    assert "line 2: no product" in done.err
+    assert "line 2: no id" in done.err
     assert sent(broker, {"seg-1"}) >= {"seg-1"}
 
 
