@@ -23,9 +23,9 @@ from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, QueryDict
 
 from graphstore.tracing import end_request, request_span
-from serving.web import lists_door
+from serving.web import cors, lists_door
 from serving.web.answers import problem_of
-from serving.web.authentication import shows_key
+from serving.web.authentication import may_read, shows_key
 from serving.web.bridge import Environ, Headers, WsgiApplication
 from serving.web.metrics import ARRIVED, common_headers, measure
 
@@ -58,6 +58,8 @@ def _asked(environ: Environ) -> tuple[str, Mapping[str, str]] | None:
     """Return the user id and the query, or None for a request that is passed on."""
     if environ["REQUEST_METHOD"] != "GET" or environ.get("CONTENT_TYPE"):  # a charset there changes the query
         return None
+    if not may_read(environ):  # Django refuses it
+        return None
     try:
         path = environ["PATH_INFO"].encode("latin-1").decode()
     except UnicodeDecodeError:
@@ -88,7 +90,8 @@ def _answer(user_id: str, query: Mapping[str, str], environ: Environ) -> tuple[i
             own += problem.headers.items()
         end_request(ROUTE, status)
     measure(ROUTE, status, started)
-    return status, [_TYPE, *own, _ALLOWED, *common_headers(secure=environ["wsgi.url_scheme"] == "https")], body
+    shared = cors.headers_for(environ, "GET").items()
+    return status, [_TYPE, *own, _ALLOWED, *shared, *common_headers(secure=environ["wsgi.url_scheme"] == "https")], body
 
 
 def _query(raw: str) -> QueryDict:
