@@ -12,6 +12,7 @@ from serving.rules.criteria import Criteria, Ids
 from stream.events import MAX_ID_LENGTH, EventType
 
 PATH = "/rank"
+READY_PATH = "/readyz"
 SOURCE = "online"
 """The source of a list that the ranker has made."""
 

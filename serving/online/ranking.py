@@ -118,7 +118,7 @@ class Ranking:
             _unknown.inc(self._columns.keys_of(request.candidates).count(None))
         allowed = self._columns.allowed(request.criteria, without=request.without, only=request.candidates)
         mask = allowed[self._places_of(model, len(allowed) - 1)]
-        _matching.observe(np.count_nonzero(mask))
+        _matching.observe(int(np.count_nonzero(mask)))
         return mask
 
     def _places_of(self, model: LiveRanker, known: int) -> IntArray:
