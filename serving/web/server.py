@@ -17,15 +17,19 @@ from stream.config import StreamConfig
 
 logger = logging.getLogger(__name__)
 
+APPLICATION = "serving.web.asgi:application"
 OPEN_REQUESTS_SECONDS = 1
 """Time for open requests at the end. The outbox needs the rest of the ten seconds that a supervisor gives."""
 SECRET_KEY = f"{PREFIX}SECRET_KEY"
 
 
-def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], None]) -> None:
+def serve(
+    config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], None], application: str = APPLICATION
+) -> None:
     """Serve until a stop signal. The web processes read their own settings from the environment.
 
-    Each of them calls `begin`, which sets up its log and traces. Raises `PortTaken`.
+    Each of them calls `begin`, which sets up its log and traces. A benchmark serves another `application` in the same
+    way. Raises `PortTaken`.
     """
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
@@ -38,7 +42,7 @@ def serve(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[], No
         address = f"{config.serve_host}:{config.serve_port}"
         logger.info("serve: listening on %s, readiness and metrics on port %d", address, probe.port)
         uvicorn = LoggedConfig(
-            "serving.web.asgi:application",
+            application,
             host=config.serve_host,
             port=config.serve_port,
             workers=config.serve_processes,
