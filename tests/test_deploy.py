@@ -32,7 +32,7 @@ ASIDE = {"worker-2": "worker", "tools": "doctor"}
 """Services that only a profile starts, with their verbs."""
 BY_COMPOSE = {"state_dir", "probe_port", "probe_host", "serve_host", "serve_port", "worker_id"}
 """Settings whose values the file says itself."""
-KEYS = {"api_key", "admin_key", "secret_key"}
+KEYS = {"api_key", "admin_key", "secret_key", "read_keys", "write_keys", "admin_keys"}
 """The keys of the API."""
 ALARMS = {"alarm_webhook", "alarm_secret"}
 """What only the monitor needs."""
@@ -42,7 +42,9 @@ WITHOUT_SECRETS = {
     "serve": {"database_url", *ALARMS},
 }
 """The secrets that a process does not need. Of the other processes these are the keys of the API, and the alarms'."""
-OPTIONAL_SECRETS = {"SAGESTREAM_ADMIN_KEY", "SAGESTREAM_ALARM_SECRET"}
+OPTIONAL_SECRETS = {
+    *(f"SAGESTREAM_{name}" for name in ("ADMIN_KEY", "READ_KEYS", "WRITE_KEYS", "ADMIN_KEYS", "ALARM_SECRET"))
+}
 """Without them, a part stays closed."""
 
 

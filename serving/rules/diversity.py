@@ -31,9 +31,9 @@ class Likeness:
         empty = np.zeros(width, dtype=np.float32)
         rows = np.array([empty if vector is None else vector for vector in found], dtype=np.float32)
         rows = rows.reshape(len(items), width)  # also without items
-        lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-        self._vectors: Float32Array = rows / np.where(lengths > 0, lengths, 1.0).astype(np.float32)
-        self._has: BoolArray = lengths[:, 0] > 0
+        lengths: Float32Array = np.sqrt(np.square(rows).sum(axis=1))
+        self._has: BoolArray = lengths > 0
+        self._vectors: Float32Array = rows / np.where(self._has, lengths, np.float32(1.0))[:, np.newaxis]
         numbers: dict[str, int] = {}
         for item in items:
             for category in item.categories:
@@ -49,13 +49,12 @@ class Likeness:
             return self._cosines(row)
         common = self._categories @ self._categories[row]
         shares = common / np.maximum(self._sizes + self._sizes[row] - common, 1.0)
-        if not self._has[row]:
-            return shares.astype(np.float64)
-        return np.where(self._has, self._cosines(row), shares)
+        found: Float64Array = shares.astype(np.float64)
+        return np.where(self._has, self._cosines(row), found) if self._has[row] else found
 
     def _cosines(self, row: int) -> Float64Array:
-        cosines = (self._vectors @ self._vectors[row]).astype(np.float64)
-        return np.clip(cosines, 0.0, 1.0, out=cosines)
+        cosines: Float64Array = (self._vectors @ self._vectors[row]).astype(np.float64)
+        return np.clip(cosines, 0.0, 1.0)
 
 
 class Diversity:

@@ -3,6 +3,7 @@
 Arrives: a table of the file. Leaves: a `RuleSet`. Next: `serving.rules` applies it to candidates.
 """
 
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -70,13 +71,12 @@ class RuleSet(Table, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise `ValueError` when two pins have one position or one item."""
-        for kind, values in (
-            ("position", [one.position for one in self.pin]),
-            ("item", [one.item_id for one in self.pin]),
+        for kind, count in (
+            ("position", Counter(pin.position for pin in self.pin)),
+            ("item", Counter(pin.item_id for pin in self.pin)),
         ):
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice is not None:
-                raise ValueError(f"two pins have the {kind} {twice!r}")
+            if twice := [value for value, times in count.items() if times > 1]:
+                raise ValueError(f"two pins have the {kind} {twice[0]!r}")
 
 
 NO_RULES = RuleSet()

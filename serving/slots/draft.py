@@ -27,6 +27,8 @@ class Batch(NamedTuple):
 
     candidates: list[Candidate]
     as_of: datetime
+    goes_on: bool = False
+    """Whether its scores compare with those of the batch before. If not, its items stand below them."""
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 Arrives: a draft. Leaves: a `Filled` list. Next: `serving.recommend` writes it into the answer.
 
-The items of a fallback stand below those of the kind itself (`Candidate.tier`), unless a quota or a cap needs them. A
-source is asked only when those before it leave the list too short, or only full by relaxing a cap.
+What is proposed later stands below what is proposed before (`Candidate.tier`), unless a quota or a cap needs it. A
+source is asked only when those before it leave the list too short, miss a quota, or break a cap.
 """
 
 from collections.abc import Iterator
@@ -80,9 +80,10 @@ def _select(draft: Draft, candidates: list[Candidate], exploration: Exploration,
 
 def _batches(draft: Draft) -> Iterator[tuple[int, Batch]]:
     """Yield all batches with their tier: those of the kind, then those of each fallback."""
-    slot = draft.request.slot
-    for tier, kind in enumerate(dict.fromkeys((slot.kind, *slot.fallback))):
+    slot, tier = draft.request.slot, -1
+    for kind in dict.fromkeys((slot.kind, *slot.fallback)):
         for batch in KINDS[kind](draft):
+            tier += not batch.goes_on
             yield tier, batch
 
 

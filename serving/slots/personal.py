@@ -26,28 +26,35 @@ GIVEN = "given"
 
 def for_you(draft: Draft) -> Iterator[Batch]:
     """Propose the model's items for the shopper, or for a session."""
-    request = draft.request
-    if request.session or request.cart or draft.reranks:
+    if draft.reranks or draft.request.session or draft.request.cart:
         if found := ranked(draft):
             yield found
-            return
-        yield from stored(draft)
+        else:
+            yield from stored(draft)
+        if draft.reranks:
+            yield as_given(draft)
+    elif draft.visit.stored(draft.version) is None:
+        yield from popular(draft)
+        if found := ranked(draft):
+            yield found
     else:
-        yield from stored(draft)
+        yield from own_list(draft)
         if found := ranked(draft):
-            yield found
-    if draft.reranks:
-        yield as_given(draft)
+            yield found._replace(goes_on=True)
+        yield from popular(draft)
 
 
 def discover(draft: Draft) -> Iterator[Batch]:
     """Propose the model's items that the shopper has never touched. The draft hides all others."""
-    if not (draft.request.session or draft.request.cart):
-        yield from stored(draft)
+    if draft.request.session or draft.request.cart:
+        if found := ranked(draft, known=False):
+            yield found
+        else:
+            yield from stored(draft)
+        return
+    yield from stored(draft)
     if found := ranked(draft, known=False):
         yield found
-    elif draft.request.session or draft.request.cart:
-        yield from stored(draft)
 
 
 def buy_again(draft: Draft) -> Iterator[Batch]:
@@ -69,20 +76,20 @@ def recently_viewed(draft: Draft) -> Iterator[Batch]:
 
 
 def stored(draft: Draft) -> Iterator[Batch]:
-    """Propose the shopper's stored list; for a stranger, or when it has vanished, the model's popular list."""
-    if not draft.version:
-        return
-    visit = draft.visit
-    if found := visit.stored(draft.version):
+    """Propose the shopper's stored list, then the model's list for strangers."""
+    yield from own_list(draft)
+    yield from popular(draft)
+
+
+def own_list(draft: Draft) -> Iterator[Batch]:
+    """Propose the shopper's stored list. A stranger has no such list."""
+    if found := draft.visit.stored(draft.version):
         source, packed = found
         yield Batch(draft.by_key(packed.item_keys.tolist(), packed.scores.tolist(), source), utc(packed.as_of))
-    yield from popular(draft)
 
 
 def popular(draft: Draft) -> Iterator[Batch]:
     """Propose the model's list for strangers, or what is trending when the model has none."""
-    if not draft.version:
-        return
     store, now = draft.visit.store, draft.visit.now
     as_of, found = coldstart.for_the_unknown(
         store.redis, store.lists, store.items, draft.version, count=draft.request.k, now=now

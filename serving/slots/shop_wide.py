@@ -33,7 +33,7 @@ def trending(draft: Draft) -> Iterator[Batch]:
     if rising:
         yield Batch(draft.of_shop(rising, Kind.TRENDING), visit.now)
     most = coldstart.trending(visit.store.redis, window, MOST_EVENTS)
-    yield Batch(draft.scored([(item, math.log1p(n)) for item, n in most], Kind.TRENDING), visit.now)
+    yield Batch(draft.scored(most, Kind.TRENDING), visit.now)
 
 
 def best_sellers(draft: Draft) -> Iterator[Batch]:

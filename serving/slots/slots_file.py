@@ -76,7 +76,6 @@ def parse_slots(tables: Mapping[str, Any], path: Path) -> SlotsFile:
         except ValueError as error:
             problems.append(f"[{name}] {error}")
             continue
-        problems += [f"[{name}] {problem}" for problem in _contradictions(slot)]
         slots[name] = slot
     if problems:
         raise SlotsFileError(path, problems)
@@ -156,22 +155,6 @@ def _criteria(slot: Slot) -> Iterator[tuple[str, Criteria]]:
         yield f"rules.boost[{number}].items", boost.items
     for number, quota in enumerate(slot.rules.quota):
         yield f"rules.quota[{number}].items", quota.items
-
-
-def _contradictions(slot: Slot) -> Iterator[str]:
-    """Yield what no list can fulfil."""
-    for where, criteria in _criteria(slot):
-        low, high = criteria.price_min, criteria.price_max
-        if low is not None and high is not None and low > high:
-            yield f"{where}: price_min {low:g} is above price_max {high:g}"
-    seen: set[int] = set()
-    for number, pin in enumerate(slot.rules.pin):
-        if pin.position in seen:
-            yield f"rules.pin[{number}]: another item is pinned at position {pin.position}"
-        seen.add(pin.position)
-    items = [pin.item_id for pin in slot.rules.pin]
-    for item_id in sorted({item_id for item_id in items if items.count(item_id) > 1}):
-        yield f"rules.pin: {item_id!r} is pinned twice"
 
 
 def _idle(slot: Slot) -> Iterator[str]:

@@ -32,8 +32,8 @@ class Visit:
         return milliseconds(self.now)
 
     def stored(self, version: str) -> tuple[str, PackedList] | None:
-        """Return the shopper's newest list of a model with its source, None for a stranger."""
-        if self.user_id is None:
+        """Return the shopper's newest list of a model with its source, None for a stranger or without a model."""
+        if self.user_id is None or not version:
             return None
         if version not in self._stored:
             self._stored[version] = self.store.lists.of_user(version, self.user_id)

@@ -49,8 +49,8 @@ def identifier(value: str, field: str) -> str:
 
 def name(value: str, field: str) -> str:
     """Return the name of a category. Raises `Refused` for one that no category of the event contract has."""
-    if not 1 <= len(value) <= MAX_NAME_LENGTH or "\x00" in value:
-        raise Refused(field, f"{value[:20]!r} is no name of 1 to {MAX_NAME_LENGTH} characters - at `{field}`")
+    if not 1 <= len(value) <= MAX_NAME_LENGTH or any(one == "\x00" or "\ud800" <= one <= "\udfff" for one in value):
+        raise Refused(field, f"no name: 1 to {MAX_NAME_LENGTH} characters, without NUL - at `{field}`")
     return value
 
 

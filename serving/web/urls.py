@@ -23,6 +23,7 @@ urlpatterns = [
     path("categories/<id:category>/items/", list_views.CategoryItemsView.as_view(), name="category-items"),
     path("events/", views.EventsView.as_view(), name="events"),
     path("seen/", views.SeenView.as_view(), name="seen"),
+    path("track/", views.TrackView.as_view(), name="track"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

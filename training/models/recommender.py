@@ -7,6 +7,7 @@ similar items. Next: `serving.publisher` recommends to all users, `serving.nearl
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.data.event_log import AsOf, Histories
 from training.data.windows import BLOCK_CELLS
 from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
+from training.models.new_items import EncodedItems, NewItems, arrivals_of
 from training.models.topk import best_items
 from training.terms.protocol import Term
 
@@ -54,6 +56,9 @@ class Recommender:
         self.blend = blend
         self.encoder = encoder
         """Encodes features of items that come later. None without GraphSAGE."""
+        self.num_trained = len(item_keys)
+        """The rows from here on are those of `extend`."""
+        self._encoded = None if encoder is None else EncodedItems(encoder)
         self._clock = as_of
         self._order = np.argsort(item_keys, kind="stable")
 
@@ -157,6 +162,93 @@ class Recommender:
         if not parts:
             return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+    def set_available(self, available: BoolArray) -> None:
+        """Replace the mask [num_items] of the items that can be bought now. Lists leave out all others."""
+        if len(available) != self.num_items:
+            raise ValueError(f"{len(available)} flags for {self.num_items} items")
+        self.available = np.array(available, dtype=np.bool_)
+
+    def extend(self, new: NewItems) -> None:
+        """Give items that came after the training a row at the end; an item that has such a row gets it anew.
+
+        Items of the training are left as they are. An extended model only serves: it is neither saved nor trained on.
+        Its counts are those of the next `refresh_trend`.
+        """
+        trained = set(self.item_keys[: self.num_trained].tolist())
+        items = {item.item_key: item for item in new.items if item.item_key not in trained}
+        if not items:
+            return
+        known = {int(key): row for row, key in enumerate(self.item_keys[self.num_trained :], start=self.num_trained)}
+        added = [key for key in items if key not in known]
+        known |= {key: self.num_items + place for place, key in enumerate(added)}
+        late = sorted(items, key=lambda key: known[key])
+        self.item_ids = [*self.item_ids, *(items[key].item_id for key in added)]
+        self.available = np.append(self.available, [items[key].available for key in added])
+        self.item_keys = np.append(self.item_keys, np.array(added, dtype=np.int64))
+        self._order = np.argsort(self.item_keys, kind="stable")
+        arrivals = arrivals_of(
+            replace(new, items=[items[key] for key in late]),
+            self.item_keys,
+            np.array([known[key] for key in late], dtype=np.int64),
+            rare=self._rare(),
+            encoded=self._encoded,
+        )
+        for term in self.terms:
+            term.extend(arrivals)
+
+    def _rare(self) -> BoolArray:
+        """Return a mask [num_trained] of the items with at most the median count, all where nothing counts events."""
+        counts = next((counts for term in self.terms if (counts := term.item_counts) is not None), None)
+        if counts is None or not self.num_trained:
+            return np.ones(self.num_trained, dtype=np.bool_)
+        trained = counts[: self.num_trained]
+        return np.asarray(trained <= np.median(trained))
+
+    @torch.no_grad()
+    def rank_one(
+        self,
+        history: Sequence[tuple[int, int, int]],
+        *,
+        as_of: int,
+        k: int,
+        mask: BoolArray | None = None,
+        rows: IntArray | None = None,
+        known: bool | None = None,
+    ) -> tuple[IntArray, Float32Array]:
+        """Return the best rows [≤ k] for one history, best first, and their scores. It never pads.
+
+        The scores are those of `recommend`. Raises `FloatingPointError` for NaN.
+
+        Args:
+            history: (item_key, time in epoch ms, event type) of one shopper, in any order. Unknown items are ignored.
+            as_of: the time of the scores (epoch ms).
+            k: the largest length.
+            mask: [num_items] only these items, besides those that cannot be bought. None: all items.
+            rows: only these rows, in any order. None: all rows.
+            known: False: no item of the history. True: only these. None: as `recommend` does.
+        """
+        one = self.histories([history])
+        scores = self.score(one, as_of=as_of)[0].clamp_(-LARGEST_SCORE, LARGEST_SCORE).numpy()
+        if np.isnan(scores).any():
+            raise FloatingPointError(f"model {self.model_version} scores NaN")
+        allowed = self.available if mask is None else self.available & mask
+        if rows is not None:
+            only = np.zeros(self.num_items, dtype=np.bool_)
+            only[rows] = True
+            allowed = allowed & only
+        if known or (known is None and not self.repeats) or known is False:
+            is_known = np.zeros(self.num_items, dtype=np.bool_)
+            is_known[one.items] = True
+            allowed = allowed & (is_known if known else ~is_known)
+        found = np.flatnonzero(allowed)
+        best = found[np.argsort(-scores[found], kind="stable")[:k]]
+        return best, scores[best]
+
+    def item_vectors(self) -> Float32Array | None:
+        """Return unit vectors [num_items, dim] whose products are item similarities, or None without embeddings."""
+        embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
+        return None if embeddings is None else embeddings.numpy()
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
         """Replace event counts by hour and item key with those of the table `item_buckets`.

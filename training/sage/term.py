@@ -27,7 +27,7 @@ from training.options import FitEvaluation
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
 from training.sage.trainer import Trainer
-from training.terms.protocol import Term
+from training.terms.protocol import Arrivals, Term, with_rows
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,10 @@ class SageTerm(Term):
         self.updates = updates
         self._evaluations = tuple(evaluations)
         self._memory: _Memory | None = None
+        self._embeddings: Tensor  # [num_items, dim]
+        self._unit_items: Tensor  # [num_items, dim]
+        self._prepared: Tensor  # [num_items, dim] the decoder's item part, once for all users
+        self._bias: Tensor  # [num_items]
         self._set(embeddings)
 
     @classmethod
@@ -113,7 +117,7 @@ class SageTerm(Term):
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
-        return self.model.decoder.score(self._users(histories), self._prepared, self.model.item_bias)[:, :, None]
+        return self.model.decoder.score(self._users(histories), self._prepared, self._bias)[:, :, None]
 
     @torch.no_grad()
     def user_vectors(self, histories: Histories) -> Tensor:
@@ -124,6 +128,30 @@ class SageTerm(Term):
         """Return user vectors [B, dim] for the decoder."""
         profiles = Profiles.from_histories(histories, last=self.config.last_items, num_items=self.num_items)
         return self.model.encode_users(self._embeddings, profiles)
+
+    @torch.no_grad()
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add the inductive embeddings of new items, by the layers on the graph of their neighbourhood.
+
+        An item without events has no neighbours, and only its features describe it. That is exactly what the whole
+        graph would give. With events, its neighbours have only their edges in this neighbourhood, like the sampled
+        graphs of the fit.
+
+        The bias is the mean over the items with few events: a new item is as unknown as they are. Rejected: zero, and
+        the mean over all items, because frequent items raise both.
+        """
+        known = torch.from_numpy(arrivals.neighbours)
+        ids = torch.cat([torch.zeros(len(arrivals.rows), self.config.dim), self.model.item_id[known]])
+        features = None
+        if arrivals.features is not None and arrivals.neighbour_features is not None:
+            features = torch.cat([arrivals.features, arrivals.neighbour_features])
+        graph = BipartiteGraph(arrivals.users, arrivals.items, int(arrivals.users.max(initial=-1)) + 1, len(ids))
+        new = self.model.encode_arrivals(ids, features, graph)[: len(arrivals.rows)]
+        rare = torch.from_numpy(arrivals.rare)[: len(self._bias)]
+        self._embeddings = with_rows(self._embeddings, arrivals, new)
+        self._unit_items = with_rows(self._unit_items, arrivals, F.normalize(new, dim=1))
+        self._prepared = with_rows(self._prepared, arrivals, self.model.decoder.prepare(new))
+        self._bias = with_rows(self._bias, arrivals, float(self._bias[: len(arrivals.rare)][rare].mean()))
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
@@ -176,9 +204,10 @@ class SageTerm(Term):
 
     @torch.no_grad()
     def _set(self, embeddings: Tensor) -> None:
-        self._embeddings = embeddings  # [num_items, dim]
+        self._embeddings = embeddings
         self._unit_items = F.normalize(embeddings, dim=1)
-        self._prepared = self.model.decoder.prepare(embeddings)  # [num_items, dim], once for all users
+        self._prepared = self.model.decoder.prepare(embeddings)
+        self._bias = self.model.item_bias.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, embeddings, and the settings as bytes of their JSON."""

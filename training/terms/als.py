@@ -26,7 +26,7 @@ from training.compiled import compiled
 from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
 from training.terms.filter_bank import z_and_log
 from training.terms.gram import interactions
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 STEPS = 3
 """Conjugate gradient steps for a row in half an iteration, from the current row."""
@@ -115,6 +115,10 @@ class AlsTerm(ClosedFormTerm):
                 gram = _regularised_gram(columns, settings)
                 _conjugate_gradients(offsets, indices, columns, gram, settings.alpha, rows, STEPS)
         self._gram = _regularised_gram(items, settings)
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add zero factors: an item has factors only from its events."""
+        self._items = np.pad(self._items, ((0, arrivals.num_items - self.num_items), (0, 0)))
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2]. Times do not count, so `as_of` has no effect."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from training.data.event_log import AsOf, EventLog, Histories
 from training.features.items import NUMBER_COLUMNS
 from training.graph.profiles import Profiles
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm, with_rows
 
 HALF_LIVES = (5.0, inf)
 """Half-lives of a profile, in ranks of distinct items. inf: no decay."""
@@ -75,6 +75,11 @@ class Content(ClosedFormTerm):
             self._vectors = _content_vectors(features)
         elif missing > 0:
             self._vectors = F.pad(self._vectors, (0, 0, 0, missing))
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add the content vectors of the new items. Without features they are zero."""
+        new = 0.0 if arrivals.features is None else _content_vectors(arrivals.features)
+        self._vectors = with_rows(self._vectors, arrivals, new)
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_half_lives], zero without a history. `as_of` has no effect."""

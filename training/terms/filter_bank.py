@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.linear_filter import LinearFilter
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 HALF_LIVES = (2.0, 10.0, 50.0, inf)
 """Half-lives of a profile, in ranks of events. inf: no decay."""
@@ -68,6 +68,10 @@ class FilterBank(ClosedFormTerm):
         """Update each filter (see `LinearFilter.update`). Only loaded filters need `past`."""
         for one in self.filters:
             one.update(events, past=past)
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows without weights: a filter knows items only by their events."""
+        self.filters = tuple(one.extended(arrivals.num_items) for one in self.filters)
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `z_and_log` of each response."""

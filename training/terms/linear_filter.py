@@ -110,6 +110,14 @@ class LinearFilter:
             self.remember(concatenate_logs(past, events)[0])
         self._solve()
 
+    def extended(self, num_items: int) -> Self:
+        """Return a filter with `num_items` items, for scores only. The new ones have no weights."""
+        weights = self._weights
+        added = np.full(num_items - weights.shape[0], weights.nnz, dtype=weights.indptr.dtype)
+        offsets = np.concatenate([weights.indptr, added])
+        grown = sparse.csr_array((weights.data, weights.indices, offsets), shape=(num_items, num_items))
+        return type(self)(grown, settings=self.settings)
+
     def response(self, histories: Histories, *, half_life: float | None = None) -> Tensor:
         """Return the response [B, num_items] float32 to profiles with `half_life` (ranks; None: from the settings)."""
         life = half_life or self.settings.profile_half_life

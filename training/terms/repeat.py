@@ -19,7 +19,7 @@ from torch import Tensor
 from graphstore.arrays import Float32Array, Float64Array
 from graphstore.tables import HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
 """Half-lives, as divisors of the time span of the log. An infinite half-life is added."""
@@ -89,6 +89,10 @@ class PersonalRepeat(ClosedFormTerm):
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Update the number of items. The rates do not change until the next fit."""
         self._num_items = max(self._num_items, events.num_items)
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows with the rates of the average item."""
+        self._num_items = arrivals.num_items
 
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features], zero for items that the user does not know."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from graphstore.arrays import IntArray
 from graphstore.tables import HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
 """Half-lives, as divisors of the time span of the first fit, at least an hour. An infinite half-life is added."""
@@ -69,6 +69,11 @@ class Trend(ClosedFormTerm):
         return int(self._hours[-1]) if len(self._hours) else -1
 
     @property
+    def item_counts(self) -> IntArray:
+        """All events of each item [num_items]."""
+        return np.bincount(self._items, self._counts, minlength=self.num_items).astype(np.int64)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"trend_{index}" for index in range(len(self.half_lives_hours)))
 
@@ -81,6 +86,11 @@ class Trend(ClosedFormTerm):
             np.concatenate([self._items, events.items]),
             np.concatenate([self._counts, ones]),
         )
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows without counts. `refresh` brings their counts."""
+        self._num_items = arrivals.num_items
+        self._cached = None
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
         """Replace the counts from the earliest given hour on. Older hours stay."""
