@@ -35,7 +35,7 @@ function put(node, item, pattern = "") {
 }
 
 function line(item, { request_id, user_id }, look, pattern) {
-  const { item_id, position } = item, place = { request_id, position }, node = element("li");
+  const { item_id, position } = item, place = { request_id, position, user_id }, node = element("li");
   node.append(look ? look.content.cloneNode(true)
     : part("a", "link", part("img", "image_url"), part("span", "title"), part("span", "price")));
   node.querySelectorAll("[data-field]").forEach(one => put(one, item, pattern));
@@ -46,7 +46,7 @@ function line(item, { request_id, user_id }, look, pattern) {
       tell(node, "cart", item);
     }
   };
-  watch(node, { ...place, user_id });
+  watch(node, place);
   return node;
 }
 
