@@ -3,7 +3,7 @@
 from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from serving.web import health, list_views, shop, tag, views
+from serving.web import health, list_views, shop, shop_items, tag, views
 from serving.web.parameters import IdConverter
 
 register_converter(IdConverter, "id")
@@ -32,4 +32,6 @@ urlpatterns = [
     path("tag.js", tag.tag, name="tag"),
     path("dashboard/", include("serving.web.dashboard.urls")),
     path("shop/events/", shop.clicked, name="shop-events"),
+    path("shop/search/", shop_items.search, name="shop-search"),
+    path("shop/items/", shop_items.items, name="shop-items"),
 ]
