@@ -197,5 +197,7 @@ def _resolved(part: Any, definitions: JsonSchema) -> Any:
         return part
     if "$ref" in part:
         return _resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions)
-    found = {key: _resolved(value, definitions) for key, value in part.items() if key != "title"}
+    # The name of a struct is its title; a field of this name has a schema.
+    kept = {key: value for key, value in part.items() if key != "title" or isinstance(value, dict)}
+    found = {key: _resolved(value, definitions) for key, value in kept.items()}
     return {**found, "pattern": _NO_NUL} if found.get("type") == "string" and "maxLength" in found else found

@@ -20,7 +20,7 @@ from serving.web.answers import Busy
 from serving.web.authentication import AdminKey
 from serving.web.criteria import only_known
 from serving.web.data import bodies
-from serving.web.data.described import EXPORT, ErrandSerializer
+from serving.web.data.described import EXPORT, STATE
 from stream.events import milliseconds, utc
 
 WHO = "api"
