@@ -151,6 +151,11 @@ RETRAIN: JsonSchema = {
 """The body of a request for a retrain."""
 
 
+def own_doors(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Leave out the doors that another shop's documentation describes (`serving.web.gorse`)."""
+    return [one for one in endpoints if not one[3].cls.__module__.startswith("serving.web.gorse.")]
+
+
 def require_bodies(result: JsonSchema, **_: object) -> JsonSchema:
     """Say of each body that it must be there, unless an empty object would do. drf-spectacular leaves it open."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):

@@ -40,6 +40,7 @@ urlpatterns = [
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/", include("serving.web.gorse.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
     path("tag.js", tag.tag, name="tag"),

@@ -7,7 +7,7 @@ is given, and the id of the path.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -39,15 +39,15 @@ class Given:
     refused: list[Refusal]
 
 
-def body_of(request: Request) -> bytes:
-    """Return the body. Raises `Refused` for parameters: what is written stands in the body alone."""
-    only_known(request.query_params, ())
+def body_of(request: Request, allowed: Collection[str] = ()) -> bytes:
+    """Return the body. Raises `Refused` for parameters that are not `allowed`."""
+    only_known(request.query_params, allowed)
     return request.data if isinstance(request.data, bytes) else b""
 
 
-def objects(request: Request, *, single: bool = False) -> Sequence[bytes]:
+def objects(request: Request, *, single: bool = False, allowed: Collection[str] = ()) -> Sequence[bytes]:
     """Return the JSON of each object: one, or a list where it is not `single`. Raises `Refused` for the whole body."""
-    body = body_of(request)
+    body = body_of(request, allowed)
     try:
         if single and body.lstrip().startswith(b"["):
             raise intake.UnreadableBody("a list: this address takes one object")
@@ -95,13 +95,21 @@ def _event(raw: bytes, kind: type[_E], fixed: Mapping[str, str], now: datetime) 
         raise InvalidEvent(str(error), "json") from error
     except RecursionError as error:
         raise InvalidEvent(intake.TOO_DEEP, "json") from error
+    return checked(_encode({"event_time": now, **fields, **fixed}), kind, now=now)
+
+
+def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
+    """Return the event in the bytes. Raises `InvalidEvent`, also for numbers that no store can keep."""
     try:
-        event = decode(_encode({"event_time": now, **fields, **fixed}), kind, now=now)
+        event = decode(raw, kind, now=now)
     except RecursionError as error:
         raise InvalidEvent(intake.TOO_DEEP, "json") from error
     attributes = getattr(event, "attributes", {})
-    if any(isinstance(value, float) and not math.isfinite(value) for value in attributes.values()):
-        raise InvalidEvent("a number that is not finite - at `$.attributes`")  # JSON allows numbers beyond any float
+    numbers = {"attributes": attributes.values(), "value": [getattr(event, "value", None)]}
+    for name, values in numbers.items():
+        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+            # JSON allows numbers beyond any float.
+            raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
     return event
 
 
