@@ -1,7 +1,8 @@
 """Near-line: computes a user's list again, soon after each new event of this user.
 
 Arrives: messages on `users.touched`, sent after the event is durable. Leaves: `near:{version}:{user}`, newer than the
-published list, and the measured delay from event to list. Next: `serving.recommend` takes the newer of the two lists.
+published list, the lists of `serving.shared_lists`, and the measured delay from event to list. Next:
+`serving.recommend` takes the newer of the two lists.
 
 The models are those in the pointer `recs:champion` and in the routing `recs:routing`, so near-line lists and published
 lists always come from the same models. During a probation or an experiment each touched user gets a list of each model:
@@ -38,6 +39,7 @@ from serving.config import ServingConfig
 from serving.followed_models import FollowedModels
 from serving.forget import drop_lists_of_erased
 from serving.ranker import LiveRanker, load_ranker, rank
+from serving.shared_lists import SharedLists
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
@@ -112,7 +114,8 @@ class NearLine:
         )
         self._now: Callable[[], int] = now_ms
         self._changed: set[str] = set()
-        """Models whose list for strangers is not written yet."""
+        """Models whose shared lists are not written yet."""
+        self._shared = SharedLists(redis, config)
 
     @property
     def rankers(self) -> Mapping[str, LiveRanker]:
@@ -129,31 +132,28 @@ class NearLine:
 
     def _catch_up(self, version: str, ranker: LiveRanker) -> None:
         """Write the first lists of a model before it serves."""
-        self._write_popular(ranker, now=self._now())
+        self._shared.forget(version)
+        self._shared.write(ranker, now=self._now())
         touches = dict(self.remembered)
         for users in _chunks(list(touches), BATCH_USERS):
             self._liveness.beat("refreshing lists")
             self._write({version: ranker}, {user: touches[user] for user in users}, now=self._now)
 
     def freshen(self, *, now: int) -> None:
-        """Follow stock, new items and counts where it is due, and write a changed model's list for strangers again."""
+        """Follow stock, new items and counts where it is due, and write a changed model's shared lists again."""
         self._changed |= {*self._followed.freshen()}
         self._write_changed(now=now)
 
     def refresh_trend(self, *, now: int) -> None:
-        """Read the newest counts, and write each model's list for users without history again."""
+        """Read the newest counts, and write each model's shared lists again."""
         self._changed |= {*self._followed.refresh_trend()}
         self._write_changed(now=now)
 
     def _write_changed(self, *, now: int) -> None:
         for version in list(self._changed):
             if version in self.rankers:
-                self._write_popular(self.rankers[version], now=now)
+                self._shared.write(self.rankers[version], now=now)
             self._changed.discard(version)  # after the write: an error leaves it for the next call
-
-    def _write_popular(self, ranker: LiveRanker, *, now: int) -> None:
-        packed = rank(ranker, [[]], as_of=now, k=self._config.list_length)[0]
-        cache.write_lists(self._redis, {cache.popular_key(ranker.model_version): packed})
 
     def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms) -> int:
         """Write the lists of touched users and return their number. Without a model, only remember the touches.
