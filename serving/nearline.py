@@ -29,6 +29,7 @@ from graphstore.errors import UserError, reason
 from graphstore.outages import service_of
 from graphstore.queries import HistoryRow
 from graphstore.redis.connection import open_redis
+from graphstore.redis.lifetime import VISITOR_DAYS
 from graphstore.session import now_ms, open_engine
 from graphstore.tracing import note
 from serving import cache
@@ -60,8 +61,7 @@ BATCH_USERS = 256
 """The number of touched users in one refresh."""
 POLL_RECORDS = 2_000
 """The number of touches in one read: after a burst, the newest are found by reading all."""
-NEAR_TTL_SECONDS = 7 * 86_400
-"""A near-line list expires after this time. The publisher has written a newer one by then."""
+DAY_SECONDS = 86_400
 FRESHNESS_SAMPLES = 10_000
 """The number of measured delays in Redis. The report computes its percentiles from them."""
 _refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
@@ -86,11 +86,13 @@ class NearLine:
         load: Callable[[Path], LiveRanker] = load_ranker,
         freshness_samples: int = FRESHNESS_SAMPLES,
         liveness: Liveness | None = None,
+        visitor_days: int = VISITOR_DAYS,
     ) -> None:
         self._source = source
         self._redis = redis
         self._config = config
         self._freshness_samples = freshness_samples
+        self._ttl_seconds = visitor_days * DAY_SECONDS
         self._liveness = liveness or Liveness()
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each user, oldest first. A new model first refreshes their lists."""
@@ -181,7 +183,7 @@ class NearLine:
             past = [_before(histories[user], read_at) for user in users]
             packed = rank(ranker, past, as_of=read_at, k=self._config.list_length)
             names = [cache.near_key(version, user) for user in users]
-            cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
+            cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=self._ttl_seconds)
             if version == measured:
                 written_at = now()
                 self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
@@ -277,7 +279,9 @@ def run_nearline(
     redis = open_redis(graphstore.redis_url)
     liveness = Liveness()
     watchdog = Watchdog(liveness)
-    near = NearLine(ShopSource(engine), redis, config, load=load, liveness=liveness)
+    near = NearLine(
+        ShopSource(engine), redis, config, load=load, liveness=liveness, visitor_days=graphstore.visitor_days
+    )
     subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=POLL_RECORDS)
     waiting = TouchQueue()
     needs = {"model": STARTING}

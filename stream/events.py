@@ -43,6 +43,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
 """An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
@@ -93,7 +94,7 @@ class Interaction(Event, frozen=True, kw_only=True):
     user_id: Id
     item_id: Id
     value: float | None = None
-    quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    quantity: Quantity | None = None
     request_id: Id | None = None
     position: Position | None = None
     order_id: Id | None = None

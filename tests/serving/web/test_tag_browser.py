@@ -48,7 +48,7 @@ def test_without_consent_nothing_is_stored_and_nobody_is_named(page: tuple[Brows
     browser.open(shop.page("/", SLOT, consent="no"))
     wait_until(lambda: browser.value(DRAWN) == 4)
     assert answers.got == [
-        ("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "items": [], "cart": []})
+        ("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "cart": []})
     ]
     browser.run("sagestream.view('sku-3'); sagestream.cart('sku-3'); sagestream.order('o1', [{item_id: 'sku-3'}])")
     browser.run("document.querySelector('main').addEventListener('click', (event) => event.preventDefault())")
@@ -157,19 +157,28 @@ def test_who_is_asked_is_nobody_until_the_answer(page: tuple[Browser, Shop, Answ
 
 def test_a_login_merges_the_visitor_and_a_logout_begins_another(page: tuple[Browser, Shop, Answers]) -> None:
     browser, shop, answers = page
-    browser.open(shop.page("/", SLOT, consent="yes"))
+    look = '<template><b data-field="title"></b><button data-action="cart">Take it</button></template></div>'
+    browser.open(shop.page("/", SLOT.replace("</div>", look), consent="yes"))
+    wait_until(lambda: browser.value(DRAWN) == 4)
     anonymous = wait_until(lambda: browser.value("sagestream.visitor()"))
     browser.run("sagestream.view('sku-1'); sagestream.login('ann', 'proof'); sagestream.view('sku-2')")
-    wait_until(lambda: len(answers.events()) == 2)
-    (login,) = (body for body in answers.at("/track/") if "login" in body)
-    assert login == {"user_id": anonymous, "events": [], "login": {"user_id": "ann", "proof": "proof"}}
-    assert [(event["user_id"], event["item_id"]) for event in answers.events()] == [
-        (anonymous, "sku-1"),
-        ("ann", "sku-2"),
+    browser.click("[data-action=cart]")  # of a list that was drawn before
+    wait_until(lambda: len(answers.events()) == 3)
+    (login,) = (body for body in answers.at("/track/") if "anonymous_id" in body)
+    assert login == {"user_id": "ann", "token": "proof", "anonymous_id": anonymous, "events": []}
+    told = [(event["user_id"], event["item_id"], event.get("request_id")) for event in answers.events()]
+    of_the_list = f"home.{anonymous}"
+    assert sorted(told, key=str) == [
+        ("ann", "sku-2", None),
+        (anonymous, "sku 1", of_the_list),
+        (anonymous, "sku-1", None),
     ]
+    tokens = {body["user_id"]: body.get("token") for body in answers.at("/track/")}
+    assert tokens == {"ann": "proof", anonymous: None}
+    assert "proof" not in browser.value("JSON.stringify(localStorage)")  # each page brings it
     browser.run("sagestream.login('ann', 'proof'); sagestream.refresh()")  # on each page: it is told once
     wait_until(lambda: answers.at("/recommendations/")[-1].get("user_id") == "ann")
-    assert sum("login" in body for body in answers.at("/track/")) == 1
+    assert sum("anonymous_id" in body for body in answers.at("/track/")) == 1
     browser.run("sagestream.logout()")
     assert browser.value("sagestream.visitor()") not in ("ann", anonymous, "")
 

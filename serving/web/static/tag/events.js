@@ -1,6 +1,6 @@
 // Messages leave in small groups, and wait while the server cannot take them. Each event has its own id, so one that
 // arrives twice counts once.
-const GROUP_MS = 300, RETRY_MS = 3000, RETRIES = 9, GROUP = 50;
+const GROUP_MS = 300, RETRY_MS = 3000, RETRIES = 9;
 
 const out = []; // { path, body, list: the list in the body that grows, key: what may grow together, tries }
 let timer = 0;
@@ -12,14 +12,14 @@ const url = path => new URL(path, script.src);
 const post = (path, body) =>
   fetch(url(path), { method: "POST", body: JSON.stringify(body), credentials: "omit", keepalive: true });
 
-function add(path, head, name, entry) {
+function add(path, head, name, ...entries) {
   const key = path + JSON.stringify(head);
-  let message = out.find(one => one.key == key && one.list.length < GROUP);
+  let message = out.find(one => one.key == key && one.list.length < MOST);
   if (!message) {
     const list = [];
     out.push(message = { key, path, list, body: { ...head, [name]: list }, tries: 0 });
   }
-  message.list.push(entry);
+  message.list.push(...entries);
   timer ||= setTimeout(send, GROUP_MS);
 }
 
@@ -28,7 +28,8 @@ function send() {
   for (const message of out.splice(0)) {
     post(message.path, message.body).then(answer => {
       if (answer.status == 429 || answer.status > 499) throw answer.status;
-      if (!answer.ok) answer.text().then(warn);
+      // Refused, or some events of it: each says why.
+      answer.text().then(text => /"reason|"detail/.test(text) && warn(text));
     }).catch(error => {
       if (++message.tries > RETRIES) return warn(error);
       out.push(message);
@@ -44,11 +45,12 @@ function sendAtEnd() {
 
 function track(event_type, item_id, more = {}) {
   item_id += "";
-  if (!visitor) return void (session = [...session, { event_type, item_id }].slice(-KEPT));
-  const { request_id, position } = more;
-  if (request_id) remember(item_id, { request_id, position });
-  add("track/", { user_id: named() }, "events", {
-    event_id: random(), event_type, item_id, ...visitor.led[item_id], ...more
+  if (!visitor) return void (session = [...session, { event_type, item_id }].slice(-MOST));
+  // A list vouches for the shopper for whom it was made, who may have logged in since.
+  const { request_id, position, user_id = named(), ...rest } = { ...visitor.led[item_id], ...more };
+  if (more.request_id) remember(item_id, { request_id, position, user_id });
+  add("track/", { user_id, token: user_id == visitor.user ? token : undefined }, "events", {
+    event_id: random(), event_type, item_id, request_id, position, ...rest
   });
 }
 
@@ -56,5 +58,5 @@ function track(event_type, item_id, more = {}) {
 function order(order_id, lines) {
   order_id += "";
   lines.forEach(({ item_id, ...line }, place) =>
-    track("purchase", item_id, { ...line, order_id, event_id: order_id + "." + place }));
+    track("purchase", item_id, { ...line, order_id, event_id: (order_id + "." + place).slice(-64) }));
 }

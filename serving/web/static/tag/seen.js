@@ -11,10 +11,10 @@ function leave(element) {
 }
 
 function saw(element) {
-  const { request_id, user_id, position } = places.get(element);
+  const { position, ...list } = places.get(element);
   observer.unobserve(element);
   leave(element);
-  if (visitor) add("seen/", { request_id, user_id }, "positions", position);
+  if (visitor) add("seen/", list, "positions", position);
 }
 
 function begin(element) {
@@ -26,7 +26,8 @@ const observer = new IntersectionObserver(entries => {
   for (const { target, intersectionRatio } of entries) (intersectionRatio < SHARE ? leave : begin)(target);
 }, { threshold: SHARE });
 
-// A list for nobody has no user_id: the server keeps nothing to which a look could belong.
+// `place`: { request_id, user_id, position }. A list for nobody has no user_id: the server keeps nothing to which a look
+// could belong.
 function watch(element, place) {
   if (!place.user_id) return;
   places.set(element, place);

@@ -35,7 +35,7 @@ function put(node, item, pattern = "") {
 }
 
 function line(item, { request_id, user_id }, look, pattern) {
-  const { item_id, position } = item, place = { request_id, position }, node = element("li");
+  const { item_id, position } = item, place = { request_id, position, user_id }, node = element("li");
   node.append(look ? look.content.cloneNode(true)
     : part("a", "link", part("img", "image_url"), part("span", "title"), part("span", "price")));
   node.querySelectorAll("[data-field]").forEach(one => put(one, item, pattern));
@@ -46,7 +46,7 @@ function line(item, { request_id, user_id }, look, pattern) {
       tell(node, "cart", item);
     }
   };
-  watch(node, { ...place, user_id });
+  watch(node, place);
   return node;
 }
 
@@ -67,12 +67,13 @@ function draw({ target, link }, list) {
 // Fill all these places by one question, so that no item stands in two of them.
 async function fill(places) {
   if (!places.length) return;
-  const all = name => [...new Set(places.flatMap(place => place[name] || []))];
+  // Two places of one slot show one list.
+  const wanted = new Map(places.map(({ slot, k, items, criteria }) => [slot, { slot, k: k && +k, items, criteria }]));
   let lists = {};
   try {
-    const slots = places.map(({ slot, k, criteria }) => ({ slot, k: k && +k, criteria }));
     const answer = await post("recommendations/", {
-      ...(visitor ? { user_id: named() } : { session }), slots, items: all("items"), cart: all("cart")
+      ...(visitor ? { user_id: named() } : { session }),
+      slots: [...wanted.values()], cart: places.flatMap(place => place.cart || [])
     });
     const body = await answer.json();
     if (!answer.ok) throw body.detail;

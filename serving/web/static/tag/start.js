@@ -1,20 +1,21 @@
 // The shop's own calls. A page may call before this script is there:
 // `(window.sagestream ||= []).push(["view", "sku-9"])`.
+// The shop's server vouches for its user by a token, on each page; the visitor of before is told once.
 function login(user_id, proof) {
+  token = proof;
   if (!visitor || visitor.user == user_id) return;
-  const from = named(); // what was done before belongs to the id before
   visitor.user = user_id + "";
+  visitor.led = {};
   keep();
-  out.push({ path: "track/", body: { user_id: from, events: [], login: { user_id: visitor.user, proof } }, tries: 0 });
-  send();
+  add("track/", { user_id: visitor.user, token, anonymous_id: visitor.id }, "events");
 }
 
 // The next person at this browser is somebody else.
 function logout() {
+  if (!visitor) return;
   sendAtEnd();
-  const known = visitor;
-  consent(false);
-  if (known) consent(true);
+  consent(); // forgets
+  consent(true);
 }
 
 const api = {
@@ -24,12 +25,9 @@ const api = {
   push: (...all) => all.forEach(([name, ...rest]) => api[name](...rest))
 };
 
-if (asked == "ask") visitor = recall();
-else consent(asked == "yes");
+asked == "ask" ? visitor = recall() : consent(asked == "yes");
 const { sagestream: calls = [] } = window;
 window.sagestream = api;
 api.push(...calls);
-if (layers.includes("ga4")) dataLayer();
-if (layers.includes("segment")) segment();
-if (document.readyState == "loading") addEventListener("DOMContentLoaded", refresh);
-else refresh();
+for (const name of layers.match(/\w+/g) || []) api[name]();
+document.readyState == "loading" ? addEventListener("DOMContentLoaded", refresh) : refresh();

@@ -3,10 +3,10 @@
 const script = document.currentScript;
 const { consent: asked = "ask", currency, layers = "" } = script.dataset;
 const STORED = "sagestream";
-const KEPT = 50; // items of which it is known what led to them
+const MOST = 50; // of what is remembered, and of events in one message
 
-// visitor: { id, user?, led: { item_id: { request_id, position } } }
-let visitor = null, session = [];
+// visitor: { id, user?, led: { item_id: { request_id, position, user_id } } }
+let visitor = null, session = [], token; // the token of the user is not stored: each page brings it
 
 const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 const named = () => visitor ? visitor.user || visitor.id : "";
@@ -40,6 +40,6 @@ function consent(given) {
 // Which list led to an item: its cart and its order may come pages later.
 function remember(item_id, place) {
   delete visitor.led[item_id];
-  visitor.led = Object.fromEntries([...Object.entries(visitor.led), [item_id, place]].slice(-KEPT));
+  visitor.led = Object.fromEntries([...Object.entries(visitor.led), [item_id, place]].slice(-MOST));
   keep();
 }
