@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH
+from serving.rules.criteria import MAX_NAMES
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
 from stream.events import MAX_ID_LENGTH, Interaction
@@ -26,6 +27,12 @@ ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, 
 ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS}
 NAME: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NO_NUL}
 PRICE: JsonSchema = {"type": "number", "minimum": 0, "maximum": MAX_PRICE}
+
+
+def many(one: JsonSchema) -> JsonSchema:
+    """Return the schema of a parameter that may come several times."""
+    return {"type": "array", "items": one, "maxItems": MAX_NAMES}
+
 
 SLOT_KIND = "x-sagestream-slots"
 """Marks the schema of a slot's name while the description is made: the kind of the slots, or "" for all of them."""
@@ -131,7 +138,7 @@ def _resolved(part: Any, definitions: JsonSchema) -> Any:
     if "$ref" in part:
         return _resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions)
     found = {key: _resolved(value, definitions) for key, value in part.items() if key != "title"}
-    return {**found, "pattern": _NO_NUL} if found.get("type") == "string" and "maxLength" in found else found
+    return {**found, "pattern": _NO_NUL} if found.get("maxLength") == MAX_ID_LENGTH else found
 
 
 def _inline(part: JsonSchema, definitions: JsonSchema) -> JsonSchema:

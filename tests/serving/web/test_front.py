@@ -22,7 +22,7 @@ from graphstore.config import GraphstoreConfig
 from serving import cache
 from serving.config import ServingConfig
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
-from serving.web import front, services, signing, views
+from serving.web import front, list_views, services, signing
 from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_of, with_body
 from serving.web.outbox import Letter
 from serving.web.wsgi import application, django_application
@@ -59,10 +59,10 @@ class Post:
 def post(web: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Post:
     made = Post()
     monkeypatch.setattr(services, "outbox", lambda: made)
-    for module in (front, views):
+    for module in (front, list_views):
         monkeypatch.setattr(module, "datetime", Clock)
     monkeypatch.setattr(signing.secrets, "token_bytes", lambda size: b"n" * size)
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots=SLOT)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots=SLOT, ranker_url="")
     settings.ALLOWED_HOSTS = ["shop.example"]
     return made
 
@@ -253,7 +253,7 @@ def test_the_headers_of_a_secure_shop(post: Post, settings: LazySettings) -> Non
 
 
 def test_impressions_of_strangers_are_bounded_alike(post: Post, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT, ranker_url="")
     found = same(post, *[request("/recommendations/ann/", f"slot={SLOT}", client="203.0.113.7")] * 5)
     assert len(found.letters) == 2
 
