@@ -12,6 +12,7 @@ from redis import Redis
 from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache
+from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 
 MODEL = "m1"
 LENGTH = 100
@@ -38,6 +39,12 @@ def fill(redis: Redis, *, shoppers: int, items: int, as_of: int, rng: np.random.
                 lists[cache.near_key(MODEL, f"u{number}")] = cache.pack(keys[::-1], scores, as_of=as_of + 1)
         cache.write_lists(redis, lists)
     redis.set(cache.CHAMPION, MODEL)
+
+
+def explore(redis: Redis, *, slot: str) -> None:
+    """Let the slot explore for all its shoppers, as an experiment does."""
+    arm = Arm("explore", 1.0, exploration=Exploration(temperature=1.0, new_items=0.05))
+    redis.set(ROUTING, encode(Routing((Split("benchmark", "salt", (arm,), slot),), MODEL)))
 
 
 def catalogue(items: int, rng: np.random.Generator) -> Iterator[Item]:

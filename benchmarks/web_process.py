@@ -20,12 +20,13 @@ from graphstore.logs import set_up_logging
 from sagestream.playground.embedded import accepts, free_ports
 from sagestream.playground.processes import Child
 from serving.config import ServingConfig
-from serving.web.server import serve
+from serving.web.server import APPLICATION, serve
 from stream.config import StreamConfig
 
 APPLICATIONS = {
     "bare": "benchmarks.bare:application",
-    "hot": "serving.web.asgi:application",
+    "hot": APPLICATION,
+    "hot_rules": APPLICATION,
     "django": "benchmarks.django_path:application",
 }
 START_SECONDS = 60.0
@@ -39,13 +40,15 @@ class WebProcess:
     port: int
     child: Child
 
-    def load(self, query: str, **how: float) -> tuple[Load, float]:
+    def load(
+        self, query: str, *, shoppers: int, seconds: float, connections: int, pause_ms: float = 0.0
+    ) -> tuple[Load, float]:
         """Run wrk. Return what it saw, and the CPU microseconds of the server for each request.
 
         Raises `RuntimeError` when an answer was not 200.
         """
         before = cpu_seconds(pid_of(self.child), family=True)
-        load = run_wrk(self.port, query, **how)  # type: ignore[arg-type]
+        load = run_wrk(self.port, query, shoppers=shoppers, seconds=seconds, connections=connections, pause_ms=pause_ms)
         used = cpu_seconds(pid_of(self.child), family=True) - before
         if load.errors or not load.requests:
             raise RuntimeError(f"{self.name}: {load.errors} of {load.requests} requests failed:\n{self.child.tail()}")

@@ -38,20 +38,25 @@ class Load:
         return self.requests / self.seconds
 
 
-def run_wrk(
-    port: int,
-    query: str,
-    *,
-    shoppers: int,
-    seconds: float,
-    connections: int,
-    pause_ms: float = 0.0,
-) -> Load:
-    """Ask for `/recommendations/u<number>/<query>` for `seconds`. Raises `WrkMissing` or `RuntimeError`."""
+def find_wrk() -> str:
+    """Return the path of the program. Raises `WrkMissing`."""
     program = shutil.which("wrk")
     if program is None:
         raise WrkMissing(MISSING)
-    command = [program, "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s"]
+    return program
+
+
+def run_wrk(port: int, query: str, *, shoppers: int, seconds: float, connections: int, pause_ms: float = 0.0) -> Load:
+    """Ask for `/recommendations/u<number>/<query>` for `seconds`. Raises `WrkMissing` or `RuntimeError`."""
+    command = [
+        find_wrk(),
+        "--threads",
+        "1",
+        "--connections",
+        str(connections),
+        "--duration",
+        f"{max(1, round(seconds))}s",
+    ]
     command += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}/", "--"]
     command += [str(shoppers), query, str(pause_ms)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from serving.rules.criteria import Criteria, Ids
 from stream.events import MAX_ID_LENGTH, EventType
 
 PATH = "/rank"
+READY_PATH = "/readyz"
 SOURCE = "online"
 """The source of a list that the ranker has made."""
 
@@ -59,7 +60,7 @@ class RankRequest(_Message, frozen=True, kw_only=True):
 
 
 class Carrier(_Message, frozen=True, kw_only=True):
-    """An event of the shopper that carried a score. `share` is its part of the item's score, 1 for all of it."""
+    """An event of the shopper that carried a score. `share` is its part of what the events add to it."""
 
     item_key: int
     event_type: EventType

@@ -1,4 +1,4 @@
-"""Metrics: the only middleware checks the host, measures and traces each answer and adds headers.
+"""Metrics: the first middleware checks the host, measures and traces each answer and adds headers.
 
 Arrives: every request. Leaves: its answer with the common headers, and the histogram for `/metrics`, which
 `serving.web.health` answers on a port of its own.

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH
+from serving.config import TRACKABLE
 from serving.rules.criteria import MAX_NAMES
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
+from serving.web.track import MAX_EVENTS as MAX_TRACKED
 from stream.events import MAX_ID_LENGTH, Interaction
 
 JsonSchema = dict[str, Any]
@@ -84,6 +86,13 @@ def posted_events(bound: int) -> JsonSchema:
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
 
 
+def posted_messages(bound: int) -> JsonSchema:
+    """Return the schema of the body of a post of messages. What is in a message is its tracker's own contract."""
+    message: JsonSchema = {"type": "object"}
+    listed: JsonSchema = {"type": "array", "items": message, "minItems": 1, "maxItems": bound}
+    return {"anyOf": [message, listed]}
+
+
 SEEN: JsonSchema = {
     "type": "object",
     "properties": {
@@ -100,6 +109,36 @@ SEEN: JsonSchema = {
     "additionalProperties": False,
 }
 """The body of a message that says what was seen."""
+
+_TOLD: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "event_id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": _NO_NUL},
+        "event_type": {"type": "string", "enum": list(TRACKABLE)},
+        "item_id": ID,
+        "value": {"type": ["number", "null"]},
+        "quantity": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
+        "request_id": {"anyOf": [ID, {"type": "null"}], "description": "of the list that led to it"},
+        "position": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ITEMS - 1},
+        "order_id": {"anyOf": [ID, {"type": "null"}]},
+        "currency": {"anyOf": [{"type": "string", "pattern": "^[A-Z]{3}$"}, {"type": "null"}]},
+    },
+    "required": ["event_id", "event_type", "item_id"],
+    "additionalProperties": False,
+}
+
+TRACKED: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "user_id": {**ID, "description": "the shopper"},
+        "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED},
+        "token": {"type": "string", "minLength": 1, "maxLength": 128, "description": "from `/users/<id>/token/`"},
+        "anonymous_id": {**ID, "description": "the visitor who has logged in as the shopper"},
+    },
+    "required": ["user_id"],
+    "additionalProperties": False,
+}
+"""The body of a message that tells what a shopper does."""
 
 RETRAIN: JsonSchema = {
     "type": "object",

@@ -102,6 +102,12 @@ class IntakeSerializer(serializers.Serializer[object]):
     refused = RefusalSerializer(many=True)
 
 
+class TranslatedSerializer(IntakeSerializer):
+    """The result of a post of messages: those that gave events, those that mean nothing to us, and the refused ones."""
+
+    ignored = serializers.IntegerField()
+
+
 class AskedSerializer(serializers.Serializer[object]):
     """A retrain request that is on its way to the scheduler."""
 
@@ -127,3 +133,10 @@ RefusedPost = PolymorphicProxySerializer(
     component_name="RefusedPost", serializers=[IntakeSerializer, ProblemSerializer], resource_type_field_name=None
 )
 """A post without a good event: each event with its reason, or one reason for the whole body."""
+
+RefusedMessages = PolymorphicProxySerializer(
+    component_name="RefusedMessages",
+    serializers=[TranslatedSerializer, ProblemSerializer],
+    resource_type_field_name=None,
+)
+"""The same for messages."""

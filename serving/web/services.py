@@ -20,6 +20,7 @@ _slot_book: SlotBook | None = None
 _outbox: Outbox | None = None
 _impression_limit: ImpressionLimit | None = None
 _seen_limit: ImpressionLimit | None = None
+_track_limit: ImpressionLimit | None = None
 
 
 def storefront() -> Storefront:
@@ -83,6 +84,16 @@ def seen_limit() -> ImpressionLimit:
     return _seen_limit
 
 
+def track_limit() -> ImpressionLimit:
+    """Return the bound on what pages tell of their shoppers. It is as large, and apart."""
+    global _track_limit
+    if _track_limit is None:
+        with _lock:
+            if _track_limit is None:
+                _track_limit = ImpressionLimit(settings.SERVING.requests_per_second)
+    return _track_limit
+
+
 def _connect_producer() -> EventProducer:
     check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
     return EventProducer(settings.STREAM, name="serve")
@@ -90,11 +101,12 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _slot_book, _outbox, _impression_limit, _seen_limit
+    global _storefront, _slot_book, _outbox, _impression_limit, _seen_limit, _track_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
             _storefront.ranker.close()
-        _storefront, _slot_book, _outbox, _impression_limit, _seen_limit = None, None, None, None, None
+        _storefront, _slot_book, _outbox = None, None, None
+        _impression_limit, _seen_limit, _track_limit = None, None, None

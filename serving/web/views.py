@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis.asked import ask
-from serving.web import intake, retrain, schema, seen, serializers, services, signing
+from serving.web import intake, messages, retrain, schema, seen, serializers, services, signing, track
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
 from serving.web.outbox import count
@@ -68,9 +68,35 @@ class EventsView(APIView):
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
 
 
+class MessagesView(APIView):
+    """Receives messages of a tracker as they are."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+    shape = messages.DOORS[0]
+
+    @extend_schema(
+        request={"application/json": schema.posted_messages(settings.MAX_POSTED_EVENTS)},
+        responses={202: serializers.TranslatedSerializer, 400: serializers.RefusedMessages, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """One message, a list or `{"batch": [...]}`; 202 after Kafka has the events, with a reason for each bad one."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        now, bound = datetime.now(UTC), settings.MAX_POSTED_EVENTS
+        try:
+            found = messages.read_messages(body, self.shape, bound=bound, now=now)
+        except intake.UnreadableBody as error:
+            raise Refused("", str(error)) from error
+        if found.events:
+            services.outbox().deliver(messages.letters(found.events), timeout_seconds=settings.DELIVERY_SECONDS)
+        answer = {"accepted": found.accepted, "ignored": found.ignored, "refused": found.refused}
+        return Response(answer, status=202 if found.accepted or found.ignored else 400)
+
+
 class SeenView(APIView):
     """Takes what shoppers have truly seen, from the browser itself: the signature of the list stands for a key."""
 
+    authentication_classes = ()
     parser_classes = (RawJsonParser, RawTextParser)
 
     @extend_schema(
@@ -86,6 +112,31 @@ class SeenView(APIView):
             raise TooMany("too much is seen from your address: try again")
         services.outbox().deliver([seen.letter(event)], timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"seen": len(event.positions)}, status=202)
+
+
+class TrackView(APIView):
+    """Takes what shoppers do, from the browser itself: `serving.web.track` says who vouches for it."""
+
+    authentication_classes = ()
+    parser_classes = (RawJsonParser, RawTextParser)
+
+    @extend_schema(
+        request={"application/json": schema.TRACKED},
+        responses={202: serializers.IntakeSerializer, 400: serializers.RefusedPost, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """The events and the login of one shopper, also as text/plain; 202 with a reason for each bad event."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        found = track.read_message(body, open_types=settings.SERVING.tracked, now=datetime.now(UTC))
+        letters = track.letters(found)
+        if not (shows_key(request.META) or services.track_limit().allow(request.META["REMOTE_ADDR"])):
+            for letter in letters:
+                count(letter.topic, "limited")
+            raise TooMany("too much is told from your address: try again")
+        if letters:
+            services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
+        answer = {"accepted": len(letters), "refused": found.refused}
+        return Response(answer, status=202 if letters else 400)
 
 
 class RetrainView(APIView):

@@ -178,13 +178,14 @@ def test_one_slow_ranking_is_no_outage() -> None:
 
 
 def test_a_ranker_that_came_back_is_asked_again_a_second_later() -> None:
-    clock, port = Clock(), closed_port()
-    client = RankerClient(f"http://127.0.0.1:{port}", timeout_ms=PATIENCE_MS, breaker=Breaker(clock=clock))
+    clock = Clock()
+    breaker = Breaker(clock=clock)
+    client = RankerClient(f"http://127.0.0.1:{closed_port()}", timeout_ms=PATIENCE_MS, breaker=breaker)
     for said in ("refused", "a moment ago"):
         with pytest.raises(RankerAway, match=said):
             client.rank(REQUEST)
     with scripted([says(http(ANSWER))]) as (url, _):
-        back = RankerClient(url, timeout_ms=PATIENCE_MS, breaker=client._breaker)
+        back = RankerClient(url, timeout_ms=PATIENCE_MS, breaker=breaker)
         clock.now = 1.0
         assert back.rank(REQUEST) == ANSWER
         back.close()
