@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from graphstore.addresses import REDIS_EXAMPLE, check_database_url, check_redis_url
 from graphstore.errors import UserError
 from graphstore.logs import LogFormat
+from graphstore.redis.lifetime import VISITOR_DAYS
 
 PREFIX = "SAGESTREAM_"
 """What the name of every variable of the environment begins with, in all packages."""
@@ -96,6 +97,9 @@ class GraphstoreConfig(LogConfig):
         "", description="SQLAlchemy URL; empty: SQLite in the state directory"
     )
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
+    visitor_days: int = Field(
+        VISITOR_DAYS, ge=1, le=36_500, description="days after a shopper's last event that Redis remembers them"
+    )
     retention_days: int = Field(0, ge=0, le=36_500, description="age at which interactions are compacted; 0: never")
     snapshots_kept: int = Field(5, ge=1, le=10_000, description="newest snapshot directories that are kept")
 

@@ -18,7 +18,15 @@ from sqlalchemy import Connection, delete
 from graphstore.batch import execute_many, lock_writers, stage
 from graphstore.dirty import ATTRIBUTED_TYPES, mark_shoppers
 from graphstore.state import get_states
-from graphstore.tables import COMPACTION_HORIZON, COUNT_COLUMNS, HOUR_MS, PEOPLE_GENERATION, stream_progress
+from graphstore.tables import (
+    COMPACTION_HORIZON,
+    COUNT_COLUMNS,
+    EVENT_TYPES,
+    HOUR_MS,
+    PEOPLE_GENERATION,
+    TAKE_BACKS,
+    stream_progress,
+)
 
 
 class InteractionRow(NamedTuple):
@@ -50,6 +58,10 @@ class Ingested:
     """Ids of events older than the compaction horizon. They are not stored, because they may be duplicates."""
     persons: dict[str, str] = field(default_factory=dict)
     """The person (user_id) of each anonymous session in the batch, by anonymous id."""
+    new_users: frozenset[str] = frozenset()
+    """Users without any event before this batch."""
+    taken_back: frozenset[str] = frozenset()
+    """Users with a purchase or take-back in the batch, of an item that they have taken back once."""
     generation: int = 0
     """The number of identity changes at that time, see `tables.PEOPLE_GENERATION`."""
 
@@ -59,6 +71,7 @@ _BATCH_COLUMNS = (
     "value DOUBLE PRECISION, quantity INTEGER, request_id VARCHAR, position INTEGER, order_id VARCHAR, currency VARCHAR"
 )
 _COUNTS = ", ".join(COUNT_COLUMNS)
+_PURCHASE_TYPES = tuple(EVENT_TYPES.index(name) for name in ("purchase", *TAKE_BACKS))
 _ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in COUNT_COLUMNS)
 
 _DROP_ERASED = "DELETE FROM batch WHERE user_id IN (SELECT user_id FROM erasures) RETURNING user_id"
@@ -70,7 +83,7 @@ RETURNING event_id
 _INSERT_USERS = """
 INSERT INTO users (user_id) SELECT DISTINCT user_id FROM batch
 WHERE user_id NOT IN (SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM batch))
-ORDER BY user_id ON CONFLICT (user_id) DO NOTHING
+ORDER BY user_id ON CONFLICT (user_id) DO NOTHING RETURNING user_id
 """
 _INSERT_ITEMS = """
 INSERT INTO items (item_id) SELECT DISTINCT item_id FROM batch
@@ -91,6 +104,12 @@ RETURNING user_key, item_key, event_type, event_time
 _PERSONS = """
 SELECT u.user_id, p.user_id FROM users u JOIN users p ON p.user_key = u.person_key
 WHERE u.person_key IS NOT NULL AND u.user_id IN (SELECT user_id FROM batch)
+"""
+_TAKEN_BACK = f"""
+SELECT DISTINCT b.user_id FROM batch b
+JOIN users u ON u.user_id = b.user_id JOIN items i ON i.item_id = b.item_id
+JOIN edges e ON e.user_key = u.user_key AND e.item_key = i.item_key
+WHERE b.event_type IN {_PURCHASE_TYPES} AND ({" OR ".join(f"e.{name}s > 0" for name in TAKE_BACKS)})
 """
 _UPSERT_EDGES = f"""
 INSERT INTO edges (user_key, item_key, {_COUNTS}, first_time, last_time)
@@ -120,7 +139,7 @@ def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], 
     erased = connection.exec_driver_sql(_DROP_ERASED).scalars().all()
     horizon = state.get(COMPACTION_HORIZON, 0)
     late = _drop_late(connection, horizon) if any(row.event_time < horizon for row in rows) else frozenset()
-    connection.exec_driver_sql(_INSERT_USERS)
+    new_users = frozenset(connection.exec_driver_sql(_INSERT_USERS).scalars())
     connection.exec_driver_sql(_INSERT_ITEMS)
     order = "rowid" if connection.dialect.name == "sqlite" else "ctid"
     new = connection.exec_driver_sql(_INSERT_INTERACTIONS.format(now=int(now), order=order)).fetchall()
@@ -137,8 +156,16 @@ def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], 
         erased_users=frozenset(erased),
         late=late,
         persons={row[0]: row[1] for row in connection.exec_driver_sql(_PERSONS)},
+        new_users=new_users,
+        taken_back=_taken_back(connection, rows),
         generation=state.get(PEOPLE_GENERATION, 0),
     )
+
+
+def _taken_back(connection: Connection, rows: Sequence[InteractionRow]) -> frozenset[str]:
+    if not any(row.event_type in _PURCHASE_TYPES for row in rows):
+        return frozenset()
+    return frozenset(connection.exec_driver_sql(_TAKEN_BACK).scalars())
 
 
 def _since(rows: Sequence[InteractionRow]) -> dict[str, int]:

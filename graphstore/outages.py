@@ -40,6 +40,14 @@ _REDIS_CODES = re.compile(r"\b(MISCONF|OOM|READONLY|NOAUTH|NOPERM|LOADING|BUSY|N
 """Codes without a class of their own (MISCONF: Redis cannot write to its disk), and codes inside a script's error."""
 
 
+_FULL = re.compile(r"\bOOM\b")
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether Redis refused a write because its memory is full. Only an operator, or time, gives it room."""
+    return isinstance(error, OutOfMemoryError) or (isinstance(error, ResponseError) and bool(_FULL.search(str(error))))
+
+
 def service_of(error: BaseException) -> str | None:
     """Return the service that is unreachable, locked, full or closed; None when waiting cannot solve the error."""
     if isinstance(error, OperationalError | InterfaceError):

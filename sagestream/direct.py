@@ -22,7 +22,7 @@ def open_sink(graph: GraphstoreConfig, *, redis_too: bool = True) -> Iterator[Si
     migrate(graph.sqlalchemy_url)
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url) if redis_too else None
     try:
-        sink = Sink(engine, redis)
+        sink = Sink(engine, redis, visitor_days=graph.visitor_days)
         yield sink
         sink.refresh_trending(now=now_ms())
     finally:

@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 
 from graphstore.config import GraphstoreConfig, LogConfig
-from graphstore.redis.hot import RECENT_ITEMS
+from graphstore.redis.hot import RECENT_ITEMS, HotLimits
 from serving.config import ServingConfig
 from stream.config import StreamConfig
 
@@ -57,7 +57,8 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     stream, graph, stop = StreamConfig(), GraphstoreConfig(), stop_on_signal()
     engine = open_engine(graph.sqlalchemy_url)
     redis = open_redis(graph.redis_url)
-    sink = Sink(engine, redis, recent_items=recent_items)
+    limits = HotLimits(recent_items=recent_items, visitor_days=graph.visitor_days)
+    sink = Sink(engine, redis, recent_items=recent_items, visitor_days=limits.visitor_days)
     app = create_app(stream, sink, now_ms, graph.state_dir / "worker" / stream.member_id)
     missing, liveness = _Problem(), Liveness()
     probe = start_probe(
@@ -73,7 +74,7 @@ def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
         return
     IdWatch(lock, stream.member_id)
     LagWatch(stream, engine, TOPICS, missing.tell)
-    RebuildWatch(engine, redis, now=now_ms, recent_items=recent_items)
+    RebuildWatch(engine, redis, now=now_ms, limits=limits)
     collect_seldom()
     worker = BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it would write control characters between the lines of the log
@@ -149,6 +150,20 @@ def begin_web_process() -> None:
 
     set_up_logging(form=LogConfig().log_format, process="serve")
     begin_tracing("serve")
+
+
+def run_ranker() -> None:
+    """Run the online ranker. uvicorn handles the signals itself."""
+    from serving.online.process import run_ranker as run
+
+    run(ServingConfig(), StreamConfig(), begin=begin_ranker_process)
+
+
+def begin_ranker_process() -> None:
+    """Set up the log of one of several rankers, which are spawned."""
+    from graphstore.logs import set_up_logging
+
+    set_up_logging(form=LogConfig().log_format, process="ranker")
 
 
 def show_drift_reports(port: int) -> None:

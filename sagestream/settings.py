@@ -33,7 +33,8 @@ TRAINING_FILE = f"{PREFIX}TRAINING_CONFIG"
 PROBE_PORTS = ("worker_port", "nearline_port", "publisher_port", "scheduler_port", "monitor_port")
 """Settings that `probe_port` replaced."""
 
-REPLACED = {
+REPLACED: dict[str, tuple[str, ...]] = {
+    "near_ttl_seconds": ("visitor_days",),
     "attribution_lookback_seconds": ("attribution_click_seconds", "attribution_conversion_seconds"),
 }
 """Settings of older versions, with those that stand for them now."""
@@ -50,7 +51,6 @@ CONSTANTS = {
     "publish_block_users": "serving.publisher.BLOCK_USERS",
     "reconcile_seconds": "serving.publisher.RECONCILE_SECONDS",
     "retired_ttl_seconds": "serving.publisher.RETIRED_TTL_SECONDS",
-    "near_ttl_seconds": "serving.nearline.NEAR_TTL_SECONDS",
     "nearline_batch_users": "serving.nearline.BATCH_USERS",
     "freshness_samples": "serving.nearline.FRESHNESS_SAMPLES",
     "cache_timeout_seconds": "serving.cache.READ_TIMEOUT_SECONDS",

@@ -28,6 +28,7 @@ from graphstore.arrays import LARGEST_SCORE, Float32Array, IntArray
 from graphstore.catalogue import Item
 from graphstore.errors import UserError
 from graphstore.redis import hot
+from graphstore.redis.changes import changed_since
 from graphstore.redis.corrupt import left_out
 from serving.routing import NO_SPLITS, ROUTING, Assignment, MalformedRouting, Routing, decode
 
@@ -45,7 +46,9 @@ READ_TIMEOUT_SECONDS = 1.0
 POINTER_SECONDS = 0.5
 """A reader caches the pointer, the routing and the popular lists for this time."""
 ITEM_SECONDS = 30.0
-"""A reader caches titles and prices for this time."""
+"""A reader caches titles and prices for this time, unless it hears of a change."""
+CHANGE_SECONDS = 0.5
+"""A reader of items asks this often which of them changed, so that price and stock count within a second."""
 
 _HEADER = struct.Struct("<Bq")
 _KEY = np.dtype("<i4")
@@ -300,39 +303,96 @@ class ListReader:
 
 @dataclass
 class ItemReader:
-    """Reads items by key. It caches at most `bound` items for `item_seconds`."""
+    """Reads items by key or by id. It caches at most `bound` items for `item_seconds`, or until they change.
+
+    Every `change_seconds` one call asks which items changed (`graphstore.redis.changes`). Threads may share the reader.
+    All methods raise `redis.RedisError`.
+    """
 
     redis: Redis
     item_seconds: float = ITEM_SECONDS
     bound: int = 200_000
+    change_seconds: float = CHANGE_SECONDS
     clock: Callable[[], float] = time.monotonic
     _kept: dict[int, tuple[float, Item | None]] = field(default_factory=dict, init=False)
+    _keys: dict[str, int] = field(default_factory=dict, init=False)
     _newest: tuple[float, list[Item]] = field(default=(float("-inf"), []), init=False)
+    _number: int = field(default=0, init=False)
+    """Of the newest change that is known here."""
+    _asked_at: float = field(default=float("-inf"), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def by_key(self, item_keys: Sequence[int]) -> list[Item | None]:
         """Return the items in the order of `item_keys`, None for an unknown item. Misses are read with one call."""
-        oldest = self.clock() - self.item_seconds
+        now = self.clock()
+        if now - self._asked_at >= self.change_seconds:
+            self._forget_changed(now)
+        oldest = now - self.item_seconds
         kept = self._kept
         found = [kept.get(key) for key in item_keys]
         missing = [key for key, entry in zip(item_keys, found, strict=True) if entry is None or entry[0] < oldest]
         if not missing:
             return [entry[1] for entry in found if entry is not None]
-        read_at = self.clock()
-        fresh = {
-            key: (read_at, item) for key, item in zip(missing, hot.get_items_by_key(self.redis, missing), strict=True)
-        }
-        with self._lock:
-            if len(kept) + len(fresh) > self.bound:
-                kept.clear()
-            kept.update(fresh)
-        return [(fresh.get(key) or entry or (0.0, None))[1] for key, entry in zip(item_keys, found, strict=True)]
+        number = self._number
+        read = dict(zip(missing, hot.get_items_by_key(self.redis, missing), strict=True))
+        self._keep(read, now, number)
+        return [
+            read[key] if key in read else (entry or (0.0, None))[1] for key, entry in zip(item_keys, found, strict=True)
+        ]
+
+    def by_id(self, item_ids: Sequence[str]) -> list[Item | None]:
+        """Return the items in the order of `item_ids`, None for an unknown item, as `by_key`."""
+        now = self.clock()
+        if now - self._asked_at >= self.change_seconds:
+            self._forget_changed(now)
+        oldest = now - self.item_seconds
+        found: dict[str, Item | None] = {}
+        for item_id in item_ids:
+            entry = self._kept.get(self._keys.get(item_id, -1))
+            if entry is not None and entry[0] >= oldest:
+                found[item_id] = entry[1]
+        missing = [item_id for item_id in dict.fromkeys(item_ids) if item_id not in found]
+        if missing:
+            number = self._number
+            read = hot.get_items(self.redis, missing)
+            found |= dict(zip(missing, read, strict=True))
+            self._keep({item.item_key: item for item in read if item is not None}, now, number)
+        return [found[item_id] for item_id in item_ids]
 
     def newest(self) -> list[Item]:
-        """Return the newest available items, at most `item_seconds` old."""
-        read_at, items = self._newest
+        """Return the newest available items, at most `item_seconds` old, or read after the last change."""
         now = self.clock()
+        if now - self._asked_at >= self.change_seconds:
+            self._forget_changed(now)
+        read_at, items = self._newest
         if now - read_at > self.item_seconds:
             items = [item for item in hot.newest_items(self.redis) if item.available]
             self._newest = (now, items)
         return items
+
+    def _keep(self, read: Mapping[int, Item | None], now: float, number: int) -> None:
+        """Keep what was read, unless changes became known meanwhile: it may be older than they are."""
+        with self._lock:
+            if number != self._number:
+                return
+            if len(self._kept) + len(read) > self.bound:
+                self._kept.clear()
+                self._keys.clear()
+            self._kept.update((key, (now, item)) for key, item in read.items())
+            self._keys.update((item.item_id, key) for key, item in read.items() if item is not None)
+
+    def _forget_changed(self, now: float) -> None:
+        """Forget the items that changed since the last look. Other threads go on with what is kept."""
+        self._asked_at = now
+        number, keys = changed_since(self.redis, self._number)
+        if number == self._number and not keys:
+            return
+        with self._lock:
+            self._number = number
+            self._newest = (float("-inf"), [])
+            if keys is None:
+                self._kept.clear()
+                self._keys.clear()
+                return
+            for key in keys:
+                self._kept.pop(key, None)

@@ -13,7 +13,6 @@ arrives twice, a backlog older than the publication, and a switch of models.
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +30,14 @@ from graphstore.errors import UserError, reason
 from graphstore.outages import service_of
 from graphstore.queries import HistoryRow
 from graphstore.redis.connection import open_redis
+from graphstore.redis.lifetime import VISITOR_DAYS
 from graphstore.session import now_ms, open_engine
 from graphstore.tracing import note
 from serving import cache
 from serving.config import ServingConfig
+from serving.followed_models import FollowedModels
 from serving.forget import drop_lists_of_erased
-from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
+from serving.ranker import LiveRanker, load_ranker, rank
 from serving.source import ShopSource
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
@@ -50,8 +51,6 @@ logger = logging.getLogger(__name__)
 GROUP = "nearline"
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
-LOAD_SECONDS = 600.0
-"""The load of a model may take this time before the process counts as hung."""
 CLOCK_SKEW_MS = 2_000
 """Largest difference between the clocks of two machines. Only a list newer by more than this makes a touch stale."""
 
@@ -60,8 +59,7 @@ REMEMBERED_TOUCHES = 100_000
 """The number of recently touched users whose lists are refreshed when the model changes."""
 BATCH_USERS = 256
 """The number of touched users in one refresh."""
-NEAR_TTL_SECONDS = 7 * 86_400
-"""A near-line list expires after this time. The publisher has written a newer one by then."""
+DAY_SECONDS = 86_400
 FRESHNESS_SAMPLES = 10_000
 """The number of measured delays in Redis. The report computes its percentiles from them."""
 _refreshed = Counter("sagestream_nearline_lists", "Near-line lists written")
@@ -91,70 +89,69 @@ class NearLine:
         redis: Redis,
         config: ServingConfig,
         *,
-        load: Callable[[Path], Ranker] = load_ranker,
+        load: Callable[[Path], LiveRanker] = load_ranker,
         freshness_samples: int = FRESHNESS_SAMPLES,
         liveness: Liveness | None = None,
+        visitor_days: int = VISITOR_DAYS,
     ) -> None:
         self._source = source
         self._redis = redis
         self._config = config
-        self._load = load
         self._freshness_samples = freshness_samples
+        self._ttl_seconds = visitor_days * DAY_SECONDS
         self._liveness = liveness or Liveness()
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each user, oldest first. A new model first refreshes their lists."""
-        self.rankers: dict[str, Ranker] = {}
+        self._followed = FollowedModels(
+            source,
+            redis,
+            trend_seconds=config.trend_refresh_seconds,
+            load=load,
+            ready=self._catch_up,
+            liveness=self._liveness,
+        )
+        self._now: Callable[[], int] = now_ms
+        self._changed: set[str] = set()
+        """Models whose list for strangers is not written yet."""
+
+    @property
+    def rankers(self) -> Mapping[str, LiveRanker]:
         """The loaded models by version, the champion first."""
-        self._unusable: set[str] = set()
+        return self._followed.models
 
     def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
-        """Load the models in pointer and routing, and forget others. Return True when a model was loaded.
+        """Follow pointer and routing (see `FollowedModels.follow`). Return True when a model was loaded.
 
-        Recently touched users are refreshed at once, because the new model's lists may be older than their touches. A
-        model beside the champion that cannot be loaded is logged once and left out while the routing names it.
+        Recently touched users are refreshed at once, because the new model's lists may be older than their touches.
         """
-        served = cache.served(self._redis)
-        if served is None:
-            return False
-        self._unusable &= {*served.versions}
-        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
-        loaded = False
-        for version in served.versions:
-            if version in self.rankers or version in self._unusable:
-                continue
-            try:
-                self._load_model(version, now=now)
-            except (UserError, ValueError, ArithmeticError):
-                if version == served.champion:
-                    raise
-                logger.exception("near-line leaves out model %s: its shoppers keep the lists that are there", version)
-                self._unusable.add(version)
-            else:
-                logger.info("near-line follows %s", version)
-                loaded = True
-        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
-        return loaded
+        self._now = now
+        return bool(self._followed.follow())
 
-    def _load_model(self, version: str, *, now: Callable[[], int]) -> None:
-        bundle = self._source.bundle(version)
-        if bundle is None:
-            raise UnusableModel(f"the registry does not know {version}, which is served")
-        self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
-        ranker = self._load(bundle)
-        self._write_popular(ranker, now=now())
+    def _catch_up(self, version: str, ranker: LiveRanker) -> None:
+        """Write the first lists of a model before it serves."""
+        self._write_popular(ranker, now=self._now())
         touches = dict(self.remembered)
         for users in _chunks(list(touches), BATCH_USERS):
             self._liveness.beat("refreshing lists")
-            self._write({version: ranker}, {user: touches[user] for user in users}, now=now)
-        self.rankers[version] = ranker  # last, because otherwise the next call would skip this work after an error
+            self._write({version: ranker}, {user: touches[user] for user in users}, now=self._now)
+
+    def freshen(self, *, now: int) -> None:
+        """Follow stock, new items and counts where it is due, and write a changed model's list for strangers again."""
+        self._changed |= {*self._followed.freshen()}
+        self._write_changed(now=now)
 
     def refresh_trend(self, *, now: int) -> None:
         """Read the newest counts, and write each model's list for users without history again."""
-        for ranker in self.rankers.values():
-            self._write_popular(ranker, now=now)
+        self._changed |= {*self._followed.refresh_trend()}
+        self._write_changed(now=now)
 
-    def _write_popular(self, ranker: Ranker, *, now: int) -> None:
-        bring_up_to_date(ranker, self._source)
+    def _write_changed(self, *, now: int) -> None:
+        for version in list(self._changed):
+            if version in self.rankers:
+                self._write_popular(self.rankers[version], now=now)
+            self._changed.discard(version)  # after the write: an error leaves it for the next call
+
+    def _write_popular(self, ranker: LiveRanker, *, now: int) -> None:
         packed = rank(ranker, [[]], as_of=now, k=self._config.list_length)[0]
         cache.write_lists(self._redis, {cache.popular_key(ranker.model_version): packed})
 
@@ -172,7 +169,7 @@ class NearLine:
 
     def _write(
         self,
-        rankers: Mapping[str, Ranker],
+        rankers: Mapping[str, LiveRanker],
         touches: Mapping[str, Touch],
         *,
         now: Callable[[], int],
@@ -192,7 +189,7 @@ class NearLine:
             past = [_before(histories[user], read_at) for user in users]
             packed = rank(ranker, past, as_of=read_at, k=self._config.list_length)
             names = [cache.near_key(version, user) for user in users]
-            cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=NEAR_TTL_SECONDS)
+            cache.write_lists(self._redis, dict(zip(names, packed, strict=True)), ttl_seconds=self._ttl_seconds)
             if version == measured:
                 written_at = now()
                 self._record_freshness([max(0, written_at - touches[user].event_time) for user in users])
@@ -282,7 +279,7 @@ def run_nearline(
     stream: StreamConfig,
     stop: threading.Event,
     *,
-    load: Callable[[Path], Ranker] = load_ranker,
+    load: Callable[[Path], LiveRanker] = load_ranker,
 ) -> None:
     """Refresh the lists of touched users until `stop`.
 
@@ -292,7 +289,9 @@ def run_nearline(
     redis = open_redis(graphstore.redis_url)
     liveness = Liveness()
     watchdog = Watchdog(liveness)
-    near = NearLine(ShopSource(engine), redis, config, load=load, liveness=liveness)
+    near = NearLine(
+        ShopSource(engine), redis, config, load=load, liveness=liveness, visitor_days=graphstore.visitor_days
+    )
     subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
     needs = {"model": STARTING}
     probe = start_probe(
@@ -302,13 +301,9 @@ def run_nearline(
         alive=lambda: liveness.state,
     )
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
-    next_trend = time.monotonic() + config.trend_refresh_seconds
     try:
         while not stop.is_set():
             records = subscription.poll(POLL_SECONDS)
-            trend_due = time.monotonic() >= next_trend
-            if trend_due:
-                next_trend = time.monotonic() + config.trend_refresh_seconds
             with working_on("refresh", USERS_TOUCHED, records):
                 touches = newest_touches(records, now=datetime.now(UTC))
                 near.remember(touches)
@@ -318,8 +313,7 @@ def run_nearline(
                     try:
                         near.follow()
                         note(lists=near.refresh(touches))
-                        if trend_due:
-                            near.refresh_trend(now=now_ms())
+                        near.freshen(now=now_ms())
                         needs["model"] = OK if near.rankers else FIRST_MODEL
                         break
                     except (SQLAlchemyError, RedisError, OSError) as error:

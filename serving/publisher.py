@@ -161,7 +161,8 @@ def publish(
     cache.write_lists(redis, {cache.popular_key(version): rank(ranker, [[]], as_of=as_of, k=k)[0]})
     items = shop.items()
     for start in range(0, len(items), block_users):
-        hot.set_items(redis, items[start : start + block_users])
+        # A worker keeps what the catalogue says; what was read above may be older.
+        hot.add_items(redis, items[start : start + block_users])
     # All forgotten users, not only those among `users`: an earlier try may have been killed before this line.
     drop_lists_of_erased(redis, shop, [version])
     progress(len(users), len(users))  # the last chance to stop

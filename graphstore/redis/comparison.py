@@ -1,14 +1,15 @@
 """The comparison: looks for hot keys that differ from SQL, slowly and without end, and repairs them.
 
-Arrives: the tables and Redis. Leaves: `recent:` and `seen:` as in SQL, and the number of repaired users, which is 0 as
-long as the live path does its work. Next: `stream.worker.rebuild_watch` calls it and counts.
+Arrives: the tables and Redis. Leaves: `recent:`, `seen:` and `bought:` as in SQL, and the number of repaired users,
+which is 0 as long as the live path does its work. Users whose time is over have no keys. `shown:` is not compared: it
+changes with each list, and only lowers an item a bit. Next: `stream.worker.rebuild_watch` calls it and counts.
 
 A worker writes SQL first, and Redis a moment later. So a difference counts only when the same difference is there again
 after `SETTLE_SECONDS`. All workers share one position in Redis, and one of them compares at a time.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -17,8 +18,10 @@ from sqlalchemy import Engine, select
 
 from graphstore import queries
 from graphstore.redis import hot
+from graphstore.redis.lifetime import Lifetime
 from graphstore.redis.people import refresh_people
 from graphstore.redis.rebuild_people import read_page
+from graphstore.redis.remembered import bought, members
 from graphstore.session import read
 from graphstore.tables import users
 
@@ -39,14 +42,18 @@ SETTLE_SECONDS = 60.0
 """A worker that died between SQL and Redis has been replaced, and its batch delivered again, within this time."""
 
 
+Entry = tuple[str, int] | str | tuple[str, str, int]
+
+
 class Difference(NamedTuple):
     """What one user's keys lack, and what they hold beyond SQL.
 
-    Entries of `recent:` are (item_id, epoch ms), entries of `seen:` are item ids.
+    Entries of `recent:` are (item_id, epoch ms), entries of `seen:` are item ids, entries of `bought:` are (item_id,
+    "bought", epoch ms).
     """
 
-    missing: frozenset[tuple[str, int] | str]
-    extra: frozenset[tuple[str, int] | str]
+    missing: frozenset["Entry"]
+    extra: frozenset["Entry"]
 
 
 @dataclass
@@ -59,11 +66,12 @@ class Compared:
 
 @dataclass
 class Comparison:
-    """Compares one page of users in each `step`. `keep` is the length of `recent:`."""
+    """Compares one page of users in each `step`. `keep` is the length of `recent:`, `lifetime` the rule of now."""
 
     engine: Engine
     redis: Redis
     keep: int
+    lifetime: Callable[[], Lifetime]
     settle_seconds: float = SETTLE_SECONDS
     _suspects: dict[str, tuple[float, Difference]] = field(default_factory=dict)
     """By user: when the difference was first found, and the difference."""
@@ -114,25 +122,33 @@ class Comparison:
         for user in names:
             pipeline.zrange(hot.recent_key(user), 0, -1, withscores=True)
             pipeline.smembers(hot.seen_key(user))
+            pipeline.zrange(hot.bought_key(user), 0, -1, withscores=True)
         answers = iter(pipeline.execute())
         found = {}
         for user in names:
-            recent = {(item.decode(), int(time)) for item, time in next(answers)}
-            now = recent | {item.decode() for item in next(answers)}
+            now: set[Entry] = {(item.decode(), int(time)) for item, time in next(answers)}
+            now |= {item.decode() for item in next(answers)}
+            now |= {(item.decode(), "bought", int(time)) for item, time in next(answers)}
             if now != wanted[user]:
                 found[user] = Difference(frozenset(wanted[user] - now), frozenset(now - wanted[user]))
         return found
 
-    def _wanted(self, names: list[str]) -> dict[str, set[tuple[str, int] | str]]:
+    def _wanted(self, names: list[str]) -> dict[str, set[Entry]]:
         persons = self._persons(names)
+        lifetime = self.lifetime()
         with read(self.engine) as connection:
-            page = read_page(connection, persons, MANY_ITEMS)
+            page = read_page(connection, persons, MANY_ITEMS, now=lifetime.now)
             times = page.times | {user: queries.item_times(connection, user) for user in page.many}
-        return {user: self._content(times.get(user, {})) for user in names}
+            many = {key: user for key, user in persons.items() if user in page.many}
+            owners = {key: person for key, (_, person) in members(connection, many).items()}
+            purchases = page.bought | bought(connection, owners)
+        return {user: self._content(times.get(user, {}), purchases.get(user, {}), lifetime) for user in names}
 
-    def _content(self, times: Mapping[str, int]) -> set[tuple[str, int] | str]:
+    def _content(self, times: Mapping[str, int], purchases: Mapping[str, int], lifetime: Lifetime) -> set[Entry]:
+        if lifetime.is_over(max(times.values(), default=0)):
+            return set()
         newest = sorted(times.items(), key=lambda pair: (pair[1], pair[0].encode()))[-self.keep :]
-        return {*newest, *times}
+        return {*newest, *times, *((item, "bought", time) for item, time in purchases.items())}
 
     def _repair(self, now: float) -> int:
         due = [user for user, (since, _) in self._suspects.items() if now - since >= self.settle_seconds]
@@ -145,7 +161,7 @@ class Comparison:
             logger.error(
                 "the hot keys of %r differ from SQL and are repaired: missing %s, extra %s", user, *map(_shown, before)
             )
-            refresh_people(self.engine, self.redis, [user], keep=self.keep)
+            refresh_people(self.engine, self.redis, [user], keep=self.keep, lifetime=self.lifetime())
             repaired += 1
         return repaired
 
@@ -154,10 +170,10 @@ def _user_of(key: bytes) -> str | None:
     """Return the user of a hot key, None for any other key."""
     prefix, _, user = key.partition(b":")
     try:
-        return user.decode() if prefix in (b"recent", b"seen") else None
+        return user.decode() if prefix in (b"recent", b"seen", b"bought") else None
     except UnicodeDecodeError:
         return None
 
 
-def _shown(entries: frozenset[tuple[str, int] | str]) -> str:
+def _shown(entries: frozenset[Entry]) -> str:
     return ", ".join(sorted(map(repr, entries))[:5]) + (f" and {len(entries) - 5} more" if len(entries) > 5 else "")

@@ -1,4 +1,4 @@
-"""The hot neighbourhood in Redis: each user's recent and seen items, trending items, and the items themselves.
+"""The hot neighbourhood in Redis: each user's recent, seen and bought items, trending items, and the items themselves.
 
 Arrives: interactions after their SQL commit, catalogue rows. Leaves: the keys below. Next: `serving` reads them.
 
@@ -10,17 +10,21 @@ process uses it.
 import heapq
 import math
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
 
 import msgspec
 from redis import Redis
+from redis.client import Pipeline
 
 from graphstore.catalogue import Item
-from graphstore.redis import fence
+from graphstore.redis import changes, fence
 from graphstore.redis.corrupt import left_out
 from graphstore.redis.fence import FENCE, OPEN
+from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
+from graphstore.redis.shown import PACKING, seconds
 
 ITEM_IDS = "item_ids"
 """Hash: item_key → item_id, for lists that are packed as integers."""
@@ -34,9 +38,23 @@ NEWEST_ITEMS = 100
 RECENT_ITEMS = 200
 """Items kept in `recent:{user}`: it bounds one shopper's memory; readers ask for tens."""
 
+BOUGHT_ITEMS = 200
+"""Items kept in `bought:{user}`."""
+
 TRENDING_ITEMS = 200
 """Items kept in `trending:{window}`: twice what the API gives at most, since some cannot be bought."""
 
+
+@dataclass(frozen=True)
+class HotLimits:
+    """How much Redis keeps: items of `recent:` and of `trending:`, and days after a shopper's last event."""
+
+    recent_items: int = RECENT_ITEMS
+    trending_items: int = TRENDING_ITEMS
+    visitor_days: int = VISITOR_DAYS
+
+
+HOT_LIMITS = HotLimits()
 
 TRENDING_WINDOWS_HOURS = {"1h": 1, "24h": 24, "7d": 168}
 """The windows of `trending:{window}` in hours, shortest first: the current hour and the hours before it."""
@@ -50,6 +68,23 @@ def recent_key(user_id: str) -> str:
 def seen_key(user_id: str) -> str:
     """Set: every item_id that the user interacted with."""
     return f"seen:{user_id}"
+
+
+def bought_key(user_id: str) -> str:
+    """Sorted set: item_id by the time (epoch ms) of the last purchase that was not taken back."""
+    return f"bought:{user_id}"
+
+
+def shown_key(user_id: str) -> str:
+    """Hash: item_id → when it was shown since the last event with it, see `graphstore.redis.shown`."""
+    return f"shown:{user_id}"
+
+
+USER_KEYS = (recent_key, seen_key, bought_key, shown_key)
+"""What Redis remembers of a person."""
+
+Touch = tuple[str, str, int]
+"""(user_id, item_id, event_time in epoch ms)."""
 
 
 def replacing_key(user_id: str) -> str:
@@ -80,25 +115,62 @@ local fence = tonumber(redis.call('GET', '{FENCE}') or 0)
 
 # To delete the marks of replacements is the sign that makes them read SQL again. A watch on the keys would miss a
 # touch that changes nothing, because the key holds a later time of a session that is about to leave the person.
+# Answers the fence, or 0 and the users whose keys are not there and who are not new: Redis forgot them, and nothing is
+# written of them here, because half a memory would look like a whole one. A user whose last event is too old stays
+# forgotten. ARGV: keep, generation, now, life, touched, new.
 _RECORD = (
     FENCED
+    + PACKING
     + """
-if fence > tonumber(ARGV[2]) then return fence end
-local keep, touched = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[3])
-for user, times in pairs(touched) do
-  local scored, items = {}, {}
+if fence > tonumber(ARGV[2]) then return {fence} end
+local keep, now, life = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local touched, new, answer = cmsgpack.unpack(ARGV[5]), {}, {0}
+for _, user in ipairs(cmsgpack.unpack(ARGV[6])) do new[user] = true end
+local function write(key, times, keep)
+  local scored = {}
   for item, time in pairs(times) do
     scored[#scored + 1] = string.format('%d', time)
     scored[#scored + 1] = item
-    items[#items + 1] = item
   end
-  redis.call('ZADD', 'recent:' .. user, 'GT', unpack(scored))
-  redis.call('ZREMRANGEBYRANK', 'recent:' .. user, 0, -keep - 1)
-  redis.call('SADD', 'seen:' .. user, unpack(items))
-  redis.call('DEL', 'replacing:' .. user)
+  if #scored == 0 then return end
+  redis.call('ZADD', key, 'GT', unpack(scored))
+  redis.call('ZREMRANGEBYRANK', key, 0, -keep - 1)
 end
-return 0
-"""
+for user, both in pairs(touched) do
+  local recent, seen, shown, bought = 'recent:' .. user, 'seen:' .. user, 'shown:' .. user, 'bought:' .. user
+  local times, items, newest = both[1], {}, 0
+  for item, time in pairs(times) do
+    items[#items + 1] = item
+    newest = math.max(newest, time)
+  end
+  local left, there = newest + life - now, life == 0 or redis.call('EXISTS', recent) == 1
+  local over = life > 0 and left <= 0 and not there
+  if not over and not there and not new[user] then
+    answer[#answer + 1] = user
+  elseif not over then
+    write(recent, times, keep)
+    write(bought, both[2], BOUGHT)
+    redis.call('SADD', seen, unpack(items))
+    if redis.call('EXISTS', shown) == 1 then
+      for item, time in pairs(times) do
+        local known = redis.call('HGET', shown, item)
+        if known then
+          local rest = later(known, math.floor(time / 1000))
+          if rest == '' then redis.call('HDEL', shown, item) else redis.call('HSET', shown, item, rest) end
+        end
+      end
+    end
+    redis.call('DEL', 'replacing:' .. user)
+    if life > 0 then
+      left = math.max(left, there and redis.call('PTTL', recent) or 0)
+      if left > 0 then
+        for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, string.format('%d', left)) end
+      end
+    end
+  end
+end
+return answer
+""".replace("BOUGHT", str(BOUGHT_ITEMS))
 )
 
 _FORGET = (
@@ -106,36 +178,49 @@ _FORGET = (
     + """
 if fence > tonumber(ARGV[1]) then return fence end
 for _, user in ipairs(cmsgpack.unpack(ARGV[2])) do
-  redis.call('DEL', 'recent:' .. user, 'seen:' .. user, 'replacing:' .. user)
+  redis.call('DEL', 'recent:' .. user, 'seen:' .. user, 'bought:' .. user, 'shown:' .. user, 'replacing:' .. user)
 end
 return 0
 """
 )
 
 # Answers 0 when the keys are replaced, -1 when somebody wrote to them after the mark, else the fence.
+# ARGV: user, token, keep, generation, times, bought, shown, and the milliseconds that the keys live (0: without end).
 _REPLACE = (
     FENCED
+    + PACKING
     + """
-local user, keep, times = ARGV[1], tonumber(ARGV[3]), cmsgpack.unpack(ARGV[5])
-local recent, seen, mark = 'recent:' .. user, 'seen:' .. user, 'replacing:' .. user
+local user, keep, left = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[8])
+local recent, seen, bought, mark = 'recent:' .. user, 'seen:' .. user, 'bought:' .. user, 'replacing:' .. user
+local shown, lists = 'shown:' .. user, cmsgpack.unpack(ARGV[7])
 if fence > tonumber(ARGV[4]) then return fence end
 if redis.call('HDEL', mark, ARGV[2]) == 0 then return -1 end
-redis.call('DEL', recent, seen, mark)
-local scored, items = {}, {}
-local function write()
-  if #items == 0 then return end
-  redis.call('ZADD', recent, unpack(scored))
-  redis.call('SADD', seen, unpack(items))
-  scored, items = {}, {}
+local until_then = redis.call('PTTL', shown)
+redis.call('DEL', recent, seen, bought, shown, mark)
+local function write(key, times, set)
+  local scored, items = {}, {}
+  local function flush()
+    if #items == 0 then return end
+    redis.call('ZADD', key, unpack(scored))
+    if set then redis.call('SADD', set, unpack(items)) end
+    scored, items = {}, {}
+  end
+  for item, time in pairs(times) do
+    scored[#scored + 1] = string.format('%d', time)
+    scored[#scored + 1] = item
+    items[#items + 1] = item
+    if #items == 1000 then flush() end
+  end
+  flush()
 end
-for item, time in pairs(times) do
-  scored[#scored + 1] = string.format('%d', time)
-  scored[#scored + 1] = item
-  items[#items + 1] = item
-  if #items == 1000 then write() end
-end
-write()
+write(recent, cmsgpack.unpack(ARGV[5]), seen)
 redis.call('ZREMRANGEBYRANK', recent, 0, -keep - 1)
+write(bought, cmsgpack.unpack(ARGV[6]))
+for item, times in pairs(lists) do redis.call('HSET', shown, item, pack_times(times)) end
+if left > 0 then
+  for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, ARGV[8]) end
+  redis.call('PEXPIRE', shown, string.format('%d', math.max(left, until_then)))
+end
 return 0
 """
 )
@@ -152,29 +237,84 @@ MARK_SECONDS = 600
 """A mark that a killed process left expires after this time."""
 
 
-def record(redis: Redis, touches: Iterable[tuple[str, str, int]], *, keep: int, generation: int = OPEN) -> None:
-    """Write (user_id, item_id, event_time in epoch ms) to `recent:` and `seen:`. `recent:` keeps the newest `keep`.
+def record(
+    redis: Redis,
+    touches: Iterable[Touch],
+    *,
+    keep: int,
+    bought: Iterable[Touch] = (),
+    lifetime: Lifetime | None = None,
+    new: Collection[str] = (),
+    generation: int = OPEN,
+) -> set[str]:
+    """Write touches to `recent:` (the newest `keep`) and `seen:`, and purchases, which are touches too, to `bought:`.
 
-    `generation` is the generation of identities at which the user ids were read. Raises
-    `graphstore.redis.fence.Overtaken` when identities changed since; some touches may be written then.
+    Args:
+        redis: Receives the keys.
+        touches: The events.
+        keep: The length of `recent:`.
+        bought: The purchases among them.
+        lifetime: When the keys expire. With None they stay.
+        new: Users without any earlier event.
+        generation: The generation of identities at which the user ids were read.
+
+    Returns:
+        The users whom Redis has forgotten. Nothing is written of them: the caller restores them from SQL.
+
+    Raises:
+        graphstore.redis.fence.Overtaken: Identities changed since `generation`. Some touches may be written then.
     """
+    newest, purchases = _newest(touches), _newest(bought)
+    script = redis.register_script(_RECORD)
+    now, life = (0, 0) if lifetime is None else (lifetime.now, lifetime.life_ms)
+    forgotten: set[str] = set()
+    pairs = iter(newest.items())
+    while chunk := list(islice(pairs, RECORD_TOUCHES)):
+        by_user: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
+        for pair, time in chunk:
+            user_id, item_id = pair
+            times, bought_times = by_user.setdefault(user_id, ({}, {}))
+            times[item_id] = time
+            if pair in purchases:
+                bought_times[item_id] = purchases[pair]
+        fresh = [user_id for user_id in by_user if user_id in new]
+        answer, *names = script(args=[keep, generation, now, life, _pack(by_user), _pack(fresh)])
+        fence.check(answer)
+        forgotten.update(name.decode() for name in names)
+    return forgotten
+
+
+def _newest(touches: Iterable[Touch]) -> dict[tuple[str, str], int]:
     newest: dict[tuple[str, str], int] = {}
     for user_id, item_id, time in touches:
         pair = (user_id, item_id)
         newest[pair] = max(time, newest.get(pair, time))
-    script = redis.register_script(_RECORD)
-    pairs = iter(newest.items())
-    while chunk := list(islice(pairs, RECORD_TOUCHES)):
-        by_user: dict[str, dict[str, int]] = {}
-        for (user_id, item_id), time in chunk:
-            by_user.setdefault(user_id, {})[item_id] = time
-        fence.check(script(args=[keep, generation, _pack(by_user)]))
+    return newest
 
 
-def replace(redis: Redis, user_id: str, read: Callable[[], tuple[int, Mapping[str, int]]], *, keep: int) -> None:
-    """Replace the user's `recent:` and `seen:` by the result of `read`.
+@dataclass(frozen=True)
+class Remembered:
+    """What the keys of one person hold. Times are epoch ms."""
 
-    `read` returns the generation of identities and item_id → time (epoch ms), from one transaction. When another worker
+    times: Mapping[str, int] = field(default_factory=dict)
+    """The last event with each item."""
+    bought: Mapping[str, int] = field(default_factory=dict)
+    """The last purchase of an item, of the newest `BOUGHT_ITEMS`."""
+    shown: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The lists since the last event with an item."""
+
+
+def replace(
+    redis: Redis,
+    user_id: str,
+    read: Callable[[], tuple[int, Remembered]],
+    *,
+    keep: int,
+    lifetime: Lifetime | None,
+) -> None:
+    """Replace the user's keys by the result of `read`; without keys when the user's last event is too old.
+
+    `read` returns the generation of identities and what is remembered, from one transaction. When another worker
     writes to the keys at the same time, its events are in SQL already: read and replace again. Raises
     `graphstore.redis.fence.Overtaken`.
     """
@@ -185,16 +325,24 @@ def replace(redis: Redis, user_id: str, read: Callable[[], tuple[int, Mapping[st
         pipeline.hset(replacing_key(user_id), token, "1")
         pipeline.expire(replacing_key(user_id), MARK_SECONDS)
         pipeline.execute()
-        generation, times = read()
-        answer = script(args=[user_id, token, keep, generation, _pack(dict(times))])
+        generation, found = read()
+        left = 0
+        if lifetime is not None:
+            last = max(found.times.values(), default=0)
+            if lifetime.is_over(last):
+                found = Remembered()
+            left = max(0, last + lifetime.life_ms - lifetime.now)
+        shown_times = {item_id: seconds(times) for item_id, times in found.shown.items()}
+        parts = (_pack(dict(found.times)), _pack(dict(found.bought)), _pack(shown_times))
+        answer = script(args=[user_id, token, keep, generation, *parts, left])
         if answer != WRITTEN_MEANWHILE:
             fence.check(answer)
             return
 
 
 def forget(redis: Redis, user_ids: Sequence[str]) -> int:
-    """Delete `recent:` and `seen:` of erased ids; return the number of deleted keys."""
-    names = [key for user_id in user_ids for key in (recent_key(user_id), seen_key(user_id))]
+    """Delete all keys of erased ids; return the number of deleted keys."""
+    names = [key(user_id) for user_id in user_ids for key in USER_KEYS]
     if not names:
         return 0
     redis.delete(*[replacing_key(user_id) for user_id in user_ids])
@@ -214,7 +362,7 @@ def forget_members(redis: Redis, user_ids: Sequence[str], *, generation: int) ->
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
     """Return the user's last items, newest first, with the time (epoch ms) of the last interaction."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True))
-    return [(item, int(time)) for item, time in _readable(recent_key(user_id), rows)]
+    return [(item, int(time)) for item, time in readable(recent_key(user_id), rows)]
 
 
 def seen(redis: Redis, user_id: str) -> set[str]:
@@ -235,21 +383,40 @@ def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None
 def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
     """Return the top items of the window with their counts, highest first."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(trending_key(window), 0, count - 1, withscores=True))
-    return _readable(trending_key(window), rows)
+    return readable(trending_key(window), rows)
 
 
 def set_items(redis: Redis, items: Iterable[Item]) -> None:
-    """Write `item:{item_id}`, the key map and `newest_items` of many items."""
+    """Write `item:{item_id}`, the key map and `newest_items` of many items, and announce that they changed."""
+    written = list(items)
     pipeline = redis.pipeline(transaction=False)
-    newest: list[tuple[int, str]] = []
-    for item in items:
+    for item in written:
         pipeline.set(item_key(item.item_id), _encode(item))
         pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
-        newest.append((item.item_key, item.item_id))
-    if newest:
-        pipeline.zadd(NEWEST, {item_id: key for key, item_id in heapq.nlargest(NEWEST_ITEMS, newest)})
-        pipeline.zremrangebyrank(NEWEST, 0, -NEWEST_ITEMS - 1)
+    _name_newest(pipeline, written)
+    changes.announce(pipeline, [item.item_key for item in written])
     pipeline.execute()
+
+
+def add_items(redis: Redis, items: Sequence[Item]) -> None:
+    """Write the items that Redis does not hold, as `set_items`. The others may be newer there than these."""
+    pipeline = redis.pipeline(transaction=False)
+    for item in items:
+        pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
+        pipeline.set(item_key(item.item_id), _encode(item), nx=True)
+    answers = pipeline.execute()[1::2]
+    added = [item for item, answer in zip(items, answers, strict=True) if answer]
+    pipeline = redis.pipeline(transaction=False)
+    _name_newest(pipeline, items)
+    changes.announce(pipeline, [item.item_key for item in added])
+    pipeline.execute()
+
+
+def _name_newest(pipeline: Pipeline, items: Sequence[Item]) -> None:
+    newest = heapq.nlargest(NEWEST_ITEMS, items, key=lambda item: item.item_key)
+    if newest:
+        pipeline.zadd(NEWEST, {item.item_id: item.item_key for item in newest})
+        pipeline.zremrangebyrank(NEWEST, 0, -NEWEST_ITEMS - 1)
 
 
 def newest_items(redis: Redis) -> list[Item]:
@@ -257,6 +424,12 @@ def newest_items(redis: Redis) -> list[Item]:
     names = cast("list[bytes]", redis.zrevrange(NEWEST, 0, -1))
     ids = [item_id for raw in names if (item_id := _text(NEWEST, raw)) is not None]
     return [item for item in get_items(redis, ids) if item is not None]
+
+
+def newest_key(redis: Redis) -> int:
+    """Return the highest item key, -1 without items."""
+    rows = cast("list[tuple[bytes, float]]", redis.zrevrange(NEWEST, 0, 0, withscores=True))
+    return int(rows[0][1]) if rows else -1
 
 
 def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
@@ -286,7 +459,7 @@ def _text(key: str, raw: bytes) -> str | None:
         return None
 
 
-def _readable(key: str, rows: Iterable[tuple[bytes, float]]) -> list[tuple[str, float]]:
+def readable(key: str, rows: Iterable[tuple[bytes, float]]) -> list[tuple[str, float]]:
     """Return the ids with their scores, without those that are no text or no finite number."""
     kept: list[tuple[str, float]] = []
     for raw, score in rows:

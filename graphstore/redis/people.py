@@ -1,7 +1,7 @@
 """Rebuilds the hot keys of single persons from SQL, after a login or an erasure.
 
-Arrives: user ids. Leaves: `recent:` and `seen:` of their persons as in SQL, and no keys of sessions or of forgotten
-users. `graphstore.redis.hot` adds to these keys; this module replaces them.
+Arrives: user ids. Leaves: the keys of their persons as in SQL, and no keys of sessions or of forgotten users.
+`graphstore.redis.hot` and `graphstore.redis.shown` add to these keys; this module replaces them.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,11 +9,13 @@ from functools import partial
 from typing import TypeVar
 
 from redis import Redis
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from graphstore import queries
-from graphstore.redis import hot
+from graphstore.redis import hot, remembered
 from graphstore.redis.fence import Overtaken, lower
+from graphstore.redis.hot import Remembered
+from graphstore.redis.lifetime import Lifetime
 from graphstore.session import read
 from graphstore.state import people_generation
 from graphstore.tables import users
@@ -22,8 +24,10 @@ from graphstore.upserts import erased_of
 _T = TypeVar("_T")
 
 
-def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int) -> None:
+def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int, lifetime: Lifetime) -> None:
     """Rebuild the hot keys of these ids and of their persons. `recent:` keeps the newest `keep` items.
+
+    A person whose last event is too old for `lifetime` has no keys then.
 
     A login during the writes refuses only the write that it overtakes, which is repeated. In the end the ids whose
     person has changed are written again, with the persons whom they left. To repeat all was rejected: where logins
@@ -37,8 +41,8 @@ def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, kee
         persons = {person for person in found.values() if person is not None}
         persons |= {person for person in left if found.get(person, person) == person}
         for person in sorted(persons):
-            items = partial(_item_times, engine, person)
-            _until_taken(engine, redis, partial(hot.replace, redis, person, items, keep=keep))
+            found_now = partial(_remembered, engine, person, lifetime.now)
+            _until_taken(engine, redis, partial(hot.replace, redis, person, found_now, keep=keep, lifetime=lifetime))
         known |= found
         now = who_is_whom(engine, known)
         due = {user_id for user_id, person in now.items() if user_id not in known or person != known[user_id]}
@@ -70,23 +74,34 @@ def _until_taken(engine: Engine, redis: Redis, write: Callable[[], _T]) -> _T:
 
 def who_is_whom(engine: Engine, user_ids: Iterable[str]) -> dict[str, str | None]:
     """Return the person of each id, and each person itself, sorted; None for a forgotten id."""
-    ids = sorted(set(user_ids))
     with read(engine) as connection:
-        gone = erased_of(connection, ids)
-        person = users.alias()
-        query = (
-            select(users.c.user_id, person.c.user_id)
-            .join(person, person.c.user_key == users.c.person_key)
-            .where(users.c.user_id.in_(ids))
-        )
-        persons = {row[0]: row[1] for row in connection.execute(query)}
+        return persons_of(connection, user_ids)
+
+
+def persons_of(connection: Connection, user_ids: Iterable[str]) -> dict[str, str | None]:
+    """As `who_is_whom`, in the caller's transaction."""
+    ids = sorted(set(user_ids))
+    gone = erased_of(connection, ids)
+    person = users.alias()
+    query = (
+        select(users.c.user_id, person.c.user_id)
+        .join(person, person.c.user_key == users.c.person_key)
+        .where(users.c.user_id.in_(ids))
+    )
+    persons = {row[0]: row[1] for row in connection.execute(query)}
     known = {user_id: None if user_id in gone else persons.get(user_id, user_id) for user_id in ids}
     return dict(sorted({**{person: person for person in persons.values()}, **known}.items()))
 
 
-def _item_times(engine: Engine, user_id: str) -> tuple[int, dict[str, int]]:
+def _remembered(engine: Engine, user_id: str, now: int) -> tuple[int, Remembered]:
     with read(engine) as connection:
-        return people_generation(connection), queries.item_times(connection, user_id)
+        times = queries.item_times(connection, user_id)
+        keys = {key: name for name, key in queries.user_keys(connection, [user_id]).items()}
+        owners = remembered.members(connection, keys)
+        purchases = remembered.bought(connection, {key: person for key, (_, person) in owners.items()})
+        lists = remembered.shown(connection, dict(owners.values()), {user_id: times}, now=now)
+        content = Remembered(times, purchases.get(user_id, {}), lists.get(user_id, {}))
+        return people_generation(connection), content
 
 
 def _generation(engine: Engine) -> int:

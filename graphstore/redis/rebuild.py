@@ -1,7 +1,7 @@
 """Rebuilds Redis from SQL while other processes run.
 
-Arrives: the tables. Leaves: `recent:`, `seen:`, `item:`, `item_ids` and `trending:` as the live path writes them, and
-the mark `hot:complete`. Next: `serving.publisher` writes the lists again.
+Arrives: the tables. Leaves: the keys of persons, `item:`, `item_ids` and `trending:` as the live path writes them, and
+the mark `hot:complete`. Next: `serving.publisher` writes the lists again, and those of `serving.shop_lists`.
 
 A flushed Redis has no mark; a worker sees that (`rebuild_if_incomplete`). Only one rebuild runs at a time. It holds a
 lock in Redis that expires after a kill. When Redis is flushed during the rebuild, the lock is gone and the rebuild
@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 
 from graphstore.errors import UserError
 from graphstore.redis import fence
-from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
+from graphstore.redis.hot import HOT_LIMITS, HotLimits
+from graphstore.redis.lifetime import Lifetime
 from graphstore.redis.marks import COMPLETE, LOCK
 from graphstore.redis.rebuild_items import rebuild_items
 from graphstore.redis.rebuild_people import count_persons, rebuild_people
@@ -71,8 +72,7 @@ def rebuild_if_incomplete(
     redis: Redis,
     *,
     now: Callable[[], int],
-    recent_items: int = RECENT_ITEMS,
-    trending_items: int = TRENDING_ITEMS,
+    limits: HotLimits = HOT_LIMITS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bool:
     """Rebuild when the mark is missing and no other process rebuilds; return whether it was done. See `rebuild`.
@@ -82,7 +82,7 @@ def rebuild_if_incomplete(
     if is_complete(redis):
         return False
     try:
-        rebuild(engine, redis, now=now, recent_items=recent_items, trending_items=trending_items, progress=progress)
+        rebuild(engine, redis, now=now, limits=limits, progress=progress)
     except RebuildRunning:
         return False
     return True
@@ -93,8 +93,7 @@ def rebuild(
     redis: Redis,
     *,
     now: Callable[[], int],
-    recent_items: int = RECENT_ITEMS,
-    trending_items: int = TRENDING_ITEMS,
+    limits: HotLimits = HOT_LIMITS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Rebuilt:
     """Write all keys from SQL and remove keys that SQL does not know. Memory is bounded by one page of users.
@@ -108,7 +107,7 @@ def rebuild(
             raise RebuildRunning(f"another process is rebuilding Redis, or died less than {LOCK_SECONDS} s ago")
         try:
             redis.delete(COMPLETE)  # after a kill from here on, the next worker rebuilds
-            done = _rebuild(engine, redis, token, now, recent_items, trending_items, progress)
+            done = _rebuild(engine, redis, token, now, limits, progress)
             if redis.register_script(_FINISH)(keys=[LOCK, COMPLETE], args=[token, now()]):
                 return done
         except _Flushed:
@@ -122,8 +121,7 @@ def _rebuild(
     redis: Redis,
     token: str,
     now: Callable[[], int],
-    recent_items: int,
-    trending_items: int,
+    limits: HotLimits,
     progress: Callable[[int, int], None],
 ) -> Rebuilt:
     renew = redis.register_script(_RENEW)
@@ -139,6 +137,8 @@ def _rebuild(
     fence.raise_to(redis, generation)  # a flush took the fence away
     # Items first, because the lists of users name them.
     items = rebuild_items(engine, redis, alive=lambda: alive(0))
-    people = rebuild_people(engine, redis, keep=recent_items, alive=alive)
-    refresh_trending(engine, redis, now=now(), keep=trending_items)
+    people = rebuild_people(
+        engine, redis, keep=limits.recent_items, lifetime=lambda: Lifetime(now(), limits.visitor_days), alive=alive
+    )
+    refresh_trending(engine, redis, now=now(), keep=limits.trending_items)
     return Rebuilt(people.persons, people.edges, items.items, people.removed + items.removed)

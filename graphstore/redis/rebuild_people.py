@@ -1,7 +1,8 @@
-"""Rebuilds the hot keys of all users from SQL: `recent:` and `seen:`.
+"""Rebuilds the hot keys of all users from SQL: `recent:`, `seen:`, `bought:` and `shown:`.
 
-Arrives: `users` and `edges`, one page of users at a time. Leaves: their keys exactly as in SQL. Next:
-`graphstore.redis.rebuild`.
+Arrives: `users`, their events and lists, one page of users at a time. Leaves: their keys exactly as in SQL, without
+users whose last event is too old (`graphstore.redis.lifetime`). Next: `graphstore.redis.rebuild`, and the worker for
+users who come again (`restore_people`).
 
 One script writes the keys of many users. It only adds, so nothing is lost when a worker adds at the same time. The
 script returns the users whose keys then differ from SQL, because a worker was faster or the keys are old. These users,
@@ -10,18 +11,19 @@ meanwhile, the page is read again, and users who lost items are replaced, too. A
 user.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
 import msgspec
 from redis import Redis
-from redis.commands.core import Script
 from sqlalchemy import Connection, Engine, exists, func, or_, select
 
 from graphstore import queries
-from graphstore.redis import hot
+from graphstore.redis import hot, remembered, shown
+from graphstore.redis.fence import Overtaken
+from graphstore.redis.lifetime import Lifetime
 from graphstore.redis.people import refresh_people
 from graphstore.session import read
 from graphstore.state import people_generation
@@ -32,29 +34,49 @@ REFRESHED_AT_ONCE = 100
 SCAN_COUNT = 1000
 FETCH_ROWS = 1000
 
+# Answers the users whose keys then hold something else, or who are over but have keys.
 _RESTORE = (
     hot.FENCED
     + """
 local others, overtaken = {}, fence > tonumber(ARGV[1])
-for user, times in pairs(cmsgpack.unpack(ARGV[2])) do
+local now, life = tonumber(ARGV[2]), tonumber(ARGV[3])
+local function add(key, times, items)
+  local scored = {}
+  for item, time in pairs(times) do
+    scored[#scored + 1] = string.format('%d', time)
+    scored[#scored + 1] = item
+    items[#items + 1] = item
+  end
+  if #scored > 0 then redis.call('ZADD', key, 'GT', unpack(scored)) end
+end
+local function equal(key, times, number)
+  if redis.call('ZCARD', key) ~= number then return false end
+  local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  for index = 1, #found, 2 do
+    if tonumber(found[index + 1]) ~= times[found[index]] then return false end
+  end
+  return true
+end
+for user, both in pairs(cmsgpack.unpack(ARGV[4])) do
+  local recent, seen, bought = 'recent:' .. user, 'seen:' .. user, 'bought:' .. user
+  local newest, items, purchased = 0, {}, {}
+  for _, time in pairs(both[1]) do newest = math.max(newest, time) end
+  local left = newest + life - now
   if overtaken then
     others[#others + 1] = user
+  elseif left <= 0 then
+    if redis.call('EXISTS', recent, seen, bought) > 0 then others[#others + 1] = user end
   else
-    local recent, seen, scored, items = 'recent:' .. user, 'seen:' .. user, {}, {}
-    for item, time in pairs(times) do
-      scored[#scored + 1] = string.format('%d', time)
-      scored[#scored + 1] = item
-      items[#items + 1] = item
-    end
-    redis.call('ZADD', recent, 'GT', unpack(scored))
+    add(recent, both[1], items)
+    add(bought, both[2], purchased)
     redis.call('SADD', seen, unpack(items))
     redis.call('DEL', 'replacing:' .. user)
-    local same = redis.call('ZCARD', recent) == #items and redis.call('SCARD', seen) == #items
-    local found = same and redis.call('ZRANGE', recent, 0, -1, 'WITHSCORES') or {}
-    for index = 1, #found, 2 do
-      same = same and tonumber(found[index + 1]) == times[found[index]]
+    left = math.max(left, redis.call('PTTL', recent))
+    for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, string.format('%d', left)) end
+    local same = redis.call('SCARD', seen) == #items
+    if not (same and equal(recent, both[1], #items) and equal(bought, both[2], #purchased)) then
+      others[#others + 1] = user
     end
-    if not same then others[#others + 1] = user end
   end
 end
 return others
@@ -80,6 +102,8 @@ class Page:
     persons: dict[int, str]
     generation: int
     times: dict[str, dict[str, int]] = field(default_factory=dict)
+    bought: dict[str, dict[str, int]] = field(default_factory=dict)
+    shown: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     many: set[str] = field(default_factory=set)
 
 
@@ -89,11 +113,12 @@ def count_persons(engine: Engine) -> int:
         return int(connection.scalar(select(func.count()).where(users.c.person_key.is_(None))) or 0)
 
 
-def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[int], None]) -> PeopleRebuilt:
-    """Make every `recent:` (`keep` newest items) and `seen:` equal to SQL. `alive(persons done)` may raise to stop."""
+def rebuild_people(
+    engine: Engine, redis: Redis, *, keep: int, lifetime: Callable[[], Lifetime], alive: Callable[[int], None]
+) -> PeopleRebuilt:
+    """Make the keys of all users equal to SQL. `recent:` has the `keep` newest items. `alive(persons done)` may raise
+    to stop. Of keys that are there, the time to live is never shortened."""
     done = PeopleRebuilt()
-    most = min(keep, hot.RECORD_TOUCHES)
-    restore = redis.register_script(_RESTORE)
     last = 0
     while True:
         with read(engine) as connection:
@@ -102,76 +127,122 @@ def rebuild_people(engine: Engine, redis: Redis, *, keep: int, alive: Callable[[
                 query.where(users.c.user_key > last).order_by(users.c.user_key).limit(PAGE_PERSONS)
             )
             persons = {row[0]: row[1] for row in rows}
-            page = read_page(connection, persons, most)
+            page = read_page(connection, persons, _most(keep), now=lifetime().now)
         if not persons:
             break
         last = max(persons)
-        odd = page.many | add_missing(restore, page.times, page.generation) | _changed(engine, page, most)
-        for some in _chunks(sorted(odd), REFRESHED_AT_ONCE):
-            refresh_people(engine, redis, some, keep=keep)
+        _write_page(engine, redis, page, keep=keep, lifetime=lifetime())
         done.persons += len(persons)
         done.edges += sum(len(times) for times in page.times.values())
         done.edges += sum(int(redis.scard(hot.seen_key(user))) for user in page.many)
         alive(done.persons)
-    for prefix in (hot.recent_key(""), hot.seen_key("")):
+    for prefix in (hot.recent_key(""), hot.seen_key(""), hot.bought_key("")):
         for stale in _stale(engine, redis, prefix):
-            names = [key(user) for user in stale for key in (hot.recent_key, hot.seen_key)]
+            names = [key(user) for user in stale for key in hot.USER_KEYS]
             done.removed += int(redis.exists(*names))
             for some in _chunks(stale, REFRESHED_AT_ONCE):
-                refresh_people(engine, redis, some, keep=keep)
+                refresh_people(engine, redis, some, keep=keep, lifetime=lifetime())
             alive(done.persons)
     return done
 
 
-def read_page(connection: Connection, persons: Mapping[int, str], most: int) -> Page:
-    """Read the item times of the persons with their sessions, for persons with at most `most` items."""
+def restore_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int, lifetime: Lifetime) -> None:
+    """Write the keys of persons whom Redis has forgotten and who come again, all that SQL knows of them.
+
+    Raises `sqlalchemy.exc.DBAPIError`, `redis.RedisError`.
+    """
+    with read(engine) as connection:
+        keys = queries.user_keys(connection, sorted(user_ids))
+        page = read_page(connection, {key: name for name, key in keys.items()}, _most(keep), now=lifetime.now)
+    _write_page(engine, redis, page, keep=keep, lifetime=lifetime)
+
+
+def _most(keep: int) -> int:
+    """Return how many items of a user the scripts write; a user with more is replaced alone."""
+    return min(keep, hot.RECORD_TOUCHES)
+
+
+def _write_page(engine: Engine, redis: Redis, page: Page, *, keep: int, lifetime: Lifetime) -> None:
+    odd = page.many | add_missing(redis, page, lifetime) | _changed(engine, page, _most(keep), lifetime.now)
+    for some in _chunks(sorted(odd), REFRESHED_AT_ONCE):
+        refresh_people(engine, redis, some, keep=keep, lifetime=lifetime)
+
+
+def read_page(connection: Connection, persons: Mapping[int, str], most: int, *, now: int) -> Page:
+    """Read what is remembered at `now` (epoch ms) of the persons with at most `most` items, with their sessions."""
     page = Page(dict(persons), people_generation(connection))
-    owners = dict(persons)
-    for person, members in queries.sessions(connection, list(persons)).items():
-        owners |= dict.fromkeys(members, persons[person])
+    owners = remembered.members(connection, persons)
+    buyers: dict[int, str] = {}
     for keys in _chunks(list(owners), queries.MAX_PARAMETERS):
         query = (
-            select(edges.c.user_key, items.c.item_id, edges.c.last_time)
+            select(edges.c.user_key, items.c.item_id, edges.c.last_time, edges.c.purchases)
             .join_from(edges, items, items.c.item_key == edges.c.item_key)
             .where(edges.c.user_key.in_(keys))
         )
-        for key, item_id, time in connection.execute(query, execution_options={"yield_per": FETCH_ROWS}):
-            user = owners[key]
+        for key, item_id, time, purchases in connection.execute(query, execution_options={"yield_per": FETCH_ROWS}):
+            user = owners[key][1]
             if user in page.many:
                 continue
+            if purchases:
+                buyers[key] = user
             times = page.times.setdefault(user, {})
             times[item_id] = max(time, times.get(item_id, time))
             if len(times) > most:
                 page.many.add(user)
                 del page.times[user]
+    few = {key: of for key, of in owners.items() if of[1] in page.times}
+    # With every session of a buyer: one of them may have taken back what another has bought.
+    bought_by = set(buyers.values())
+    page.bought = remembered.bought(connection, {key: user for key, (_, user) in few.items() if user in bought_by})
+    page.shown = remembered.shown(connection, dict(few.values()), page.times, now=now)
     return page
 
 
-def add_missing(restore: Script, times: Mapping[str, dict[str, int]], generation: int) -> set[str]:
-    """Add these times of `generation` to Redis; return the users whose keys then hold something else."""
+def add_missing(redis: Redis, page: Page, lifetime: Lifetime) -> set[str]:
+    """Add what the page remembers to Redis; return the users whose keys then hold something else."""
+    restore = redis.register_script(_RESTORE)
     others: set[str] = set()
-    batch: dict[str, dict[str, int]] = {}
-    size = 0
-    for user, some in times.items():
-        if size + len(some) > hot.RECORD_TOUCHES:
-            others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
-            batch, size = {}, 0
-        batch[user] = some
-        size += len(some)
-    if batch:
-        others.update(name.decode() for name in cast("list[bytes]", restore(args=[generation, _pack(batch)])))
+    for users_at_once in _users_at_once(page.times):
+        batch = {user: (page.times[user], page.bought.get(user, {})) for user in users_at_once}
+        names = restore(args=[page.generation, lifetime.now, lifetime.life_ms, _pack(batch)])
+        others.update(name.decode() for name in cast("list[bytes]", names))
+    lists = (
+        (user, item_id, time)
+        for user, items in page.shown.items()
+        if user not in others and not lifetime.is_over(max(page.times[user].values()))
+        for item_id, times in items.items()
+        for time in times
+    )
+    try:
+        shown.record(redis, lists, lifetime, generation=page.generation)
+    except Overtaken:
+        others.update(page.shown)
     return others
 
 
-def _changed(engine: Engine, page: Page, most: int) -> set[str]:
+def _users_at_once(times: Mapping[str, Mapping[str, int]]) -> Iterator[list[str]]:
+    """Yield users with `hot.RECORD_TOUCHES` items together, or one user with more."""
+    batch: list[str] = []
+    size = 0
+    for user, some in times.items():
+        if batch and size + len(some) > hot.RECORD_TOUCHES:
+            yield batch
+            batch, size = [], 0
+        batch.append(user)
+        size += len(some)
+    if batch:
+        yield batch
+
+
+def _changed(engine: Engine, page: Page, most: int, now: int) -> set[str]:
     """Return the users of the page who lost items after it was read, through a login or an erasure."""
     with read(engine) as connection:
         if people_generation(connection) == page.generation:
             return set()
         still = select(users.c.user_key).where(users.c.user_key.in_(list(page.persons)), users.c.person_key.is_(None))
         persons = {key: page.persons[key] for key in connection.scalars(still)}
-        now = read_page(connection, persons, most)
-    return {user for user, times in page.times.items() if _lost(times, now.times.get(user, {}))}
+        later = read_page(connection, persons, most, now=now)
+    return {user for user, times in page.times.items() if _lost(times, later.times.get(user, {}))}
 
 
 def _lost(before: Mapping[str, int], after: Mapping[str, int]) -> bool:

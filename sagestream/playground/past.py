@@ -80,7 +80,13 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
     try:
         stored = None
         if known is None or not known.imported:
-            known, stored = _store(Sink(engine, redis), table, known or _begin(options, table), options, progress)
+            known, stored = _store(
+                Sink(engine, redis, visitor_days=graph.visitor_days),
+                table,
+                known or _begin(options, table),
+                options,
+                progress,
+            )
         with read(engine) as connection:
             counts = queries.counts(connection)
     finally:

@@ -182,6 +182,7 @@ def rebuild(as_json: AsJson = False) -> None:
     """Write all of Redis from SQL. Other processes may run meanwhile. Keys that SQL does not know are removed."""
     from graphstore.redis import rebuild as rebuilding
     from graphstore.redis.connection import open_redis
+    from graphstore.redis.hot import HotLimits
     from graphstore.session import now_ms, open_engine
     from serving.publisher import RECONCILE_SECONDS
 
@@ -194,6 +195,7 @@ def rebuild(as_json: AsJson = False) -> None:
                 engine,
                 redis,
                 now=now_ms,
+                limits=HotLimits(visitor_days=graph.visitor_days),
                 progress=lambda done, total: report(f"{done:,} of {total:,} shoppers", done / max(total, 1)),
             )
     finally:

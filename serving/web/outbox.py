@@ -140,10 +140,13 @@ class Outbox:
         with self._changed:
             if self._closing or self._waiting + len(parcel.letters) > self._bound:
                 return False
+            # A thread that gathers is not woken for each impression: that costs more than the impression.
+            wakes = not self._parcels or parcel.receipt is not None
             self._parcels.append(parcel)
             self._waiting += len(parcel.letters)
             self._urgent += parcel.receipt is not None
-            self._changed.notify()
+            if wakes:
+                self._changed.notify()
         return True
 
     def _run(self) -> None:

@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.redis.comparison import SETTLE_SECONDS, Comparison
-from graphstore.redis.hot import RECENT_ITEMS, TRENDING_ITEMS
+from graphstore.redis.hot import HOT_LIMITS, HotLimits
+from graphstore.redis.lifetime import Lifetime
 from graphstore.redis.rebuild import is_complete, rebuild_if_incomplete
 
 logger = logging.getLogger(__name__)
@@ -44,17 +45,18 @@ class RebuildWatch:
         redis: Redis,
         *,
         now: Callable[[], int],
-        recent_items: int = RECENT_ITEMS,
-        trending_items: int = TRENDING_ITEMS,
+        limits: HotLimits = HOT_LIMITS,
         interval_seconds: float = INTERVAL_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self._engine = engine
         self._redis = redis
         self._now = now
-        self._keep = {"recent_items": recent_items, "trending_items": trending_items}
+        self._limits = limits
         self._interval_seconds = interval_seconds
-        self._comparison = Comparison(engine, redis, recent_items, settle_seconds)
+        self._comparison = Comparison(
+            engine, redis, limits.recent_items, lambda: Lifetime(now(), limits.visitor_days), settle_seconds
+        )
         self._next_comparison = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
@@ -72,7 +74,9 @@ class RebuildWatch:
 
     def _check(self) -> None:
         try:
-            if rebuild_if_incomplete(self._engine, self._redis, now=self._now, progress=self._progress, **self._keep):
+            if rebuild_if_incomplete(
+                self._engine, self._redis, now=self._now, limits=self._limits, progress=self._progress
+            ):
                 logger.warning("Redis was not complete and has been rebuilt from SQL")
             self._compare()
         except _Stopped:

@@ -6,7 +6,8 @@ Next: `stream.worker.worker` announces the touched users, and the offsets are co
 The order is the guarantee: first one SQL transaction, keyed by event_id; after its commit Redis, with idempotent
 commands. After a crash in between the batch is delivered again, so Redis always gets all events of the batch, not only
 the new ones. When a login or an erasure happens in between, Redis refuses the keys (`graphstore.redis.fence`) and they
-are rebuilt from SQL.
+are rebuilt from SQL. So are those of a shopper whom Redis has forgotten (`graphstore.redis.lifetime`). A full Redis
+stops nothing (`stream.worker.full_redis`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +18,19 @@ from sqlalchemy import Connection, Engine
 
 from graphstore import ingest, queries
 from graphstore.identities import IdentityRow, ingest_identities, settle
-from graphstore.redis import hot
+from graphstore.item_fields import ItemRow, changed
+from graphstore.redis import hot, remembered, shown
 from graphstore.redis.fence import Overtaken, raise_to
-from graphstore.redis.people import refresh_people
+from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
+from graphstore.redis.people import persons_of, refresh_people
+from graphstore.redis.rebuild_people import restore_people
 from graphstore.redis.trending import refresh_trending
 from graphstore.session import read, write
 from graphstore.state import people_generation
 from graphstore.tables import HOUR_MS
+from graphstore.takebacks import PURCHASE
 from graphstore.upserts import (
     ImpressionRow,
-    ItemRow,
     SeenRow,
     UserRow,
     insert_impressions,
@@ -34,7 +38,18 @@ from graphstore.upserts import (
     upsert_items,
     upsert_users,
 )
-from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, Seen, UserAttributes, milliseconds
+from stream.events import (
+    CatalogItem,
+    EventType,
+    Identity,
+    Impression,
+    Interaction,
+    ItemChange,
+    Seen,
+    UserAttributes,
+    milliseconds,
+)
+from stream.worker.full_redis import FullRedis
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
 
@@ -68,11 +83,14 @@ class Sink:
         *,
         recent_items: int = hot.RECENT_ITEMS,
         trending_items: int = hot.TRENDING_ITEMS,
+        visitor_days: int = VISITOR_DAYS,
     ) -> None:
         self._engine = engine
         self._redis = redis
         self._recent_items = recent_items
         self._trending_items = trending_items
+        self._visitor_days = visitor_days
+        self._full = FullRedis()
         self._counts_changed = True
         self._trending_at = 0
 
@@ -92,33 +110,58 @@ class Sink:
             rows = [row for row in rows if row.event_id not in done.late and row.user_id not in done.erased_users]
         touches = [(done.persons.get(row.user_id, row.user_id), row.item_id, row.event_time) for row in rows]
         if self._redis is not None:
-            # The persons too: an earlier login than the known one moves a session away from its person.
-            concerned = {*(row.user_id for row in rows), *done.persons.values()}
-            try:
-                # A worker that was killed before its second check may have left keys of sessions or erased users.
-                gone = [*done.erased_users, *done.persons]
-                hot.forget_members(self._redis, gone, generation=done.generation)
-                hot.record(self._redis, touches, keep=self._recent_items, generation=done.generation)
-            except Overtaken:
-                self._refresh({*concerned, *done.persons, *done.erased_users})
-            else:
-                self._refresh_if_changed(concerned, done.generation)
+            with self._full.passed(self._redis):
+                self._remember(self._redis, rows, touches, done, Lifetime(now, self._visitor_days))
         touched: dict[str, int] = {}
         for person, _, time in touches:
             touched[person] = max(time, touched.get(person, time))
         return Stored(done.stored, done.duplicate, done.erased, done.late, touched)
 
-    def _refresh_if_changed(self, user_ids: set[str], generation: int) -> None:
+    def _remember(
+        self,
+        redis: Redis,
+        rows: Sequence[ingest.InteractionRow],
+        touches: Sequence[hot.Touch],
+        done: ingest.Ingested,
+        lifetime: Lifetime,
+    ) -> None:
+        """Write the stored rows to the keys of their persons."""
+        # The persons too: an earlier login than the known one moves a session away from its person.
+        concerned = {*(row.user_id for row in rows), *done.persons.values()}
+        bought = [touch for touch, row in zip(touches, rows, strict=True) if row.event_type == PURCHASE]
+        try:
+            # A worker that was killed before its second check may have left keys of sessions or erased users.
+            gone = [*done.erased_users, *done.persons]
+            hot.forget_members(redis, gone, generation=done.generation)
+            forgotten = hot.record(
+                redis,
+                touches,
+                keep=self._recent_items,
+                bought=bought,
+                lifetime=lifetime,
+                new=done.new_users,
+                generation=done.generation,
+            )
+        except Overtaken:
+            self._refresh({*concerned, *done.persons, *done.erased_users}, lifetime)
+            return
+        if forgotten:
+            restore_people(self._engine, redis, forgotten, keep=self._recent_items, lifetime=lifetime)
+        # SQL knows which purchase stands after a take-back, whichever of them comes first.
+        self._refresh({done.persons.get(user_id, user_id) for user_id in done.taken_back}, lifetime)
+        self._refresh_if_changed(concerned, done.generation, lifetime)
+
+    def _refresh_if_changed(self, user_ids: set[str], generation: int, lifetime: Lifetime) -> None:
         if not user_ids:
             return
         with read(self._engine) as connection:
             changed = people_generation(connection) != generation
         if changed:
-            self._refresh(user_ids)
+            self._refresh(user_ids, lifetime)
 
-    def _refresh(self, user_ids: Iterable[str]) -> None:
+    def _refresh(self, user_ids: Iterable[str], lifetime: Lifetime) -> None:
         if self._redis is not None:
-            refresh_people(self._engine, self._redis, user_ids, keep=self._recent_items)
+            refresh_people(self._engine, self._redis, user_ids, keep=self._recent_items, lifetime=lifetime)
 
     def store_identities(
         self, events: Sequence[Identity], *, now: int, progress: Progress | None = None
@@ -129,8 +172,10 @@ class Sink:
             merged = ingest_identities(connection, rows)
             _record_progress(connection, progress, now)
         if self._redis is not None:
-            raise_to(self._redis, merged.generation)  # before the keys are read for the correction
-        self._refresh(merged.persons | merged.sessions | merged.stale)
+            with self._full.passed(self._redis):
+                raise_to(self._redis, merged.generation)  # before the keys are read for the correction
+                lifetime = Lifetime(now, self._visitor_days)
+                self._refresh(merged.persons | merged.sessions | merged.stale, lifetime)
         if merged.stale:
             with write(self._engine) as connection:
                 settle(connection, merged)
@@ -154,13 +199,13 @@ class Sink:
 
     def store_items(
         self,
-        upserts: Iterable[CatalogItem],
+        upserts: Iterable[CatalogItem | ItemChange],
         deletes: Mapping[str, int] | None = None,
         *,
         now: int,
         progress: Progress | None = None,
     ) -> None:
-        """Upsert catalogue entries. `deletes` maps item_id to the time of the delete (epoch ms)."""
+        """Upsert catalogue entries and change fields. `deletes` maps item_id to the time of the delete (epoch ms)."""
         rows = [_item_row(event) for event in upserts]
         rows += [
             ItemRow(item_id, "", [], "", None, available=False, updated_at=time)
@@ -173,7 +218,8 @@ class Sink:
             stored = queries.items_by_id(connection, sorted({row.item_id for row in rows}))
         self._counts_changed |= bool(rows)  # an item that cannot be bought does not trend
         if self._redis is not None:
-            hot.set_items(self._redis, stored)
+            with self._full.passed(self._redis):
+                hot.set_items(self._redis, stored)
 
     def store_impressions(self, events: Iterable[Impression], *, now: int, progress: Progress | None = None) -> None:
         """Store served lists, one row for each item."""
@@ -181,6 +227,7 @@ class Sink:
         with write(self._engine) as connection:
             insert_impressions(connection, rows)
             _record_progress(connection, progress, now)
+        self._remember_shown([(row.request_id, row.position) for row in rows], now)
 
     def store_seen(self, events: Iterable[Seen], *, now: int, progress: Progress | None = None) -> None:
         """Store which positions of served lists were seen."""
@@ -192,6 +239,26 @@ class Sink:
         with write(self._engine) as connection:
             insert_seen(connection, rows)
             _record_progress(connection, progress, now)
+        self._remember_shown([(row.request_id, row.position) for row in rows], now)
+
+    def _remember_shown(self, places: Sequence[tuple[str, int]], now: int) -> None:
+        """Write to `shown:` what these places (request_id, position) have put before shoppers.
+
+        Read back from SQL, because an impression and the look at it come in any order.
+        """
+        if self._redis is None or not places:
+            return
+        lifetime = Lifetime(now, self._visitor_days)
+        with read(self._engine) as connection:
+            generation = people_generation(connection)
+            rows = remembered.listed(connection, places)
+            persons = persons_of(connection, {row[0] for row in rows})
+        lists = [(person, item_id, time) for user_id, item_id, time in rows if (person := persons[user_id]) is not None]
+        with self._full.passed(self._redis):
+            try:
+                shown.record(self._redis, lists, lifetime, generation=generation)
+            except Overtaken:
+                self._refresh({row[0] for row in rows}, lifetime)
 
     def refresh_trending(self, *, now: int) -> None:
         """Replace `trending:{window}`, see `graphstore.redis.trending`. Does nothing without Redis.
@@ -233,7 +300,9 @@ def _interaction_row(event: Interaction) -> ingest.InteractionRow:
     )
 
 
-def _item_row(event: CatalogItem) -> ItemRow:
+def _item_row(event: CatalogItem | ItemChange) -> ItemRow:
+    if isinstance(event, ItemChange):
+        return changed(event.item_id, event.fields(), event.attributes, time=milliseconds(event.event_time))
     return ItemRow(
         event.item_id,
         event.title,

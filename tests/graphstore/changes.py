@@ -8,12 +8,14 @@ from sqlalchemy import Engine
 from graphstore import queries
 from graphstore.erase import erase_person
 from graphstore.redis import hot, rebuild_people
+from graphstore.redis.lifetime import Lifetime
 from graphstore.session import read
 from stream.events import EventType, Identity, Interaction, utc
 from stream.worker.sink import Sink
 
 T0 = 1_700_000_000_000
 KEEP = 3
+LIFETIME = Lifetime(T0)
 
 
 class Shop:
@@ -41,7 +43,9 @@ class Shop:
         hot.forget(self.redis, erase_person(self.engine, user, now=T0).ids)
 
     def rebuild(self) -> rebuild_people.PeopleRebuilt:
-        return rebuild_people.rebuild_people(self.engine, self.redis, keep=KEEP, alive=lambda done: None)
+        return rebuild_people.rebuild_people(
+            self.engine, self.redis, keep=KEEP, lifetime=lambda: LIFETIME, alive=lambda done: None
+        )
 
     def keys(self) -> dict[str, tuple[dict[str, int], set[str]]]:
         """Recent and seen of everybody who has either."""

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import changes, hot
 from serving import cache
 from serving.cache import ItemReader, ListReader, MalformedList, pack, unpack
 from serving.routing import ROUTING, Assignment, Routing, encode, probation
@@ -213,9 +215,82 @@ def test_titles_are_kept_for_a_while(redis: Redis) -> None:
     assert [item and item.title for item in reader.by_key([11])] == ["Pear"]
 
 
+def test_a_sell_out_counts_half_a_second_later(redis: Redis) -> None:
+    clock = Clock()
+    reader = ItemReader(redis, clock=clock)
+    hot.set_items(redis, ITEMS)
+    assert [item and item.available for item in [*reader.by_key([11, 12]), *reader.by_id(["apple"])]] == [True] * 3
+    hot.set_items(redis, [Item(11, "apple", available=False)])
+    clock.now = 0.4
+    assert reader.by_id(["apple"])[0] == ITEMS[0]
+    clock.now = 0.5
+    assert [item and item.available for item in [*reader.by_key([11, 12]), *reader.by_id(["apple"])]] == [
+        *(False, True),
+        False,
+    ]
+
+
+def test_only_what_changed_is_read_again(redis: Redis) -> None:
+    clock = Clock()
+    reader = ItemReader(redis, clock=clock)
+    hot.set_items(redis, ITEMS)
+    reader.by_key(KEYS.tolist())
+    hot.set_items(redis, [Item(11, "apple", title="Pear")])
+    redis.delete(hot.item_key("apple"), hot.item_key("bread"))
+    clock.now = 0.5
+    assert [item and item.title for item in reader.by_key([11, 12])] == [None, "Bread"]
+
+
+def test_an_item_that_was_unknown_is_found_by_key_and_by_id(redis: Redis) -> None:
+    clock = Clock()
+    reader = ItemReader(redis, clock=clock)
+    assert [*reader.by_key([11]), *reader.by_id(["apple", "apple"])] == [None] * 3
+    hot.set_items(redis, ITEMS)
+    clock.now = 0.5
+    assert [*reader.by_key([11]), *reader.by_id(["apple", "none"])] == [ITEMS[0], ITEMS[0], None]
+
+
+def test_what_was_read_while_it_changed_is_not_kept(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other thread hears of the change before this one keeps what it read before the change."""
+    clock = Clock()
+    reader = ItemReader(redis, clock=clock)
+    hot.set_items(redis, ITEMS)
+    reader.by_key([12])
+    read = hot.get_items_by_key
+
+    def slow(redis: Redis, keys: Sequence[int]) -> list[Item | None]:
+        found = read(redis, keys)
+        if keys == [11]:
+            hot.set_items(redis, [Item(11, "apple", title="Pear")])
+            clock.now += 0.5
+            reader.by_key([12])
+        return found
+
+    monkeypatch.setattr(hot, "get_items_by_key", slow)
+    assert [item and item.title for item in reader.by_key([11])] == ["Apple"]
+    monkeypatch.undo()
+    assert [item and item.title for item in reader.by_key([11])] == ["Pear"]
+
+
+@pytest.mark.parametrize("lost", ["flushed", "too many changes"])
+def test_a_reader_that_missed_changes_forgets_all(redis: Redis, lost: str) -> None:
+    clock = Clock()
+    reader = ItemReader(redis, clock=clock)
+    hot.set_items(redis, ITEMS)
+    reader.by_key([11])
+    if lost == "flushed":
+        redis.flushall()
+    hot.set_items(redis, [Item(11, "apple", title="Pear")])
+    if lost == "too many changes":
+        redis.delete(changes.CHANGED)
+        redis.incrby(changes.COUNTER, changes.KEPT + 1)
+    clock.now = 0.5
+    assert [item and item.title for item in reader.by_key([11])] == ["Pear"]
+
+
 def test_what_is_kept_is_bounded(redis: Redis) -> None:
     hot.set_items(redis, ITEMS)
-    reader = ItemReader(redis, 30.0, bound=3)
+    reader = ItemReader(redis, 30.0, bound=3, clock=Clock())
     for _ in range(2):
         for key in KEYS.tolist():
             assert reader.by_key([key])[0] is not None
@@ -230,7 +305,7 @@ def test_the_newest_items_are_kept_for_a_while(redis: Redis) -> None:
     hot.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
     assert [item.item_id for item in reader.newest()] == ["old"]
     hot.set_items(redis, [Item(3, "young")])
-    now[0] = 30.0
+    now[0] = 0.4
     assert [item.item_id for item in reader.newest()] == ["old"]
-    now[0] = 31.0
+    now[0] = 0.5
     assert [item.item_id for item in reader.newest()] == ["young", "old"]

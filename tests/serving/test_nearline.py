@@ -206,7 +206,7 @@ def test_a_model_of_an_experiment_that_cannot_be_loaded_is_told_once(
     for _ in range(3):
         assert not shop.near.follow(now=lambda: T0)
     assert list(shop.near.rankers) == ["m1"]
-    assert caplog.text.count("near-line leaves out model unknown") == 1
+    assert caplog.text.count("model unknown is left out") == 1
     serves(shop, "m1")
     shop.near.follow(now=lambda: T0)
     register(shop.engine, "unknown", status="kept")

@@ -358,7 +358,7 @@ def test_after_a_flush_a_rebuild_and_the_publisher_bring_everything_back(
 
     def restore() -> dict[bytes, bytes]:
         redis.flushall()
-        rebuild(sqlite_engine, redis, now=lambda: 77, recent_items=5, trending_items=5)
+        rebuild(sqlite_engine, redis, now=lambda: 77, limits=hot.HotLimits(5, 5))
         assert cache.champion(redis) is None
         assert publisher.reconcile(now=lambda: 77)
         return {key: redis.dump(key) for key in redis.scan_iter()}

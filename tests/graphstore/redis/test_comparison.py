@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from graphstore.redis import hot
 from graphstore.redis.comparison import PAGE_PERSONS, SETTLE_SECONDS, Compared, Comparison
-from tests.graphstore.changes import KEEP, T0, Shop
+from tests.graphstore.changes import KEEP, LIFETIME, T0, Shop
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def shop(sqlite_engine: Engine, redis: Redis) -> Shop:
 
 @pytest.fixture
 def comparison(shop: Shop) -> Comparison:
-    return Comparison(shop.engine, shop.redis, KEEP)
+    return Comparison(shop.engine, shop.redis, KEEP, lambda: LIFETIME)
 
 
 def test_a_true_redis_is_left_alone(shop: Shop, comparison: Comparison) -> None:
@@ -54,7 +54,7 @@ def test_a_batch_between_sql_and_redis_is_no_difference(shop: Shop, comparison: 
 def test_all_persons_have_their_turn_and_one_process_compares_at_a_time(shop: Shop, comparison: Comparison) -> None:
     for number in range(PAGE_PERSONS):
         shop.touch(f"visitor{number}", "i1", T0)
-    other = Comparison(shop.engine, shop.redis, KEEP)
+    other = Comparison(shop.engine, shop.redis, KEEP, lambda: LIFETIME)
     assert [comparison.step(now=0).users, other.step(now=0).users, other.step(now=0).users] == [100, 4, 100]
     shop.redis.set("hot:comparing", "1")
     assert comparison.step(now=0) == Compared()

@@ -11,7 +11,7 @@ from graphstore.redis import people
 from graphstore.redis.people import refresh_people
 from graphstore.session import read, write
 from graphstore.tables import stale_people
-from tests.graphstore.changes import ACTS, KEEP, T0, Shop
+from tests.graphstore.changes import ACTS, KEEP, LIFETIME, T0, Shop
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -31,7 +31,7 @@ def test_it_is_done_again(
         return found
 
     monkeypatch.setattr(people, "who_is_whom", late)
-    refresh_people(sqlite_engine, redis, users, keep=KEEP)
+    refresh_people(sqlite_engine, redis, users, keep=KEEP, lifetime=LIFETIME)
     assert acted
     assert shop.keys() == shop.expected()
 
@@ -63,7 +63,7 @@ def test_a_login_that_overtakes_costs_one_write(
     names = [f"shopper-{number}" for number in range(20)]
     replace, tries = people.hot.replace, dict.fromkeys(names, 0)
 
-    def overtaken(redis: Redis, user_id: str, read: Any, *, keep: int) -> None:
+    def overtaken(redis: Redis, user_id: str, read: Any, **settings: Any) -> None:
         def late() -> Any:
             found = read()
             tries[user_id] += 1
@@ -71,10 +71,10 @@ def test_a_login_that_overtakes_costs_one_write(
                 shop.login(f"session-of-{user_id}", f"friend-of-{user_id}", T0)
             return found
 
-        replace(redis, user_id, late if user_id in tries else read, keep=keep)
+        replace(redis, user_id, late if user_id in tries else read, **settings)
 
     monkeypatch.setattr(people.hot, "replace", overtaken)
-    refresh_people(sqlite_engine, redis, names, keep=KEEP)
+    refresh_people(sqlite_engine, redis, names, keep=KEEP, lifetime=LIFETIME)
     assert set(tries.values()) == {2}
     assert shop.keys() == shop.expected()
 

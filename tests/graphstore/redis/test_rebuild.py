@@ -12,24 +12,31 @@ from sqlalchemy import Engine, insert
 from graphstore.catalogue import Item
 from graphstore.erase import erase_person, find_person
 from graphstore.redis import hot, rebuild
+from graphstore.redis.changes import CHANGED, COUNTER
 from graphstore.redis.fence import FENCE
 from graphstore.redis.marks import COMPLETE
 from graphstore.redis.rebuild import LOCK, RebuildRunning, Rebuilt, is_complete, rebuild_if_incomplete
+from graphstore.redis.shopper import read_memory
 from graphstore.session import write
 from graphstore.tables import models
 from stream.events import milliseconds
 from stream.worker.sink import Sink
+from tests.stream.worlds import NOW as AFTER
 from tests.stream.worlds import TIME, live, random_events
 
 KEEP = 5
+LIMITS = hot.HotLimits(KEEP, KEEP, visitor_days=60)
 NOW = milliseconds(TIME + timedelta(days=25))
 
 
 def content(redis: Redis) -> dict[bytes, Any]:
-    """Every key but those of the rebuild itself."""
+    """Every key but those of the rebuild itself, the numbers of changes (a rebuild tells readers of each item), and
+    `shown:`, which forgets with the items that `recent:` forgets."""
     found: dict[bytes, Any] = {}
-    for key in sorted(set(redis.keys()) - {COMPLETE.encode(), FENCE.encode()}):
+    for key in sorted(set(redis.keys()) - {name.encode() for name in (COMPLETE, FENCE, CHANGED, COUNTER)}):
         kind = redis.type(key)
+        if key.startswith(b"shown:"):
+            continue
         if kind == b"zset":
             found[key] = redis.zrange(key, 0, -1, withscores=True)
         elif kind == b"set":
@@ -42,7 +49,7 @@ def content(redis: Redis) -> dict[bytes, Any]:
 
 
 def sink_of(engine: Engine, redis: Redis) -> Sink:
-    return Sink(engine, redis, recent_items=KEEP, trending_items=KEEP)
+    return Sink(engine, redis, recent_items=KEEP, trending_items=KEEP, visitor_days=LIMITS.visitor_days)
 
 
 def fill(engine: Engine, redis: Redis, seed: int, count: int) -> None:
@@ -53,12 +60,12 @@ def fill(engine: Engine, redis: Redis, seed: int, count: int) -> None:
 
 
 def run(engine: Engine, redis: Redis, **changed: Any) -> Rebuilt:
-    settings = {"now": lambda: NOW, "recent_items": KEEP, "trending_items": KEEP, **changed}
+    settings = {"now": lambda: NOW, "limits": LIMITS, **changed}
     return rebuild.rebuild(engine, redis, **settings)
 
 
 def heal(engine: Engine, redis: Redis) -> bool:
-    return rebuild_if_incomplete(engine, redis, now=lambda: NOW, recent_items=KEEP, trending_items=KEEP)
+    return rebuild_if_incomplete(engine, redis, now=lambda: NOW, limits=LIMITS)
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def test_a_random_world_comes_back_as_the_live_path_left_it(engine: Engine, redi
     sink_of(engine, redis).refresh_trending(now=NOW)
     left = content(redis)
     assert {key.partition(b":")[0] for key in left} == {
-        *(b"recent", b"seen", b"trending"),
+        *(b"recent", b"seen", b"bought", b"trending"),
         *(b"item", b"item_ids", b"newest_items"),
     }
     redis.flushall()
@@ -90,6 +97,18 @@ def test_a_random_world_comes_back_as_the_live_path_left_it(engine: Engine, redi
     assert done.removed == 0
     assert run(engine, redis) == done
     assert content(redis) == left
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_shown_comes_back(sqlite_engine: Engine, redis: Redis, seed: int) -> None:
+    rng = random.Random(seed)
+    live(Sink(sqlite_engine, redis), random_events(rng, 600), rng)
+    users = sorted(key.decode().removeprefix("recent:") for key in redis.keys("recent:*"))
+    left = {user: read_memory(redis, user, now=AFTER) for user in users}
+    assert any(memory.shown for memory in left.values())
+    redis.flushall()
+    rebuild.rebuild(sqlite_engine, redis, now=lambda: AFTER)
+    assert {user: read_memory(redis, user, now=AFTER) for user in users} == left
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import LazySettings
@@ -11,6 +12,9 @@ from serving.config import ServingConfig
 from serving.web import services, shop
 from stream.config import StreamConfig
 from tests.serving.toy import fill_redis
+
+if TYPE_CHECKING:
+    from tests.serving.web.test_views import Post
 
 KEY = "open sesame"
 
@@ -36,3 +40,13 @@ def web(
 @pytest.fixture
 def key() -> dict[str, str]:
     return {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> "Post":
+    """The outbox of the web process, which keeps what it gets."""
+    from tests.serving.web.test_views import Post  # late: it imports this module
+
+    made = Post()
+    monkeypatch.setattr(services, "outbox", lambda: made)
+    return made

@@ -43,13 +43,6 @@ class Post:
         pass
 
 
-@pytest.fixture
-def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> Post:
-    made = Post()
-    monkeypatch.setattr(services, "outbox", lambda: made)
-    return made
-
-
 def event(**changed: object) -> dict[str, object]:
     time = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     return {

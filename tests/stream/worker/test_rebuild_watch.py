@@ -11,12 +11,14 @@ from stream.worker.sink import Sink
 from tests.stream.worker.test_sink import NOW, bought
 from tests.waiting import wait_until
 
+LIMITS = hot.HotLimits(5, 5)
+
 
 def test_a_flushed_redis_is_rebuilt_beside_the_worker(sqlite_engine: Engine, redis: Redis) -> None:
     sink = Sink(sqlite_engine, redis, recent_items=5, trending_items=5)
     sink.store_interactions([bought(1), bought(2, "v", "j")], now=NOW)
     redis.flushall()
-    watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, recent_items=5, trending_items=5, interval_seconds=0.01)
+    watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, limits=LIMITS, interval_seconds=0.01)
     try:
         for _ in range(2):  # and again, for the same watch
             wait_until(lambda: is_complete(redis))
@@ -30,7 +32,7 @@ def test_a_flushed_redis_is_rebuilt_beside_the_worker(sqlite_engine: Engine, red
 def test_a_key_that_differs_from_sql_is_repaired_and_counted(sqlite_engine: Engine, redis: Redis) -> None:
     Sink(sqlite_engine, redis, recent_items=5, trending_items=5).store_interactions([bought(1)], now=NOW)
     before = repaired()
-    watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, recent_items=5, interval_seconds=0.01, settle_seconds=0)
+    watch = RebuildWatch(sqlite_engine, redis, now=lambda: NOW, limits=LIMITS, interval_seconds=0.01, settle_seconds=0)
     try:
         wait_until(lambda: is_complete(redis))
         redis.delete(hot.recent_key("u"))
