@@ -30,8 +30,8 @@ export function category(name) {
 export async function found(words) {
   const { items, matches, total } = await search(words);
   const title = `${matches} found for “${words}”`;
-  const said = matches > items.length ? `the first ${items.length} of them, ` : "";
-  const node = h("section", {}, h("p", { class: "quiet" }, `${said}of ${total} items in the shop`));
+  const said = matches > items.length ? `The first ${items.length} of them, among` : "Among";
+  const node = h("p", { class: "quiet" }, `${said} ${total} items in the shop.`);
   if (!items.length) return { title, shelves: [], nodes: [heading(title), node, h("p", {}, "Try fewer words.")] };
   // What was found comes in the shopper's order.
   const shelf = new Shelf("search", "Best for you first", {
