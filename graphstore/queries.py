@@ -123,9 +123,9 @@ def items_by_key(connection: Connection, item_keys: Sequence[int]) -> list[Item]
     return [_item(row) for query in queries for row in connection.execute(query)]
 
 
-def items_after(connection: Connection, item_key: int) -> list[Item]:
-    """Return the items with a larger key, by key: those that came after it."""
-    query = select(items).where(items.c.item_key > item_key).order_by(items.c.item_key)
+def items_after(connection: Connection, item_key: int, limit: int | None = None) -> list[Item]:
+    """Return the items with a larger key, by key, at most `limit`: those that came after it."""
+    query = select(items).where(items.c.item_key > item_key).order_by(items.c.item_key).limit(limit)
     return [_item(row) for row in connection.execute(query)]
 
 

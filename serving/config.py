@@ -15,6 +15,8 @@ from graphstore.addresses import RANKER_EXAMPLE, check_ranker_url
 from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
+OFF = "off"
+"""In place of an address: an empty variable counts as not set."""
 
 Role = Literal["read", "write", "admin"]
 """What a key opens. A key of writers or of the operator reads, too; the operator's does not write."""
@@ -73,7 +75,7 @@ class ServingConfig(PackageSettings):
     )
 
     ranker_url: str = Field(
-        RANKER_EXAMPLE, description="where the web server asks for rankings by the model now; empty: nowhere"
+        RANKER_EXAMPLE, description="where the web server asks for rankings by the model now; off: nowhere"
     )
     ranker_timeout_ms: int = Field(
         150, ge=1, le=60_000, description="how long a reader waits for the ranker before a stored list answers"
@@ -151,7 +153,7 @@ class ServingConfig(PackageSettings):
     @field_validator("ranker_url")
     @classmethod
     def _is_a_door(cls, value: str) -> str:
-        return check_ranker_url(value) if value else value
+        return check_ranker_url(value) if value not in ("", OFF) else ""
 
     @field_validator("trusted_proxies")
     @classmethod

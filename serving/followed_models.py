@@ -35,6 +35,10 @@ def _ready(_version: str, _model: LiveRanker) -> None:
     """Do nothing before a model serves."""
 
 
+def _ignore(_items: Sequence[Item]) -> None:
+    """Keep nothing of changed items."""
+
+
 class FollowedModels:
     """The loaded models of pointer and routing."""
 
@@ -64,6 +68,8 @@ class FollowedModels:
         self._next_trend = clock() + trend_seconds
         self.models: Mapping[str, LiveRanker] = {}
         """The loaded models by version, the champion first."""
+        self.on_changed: Callable[[Sequence[Item]], object] = _ignore
+        """Called with the items that came or changed, for whoever keeps more of them than the stock."""
         self._unusable: set[str] = set()
 
     @property
@@ -114,6 +120,7 @@ class FollowedModels:
         items = self._feed.look()
         if items is None:
             return []
+        self.on_changed(items)
         models = dict(self.models)
         for version, model in self.models.items():
             fresh = self._with_items(model, items)

@@ -21,6 +21,7 @@ from training.models.new_items import NewItems
 
 if TYPE_CHECKING:
     from training.data.event_log import Histories
+    from training.models.evidence import Evidence
 
 Ranking = tuple[IntArray, Float32Array]
 """Rows [B, k] of the model's item order, best first, padded with −1, and scores [B, k]."""
@@ -92,6 +93,12 @@ class LiveRanker(Ranker, Protocol):
         known: bool | None = None,
     ) -> Ranking:
         """Return the best rows [≤ k] for one history, and their scores (see `Recommender.rank_one`)."""
+        ...
+
+    def evidence(
+        self, history: Sequence[HistoryRow], rows: IntArray, *, as_of: int, carriers: int = 3
+    ) -> list["Evidence"]:
+        """Return why the items `rows` stand where they stand for one history (see `training.models.evidence`)."""
         ...
 
 

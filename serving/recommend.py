@@ -9,13 +9,13 @@ list answers. The usual request is one MGET: titles and prices come from the wor
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from prometheus_client import Counter
 
 from serving import exploration
+from serving.evidence import ItemEvidence
 from serving.recommendation import ListedItem, Recommendation, ShownItem
 from serving.routing import CHAMPION_VARIANT, Assignment
 from serving.rules.candidate import Chosen
@@ -150,7 +150,7 @@ def _assigned(store: Storefront, request: ListRequest) -> Assignment:
         return Assignment(CHAMPION_VARIANT, "")
 
 
-def _shown(position: int, one: Chosen, reason: str | None, evidence: Mapping[str, Any] | None) -> ShownItem:
+def _shown(position: int, one: Chosen, reason: str | None, evidence: ItemEvidence | None) -> ShownItem:
     item, source = one.candidate.item, one.candidate.source
     # By position: names would cost as much as the rest of the call.
     return ShownItem(

@@ -4,10 +4,12 @@ Arrives: chosen items. Leaves: a `Recommendation`. Next: `serving.web` writes it
 logs it when it was shown in a slot.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+from graphstore.catalogue import Item
+from serving.evidence import ItemEvidence
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class ShownItem(ListedItem):
     """Where the item comes from: see `Recommendation.source`; `new` for a new item that exploration has added."""
     propensity: float
     """The probability of this item at this position, given the items before it. 1 where the slot does not explore."""
-    evidence: Mapping[str, Any] | None
+    evidence: ItemEvidence | None
     """Why it stands there, computed; only where it was asked for."""
 
 
@@ -61,3 +63,22 @@ class Recommendation:
     degraded: str | None
     """What the list lacks, when something that it needs is away."""
     items: list[ShownItem]
+
+
+def listed(found: Sequence[tuple[Item, float]]) -> list[ListedItem]:
+    """Return items with their scores as a list without a slot, in their order."""
+    return [
+        ListedItem(
+            item_id=item.item_id,
+            position=position,
+            score=score,
+            title=item.title,
+            categories=item.categories,
+            brand=item.brand,
+            price=item.price,
+            url=item.url,
+            image_url=item.image_url,
+            reason=None,
+        )
+        for position, (item, score) in enumerate(found)
+    ]

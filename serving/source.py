@@ -68,10 +68,10 @@ class ShopSource:
         with read(self.engine) as connection:
             return queries.stock(connection)
 
-    def items_after(self, item_key: int) -> list[Item]:
-        """Return the items with a larger key, by key."""
+    def items_after(self, item_key: int, limit: int | None = None) -> list[Item]:
+        """Return the items with a larger key, by key, at most `limit`."""
         with read(self.engine) as connection:
-            return queries.items_after(connection, item_key)
+            return queries.items_after(connection, item_key, limit)
 
     def items_by_id(self, item_ids: Sequence[str]) -> list[Item]:
         """Return the items that exist."""

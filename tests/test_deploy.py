@@ -26,11 +26,14 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"].
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor"}
+VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "ranker", "monitor"}
 """What must run for the loop to close."""
 ASIDE = {"worker-2": "worker", "tools": "doctor"}
 """Services that only a profile starts, with their verbs."""
-BY_COMPOSE = {"state_dir", "probe_port", "probe_host", "serve_host", "serve_port", "worker_id"}
+BY_COMPOSE = {
+    *("state_dir", "probe_port", "probe_host", "worker_id"),
+    *("serve_host", "serve_port", "ranker_host", "ranker_port"),
+}
 """Settings whose values the file says itself."""
 KEYS = {"api_key", "admin_key", "secret_key", "read_keys", "write_keys", "admin_keys"}
 """The keys of the API."""
@@ -112,7 +115,7 @@ def test_the_state_volume_is_mounted_where_it_is_used_and_writable_where_it_is_w
         "monitor",
         "tools",
     }
-    assert {name for name, volumes in mounted.items() if volumes == read} == {"nearline", "publisher"}
+    assert {name for name, volumes in mounted.items() if volumes == read} == {"nearline", "publisher", "ranker"}
     assert {name for name, volumes in mounted.items() if not volumes} == {"worker", "worker-2", "serve"}
 
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
@@ -25,14 +25,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from graphstore.errors import reason
 from graphstore.queries import HistoryRow
-from serving.online.protocol import PATH, RankAnswer, RankRefusal, RankRequest
+from serving.online.protocol import PATH, READY_PATH, RankAnswer, RankRefusal, RankRequest
 from serving.online.ranking import Ranking, Refused
 from stream.liveness import Liveness, Watchdog
 from stream.probe import READY
 
 logger = logging.getLogger(__name__)
-
-READY_PATH = "/readyz"
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 5.0
@@ -85,6 +83,18 @@ class _Gone(Exception):
     """The client closed the connection."""
 
 
+class Life(Protocol):
+    """What lives as long as the door. Threads call it."""
+
+    def start(self) -> None:
+        """Return when requests may come."""
+        ...
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
 class Door:
     """The ASGI application.
 
@@ -94,7 +104,7 @@ class Door:
         ready: Returns the words for `/readyz`.
         patience_seconds: The deadline of whoever asks. A request that is older is not ranked any more.
         now: The time in epoch ms.
-        max_waiting: The bound of the queue.
+        life: Starts before the first request and closes after the last answer.
         body_seconds: The time in which a body must arrive.
     """
 
@@ -106,7 +116,7 @@ class Door:
         ready: Callable[[], dict[str, str]],
         patience_seconds: float,
         now: Callable[[], int],
-        max_waiting: int = MAX_WAITING,
+        life: Life | None = None,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._ranking = ranking
@@ -114,7 +124,7 @@ class Door:
         self._ready = ready
         self._patience_seconds = patience_seconds
         self._now = now
-        self._max_waiting = max_waiting
+        self._life = life
         self._body_seconds = body_seconds
         self._waiting = 0
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -132,6 +142,8 @@ class Door:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        if self._life is not None:
+            await asyncio.to_thread(self._life.start)
         liveness = Liveness()
         watchdog = Watchdog(liveness)
         tasks = [asyncio.create_task(work) for work in (self._rank_all(), _keep_beating(liveness))]
@@ -141,6 +153,8 @@ class Door:
             task.cancel()
         watchdog.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
+        if self._life is not None:
+            await asyncio.to_thread(self._life.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -190,8 +204,8 @@ class Door:
             request = self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Refused("malformed", f"no request of the ranker: {error}") from None
-        if self._waiting >= self._max_waiting:
-            raise Refused("busy", f"{self._max_waiting} requests wait already")
+        if self._waiting >= MAX_WAITING:
+            raise Refused("busy", f"{MAX_WAITING} requests wait already")
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
@@ -231,6 +245,7 @@ class Door:
         history: Sequence[HistoryRow] = ()
         if waiting.history is not None:
             if not waiting.history.done():
+                waiting.history.cancel()  # where it has not begun: else it would be read when nobody waits
                 raise Refused("database", "the database does not answer in time")
             try:
                 history = waiting.history.result()

@@ -11,12 +11,10 @@ would hold up rankings for a second in a large shop.
 
 import logging
 import threading
-from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphstore.catalogue import Item
 from graphstore.errors import UserError, reason
 from serving.followed_models import FollowedModels
 from serving.online.catalogue_columns import CatalogueColumns
@@ -31,6 +29,8 @@ TURN_ITEMS = 500
 """The items that one round reads again."""
 FIRST_ITEMS = 5_000
 """The items that one read takes until all were read once."""
+STOP_SECONDS = 3.0
+"""A database that hangs must not hold up the end of the process."""
 STARTING = "not yet looked for"
 
 
@@ -44,8 +44,11 @@ class Following:
         self._columns = columns
         self._source = source
         self._liveness = liveness
+        models.on_changed = columns.take
         self._after = 0
         self.needs = {"model": STARTING, "catalogue": "being read"}
+        self.begun = threading.Event()
+        """Set after the first round, whether it went well or not."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="following", daemon=True)
 
@@ -56,16 +59,13 @@ class Following:
     def close(self) -> None:
         """Stop, and wait for the round in hand."""
         self._stop.set()
-        self._thread.join()
-
-    def changed(self, items: Sequence[Item]) -> None:
-        """Take items that came or changed."""
-        self._columns.take(items)
+        self._thread.join(STOP_SECONDS)
 
     def round(self) -> None:
         """Do what is due. Raises the errors of SQL, Redis and the champion's load."""
         self._liveness.beat("following the models")
         while not self._columns.whole:
+            self._liveness.beat("reading the catalogue")
             self._read_items(FIRST_ITEMS)
         self.needs["catalogue"] = OK
         self._models.follow()
@@ -82,7 +82,7 @@ class Following:
     def _run(self) -> None:
         watchdog = Watchdog(self._liveness)
         try:
-            while not self._stop.wait(ROUND_SECONDS):
+            while True:
                 try:
                     self.round()
                 except (SQLAlchemyError, RedisError, OSError, UserError, ValueError, ArithmeticError) as error:
@@ -90,5 +90,8 @@ class Following:
                     if self.needs["model"] != said:
                         logger.warning("the ranker goes on with what it has: %s", said, exc_info=error)
                     self.needs["model"] = said
+                self.begun.set()
+                if self._stop.wait(ROUND_SECONDS):
+                    return
         finally:
             watchdog.close()

@@ -15,9 +15,8 @@ from prometheus_client import Counter, Histogram
 
 from graphstore.arrays import BoolArray, IntArray
 from graphstore.queries import HistoryRow
-from graphstore.tables import EVENT_TYPES
 from serving.online.catalogue_columns import CatalogueColumns
-from serving.online.protocol import RankAnswer, RankRequest, SessionEvent
+from serving.online.protocol import Carrier, Evidence, RankAnswer, RankRequest, SessionEvent
 from serving.ranker import LiveRanker
 from stream.events import EventType
 
@@ -73,6 +72,7 @@ class Ranking:
             as_of=now,
             item_keys=model.item_keys[rows].tolist(),
             scores=scores.tolist(),
+            evidence=_evidence(model, history, rows[: request.evidence], now),
         )
 
     def _model(self, version: str | None) -> LiveRanker:
@@ -118,7 +118,7 @@ class Ranking:
             _unknown.inc(self._columns.keys_of(request.candidates).count(None))
         allowed = self._columns.allowed(request.criteria, without=request.without, only=request.candidates)
         mask = allowed[self._places_of(model, len(allowed) - 1)]
-        _matching.observe(np.count_nonzero(mask))
+        _matching.observe(int(np.count_nonzero(mask)))
         return mask
 
     def _places_of(self, model: LiveRanker, known: int) -> IntArray:
@@ -133,4 +133,23 @@ class Ranking:
         return kept.places
 
 
-_CODES = {event_type: EVENT_TYPES.index(event_type) for event_type in EventType}
+def _evidence(model: LiveRanker, history: Sequence[HistoryRow], rows: IntArray, now: int) -> tuple[Evidence, ...]:
+    """Return why the items of these rows stand where they stand."""
+    if not len(rows):
+        return ()
+    return tuple(
+        Evidence(
+            item_key=one.item_key,
+            terms=one.terms,
+            carriers=tuple(
+                Carrier(item_key=by.item_key, event_type=_TYPES[by.event_type], share=by.share, term=by.term)
+                for by in one.carriers
+            ),
+        )
+        for one in model.evidence(history, rows, as_of=now)
+    )
+
+
+_TYPES = tuple(EventType)
+_CODES = {event_type: code for code, event_type in enumerate(_TYPES)}
+"""As `graphstore.tables.EVENT_TYPES` has them."""

@@ -33,7 +33,7 @@ class Likeness:
         rows = rows.reshape(len(items), width)  # also without items
         lengths: Float32Array = np.sqrt(np.square(rows).sum(axis=1))
         self._has: BoolArray = lengths > 0
-        self._vectors: Float32Array = rows / np.where(self._has, lengths, np.float32(1.0))[:, np.newaxis]
+        self._vectors: Float32Array = (rows / np.where(self._has, lengths, 1.0)[:, np.newaxis]).astype(np.float32)
         numbers: dict[str, int] = {}
         for item in items:
             for category in item.categories:

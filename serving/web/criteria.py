@@ -19,7 +19,7 @@ from serving.web.answers import Refused
 Query = Mapping[str, Sequence[str]]
 """Every name with all its values: `dict(request.query_params.lists())`, or `parse_qs(text, keep_blank_values=True)`."""
 ATTRIBUTE = "attribute."
-"""The beginning of the names `attribute.NAME`."""
+"""The beginning of the parameters `attribute.NAME=VALUE`."""
 NAMES = {
     "category": "categories",
     "brand": "brands",
@@ -61,7 +61,7 @@ def read_criteria(query: Query) -> Criteria:
 
 
 def only_known(names: Iterable[str], allowed: Collection[str]) -> None:
-    """Raise `Refused` with the first name that is not allowed. `ATTRIBUTE` allows every `attribute.NAME`."""
+    """Raise `Refused` with the first name that is not allowed. `ATTRIBUTE` allows each `attribute.NAME=VALUE`."""
     for name in names:
         if name.startswith(ATTRIBUTE) and ATTRIBUTE in allowed:
             continue  # `read_criteria` checks the rest of the name

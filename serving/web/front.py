@@ -11,7 +11,7 @@ own (two places for each rule).
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -54,7 +54,7 @@ def fronted(application: WsgiApplication) -> WsgiApplication:
     return front
 
 
-def _asked(environ: Environ) -> tuple[str, Mapping[str, str]] | None:
+def _asked(environ: Environ) -> tuple[str, QueryDict] | None:
     """Return the user id and the query, or None for a request that is passed on."""
     if environ["REQUEST_METHOD"] != "GET" or environ.get("CONTENT_TYPE"):  # a charset there changes the query
         return None
@@ -72,7 +72,7 @@ def _asked(environ: Environ) -> tuple[str, Mapping[str, str]] | None:
         return None
 
 
-def _answer(user_id: str, query: Mapping[str, str], environ: Environ) -> tuple[int, Headers, bytes] | None:
+def _answer(user_id: str, query: QueryDict, environ: Environ) -> tuple[int, Headers, bytes] | None:
     """Return status, headers and body. None for an error that Django must answer."""
     started = environ.get(ARRIVED, time.perf_counter())
     with request_span("GET", environ.get("HTTP_TRACEPARENT") if shows_key(environ) else None):

@@ -17,7 +17,7 @@ _NAMED = re.compile(r"field `(\w+)`")
 
 
 def read_body(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return the struct in the body. Raises `Refused` with the path of the field, for example `criteria.price_min`."""
+    """Return the struct in the body. Raises `Refused` with the path of the field, for example `slots[1].brands`."""
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -19,9 +19,6 @@ from serving.web.authentication import shows_key
 from serving.web.criteria import only_known
 from serving.web.views import RawJsonParser, RawTextParser
 
-_QUERY = OpenApiParameter.QUERY
-_PATH = OpenApiParameter.PATH
-
 _k = OpenApiParameter("k", schema.ITEM_COUNT, description="how many items; else as many as the slot says, or 20")
 _explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason and evidence for each item")
 _confirmed = OpenApiParameter(
@@ -29,10 +26,10 @@ _confirmed = OpenApiParameter(
     OpenApiTypes.BOOL,
     description="whether the list is shown for certain, which only the key can say; else `/seen/` tells what was seen",
 )
-_shopper = OpenApiParameter("user_id", schema.ID, _QUERY, description="whose rules, cart and model; else of nobody")
-_user_id = OpenApiParameter("user_id", schema.ID, _PATH)
-_item_id = OpenApiParameter("item_id", schema.ID, _PATH)
-_category = OpenApiParameter("category", schema.NAME, _PATH)
+_shopper = OpenApiParameter("user_id", schema.ID, description="whose rules, cart and model; else of nobody")
+_user_id = OpenApiParameter("user_id", schema.ID, "path")
+_item_id = OpenApiParameter("item_id", schema.ID, "path")
+_category = OpenApiParameter("category", schema.NAME, "path")
 _window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
 _cart = OpenApiParameter("cart", schema.ID, many=True, description="an item in the cart; repeat the parameter")
 _visit = [

@@ -79,6 +79,13 @@ def posted_events(bound: int) -> JsonSchema:
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
 
 
+def posted_messages(bound: int) -> JsonSchema:
+    """Return the schema of the body of a post of messages. What is in a message is its tracker's own contract."""
+    message: JsonSchema = {"type": "object"}
+    listed: JsonSchema = {"type": "array", "items": message, "minItems": 1, "maxItems": bound}
+    return {"anyOf": [message, listed]}
+
+
 SEEN: JsonSchema = {
     "type": "object",
     "properties": {

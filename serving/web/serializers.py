@@ -8,6 +8,32 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
 
+class BecauseSerializer(serializers.Serializer[object]):
+    """An event of the shopper that carried the score."""
+
+    item_id = serializers.CharField()
+    title = serializers.CharField()
+    event_type = serializers.CharField()
+    share = serializers.FloatField(help_text="part of the item's score, 1 for all of it")
+    term = serializers.CharField(help_text="term of the model where the event weighs most")
+
+
+class PathSerializer(serializers.Serializer[object]):
+    """So many shoppers who bought this item bought the explained one, too."""
+
+    item_id = serializers.CharField()
+    shoppers = serializers.IntegerField(min_value=1)
+
+
+class ItemEvidenceSerializer(serializers.Serializer[object]):
+    """Why an item stands where it stands, as the ranker and the rules computed it."""
+
+    terms = serializers.DictField(child=serializers.FloatField(), help_text="score of each term of the model")
+    because = BecauseSerializer(many=True)
+    path = PathSerializer(allow_null=True)
+    rules = serializers.ListField(child=serializers.CharField(), help_text="rules of the slot that touched it")
+
+
 class ShownItemSerializer(serializers.Serializer[object]):
     """An item of a served list, with what the impression logs of it."""
 
@@ -25,7 +51,7 @@ class ShownItemSerializer(serializers.Serializer[object]):
     propensity = serializers.FloatField(
         min_value=0, max_value=1, help_text="probability of the item at its position, given the items before it"
     )
-    evidence = serializers.JSONField(allow_null=True, help_text="only where `explain` was asked")
+    evidence = ItemEvidenceSerializer(allow_null=True, help_text="only where `explain` was asked")
 
 
 class RecommendationSerializer(serializers.Serializer[object]):
@@ -76,6 +102,12 @@ class IntakeSerializer(serializers.Serializer[object]):
     refused = RefusalSerializer(many=True)
 
 
+class TranslatedSerializer(IntakeSerializer):
+    """The result of a post of messages: those that gave events, those that mean nothing to us, and the refused ones."""
+
+    ignored = serializers.IntegerField()
+
+
 class AskedSerializer(serializers.Serializer[object]):
     """A retrain request that is on its way to the scheduler."""
 
@@ -101,3 +133,10 @@ RefusedPost = PolymorphicProxySerializer(
     component_name="RefusedPost", serializers=[IntakeSerializer, ProblemSerializer], resource_type_field_name=None
 )
 """A post without a good event: each event with its reason, or one reason for the whole body."""
+
+RefusedMessages = PolymorphicProxySerializer(
+    component_name="RefusedMessages",
+    serializers=[TranslatedSerializer, ProblemSerializer],
+    resource_type_field_name=None,
+)
+"""The same for messages."""

@@ -3,7 +3,7 @@
 from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from serving.web import demo, health, list_views, shop, shop_items, tag, views
+from serving.web import demo, health, list_views, messages, shop, shop_items, tag, views
 from serving.web.parameters import IdConverter
 
 register_converter(IdConverter, "id")
@@ -22,6 +22,10 @@ urlpatterns = [
     path("categories/", list_views.CategoriesView.as_view(), name="categories"),
     path("categories/<id:category>/items/", list_views.CategoryItemsView.as_view(), name="category-items"),
     path("events/", views.EventsView.as_view(), name="events"),
+    *(
+        path(f"events/{shape}/", views.MessagesView.as_view(shape=shape), name=f"events-{shape}")
+        for shape in messages.DOORS
+    ),
     path("seen/", views.SeenView.as_view(), name="seen"),
     path("track/", views.TrackView.as_view(), name="track"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),

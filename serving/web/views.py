@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis.asked import ask
-from serving.web import intake, retrain, schema, seen, serializers, services, signing, track
+from serving.web import intake, messages, retrain, schema, seen, serializers, services, signing, track
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
 from serving.web.outbox import count
@@ -66,6 +66,31 @@ class EventsView(APIView):
         if accepted:
             services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
+
+
+class MessagesView(APIView):
+    """Receives messages of a tracker as they are."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+    shape = messages.DOORS[0]
+
+    @extend_schema(
+        request={"application/json": schema.posted_messages(settings.MAX_POSTED_EVENTS)},
+        responses={202: serializers.TranslatedSerializer, 400: serializers.RefusedMessages, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """One message, a list or `{"batch": [...]}`; 202 after Kafka has the events, with a reason for each bad one."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        now, bound = datetime.now(UTC), settings.MAX_POSTED_EVENTS
+        try:
+            found = messages.read_messages(body, self.shape, bound=bound, now=now)
+        except intake.UnreadableBody as error:
+            raise Refused("", str(error)) from error
+        if found.events:
+            services.outbox().deliver(messages.letters(found.events), timeout_seconds=settings.DELIVERY_SECONDS)
+        answer = {"accepted": found.accepted, "ignored": found.ignored, "refused": found.refused}
+        return Response(answer, status=202 if found.accepted or found.ignored else 400)
 
 
 class SeenView(APIView):

@@ -21,8 +21,10 @@ from training.data.event_log import AsOf, Histories
 from training.data.windows import BLOCK_CELLS
 from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
-from training.models.new_items import EncodedItems, NewItems, arrivals_of
-from training.models.topk import best_items
+from training.models.arrivals import EncodedItems, arrivals_of, late_items
+from training.models.evidence import Evidence, evidence_of
+from training.models.new_items import NewItems
+from training.models.topk import best_items, best_of_one
 from training.terms.protocol import Term
 
 
@@ -175,25 +177,16 @@ class Recommender:
         Items of the training are left as they are. An extended model only serves: it is neither saved nor trained on.
         Its counts are those of the next `refresh_trend`.
         """
-        trained = set(self.item_keys[: self.num_trained].tolist())
-        items = {item.item_key: item for item in new.items if item.item_key not in trained}
-        if not items:
+        late = late_items(new.items, self.item_keys, num_trained=self.num_trained)
+        if not late.items:
             return
-        known = {int(key): row for row, key in enumerate(self.item_keys[self.num_trained :], start=self.num_trained)}
-        added = [key for key in items if key not in known]
-        known |= {key: self.num_items + place for place, key in enumerate(added)}
-        late = sorted(items, key=lambda key: known[key])
-        self.item_ids = [*self.item_ids, *(items[key].item_id for key in added)]
-        self.available = np.append(self.available, [items[key].available for key in added])
-        self.item_keys = np.append(self.item_keys, np.array(added, dtype=np.int64))
+        added = late.items[len(late.items) - late.num_added :]
+        self.item_ids = [*self.item_ids, *(item.item_id for item in added)]
+        self.available = np.append(self.available, [item.available for item in added])
+        self.item_keys = np.append(self.item_keys, np.array([item.item_key for item in added], dtype=np.int64))
         self._order = np.argsort(self.item_keys, kind="stable")
-        arrivals = arrivals_of(
-            replace(new, items=[items[key] for key in late]),
-            self.item_keys,
-            np.array([known[key] for key in late], dtype=np.int64),
-            rare=self._rare(),
-            encoded=self._encoded,
-        )
+        new = replace(new, items=late.items)
+        arrivals = arrivals_of(new, self.item_keys, late.rows, rare=self._rare(), encoded=self._encoded)
         for term in self.terms:
             term.extend(arrivals)
 
@@ -229,21 +222,35 @@ class Recommender:
             known: False: no item of the history. True: only these. None: as `recommend` does.
         """
         one = self.histories([history])
-        scores = self.score(one, as_of=as_of)[0].clamp_(-LARGEST_SCORE, LARGEST_SCORE).numpy()
+        scores = self.blend.score_one(self.terms, one, as_of=min(as_of, self._clock))
         if np.isnan(scores).any():
             raise FloatingPointError(f"model {self.model_version} scores NaN")
         allowed = self.available if mask is None else self.available & mask
         if rows is not None:
-            only = np.zeros(self.num_items, dtype=np.bool_)
-            only[rows] = True
-            allowed = allowed & only
-        if known or (known is None and not self.repeats) or known is False:
+            chosen = np.zeros(self.num_items, dtype=np.bool_)
+            chosen[rows] = True
+            allowed = allowed & chosen
+        if known is not None or not self.repeats:
             is_known = np.zeros(self.num_items, dtype=np.bool_)
             is_known[one.items] = True
             allowed = allowed & (is_known if known else ~is_known)
-        found = np.flatnonzero(allowed)
-        best = found[np.argsort(-scores[found], kind="stable")[:k]]
-        return best, scores[best]
+        found, best = best_of_one(scores, allowed, k=k)
+        return found, best.clip(-LARGEST_SCORE, LARGEST_SCORE)
+
+    @torch.no_grad()
+    def evidence(
+        self, history: Sequence[tuple[int, int, int]], rows: IntArray, *, as_of: int, carriers: int = 3
+    ) -> list[Evidence]:
+        """Return why the items `rows` stand where they stand for one history (see `training.models.evidence`)."""
+        return evidence_of(
+            self.terms,
+            self.blend,
+            self.histories([history]),
+            rows,
+            as_of=min(as_of, self._clock),
+            item_keys=self.item_keys,
+            carriers=carriers,
+        )
 
     def item_vectors(self) -> Float32Array | None:
         """Return unit vectors [num_items, dim] whose products are item similarities, or None without embeddings."""

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct, offsets_of
 from training.config import SageConfig
-from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
+from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.options import FitEvaluation
@@ -118,6 +119,34 @@ class SageTerm(Term):
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
         return self.model.decoder.score(self._users(histories), self._prepared, self._bias)[:, :, None]
+
+    @torch.no_grad()
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Compute the same for one user."""
+        scores = self.model.decoder.score(self._users(history), self._prepared, self._bias)[0]
+        return scores.mul_(float(weights[0])).numpy()
+
+    @torch.no_grad()
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Return what the score loses without each item of the history, at the newest event of the item.
+
+        All events of an item are left out together: a second event would hide the first one. The values need not add
+        up to the score.
+        """
+        own = distinct(history.items)
+        kept = history.items[None, :] != own[:, None]  # [num_own, num_events]: one history without each item
+        without = Histories(
+            offsets=offsets_of(kept.sum(axis=1)),
+            items=np.broadcast_to(history.items, kept.shape)[kept],
+            times=np.broadcast_to(history.times, kept.shape)[kept],
+            types=np.broadcast_to(history.types, kept.shape)[kept],
+        )
+        chosen = torch.from_numpy(rows)
+        users = torch.cat([self._users(history), self._users(without)])
+        scores = self.model.decoder.score(users, self._prepared[chosen], self._bias[chosen]).double().numpy()
+        total = np.zeros((len(history.items), len(rows)))
+        total[newest_of(history.items, own)] = float(weights[0]) * (scores[:1] - scores[1:])
+        return total
 
     @torch.no_grad()
     def user_vectors(self, histories: Histories) -> Tensor:

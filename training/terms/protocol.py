@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import BoolArray, IntArray
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from training.data.event_log import AsOf, EventLog, Histories
 from training.options import FitEvaluation
 
@@ -140,6 +141,20 @@ class Term(ABC):
     @abstractmethod
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features] float32 of a batch of users at the time `as_of` (epoch ms)."""
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Return the sum of the features of one user, times `weights` [num_features]: a new array [num_items].
+
+        A term that can do it without all features of all items overrides this.
+        """
+        return (self.score(history, as_of=as_of)[0] @ torch.from_numpy(weights)).numpy()
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Return how much each event of one user adds to `score_one` of the items `rows`: [num_events, num_rows].
+
+        Zero for a term that does not depend on the user.
+        """
+        return np.zeros((len(history.items), len(rows)))
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:

@@ -1,9 +1,16 @@
 """What a table of rules may say."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from serving.rules.rule_set import RuleSet
+
+PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
+EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def read(table: dict[str, object]) -> RuleSet:
@@ -32,3 +39,21 @@ def test_two_pins_never_have_one_position_or_one_item() -> None:
 def test_an_error_names_the_key(table: dict[str, object], where: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=where):
         read(table)
+
+
+def test_every_example_of_the_page_is_a_rule_set_and_every_key_has_one() -> None:
+    tables = [slot["rules"] for example in EXAMPLES for slot in tomllib.loads(example).values()]
+    assert {key for table in tables for key in table} == set(RuleSet.__struct_fields__)
+    for table in tables:
+        read(table)
+
+
+def test_the_page_names_the_defaults() -> None:
+    defaults = dict(
+        re.findall(r"^(\w+) = (\S+) +# (?:default|0 \(default\))(?!: off)", "\n".join(EXAMPLES), re.MULTILINE)
+    )
+    rules = RuleSet()
+    assert defaults.pop("diversity") == "0.3"  # the comment names the default itself
+    assert {key: msgspec.json.decode(value) for key, value in defaults.items()} == {
+        key: getattr(rules, key) for key in ("offer_cart", "repurchase", "per_product")
+    }

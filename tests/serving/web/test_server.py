@@ -27,8 +27,8 @@ from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker, free_port, free_ports
 from serving import cache
 from serving.exploration import propensities
-from serving.routing import Exploration
 from serving.http_server import listen
+from serving.routing import Exploration
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
