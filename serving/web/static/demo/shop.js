@@ -8,7 +8,8 @@
 
   // Read back as the browser has it, every half second: it is for those who look.
   function kept() {
-    byId("kept").textContent = localStorage.length ? JSON.stringify({ ...localStorage }, null, 1) : "nothing";
+    const { sagestream: stored } = localStorage;
+    byId("kept").textContent = stored ? JSON.stringify(JSON.parse(stored), null, 1) : "nothing";
     byId("visitor").textContent = sagestream.visitor() || "nobody";
     byId("login").hidden = sagestream.visitor() === shopper;
     byId("logout").hidden = sagestream.visitor() !== shopper;
@@ -38,7 +39,9 @@
     // This shop tells Google Analytics what is looked at; the tag listens there.
     dataLayer.push({ event: "view_item", ecommerce: { items: [{ item_id: item, price: value }] } });
     byId("cart").addEventListener("click", () => sagestream.cart(item));
-    byId("order").addEventListener("click", () => sagestream.order(`demo-${Date.now()}`, [{ item_id: item, value, quantity: 1 }]));
+    byId("order").addEventListener("click", () => {
+      sagestream.order(`demo-${Date.now()}`, [{ item_id: item, value, quantity: 1 }]);
+    });
   }
   setInterval(kept, 500);
   kept();

@@ -11,14 +11,15 @@ export const heading = (text) => h("h1", { tabindex: "-1" }, text);
 export function home() {
   const shelves = [
     new Shelf("home", "Recommended for you", { k: 12, wide: true, marked: true }),
-    new Shelf("buy_again", "Buy it again", { k: 10 }),
+    new Shelf("buy_again", "Buy it again", { k: 10, own: true }),
     new Shelf("recently_viewed", "Recently viewed", { k: 10 }),
     new Shelf("trending", "Rising now", { k: 10 }),
     new Shelf("best_sellers", "Best sellers", { k: 10 }),
     new Shelf("discover", "New to you", { k: 10 }),
   ];
   const who = shopper.id ? `Shopping as ${shopper.id}` : "Shopping without an id: nothing is stored";
-  return { title: "Shop", shelves, nodes: [h("h1", { tabindex: "-1", class: "greeting" }, who), ...shelves.map(({ node }) => node)] };
+  const greeting = h("h1", { tabindex: "-1", class: "greeting" }, who);
+  return { title: "Shop", shelves, nodes: [greeting, ...shelves.map(({ node }) => node)] };
 }
 
 export function category(name) {

@@ -7,7 +7,8 @@ const said = (reason) => (reason || "").replace(/^goes with (.*)$/s, (_, title) 
 export function whyButton(item, list) {
   if (!item.reason && !item.evidence) return null;
   const text = said(item.reason) || "why this?";
-  return h("button", { type: "button", class: "why", "aria-label": `Why ${nameOf(item)}? ${text}`, onclick: () => explain(item, list) }, text);
+  const named = { type: "button", class: "why", "aria-label": `Why ${nameOf(item)}? ${text}` };
+  return h("button", { ...named, onclick: () => explain(item, list) }, text);
 }
 
 const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
@@ -34,11 +35,12 @@ const part = (title, ...children) => h("section", {}, h("h3", {}, title), childr
 
 function evidence({ because, path, terms, rules }, name) {
   const carrier = path && because.find(({ item_id }) => item_id === path.item_id);
+  const walked = path && `${path.shoppers} who bought ${nameOf(carrier || path)} bought ${name}.`;
   return [
     because.length && part("What you did that speaks for it", bars(
-      because.map(({ item_id, title, event_type, share }) => [`${DID[event_type]} ${readable(title || item_id)}`, share, percent(share)]),
+      because.map((one) => [`${DID[one.event_type]} ${nameOf(one)}`, one.share, percent(one.share)]),
     )),
-    path && part("The path in the graph", h("p", {}, `${path.shoppers} shoppers who bought ${readable(carrier?.title || path.item_id)} bought ${name}.`)),
+    path && part("The path in the graph", h("p", {}, walked)),
     Object.keys(terms).length && part("The score, term by term", bars(
       Object.entries(terms).map(([term, value]) => [term.replaceAll("_", " "), value, value.toFixed(2)]),
     )),
