@@ -4,6 +4,7 @@ from django.test import Client
 
 from graphstore.config import GraphstoreConfig
 from serving.web import services
+from serving.web.criteria import ATTRIBUTE, CRITERIA
 
 
 def test_every_error_is_json(web: Client) -> None:
@@ -61,7 +62,8 @@ def test_the_api_is_described(web: Client) -> None:
         "/users/{user_id}/token/",
     }
     names = {parameter["name"] for parameter in schema["paths"]["/recommendations/{user_id}/"]["get"]["parameters"]}
-    assert {"user_id", "k", "slot", "confirmed", "explain"} <= names
+    assert names - CRITERIA == {"user_id", "k", "slot", "confirmed", "explain", "item", "cart", "session"}
+    assert names > CRITERIA - {ATTRIBUTE}
 
 
 def test_the_description_says_which_key_opens_a_door(web: Client) -> None:
