@@ -31,15 +31,15 @@ ROWS_SMALL = 100_000
 """Rows of the small graph, and events that are then stored into each graph."""
 
 QUICK = Sizes(
-    events=12_000,
+    events=5_000,
     rows_large=10_000,
     rows_small=1_000,
-    growth_events=1_000,
-    memory_events=4_000,
+    growth_events=500,
+    memory_events=2_000,
     visible_rate=200.0,
-    visible_seconds=8.0,
+    visible_seconds=6.0,
     repeats=1,
-    direct_events=4_000,
+    direct_events=1_500,
 )
 
 

@@ -14,6 +14,7 @@ REDIS_SCHEMES = ("redis", "rediss", "unix")
 REDIS_EXAMPLE = "redis://127.0.0.1:6379/0"
 BROKER_EXAMPLE = "127.0.0.1:9092"
 WEBHOOK_EXAMPLE = "https://example.org/alarms"
+RANKER_EXAMPLE = "http://127.0.0.1:8001"
 
 LARGEST_PORT = 65_535
 
@@ -71,6 +72,18 @@ def check_webhook_url(url: str) -> str:
         raise ValueError("the URL of a webhook holds no user and password: the signature shows who sends")
     if "#" in url:
         raise ValueError(f"the URL of a webhook ends before the #, as {WEBHOOK_EXAMPLE}")
+    return url
+
+
+def check_ranker_url(url: str) -> str:
+    """Return the URL of a ranker: http, host and port, nothing else. Raises `ValueError`."""
+    said = f"the URL of a ranker is http, a host and a port, as {RANKER_EXAMPLE}"
+    scheme, _, address = url.rstrip("/").partition("://")
+    host, port = host_and_port(address)
+    if scheme != "http" or not host:
+        raise ValueError(said)
+    _check_host(host, said)
+    _check_port(port, said)
     return url
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, Table, func, or_, sel
 
 from graphstore.identities import IdentityRow
 from graphstore.ingest import InteractionRow
+from graphstore.item_fields import ItemRow, changes, of_entry
 from graphstore.session import read
 from graphstore.state import get_states
 from graphstore.tables import (
@@ -30,7 +31,7 @@ from graphstore.tables import (
     seen_items,
     users,
 )
-from graphstore.upserts import ImpressionRow, ItemRow, SeenRow, UserRow
+from graphstore.upserts import ImpressionRow, SeenRow, UserRow, item_row
 
 PAGE_ROWS = 5_000
 
@@ -60,16 +61,17 @@ class Selection:
     user_id: str | None = None
 
 
-def item_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[ItemRow]:
-    """Read the catalogue, including deleted items, without items that only events name."""
+def item_rows(
+    engine: Engine, selection: Selection, *, changed: bool = False, page_rows: int = PAGE_ROWS
+) -> Iterator[ItemRow]:
+    """Read the catalogue, including deleted items, without items that only events name.
+
+    With `changed` only those items of which a change wrote some fields after the newest whole entry.
+    """
     columns = [items.c[name] for name in ItemRow._fields]
-    query = select(items.c.item_key, *columns).where(*_catalogue_items(selection))
+    query = select(items.c.item_key, *columns).where(*_catalogue_items(selection, changed=changed))
     for row in _pages(engine, query, (items.c.item_key,), page_rows):
-        yield ItemRow._make(row[1:])._replace(
-            categories=json.loads(row.categories),
-            attributes=json.loads(row.attributes),
-            available=bool(row.available),
-        )
+        yield item_row(row[1:])
 
 
 def user_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROWS) -> Iterator[UserRow]:
@@ -115,17 +117,26 @@ def seen_rows(engine: Engine, selection: Selection, *, page_rows: int = PAGE_ROW
 def count_rows(engine: Engine, selection: Selection) -> int:
     """Count the rows to read, for a progress bar."""
     tables = (
-        (items, _catalogue_items(selection)),
         (users, _described_users(selection)),
         (identities, _logins(selection)),
         (interactions, _events(selection)),
         (impressions, _of_shopper(impressions, selection)),
         (seen_items, _of_shopper(seen_items, selection)),
     )
-    total = 0
+    total = _count_catalogue(engine, selection)
     for table, conditions in tables:
         with read(engine) as connection:
             total += connection.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+    return total
+
+
+def _count_catalogue(engine: Engine, selection: Selection) -> int:
+    """Count the entries, and the changes that came after them, by time."""
+    whole = select(func.count()).where(*_catalogue_items(selection), items.c.field_times == "{}")
+    with read(engine) as connection:
+        total = connection.scalar(whole) or 0
+    for row in item_rows(engine, selection, changed=True):
+        total += (of_entry(row) is not None) + sum(1 for _ in changes(row))
     return total
 
 
@@ -189,8 +200,10 @@ def _period(time: ColumnElement[int], selection: Selection) -> Iterator[ColumnEl
         yield time < selection.before
 
 
-def _catalogue_items(selection: Selection) -> Iterator[ColumnElement[bool]]:
+def _catalogue_items(selection: Selection, *, changed: bool = False) -> Iterator[ColumnElement[bool]]:
     yield items.c.updated_at != 0
+    if changed:
+        yield items.c.field_times != "{}"
     if selection.user_id is not None:
         keys = _members(selection.user_id, users.c.user_key)
         yield items.c.item_key.in_(select(edges.c.item_key).where(edges.c.user_key.in_(keys)))

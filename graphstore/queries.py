@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
-from graphstore.arrays import IntArray
+from graphstore.arrays import BoolArray, IntArray
 from graphstore.catalogue import Item
 from graphstore.tables import (
     COUNT_COLUMNS,
@@ -115,6 +115,40 @@ def items_by_id(connection: Connection, item_ids: Sequence[str]) -> list[Item]:
     """Return the items that exist."""
     queries = (select(items).where(items.c.item_id.in_(ids)) for ids in _chunks(item_ids))
     return [_item(row) for query in queries for row in connection.execute(query)]
+
+
+def items_by_key(connection: Connection, item_keys: Sequence[int]) -> list[Item]:
+    """Return the items that exist."""
+    queries = (select(items).where(items.c.item_key.in_(keys)) for keys in _chunks(item_keys))
+    return [_item(row) for query in queries for row in connection.execute(query)]
+
+
+def items_after(connection: Connection, item_key: int, limit: int | None = None) -> list[Item]:
+    """Return the items with a larger key, by key, at most `limit`: those that came after it."""
+    query = select(items).where(items.c.item_key > item_key).order_by(items.c.item_key).limit(limit)
+    return [_item(row) for row in connection.execute(query)]
+
+
+def stock(connection: Connection) -> tuple[IntArray, BoolArray]:
+    """Return the keys of all items, ascending, and whether each can be bought now."""
+    query = select(items.c.item_key, for_sale.label("for_sale")).order_by(items.c.item_key)
+    rows = np.array([(row[0], bool(row[1])) for row in connection.execute(query)], dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0].copy(), rows[:, 1].astype(np.bool_)
+
+
+def shoppers_of_items(connection: Connection, item_keys: Sequence[int], *, since_ms: int, limit: int) -> list[int]:
+    """Return the user keys of the newest `limit` events with one of the items since a time (epoch ms), newest first.
+
+    It walks the index on time, so it costs the events since then, not those of an item.
+    """
+    newest = (
+        select(func.coalesce(users.c.person_key, interactions.c.user_key))
+        .join_from(interactions, users, users.c.user_key == interactions.c.user_key)
+        .where(interactions.c.event_time >= since_ms, interactions.c.item_key.in_(item_keys[:MAX_PARAMETERS]))
+        .order_by(interactions.c.event_time.desc())
+        .limit(limit)
+    )
+    return list(dict.fromkeys(row[0] for row in connection.execute(newest)))
 
 
 def _chunks(ids: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -104,12 +104,13 @@ items = Table(
     Column("brand", Text, nullable=False, server_default=""),
     Column("price", Float),
     Column("available", Boolean, nullable=False, server_default="1"),  # as the shop said it, see `for_sale`
-    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the newest catalogue entry
+    Column("updated_at", EpochMs, nullable=False, server_default="0"),  # event_time of the newest entry or change
     Column("attributes", Text, nullable=False, server_default="{}"),  # a JSON object
     Column("url", Text, nullable=False, server_default=""),
     Column("image_url", Text, nullable=False, server_default=""),
     Column("stock", Integer),  # null: not counted
     Column("product_id", String(ID_LENGTH)),  # variants of one product have the same one
+    Column("field_times", Text, nullable=False, server_default="{}"),  # a JSON object, see `graphstore.item_fields`
 )
 
 for_sale = items.c.available & (items.c.stock.is_(None) | (items.c.stock > 0))

@@ -1,40 +1,24 @@
-"""Upserts of items, users' attributes and impressions. Each statement is idempotent, and the newest update wins.
+"""Upserts of items, users' attributes and impressions. Each is idempotent, and the newest update wins.
 
-Arrives: rows of the topics `catalog`, `users`, `impressions` and `seen`. Leaves: rows of `items`, `users`,
-`impressions` and `seen_items`.
-Next: `graphstore.redis.hot` for the items that readers see.
+Arrives: rows of the topics `catalog`, `catalog.changes`, `users`, `impressions` and `seen`. Leaves: rows of `items`,
+`users`, `impressions` and `seen_items`. Next: `graphstore.redis.hot` for the items that readers see.
 
-When two updates have the same time, the greater content wins (for an item: deleted before available). So the order of
-arrival never changes a row.
+When two updates have the same time, the greater content wins (of an item: in each field, see `graphstore.item_fields`).
+So the order of arrival never changes a row.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select, update
 
 from graphstore.batch import execute_many, lock_writers
 from graphstore.dirty import mark_shoppers
-from graphstore.tables import erasures
+from graphstore.item_fields import ItemRow, joined
+from graphstore.tables import erasures, items
 
-
-class ItemRow(NamedTuple):
-    """A catalogue entry. A delete arrives with `available` False."""
-
-    item_id: str
-    title: str
-    categories: list[str]
-    brand: str
-    price: float | None
-    available: bool
-    updated_at: int
-    attributes: Mapping[str, str | int | float | bool] = MappingProxyType({})
-    url: str = ""
-    image_url: str = ""
-    stock: int | None = None
-    product_id: str | None = None
+CHUNK_IDS = 500
 
 
 class UserRow(NamedTuple):
@@ -73,15 +57,13 @@ class SeenRow(NamedTuple):
     event_time: int
 
 
-_ITEM_COLUMNS = tuple(name for name in ItemRow._fields if name != "item_id")
-_ITEM_ORDER = """{row}.updated_at, NOT {row}.available, {row}.title, {row}.categories, {row}.brand,
-    COALESCE({row}.price, -1), {row}.attributes, {row}.url, {row}.image_url, COALESCE({row}.stock, -1),
-    COALESCE({row}.product_id, '')"""
-_UPSERT_ITEMS = f"""
-INSERT INTO items ({", ".join(ItemRow._fields)}) VALUES ({{values}})
-ON CONFLICT (item_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _ITEM_COLUMNS)}
-WHERE ({_ITEM_ORDER.format(row="excluded")}) > ({_ITEM_ORDER.format(row="items")})
-"""
+_ITEM_COLUMNS = [items.c[name] for name in ItemRow._fields]
+_UPDATE_ITEMS = (
+    update(items)
+    .where(items.c.item_id == bindparam("new_item_id"))
+    .values({name: bindparam(f"new_{name}") for name in ItemRow._fields if name != "item_id"})
+)
+_INSERT_ITEMS = "INSERT INTO items (item_id) VALUES ({values}) ON CONFLICT (item_id) DO NOTHING"
 _UPSERT_USERS = """
 INSERT INTO users (user_id, attributes, updated_at) VALUES ({values})
 ON CONFLICT (user_id) DO UPDATE SET attributes = excluded.attributes, updated_at = excluded.updated_at
@@ -100,9 +82,31 @@ WHERE (excluded.event_time, excluded.user_id) < (seen_items.event_time, seen_ite
 
 
 def upsert_items(connection: Connection, rows: Sequence[ItemRow]) -> None:
-    """Store catalogue entries. The newest `updated_at` wins, in any order of arrival."""
-    values = [tuple(_stored(value) for value in row) for row in sorted(rows, key=lambda row: row.item_id)]
-    execute_many(connection, _UPSERT_ITEMS, values)
+    """Store catalogue entries and changes. For each field the last write wins, in any order of arrival."""
+    given: dict[str, ItemRow] = {}
+    for row in rows:
+        known = given.get(row.item_id)
+        # Joined with itself, too: an entry alone is then written in the same form as after a change.
+        given[row.item_id] = joined(known or row, row)
+    ids = sorted(given)  # inserted and then locked in one order, so two writers cannot deadlock
+    execute_many(connection, _INSERT_ITEMS, [(item_id,) for item_id in ids])
+    updates = []
+    for start in range(0, len(ids), CHUNK_IDS):
+        query = select(*_ITEM_COLUMNS).where(items.c.item_id.in_(ids[start : start + CHUNK_IDS]))
+        for found in connection.execute(query.order_by(items.c.item_id).with_for_update()):
+            stored = item_row(found)
+            merged = joined(stored, given[stored.item_id])
+            if any(map(_differ, merged, stored)):
+                updates.append({f"new_{name}": _stored(value) for name, value in merged._asdict().items()})
+    if updates:
+        connection.execute(_UPDATE_ITEMS, updates)
+
+
+def item_row(values: Iterable[Any]) -> ItemRow:
+    """Return the state of an item from the stored values of `ItemRow`, in the order of its fields."""
+    row = ItemRow(*values)
+    texts = ("categories", "attributes", "field_times")
+    return row._replace(available=bool(row.available), **{name: json.loads(getattr(row, name)) for name in texts})
 
 
 def upsert_users(connection: Connection, rows: Sequence[UserRow]) -> None:
@@ -149,6 +153,10 @@ def erased_of(connection: Connection, user_ids: Sequence[str]) -> set[str]:
         return set()
     query = select(erasures.c.user_id).where(erasures.c.user_id.in_(set(user_ids)))
     return set(connection.scalars(query))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one != other or _stored(one) != _stored(other)  # an attribute of 1 equals 1.0, but is stored differently
 
 
 def _stored(value: object) -> object:

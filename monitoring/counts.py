@@ -20,13 +20,11 @@ from sqlalchemy import Connection
 
 from monitoring.intervals import Rate, proportion
 from monitoring.names import Vocabulary
-from monitoring.segments import LAST_POSITION, SEGMENT_KINDS, Segments, model_kinds
+from monitoring.segments import SEGMENT_KINDS, Segments, model_kinds
 from monitoring.shown import read_shown
 from monitoring.tally import SUMS, Tally, cluster
 from monitoring.windows import Figure, TimeWindow
 from training.evaluation.sequential import ClusterSums
-
-__all__ = ["LAST_POSITION", "METRIC", "SEGMENT_KINDS", "Counts", "count", "recount"]
 
 METRIC = "ctr"
 """The name of the stored figures in `metric_windows`."""

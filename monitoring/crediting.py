@@ -3,8 +3,9 @@
 Arrives: one shopper's events and shown items in order of time. Leaves: a `Credit` or None for each event. Next:
 `monitoring.attribution` stores them. Nothing here reads or writes: the credits are a pure function of the rows.
 
-1. An event that names a list is credited to it, if the list holds the item, was served to the same shopper at or before
-   the event, and not longer ago than the window. The named position wins, else the item's first (`matched_by` request).
+1. An event that names a list is credited to it, if the list holds the item, was served to the same shopper before the
+   event, and not longer ago than the window. The named position wins, else the item's first (`matched_by` request). The
+   event may be up to `CLOCK_SKEW_MS` older than the list: a shop that stamps its events may have a clock behind ours.
 2. Else the last list of the shopper that has shown the item within the window (`matched_by` item): last touch. Of two
    lists served in the same millisecond the smaller request_id wins.
 3. A return or a cancellation goes to the list of the purchase that it takes back: the newest earlier credited purchase
@@ -22,6 +23,9 @@ from typing import NamedTuple
 
 from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES
 from monitoring.credit_windows import CreditWindows
+
+CLOCK_SKEW_MS = 60_000
+"""How far a shop's clock may be behind that of the web process which stamps the lists."""
 
 BY_REQUEST = "request"
 BY_ITEM = "item"
@@ -101,7 +105,7 @@ def credited(
 def named_place(event: CreditEvent, windows: CreditWindows) -> ShownItem | None:
     """Return the position in the named list that gets the event, or None (rule 1)."""
     oldest = event.time - windows.milliseconds(purchase=event.event_type == PURCHASE)
-    places = [place for place in event.named if oldest <= place.time <= event.time]
+    places = [place for place in event.named if oldest <= place.time <= event.time + CLOCK_SKEW_MS]
     return min(places, key=lambda place: (place.position != event.position, place.position), default=None)
 
 

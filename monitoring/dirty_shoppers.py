@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, collate, select, text
 
 from graphstore.tables import HOUR_MS, dirty_shoppers
+from monitoring.crediting import CLOCK_SKEW_MS
 
 _WANTED = {
     "sqlite": "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS since FROM json_each(:wanted)",
@@ -84,19 +85,23 @@ def read_dirty(connection: Connection, *, after: str, limit: int) -> tuple[list[
 
 def _shoppers(connection: Connection, rows: Iterable[Row[Any, Any, Any]]) -> list[Shopper]:
     marks = {row.user_id: (int(row.since), int(row.generation)) for row in rows}
-    since = {user: mark[0] for user, mark in marks.items()}
+    since: dict[str, int] = {}
     seen_by: dict[str, set[str]] = {}
-    for row in wanted(connection, _SEEN, dict(since)):
-        since[row.user_id] = min(int(row.since), since.get(row.user_id, int(row.since)))
-        seen_by.setdefault(row.user_id, set()).add(row.id)
-    members, person_of = _persons(connection, since)
-    every = {name: 0 for person in members.values() for name in person.names}
-    for row in wanted(connection, _MARKS, every):  # the marks of the other sessions are done at the same time
-        marks[row.id] = (int(row.since), int(row.generation))
-        since[row.id] = min(int(row.since), since.get(row.id, int(row.since)))
+    new = {user: mark[0] for user, mark in marks.items()}
+    while new:
+        since |= {name: min(time, since.get(name, time)) for name, time in new.items()}
+        for row in wanted(connection, _SEEN, new):
+            since[row.user_id] = min(int(row.since), since.get(row.user_id, int(row.since)))
+            seen_by.setdefault(row.user_id, set()).add(row.id)
+        members, person_of = _persons(connection, since)
+        others = {name: 0 for person in members.values() for name in person.names if name not in marks}
+        new = {}
+        for row in wanted(connection, _MARKS, others):  # the marks of the other sessions are done at the same time
+            marks[row.id] = (int(row.since), int(row.generation))
+            new[row.id] = int(row.since)
     for name, earliest in since.items():
         shopper = members[person_of[name]]
-        shopper.since = min(shopper.since, earliest)
+        shopper.since = min(shopper.since, earliest - CLOCK_SKEW_MS)  # a list may get an event that is older
         for marked in {name, *seen_by.get(name, ())} & marks.keys():
             shopper.marks[marked] = marks[marked][1]
     for row in wanted(connection, _LISTS, since):

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from graphstore.dirty import mark_windows
+from graphstore.retention import DAY_MS
 from graphstore.session import read, write
 from graphstore.state import get_states
 from graphstore.tables import HOUR_MS, LISTS_HORIZON, dirty_windows, metric_windows
 from monitoring.counts import METRIC, recount
 from monitoring.windows import Figure, TimeWindow, stored_figure, write_figures
 
-DAY_MS = 24 * HOUR_MS
 NEWEST_HOURS = 3
 """The hours that the gauges look at: the newest one with a rate is shown."""
 DAY_PAUSE_MS = 600_000

@@ -95,7 +95,8 @@ class Report:
 def report(connection: Connection, experiment: Experiment, *, now: int) -> Report:
     """Return what the arms did until they were stopped, or until `now` (epoch ms)."""
     end = experiment.stopped_at or now
-    sums = shopper_sums(connection, experiment.variants(), start=experiment.started_at, end=end)
+    every_model = dict.fromkeys(experiment.variants())
+    sums = shopper_sums(connection, every_model, start=experiment.started_at, end=end)
     arms = []
     control = sums[experiment.variants()[0]]
     for arm, variant in zip(experiment.arms, experiment.variants(), strict=True):

@@ -87,8 +87,9 @@ def look(connection: Connection, *, now: int) -> Look | None:
     span = TimeWindow(probation.at, now + 1)
     # While tracking was broken, clicks vanished on both sides: those hours say nothing, and do not use up the time.
     gaps = left_out(connection, since=probation.at - BEFORE_MS, now=now)
-    new = _sums(connection, CHAMPION_VARIANT, probation.to_version, span, gaps)
-    old = _sums(connection, PREVIOUS_VARIANT, probation.from_version, span, gaps)
+    models = {CHAMPION_VARIANT: probation.to_version, PREVIOUS_VARIANT: probation.from_version}
+    sums = shopper_sums(connection, models, start=span.start, end=span.end, without=gaps)
+    new, old = sums[CHAMPION_VARIANT], sums[PREVIOUS_VARIANT]
     expected = _expected(connection, probation, new, old, gaps)
     rates = compare(new, old, expected)
     until = probation.probation_until + sum(max(min(gap.end, now) - max(gap.start, probation.at), 0) for gap in gaps)
@@ -179,7 +180,8 @@ def _expected(
     if not missing:
         return expected
     span = TimeWindow(probation.at - BEFORE_MS, probation.at)
-    before = _sums(connection, CHAMPION_VARIANT, str(probation.from_version), span, gaps)
+    models = {CHAMPION_VARIANT: probation.from_version}
+    before = shopper_sums(connection, models, start=span.start, end=span.end, without=gaps)[CHAMPION_VARIANT]
     for name in missing:
         rate = before[name].ratio().value
         if rate == 0 and _comparable(new[name], old[name]):
@@ -187,15 +189,6 @@ def _expected(
         if rate > 0:
             expected[name] = MIXTURE_FALL * rate
     return expected
-
-
-def _sums(
-    connection: Connection, variant: str, model_version: str, span: TimeWindow, gaps: Sequence[TimeWindow]
-) -> Sums:
-    found = shopper_sums(
-        connection, [variant], start=span.start, end=span.end, model_version=model_version, without=gaps
-    )
-    return found[variant]
 
 
 def _comparable(mine: ClusterSums, theirs: ClusterSums) -> bool:

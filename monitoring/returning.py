@@ -9,9 +9,9 @@ be of any segment. Only days count whose next day is over, so that everybody had
 import numpy as np
 
 from graphstore.arrays import IntArray, distinct, find_sorted
+from graphstore.retention import DAY_MS
 from monitoring.clusters import Clusters
 from monitoring.measures import Measure
-from monitoring.segments import DAY_MS
 from monitoring.shown import Shown
 from monitoring.windows import TimeWindow
 

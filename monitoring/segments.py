@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from graphstore.arrays import IntArray
+from graphstore.retention import DAY_MS
 from graphstore.tables import HOUR_MS, models
 from monitoring.names import Names, Vocabulary
 from monitoring.shown import Shown
@@ -24,7 +25,6 @@ ROW_KINDS = ("position", "source")
 """The items of one list can be in different segments of these kinds."""
 LAST_POSITION = 20
 """The last position with its own segment: the first page of a list."""
-DAY_MS = 24 * HOUR_MS
 UNKNOWN_KIND = "unknown"
 """The kind of a model that is not in the registry."""
 

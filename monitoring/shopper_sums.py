@@ -7,7 +7,7 @@ clustered by shopper, because one shopper's clicks are similar.
 Only what was shown to people counts. A person who was served in several sessions is one shopper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import Connection
@@ -28,17 +28,16 @@ Sums = dict[str, ClusterSums]
 
 def shopper_sums(
     connection: Connection,
-    variants: Sequence[str],
+    variants: Mapping[str, str | None],
     *,
     start: int,
     end: int,
-    model_version: str | None = None,
     without: Sequence[TimeWindow] = (),
 ) -> dict[str, Sums]:
     """Return the sums of each variant's lists that were served in start <= t < end (epoch ms).
 
-    With `model_version` only the lists of this model count: the variant `champion` has had other models before. Lists
-    that were served in the spans `without` do not count.
+    `variants` names the model whose lists count of each variant, because the variant `champion` has had other models
+    before; None: those of every model. Lists that were served in the spans `without` do not count.
     """
     span, vocabulary = TimeWindow(start, end), Vocabulary()
     shopper = {variant: _Shoppers() for variant in variants}
@@ -48,10 +47,10 @@ def shopper_sums(
         counted = (units.shown > 0) & ~units.robot
         for gap in without:
             counted &= (rows.time[lists] < gap.start) | (rows.time[lists] >= gap.end)
-        if model_version is not None:
-            counted &= rows.model[lists] == vocabulary.models.known([model_version])[0]
-        for variant, code in zip(variants, vocabulary.variants.known(variants), strict=True):
+        for (variant, model), code in zip(variants.items(), vocabulary.variants.known(list(variants)), strict=True):
             chosen = counted & (rows.variant[lists] == code)
+            if model is not None:
+                chosen &= rows.model[lists] == vocabulary.models.known([model])[0]
             shopper[variant].add(
                 *(column[chosen] for column in (units.person, units.shown, units.clicked, units.purchased))
             )

@@ -22,6 +22,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from graphstore.arrays import Float64Array, IntArray
+from graphstore.retention import DAY_MS
 from graphstore.tables import interactions, models, stream_progress
 from monitoring.intervals import CONFIDENCE_Z, Rate
 from monitoring.measures import Measure
@@ -29,7 +30,6 @@ from monitoring.names import Vocabulary
 from monitoring.windows import TimeWindow
 
 QUANTILES = (50, 99)
-DAY_MS = 86_400_000
 
 
 def quantile(values: Float64Array, percent: int) -> Rate:

@@ -18,8 +18,9 @@ from graphstore.session import now_ms, open_engine, read
 from sagestream.registered import registered_bundle
 from serving.coldstart import known
 from serving.ranker import bring_up_to_date
-from serving.recommend import ListedItem, UnknownItem, listed
+from serving.recommendation import ListedItem, listed
 from serving.source import ShopSource
+from serving.storefront import UnknownItem
 from training.models.bundle import load_bundle
 from training.models.recommender import Recommender
 

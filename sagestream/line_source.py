@@ -1,4 +1,4 @@
-"""Line source: read interactions from a file; count rejected lines and report them on standard error.
+"""Line source: read events from the lines of a file; count rejected lines and report them on standard error.
 
 Arrives: a file name, or `-`. Leaves: events. Next: `stream.replay`.
 """
@@ -11,6 +11,9 @@ from sagestream.interruption import Interruption
 from sagestream.printable import echo, printable
 from stream.events import Interaction
 from stream.sources.files.event_lines import Lines, interactions, open_lines
+from stream.sources.files.message_lines import messages
+from stream.sources.shapes.registry import SHAPES
+from stream.sources.shapes.shape import Translated
 
 SHOWN_REASON = 300
 
@@ -33,6 +36,11 @@ class LineSource:
         """Yield the valid events. Raises `stream.sources.files.event_lines.UnreadableLines`."""
         lines = self._interruption.waiting(self._lines)
         yield from interactions(lines, now=lambda: datetime.now(UTC), refuse=self._refuse)
+
+    def translated(self, shape: str) -> Iterator[Translated]:
+        """Yield the events that the messages of a shape mean. Raises the errors of `interactions`."""
+        lines = self._interruption.waiting(self._lines)
+        yield from messages(lines, SHAPES[shape], now=lambda: datetime.now(UTC), refuse=self._refuse)
 
     def _refuse(self, number: int, reason: str) -> None:
         self.rejected += 1

@@ -152,6 +152,20 @@ def begin_web_process() -> None:
     begin_tracing("serve")
 
 
+def run_ranker() -> None:
+    """Run the online ranker. uvicorn handles the signals itself."""
+    from serving.online.process import run_ranker as run
+
+    run(ServingConfig(), StreamConfig(), begin=begin_ranker_process)
+
+
+def begin_ranker_process() -> None:
+    """Set up the log of one of several rankers, which are spawned."""
+    from graphstore.logs import set_up_logging
+
+    set_up_logging(form=LogConfig().log_format, process="ranker")
+
+
 def show_drift_reports(port: int) -> None:
     """Show the drift reports in a browser until a signal. Raises `monitoring.drift.ui.NoReports`."""
     from monitoring.drift.ui import show_workspace

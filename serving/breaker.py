@@ -1,6 +1,7 @@
 """Breaker: a client of Redis that stops asking for a moment after a request had to wait for nothing.
 
-Arrives: commands of readers. Leaves: their results, or an error at once. Next: `serving.web.services` opens it.
+Arrives: commands of readers. Leaves: their results, or an error at once. Next: `serving.web.services` opens it. The
+breaker alone guards the ranker, too (`serving.online.client`).
 
 Without it, each request of a page waits the whole timeout while Redis hangs, and all threads wait. A name server that
 does not know the host of a stopped Redis can take longer than that, and no timeout of a socket bounds it.
@@ -31,20 +32,26 @@ class Breaker:
         self._open_until: float | None = None  # None: closed
         self._lock = threading.Lock()
 
-    def check(self) -> float:
-        """Return the time when Redis may be asked. Raises `redis.exceptions.ConnectionError` while the breaker is open.
+    def allows(self) -> bool:
+        """Return whether the service may be asked now. Whoever asks must tell the result.
 
-        Whoever asks must tell the result: `answered`, `timed_out` or `failed`.
+        The result is `answered`, `timed_out` or `failed`.
         """
-        now = self._clock()
         if self._open_until is None:
-            return now
+            return True
         with self._lock:
             if self._open_until is None:
-                return now
-            if now < self._open_until:
-                raise RedisConnectionError("Redis did not answer a moment ago, and is not asked again yet")
+                return True
+            if self._clock() < self._open_until:
+                return False
             self._open_until = math.inf  # this request tries, the others wait for its result
+        return True
+
+    def check(self) -> float:
+        """Return the time when Redis is asked. Raises `redis.exceptions.ConnectionError` while the breaker is open."""
+        now = self._clock()
+        if not self.allows():
+            raise RedisConnectionError("Redis did not answer a moment ago, and is not asked again yet")
         return now
 
     def answered(self) -> None:

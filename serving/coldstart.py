@@ -6,6 +6,7 @@ The first choice is the model's popular list. The model scores an empty history 
 this list again when the trend changes. When the model has no such list, the trending counts of the last hours are used.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -27,11 +28,14 @@ def known(items: Sequence[Item | None], scores: Sequence[float]) -> list[Scored]
 
 
 def trending(redis: Redis, window: str, count: int) -> list[Scored]:
-    """Return the window's items with their counts, most events first. Raises `ValueError` for an unknown window."""
+    """Return the window's items, most events first, each with the score log(1 + events).
+
+    Raises `ValueError` for an unknown window.
+    """
     if window not in WINDOWS:
         raise ValueError(f"{window!r} is none of {', '.join(WINDOWS)}")
     rows = hot.trending(redis, window, count)
-    return known(hot.get_items(redis, [item_id for item_id, _ in rows]), [score for _, score in rows])
+    return known(hot.get_items(redis, [item_id for item_id, _ in rows]), [math.log1p(count) for _, count in rows])
 
 
 def for_the_unknown(

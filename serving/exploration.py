@@ -1,7 +1,7 @@
 """Exploration: draws the order of a shown list, and gives the exact probability of each item at its position.
 
 Arrives: the scores of a list, the number of new items, the settings of the slot (`serving.routing.Exploration`), and a
-seed. Leaves: a `Draw`. Next: `serving.recommend` shows its items, `serving.web.impressions` logs its propensities, and
+seed. Leaves: a `Draw`. Next: `serving.rules` makes a list of it, `serving.web.impressions` logs its propensities, and
 `monitoring.ope` asks with `propensities` and `probabilities` what other settings would have done.
 
 The law, position after position: with the probability `new_items` the next item is a new one, each remaining new item
@@ -116,6 +116,37 @@ def probabilities(
     if fresh.any():
         chances[len(logits) :] = share * fresh / fresh.sum()
     return chances
+
+
+def draw_next(
+    utilities: Float64Array, allowed: BoolArray, new: BoolArray, how: Exploration, rng: np.random.Generator
+) -> tuple[int, float]:
+    """Draw the next position of a list where rules say what may come, and return its choice with its propensity.
+
+    The law is the same, over the allowed choices alone.
+
+    Args:
+        utilities: Utilities [n] of all choices. Those of new items do not count.
+        allowed: Which choices [n] may come; at least one.
+        new: Which choices [n] are new items.
+        how: The settings.
+        rng: The source of randomness.
+    """
+    listed, fresh = allowed & ~new, allowed & new
+    list_left, new_left = int(listed.sum()), int(fresh.sum())
+    share = _share(how, list_left, new_left)
+    if new_left and (not list_left or rng.random() < share):
+        choice = int(rng.choice(np.flatnonzero(fresh)))
+        return choice, max(share / new_left, SMALLEST)
+    rows = np.flatnonzero(listed)
+    values = utilities[rows]
+    if how.temperature <= 0:
+        return int(rows[np.argmax(values)]), max(1.0 - share, SMALLEST)
+    # Fresh noise at each position: what is allowed changes, so what remains of old noise would have another law.
+    logits = _logits(values, how)
+    chosen = int(np.argmax(logits + rng.gumbel(size=len(logits))))
+    weights = np.exp(logits - logits.max())
+    return int(rows[chosen]), max((1.0 - share) * float(weights[chosen] / weights.sum()), SMALLEST)
 
 
 def propensities(

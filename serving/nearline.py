@@ -1,7 +1,8 @@
 """Near-line: computes a user's list again, soon after each new event of this user.
 
 Arrives: messages on `users.touched`, sent after the event is durable. Leaves: `near:{version}:{user}`, newer than the
-published list, and the measured delay from event to list. Next: `serving.recommend` takes the newer of the two lists.
+published list, the lists of `serving.shared_lists`, and the measured delay from event to list. Next:
+`serving.recommend` takes the newer of the two lists.
 
 The models are those in the pointer `recs:champion` and in the routing `recs:routing`, so near-line lists and published
 lists always come from the same models. During a probation or an experiment each touched user gets a list of each model:
@@ -13,10 +14,8 @@ arrives twice, a backlog older than the publication, and a switch of models.
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,9 +35,12 @@ from graphstore.session import now_ms, open_engine
 from graphstore.tracing import note
 from serving import cache
 from serving.config import ServingConfig
+from serving.followed_models import FollowedModels
 from serving.forget import drop_lists_of_erased
-from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
+from serving.ranker import LiveRanker, load_ranker, rank
+from serving.shared_lists import SharedLists
 from serving.source import ShopSource
+from serving.touch_queue import MAX_WAITING, Touch, TouchQueue
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
 from stream.kafka.batch_context import working_on
@@ -51,8 +53,6 @@ logger = logging.getLogger(__name__)
 GROUP = "nearline"
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
-LOAD_SECONDS = 600.0
-"""The load of a model may take this time before the process counts as hung."""
 CLOCK_SKEW_MS = 2_000
 """Largest difference between the clocks of two machines. Only a list newer by more than this makes a touch stale."""
 
@@ -61,6 +61,8 @@ REMEMBERED_TOUCHES = 100_000
 """The number of recently touched users whose lists are refreshed when the model changes."""
 BATCH_USERS = 256
 """The number of touched users in one refresh."""
+POLL_RECORDS = 2_000
+"""The number of touches in one read: after a burst, the newest are found by reading all."""
 DAY_SECONDS = 86_400
 FRESHNESS_SAMPLES = 10_000
 """The number of measured delays in Redis. The report computes its percentiles from them."""
@@ -74,14 +76,6 @@ _freshness = Histogram(
 )
 
 
-@dataclass(frozen=True)
-class Touch:
-    """The time of a user's newest event, and the time of its announcement (both epoch ms)."""
-
-    event_time: int
-    announced_at: int
-
-
 class NearLine:
     """Refreshes the lists of single users with the served models."""
 
@@ -91,7 +85,7 @@ class NearLine:
         redis: Redis,
         config: ServingConfig,
         *,
-        load: Callable[[Path], Ranker] = load_ranker,
+        load: Callable[[Path], LiveRanker] = load_ranker,
         freshness_samples: int = FRESHNESS_SAMPLES,
         liveness: Liveness | None = None,
         visitor_days: int = VISITOR_DAYS,
@@ -99,66 +93,61 @@ class NearLine:
         self._source = source
         self._redis = redis
         self._config = config
-        self._load = load
         self._freshness_samples = freshness_samples
         self._ttl_seconds = visitor_days * DAY_SECONDS
         self._liveness = liveness or Liveness()
         self.remembered: OrderedDict[str, Touch] = OrderedDict()
         """The newest touch of each user, oldest first. A new model first refreshes their lists."""
-        self.rankers: dict[str, Ranker] = {}
+        self._followed = FollowedModels(
+            source,
+            redis,
+            trend_seconds=config.trend_refresh_seconds,
+            load=load,
+            ready=self._catch_up,
+            liveness=self._liveness,
+        )
+        self._now: Callable[[], int] = now_ms
+        self._changed: set[str] = set()
+        """Models whose shared lists are not written yet."""
+        self._shared = SharedLists(redis, config)
+
+    @property
+    def rankers(self) -> Mapping[str, LiveRanker]:
         """The loaded models by version, the champion first."""
-        self._unusable: set[str] = set()
+        return self._followed.models
 
     def follow(self, *, now: Callable[[], int] = now_ms) -> bool:
-        """Load the models in pointer and routing, and forget others. Return True when a model was loaded.
+        """Follow pointer and routing (see `FollowedModels.follow`). Return True when a model was loaded.
 
-        Recently touched users are refreshed at once, because the new model's lists may be older than their touches. A
-        model beside the champion that cannot be loaded is logged once and left out while the routing names it.
+        Recently touched users are refreshed at once, because the new model's lists may be older than their touches.
         """
-        served = cache.served(self._redis)
-        if served is None:
-            return False
-        self._unusable &= {*served.versions}
-        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
-        loaded = False
-        for version in served.versions:
-            if version in self.rankers or version in self._unusable:
-                continue
-            try:
-                self._load_model(version, now=now)
-            except (UserError, ValueError, ArithmeticError):
-                if version == served.champion:
-                    raise
-                logger.exception("near-line leaves out model %s: its shoppers keep the lists that are there", version)
-                self._unusable.add(version)
-            else:
-                logger.info("near-line follows %s", version)
-                loaded = True
-        self.rankers = {version: self.rankers[version] for version in served.versions if version in self.rankers}
-        return loaded
+        self._now = now
+        return bool(self._followed.follow())
 
-    def _load_model(self, version: str, *, now: Callable[[], int]) -> None:
-        bundle = self._source.bundle(version)
-        if bundle is None:
-            raise UnusableModel(f"the registry does not know {version}, which is served")
-        self._liveness.beat("loading a model", within_seconds=LOAD_SECONDS)
-        ranker = self._load(bundle)
-        self._write_popular(ranker, now=now())
+    def _catch_up(self, version: str, ranker: LiveRanker) -> None:
+        """Write the first lists of a model before it serves."""
+        self._shared.forget(version)
+        self._shared.write(ranker, now=self._now())
         touches = dict(self.remembered)
         for users in _chunks(list(touches), BATCH_USERS):
             self._liveness.beat("refreshing lists")
-            self._write({version: ranker}, {user: touches[user] for user in users}, now=now)
-        self.rankers[version] = ranker  # last, because otherwise the next call would skip this work after an error
+            self._write({version: ranker}, {user: touches[user] for user in users}, now=self._now)
+
+    def freshen(self, *, now: int) -> None:
+        """Follow stock, new items and counts where it is due, and write a changed model's shared lists again."""
+        self._changed |= {*self._followed.freshen()}
+        self._write_changed(now=now)
 
     def refresh_trend(self, *, now: int) -> None:
-        """Read the newest counts, and write each model's list for users without history again."""
-        for ranker in self.rankers.values():
-            self._write_popular(ranker, now=now)
+        """Read the newest counts, and write each model's shared lists again."""
+        self._changed |= {*self._followed.refresh_trend()}
+        self._write_changed(now=now)
 
-    def _write_popular(self, ranker: Ranker, *, now: int) -> None:
-        bring_up_to_date(ranker, self._source)
-        packed = rank(ranker, [[]], as_of=now, k=self._config.list_length)[0]
-        cache.write_lists(self._redis, {cache.popular_key(ranker.model_version): packed})
+    def _write_changed(self, *, now: int) -> None:
+        for version in list(self._changed):
+            if version in self.rankers:
+                self._shared.write(self.rankers[version], now=now)
+            self._changed.discard(version)  # after the write: an error leaves it for the next call
 
     def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms) -> int:
         """Write the lists of touched users and return their number. Without a model, only remember the touches.
@@ -174,7 +163,7 @@ class NearLine:
 
     def _write(
         self,
-        rankers: Mapping[str, Ranker],
+        rankers: Mapping[str, LiveRanker],
         touches: Mapping[str, Touch],
         *,
         now: Callable[[], int],
@@ -257,7 +246,7 @@ def _time_of(raw: bytes | None) -> int:
 
 def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[str, Touch]:
     """Return the newest touch of each user. An invalid message is logged and skipped."""
-    touches: dict[str, Touch] = {}
+    queue = TouchQueue()
     for record in records:
         try:
             event = decode(record.value or b"", UserTouched, now=now)
@@ -266,12 +255,8 @@ def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[
             continue
         # Without a record time, the touch counts as announced now, so it is never stale.
         announced_at = record.timestamp if record.timestamp and record.timestamp > 0 else milliseconds(now)
-        known = touches.get(event.user_id)
-        event_time = milliseconds(event.event_time)
-        if known is not None:
-            event_time, announced_at = max(event_time, known.event_time), max(announced_at, known.announced_at)
-        touches[event.user_id] = Touch(event_time, announced_at)
-    return touches
+        queue.add({event.user_id: Touch(milliseconds(event.event_time), announced_at)})
+    return queue.take(len(queue))
 
 
 def _chunks(users: Sequence[str], size: int) -> Iterable[Sequence[str]]:
@@ -284,7 +269,7 @@ def run_nearline(
     stream: StreamConfig,
     stop: threading.Event,
     *,
-    load: Callable[[Path], Ranker] = load_ranker,
+    load: Callable[[Path], LiveRanker] = load_ranker,
 ) -> None:
     """Refresh the lists of touched users until `stop`.
 
@@ -297,7 +282,8 @@ def run_nearline(
     near = NearLine(
         ShopSource(engine), redis, config, load=load, liveness=liveness, visitor_days=graphstore.visitor_days
     )
-    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=POLL_RECORDS)
+    waiting = TouchQueue()
     needs = {"model": STARTING}
     probe = start_probe(
         stream.probe_port_of("nearline"),
@@ -306,24 +292,23 @@ def run_nearline(
         alive=lambda: liveness.state,
     )
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
-    next_trend = time.monotonic() + config.trend_refresh_seconds
     try:
         while not stop.is_set():
-            records = subscription.poll(POLL_SECONDS)
-            trend_due = time.monotonic() >= next_trend
-            if trend_due:
-                next_trend = time.monotonic() + config.trend_refresh_seconds
+            records = list(subscription.poll(0.0 if waiting else POLL_SECONDS, handled=not waiting))
+            while len(waiting) + len(records) < MAX_WAITING and (newer := subscription.poll(0.0, handled=False)):
+                records += newer
             with working_on("refresh", USERS_TOUCHED, records):
-                touches = newest_touches(records, now=datetime.now(UTC))
-                near.remember(touches)
+                arrived = newest_touches(records, now=datetime.now(UTC))
+                near.remember(arrived)
+                waiting.add(arrived)
+                touches = waiting.take(BATCH_USERS)
                 while not stop.is_set():
                     if subscription.liveness.state == OK:
                         liveness.beat("refreshing lists")
                     try:
                         near.follow()
                         note(lists=near.refresh(touches))
-                        if trend_due:
-                            near.refresh_trend(now=now_ms())
+                        near.freshen(now=now_ms())
                         needs["model"] = OK if near.rankers else FIRST_MODEL
                         break
                     except (SQLAlchemyError, RedisError, OSError) as error:

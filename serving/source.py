@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from graphstore import queries
-from graphstore.arrays import IntArray
+from graphstore.arrays import BoolArray, IntArray
 from graphstore.catalogue import Item
 from graphstore.queries import HistoryRow
 from graphstore.session import read
@@ -20,6 +20,12 @@ from serving.routing_source import Wanted, wanted
 
 HISTORY_LIMIT = 500
 """A list uses at most this number of a user's newest events. It bounds the cost of one very active user."""
+
+NEIGHBOURHOOD_EVENTS = 2_000
+NEIGHBOURHOOD_SHOPPERS = 200
+NEIGHBOURHOOD_HISTORY = 50
+"""The neighbourhood of new items: the shoppers of so many of their newest events, so many of these shoppers, and so
+many events of each. It bounds the time until a new item can be listed."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,33 @@ class ShopSource:
         """Return hours, item keys and counts of the hourly buckets since `since_ms` (epoch ms)."""
         with read(self.engine) as connection:
             return queries.item_bucket_counts(connection, since_ms)
+
+    def stock(self) -> tuple[IntArray, BoolArray]:
+        """Return the keys of all items, ascending, and whether each can be bought now."""
+        with read(self.engine) as connection:
+            return queries.stock(connection)
+
+    def items_after(self, item_key: int, limit: int | None = None) -> list[Item]:
+        """Return the items with a larger key, by key, at most `limit`."""
+        with read(self.engine) as connection:
+            return queries.items_after(connection, item_key, limit)
+
+    def items_by_id(self, item_ids: Sequence[str]) -> list[Item]:
+        """Return the items that exist."""
+        with read(self.engine) as connection:
+            return queries.items_by_id(connection, item_ids)
+
+    def items_by_key(self, item_keys: Sequence[int]) -> list[Item]:
+        """Return the items that exist."""
+        with read(self.engine) as connection:
+            return queries.items_by_key(connection, item_keys)
+
+    def neighbourhood(self, item_keys: Sequence[int], since_ms: int) -> list[list[HistoryRow]]:
+        """Return the histories of the newest shoppers who touched one of the items since `since_ms` (epoch ms)."""
+        with read(self.engine) as connection:
+            shoppers = queries.shoppers_of_items(connection, item_keys, since_ms=since_ms, limit=NEIGHBOURHOOD_EVENTS)
+            found = queries.user_histories(connection, shoppers[:NEIGHBOURHOOD_SHOPPERS], NEIGHBOURHOOD_HISTORY)
+        return list(found.values())
 
     def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
         """Return the forgotten users among `user_ids`. With None, return all forgotten users."""

@@ -11,7 +11,7 @@ from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
 
-PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve")
+PROBED_PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve", "ranker")
 """The processes that answer on a probe port, each on `probe_port` plus its index here."""
 MAX_PROBE_PORT = 65_535 - len(PROBED_PROCESSES) + 1
 
@@ -46,8 +46,8 @@ class StreamConfig(PackageSettings):
         6066,
         ge=0,
         le=MAX_PROBE_PORT,
-        description="port for health and metrics of the worker; nearline, publisher, scheduler, monitor and serve "
-        "take the five ports after it; 0: each takes any free port",
+        description="port for health and metrics of the worker; nearline, publisher, scheduler, monitor, serve "
+        "and ranker take the six ports after it; 0: each takes any free port",
     )
 
     probe_host: str = Field(

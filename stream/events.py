@@ -19,6 +19,7 @@ import msgspec
 INTERACTIONS = "interactions"
 IMPRESSIONS = "impressions"
 CATALOG = "catalog"
+CATALOG_CHANGES = "catalog.changes"
 USERS = "users"
 IDENTITIES = "identities"
 SEEN = "seen"
@@ -29,6 +30,7 @@ DEAD_LETTERS = "interactions.dlq"
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
 MAX_LISTED_ITEMS = 1000
+MAX_ATTRIBUTES = 64
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
 """The largest part of a bad message that fits, in base64, into one message of Kafka's default size."""
@@ -41,6 +43,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
 """An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
@@ -91,7 +94,7 @@ class Interaction(Event, frozen=True, kw_only=True):
     user_id: Id
     item_id: Id
     value: float | None = None
-    quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    quantity: Quantity | None = None
     request_id: Id | None = None
     position: Position | None = None
     order_id: Id | None = None
@@ -151,18 +154,52 @@ class CatalogItem(Event, frozen=True, kw_only=True):
     brand: Text = ""
     price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
     available: bool = True
-    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=64)] = {}
+    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
     url: Url = ""
     image_url: Url = ""
     stock: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
     product_id: Id | None = None
 
 
+class ItemChange(Event, frozen=True, kw_only=True):
+    """Some fields of an item have new values; the other fields stay. The last write wins for each field.
+
+    `attributes` changes the named attributes alone; null removes one. A deleted item stays deleted until a change says
+    that it is `available`.
+    """
+
+    item_id: Id
+    title: Text | msgspec.UnsetType = msgspec.UNSET
+    categories: Annotated[list[Text], msgspec.Meta(max_length=32)] | msgspec.UnsetType = msgspec.UNSET
+    brand: Text | msgspec.UnsetType = msgspec.UNSET
+    price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | msgspec.UnsetType | None = msgspec.UNSET
+    available: bool | msgspec.UnsetType = msgspec.UNSET
+    attributes: Annotated[dict[AttributeName, Attribute | None], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
+    url: Url | msgspec.UnsetType = msgspec.UNSET
+    image_url: Url | msgspec.UnsetType = msgspec.UNSET
+    stock: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | msgspec.UnsetType | None = msgspec.UNSET
+    product_id: Id | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if not self.attributes and not self.fields():
+            raise ValueError("no field changes")
+
+    def fields(self) -> dict[str, str | list[str] | float | None]:
+        """Return the fields that change, without the attributes."""
+        named = {name: getattr(self, name) for name in _CHANGEABLE}
+        return {name: value for name, value in named.items() if value is not msgspec.UNSET}
+
+
+_CHANGEABLE = tuple(
+    name for name in ItemChange.__struct_fields__ if name not in ("event_time", "item_id", "attributes")
+)
+
+
 class UserAttributes(Event, frozen=True, kw_only=True):
     """All attributes of a user: a later event replaces an earlier one. A null value deletes them."""
 
     user_id: Id
-    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=64)] = {}
+    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
 
 
 class Identity(Event, frozen=True, kw_only=True):

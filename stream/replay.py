@@ -20,7 +20,8 @@ from graphstore import history
 from graphstore.history import Selection
 from graphstore.identities import IdentityRow
 from graphstore.ingest import InteractionRow
-from graphstore.upserts import ImpressionRow, ItemRow, SeenRow, UserRow
+from graphstore.item_fields import ItemRow, changes, of_entry
+from graphstore.upserts import ImpressionRow, SeenRow, UserRow
 from stream import events
 from stream.events import (
     CatalogItem,
@@ -29,6 +30,7 @@ from stream.events import (
     Impression,
     ImpressionItem,
     Interaction,
+    ItemChange,
     Seen,
     UserAttributes,
 )
@@ -135,8 +137,8 @@ def _store(sink: Sink, batch: list[Event], now: int) -> Stored | None:
         sink.store_impressions(cast("list[Impression]", batch), now=now)
     elif isinstance(batch[0], Seen):
         sink.store_seen(cast("list[Seen]", batch), now=now)
-    elif isinstance(batch[0], CatalogItem):
-        sink.store_items(cast("list[CatalogItem]", batch), now=now)
+    elif isinstance(batch[0], CatalogItem | ItemChange):
+        sink.store_items(cast("list[CatalogItem | ItemChange]", batch), now=now)
     elif isinstance(batch[0], UserAttributes):
         sink.store_attributes(cast("list[UserAttributes]", batch), now=now)
     else:
@@ -205,7 +207,12 @@ def until(stop: Callable[[], bool], source: Iterable[_E]) -> Iterator[_E]:
 
 def history_events(engine: Engine, selection: Selection) -> Iterator[Event]:
     """Read the SQL log as events, in the order of `ROUTES`."""
-    yield from map(_catalog_item, history.item_rows(engine, selection))
+    for row in history.item_rows(engine, selection):
+        if (entry := of_entry(row)) is not None:
+            yield from _entry(entry)
+    for row in history.item_rows(engine, selection, changed=True):
+        for written_at, fields, attributes in changes(row):
+            yield from _item_change(row.item_id, written_at, fields, attributes)
     yield from map(_user_attributes, history.user_rows(engine, selection))
     yield from map(_identity, history.identity_rows(engine, selection))
     yield from map(_interaction, history.interaction_rows(engine, selection))
@@ -213,6 +220,15 @@ def history_events(engine: Engine, selection: Selection) -> Iterator[Event]:
         yield from fitting(_impression(list(rows)))
     for first, looked in groupby(history.seen_rows(engine, selection), key=_look):
         yield from _seen(first, [row.position for row in looked])
+
+
+def _entry(row: ItemRow) -> Iterator[CatalogItem | ItemChange]:
+    """Return a whole entry, and a change for the attributes that are too many: entries of one time may be joined."""
+    names = sorted(row.attributes)
+    kept, rest = names[: events.MAX_ATTRIBUTES], names[events.MAX_ATTRIBUTES :]
+    yield _catalog_item(row._replace(attributes={name: row.attributes[name] for name in kept}))
+    if rest:
+        yield from _item_change(row.item_id, row.updated_at, {}, {name: row.attributes[name] for name in rest})
 
 
 def _catalog_item(row: ItemRow) -> CatalogItem:
@@ -308,6 +324,24 @@ def _seen(look: tuple[int, str, str], positions: list[int]) -> Iterator[Seen]:
             user_id=user_id,
             event_time=events.utc(event_time),
             positions=positions[start : start + events.MAX_LISTED_ITEMS],
+        )
+
+
+def _item_change(
+    item_id: str, written_at: int, fields: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> Iterator[ItemChange]:
+    """Return a change in as many events as an event's bound on attributes asks for.
+
+    Several changes at one time are one here, so there may be more attributes than one event brought.
+    """
+    names = sorted(attributes)
+    parts = [names[start : start + events.MAX_ATTRIBUTES] for start in range(0, len(names), events.MAX_ATTRIBUTES)]
+    for index, part in enumerate(parts or [[]]):
+        yield ItemChange(
+            item_id=item_id,
+            event_time=events.utc(written_at),
+            attributes={name: attributes[name] for name in part},
+            **(fields if index == 0 else {}),
         )
 
 

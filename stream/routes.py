@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream import events
-from stream.events import CatalogItem, Identity, Impression, Interaction, Seen, UserAttributes
+from stream.events import CatalogItem, Identity, Impression, Interaction, ItemChange, Seen, UserAttributes
 
-Event = CatalogItem | UserAttributes | Identity | Interaction | Impression | Seen
+Event = CatalogItem | ItemChange | UserAttributes | Identity | Interaction | Impression | Seen
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Route:
 
 ROUTES: Mapping[type[Event], Route] = {
     CatalogItem: Route(events.CATALOG, "item_id"),
+    ItemChange: Route(events.CATALOG_CHANGES, "item_id"),
     UserAttributes: Route(events.USERS, "user_id"),
     Identity: Route(events.IDENTITIES, "anonymous_id"),
     Interaction: Route(events.INTERACTIONS, "user_id"),

@@ -26,13 +26,16 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"].
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor"}
+VERBS = {"init", "worker", "nearline", "publisher", "scheduler", "serve", "ranker", "monitor"}
 """What must run for the loop to close."""
 ASIDE = {"worker-2": "worker", "tools": "doctor"}
 """Services that only a profile starts, with their verbs."""
-BY_COMPOSE = {"state_dir", "probe_port", "probe_host", "serve_host", "serve_port", "worker_id"}
+BY_COMPOSE = {
+    *("state_dir", "probe_port", "probe_host", "worker_id"),
+    *("serve_host", "serve_port", "ranker_host", "ranker_port"),
+}
 """Settings whose values the file says itself."""
-KEYS = {"api_key", "admin_key", "secret_key"}
+KEYS = {"api_key", "admin_key", "secret_key", "read_keys", "write_keys", "admin_keys"}
 """The keys of the API."""
 ALARMS = {"alarm_webhook", "alarm_secret"}
 """What only the monitor needs."""
@@ -42,7 +45,9 @@ WITHOUT_SECRETS = {
     "serve": {"database_url", *ALARMS},
 }
 """The secrets that a process does not need. Of the other processes these are the keys of the API, and the alarms'."""
-OPTIONAL_SECRETS = {"SAGESTREAM_ADMIN_KEY", "SAGESTREAM_ALARM_SECRET"}
+OPTIONAL_SECRETS = {
+    *(f"SAGESTREAM_{name}" for name in ("ADMIN_KEY", "READ_KEYS", "WRITE_KEYS", "ADMIN_KEYS", "ALARM_SECRET"))
+}
 """Without them, a part stays closed."""
 
 
@@ -110,7 +115,7 @@ def test_the_state_volume_is_mounted_where_it_is_used_and_writable_where_it_is_w
         "monitor",
         "tools",
     }
-    assert {name for name, volumes in mounted.items() if volumes == read} == {"nearline", "publisher"}
+    assert {name for name, volumes in mounted.items() if volumes == read} == {"nearline", "publisher", "ranker"}
     assert {name for name, volumes in mounted.items() if not volumes} == {"worker", "worker-2", "serve"}
 
 
@@ -282,7 +287,7 @@ def test_python_in_the_image_is_one_that_the_project_supports():
 
 def test_no_package_index_is_named():
     for text in (DOCKERFILE, COMPOSE_TEXT):
-        assert not re.search(r"https?://(?!127\.0\.0\.1)", text)
+        assert not re.search(r"https?://(?!127\.0\.0\.1|ranker:8001)", text)
 
 
 @pytest.mark.parametrize("client", ["/nowhere/docker", "false"])

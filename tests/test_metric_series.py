@@ -86,6 +86,8 @@ FIXED = {
     "probation_difference": "rates and bounds that the code names",
     "probations_total": "outcomes that the code names",
     "monitor_passes_total": "outcomes that the code names",
+    "ranker_requests_total": "results that the code names",
+    "ranker_refused_total": "kinds that serving.online.door.STATUS names",
 }
 """Labelled metrics that no value from outside reaches, with the reason."""
 

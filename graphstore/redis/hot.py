@@ -426,6 +426,12 @@ def newest_items(redis: Redis) -> list[Item]:
     return [item for item in get_items(redis, ids) if item is not None]
 
 
+def newest_key(redis: Redis) -> int:
+    """Return the highest item key, -1 without items."""
+    rows = cast("list[tuple[bytes, float]]", redis.zrevrange(NEWEST, 0, 0, withscores=True))
+    return int(rows[0][1]) if rows else -1
+
+
 def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
     """Return the items in the given order, None for an item that Redis does not have."""
     if not item_ids:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, text
 
+from graphstore.retention import DAY_MS
 from graphstore.tables import HOUR_MS
 from monitoring.counts import METRIC, Counts
 from monitoring.intervals import Rate
-from monitoring.segments import DAY_MS
 from monitoring.windows import ALL, TimeWindow
 
 HOUR, DAY = HOUR_MS, DAY_MS

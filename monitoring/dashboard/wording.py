@@ -1,7 +1,7 @@
 """Wording: times, windows and differences in words, the same on every page of the dashboard. All times are UTC."""
 
+from graphstore.retention import DAY_MS
 from monitoring.intervals import Rate
-from monitoring.segments import DAY_MS
 from monitoring.windows import TimeWindow
 from stream.events import utc
 

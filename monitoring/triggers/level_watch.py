@@ -158,10 +158,6 @@ class LevelWatch:
         level = self._moved[old][best] / self._information[old][best] if self._information[old][best] else 0.0
         return Evidence(float(np.logaddexp.reduce(each)), int(self._starts[old][best]), float(-level))
 
-    def expected_rate(self, start: int) -> float:
-        """Return the rate that is expected of the hour that begins at `start` (epoch ms)."""
-        return self._rate * max(1 + float(self._mean[_cell(start)]), 0.0)
-
     def _noise(self, hour: Hour, expected: float, deviation: float) -> float:
         """Return the variance of clicks / expected."""
         alike = 1 + self._correlation * (hour.squares / hour.impressions - 1)

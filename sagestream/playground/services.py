@@ -17,7 +17,7 @@ from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
-from stream.config import PROBED_PROCESSES, StreamConfig
+from stream.config import LOOPBACK, PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import CREATE_SECONDS, GIVEN_SECONDS, create_topics
 
 PROCESSES = PROBED_PROCESSES
@@ -31,6 +31,8 @@ ADDRESS_SETTINGS = (
     "producer_idempotent",
     "probe_port",
     "serve_port",
+    "ranker_port",
+    "ranker_url",
 )
 """The settings with addresses of services and processes."""
 
@@ -125,12 +127,19 @@ def open_services(
         processes.ProcessFailed: A child does not become ready.
     """
     held = hold_port(web_port)
+    ranker_port = free_port()
+    serve_port = web_port if held else free_port()
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
         "admin_key": environment.get(f"{PREFIX}ADMIN_KEY") or secrets.token_urlsafe(24),
         "shop_page": "true",
-        "serve_port": str(web_port if held else free_port()),
+        "serve_port": str(serve_port),
+        # The tag's demo page takes the tag from this machine's other name, as the page of another origin.
+        "cors_origins": f"http://{LOOPBACK}:{serve_port},http://localhost:{serve_port}",
+        "track_events": "view,click,cart,purchase",
+        "ranker_port": str(ranker_port),
+        "ranker_url": f"http://{LOOPBACK}:{ranker_port}",
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
     }

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,8 @@ from sagestream.verbs.table_options import with_table_options
 from stream import events
 from stream.config import StreamConfig
 
+Form = Literal["segment", "ga4", "cloudevents", "snowplow", "otto", "shopify", "woocommerce"]
+"""The names in `stream.sources.shapes.registry`, as Typer needs them."""
 MAX_SEED = 2**32 - 1
 PICTURES = (".png", ".svg")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -91,17 +93,22 @@ def import_(
 
 def produce(
     file: Annotated[str, typer.Argument(help="JSON lines, one interaction each, also gzipped; - for standard input.")],
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Of messages of a tracker or a shop system; default: our own events."),
+    ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as Kafka takes them.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Send interactions from a file or standard input to Kafka. A line that is no event is counted and shown."""
+    """Send events from a file or standard input to Kafka. A line that gives no event is counted and shown."""
     from stream import replay
     from stream.kafka.producer import EventProducer
 
     with Interruption() as interruption, open_source(file, interruption) as source:
         with EventProducer(StreamConfig()) as producer:
             pace = replay.Pace(rate, interruption.sleep)
-            done = replay.produce(producer, source.interactions(), report=lambda _: None, pace=pace)
+            events_of = source.interactions() if form is None else source.translated(form)
+            done = replay.produce(producer, events_of, report=lambda _: None, pace=pace)
         interrupted = interruption.asked
     told = {"produced": done.read, "rejected": source.rejected}
     echo_result(told, f"produced: {done.read} · rejected: {source.rejected}", as_json=as_json)

@@ -11,12 +11,12 @@ from graphstore.tracing import begin_tracing
 from sagestream import runners
 from sagestream.printable import echo
 
-PROCESSES = ("init", "worker", "nearline", "publisher", "scheduler", "serve", "monitor")
+PROCESSES = ("init", "worker", "nearline", "publisher", "scheduler", "serve", "ranker", "monitor")
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (init, worker, nearline, publisher, scheduler, serve, monitor):
+    for verb in (init, worker, nearline, publisher, scheduler, serve, ranker, monitor):
         app.command()(verb)
 
 
@@ -61,6 +61,11 @@ def scheduler() -> None:
 def serve() -> None:
     """Serve the API and the shop's page."""
     runners.run_serve()
+
+
+def ranker() -> None:
+    """Rank now, with the model, what no stored list answers: carts, sessions, filters, search results."""
+    runners.run_ranker()
 
 
 def monitor(

@@ -18,9 +18,12 @@ from sagestream.verbs.report import report
 from serving import explain as explaining
 from serving.cache import READ_TIMEOUT_SECONDS
 from serving.config import ServingConfig
-from serving.recommend import POPULAR, ListedItem, Recommendation, Storefront, UnknownItem
-from serving.recommend import recommendations as serve_recommendations
-from serving.recommend import similar as serve_similar
+from serving.online.client import RankerClient
+from serving.recommend import POPULAR, ListedItem, Recommendation, Storefront, UnknownItem, check_item, serve
+from serving.slots.defaults import PLAIN
+from serving.slots.request import ListRequest
+from serving.slots.slot import Kind, Slot
+from serving.slots.slot_book import SlotBook
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -37,6 +40,9 @@ Model = Annotated[
 ]
 User = Annotated[str, typer.Argument(help="The shopper's id.")]
 ItemId = Annotated[str, typer.Argument(help="The item's id.")]
+SlotName = Annotated[
+    str | None, typer.Option("--slot", help="Make the list by the rules of this slot.", show_default=False)
+]
 LONGEST_LINE = 200
 LONGEST_FINDING = 2000
 HISTORY = "from your history"
@@ -50,13 +56,23 @@ def register(app: typer.Typer) -> None:
 
 
 def _storefront() -> "tuple[Redis, Storefront]":
+    config = ServingConfig()
     redis = open_redis(GraphstoreConfig().redis_url, timeout_seconds=READ_TIMEOUT_SECONDS)
-    return redis, Storefront.open(redis)
+    return redis, Storefront.open(redis, ranker=RankerClient(config.ranker_url, timeout_ms=config.ranker_timeout_ms))
 
 
-def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: AsJson = False) -> None:
+def _slot(name: str | None) -> Slot:
+    """Return the slot of the file or of the defaults. Raises `UnknownSlot`."""
+    return PLAIN if name is None else SlotBook.open(ServingConfig()).slot(name)
+
+
+def recommend(
+    user: User, k: Count = 20, slot: SlotName = None, model_version: Model = None, as_json: AsJson = False
+) -> None:
     """A shopper's list, as the API serves it; or made now by a model of the registry, without any service."""
     if model_version is not None:
+        if slot is not None:
+            raise typer.BadParameter("a model of the registry knows no slots", param_hint="--slot")
         from sagestream.bundle_lists import recommended
 
         listed = recommended(GraphstoreConfig(), model_version, user, k=k)
@@ -65,11 +81,14 @@ def recommend(user: User, k: Count = 20, model_version: Model = None, as_json: A
         return
     redis, store = _storefront()
     try:
-        served = serve_recommendations(store, user, k=k, explained=True, now=datetime.now(UTC))
+        request = ListRequest(slot=_slot(slot), name=slot, k=k, user_id=user, explain=True)
+        served = serve(store, [request], now=datetime.now(UTC))[0]
     finally:
         redis.close()
     kind = "no list of their own, the popular list" if served.source == POPULAR else f"{served.source} list"
     title = f"{user}: {kind} of {served.model_version}, {served.as_of:%Y-%m-%d %H:%M:%S} UTC"
+    if served.degraded is not None:
+        title += f" ({served.degraded})"
     _print(title, served.items, msgspec.to_builtins(served), as_json=as_json)
 
 
@@ -84,19 +103,21 @@ def similar(item: ItemId, k: Count = 20, model_version: Model = None, as_json: A
         return
     redis, store = _storefront()
     try:
-        found = serve_similar(store, item, k=k)
+        check_item(store, item)
+        request = ListRequest(slot=Slot(kind=Kind.SIMILAR, fallback=()), k=k, items=(item,), explain=True)
+        found = serve(store, [request], now=datetime.now(UTC))[0]
     finally:
         redis.close()
-    _print(f"similar to {item}, by {found.model_version}", found.items, msgspec.to_builtins(found), as_json=as_json)
+    told = {"item_id": item, **msgspec.to_builtins(found)}
+    _print(f"similar to {item}, by {found.model_version}", found.items, told, as_json=as_json)
 
 
-def explain(user: User, item: ItemId, as_json: AsJson = False) -> None:
+def explain(user: User, item: ItemId, slot: SlotName = None, as_json: AsJson = False) -> None:
     """Why an item stands in a shopper's list, and where; or why it does not."""
     redis, store = _storefront()
     try:
-        served = serve_recommendations(
-            store, user, k=ServingConfig().list_length, explained=True, now=datetime.now(UTC)
-        )
+        request = ListRequest(slot=_slot(slot), name=slot, k=ServingConfig().list_length, user_id=user, explain=True)
+        served = serve(store, [request], now=datetime.now(UTC))[0]
         place = next((listed for listed in served.items if listed.item_id == item), None)
         told = _absence(store, served, item) if place is None else msgspec.to_builtins(place)
     finally:

@@ -12,12 +12,14 @@ from serving.rules.criteria import Criteria, Ids
 from stream.events import MAX_ID_LENGTH, EventType
 
 PATH = "/rank"
+READY_PATH = "/readyz"
 SOURCE = "online"
 """The source of a list that the ranker has made."""
 
 MAX_SESSION_EVENTS = 200
 MAX_CANDIDATES = 1000
 MAX_RANKED = 1000
+MAX_EVIDENCE = 20
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 
@@ -53,12 +55,12 @@ class RankRequest(_Message, frozen=True, kw_only=True):
     known: bool | None = None
     """False: leave out every item of the history (to discover). True: only these. None: as the model does."""
     k: Annotated[int, msgspec.Meta(ge=1, le=MAX_RANKED)] = 100
-    evidence: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
+    evidence: Annotated[int, msgspec.Meta(ge=0, le=MAX_EVIDENCE)] = 0
     """For so many of the first items, say which events of the shopper carried the score."""
 
 
 class Carrier(_Message, frozen=True, kw_only=True):
-    """An event of the shopper that carried a score. `share` is its part of the item's score, 1 for all of it."""
+    """An event of the shopper that carried a score. `share` is its part of what the events add to it."""
 
     item_key: int
     event_type: EventType

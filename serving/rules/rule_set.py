@@ -3,6 +3,7 @@
 Arrives: a table of the file. Leaves: a `RuleSet`. Next: `serving.rules` applies it to candidates.
 """
 
+from collections import Counter
 from typing import Annotated
 
 import msgspec
@@ -67,6 +68,15 @@ class RuleSet(Table, frozen=True, kw_only=True):
     """By category: days after which an item is bought again, instead of what was learned. 0: at once."""
     offer_cart: bool = False
     """Whether items in the cart may be shown."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` when two pins have one position or one item."""
+        for kind, count in (
+            ("position", Counter(pin.position for pin in self.pin)),
+            ("item", Counter(pin.item_id for pin in self.pin)),
+        ):
+            if twice := [value for value, times in count.items() if times > 1]:
+                raise ValueError(f"two pins have the {kind} {twice[0]!r}")
 
 
 NO_RULES = RuleSet()

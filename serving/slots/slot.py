@@ -36,6 +36,14 @@ class Kind(enum.StrEnum):
     """The model's order of one category."""
 
 
+WITH_CATEGORY = (Kind.CATEGORY, Kind.TRENDING, Kind.BEST_SELLERS)
+"""Kinds whose lists may be about one category."""
+ABOUT_ITEMS = (Kind.SIMILAR, Kind.BOUGHT_TOGETHER)
+"""Kinds whose lists are about given items."""
+NEED_MODEL = (Kind.FOR_YOU, Kind.DISCOVER, Kind.SIMILAR, Kind.CATEGORY)
+"""Kinds that nothing answers before a model is published."""
+
+
 class Slot(Table, frozen=True, kw_only=True):
     """One place of the shop."""
 

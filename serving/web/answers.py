@@ -6,6 +6,7 @@ shop's web site.
 
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -49,18 +50,45 @@ class TooMany(APIException):
     wait = int(RETRY_AFTER_SECONDS)
 
 
-def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the answer for an error. A temporary error is 503 with its reason, an unexpected error stays 500."""
+class Busy(APIException):
+    """503: too much waits already."""
+
+    status_code = 503
+    wait = int(RETRY_AFTER_SECONDS)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The answer for an error: a status, the body, and headers of its own."""
+
+    status: int
+    body: dict[str, str]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return the answer for an error of ours, None for one that has no answer of its own.
+
+    A temporary error is 503 with its reason.
+    """
     if isinstance(error, Refused):
-        return Response({"detail": str(error.detail), "field": error.field}, status=error.status_code)
+        return Problem(error.status_code, {"detail": str(error.detail), "field": error.field})
     if isinstance(error, UnknownItem):
-        return Response({"detail": str(error)}, status=404)
+        return Problem(404, {"detail": str(error)})
     if isinstance(error, NothingPublished | NotDelivered):
         return _unavailable(str(error))
     if isinstance(error, RedisError):
         _log_now_and_then("Redis cannot be read: %s", error)
         return _unavailable("Redis cannot be read")
-    return exception_handler(error, context)
+    return None
+
+
+def refuse(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Return the answer for an error of a view. An unexpected error stays 500."""
+    problem = problem_of(error)
+    if problem is None:
+        return exception_handler(error, context)
+    return Response(problem.body, status=problem.status, headers=problem.headers)
 
 
 def _log_now_and_then(message: str, error: Exception) -> None:
@@ -72,8 +100,8 @@ def _log_now_and_then(message: str, error: Exception) -> None:
         logger.error(message, error)
 
 
-def _unavailable(detail: str) -> Response:
-    return Response({"detail": detail}, status=503, headers={"Retry-After": RETRY_AFTER_SECONDS})
+def _unavailable(detail: str) -> Problem:
+    return Problem(503, {"detail": detail}, {"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def json_response(data: Any, status: int = 200) -> HttpResponse:

@@ -5,12 +5,11 @@ and how much, nor let the server ask Redis.
 """
 
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 
 from graphstore.errors import reason
 from serving.cache import champion
+from serving.http_server import metrics_of
 from serving.web import services
 from serving.web.answers import json_response
 from stream.config import LOOPBACK
@@ -33,12 +32,4 @@ def ready() -> dict[str, str]:
 
 def start_health_probe(port: int, directory: str | None, *, host: str = LOOPBACK) -> Probe:
     """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
-    if directory is None:
-        return start_probe(port, ready, host=host)
-
-    def all_metrics() -> bytes:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-
-    return start_probe(port, ready, host=host, metrics=all_metrics)
+    return start_probe(port, ready, host=host, metrics=metrics_of(directory))

@@ -1,4 +1,4 @@
-"""Metrics: the only middleware checks the host, measures and traces each answer and adds headers.
+"""Metrics: the first middleware checks the host, measures and traces each answer and adds headers.
 
 Arrives: every request. Leaves: its answer with the common headers, and the histogram for `/metrics`, which
 `serving.web.health` answers on a port of its own.
@@ -6,6 +6,7 @@ Arrives: every request. Leaves: its answer with the common headers, and the hist
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -39,12 +40,37 @@ REASONS = (
 )
 """Why a request or a connection was refused."""
 
+_COMMON = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Frame-Options", "DENY"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+]
+
 _dropped = Counter("sagestream_http_dropped", "Requests and connections refused before the application", ["reason"])
 
 
 def dropped(reason: str) -> None:
     """Count a request or connection that was refused before the application saw it, by one of `REASONS`."""
     _dropped.labels(known(reason, REASONS)).inc()
+
+
+def measure(route: str, status: int, started: float) -> None:
+    """Record the time of an answer since `started` (seconds of `time.perf_counter`)."""
+    _series(route, status).observe(time.perf_counter() - started)
+
+
+@lru_cache(maxsize=1024)
+def _series(route: str, status: int) -> Histogram:
+    """Return the series of a route and a status. The library would look it up under a lock each time."""
+    return _seconds.labels(route, status)
+
+
+def common_headers(*, secure: bool) -> list[tuple[str, str]]:
+    """Return the headers of every answer that does not say otherwise. `secure`: the request came over https."""
+    if secure and settings.SERVING.hsts_seconds:
+        return [*_COMMON, ("Strict-Transport-Security", f"max-age={settings.SERVING.hsts_seconds}")]
+    return _COMMON
 
 
 def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -67,16 +93,12 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
             match = request.resolver_match
             route = match.view_name if match and match.view_name else "unmatched"
             end_request(route, response.status_code)
-        _seconds.labels(route, response.status_code).observe(time.perf_counter() - started)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["X-Frame-Options"] = "DENY"
-        response.headers.setdefault("Content-Security-Policy", "frame-ancestors 'none'")
+        measure(route, response.status_code, started)
+        for name, value in common_headers(secure=request.is_secure()):
+            response.headers.setdefault(name, value)
         if request.is_secure():
             for cookie in response.cookies.values():
                 cookie["secure"] = True
-            if settings.SERVING.hsts_seconds:
-                response.headers["Strict-Transport-Security"] = f"max-age={settings.SERVING.hsts_seconds}"
         return response
 
     return middleware

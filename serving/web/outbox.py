@@ -64,10 +64,10 @@ class NotDelivered(RuntimeError):
 
 @dataclass(frozen=True)
 class Letter:
-    """One event with its topic and key."""
+    """One event with its topic and key. None deletes what the key names, on a compacted topic."""
 
     topic: str
-    event: Struct
+    event: Struct | None
     key: str
 
 
@@ -140,10 +140,13 @@ class Outbox:
         with self._changed:
             if self._closing or self._waiting + len(parcel.letters) > self._bound:
                 return False
+            # A thread that gathers is not woken for each impression: that costs more than the impression.
+            wakes = not self._parcels or parcel.receipt is not None
             self._parcels.append(parcel)
             self._waiting += len(parcel.letters)
             self._urgent += parcel.receipt is not None
-            self._changed.notify()
+            if wakes:
+                self._changed.notify()
         return True
 
     def _run(self) -> None:
@@ -220,7 +223,10 @@ class Outbox:
         try:
             for parcel in parcels:
                 for letter in parcel.letters:
-                    producer.send(letter.topic, letter.event, key=letter.key, trace=parcel.trace)
+                    if letter.event is None:
+                        producer.send_raw(letter.topic, None, key=letter.key.encode(), trace=parcel.trace)
+                    else:
+                        producer.send(letter.topic, letter.event, key=letter.key, trace=parcel.trace)
             producer.flush(FLUSH_SECONDS)
         except (KafkaError, DeliveryError) as error:
             logger.error("events did not reach Kafka: %s", error)

@@ -4,33 +4,100 @@ Arrives: the event contract and the bounds of parameters. Leaves: JSON schemas. 
 into the description, from which clients are made.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH
-from serving.web.parameters import DEFAULT_ITEMS, MAX_ITEMS
-from stream.events import MAX_ID_LENGTH, Interaction
+from serving.config import TRACKABLE
+from serving.rules.criteria import MAX_NAMES
+from serving.slots.slot import Kind, Slot
+from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
+from serving.web.track import MAX_EVENTS as MAX_TRACKED
+from stream.events import MAX_ID_LENGTH, Event, Interaction
 
 JsonSchema = dict[str, Any]
 
+BODY_REQUIRED = "x-sagestream-body-required"
+"""Marks the schema of a body that must be there though no field of it is required. It is taken away at the end."""
+
+MAX_PRICE = 1e9
+"""As `serving.rules.criteria.Price`."""
+
 _NO_NUL = "^[^\\u0000]+$"
+_NO_NUL_OR_EMPTY = "^[^\\u0000]*$"
+_URL = r"^(https?://|/(?!/)|$)"
+"""As `stream.events.Url`."""
+_URL_WITHOUT_NUL = r"^(https?://[^\u0000]*|/([^/\u0000][^\u0000]*)?)?$"
 _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
-ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS, "default": DEFAULT_ITEMS}
+ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS}
+NAME: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NO_NUL}
+PRICE: JsonSchema = {"type": "number", "minimum": 0, "maximum": MAX_PRICE}
 
 
-def slots(names: Collection[str]) -> JsonSchema:
-    """Return the schema of a slot: one of the configured names."""
-    return {"type": "string", "enum": sorted(names)}
+def many(one: JsonSchema) -> JsonSchema:
+    """Return the schema of a parameter that may come several times."""
+    return {"type": "array", "items": one, "maxItems": MAX_NAMES}
+
+
+SLOT_KIND = "x-sagestream-slots"
+"""Marks the schema of a slot's name while the description is made: the kind of the slots, or "" for all of them."""
+
+
+def slot_of(kind: Kind | None) -> JsonSchema:
+    """Return the schema of a slot's name. `name_slots` gives it the names that there are when it is read."""
+    return {"type": "string", SLOT_KIND: kind or ""}
+
+
+def name_slots(result: JsonSchema, **_: object) -> JsonSchema:
+    """Give each name of a slot the slots of now: the file may have changed since the start."""
+    from serving.web import services  # late: Django reads its settings, which name this function, before
+
+    _name(result, services.slot_book().current())
+    return result
+
+
+def _name(part: object, slots: Mapping[str, Slot]) -> None:
+    if isinstance(part, dict):
+        if SLOT_KIND in part:
+            kind = part.pop(SLOT_KIND)
+            part["enum"] = sorted(name for name, slot in slots.items() if kind in ("", slot.kind))
+        for value in part.values():
+            _name(value, slots)
+    elif isinstance(part, list):
+        for value in part:
+            _name(value, slots)
+
+
+def lists() -> JsonSchema:
+    """Return the schema of the body that asks for several lists, from the structs that decode it."""
+    from serving.web.lists_body import Lists  # late: it needs Django's settings
+
+    definitions = msgspec.json.schema(Lists)["$defs"]
+    body: JsonSchema = _resolved({"$ref": f"#/$defs/{Lists.__name__}"}, definitions)
+    names = body["properties"]["slots"]["items"]["anyOf"]
+    for choice in names:
+        if choice["type"] == "string":
+            choice[SLOT_KIND] = ""
+        else:
+            choice["properties"]["slot"][SLOT_KIND] = ""
+    return body
 
 
 def posted_events(bound: int) -> JsonSchema:
     """Return the schema of the body of a post: one event, or a list of 1 to `bound` events."""
     event = _interaction()
     return {"oneOf": [event, {"type": "array", "items": event, "minItems": 1, "maxItems": bound}]}
+
+
+def posted_messages(bound: int) -> JsonSchema:
+    """Return the schema of the body of a post of messages. What is in a message is its tracker's own contract."""
+    message: JsonSchema = {"type": "object"}
+    listed: JsonSchema = {"type": "array", "items": message, "minItems": 1, "maxItems": bound}
+    return {"anyOf": [message, listed]}
 
 
 SEEN: JsonSchema = {
@@ -50,6 +117,36 @@ SEEN: JsonSchema = {
 }
 """The body of a message that says what was seen."""
 
+_TOLD: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "event_id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": _NO_NUL},
+        "event_type": {"type": "string", "enum": list(TRACKABLE)},
+        "item_id": ID,
+        "value": {"type": ["number", "null"]},
+        "quantity": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
+        "request_id": {"anyOf": [ID, {"type": "null"}], "description": "of the list that led to it"},
+        "position": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ITEMS - 1},
+        "order_id": {"anyOf": [ID, {"type": "null"}]},
+        "currency": {"anyOf": [{"type": "string", "pattern": "^[A-Z]{3}$"}, {"type": "null"}]},
+    },
+    "required": ["event_id", "event_type", "item_id"],
+    "additionalProperties": False,
+}
+
+TRACKED: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "user_id": {**ID, "description": "the shopper"},
+        "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED},
+        "token": {"type": "string", "minLength": 1, "maxLength": 128, "description": "from `/users/<id>/token/`"},
+        "anonymous_id": {**ID, "description": "the visitor who has logged in as the shopper"},
+    },
+    "required": ["user_id"],
+    "additionalProperties": False,
+}
+"""The body of a message that tells what a shopper does."""
+
 RETRAIN: JsonSchema = {
     "type": "object",
     "properties": {
@@ -61,28 +158,58 @@ RETRAIN: JsonSchema = {
 """The body of a request for a retrain."""
 
 
+def own_doors(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Leave out the doors that another shop's documentation describes (`serving.web.gorse`)."""
+    return [one for one in endpoints if not one[3].cls.__module__.startswith("serving.web.gorse.")]
+
+
 def require_bodies(result: JsonSchema, **_: object) -> JsonSchema:
     """Say of each body that it must be there, unless an empty object would do. drf-spectacular leaves it open."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         for kind in operation.get("requestBody", {}).get("content", {}).values():
-            if "oneOf" in kind["schema"] or kind["schema"].get("required"):
+            if kind["schema"].pop(BODY_REQUIRED, False) or "oneOf" in kind["schema"] or kind["schema"].get("required"):
                 operation["requestBody"]["required"] = True
     return result
 
 
+def event_schema(kind: type[Event], *, timed: bool = False) -> JsonSchema:
+    """Return the schema of an event, from the struct that decodes it, without references.
+
+    The time need not be given, unless it must be `timed`: the door then fills in its own.
+    """
+    definitions = msgspec.json.schema(kind)["$defs"]
+    event: JsonSchema = _plain(_resolved({"$ref": f"#/$defs/{kind.__name__}"}, definitions))
+    required = [name for name in event["required"] if timed or name != "event_time"]
+    return {**event, "required": required, "additionalProperties": False}
+
+
+def _plain(part: Any) -> Any:
+    """Return the schema with the bounds that only the decoder knows: no text has a NUL, no number is infinite."""
+    if isinstance(part, list):
+        return [_plain(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _plain(value) for key, value in part.items()}
+    if found.get("pattern") == _URL:
+        found["pattern"] = _URL_WITHOUT_NUL
+    elif found.get("type") == "string" and found.get("pattern", _NO_NUL) == _NO_NUL and "format" not in found:
+        found["pattern"] = _NO_NUL if found.get("minLength") else _NO_NUL_OR_EMPTY
+    return found
+
+
 def _interaction() -> JsonSchema:
-    """Return the schema of an interaction, from the struct that decodes it, without references."""
-    definitions = msgspec.json.schema(Interaction)["$defs"]
-    event: JsonSchema = definitions[Interaction.__name__]
-    event["properties"] = {name: _inline(part, definitions) for name, part in event["properties"].items()}
-    return event
+    return event_schema(Interaction, timed=True)
 
 
-def _inline(part: JsonSchema, definitions: JsonSchema) -> JsonSchema:
+def _resolved(part: Any, definitions: JsonSchema) -> Any:
+    """Return the schema without references, and with the bounds of ids."""
+    if isinstance(part, list):
+        return [_resolved(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
     if "$ref" in part:
-        return dict(definitions[part["$ref"].rsplit("/", 1)[1]])
-    if "anyOf" in part:
-        return {**part, "anyOf": [_inline(choice, definitions) for choice in part["anyOf"]]}
-    if part.get("maxLength") == MAX_ID_LENGTH:
-        return {**part, "pattern": _NO_NUL}
-    return part
+        return _resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions)
+    # The name of a struct is its title; a field of this name has a schema.
+    kept = {key: value for key, value in part.items() if key != "title" or isinstance(value, dict)}
+    found = {key: _resolved(value, definitions) for key, value in kept.items()}
+    return {**found, "pattern": _NO_NUL} if found.get("type") == "string" and "maxLength" in found else found

@@ -6,7 +6,9 @@ from django.conf import settings
 
 from graphstore.redis.connection import open_redis
 from serving.breaker import GuardedRedis
-from serving.recommend import Storefront
+from serving.online.client import RankerClient
+from serving.slots.slot_book import SlotBook
+from serving.storefront import Storefront
 from serving.web.limits import ImpressionLimit
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
@@ -14,9 +16,11 @@ from stream.kafka.producer import EventProducer
 
 _lock = threading.RLock()
 _storefront: Storefront | None = None
+_slot_book: SlotBook | None = None
 _outbox: Outbox | None = None
 _impression_limit: ImpressionLimit | None = None
 _seen_limit: ImpressionLimit | None = None
+_track_limit: ImpressionLimit | None = None
 
 
 def storefront() -> Storefront:
@@ -32,9 +36,22 @@ def storefront() -> Storefront:
                     repeat_timeouts=False,
                 )
                 _storefront = Storefront.open(
-                    redis, pointer_seconds=settings.POINTER_SECONDS, item_seconds=settings.ITEM_SECONDS
+                    redis,
+                    pointer_seconds=settings.POINTER_SECONDS,
+                    item_seconds=settings.ITEM_SECONDS,
+                    ranker=RankerClient(settings.SERVING.ranker_url, timeout_ms=settings.SERVING.ranker_timeout_ms),
                 )
     return _storefront
+
+
+def slot_book() -> SlotBook:
+    """Return the slots, which follow their file. Raises `SlotsFileError` when the file was never valid."""
+    global _slot_book
+    if _slot_book is None:
+        with _lock:
+            if _slot_book is None:
+                _slot_book = SlotBook.open(settings.SERVING)
+    return _slot_book
 
 
 def outbox() -> Outbox:
@@ -67,6 +84,16 @@ def seen_limit() -> ImpressionLimit:
     return _seen_limit
 
 
+def track_limit() -> ImpressionLimit:
+    """Return the bound on what pages tell of their shoppers. It is as large, and apart."""
+    global _track_limit
+    if _track_limit is None:
+        with _lock:
+            if _track_limit is None:
+                _track_limit = ImpressionLimit(settings.SERVING.requests_per_second)
+    return _track_limit
+
+
 def _connect_producer() -> EventProducer:
     check_reachable(settings.STREAM)  # fails at once, the producer would try for half a minute
     return EventProducer(settings.STREAM, name="serve")
@@ -74,10 +101,12 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _outbox, _impression_limit, _seen_limit
+    global _storefront, _slot_book, _outbox, _impression_limit, _seen_limit, _track_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
         if _storefront is not None:
             _storefront.redis.close()
-        _storefront, _outbox, _impression_limit, _seen_limit = None, None, None, None
+            _storefront.ranker.close()
+        _storefront, _slot_book, _outbox = None, None, None
+        _impression_limit, _seen_limit, _track_limit = None, None, None

@@ -32,8 +32,8 @@ ROOT_URLCONF = "serving.web.urls"
 WSGI_APPLICATION = "serving.web.wsgi.application"
 DATABASES: dict[str, object] = {}
 INSTALLED_APPS = ["rest_framework", "drf_spectacular"]
-# One middleware for every request. `csrf_protect` in serving.web.shop protects the forms of the page.
-MIDDLEWARE = ["serving.web.metrics.measured"]
+# `csrf_protect` in serving.web.shop protects the forms of the page.
+MIDDLEWARE = ["serving.web.metrics.measured", "serving.web.cors.shared"]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -67,7 +67,7 @@ CSRF_USE_SESSIONS = False
 CSRF_TRUSTED_ORIGINS = SERVING.origins
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["serving.web.authentication.ReadKey"],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_THROTTLE_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["serving.web.rendering.OrjsonRenderer"],
@@ -84,9 +84,12 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "PREPROCESSING_HOOKS": ["serving.web.schema.own_doors"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "serving.web.schema.require_bodies",
+        "serving.web.schema.name_slots",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -1,8 +1,8 @@
 """Shop: serves the page `/`, a small shop to try the system, and receives the clicks of this page.
 
-Arrives: a visitor who chooses a shopper. Leaves: the page, and events from its clicks. An event contains the
-`request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`. What the page has truly shown
-it tells at `/seen/`, as every shop's page does.
+Arrives: a visitor who chooses a shopper. Leaves: the page, whose scripts are in `static/shop/`, and events from its
+clicks. An event contains the `request_id` and the `position` of the clicked item's list. Next: `serving.web.outbox`.
+Lists come from the API, as for every shop; what was truly seen of them the page tells by `/tag.js`.
 
 A visitor may act as any shopper, because the page is only for trials: the setting `shop_page` turns it on. The id of
 each event and order from the page begins with `demo:`, so it can be told from a real one for ever, and can never take
@@ -27,7 +27,7 @@ from serving.cache import champion, recs_key
 from serving.web import intake, services
 from serving.web.answers import json_response, unavailable
 from serving.web.outbox import NotDelivered
-from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, encode
+from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
 
 SHOPPERS = 12
 SHOPPERS_SECONDS = 30.0
@@ -49,7 +49,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The message of the page's buttons. The server adds the time.
 
     `click_id` is the page's own name for the click. A repeated click has the same one, so it counts once. `order_id` is
-    its name for the order of a purchase, and `value` the price.
+    its name for the order of a purchase, `value` the price of one piece.
     """
 
     click_id: PageId | None = None
@@ -60,6 +60,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     position: Position | None = None
     order_id: PageId | None = None
     value: float | None = None
+    quantity: Quantity | None = None
 
 
 _read_click = msgspec.json.Decoder(Click).decode
@@ -70,7 +71,7 @@ _shoppers: tuple[float, str, list[str]] = (float("-inf"), "", [])
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     """Return the page. Its script fetches the lists."""
-    _only_where_open()
+    only_where_open()
     try:
         version = champion(services.storefront().redis)
         shoppers = known_shoppers(services.storefront().redis, version) if version else []
@@ -86,7 +87,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @csrf_protect
 def clicked(request: HttpRequest) -> HttpResponse:
     """Send one click as an event. Answer 202 after Kafka has acknowledged it."""
-    _only_where_open()
+    only_where_open()
     try:
         event = _event(request.body, now=datetime.now(UTC))
     except InvalidEvent as error:
@@ -116,6 +117,7 @@ def _event(body: bytes, *, now: datetime) -> Interaction:
         position=click.position,
         order_id=None if click.order_id is None else f"{DEMO_PREFIX}{click.order_id}",
         value=click.value,
+        quantity=click.quantity,
     )
     return intake.checked(encode(event), now=now)
 
@@ -139,6 +141,7 @@ def known_shoppers(redis: Redis, model_version: str) -> list[str]:
     return found
 
 
-def _only_where_open() -> None:
+def only_where_open() -> None:
+    """Raise `Http404` unless the setting `shop_page` is on."""
     if not settings.SERVING.shop_page:
         raise Http404("the shop page is turned off")

@@ -7,6 +7,9 @@ An id is a random part and a keyed hash of it and the shopper (HMAC-SHA256, RFC 
 can confirm only lists that were really fetched for that shopper, and no process has to remember them. Rejected: a
 token besides the request id, because each shop would have to carry two values through its pages.
 
+A token of a shopper is the time of its end with the same hash, under another key. The shop's server puts it into the
+page of somebody who has logged in, so that no stranger can tell what that shopper bought.
+
 The key comes from `SAGESTREAM_SECRET_KEY`, else from `SAGESTREAM_API_KEY`, so that all web processes agree. When
 neither is set, `serving.web.server` makes one key for each start.
 """
@@ -15,6 +18,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from datetime import datetime
 from functools import lru_cache
 
 from django.conf import settings
@@ -23,7 +27,11 @@ RANDOM_BYTES = 15
 MAC_BYTES = 18
 SEPARATOR = "."
 
+SHOPPER_SECONDS = 30 * 24 * 3600
+"""How long the token of a shopper holds: as long as a shop keeps somebody logged in."""
+
 REQUESTS = "request ids"
+SHOPPERS = "tokens of shoppers"
 ADDRESSES = "addresses of readers"
 
 
@@ -47,6 +55,19 @@ def fits(request_id: str, user_id: str, *, key: bytes) -> bool:
     """Return whether `new_request_id` made this id for this shopper with this key."""
     nonce, _, mac = request_id.partition(SEPARATOR)
     return hmac.compare_digest(mac.encode(), _mac(nonce, user_id, key).encode())
+
+
+def shopper_token(user_id: str, *, key: bytes, now: datetime) -> str:
+    """Return a token that lets the page of this shopper tell what they do, until `SHOPPER_SECONDS` after `now`."""
+    expires = f"{int(now.timestamp()) + SHOPPER_SECONDS}"
+    return f"{expires}{SEPARATOR}{_mac(expires, user_id, key)}"
+
+
+def is_shopper(token: str, user_id: str, *, key: bytes, now: datetime) -> bool:
+    """Return whether `shopper_token` made this token for this shopper with this key, and it has not expired."""
+    expires = token.partition(SEPARATOR)[0]
+    timely = expires.isascii() and expires.isdigit() and len(expires) <= 12 and int(expires) > now.timestamp()
+    return fits(token, user_id, key=key) and timely
 
 
 def _mac(nonce: str, user_id: str, key: bytes) -> str:

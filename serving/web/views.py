@@ -8,100 +8,21 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from django.conf import settings
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis.asked import ask
-from serving import recommend
-from serving.coldstart import WINDOWS
-from serving.web import impressions, intake, parameters, readers, retrain, schema, seen, serializers, services, signing
+from serving.web import intake, messages, retrain, schema, seen, serializers, services, signing, track
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
 from serving.web.outbox import count
 from stream.events import SEEN
 
-DEFAULT_WINDOW = "24h"
-
-_k = OpenApiParameter("k", schema.ITEM_COUNT, description="how many items")
-_slot = OpenApiParameter(
-    "slot", schema.slots(settings.SERVING.slot_names), description="where the list is shown; given, it is logged"
-)
-_confirmed = OpenApiParameter(
-    "confirmed",
-    OpenApiTypes.BOOL,
-    description="whether the list is shown for certain, which only the key can say; else `/seen/` tells what was seen",
-)
-_user_id = OpenApiParameter("user_id", schema.ID, OpenApiParameter.PATH)
-_item_id = OpenApiParameter("item_id", schema.ID, OpenApiParameter.PATH)
-_explain = OpenApiParameter("explain", OpenApiTypes.BOOL, description="give a reason for each item")
-_window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
 _problems = dict.fromkeys((400, 429, 503), serializers.ProblemSerializer)
 _refused_posts = dict.fromkeys((401, 403, 408, 413, 415, 429, 503), serializers.ProblemSerializer)
-
-
-class RecommendationsView(APIView):
-    """The list of items for a shopper."""
-
-    @extend_schema(
-        parameters=[_user_id, _k, _slot, _confirmed, _explain],
-        responses={200: serializers.RecommendationSerializer, **_problems},
-    )
-    def get(self, request: Request, user_id: str) -> Response:
-        """The shopper's newest list. A shopper without a list gets the popular items."""
-        user_id = parameters.identifier(user_id, "user_id")
-        query = request.query_params
-        slot = parameters.slot(query, settings.SERVING.slot_names)
-        k, explained = parameters.item_count(query), parameters.flag(query, "explain")
-        known, now = shows_key(request.META), datetime.now(UTC)
-        confirmed = parameters.confirmed(query, known=known)
-        served = recommend.recommendations(
-            services.storefront(),
-            user_id,
-            k=k,
-            explained=explained,
-            now=now,
-            slot=slot,
-            request_id=signing.new_request_id(user_id, key=signing.key_for(signing.REQUESTS)),
-        )
-        if slot is not None and request.method == "GET":  # a HEAD request shows no list
-            key = signing.key_for(signing.ADDRESSES)
-            reader = readers.reader_of(request.META, known=known, confirmed=confirmed, key=key)
-            # What strangers log is bounded; the key has no bound.
-            allowed = known or services.impression_limit().allow(request.META["REMOTE_ADDR"])
-            impressions.log(services.outbox(), served, slot, now=now, reader=reader, allowed=allowed)
-        return Response(served)
-
-
-class SimilarItemsView(APIView):
-    """The items similar to one item."""
-
-    @extend_schema(
-        parameters=[_item_id, _k],
-        responses={200: serializers.SimilarItemsSerializer, 404: serializers.ProblemSerializer, **_problems},
-    )
-    def get(self, request: Request, item_id: str) -> Response:
-        """The closest items, closest first."""
-        item_id = parameters.identifier(item_id, "item_id")
-        return Response(
-            recommend.similar(services.storefront(), item_id, k=parameters.item_count(request.query_params))
-        )
-
-
-class TrendingView(APIView):
-    """The items with the most events in a recent window."""
-
-    @extend_schema(parameters=[_window, _k], responses={200: serializers.TrendingSerializer, **_problems})
-    def get(self, request: Request) -> Response:
-        """The window's items, most events first."""
-        window = request.query_params.get("window", DEFAULT_WINDOW)
-        if window not in WINDOWS:
-            raise Refused("window", f"{window[:20]!r} is none of {', '.join(WINDOWS)}")
-        k = parameters.item_count(request.query_params)
-        return Response({"window": window, "items": recommend.trending(services.storefront(), window, k=k)})
 
 
 class RawJsonParser(BaseParser):
@@ -147,9 +68,35 @@ class EventsView(APIView):
         return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
 
 
+class MessagesView(APIView):
+    """Receives messages of a tracker as they are."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+    shape = messages.DOORS[0]
+
+    @extend_schema(
+        request={"application/json": schema.posted_messages(settings.MAX_POSTED_EVENTS)},
+        responses={202: serializers.TranslatedSerializer, 400: serializers.RefusedMessages, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """One message, a list or `{"batch": [...]}`; 202 after Kafka has the events, with a reason for each bad one."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        now, bound = datetime.now(UTC), settings.MAX_POSTED_EVENTS
+        try:
+            found = messages.read_messages(body, self.shape, bound=bound, now=now)
+        except intake.UnreadableBody as error:
+            raise Refused("", str(error)) from error
+        if found.events:
+            services.outbox().deliver(messages.letters(found.events), timeout_seconds=settings.DELIVERY_SECONDS)
+        answer = {"accepted": found.accepted, "ignored": found.ignored, "refused": found.refused}
+        return Response(answer, status=202 if found.accepted or found.ignored else 400)
+
+
 class SeenView(APIView):
     """Takes what shoppers have truly seen, from the browser itself: the signature of the list stands for a key."""
 
+    authentication_classes = ()
     parser_classes = (RawJsonParser, RawTextParser)
 
     @extend_schema(
@@ -165,6 +112,31 @@ class SeenView(APIView):
             raise TooMany("too much is seen from your address: try again")
         services.outbox().deliver([seen.letter(event)], timeout_seconds=settings.DELIVERY_SECONDS)
         return Response({"seen": len(event.positions)}, status=202)
+
+
+class TrackView(APIView):
+    """Takes what shoppers do, from the browser itself: `serving.web.track` says who vouches for it."""
+
+    authentication_classes = ()
+    parser_classes = (RawJsonParser, RawTextParser)
+
+    @extend_schema(
+        request={"application/json": schema.TRACKED},
+        responses={202: serializers.IntakeSerializer, 400: serializers.RefusedPost, **_refused_posts},
+    )
+    def post(self, request: Request) -> Response:
+        """The events and the login of one shopper, also as text/plain; 202 with a reason for each bad event."""
+        body = request.data if isinstance(request.data, bytes) else b""
+        found = track.read_message(body, open_types=settings.SERVING.tracked, now=datetime.now(UTC))
+        letters = track.letters(found)
+        if not (shows_key(request.META) or services.track_limit().allow(request.META["REMOTE_ADDR"])):
+            for letter in letters:
+                count(letter.topic, "limited")
+            raise TooMany("too much is told from your address: try again")
+        if letters:
+            services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
+        answer = {"accepted": len(letters), "refused": found.refused}
+        return Response(answer, status=202 if letters else 400)
 
 
 class RetrainView(APIView):

@@ -26,6 +26,7 @@ TOPICS = (
     Topic(events.INTERACTIONS, "user_id", "what shoppers did"),
     Topic(events.IMPRESSIONS, "user_id", "lists that were served"),
     Topic(events.CATALOG, "item_id", "items, upserted; a null value deletes", compacted=True),
+    Topic(events.CATALOG_CHANGES, "item_id", "some fields of items"),  # compaction would drop the other fields
     Topic(events.USERS, "user_id", "users' attributes, upserted; a null value deletes", compacted=True),
     Topic(events.IDENTITIES, "anonymous_id", "sessions that logged in"),
     Topic(events.SEEN, "user_id", "what shoppers have seen of the served lists"),

@@ -16,11 +16,11 @@ import msgspec
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_EVENT_BYTES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, CatalogItem, encode
+from stream.sources.cell_columns import ids
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
 from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.formats.opening import open_columns
 from stream.sources.headers import KNOWN_HEADERS, plain_name
-from stream.sources.ids import ids
 from stream.sources.options import Layout
 from stream.sources.prices import price_of
 from stream.sources.rejections import Rejections

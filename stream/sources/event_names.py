@@ -1,16 +1,13 @@
 """Event names: the types of events as shops, trackers and published files call them.
 
-Arrives: the cells of a column of types, and of order states. Leaves: types of `stream.events.EventType`; other words
-stay as they are, and `stream.sources.rules` refuses their rows. Next: `stream.sources.tabular`.
+Arrives: a name of a type, or the state of an order. Leaves: a type of `stream.events.EventType`. Next:
+`stream.sources.cell_columns` for columns of files, `stream.sources.shapes` for messages.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-import pandas as pd
-
-from stream.sources.formats.columns import text
+from stream.events import EventType
 
 TYPE_NAMES: Mapping[str, tuple[str, ...]] = {
     "view": (
@@ -38,8 +35,8 @@ TAKEN_BACK: Mapping[str, tuple[str, ...]] = {
 }
 """States of an order whose purchase was taken back."""
 
-_KNOWN = {name: kind for kind, names in TYPE_NAMES.items() for name in names}
-_STATES = {state: kind for kind, states in TAKEN_BACK.items() for state in states}
+_KNOWN = {name: EventType(kind) for kind, names in TYPE_NAMES.items() for name in names}
+_STATES = {state: EventType(kind) for kind, states in TAKEN_BACK.items() for state in states}
 _BETWEEN = re.compile(r"[\s\-.]+")
 
 
@@ -48,16 +45,11 @@ def plain_event(name: str) -> str:
     return _BETWEEN.sub("_", name.strip().casefold())
 
 
-def event_types(column: "pd.Series[Any]", given: Mapping[str, str] | None = None) -> "pd.Series[str]":
-    """Return the type of each cell. `given` maps names of the file to types, and comes first."""
-    names = {plain_event(name): kind for name, kind in (given or {}).items()}
-    written = text(column)
-    found = {cell: names.get(plain_event(cell)) or _KNOWN.get(plain_event(cell), cell) for cell in written.unique()}
-    return written.map(found).astype("string")
+def event_type_of(name: str) -> EventType | None:
+    """Return the type that a name means, None for a name that is none of them."""
+    return _KNOWN.get(plain_event(name))
 
 
-def taken_back(column: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return `return` or `cancel` where the state of an order says so, else an empty text."""
-    written = text(column)
-    found = {cell: _STATES.get(plain_event(cell), "") for cell in written.unique()}
-    return written.map(found).astype("string")
+def taken_back_of(state: str) -> EventType | None:
+    """Return `return` or `cancel` where the state of an order says so, else None."""
+    return _STATES.get(plain_event(state))

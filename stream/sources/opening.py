@@ -12,6 +12,7 @@ from stream.sources.datasets import amazon, complete_journey, movielens, online_
 from stream.sources.files.compressed import UnreadableFile, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
+from stream.sources.messages import messages_part, shape_of_file
 from stream.sources.options import SourceOptions
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
@@ -68,6 +69,9 @@ def _item(header: Sequence[str], options: SourceOptions) -> str | None:
 
 def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[[Path], Part]:
     def recognise(path: Path) -> Part:
+        shape = shape_of_file(path)
+        if shape is not None and not any(options.columns.values()):
+            return messages_part(path, shape)
         header = header_of(path, options.layout)
         try:
             with named(path):

@@ -2,7 +2,7 @@
 
 Arrives: cells as shops write them: `12.5`, `$1,234.50`, `1.234,50 €`, `15.00 USD`, `1 299,00 kr`, `CHF 1'234.50`,
 `₹1,09,900`, `from $5`, `12.50 - 15.00`, `(3.20)`. Leaves: a number, or None where the cell has no amount. Next:
-`stream.sources.tabular` and `stream.sources.catalogue`.
+`stream.sources.cell_columns` and `stream.sources.catalogue`.
 
 Only signs and words of currencies may stand beside the number, so `2 pcs` has no price. `1.234` is read as 1.234: a
 point before three digits is a decimal point, unless there are several points or a comma behind them.
@@ -11,11 +11,6 @@ point before three digits is a decimal point, unless there are several points or
 import math
 import re
 import unicodedata
-from typing import Any
-
-import pandas as pd
-
-from stream.sources.formats.columns import text
 
 MAX_PRICE = 1e9
 
@@ -90,17 +85,6 @@ def price_of(written: str) -> float | None:
     """Return the price in a cell, or None when it has no price from 0 to `MAX_PRICE`."""
     amount = amount_of(written)
     return amount if amount is not None and 0 <= amount <= MAX_PRICE else None
-
-
-def amounts(column: "pd.Series[Any]") -> "pd.Series[float]":
-    """Return the amounts of a column; NaN where a cell has none. Plain numbers cost nothing more."""
-    written = text(column)
-    found = pd.to_numeric(written, errors="coerce").astype("float64")
-    odd = found.isna() & (written != "")
-    if odd.any():
-        read = {cell: amount_of(cell) for cell in written[odd].unique()}
-        found = found.where(~odd, written.map(read).astype("float64"))
-    return found
 
 
 def _is_mark(word: str) -> bool:

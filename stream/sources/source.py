@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from stream.events import CatalogItem, Interaction
+from stream.events import CatalogItem, Identity, Interaction, UserAttributes
 from stream.sources.files.compressed import UnreadableFile, listed
 from stream.sources.formats.columns import LATEST_MS
 from stream.sources.rejections import Rejections
 from stream.sources.table import COLUMNS, EventTable, interactions, sample_users
 from stream.sources.understood import Understood
 
-Found = pd.DataFrame | list[CatalogItem]
-"""The result of a block: interactions as rows of `COLUMNS` and what the file knows of `ORDER_COLUMNS`, or items."""
+Found = pd.DataFrame | Sequence[CatalogItem | UserAttributes | Identity]
+"""The result of a block: interactions as rows of `COLUMNS` and what the file knows of `ORDER_COLUMNS`, or items and
+what is known of users."""
 
 
 class UnknownForm(UnreadableFile):
@@ -89,10 +90,10 @@ class Source:
                     return
             self._done, self._current = self._done + self._current, 0.0
 
-    def events(self, reading: Reading) -> Iterator[CatalogItem | Interaction]:
+    def events(self, reading: Reading) -> Iterator[CatalogItem | UserAttributes | Identity | Interaction]:
         """Yield the blocks as events."""
         for found in self.blocks(reading):
-            yield from found if isinstance(found, list) else interactions(found)
+            yield from interactions(found) if isinstance(found, pd.DataFrame) else found
 
     def read(self, reading: Reading, *, users: int | None = None, min_item_users: int = 1, seed: int = 0) -> EventTable:
         """Read all into memory, sorted by time: `users` random users (None: all), items with `min_item_users` of
@@ -100,10 +101,10 @@ class Source:
         frames: list[pd.DataFrame] = []
         items: list[CatalogItem] = []
         for found in self.blocks(reading):
-            if isinstance(found, list):
-                items.extend(found)
-            else:
+            if isinstance(found, pd.DataFrame):
                 frames.append(found)
+            else:  # a sample is of interactions: what is known of users is not in it
+                items.extend(known for known in found if isinstance(known, CatalogItem))
         table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({name: [] for name in COLUMNS})
         table = sample_users(table, users, min_item_users=min_item_users, seed=seed)
         table = table.sort_values("event_time", kind="stable", ignore_index=True)

@@ -14,14 +14,12 @@ import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.baskets import exploded, suspected
-from stream.sources.event_names import event_types, taken_back
+from stream.sources.cell_columns import amounts, event_types, ids, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
 from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.formats.opening import open_columns
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
-from stream.sources.ids import ids
 from stream.sources.options import SourceOptions
-from stream.sources.prices import amounts
 from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Part, Reading, Source
 from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable

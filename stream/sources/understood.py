@@ -136,7 +136,7 @@ def understand(
     return Understood(
         mapping.by_meaning(),
         [name for name in header if name not in read],
-        "" if mapping.type is not None else rows_are,
+        rows_are,
         clock,
         day_first,
     )

@@ -1,8 +1,7 @@
 """The worker's Faust app: one agent for each topic, which gives record batches to `stream.worker.worker`.
 
-Arrives: record batches of `interactions`, `impressions`, `catalog`, `users`, `identities` and `seen`. Leaves: committed
-offsets, after all results of a batch are durable. Next: `stream.worker.worker` processes the batches,
-`stream.kafka.record_batches` keeps the guarantee.
+Arrives: record batches of the topics that the worker reads. Leaves: committed offsets, after all results of a batch
+are durable. Next: `stream.worker.worker` processes the batches, `stream.kafka.record_batches` keeps the guarantee.
 
 An error that a retry cannot solve stops the worker with a log message, and the batch is delivered again.
 """
@@ -86,6 +85,7 @@ def create_app(config: StreamConfig, sink: Sink, now: Clock, directory: Path) ->
         events.INTERACTIONS: worker.on_interactions,
         events.IMPRESSIONS: worker.on_impressions,
         events.CATALOG: worker.on_catalog,
+        events.CATALOG_CHANGES: worker.on_changes,
         events.USERS: worker.on_users,
         events.IDENTITIES: worker.on_identities,
         events.SEEN: worker.on_seen,

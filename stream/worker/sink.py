@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from graphstore import ingest, queries
 from graphstore.identities import IdentityRow, ingest_identities, settle
+from graphstore.item_fields import ItemRow, changed
 from graphstore.redis import hot, remembered, shown
 from graphstore.redis.fence import Overtaken, raise_to
 from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
@@ -30,7 +31,6 @@ from graphstore.tables import HOUR_MS
 from graphstore.takebacks import PURCHASE
 from graphstore.upserts import (
     ImpressionRow,
-    ItemRow,
     SeenRow,
     UserRow,
     insert_impressions,
@@ -38,7 +38,17 @@ from graphstore.upserts import (
     upsert_items,
     upsert_users,
 )
-from stream.events import CatalogItem, EventType, Identity, Impression, Interaction, Seen, UserAttributes, milliseconds
+from stream.events import (
+    CatalogItem,
+    EventType,
+    Identity,
+    Impression,
+    Interaction,
+    ItemChange,
+    Seen,
+    UserAttributes,
+    milliseconds,
+)
 from stream.worker.full_redis import FullRedis
 
 EVENT_TYPE_CODES = {event_type: code for code, event_type in enumerate(EventType)}
@@ -189,13 +199,13 @@ class Sink:
 
     def store_items(
         self,
-        upserts: Iterable[CatalogItem],
+        upserts: Iterable[CatalogItem | ItemChange],
         deletes: Mapping[str, int] | None = None,
         *,
         now: int,
         progress: Progress | None = None,
     ) -> None:
-        """Upsert catalogue entries. `deletes` maps item_id to the time of the delete (epoch ms)."""
+        """Upsert catalogue entries and change fields. `deletes` maps item_id to the time of the delete (epoch ms)."""
         rows = [_item_row(event) for event in upserts]
         rows += [
             ItemRow(item_id, "", [], "", None, available=False, updated_at=time)
@@ -290,7 +300,9 @@ def _interaction_row(event: Interaction) -> ingest.InteractionRow:
     )
 
 
-def _item_row(event: CatalogItem) -> ItemRow:
+def _item_row(event: CatalogItem | ItemChange) -> ItemRow:
+    if isinstance(event, ItemChange):
+        return changed(event.item_id, event.fields(), event.attributes, time=milliseconds(event.event_time))
     return ItemRow(
         event.item_id,
         event.title,

@@ -37,7 +37,15 @@ logger = logging.getLogger(__name__)
 EVENTS = Counter("sagestream_events_total", "Messages handled by the worker", ["topic", "outcome"])
 LAST_BATCH = Gauge("sagestream_worker_last_batch_timestamp_seconds", "When the worker last made a batch durable")
 
-TOPICS = (events.INTERACTIONS, events.IMPRESSIONS, events.CATALOG, events.USERS, events.IDENTITIES, events.SEEN)
+TOPICS = (
+    events.INTERACTIONS,
+    events.IMPRESSIONS,
+    events.CATALOG,
+    events.CATALOG_CHANGES,
+    events.USERS,
+    events.IDENTITIES,
+    events.SEEN,
+)
 
 Clock = Callable[[], int]
 Deliver = Callable[[Sequence[Message]], Awaitable[None]]
@@ -96,6 +104,17 @@ class Worker:
 
         read = dead_letters.read(records, events.CatalogItem, now=now, deletes=True)
         await self._work(events.CATALOG, records, read, store)
+
+    async def on_changes(self, records: Sequence[ConsumerRecord]) -> None:
+        """Change some fields of items."""
+        now = self._now()
+
+        def store(part: Sequence[Any], progress: Progress | None) -> Stored:
+            self._sink.store_items(part, now=now, progress=progress)
+            return Stored(len(part))
+
+        read = dead_letters.read(records, events.ItemChange, now=now)
+        await self._work(events.CATALOG_CHANGES, records, read, store)
 
     async def on_users(self, records: Sequence[ConsumerRecord]) -> None:
         """Upsert users' attributes. A null value deletes them."""

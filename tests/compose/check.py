@@ -30,7 +30,7 @@ SECRETS = (
     "SAGESTREAM_API_KEY",
     "SAGESTREAM_SECRET_KEY",
 )
-PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve")
+PROCESSES = ("worker", "nearline", "publisher", "scheduler", "monitor", "serve", "ranker")
 SHOPPERS, ITEMS, VISITS = 150, 40, 24
 WAIT_SECONDS = 240
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tests.docs.pages import PACKAGES, ROOT
 
-PROCESSES = ("worker", "nearline", "publisher", "scheduler", "serve", "monitor")
+PROCESSES = ("worker", "nearline", "publisher", "scheduler", "serve", "monitor", "ranker")
 TYPES = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram"}
-LAZY = {"serve": ("serving.web.health", "serving.web.asgi")}
+LAZY = {"serve": ("serving.web.health", "serving.web.asgi"), "ranker": ("serving.online.application",)}
 """What a process loads by its name, or later than at its start."""
 
 

@@ -20,6 +20,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     events.INTERACTIONS: events.Interaction,
     events.IMPRESSIONS: events.Impression,
     events.CATALOG: events.CatalogItem,
+    events.CATALOG_CHANGES: events.ItemChange,
     events.USERS: events.UserAttributes,
     events.IDENTITIES: events.Identity,
     events.SEEN: events.Seen,

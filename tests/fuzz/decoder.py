@@ -55,6 +55,7 @@ SEEDS: tuple[msgspec.Struct, ...] = (
             for n in range(2)
         ],
     ),
+    events.ItemChange(item_id="i", event_time=_TIME, price=2.5, stock=None, attributes={"colour": "red", "old": None}),
     events.CatalogItem(
         item_id="i", title='T"ea', categories=["a", "b"], brand="B", price=2.5, available=False, event_time=_TIME
     ),

@@ -18,6 +18,7 @@ from stream.events import (
     Identity,
     Impression,
     Interaction,
+    ItemChange,
     ModelAnnouncement,
     Seen,
     UserAttributes,
@@ -28,6 +29,7 @@ KINDS: tuple[type[msgspec.Struct], ...] = (
     Interaction,
     Impression,
     CatalogItem,
+    ItemChange,
     UserAttributes,
     Identity,
     Seen,
@@ -35,7 +37,7 @@ KINDS: tuple[type[msgspec.Struct], ...] = (
     ModelAnnouncement,
     DeadLetter,
 )
-STORED = KINDS[:6]
+STORED = KINDS[:7]
 
 _ODD = [
     "\x01", "\t", "\n", "\x7f", "\x85", "\xa0", "é", "e\u0301", "ß", "İ", "日", "\u200b", "\u202e", "\u2028", "\ue000",
@@ -182,6 +184,18 @@ _FIELDS: dict[type[Any], dict[str, st.SearchStrategy[str]]] = {
         "brand": strings,
         "price": st.sampled_from(["0", "-0.0", "1e9", "0.1", "null", "5e-324"]),
         "available": st.sampled_from(["true", "false"]),
+    },
+    ItemChange: {
+        "item_id": strings,
+        "event_time": good_times,
+        "title": strings,
+        "categories": arrays(strings),
+        "brand": strings,
+        "price": st.sampled_from(["0", "1e9", "0.1", "null", "5e-324"]),
+        "available": st.sampled_from(["true", "false"]),
+        "attributes": _attributes,
+        "stock": st.sampled_from(["0", "7", "2147483647", "null"]),
+        "product_id": st.one_of(strings, st.just("null")),
     },
     UserAttributes: {"user_id": strings, "event_time": good_times, "attributes": _attributes},
     Identity: {"anonymous_id": strings, "user_id": strings, "event_time": good_times},

@@ -23,6 +23,7 @@ from stream.events import (
     Impression,
     Interaction,
     InvalidEvent,
+    ItemChange,
     Seen,
     UserAttributes,
     milliseconds,
@@ -68,6 +69,7 @@ def _store(sink: Sink, kept: list[Any]) -> None:
         Interaction: lambda: sink.store_interactions(kept, now=milliseconds(NOW)),
         Impression: lambda: sink.store_impressions(kept, now=milliseconds(NOW)),
         CatalogItem: lambda: sink.store_items(kept, now=milliseconds(NOW)),
+        ItemChange: lambda: sink.store_items(kept, now=milliseconds(NOW)),
         UserAttributes: lambda: sink.store_attributes(kept, now=milliseconds(NOW)),
         Identity: lambda: sink.store_identities(kept, now=milliseconds(NOW)),
         Seen: lambda: sink.store_seen(kept, now=milliseconds(NOW)),
@@ -157,6 +159,14 @@ def test_what_is_seen(stores: list[Engine], redis: Redis, raws: list[bytes]) -> 
 @given(st.lists(nearly_valid(CatalogItem), min_size=1, max_size=8))
 def test_catalogue(stores: list[Engine], redis: Redis, raws: list[bytes]) -> None:
     kept = unique(decoded(CatalogItem, raws), "item_id")
+    assume(kept)
+    comes_back(kept, stores, redis)
+
+
+@many
+@given(st.lists(nearly_valid(ItemChange), min_size=1, max_size=8))
+def test_changes(stores: list[Engine], redis: Redis, raws: list[bytes]) -> None:
+    kept = unique(decoded(ItemChange, raws), "item_id")
     assume(kept)
     comes_back(kept, stores, redis)
 

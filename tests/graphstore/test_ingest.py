@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete, insert, select
 
 from graphstore import queries
 from graphstore.ingest import Ingested, InteractionRow, ingest_interactions, record_progress
+from graphstore.item_fields import ItemRow
 from graphstore.session import open_engine, read, write
 from graphstore.state import raise_to
 from graphstore.tables import (
@@ -27,7 +28,7 @@ from graphstore.tables import (
     stream_progress,
     users,
 )
-from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
+from graphstore.upserts import ImpressionRow, UserRow, insert_impressions, upsert_items, upsert_users
 from tests.databases import migrated_sqlite
 
 NOW = 1_700_000_000_000
@@ -170,7 +171,7 @@ def test_progress_never_moves_back(engine: Engine) -> None:
         assert {tuple(row) for row in connection.execute(query)} == {(0, 10), (1, 6)}
 
 
-def test_of_two_words_with_one_time_the_same_wins_in_any_order(engine: Engine) -> None:
+def test_of_two_entries_with_one_time_the_greater_value_of_each_field_wins_in_any_order(engine: Engine) -> None:
     rows = [
         ItemRow("i", "Tea", ["a"], "", None, True, updated_at=10),
         ItemRow("i", "Tea", ["a"], "", 2.0, True, updated_at=10),
@@ -182,7 +183,7 @@ def test_of_two_words_with_one_time_the_same_wins_in_any_order(engine: Engine) -
             for row in order:
                 upsert_items(connection, [row])
             (found,) = queries.all_items(connection)
-        assert not found.available
+        assert (found.title, found.price, found.available) == ("Tea", 2.0, False)
 
 
 def test_users_attributes_are_replaced_by_the_newest(engine: Engine) -> None:

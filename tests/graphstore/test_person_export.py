@@ -8,10 +8,11 @@ from sqlalchemy import Engine, insert
 from graphstore.erase import erase_person
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.person_export import ENVELOPE_BYTES, export_person
 from graphstore.session import write
 from graphstore.tables import attributions, metadata, seen_items
-from graphstore.upserts import ImpressionRow, ItemRow, UserRow, insert_impressions, upsert_items, upsert_users
+from graphstore.upserts import ImpressionRow, UserRow, insert_impressions, upsert_items, upsert_users
 
 NOT_EXPORTED = {"dirty_shoppers", "stale_people"}
 """Marks of work to do on a shopper's rows; they say nothing more of the shopper."""

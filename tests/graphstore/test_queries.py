@@ -4,9 +4,10 @@ from sqlalchemy import Engine
 
 from graphstore import queries
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.session import read, write
 from graphstore.tables import HOUR_MS
-from graphstore.upserts import ItemRow, upsert_items
+from graphstore.upserts import upsert_items
 
 NOW = 1_700_000_000_000
 

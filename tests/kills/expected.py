@@ -165,8 +165,13 @@ def _item(found: Expected, record: Record) -> None:
         row = (epoch_ms(event["event_time"]), *(event[name] for name in CATALOGUED))
     found.named_items.add(item_id)
     known = found.items.get(item_id)
-    if known is None or (row[0], not row[-1]) > (known[0], not known[-1]):  # at one time, gone before available
+    if known is None or row[0] > known[0]:
         found.items[item_id] = row
+    elif row[0] == known[0]:  # the greater value of each field
+        greater = [
+            max(pair, key=lambda value: (value is not None, value)) for pair in zip(row[:-1], known[:-1], strict=True)
+        ]
+        found.items[item_id] = (*greater, row[-1] and known[-1])
 
 
 CATALOGUED = ("title", "categories", "brand", "price", "available")

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, attributions
-from graphstore.upserts import ImpressionRow, ItemRow, insert_impressions, upsert_items
+from graphstore.upserts import ImpressionRow, insert_impressions, upsert_items
 from monitoring.attribution import attribute
 
 NOON = 1_700_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000

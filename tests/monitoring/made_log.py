@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphstore.ingest import InteractionRow
+from graphstore.item_fields import ItemRow
 from graphstore.tables import EVENT_TYPES
-from graphstore.upserts import ImpressionRow, ItemRow
+from graphstore.upserts import ImpressionRow
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -11,6 +11,7 @@ from graphstore.tables import attributions, interactions
 from graphstore.upserts import SeenRow, insert_seen
 from monitoring.attribution import attribute, attribute_now, count_dirty_shoppers
 from monitoring.credit_windows import CreditWindows
+from monitoring.crediting import CLOCK_SKEW_MS
 from monitoring.dirty_windows import DAY_PAUSE_MS, Recounting, count_dirty_windows, recount_dirty
 from monitoring.windows import TimeWindow, read_figures
 
@@ -62,10 +63,20 @@ def test_another_shoppers_click_does_not_count(shop):
 
 def test_a_click_before_the_list_does_not_count(shop):
     shop.serve("r1", ["apple"], time=shop.now)
-    shop.act("click", "apple", "r1", time=shop.now - 1)
-    same_time = shop.act("click", "apple", "r1", time=shop.now)
+    shop.act("click", "apple", time=shop.now - 1)
+    shop.act("click", "apple", "r1", time=shop.now - CLOCK_SKEW_MS - 1)
+    same_time = shop.act("click", "apple", time=shop.now)
     shop.attribute()
     assert shop.places() == {same_time: ("r1", 0)}
+
+
+def test_a_click_that_names_its_list_counts_though_the_clock_of_the_shop_is_behind(shop):
+    named = shop.act("click", "apple", "r1", time=shop.now - CLOCK_SKEW_MS)
+    shop.attribute()
+    assert shop.places() == {}
+    shop.serve("r1", ["apple"], time=shop.now)  # arrives later than the click
+    shop.attribute()
+    assert shop.places() == {named: ("r1", 0)}
 
 
 @pytest.mark.parametrize(("kind", "days"), [("click", 1), ("cart", 1), ("purchase", 7)])
@@ -150,6 +161,19 @@ def test_a_list_that_was_merely_fetched_gets_only_what_names_it(shop):
     see(shop, "r1", 1)
     shop.attribute()
     assert shop.places() == {named: ("r1", 0), unnamed: ("r1", 1)}
+
+
+def test_what_a_session_has_seen_counts_though_the_mark_of_its_person_is_read_first(shop, monkeypatch):
+    monkeypatch.setattr("monitoring.attribution.MARKS_A_STEP", 1)
+    login(shop, "session", "a person")
+    shop.fetch("r1", ["apple"])
+    click = shop.act("click", "apple", time=shop.now + 1)
+    shop.attribute()
+    shop.act("view", "pear", user="a person", time=shop.now + 1)
+    shop.act("click", "pear", user="a person", time=shop.now + 1)
+    see(shop, "r1", 0, user="session", time=shop.now + 2)
+    shop.attribute()
+    assert shop.places() == {click: ("r1", 0)}
 
 
 def test_what_somebody_else_has_seen_of_a_list_counts_too(shop):

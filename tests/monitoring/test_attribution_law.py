@@ -69,7 +69,7 @@ def event_of(rng: random.Random) -> InteractionRow:
         rng.choice([*range(len(EVENT_TYPES)), 1, PURCHASE, PURCHASE, *TAKE_BACKS]),
         served.user_id if rng.random() < 0.7 else rng.choice(["ann", "s1", "s2", "bob"]),
         served.item_id if rng.random() < 0.8 else "pear",
-        served.event_time + later * HOUR_MS // 2,
+        served.event_time + later * HOUR_MS // 2 - rng.choice([0, 0, 0, 3_000, 60_000, 60_001]),
         value=rng.choice([None, 2.0, 3.0]),
         quantity=rng.choice([None, 1, 2, 3]),
         request_id=rng.choice([served.request_id, served.request_id, None, f"r{rng.randrange(12)}"]),
@@ -191,10 +191,16 @@ def said_by_the_rows(connection: Connection) -> Credits:
         theirs = [
             m
             for m in shown
-            if m.item_id == item and of_name.get(m.user_id) == person and 0 <= row.event_time - m.event_time <= window
+            if m.item_id == item
+            and of_name.get(m.user_id) == person
+            and -60_000 <= row.event_time - m.event_time <= window
         ]
         named = [m for m in theirs if m.request_id == row.request_id]
-        candidates = [m for m in theirs if m.confirmed or (m.request_id, m.position) in proved]
+        candidates = [
+            m
+            for m in theirs
+            if m.event_time <= row.event_time and (m.confirmed or (m.request_id, m.position) in proved)
+        ]
         if named:
             best = min(named, key=lambda m: (m.position != row.position, m.position))
         elif candidates:

@@ -9,8 +9,9 @@ from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, attributions, models
 from graphstore.upserts import ImpressionRow, SeenRow, insert_impressions, insert_seen
-from monitoring.counts import SEGMENT_KINDS, Counts, count, recount
+from monitoring.counts import Counts, count, recount
 from monitoring.robots import MOST_LISTS_OF_A_CLIENT, MOST_LISTS_OF_A_SHOPPER
+from monitoring.segments import SEGMENT_KINDS
 from monitoring.windows import ALL, TimeWindow, read_figures, write_figures
 
 HOUR_MS = 3_600_000

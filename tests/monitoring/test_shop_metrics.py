@@ -5,9 +5,10 @@ import pytest
 from sqlalchemy import insert
 
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, attributions, models, stream_progress
-from graphstore.upserts import ImpressionRow, ItemRow, insert_impressions, upsert_items
+from graphstore.upserts import ImpressionRow, insert_impressions, upsert_items
 from monitoring.counts import Counts
 from monitoring.shop_metrics import measure, named
 from monitoring.shop_report import NoSuchSegments, shop_report, warnings

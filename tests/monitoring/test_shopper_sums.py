@@ -22,9 +22,9 @@ def test_the_sums_are_those_of_the_shoppers_of_one_variant_of_one_model(shop):
     shop.act("purchase", "dates", "r2", user="ann", time=shop.now + 5)
     shop.attribute()
     with shop.engine.connect() as connection:
-        sums = shopper_sums(connection, ["champion"], start=shop.now, end=shop.now + 6, model_version="m2")["champion"]
-        nobody = shopper_sums(connection, ["champion"], start=shop.now, end=shop.now)["champion"]
-        all_models = shopper_sums(connection, ["champion", "previous"], start=shop.now, end=shop.now + 6)
+        sums = shopper_sums(connection, {"champion": "m2"}, start=shop.now, end=shop.now + 6)["champion"]
+        nobody = shopper_sums(connection, {"champion": None}, start=shop.now, end=shop.now)["champion"]
+        all_models = shopper_sums(connection, {"champion": None, "previous": None}, start=shop.now, end=shop.now + 6)
     assert sums[CTR] == ClusterSums.of([2, 0], [5, 2])
     assert sums[CONVERSION] == ClusterSums.of([1, 0], [5, 2])
     assert nobody[CTR] == nobody[CONVERSION] == ClusterSums()
@@ -47,5 +47,5 @@ def test_only_what_was_shown_to_people_counts_and_a_person_is_one_shopper(sqlite
         sqlite_shop.act("click", "apple", user=user, time=5)
     sqlite_shop.attribute()
     with sqlite_shop.engine.connect() as connection:
-        sums = shopper_sums(connection, ["champion"], start=0, end=9)["champion"]
+        sums = shopper_sums(connection, {"champion": None}, start=0, end=9)["champion"]
     assert sums[CTR] == ClusterSums.of([1], [2])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import exploration
-from serving.exploration import draw, probabilities, propensities, seed_of
+from serving.exploration import draw, draw_next, probabilities, propensities, seed_of
 from serving.routing import Exploration
 
 SCORES = [2.0, 1.0, -0.5]
@@ -105,3 +105,34 @@ def test_an_item_that_the_settings_cannot_show_takes_nothing_away() -> None:
 
 def test_a_request_has_one_seed() -> None:
     assert seed_of("r1") == seed_of("r1") != seed_of("r2")
+
+
+@given(scores=LISTS.filter(bool), new=st.integers(0, 3), how=SETTINGS, seed=st.integers(0, 99), data=st.data())
+def test_the_next_draw_among_what_is_allowed_has_the_law_of_a_list_of_it(
+    scores: list[float], new: int, how: Exploration, seed: int, data: st.DataObject
+) -> None:
+    new = new if how.new_items > 0 else 0
+    count = len(scores) + new
+    allowed = sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1)))
+    mask, is_new = np.zeros(count, dtype=np.bool_), np.arange(count) >= len(scores)
+    mask[allowed] = True
+    utilities = np.array([*scores, *([99.0] * new)])
+    choice, propensity = draw_next(utilities, mask, is_new, how, np.random.default_rng(seed))
+    listed = [scores[one] for one in allowed if one < len(scores)]
+    law = probabilities(listed, len(allowed) - len(listed), how)
+    assert choice in allowed
+    assert propensity == pytest.approx(float(law[allowed.index(choice)]), rel=1e-9, abs=1e-300)
+
+
+@pytest.mark.parametrize("how", [Exploration(temperature=0.8), Exploration(0.8, 0.25), Exploration(new_items=0.4)])
+def test_the_next_draw_comes_as_often_as_its_propensity_says(how: Exploration) -> None:
+    rng, tries = np.random.default_rng(1), 20_000
+    utilities, is_new = np.array([*SCORES, 0.0, 0.0]), np.array([False, False, False, True, True])
+    allowed = np.array([True, False, True, how.new_items > 0, how.new_items > 0])
+    draws = [draw_next(utilities, allowed, is_new, how, rng) for _ in range(tries)]
+    chances = dict(draws)
+    assert sum(chances.values()) == pytest.approx(1.0)
+    counts = Counter(choice for choice, _ in draws)
+    chi_square = sum((counts[one] - tries * chance) ** 2 / (tries * chance) for one, chance in chances.items())
+    freedom = len(chances) - 1
+    assert chi_square <= freedom + 4 * (2 * freedom) ** 0.5

@@ -6,6 +6,7 @@ with one are those that follow it, around the ring.
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ class ToyRanker:
         self.model_version = model_version
         self.item_ids = list(NAMES)
         self.item_keys = keys
+        self.num_trained = len(keys)
+        self.available = np.ones(len(keys), dtype=np.bool_)
         self.as_of = 0
         self.asked_as_of: list[int] = []
         self.seen_times: list[int] = []
@@ -50,25 +53,56 @@ class ToyRanker:
         rows = np.full((len(histories), k), -1, dtype=np.int64)
         scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
         for place, history in enumerate(histories):
-            score = np.arange(len(NAMES), 0, -1, dtype=np.float32)
+            score = np.arange(len(self.item_keys), 0, -1, dtype=np.float32)
             for key, *_ in history:
                 score[self.item_keys == key] += HISTORY_BONUS
             for key, count in self.trend.items():
                 score[self.item_keys == key] += count
-            order = np.argsort(-score, kind="stable")[:k]
+            order = np.argsort(-score, kind="stable")
+            order = order[self.available[order]][:k]
             rows[place, : len(order)] = order
             scores[place, : len(order)] = score[order]
         return rows, scores
 
-    def similar(self, k: int):  # type: ignore[no-untyped-def]
-        k = min(k, len(NAMES) - 1)
-        rows = (np.arange(len(NAMES))[:, None] + 1 + np.arange(k)) % len(NAMES)
-        return rows.astype(np.int64), np.tile(np.linspace(1, 0.5, k, dtype=np.float32), (len(NAMES), 1))
+    def similar(self, k: int, *, start: int = 0):  # type: ignore[no-untyped-def]
+        size = len(self.item_keys)
+        k = min(k, size - 1)
+        rows = (np.arange(size)[:, None] + 1 + np.arange(k)) % size
+        scores = np.tile(np.linspace(1, 0.5, k, dtype=np.float32), (size, 1))
+        return rows.astype(np.int64)[start:], scores[start:]
 
     def refresh_trend(self, hours, item_keys, counts) -> None:  # type: ignore[no-untyped-def]
         self.trend = {}
         for key, count in zip(item_keys.tolist(), counts.tolist(), strict=True):
             self.trend[key] = self.trend.get(key, 0) + count
+
+    def copy(self):  # type: ignore[no-untyped-def]
+        return copy(self)
+
+    def set_available(self, available) -> None:  # type: ignore[no-untyped-def]
+        self.available = available
+
+    def extend(self, new) -> None:  # type: ignore[no-untyped-def]
+        """New items come last, so they are the worst for a shopper without history."""
+        known = set(self.item_keys.tolist())
+        added = [item for item in new.items if item.item_key not in known]
+        self.item_keys = np.append(self.item_keys, np.array([item.item_key for item in added], dtype=np.int64))
+        self.item_ids = [*self.item_ids, *(item.item_id for item in added)]
+        self.available = np.append(self.available, [item.available for item in added])
+
+    def item_vectors(self) -> None:
+        return None
+
+    def rank_one(self, history, *, as_of: int, k: int, mask=None, rows=None, known=None):  # type: ignore[no-untyped-def]
+        """As `Recommender.rank_one`."""
+        allowed = np.ones(len(self.item_keys), dtype=np.bool_) if mask is None else mask.copy()
+        if rows is not None:
+            allowed &= np.isin(np.arange(len(allowed)), rows)
+        if known is not None:
+            allowed &= np.isin(self.item_keys, [key for key, *_ in history]) == known
+        found, scores = self.recommend([history], as_of=as_of, k=len(self.item_keys))
+        kept = (found[0] >= 0) & allowed[found[0]]
+        return found[0][kept][:k], scores[0][kept][:k]
 
 
 class ToyShop:

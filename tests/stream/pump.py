@@ -45,6 +45,7 @@ class Pump:
             events.INTERACTIONS: self._worker.on_interactions,
             events.IMPRESSIONS: self._worker.on_impressions,
             events.CATALOG: self._worker.on_catalog,
+            events.CATALOG_CHANGES: self._worker.on_changes,
             events.USERS: self._worker.on_users,
             events.IDENTITIES: self._worker.on_identities,
             events.SEEN: self._worker.on_seen,

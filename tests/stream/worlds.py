@@ -31,6 +31,7 @@ from stream.events import (
     Impression,
     ImpressionItem,
     Interaction,
+    ItemChange,
     Seen,
     UserAttributes,
     milliseconds,
@@ -56,8 +57,10 @@ def random_events(rng: random.Random, count: int) -> list[Event]:
         kind = rng.random()
         if kind < 0.6:
             found.append(_interaction(rng, number, rng.choice(shoppers + sessions), rng.choice(shelf), time))
-        elif kind < 0.75:
+        elif kind < 0.7:
             found.append(_catalog_item(rng, rng.choice(shelf), time))
+        elif kind < 0.75:
+            found.append(_item_change(rng, rng.choice(shelf), time))
         elif kind < 0.85:
             attributes: dict[str, str | bool | int | float] = {
                 rng.choice(["city", "age", "vip", "Größe"]): rng.choice(["Zürich", "", 41, 1.5, True, 2**70, -0.5])
@@ -107,6 +110,18 @@ def _catalog_item(rng: random.Random, item: str, time: datetime) -> CatalogItem:
     )
 
 
+def _item_change(rng: random.Random, item: str, time: datetime) -> ItemChange:
+    changes: dict[str, Any] = {
+        "title": rng.choice(STRANGE),
+        "price": rng.choice([None, 5.0]),
+        "available": rng.random() < 0.8,
+        "stock": rng.choice([None, 0, 3]),
+        "attributes": {rng.choice(["colour", "Größe"]): rng.choice([None, "red", 1, 1.0, True]) for _ in range(2)},
+    }
+    some = {name: changes[name] for name in rng.sample(list(changes), k=rng.randrange(1, 4))}
+    return ItemChange(item_id=item, event_time=time, **some)
+
+
 def _impression(rng: random.Random, request: str, user: str, shelf: list[str], time: datetime) -> Impression:
     return Impression(
         request_id=request,
@@ -132,6 +147,7 @@ def live(sink: Sink, history: list[Event], rng: random.Random) -> None:
     kinds: dict[type[Any], Any] = {
         Interaction: sink.store_interactions,
         CatalogItem: sink.store_items,
+        ItemChange: sink.store_items,
         UserAttributes: sink.store_attributes,
         Identity: sink.store_identities,
         Impression: sink.store_impressions,

@@ -29,6 +29,9 @@ class Oracle(Term):
     def update(self, events, *, past=None, features=None):
         raise AssertionError
 
+    def extend(self, arrivals):
+        raise AssertionError
+
     def score(self, histories, *, as_of):
         return self.features.repeat(len(histories), 1, 1)
 

@@ -11,7 +11,7 @@ With repeats, the trend has different weights for known items, where the user's 
 Then each trend feature occurs twice; the second one is zero except for known items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import Float64Array, IntArray
+from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct
 from training.data.event_log import AsOf, Histories
 from training.data.windows import COLD_EVENTS
 from training.terms.protocol import Term
@@ -80,6 +80,45 @@ class Blend:
         if total is None:
             raise ValueError("no terms")
         return total
+
+    def score_one(self, terms: Sequence[Term], history: Histories, *, as_of: int) -> Float32Array:
+        """Return the score [num_items] of one user, the same as `score`."""
+        parts = [part for _, part in self.parts_of_one(terms, history, as_of=as_of)]
+        if not parts:
+            raise ValueError("no terms")
+        total = parts[0]
+        for part in parts[1:]:
+            total += part
+        return total
+
+    def parts_of_one(
+        self, terms: Sequence[Term], history: Histories, *, as_of: int
+    ) -> Iterator[tuple[Term, Float32Array]]:
+        """Yield each term with its part of the score [num_items] of one user."""
+        known = distinct(history.items)
+        for term, weights, of_known in self.weights_of_one(terms, history):
+            part = term.score_one(history, weights, as_of=as_of)
+            if of_known is not None:
+                part[known] += term.score(history, as_of=as_of)[0][torch.from_numpy(known)].numpy() @ of_known
+            yield term, part
+
+    def weights_of_one(
+        self, terms: Sequence[Term], history: Histories
+    ) -> Iterator[tuple[Term, Float32Array, Float32Array | None]]:
+        """Yield each term with the weights [num_features] of its features for one user.
+
+        The third value are the additional weights for known items, if the term has any.
+        """
+        names = feature_names(terms, separate_known=self.separate_known)
+        if names != self.feature_names:
+            raise ValueError(f"the blend was fitted on {self.feature_names}, not {names}")
+        weights = self.weights(np.diff(history.offsets))[0].numpy()
+        indices = {name: index for index, name in enumerate(names)}
+        for term in terms:
+            of_known = None
+            if self.separate_known and not term.personalised:
+                of_known = weights[[indices[name + KNOWN] for name in term.feature_names]]
+            yield term, weights[[indices[name] for name in term.feature_names]], of_known
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

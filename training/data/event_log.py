@@ -149,6 +149,14 @@ class Histories:
         )
 
 
+def newest_of(items: IntArray, distinct_items: IntArray) -> IntArray:
+    """Return the index of the last event of each distinct item [n] in the `items` of one history, oldest first."""
+    last = len(items) - 1 - np.arange(len(items))  # the first of equal items in reverse order is the newest
+    reversed_items = items[::-1]
+    order = np.argsort(reversed_items, kind="stable")
+    return last[order[np.searchsorted(reversed_items[order], distinct_items)]]
+
+
 def concatenate_logs(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
     """Return both logs as one in time order, and a mask [num_events] of the events from the second log."""
     times = np.concatenate([before.times, events.times])

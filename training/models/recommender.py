@@ -7,6 +7,7 @@ similar items. Next: `serving.publisher` recommends to all users, `serving.nearl
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -20,7 +21,11 @@ from training.data.event_log import AsOf, Histories
 from training.data.windows import BLOCK_CELLS
 from training.evaluation.ranking import Scorer, top_k
 from training.features.items import ItemEncoder
-from training.models.topk import best_items
+from training.models.arrivals import EncodedItems, arrivals_of, late_items
+from training.models.evidence import Evidence, evidence_of
+from training.models.new_items import NewItems
+from training.models.similar import item_embeddings, similar_items
+from training.models.topk import best_of_one
 from training.terms.protocol import Term
 
 
@@ -54,6 +59,9 @@ class Recommender:
         self.blend = blend
         self.encoder = encoder
         """Encodes features of items that come later. None without GraphSAGE."""
+        self.num_trained = len(item_keys)
+        """The rows from here on are those of `extend`."""
+        self._encoded = None if encoder is None else EncodedItems(encoder)
         self._clock = as_of
         self._order = np.argsort(item_keys, kind="stable")
 
@@ -122,41 +130,101 @@ class Recommender:
             return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
-    @torch.no_grad()
-    def similar(self, k: int) -> tuple[IntArray, Float32Array]:
-        """Return the k most similar items for each item [num_items, k]. Missing items have row −1 and score −inf.
+    def similar(self, k: int, *, start: int = 0) -> tuple[IntArray, Float32Array]:
+        """Return the k most similar items for each item from row `start` on (see `training.models.similar`)."""
+        return similar_items(self.terms, self.available, k=k, start=start)
 
-        The similarity is the cosine of a term's embeddings (GraphSAGE). A model without embeddings uses the positive
-        relations of a term (the weights of the linear filter).
+    def set_available(self, available: BoolArray) -> None:
+        """Replace the mask [num_items] of the items that can be bought now. Lists leave out all others."""
+        if len(available) != self.num_items:
+            raise ValueError(f"{len(available)} flags for {self.num_items} items")
+        self.available = np.array(available, dtype=np.bool_)
+
+    def extend(self, new: NewItems) -> None:
+        """Give items that came after the training a row at the end; an item that has such a row gets it anew.
+
+        Items of the training are left as they are. An extended model only serves: it is neither saved nor trained on.
+        Its counts are those of the next `refresh_trend`.
         """
-        embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
-        if embeddings is not None:
-            itself = np.arange(self.num_items + 1)
-            return best_items(
-                embeddings,
-                embeddings,
-                k=k,
-                bias=torch.where(torch.from_numpy(self.available), 0.0, -torch.inf),
-                seen_offsets=itself,
-                seen_items=itself[:-1],
-            )
-        relating = next((term for term in self.terms if term.relates_items), None)
-        step = max(1, BLOCK_CELLS // max(self.num_items, 1))
-        missing = torch.from_numpy(~self.available)
-        parts = []
-        for first in range(0, self.num_items, step):
-            last = min(first + step, self.num_items)
-            if relating is not None:
-                nearness = relating.relations(first, last)
-                nearness = nearness.masked_fill(nearness <= 0, -torch.inf)
-            else:
-                nearness = torch.full((last - first, self.num_items), -torch.inf)
-            nearness = nearness.masked_fill(missing, -torch.inf)
-            nearness[torch.arange(last - first), torch.arange(first, last)] = -torch.inf
-            parts.append(top_k(nearness, k))
-        if not parts:
-            return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
-        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+        late = late_items(new.items, self.item_keys, num_trained=self.num_trained)
+        if not late.items:
+            return
+        added = late.items[len(late.items) - late.num_added :]
+        self.item_ids = [*self.item_ids, *(item.item_id for item in added)]
+        self.available = np.append(self.available, [item.available for item in added])
+        self.item_keys = np.append(self.item_keys, np.array([item.item_key for item in added], dtype=np.int64))
+        self._order = np.argsort(self.item_keys, kind="stable")
+        new = replace(new, items=late.items)
+        arrivals = arrivals_of(new, self.item_keys, late.rows, rare=self._rare(), encoded=self._encoded)
+        for term in self.terms:
+            term.extend(arrivals)
+
+    def _rare(self) -> BoolArray:
+        """Return a mask [num_trained] of the items with at most the median count, all where nothing counts events."""
+        counts = next((counts for term in self.terms if (counts := term.item_counts) is not None), None)
+        if counts is None or not self.num_trained:
+            return np.ones(self.num_trained, dtype=np.bool_)
+        trained = counts[: self.num_trained]
+        return np.asarray(trained <= np.median(trained))
+
+    @torch.no_grad()
+    def rank_one(
+        self,
+        history: Sequence[tuple[int, int, int]],
+        *,
+        as_of: int,
+        k: int,
+        mask: BoolArray | None = None,
+        rows: IntArray | None = None,
+        known: bool | None = None,
+    ) -> tuple[IntArray, Float32Array]:
+        """Return the best rows [≤ k] for one history, best first, and their scores. It never pads.
+
+        The scores are those of `recommend`. Raises `FloatingPointError` for NaN.
+
+        Args:
+            history: (item_key, time in epoch ms, event type) of one shopper, in any order. Unknown items are ignored.
+            as_of: the time of the scores (epoch ms).
+            k: the largest length.
+            mask: [num_items] only these items, besides those that cannot be bought. None: all items.
+            rows: only these rows, in any order. None: all rows.
+            known: False: no item of the history. True: only these. None: as `recommend` does.
+        """
+        one = self.histories([history])
+        scores = self.blend.score_one(self.terms, one, as_of=min(as_of, self._clock))
+        if np.isnan(scores).any():
+            raise FloatingPointError(f"model {self.model_version} scores NaN")
+        allowed = self.available if mask is None else self.available & mask
+        if rows is not None:
+            chosen = np.zeros(self.num_items, dtype=np.bool_)
+            chosen[rows] = True
+            allowed = allowed & chosen
+        if known is not None or not self.repeats:
+            is_known = np.zeros(self.num_items, dtype=np.bool_)
+            is_known[one.items] = True
+            allowed = allowed & (is_known if known else ~is_known)
+        found, best = best_of_one(scores, allowed, k=k)
+        return found, best.clip(-LARGEST_SCORE, LARGEST_SCORE)
+
+    @torch.no_grad()
+    def evidence(
+        self, history: Sequence[tuple[int, int, int]], rows: IntArray, *, as_of: int, carriers: int = 3
+    ) -> list[Evidence]:
+        """Return why the items `rows` stand where they stand for one history (see `training.models.evidence`)."""
+        return evidence_of(
+            self.terms,
+            self.blend,
+            self.histories([history]),
+            rows,
+            as_of=min(as_of, self._clock),
+            item_keys=self.item_keys,
+            carriers=carriers,
+        )
+
+    def item_vectors(self) -> Float32Array | None:
+        """Return unit vectors [num_items, dim] whose products are item similarities, or None without embeddings."""
+        embeddings = item_embeddings(self.terms)
+        return None if embeddings is None else embeddings.numpy()
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
         """Replace event counts by hour and item key with those of the table `item_buckets`.

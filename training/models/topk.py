@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import Float32Array, IntArray
+from graphstore.arrays import BoolArray, Float32Array, IntArray
 from training.compiled import compiled
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
@@ -69,6 +69,20 @@ def best_items(
             _search(users[start:end], items, bias, seen_offsets[start : end + 1].copy(), seen_items, heaps[start:end])
     heaps.sort(axis=1)
     return _unpack(heaps[:, ::-1])
+
+
+def best_of_one(scores: Float32Array, allowed: BoolArray, *, k: int) -> tuple[IntArray, Float32Array]:
+    """Return the k best allowed items of one user's `scores` [N], best first, and their scores. It never pads.
+
+    With equal scores the lower row is better, except for which of them come in at the end of a list.
+    """
+    rows = np.flatnonzero(allowed)
+    found = scores[rows]
+    if k < len(rows):
+        best = np.argpartition(-found, k - 1)[:k] if k else np.empty(0, dtype=np.int64)
+        rows, found = rows[best], found[best]
+    order = np.lexsort((rows, -found))
+    return rows[order], found[order]
 
 
 def _search(

@@ -74,12 +74,24 @@ class GraphSAGE(nn.Module):
     def encode_items(self, features: Tensor, graph: MessageGraph) -> Tensor:
         """Return the embeddings [n, dim] of the items in the graph, from all item `features` [num_items, width].
 
-        An embedding is the mean over the layers. Layer 0 is the ID embedding plus the projected features.
+        Layer 0 is the ID embedding plus the projected features.
         """
         nodes = graph.nodes
         x = self.item_id if nodes is None else self.item_id.index_select(0, nodes)  # [n, dim]
         if self.project is not None:
             x = x + self.project(features if nodes is None else features.index_select(0, nodes))
+        return self.propagate(x, graph)
+
+    def encode_arrivals(self, ids: Tensor, features: Tensor | None, graph: MessageGraph) -> Tensor:
+        """Return the embeddings [n, dim] of the items of a small graph, from their `ids` [n, dim] and features.
+
+        A new item has a zero ID. Without features (None) only the IDs are the input.
+        """
+        x = ids if self.project is None or features is None else ids + self.project(features)
+        return self.propagate(x, graph)
+
+    def propagate(self, x: Tensor, graph: MessageGraph) -> Tensor:
+        """Return the embeddings [n, dim] of the items in the graph, the mean over the layers, from layer 0 [n, dim]."""
         total = x
         for layer, to_users, to_items in zip(self.layers, self.to_users, self.to_items, strict=True):
             users = to_users(graph.items_of_users, x)  # [num_users, dim]

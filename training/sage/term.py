@@ -19,15 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct, offsets_of
 from training.config import SageConfig
-from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
+from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.options import FitEvaluation
 from training.sage.baskets import Baskets
 from training.sage.model import GraphSAGE
 from training.sage.trainer import Trainer
-from training.terms.protocol import Term
+from training.terms.protocol import Arrivals, Term, with_rows
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,10 @@ class SageTerm(Term):
         self.updates = updates
         self._evaluations = tuple(evaluations)
         self._memory: _Memory | None = None
+        self._embeddings: Tensor  # [num_items, dim]
+        self._unit_items: Tensor  # [num_items, dim]
+        self._prepared: Tensor  # [num_items, dim] the decoder's item part, once for all users
+        self._bias: Tensor  # [num_items]
         self._set(embeddings)
 
     @classmethod
@@ -113,7 +118,35 @@ class SageTerm(Term):
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
-        return self.model.decoder.score(self._users(histories), self._prepared, self.model.item_bias)[:, :, None]
+        return self.model.decoder.score(self._users(histories), self._prepared, self._bias)[:, :, None]
+
+    @torch.no_grad()
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Compute the same for one user."""
+        scores = self.model.decoder.score(self._users(history), self._prepared, self._bias)[0]
+        return scores.mul_(float(weights[0])).numpy()
+
+    @torch.no_grad()
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Return what the score loses without each item of the history, at the newest event of the item.
+
+        All events of an item are left out together: a second event would hide the first one. The values need not add
+        up to the score.
+        """
+        own = distinct(history.items)
+        kept = history.items[None, :] != own[:, None]  # [num_own, num_events]: one history without each item
+        without = Histories(
+            offsets=offsets_of(kept.sum(axis=1)),
+            items=np.broadcast_to(history.items, kept.shape)[kept],
+            times=np.broadcast_to(history.times, kept.shape)[kept],
+            types=np.broadcast_to(history.types, kept.shape)[kept],
+        )
+        chosen = torch.from_numpy(rows)
+        users = torch.cat([self._users(history), self._users(without)])
+        scores = self.model.decoder.score(users, self._prepared[chosen], self._bias[chosen]).double().numpy()
+        total = np.zeros((len(history.items), len(rows)))
+        total[newest_of(history.items, own)] = float(weights[0]) * (scores[:1] - scores[1:])
+        return total
 
     @torch.no_grad()
     def user_vectors(self, histories: Histories) -> Tensor:
@@ -124,6 +157,30 @@ class SageTerm(Term):
         """Return user vectors [B, dim] for the decoder."""
         profiles = Profiles.from_histories(histories, last=self.config.last_items, num_items=self.num_items)
         return self.model.encode_users(self._embeddings, profiles)
+
+    @torch.no_grad()
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add the inductive embeddings of new items, by the layers on the graph of their neighbourhood.
+
+        An item without events has no neighbours, and only its features describe it. That is exactly what the whole
+        graph would give. With events, its neighbours have only their edges in this neighbourhood, like the sampled
+        graphs of the fit.
+
+        The bias is the mean over the items with few events: a new item is as unknown as they are. Rejected: zero, and
+        the mean over all items, because frequent items raise both.
+        """
+        known = torch.from_numpy(arrivals.neighbours)
+        ids = torch.cat([torch.zeros(len(arrivals.rows), self.config.dim), self.model.item_id[known]])
+        features = None
+        if arrivals.features is not None and arrivals.neighbour_features is not None:
+            features = torch.cat([arrivals.features, arrivals.neighbour_features])
+        graph = BipartiteGraph(arrivals.users, arrivals.items, int(arrivals.users.max(initial=-1)) + 1, len(ids))
+        new = self.model.encode_arrivals(ids, features, graph)[: len(arrivals.rows)]
+        rare = torch.from_numpy(arrivals.rare)[: len(self._bias)]
+        self._embeddings = with_rows(self._embeddings, arrivals, new)
+        self._unit_items = with_rows(self._unit_items, arrivals, F.normalize(new, dim=1))
+        self._prepared = with_rows(self._prepared, arrivals, self.model.decoder.prepare(new))
+        self._bias = with_rows(self._bias, arrivals, float(self._bias[: len(arrivals.rare)][rare].mean()))
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
@@ -176,9 +233,10 @@ class SageTerm(Term):
 
     @torch.no_grad()
     def _set(self, embeddings: Tensor) -> None:
-        self._embeddings = embeddings  # [num_items, dim]
+        self._embeddings = embeddings
         self._unit_items = F.normalize(embeddings, dim=1)
-        self._prepared = self.model.decoder.prepare(embeddings)  # [num_items, dim], once for all users
+        self._prepared = self.model.decoder.prepare(embeddings)
+        self._bias = self.model.item_bias.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, embeddings, and the settings as bytes of their JSON."""

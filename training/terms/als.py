@@ -21,12 +21,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.arrays import Float32Array, IntArray, distinct
+from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct
 from training.compiled import compiled
-from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs
-from training.terms.filter_bank import z_and_log
+from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
 from training.terms.gram import interactions
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
+from training.terms.responses import Standard, z_and_log
 
 STEPS = 3
 """Conjugate gradient steps for a row in half an iteration, from the current row."""
@@ -116,10 +116,46 @@ class AlsTerm(ClosedFormTerm):
                 _conjugate_gradients(offsets, indices, columns, gram, settings.alpha, rows, STEPS)
         self._gram = _regularised_gram(items, settings)
 
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add zero factors: an item has factors only from its events."""
+        self._items = np.pad(self._items, ((0, arrivals.num_items - self.num_items), (0, 0)))
+
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2]. Times do not count, so `as_of` has no effect."""
         users = torch.from_numpy(self.user_vectors(histories))
         return torch.stack(z_and_log(users @ torch.from_numpy(self._items).T), dim=2)
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Compute the same with one matrix product and no copies."""
+        responses = self._responses_of_one(history)
+        z_weight, log_weight = weights.tolist()
+        standard = Standard.of(responses, self.num_items)
+        return standard.weighed(responses, z_weight, log_weight).astype(np.float32)
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Share each response among the distinct items of the history, at the newest event of each.
+
+        The vector of the user is a linear map of the sum over these items, so the parts are exact (Hu, Koren &
+        Volinsky, section 5).
+        """
+        alpha = self.settings.alpha
+        own = distinct(history.items)
+        factors = self._items[own].astype(np.float64)
+        system = self._gram + alpha * factors.T @ factors
+        parts = (1.0 + alpha) * factors @ np.linalg.solve(system, self._items[rows].T.astype(np.float64))
+        z_weight, log_weight = weights.tolist()
+        responses = self._responses_of_one(history)
+        slopes = Standard.of(responses, self.num_items).slopes(responses[rows].astype(np.float64), z_weight, log_weight)
+        total = np.zeros((len(history.items), len(rows)))
+        total[newest_of(history.items, own)] = parts * slopes
+        return total
+
+    def _responses_of_one(self, history: Histories) -> Float32Array:
+        # torch, because the settings of its threads hold in every process of ours, those of numpy's BLAS do not.
+        responses: Float32Array = torch.mv(
+            torch.from_numpy(self._items), torch.from_numpy(self.user_vectors(history)[0])
+        ).numpy()
+        return responses
 
     def user_vectors(self, histories: Histories) -> Float32Array:
         """Solve (YᵀY + λI + α Σ y yᵀ) x = (1 + α) Σ y over the items of each user. Return x [B, factors].

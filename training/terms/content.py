@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from math import inf
 from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.data.event_log import AsOf, EventLog, Histories
+from graphstore.arrays import Float32Array, Float64Array, IntArray
+from training.data.event_log import AsOf, EventLog, Histories, newest_of
 from training.features.items import NUMBER_COLUMNS
 from training.graph.profiles import Profiles
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm, with_rows
 
 HALF_LIVES = (5.0, inf)
 """Half-lives of a profile, in ranks of distinct items. inf: no decay."""
@@ -76,11 +78,38 @@ class Content(ClosedFormTerm):
         elif missing > 0:
             self._vectors = F.pad(self._vectors, (0, 0, 0, missing))
 
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add the content vectors of the new items. Without features they are zero."""
+        new = 0.0 if arrivals.features is None else _content_vectors(arrivals.features)
+        self._vectors = with_rows(self._vectors, arrivals, new)
+
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_half_lives], zero without a history. `as_of` has no effect."""
         profiles = Profiles.from_histories(histories, last=LAST_ITEMS, num_items=self.num_items)
         tastes = torch.stack([weights @ self._vectors for weights in profiles.decay_weights(self.half_lives)])
         return (tastes @ self._vectors.T).permute(1, 2, 0).contiguous()  # [B, N, lives] from [lives, B, N]
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Weight the tastes of all half-lives before the one product with the items."""
+        profiles = Profiles.from_histories(history, last=LAST_ITEMS, num_items=self.num_items)
+        shares = self._shares(profiles, weights)
+        taste = torch.from_numpy(shares.astype(np.float32)) @ self._vectors[torch.from_numpy(profiles.items)]
+        return torch.mv(self._vectors, taste).numpy()
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Return the weighted cosines: exact. An item of the history counts at its newest event."""
+        profiles = Profiles.from_histories(history, last=LAST_ITEMS, num_items=self.num_items)
+        cosines = self._vectors[torch.from_numpy(profiles.items)] @ self._vectors[torch.from_numpy(rows)].T
+        total = np.zeros((len(history.items), len(rows)))
+        total[newest_of(history.items, profiles.items)] = cosines.numpy() * self._shares(profiles, weights)[:, None]
+        return total
+
+    def _shares(self, profiles: Profiles, weights: Float32Array) -> Float64Array:
+        """Return the weighted sum over the half-lives of each item's share in the profile of one user."""
+        decayed = profiles.decay_weights(self.half_lives)
+        parts = [weight * matrix.weights.numpy() for weight, matrix in zip(weights, decayed, strict=True)]
+        shares: Float64Array = np.sum(parts, axis=0, dtype=np.float64)
+        return shares
 
     def state(self) -> dict[str, Tensor]:
         """Return the content vectors in half precision, which is enough, and the half-lives."""

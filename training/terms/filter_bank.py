@@ -7,16 +7,19 @@ response to each half-life is a separate feature, and the blend weights them. On
 NDCG@20 to the best single half-life. A second filter with a decayed Gram matrix follows a changing catalogue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from graphstore.arrays import Float32Array, Float64Array, IntArray, find_sorted
 from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.linear_filter import LinearFilter
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
+from training.terms.responses import Standard, z_and_log
 
 HALF_LIVES = (2.0, 10.0, 50.0, inf)
 """Half-lives of a profile, in ranks of events. inf: no decay."""
@@ -69,6 +72,10 @@ class FilterBank(ClosedFormTerm):
         for one in self.filters:
             one.update(events, past=past)
 
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows without weights: a filter knows items only by their events."""
+        self.filters = tuple(one.extended(arrivals.num_items) for one in self.filters)
+
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, 2 · num_filters · num_half_lives]: the `z_and_log` of each response."""
         parts = [
@@ -78,6 +85,40 @@ class FilterBank(ClosedFormTerm):
             for form in z_and_log(one.response(histories, half_life=half_life))
         ]
         return torch.stack(parts, dim=2)
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Compute only what differs from the score of an item that no item of the history has a weight to."""
+        scores = np.zeros(self.num_items)
+        constant = 0.0
+        for one, pairs in self._by_filter(weights):
+            items, responses = one.responses_of_one(history, self.half_lives)
+            added = np.zeros(len(items))
+            for response, (z_weight, log_weight) in zip(responses, pairs, strict=True):
+                standard = Standard.of(response, self.num_items)
+                nothing = (
+                    float(standard.weighed(np.zeros(1), z_weight, log_weight)[0]) if len(items) < len(scores) else 0.0
+                )
+                added += standard.weighed(response, z_weight, log_weight) - nothing
+                constant += nothing
+            scores[items] += added
+        return (scores + constant).astype(np.float32)
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Share each response among the events whose items have weights to the item: exact, because it is a sum."""
+        total = np.zeros((len(history.items), len(rows)))
+        for one, pairs in self._by_filter(weights):
+            items, responses = one.responses_of_one(history, self.half_lives)
+            indices, found = find_sorted(rows, items)
+            for half_life, response, (z_weight, log_weight) in zip(self.half_lives, responses, pairs, strict=True):
+                of_rows = np.zeros(len(rows))
+                of_rows[found] = response[indices[found]]
+                slopes = Standard.of(response, self.num_items).slopes(of_rows, z_weight, log_weight)
+                total += one.parts_of_one(history, rows, half_life=half_life) * slopes
+        return total
+
+    def _by_filter(self, weights: Float32Array) -> Iterator[tuple[LinearFilter, Float64Array]]:
+        """Yield each filter with the weights [num_half_lives, 2] of its features."""
+        yield from zip(self.filters, weights.astype(np.float64).reshape(len(self.filters), -1, 2), strict=True)
 
     def relations(self, start: int, end: int) -> Tensor:
         """Return the weights of the first filter from the items start:end to all items [end − start, num_items]."""
@@ -101,16 +142,3 @@ class FilterBank(ClosedFormTerm):
             for index in indices
         ]
         return cls(filters, tuple(state["half_lives"].tolist()))
-
-
-def z_and_log(response: Tensor) -> tuple[Tensor, Tensor]:
-    """Return z (standardised over the items) and log(0.1 + z − min z) of a `response` [B, num_items].
-
-    The logarithm separates the many weak responses, z the few strong ones. An empty profile gives constants.
-    """
-    if not response.numel():  # torch warns about the deviation of an empty tensor
-        return response, response
-    z = (response - response.mean(dim=1, keepdim=True)) / response.std(dim=1, keepdim=True, correction=0).clamp_min(
-        1e-9
-    )
-    return z, torch.log(0.1 + z - z.amin(dim=1, keepdim=True))

@@ -14,6 +14,7 @@ response.
 Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
 """
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from math import inf
 from typing import Self
@@ -23,9 +24,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from graphstore.arrays import Float32Array
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct
 from graphstore.snapshots.graph import TYPE_WEIGHTS
-from training.data.event_log import EventLog, Histories, concatenate_logs
+from training.data.event_log import EventLog, Histories, concatenate_logs, gather_ranges
 from training.terms.gram import Past, csr, zeros
 from training.terms.local_ridge import SMALLEST_PENALTY, local_ridge_weights
 
@@ -110,12 +111,17 @@ class LinearFilter:
             self.remember(concatenate_logs(past, events)[0])
         self._solve()
 
+    def extended(self, num_items: int) -> Self:
+        """Return a filter with `num_items` items, for scores only. The new ones have no weights."""
+        weights = self._weights
+        added = np.full(num_items - weights.shape[0], weights.nnz, dtype=weights.indptr.dtype)
+        offsets = np.concatenate([weights.indptr, added])
+        grown = sparse.csr_array((weights.data, weights.indices, offsets), shape=(num_items, num_items))
+        return type(self)(grown, settings=self.settings)
+
     def response(self, histories: Histories, *, half_life: float | None = None) -> Tensor:
         """Return the response [B, num_items] float32 to profiles with `half_life` (ranks; None: from the settings)."""
-        life = half_life or self.settings.profile_half_life
-        ranks = histories.ranks()
-        recent = ranks < self.settings.profile_events
-        values = _TYPE_VALUES[histories.types[recent]] * np.exp2(-ranks[recent] / life)
+        recent, values = self._profile(histories, half_life or self.settings.profile_half_life)
         profiles = csr(  # repeated events of an item add up
             values.astype(np.float32),
             histories.rows()[recent],
@@ -123,6 +129,44 @@ class LinearFilter:
             (len(histories), self.num_items),
         )
         return torch.from_numpy((profiles @ self._weights).toarray().astype(np.float32, copy=False))
+
+    def _profile(self, histories: Histories, half_life: float) -> tuple[BoolArray, Float64Array]:
+        """Return a mask [n] of the events in the profiles, and the value of each of these."""
+        ranks = histories.ranks()
+        recent = ranks < self.settings.profile_events
+        return recent, _TYPE_VALUES[histories.types[recent]] * np.exp2(-ranks[recent] / half_life)
+
+    def responses_of_one(self, history: Histories, half_lives: Sequence[float]) -> tuple[IntArray, Float64Array]:
+        """Return the items [n] that respond to one history, ascending, and their responses [num_half_lives, n].
+
+        All other items respond with zero. All half-lives read the same weights, so they are gathered once.
+        """
+        recent, _ = self._profile(history, inf)
+        profile = distinct(history.items[recent])
+        starts = self._weights.indptr[profile].astype(np.int64)
+        lengths = self._weights.indptr[profile + 1] - starts
+        _, entries = gather_ranges(starts, lengths)
+        columns, data = self._weights.indices[entries], self._weights.data[entries]
+        responds = np.zeros(self.num_items, dtype=np.bool_)
+        responds[columns] = True
+        items = np.flatnonzero(responds)
+        index_of = np.empty(self.num_items, dtype=np.int64)
+        index_of[items] = np.arange(len(items))
+        index = index_of[columns]
+        responses = np.empty((len(half_lives), len(items)))
+        event_of = np.searchsorted(profile, history.items[recent])
+        for row, half_life in enumerate(half_lives):
+            _, values = self._profile(history, half_life)
+            of_items = np.bincount(event_of, values, minlength=len(profile))
+            responses[row] = np.bincount(index, data * np.repeat(of_items, lengths), minlength=len(items))
+        return items, responses
+
+    def parts_of_one(self, history: Histories, rows: IntArray, *, half_life: float) -> Float64Array:
+        """Return the part of each event in the response of the items `rows` [num_events, num_rows]."""
+        recent, values = self._profile(history, half_life)
+        parts = np.zeros((len(history.items), len(rows)))
+        parts[recent] = self._weights[history.items[recent]][:, rows].toarray() * values[:, None]
+        return parts
 
     def relations(self, start: int, end: int) -> Tensor:
         """Return the stored weights from the items start:end to all items, dense [end − start, num_items]."""

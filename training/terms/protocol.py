@@ -10,14 +10,46 @@ for most terms. `tests/training/terms/test_conformance.py` runs on every term.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import IntArray
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from training.data.event_log import AsOf, EventLog, Histories
 from training.options import FitEvaluation
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Items that came after the fit, with their neighbourhood in the graph of the newest events."""
+
+    rows: IntArray
+    """[m] Their rows, ascending and distinct. They may exist already from an earlier call."""
+    num_items: int
+    """The number of items with them."""
+    features: Tensor | None
+    """[m, width] Their item features; None: the model has no encoder."""
+    rare: BoolArray
+    """[num_items] The items of the fit with few events."""
+    neighbours: IntArray
+    """[n] The rows of the other items in the neighbourhood, ascending and distinct."""
+    neighbour_features: Tensor | None
+    """[n, width]"""
+    users: IntArray
+    """[p] The shopper of each (shopper, item) pair in the neighbourhood, counted from 0."""
+    items: IntArray
+    """[p] The item of each pair: an index into `rows` followed by `neighbours`."""
+
+
+def with_rows(values: Tensor, arrivals: Arrivals, new: Tensor | float = 0.0) -> Tensor:
+    """Return a copy of `values` [num_items, …] with the rows of the arrivals."""
+    grown = values.new_zeros(arrivals.num_items, *values.shape[1:])
+    grown[: len(values)] = values
+    grown[torch.from_numpy(arrivals.rows)] = new
+    return grown
 
 
 class Term(ABC):
@@ -70,6 +102,11 @@ class Term(ABC):
         """Unit vectors [num_items, dim] whose products are item similarities. None: the term has no embeddings."""
         return None
 
+    @property
+    def item_counts(self) -> IntArray | None:
+        """The events of each item [num_items] that the term counts. None: it counts nothing."""
+        return None
+
     def relations(self, start: int, end: int) -> Tensor:
         """Return the weights from items start:end to all items, dense [end − start, num_items]. Zero: no relation."""
         return torch.zeros(end - start, self.num_items)
@@ -78,6 +115,14 @@ class Term(ABC):
         """Replace the term's counts from the earliest given hour on. Terms without hourly counts ignore the call.
 
         `hours` [n] are epoch ms // HOUR_MS, `items` [n] are item rows, `counts` [n] are the events of item and hour.
+        """
+
+    @abstractmethod
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows for items that came after the fit, only to score them. Nothing is learned.
+
+        A term that knows items only by events gives such a row what it gives an item without events. The term must not
+        change its arrays in place: copies of a model share them.
         """
 
     @abstractmethod
@@ -96,6 +141,20 @@ class Term(ABC):
     @abstractmethod
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features] float32 of a batch of users at the time `as_of` (epoch ms)."""
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Return the sum of the features of one user, times `weights` [num_features]: a new array [num_items].
+
+        A term that can do it without all features of all items overrides this.
+        """
+        return (self.score(history, as_of=as_of)[0] @ torch.from_numpy(weights)).numpy()
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Return how much each event of one user adds to `score_one` of the items `rows`: [num_events, num_rows].
+
+        Zero for a term that does not depend on the user.
+        """
+        return np.zeros((len(history.items), len(rows)))
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphstore.arrays import Float32Array, Float64Array
+from graphstore.arrays import Float32Array, Float64Array, IntArray
 from graphstore.tables import HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
 """Half-lives, as divisors of the time span of the log. An infinite half-life is added."""
@@ -90,14 +90,45 @@ class PersonalRepeat(ClosedFormTerm):
         """Update the number of items. The rates do not change until the next fit."""
         self._num_items = max(self._num_items, events.num_items)
 
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows with the rates of the average item."""
+        self._num_items = arrivals.num_items
+
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return features [B, num_items, num_features], zero for items that the user does not know."""
+        cells, _, columns = self._known(histories, as_of=as_of)
+        features = torch.zeros(len(histories) * self._num_items, columns.shape[1])
+        features[torch.from_numpy(cells)] = torch.from_numpy(columns)
+        return features.view(len(histories), self._num_items, columns.shape[1])
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Compute only the items of the history."""
+        items, _, columns = self._known(history, as_of=as_of)
+        scores = np.zeros(self._num_items, dtype=np.float32)
+        scores[items] = columns @ weights
+        return scores
+
+    def carried(self, history: Histories, weights: Float32Array, rows: IntArray, *, as_of: int) -> Float64Array:
+        """Share the score of an item among its own events by their decayed counts, averaged over the half-lives."""
+        items, index, columns = self._known(history, as_of=as_of)
+        age_hours = np.maximum(as_of - history.times, 0) / HOUR_MS
+        shares = np.zeros(len(history.items))
+        for half_life in self.half_lives_hours:
+            # Relative to the newest event of the item: after many half-lives all counts underflow, their shares do not.
+            youngest = np.full(len(items), inf)
+            np.minimum.at(youngest, index, age_hours)
+            counts = np.exp2(-(age_hours - youngest[index]) / half_life)
+            shares += counts / np.bincount(index, counts, minlength=len(items))[index] / len(self.half_lives_hours)
+        scores = (columns @ weights).astype(np.float64)[index]
+        return np.where(history.items[:, None] == rows, (shares * scores)[:, None], 0.0)
+
+    def _known(self, histories: Histories, *, as_of: AsOf) -> tuple[IntArray, IntArray, Float32Array]:
+        """Return the cells (user · num_items + item) that occur, the cell of each event, and each cell's features."""
         num_lives, num_features = len(self.half_lives_hours), len(self.feature_names)
         cells, index = np.unique(histories.rows() * self._num_items + histories.items, return_inverse=True)
         owners = cells // max(self._num_items, 1)
         times = as_of[histories.rows()] if isinstance(as_of, np.ndarray) else as_of
         age_hours = np.maximum(times - histories.times, 0) / HOUR_MS
-        features = torch.zeros(len(histories) * self._num_items, num_features)
         columns = np.empty((len(cells), num_features), dtype=np.float32)
         if self._rates is not None:
             columns[:, 2 * num_lives :] = self._rates[np.minimum(cells % self._num_items, len(self._rates) - 1)]
@@ -107,8 +138,7 @@ class PersonalRepeat(ClosedFormTerm):
             columns[:, life] = np.log1p(COUNT_GAIN * counts)
             # After many half-lives without events the total is nearly zero, but the share is still valid.
             columns[:, num_lives + life] = np.log1p(SHARE_GAIN * counts / np.maximum(totals, 1e-300))
-        features[torch.from_numpy(cells)] = torch.from_numpy(columns)
-        return features.view(len(histories), self._num_items, num_features)
+        return cells, index, columns
 
     def state(self) -> dict[str, Tensor]:
         state = {

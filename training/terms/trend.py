@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import IntArray
+from graphstore.arrays import Float32Array, IntArray
 from graphstore.tables import HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
-from training.terms.protocol import ClosedFormTerm
+from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
 """Half-lives, as divisors of the time span of the first fit, at least an hour. An infinite half-life is added."""
@@ -69,6 +69,11 @@ class Trend(ClosedFormTerm):
         return int(self._hours[-1]) if len(self._hours) else -1
 
     @property
+    def item_counts(self) -> IntArray:
+        """All events of each item [num_items]."""
+        return np.bincount(self._items, self._counts, minlength=self.num_items).astype(np.int64)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"trend_{index}" for index in range(len(self.half_lives_hours)))
 
@@ -81,6 +86,11 @@ class Trend(ClosedFormTerm):
             np.concatenate([self._items, events.items]),
             np.concatenate([self._counts, ones]),
         )
+
+    def extend(self, arrivals: Arrivals) -> None:
+        """Add rows without counts. `refresh` brings their counts."""
+        self._num_items = arrivals.num_items
+        self._cached = None
 
     def refresh(self, hours: IntArray, items: IntArray, counts: IntArray) -> None:
         """Replace the counts from the earliest given hour on. Older hours stay."""
@@ -104,8 +114,9 @@ class Trend(ClosedFormTerm):
                 for half_life in self.half_lives_hours
             ]
             # Take-backs count in their own hour, so they may be larger than the decayed purchases.
-            features = np.log1p(np.maximum(np.stack(columns, axis=1), 0.0)).astype(np.float32)
-            self._cached = (minute, torch.from_numpy(features))
+            features = np.log1p(np.maximum(np.stack(columns), 0.0)).astype(np.float32)
+            # Each half-life is contiguous, because a weighted sum of five columns is then ten times as fast.
+            self._cached = (minute, torch.from_numpy(features).T)
         return self._cached[1]
 
     def features_at_times(self, times: IntArray) -> Tensor:
@@ -135,6 +146,10 @@ class Trend(ClosedFormTerm):
         if isinstance(as_of, np.ndarray):
             return self.features_at_times(as_of)
         return self.features_at(as_of=as_of).expand(len(histories), -1, -1)
+
+    def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
+        """Weight the features of the minute, which are the same for all users."""
+        return torch.mv(self.features_at(as_of=as_of), torch.from_numpy(weights)).numpy()
 
     def state(self) -> dict[str, Tensor]:
         return {

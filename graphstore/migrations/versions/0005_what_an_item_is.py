@@ -1,4 +1,4 @@
-"""what an item is: attributes, pages, stock, variants of one product"""
+"""what an item is: attributes, pages, stock, variants of one product, when each field was written"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ def added() -> list[sa.Column[object]]:
         sa.Column("image_url", sa.Text(), server_default="", nullable=False),
         sa.Column("stock", sa.Integer(), nullable=True),
         sa.Column("product_id", sa.String(length=128), nullable=True),
+        sa.Column("field_times", sa.Text(), server_default="{}", nullable=False),
     ]
 
 

@@ -8,8 +8,6 @@ its cookie stays in Redis until the cookie has ended, and so does the nonce of a
 """
 
 import functools
-import hashlib
-import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +19,7 @@ from django.views.decorators.csrf import csrf_protect
 from redis import Redis
 from redis.exceptions import RedisError
 
-from serving.web import services
+from serving.web import authentication, services
 from serving.web.dashboard import refusals
 from serving.web.dashboard.refusals import ROOT, guarded
 from serving.web.dashboard.tokens import SESSION_SECONDS, Purpose, new_token, nonce_of, signing_key
@@ -40,7 +38,7 @@ def is_open() -> bool:
 
 def is_key(shown: str) -> bool:
     """Return whether this is the operator's key. The time does not tell how much of a wrong key is right."""
-    return is_open() and secrets.compare_digest(_digest(shown), _digest(_admin_key()))
+    return is_open() and authentication.is_key(settings.SERVING, shown, "admin")
 
 
 def now_ms() -> int:
@@ -126,8 +124,8 @@ def _to_login(request: HttpRequest) -> HttpResponse:
 
 
 def _admin_key() -> str:
-    key = settings.SERVING.admin_key
-    return key.get_secret_value() if key else ""
+    """Return the first key, which signs the sessions: to take it away ends them."""
+    return next(iter(settings.SERVING.keys_of("admin")), "")
 
 
 def _key() -> bytes:
@@ -137,10 +135,6 @@ def _key() -> bytes:
 
 def _new(purpose: Purpose, seconds: int) -> str:
     return new_token(_key(), purpose, now=now_ms(), seconds=seconds)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()  # so that the length is not told either
 
 
 def _used(nonce: str) -> str:

@@ -86,6 +86,15 @@ def open_lines(name: str) -> Iterator[Lines]:
 
 def interactions(lines: Iterable[bytes], *, now: Callable[[], datetime], refuse: Refuse) -> Iterator[Interaction]:
     """Yield the events of the lines. Empty lines are skipped, and `refuse` is called for invalid ones."""
+    for number, text in texts(lines, refuse=refuse):
+        try:
+            yield events.decode(text, Interaction, now=now())
+        except events.InvalidEvent as error:
+            refuse(number, str(error))
+
+
+def texts(lines: Iterable[bytes], *, refuse: Refuse) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not empty with its number, without its end. `refuse` is called for too long lines."""
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
         if not text.strip():
@@ -93,7 +102,4 @@ def interactions(lines: Iterable[bytes], *, now: Callable[[], datetime], refuse:
         if _is_cut(line):
             refuse(number, f"over the bound of {events.MAX_EVENT_BYTES} bytes")
             continue
-        try:
-            yield events.decode(text.rstrip(b"\r\n"), Interaction, now=now())
-        except events.InvalidEvent as error:
-            refuse(number, str(error))
+        yield number, text.rstrip(b"\r\n")

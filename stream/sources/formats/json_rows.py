@@ -78,12 +78,18 @@ class JsonRows(ColumnFile):
         for _, found in begin:
             keys.update(dict.fromkeys(list(found)[: MAX_KEYS - len(keys)]))
         self.header = list(keys)
+        self.sample = begin[0][1]
+        """The first row, by which messages of the trade are recognised."""
         self._rows: Iterable[Row] = chain(begin, rows if failure is None else _failing(failure))
 
     @property
     def share(self) -> float:
         """The share of the file (0..1) that is read."""
         return self._file.share
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows whole, each with its place. Only one of `rows` and `blocks` can be read."""
+        yield from self._rows
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """See `ColumnFile.blocks`."""

@@ -18,6 +18,7 @@ from graphstore.catalogue import Catalogue
 from graphstore.erase import erase_person
 from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.session import open_engine, write
 from graphstore.snapshots.eventlog import Events, Seen, read_events, seen_by
 from graphstore.snapshots.files import NoSnapshot, Snapshot, digest, load_events, load_snapshot, place
@@ -28,7 +29,7 @@ from graphstore.snapshots.snapshot import BeforeCompaction, build_snapshot, open
 from graphstore.snapshots.statistics import ITEM_COLUMNS, PROFILE_DIM, USER_COLUMNS, StatisticsEncoder, training_end
 from graphstore.state import raise_to
 from graphstore.tables import COMPACTION_HORIZON, erasures, snapshots
-from graphstore.upserts import ItemRow, upsert_items
+from graphstore.upserts import upsert_items
 
 ROWS = [
     InteractionRow("a", 3, "u1", "i1", 100),

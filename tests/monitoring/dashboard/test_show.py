@@ -10,11 +10,12 @@ from redis import Redis
 from sqlalchemy import event
 
 from graphstore.ingest import InteractionRow, ingest_interactions
+from graphstore.item_fields import ItemRow
 from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from graphstore.session import write
 from graphstore.tables import items
-from graphstore.upserts import ItemRow, upsert_items
+from graphstore.upserts import upsert_items
 from monitoring.config import MonitoringConfig
 from monitoring.dashboard.show import CATALOGUE_SECONDS, PACE_SECONDS, Dashboard
 from monitoring.dashboard.surroundings import Surroundings

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from redis import Redis
 
 from graphstore.ingest import InteractionRow, ingest_interactions, record_progress
+from graphstore.item_fields import ItemRow
 from graphstore.redis import hot
 from graphstore.redis.errands import State
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, HOUR_MS
-from graphstore.upserts import ItemRow, upsert_items
+from graphstore.upserts import upsert_items
 from monitoring.dashboard import drift, experiments, items, models, operations
 from monitoring.dashboard.dead_letters import DeadLetters, Kind
 from monitoring.dashboard.series import DAY, HOUR

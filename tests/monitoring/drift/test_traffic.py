@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from graphstore.item_fields import ItemRow
 from graphstore.session import read, write
-from graphstore.upserts import ItemRow, upsert_items
+from graphstore.upserts import upsert_items
 from monitoring.drift.references import Reference
 from monitoring.drift.traffic import NO_CATEGORY, is_sampled, read_traffic
 from monitoring.windows import TimeWindow

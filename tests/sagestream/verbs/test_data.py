@@ -33,6 +33,17 @@ def test_produce_takes_compressed_files_too(broker: Broker, settings: dict[str, 
     assert sent(broker, {"e1", "e2"}) == {"e1", "e2"}
 
 
+def test_produce_translates_messages_of_the_trade(broker: Broker, settings: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "segment.jsonl"
+    viewed = {"type": "track", "event": "Product Viewed", "timestamp": "2026-01-01T00:00:00Z", "messageId": "seg-1"}
+    good = viewed | {"userId": "u", "properties": {"product_id": "p"}}
+    file.write_text("\n".join(json.dumps(message) for message in (good, good | {"userId": ""})))
+    done = run("produce", str(file), "--format", "segment", "--json", settings={**settings, **broker_settings(broker)})
+    assert (done.code, done.json) == (1, {"produced": 1, "rejected": 1})
+    assert "line 2: no id" in done.err
+    assert sent(broker, {"seg-1"}) >= {"seg-1"}
+
+
 def sent(broker: Broker, wanted: set[str], seconds: float = 60.0) -> set[str]:
     """The ids of the events on the topic, once the wanted ones are among them or the time is over."""
     config = stream_config_of(broker)

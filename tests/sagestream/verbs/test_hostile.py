@@ -155,6 +155,7 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "publisher": ((), {"LIST_LENGTH": HOSTILE}),
     "scheduler": ((), {"TRAINING_CONFIG": HOSTILE}),
     "serve": ((), {"SERVE_PORT": HOSTILE}),
+    "ranker": ((), {"RANKER_PORT": HOSTILE}),
     "monitor": ((), {"DRIFT_QUIET_DAYS": HOSTILE}),
     "compact": (("--days", "1"), {HOSTILE: ""}),
     "cache rebuild": ((), {"REDIS_URL": HOSTILE}),

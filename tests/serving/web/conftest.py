@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import LazySettings
@@ -12,6 +13,9 @@ from serving.web import services, shop
 from stream.config import StreamConfig
 from tests.serving.toy import fill_redis
 
+if TYPE_CHECKING:
+    from tests.serving.web.test_views import Post
+
 KEY = "open sesame"
 
 
@@ -22,7 +26,7 @@ def web(
     """The web process on the toy model; no broker, unless a test points STREAM at one."""
     services.close()
     monkeypatch.setattr(shop, "SHOPPERS_SECONDS", 0.0)  # no list of another test
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), shop_page=True)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), shop_page=True, ranker_url="")
     settings.POINTER_SECONDS = settings.ITEM_SECONDS = 0.0
     settings.DELIVERY_SECONDS = 20.0
     settings.MAX_POSTED_EVENTS = 3
@@ -36,3 +40,13 @@ def web(
 @pytest.fixture
 def key() -> dict[str, str]:
     return {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def post(web: Client, monkeypatch: pytest.MonkeyPatch) -> "Post":
+    """The outbox of the web process, which keeps what it gets."""
+    from tests.serving.web.test_views import Post  # late: it imports this module
+
+    made = Post()
+    monkeypatch.setattr(services, "outbox", lambda: made)
+    return made

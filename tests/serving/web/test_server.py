@@ -22,12 +22,13 @@ from kafka import KafkaConsumer
 from psutil import Process
 from redis import Redis
 
+from graphstore.errors import PortTaken
 from graphstore.session import open_engine
 from sagestream.playground.embedded import Broker, free_port, free_ports
 from serving import cache
 from serving.exploration import propensities
+from serving.http_server import listen
 from serving.routing import Exploration
-from serving.web.server import PortTaken, listen
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from stream.events import EventType
-from stream.sources.event_names import TYPE_NAMES, event_types, taken_back
+from stream.sources.cell_columns import event_types, taken_back
+from stream.sources.event_names import TYPE_NAMES
 
 
 @pytest.mark.parametrize(

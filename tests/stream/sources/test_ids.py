@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from stream.sources.ids import ids
+from stream.sources.cell_columns import ids
 
 
 @pytest.mark.parametrize(

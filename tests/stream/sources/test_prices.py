@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.sources.prices import MAX_PRICE, amount_of, amounts, price_of
+from stream.sources.cell_columns import amounts
+from stream.sources.prices import MAX_PRICE, amount_of, price_of
 
 
 @pytest.mark.parametrize(

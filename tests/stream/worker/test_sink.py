@@ -1,6 +1,6 @@
 """The sink: SQL first, then Redis, and the same batch again heals whatever came between."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +60,18 @@ def test_an_older_catalogue_row_shows_the_newer_one(sink: Sink, redis: Redis) ->
     (gone,) = hot.get_items(redis, ["i"])
     assert gone is not None
     assert not gone.available
+
+
+def test_a_change_shows_beside_what_was_known(sink: Sink, redis: Redis) -> None:
+    entry = events.CatalogItem(item_id="i", title="Tea", price=2.5, stock=4, event_time=TIME)
+    later, sooner = TIME + timedelta(seconds=2), TIME + timedelta(seconds=1)
+    sold_out = events.ItemChange(item_id="i", stock=0, attributes={"offer": True}, event_time=later)
+    sink.store_items([sold_out], now=NOW)
+    sink.store_items([entry, events.ItemChange(item_id="i", stock=9, event_time=sooner)], now=NOW)
+    (item,) = hot.get_items(redis, ["i"])
+    assert item is not None
+    assert (item.title, item.price, item.stock, item.available) == ("Tea", 2.5, 0, False)
+    assert item.attributes == {"offer": True}
 
 
 def test_impressions_keep_every_place(sink: Sink, engine: Engine) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from redis import Redis
+from selenium.webdriver.common.keys import Keys
 
 from serving.dashboard.blocks import Page
 from serving.dashboard.catalogue import Entry, write_catalogue
@@ -22,8 +23,6 @@ from tests.serving.web.running import running
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.service]
-
-TAB = ("Tab", 9)
 
 
 @pytest.fixture
@@ -69,13 +68,13 @@ def test_in_a_browser(browser: Browser, address: str, redis: Redis, monkeypatch:
 
     # The keyboard: the first stop skips the menu.
     browser.open(f"{address}/dashboard/traffic/")
-    browser.press(*TAB)
+    browser.press(Keys.TAB)
     assert browser.value("document.activeElement.className") == "skip"
     assert browser.value("document.activeElement.getBoundingClientRect().left") >= 0
 
     # The arrow keys tell the figures of a chart, which come from the table behind it.
-    browser.value("document.querySelector('.chart').focus()")
-    browser.press("ArrowLeft", 37)
+    browser.run("document.querySelector('.chart').focus()")
+    browser.press(Keys.ARROW_LEFT)
     newest = "document.querySelector('.readout').textContent"
     wait_until(lambda: "all: " in (browser.value(newest) or ""))
     assert "b: " in browser.value(newest)
@@ -83,12 +82,12 @@ def test_in_a_browser(browser: Browser, address: str, redis: Redis, monkeypatch:
     # New figures come by themselves, what was opened stays open, and a pause is kept.
     monkeypatch.setattr(pages, "REFRESH_SECONDS", 1)
     browser.open(f"{address}/dashboard/traffic/")
-    browser.value("document.querySelector('details').open = true")
+    browser.run("document.querySelector('details').open = true")
     fresh = traffic(1000, now=int(time.time() * 1000) + 5)
     write_page(redis, Page(name="traffic", title="Fresh figures", made_at=fresh.made_at, blocks=fresh.blocks))
     wait_until(lambda: browser.value("document.querySelector('h1').textContent") == "Fresh figures")
     wait_until(lambda: browser.value("document.querySelector('details').open"))
-    browser.value("document.querySelector('[data-pause]').click()")
+    browser.click("[data-pause]")
     assert browser.value("document.querySelector('[data-pause]').getAttribute('aria-pressed')") == "true"
 
     assert browser.complaints == []  # of the Content-Security-Policy or of a script

@@ -1,0 +1,142 @@
+"""Fill: makes one list. Its kind proposes items, the rules choose among them, and the fallbacks fill what is missing.
+
+Arrives: a draft. Leaves: a `Filled` list. Next: `serving.recommend` writes it into the answer.
+
+What is proposed later stands below what is proposed before (`Candidate.tier`), unless a quota or a cap needs it. A
+source is asked only when those before it leave the list too short, miss a quota, or break a cap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from serving.exploration import NEW
+from serving.routing import Exploration
+from serving.rules.candidate import CAP_RELAXED, PIN, Candidate, Chosen
+from serving.rules.rule_set import NO_RULES, RuleSet
+from serving.rules.select import select
+from serving.slots.draft import Batch, Draft
+from serving.slots.kinds import KINDS
+from serving.slots.slot import Kind
+from stream.events import utc
+
+NO_EXPLORATION = Exploration()
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The chosen items, and what the answer says of them."""
+
+    chosen: list[Chosen]
+    as_of: datetime
+    source: str
+    """Of the first item that a kind has proposed. Empty for an empty list."""
+    proposed: bool
+    """Whether any source has proposed anything, allowed or not."""
+
+
+def fill(draft: Draft, *, exploration: Exploration = NO_EXPLORATION, seed: int = 0) -> Filled:
+    """Return the list of the draft: full, as long as enough items may be shown."""
+    explores = exploration != NO_EXPLORATION
+    if not explores and (quick := _stored_as_it_is(draft)) is not None:
+        return quick
+    request, rules = draft.request, draft.request.slot.rules
+    pool: dict[int, Candidate] = {}
+    newest = draft.visit.store.items.newest() if exploration.new_items > 0 else []
+    new = [Candidate(item, 0.0, NEW) for item in newest if draft.may_show(item)]
+    times: dict[str, datetime] = {}
+    chosen: list[Chosen] = []
+    proposed = False
+    for tier, batch in _batches(draft):
+        proposed = proposed or bool(batch.candidates)
+        for candidate in batch.candidates:
+            key = candidate.item.item_key
+            if key not in pool and draft.may_show(candidate.item):
+                pool[key] = candidate if tier == 0 else msgspec.structs.replace(candidate, tier=tier)
+                times.setdefault(candidate.source, batch.as_of)
+        if len(pool) < request.k:
+            continue
+        chosen = _select(draft, [*pool.values(), *new], exploration, seed)
+        if len(chosen) >= request.k and not _wants_more(chosen, rules):
+            break
+    else:
+        chosen = _select(draft, [*pool.values(), *new], exploration, seed)
+    source = next((one.candidate.source for one in chosen if one.candidate.source not in (NEW, PIN)), "")
+    return Filled(chosen, times.get(source, draft.visit.now), source, proposed)
+
+
+def _select(draft: Draft, candidates: list[Candidate], exploration: Exploration, seed: int) -> list[Chosen]:
+    return select(
+        candidates,
+        draft.request.slot.rules,
+        draft.context_for(candidates),
+        k=draft.request.k,
+        exploration=exploration,
+        seed=seed,
+    )
+
+
+def _batches(draft: Draft) -> Iterator[tuple[int, Batch]]:
+    """Yield all batches with their tier: those of the kind, then those of each fallback."""
+    slot, tier = draft.request.slot, -1
+    for kind in dict.fromkeys((slot.kind, *slot.fallback)):
+        for batch in KINDS[kind](draft):
+            tier += not batch.goes_on
+            yield tier, batch
+
+
+def _wants_more(chosen: list[Chosen], rules: RuleSet) -> bool:
+    """Return whether another source may make a full list better: it breaks a cap, or misses a quota."""
+    if any(CAP_RELAXED in one.rules for one in chosen):
+        return True
+    items = [one.candidate.item for one in chosen]
+    return any(sum(map(quota.items.matches, items)) < quota.at_least for quota in rules.quota)
+
+
+def _stored_as_it_is(draft: Draft) -> Filled | None:
+    """Return the first items of the shopper's stored list, when nothing in the request or the slot can change them.
+
+    It gives what the rest of this module would give, and reads no more of the list than it shows: most requests end
+    here. None: the list must be made.
+    """
+    request, visit = draft.request, draft.visit
+    if request.slot.kind is not Kind.FOR_YOU or not _changes_nothing(draft) or not draft.version:
+        return None
+    found = visit.stored(draft.version)
+    if found is None:
+        return None
+    source, packed = found
+    chosen: list[Chosen] = []
+    products: set[str] = set()
+    start, length = 0, len(packed)
+    while len(chosen) < request.k and start < length:
+        end = start + request.k - len(chosen)
+        items = visit.store.items.by_key(packed.item_keys[start:end].tolist())
+        for item, score in zip(items, packed.scores[start:end].tolist(), strict=True):
+            if item is None or not item.available:
+                continue
+            if item.product_id is not None:
+                if item.product_id in products:
+                    continue
+                products.add(item.product_id)
+            chosen.append(Chosen(Candidate(item, score, source), score, 1.0))
+        start = end
+    if len(chosen) < request.k:
+        return None
+    return Filled(chosen, utc(packed.as_of), source, True)
+
+
+def _changes_nothing(draft: Draft) -> bool:
+    """Return whether the list depends on the shopper and the stock alone."""
+    request, visit = draft.request, draft.visit
+    if request.session or request.cart or request.items or visit.taken or draft.criteria:
+        return False
+    rules = request.slot.rules
+    if rules is not NO_RULES and rules != NO_RULES:
+        return rules == NO_REPURCHASE
+    return not visit.store.shop.repurchase()
+
+
+NO_REPURCHASE = RuleSet(repurchase=False)

@@ -1,0 +1,53 @@
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from serving.config import ServingConfig
+from serving.web import tag
+
+
+def test_the_tag_is_small_and_one_script(web: Client) -> None:
+    answer = web.get("/tag.js")
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/javascript; charset=utf-8"
+    assert len(answer.content) <= 8_000
+    text = answer.content.decode()
+    for needs in ("eval(", "Function(", "innerHTML", "document.write", ".style", "import "):
+        assert needs not in text, needs
+
+
+def test_pages_of_every_origin_may_load_it_and_keep_it(web: Client, settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig()  # no key, and no page for trials
+    answer = web.get("/tag.js", headers={"Origin": "https://shop.example"})
+    assert answer["Access-Control-Allow-Origin"] == "*"
+    assert answer["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "max-age=3600" in answer["Cache-Control"]
+    again = web.get("/tag.js", headers={"If-None-Match": answer["ETag"]})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", answer["ETag"])
+    assert web.get("/tag.js", headers={"If-None-Match": '"another"'}).status_code == 200
+    assert web.head("/tag.js")["ETag"] == answer["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("source", "small"),
+    [
+        ("const a = 1; // one\n\nlet b;\n", "const a=1;let b;"),
+        ("return typeof  x;", "return typeof x;"),
+        ("f(a, [1, 2,], {\n  b: 1,\n});", "f(a,[1,2],{b:1});"),
+        ("if (x) {\n  y();\n}\nelse z();", "if(x){y()}else z();"),
+        ('say("a  // b", `c  ${ d } //`);', 'say("a  // b",`c  ${ d } //`);'),
+        ("x = /^https?:\\/\\/ $/.test(y);", "x=/^https?:\\/\\/ $/.test(y);"),
+        ("a = b / c / d;", "a=b/c/d;"),
+    ],
+)
+def test_comments_and_spaces_go_and_nothing_else(source: str, small: str) -> None:
+    assert tag.squeezed(source) == small
+
+
+def test_a_tag_that_grew_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tag, "MAX_BYTES", 100)
+    tag.script.cache_clear()
+    with pytest.raises(ValueError, match="over 100"):
+        tag.script()
+    monkeypatch.undo()
+    assert tag.script()[0].startswith(b"//")
