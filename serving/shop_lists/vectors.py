@@ -8,34 +8,21 @@ A model without vectors, for example one of closed-form terms alone, has no hash
 and brand alone.
 """
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 from redis import Redis
 
-from graphstore.arrays import LARGEST_SCORE, Float32Array, IntArray
+from graphstore.arrays import LARGEST_SCORE
+from serving.ranker import Ranker
 from serving.shop_lists.lists import vectors_key, write_hash
 
 
-@runtime_checkable
-class WithVectors(Protocol):
-    """A model that has embeddings of its items."""
-
-    model_version: str
-    item_keys: IntArray  # [num_items]
-
-    def item_vectors(self) -> Float32Array | None:
-        """Return the embeddings [num_items, dim]; None for a model without them."""
-        ...
-
-
-def write_vectors(redis: Redis, ranker: object) -> int:
+def write_vectors(redis: Redis, ranker: Ranker) -> int:
     """Write the model's vectors and return their number. A vector that is not finite is left out.
 
     Raises `redis.RedisError`.
     """
-    vectors = ranker.item_vectors() if isinstance(ranker, WithVectors) else None
-    if vectors is None or not isinstance(ranker, WithVectors):
+    vectors = ranker.item_vectors()
+    if vectors is None:
         return 0
     halves = np.clip(vectors, -LARGEST_SCORE, LARGEST_SCORE).astype("<f2")
     finite = np.flatnonzero(np.isfinite(vectors).all(axis=1)).tolist()
