@@ -82,6 +82,8 @@ FIXED = {
     "alarm_deliveries_total": "outcomes that the code names",
     "dashboard_pages_total": "outcomes that the code names",
     "errands_total": "kinds that the decoder of errands takes, and outcomes that the code names",
+    "shop_lists_as_of_seconds": "the two steps of serving.shop_lists.refresh",
+    "shop_lists_seconds": "the two steps of serving.shop_lists.refresh",
     "probation_rate": "rates and models that the code names",
     "probation_difference": "rates and bounds that the code names",
     "probations_total": "outcomes that the code names",
