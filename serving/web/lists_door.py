@@ -107,7 +107,7 @@ def read_list(
 ) -> ListRequest:
     """Return the request for a list of these parameters."""
     plain = query.keys() <= COMMON
-    request = ListRequest(
+    return ListRequest(
         slot=slot,
         name=name,
         k=parameters.item_count(query, DEFAULT_ITEMS if name is None else slot.length),
@@ -121,14 +121,6 @@ def read_list(
         explain=parameters.flag(query, "explain"),
         request_id=signed_id(user_id),
     )
-    check_category(request, "category")
-    return request
-
-
-def check_category(request: ListRequest, field: str) -> None:
-    """Raise `Refused` for a list of one category when nothing names the category."""
-    if request.slot.kind is Kind.CATEGORY and not (request.in_category or request.criteria.categories):
-        raise Refused(field, "the slot shows one category: name it")
 
 
 def signed_id(user_id: str | None) -> str:
@@ -150,12 +142,19 @@ def answer(
     `known` says whether the request shows the API key, `confirmed` whether its reader vouches that the lists are shown.
     """
     answers = recommend.serve(services.storefront(), requests, now=now)
+    log_shown(answers, environ, known=known, confirmed=confirmed, now=now)
+    return answers
+
+
+def log_shown(
+    answers: Sequence[Recommendation], environ: Mapping[str, Any], *, known: bool, confirmed: bool, now: datetime
+) -> None:
+    """Log the lists that a slot shows to a shopper with an id."""
     shown = [served for served in answers if served.slot is not None and served.user_id and served.items]
     if not shown or environ["REQUEST_METHOD"] == "HEAD":  # a HEAD request shows no list
-        return answers
+        return
     reader = readers.reader_of(environ, known=known, confirmed=confirmed, key=signing.key_for(signing.ADDRESSES))
     for served in shown:
         # What strangers log is bounded; the key has no bound.
         allowed = known or services.impression_limit().allow(environ["REMOTE_ADDR"])
         impressions.log(services.outbox(), served, served.slot or "", now=now, reader=reader, allowed=allowed)
-    return answers

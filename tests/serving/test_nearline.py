@@ -19,11 +19,12 @@ from serving import cache, nearline
 from serving.cache import ListReader
 from serving.config import ServingConfig
 from serving.forget import drop_lists
-from serving.nearline import CLOCK_SKEW_MS, NearLine, Touch, newest_touches, run_nearline
+from serving.nearline import CLOCK_SKEW_MS, NearLine, newest_touches, run_nearline
 from serving.ranker import UnusableModel
 from serving.routing import ROUTING, Arm, Routing, Split
 from serving.routing import encode as encode_routing
 from serving.source import ShopSource
+from serving.touch_queue import Touch
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
 from stream.kafka.producer import EventProducer

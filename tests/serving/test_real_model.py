@@ -15,9 +15,10 @@ from graphstore.upserts import ItemRow, upsert_items
 from serving import cache
 from serving.cache import ListReader
 from serving.config import ServingConfig
-from serving.nearline import NearLine, Touch
+from serving.nearline import NearLine
 from serving.publisher import Publisher
 from serving.source import ShopSource
+from serving.touch_queue import Touch
 from tests.serving.toy import NAMES, register, touch
 from training.blend.blend import Blend
 from training.data.event_log import EventLog
