@@ -17,6 +17,7 @@ from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
+from sagestream.playground.sample_slots import place_sample
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import CREATE_SECONDS, GIVEN_SECONDS, create_topics
 
@@ -31,8 +32,9 @@ ADDRESS_SETTINGS = (
     "producer_idempotent",
     "probe_port",
     "serve_port",
+    "slots_file",
 )
-"""The settings with addresses of services and processes."""
+"""The settings with addresses of services, processes and files."""
 
 _C = TypeVar("_C", bound=BaseSettings)
 
@@ -130,6 +132,7 @@ def open_services(
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
         "admin_key": environment.get(f"{PREFIX}ADMIN_KEY") or secrets.token_urlsafe(24),
         "shop_page": "true",
+        "slots_file": environment.get(f"{PREFIX}SLOTS_FILE") or str(place_sample(directory)),
         "serve_port": str(web_port if held else free_port()),
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
