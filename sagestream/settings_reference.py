@@ -18,7 +18,7 @@ from graphstore.config import PREFIX
 from sagestream.settings import CONFIGS, TRAINING_FILE, variables
 from training.config import SageConfig, TrainingFile
 
-UNITS = {"seconds": "s", "days": "days", "mb": "MB", "ranks": "items", "spans": "time spans"}
+UNITS = {"seconds": "s", "ms": "ms", "days": "days", "mb": "MB", "ranks": "items", "spans": "time spans"}
 """The unit for the last word of a setting's name."""
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

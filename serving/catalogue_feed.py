@@ -1,32 +1,27 @@
 """Catalogue feed: which items came, changed, or can no longer be bought, within a second.
 
-Arrives: the names in `changed_items` (Redis), and the table `items`. Leaves: the changed items, and the stock of all.
-Next: `serving.followed_models` tells the models.
+Arrives: the keys in `changed_items` (`graphstore.redis.changes`), and the table `items`. Leaves: the changed items, and
+the stock of all. Next: `serving.followed_models` tells the models.
 
-Redis says quickly what has changed; SQL is the truth and is read whole once a minute. So a Redis that lost its keys, or
-a worker that writes no `changed_items`, costs a minute and no item. A new item has a larger key than all before it, so
-SQL is asked for new ones at each look.
+Redis says quickly what has changed; SQL is the truth, and its stock is read whole once a minute. So a Redis that lost
+its keys costs a minute and no item. A new item has a larger key than all before it, so SQL is asked for new ones at
+each look.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from redis import Redis
 
-from graphstore.arrays import BoolArray, IntArray, find_sorted
+from graphstore.arrays import BoolArray, IntArray, difference, find_sorted
 from graphstore.catalogue import Item
-
-CHANGED = "changed_items"
-"""Sorted set: the ids of changed items by the time of the change (epoch ms), of the last two minutes."""
+from graphstore.redis.changes import changed_since
 
 LOOK_SECONDS = 0.5
 WHOLE_SECONDS = 60.0
 """The whole stock is read again after this time."""
-
-OVERLAP_MS = 5_000
-"""A look goes back so far before the newest change it has seen: writers' clocks differ, and their writes cross."""
 
 OVERLAP_KEYS = 64
 """A look for new items goes back so many keys: a transaction with a smaller key may end later."""
@@ -43,7 +38,7 @@ class Catalogue(Protocol):
         """Return the items with a larger key, by key."""
         ...
 
-    def items_by_id(self, item_ids: Sequence[str]) -> list[Item]:
+    def items_by_key(self, item_keys: Sequence[int]) -> list[Item]:
         """Return the items that exist."""
         ...
 
@@ -59,42 +54,36 @@ class CatalogueFeed:
         """The keys of all items, ascending."""
         self.for_sale: BoolArray = np.empty(0, dtype=np.bool_)
         """Whether each of them can be bought now."""
-        self._seen: dict[bytes, float] = {}
+        self._number: int | None = None
+        """The newest change that this feed knows. None before the first look."""
         self._next_look = self._next_whole = clock()
 
     def look(self) -> list[Item] | None:
         """Return the items that came or changed, or None when the next look is not due yet.
 
-        The stock is up to date after it. Raises the errors of SQL and Redis; the next look finds the same changes.
+        The stock is up to date after it. The first look returns no item. Raises the errors of SQL and Redis; the next
+        look finds the same changes.
         """
         if self._clock() < self._next_look:
             return None
         self._next_look = self._clock() + LOOK_SECONDS
-        named = self._named()
-        new = [raw.decode(errors="replace") for raw, time_ms in named.items() if self._seen.get(raw) != time_ms]
-        changed = {item.item_key: item for item in (self._source.items_by_id(new) if new else [])}
-        if self._clock() >= self._next_whole:
-            before = int(self.keys[-1]) if len(self.keys) else None
-            self.keys, self.for_sale = self._source.stock()
-            if before is not None:
-                changed |= {item.item_key: item for item in self._source.items_after(before)}
+        number, named = changed_since(self._redis, self._number or 0)
+        changed: list[Item] = []
+        if self._number is None or named is None or self._clock() >= self._next_whole:
+            before, (self.keys, self.for_sale) = self.keys, self._source.stock()
+            if self._number is not None:
+                keys = difference(self.keys, before).tolist()
+                changed = self._source.items_by_key(list(dict.fromkeys([*keys, *(named or ())])))
             self._next_whole = self._clock() + WHOLE_SECONDS
         else:
-            indices = max(0, len(self.keys) - OVERLAP_KEYS)
-            after = int(self.keys[indices]) if len(self.keys) else 0
-            changed |= {item.item_key: item for item in self._source.items_after(after) if not self._has(item)}
-            self._take(list(changed.values()))
-        self._seen = named or self._seen
-        return list(changed.values())
-
-    def _named(self) -> dict[bytes, float]:
-        """Return the ids that Redis names, with the time of their change, since shortly before the newest known."""
-        newest = max(self._seen.values(), default=0.0)
-        rows = self._redis.zrangebyscore(CHANGED, newest - OVERLAP_MS, "+inf", withscores=True)
-        return dict(cast("list[tuple[bytes, float]]", rows))
-
-    def _has(self, item: Item) -> bool:
-        return bool(find_sorted(np.array([item.item_key]), self.keys)[1][0])
+            if named:
+                changed = self._source.items_by_key(named)
+            after = int(self.keys[-1 - OVERLAP_KEYS]) if len(self.keys) > OVERLAP_KEYS else 0
+            known = {*self.keys.tolist()[-OVERLAP_KEYS:], *(item.item_key for item in changed)}
+            changed += [item for item in self._source.items_after(after) if item.item_key not in known]
+            self._take(changed)
+        self._number = number
+        return changed
 
     def _take(self, items: Sequence[Item]) -> None:
         """Change the stock by these items."""

@@ -4,10 +4,10 @@ In the web process, `serving.web.settings` reads them.
 """
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -29,6 +29,10 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 class ServingConfig(PackageSettings):
     """Settings for the lists, their refresh, and the web server."""
+
+    _mask_wrapped: ClassVar[bool] = True
+    """Django's settings ask each value for this name at each access. A model of pydantic without it looks in all places
+    for 5 µs, several times a request."""
 
     list_length: int = Field(100, ge=1, le=1000, description="items in each shopper's published list")
     similar_length: int = Field(30, ge=1, le=1000, description="items in each item's list of similar items")
@@ -86,7 +90,7 @@ class ServingConfig(PackageSettings):
     ranker_port: int = Field(8001, ge=1, le=65535, description="port of the ranker")
     ranker_processes: int = Field(1, ge=1, le=64, description="ranker processes, each with the model in memory")
 
-    @property
+    @cached_property
     def signing_secret(self) -> str | None:
         """Return the secret that signs request ids: `secret_key`, else `api_key`. None when neither is set."""
         secrets = (key.get_secret_value() for key in (self.secret_key, self.api_key) if key is not None)
@@ -124,7 +128,7 @@ class ServingConfig(PackageSettings):
             f"https://*{host}" for host in named if host.startswith(".")
         ]
 
-    @property
+    @cached_property
     def shared_with(self) -> frozenset[str]:
         """Return `cors_origins` as a set."""
         return frozenset(_names(self.cors_origins))

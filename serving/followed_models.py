@@ -71,6 +71,8 @@ class FollowedModels:
         self.on_changed: Callable[[Sequence[Item]], object] = _ignore
         """Called with the items that came or changed, for whoever keeps more of them than the stock."""
         self._unusable: set[str] = set()
+        self._told: BoolArray | None = None
+        """The stock that all models know."""
 
     @property
     def champion(self) -> LiveRanker | None:
@@ -121,6 +123,9 @@ class FollowedModels:
         if items is None:
             return []
         self.on_changed(items)
+        told = self._feed.for_sale  # a new array with each change
+        if not items and told is self._told:
+            return []
         models = dict(self.models)
         for version, model in self.models.items():
             fresh = self._with_items(model, items)
@@ -128,6 +133,7 @@ class FollowedModels:
                 models[version] = fresh
         changed = [version for version, model in models.items() if model is not self.models[version]]
         self.models = models
+        self._told = told
         return changed
 
     def refresh_trend(self) -> list[str]:

@@ -88,7 +88,7 @@ def metrics_of(directory: str | None) -> Callable[[], bytes]:
 
 
 def run(uvicorn: Config, listening: socket.socket) -> None:
-    """Serve in this process, or in `uvicorn.workers` children, which are started again when they end."""
+    """Serve in this process, or in as many children as uvicorn has workers, which are started again when they end."""
     if uvicorn.workers > 1:
         Multiprocess(uvicorn, sockets=[listening]).run()
         return

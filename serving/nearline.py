@@ -1,7 +1,8 @@
 """Near-line: computes a user's list again, soon after each new event of this user.
 
 Arrives: messages on `users.touched`, sent after the event is durable. Leaves: `near:{version}:{user}`, newer than the
-published list, and the measured delay from event to list. Next: `serving.recommend` takes the newer of the two lists.
+published list, the lists of `serving.shared_lists`, and the measured delay from event to list. Next:
+`serving.recommend` takes the newer of the two lists.
 
 The models are those in the pointer `recs:champion` and in the routing `recs:routing`, so near-line lists and published
 lists always come from the same models. During a probation or an experiment each touched user gets a list of each model:
@@ -15,7 +16,6 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from serving.config import ServingConfig
 from serving.followed_models import FollowedModels
 from serving.forget import drop_lists_of_erased
 from serving.ranker import LiveRanker, load_ranker, rank
+from serving.shared_lists import SharedLists
 from serving.source import ShopSource
+from serving.touch_queue import MAX_WAITING, Touch, TouchQueue
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, InvalidEvent, UserTouched, decode, milliseconds
 from stream.kafka.batch_context import working_on
@@ -59,6 +61,8 @@ REMEMBERED_TOUCHES = 100_000
 """The number of recently touched users whose lists are refreshed when the model changes."""
 BATCH_USERS = 256
 """The number of touched users in one refresh."""
+POLL_RECORDS = 2_000
+"""The number of touches in one read: after a burst, the newest are found by reading all."""
 DAY_SECONDS = 86_400
 FRESHNESS_SAMPLES = 10_000
 """The number of measured delays in Redis. The report computes its percentiles from them."""
@@ -70,14 +74,6 @@ _freshness = Histogram(
     "Seconds from a shopper's event to their changed list",
     buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0),
 )
-
-
-@dataclass(frozen=True)
-class Touch:
-    """The time of a user's newest event, and the time of its announcement (both epoch ms)."""
-
-    event_time: int
-    announced_at: int
 
 
 class NearLine:
@@ -112,7 +108,8 @@ class NearLine:
         )
         self._now: Callable[[], int] = now_ms
         self._changed: set[str] = set()
-        """Models whose list for strangers is not written yet."""
+        """Models whose shared lists are not written yet."""
+        self._shared = SharedLists(redis, config)
 
     @property
     def rankers(self) -> Mapping[str, LiveRanker]:
@@ -129,31 +126,28 @@ class NearLine:
 
     def _catch_up(self, version: str, ranker: LiveRanker) -> None:
         """Write the first lists of a model before it serves."""
-        self._write_popular(ranker, now=self._now())
+        self._shared.forget(version)
+        self._shared.write(ranker, now=self._now())
         touches = dict(self.remembered)
         for users in _chunks(list(touches), BATCH_USERS):
             self._liveness.beat("refreshing lists")
             self._write({version: ranker}, {user: touches[user] for user in users}, now=self._now)
 
     def freshen(self, *, now: int) -> None:
-        """Follow stock, new items and counts where it is due, and write a changed model's list for strangers again."""
+        """Follow stock, new items and counts where it is due, and write a changed model's shared lists again."""
         self._changed |= {*self._followed.freshen()}
         self._write_changed(now=now)
 
     def refresh_trend(self, *, now: int) -> None:
-        """Read the newest counts, and write each model's list for users without history again."""
+        """Read the newest counts, and write each model's shared lists again."""
         self._changed |= {*self._followed.refresh_trend()}
         self._write_changed(now=now)
 
     def _write_changed(self, *, now: int) -> None:
         for version in list(self._changed):
             if version in self.rankers:
-                self._write_popular(self.rankers[version], now=now)
+                self._shared.write(self.rankers[version], now=now)
             self._changed.discard(version)  # after the write: an error leaves it for the next call
-
-    def _write_popular(self, ranker: LiveRanker, *, now: int) -> None:
-        packed = rank(ranker, [[]], as_of=now, k=self._config.list_length)[0]
-        cache.write_lists(self._redis, {cache.popular_key(ranker.model_version): packed})
 
     def refresh(self, touches: Mapping[str, Touch], *, now: Callable[[], int] = now_ms) -> int:
         """Write the lists of touched users and return their number. Without a model, only remember the touches.
@@ -252,7 +246,7 @@ def _time_of(raw: bytes | None) -> int:
 
 def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[str, Touch]:
     """Return the newest touch of each user. An invalid message is logged and skipped."""
-    touches: dict[str, Touch] = {}
+    queue = TouchQueue()
     for record in records:
         try:
             event = decode(record.value or b"", UserTouched, now=now)
@@ -261,12 +255,8 @@ def newest_touches(records: Iterable[ConsumerRecord], *, now: datetime) -> dict[
             continue
         # Without a record time, the touch counts as announced now, so it is never stale.
         announced_at = record.timestamp if record.timestamp and record.timestamp > 0 else milliseconds(now)
-        known = touches.get(event.user_id)
-        event_time = milliseconds(event.event_time)
-        if known is not None:
-            event_time, announced_at = max(event_time, known.event_time), max(announced_at, known.announced_at)
-        touches[event.user_id] = Touch(event_time, announced_at)
-    return touches
+        queue.add({event.user_id: Touch(milliseconds(event.event_time), announced_at)})
+    return queue.take(len(queue))
 
 
 def _chunks(users: Sequence[str], size: int) -> Iterable[Sequence[str]]:
@@ -292,7 +282,8 @@ def run_nearline(
     near = NearLine(
         ShopSource(engine), redis, config, load=load, liveness=liveness, visitor_days=graphstore.visitor_days
     )
-    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=BATCH_USERS)
+    subscription = Subscription(stream, USERS_TOUCHED, group=GROUP, max_records=POLL_RECORDS)
+    waiting = TouchQueue()
     needs = {"model": STARTING}
     probe = start_probe(
         stream.probe_port_of("nearline"),
@@ -303,10 +294,14 @@ def run_nearline(
     logger.info("near-line: health on port %d, following %s", probe.port, USERS_TOUCHED)
     try:
         while not stop.is_set():
-            records = subscription.poll(POLL_SECONDS)
+            records = list(subscription.poll(0.0 if waiting else POLL_SECONDS, handled=not waiting))
+            while len(waiting) + len(records) < MAX_WAITING and (newer := subscription.poll(0.0, handled=False)):
+                records += newer
             with working_on("refresh", USERS_TOUCHED, records):
-                touches = newest_touches(records, now=datetime.now(UTC))
-                near.remember(touches)
+                arrived = newest_touches(records, now=datetime.now(UTC))
+                near.remember(arrived)
+                waiting.add(arrived)
+                touches = waiting.take(BATCH_USERS)
                 while not stop.is_set():
                     if subscription.liveness.state == OK:
                         liveness.beat("refreshing lists")

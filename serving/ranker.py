@@ -49,8 +49,8 @@ class Ranker(Protocol):
         """Return the best k items for each user at the time `as_of` (epoch ms)."""
         ...
 
-    def similar(self, k: int) -> Ranking:
-        """Return the k closest items for each item."""
+    def similar(self, k: int, *, start: int = 0) -> Ranking:
+        """Return the k closest items for each item from row `start` on."""
         ...
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:

@@ -54,9 +54,9 @@ class RankerProcess:
         ranking: Ranking = self._process.call(_recommend, histories, as_of, k)
         return ranking
 
-    def similar(self, k: int) -> Ranking:
-        """Return the k closest items for each item."""
-        ranking: Ranking = self._process.call(_similar, k)
+    def similar(self, k: int, *, start: int = 0) -> Ranking:
+        """Return the k closest items for each item from row `start` on."""
+        ranking: Ranking = self._process.call(_similar, k, start)
         return ranking
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:
@@ -104,9 +104,9 @@ def _recommend(per_user: Sequence[Sequence[HistoryRow]], as_of: int, k: int, _pr
     return ranker.recommend(ranker.histories(per_user), as_of=as_of, k=k)
 
 
-def _similar(k: int, _progress: Progress) -> Ranking:
+def _similar(k: int, start: int, _progress: Progress) -> Ranking:
     (ranker,) = _loaded
-    return ranker.similar(k)
+    return ranker.similar(k, start=start)
 
 
 def _refresh_trend(hours: IntArray, item_keys: IntArray, counts: IntArray, _progress: Progress) -> None:

@@ -287,7 +287,7 @@ def test_python_in_the_image_is_one_that_the_project_supports():
 
 def test_no_package_index_is_named():
     for text in (DOCKERFILE, COMPOSE_TEXT):
-        assert not re.search(r"https?://(?!127\.0\.0\.1)", text)
+        assert not re.search(r"https?://(?!127\.0\.0\.1|ranker:8001)", text)
 
 
 @pytest.mark.parametrize("client", ["/nowhere/docker", "false"])

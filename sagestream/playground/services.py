@@ -18,7 +18,7 @@ from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
 from sagestream.playground.sample_slots import place_sample
-from stream.config import PROBED_PROCESSES, StreamConfig
+from stream.config import LOOPBACK, PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import CREATE_SECONDS, GIVEN_SECONDS, create_topics
 
 PROCESSES = PROBED_PROCESSES
@@ -33,6 +33,8 @@ ADDRESS_SETTINGS = (
     "probe_port",
     "serve_port",
     "slots_file",
+    "ranker_port",
+    "ranker_url",
 )
 """The settings with addresses of services, processes and files."""
 
@@ -127,6 +129,7 @@ def open_services(
         processes.ProcessFailed: A child does not become ready.
     """
     held = hold_port(web_port)
+    ranker_port = free_port()
     settings = {
         "state_dir": str(directory.resolve()),
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
@@ -134,6 +137,8 @@ def open_services(
         "shop_page": "true",
         "slots_file": environment.get(f"{PREFIX}SLOTS_FILE") or str(place_sample(directory)),
         "serve_port": str(web_port if held else free_port()),
+        "ranker_port": str(ranker_port),
+        "ranker_url": f"http://{LOOPBACK}:{ranker_port}",
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),
         **{name: value for name, value in pace.items() if f"{PREFIX}{name.upper()}" not in environment},
     }

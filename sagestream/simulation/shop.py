@@ -22,11 +22,12 @@ from graphstore.tables import models
 from monitoring.config import MonitoringConfig
 from monitoring.run import Monitor
 from serving.config import ServingConfig
-from serving.nearline import NearLine, Touch
+from serving.nearline import NearLine
 from serving.publisher import Publisher
 from serving.ranker import load_ranker
 from serving.recommend import Recommendation, Storefront, recommendations
 from serving.source import ShopSource
+from serving.touch_queue import Touch
 from serving.web.impressions import impression
 from stream.events import CatalogItem, Impression, Interaction, utc
 from stream.worker.sink import Sink

@@ -18,6 +18,7 @@ from serving.online.following import Following
 from serving.online.ranking import Ranking
 from serving.source import ShopSource
 from stream.liveness import Liveness
+from stream.worker.gc_tuning import collect_seldom
 
 SWITCH_SECONDS = 0.0005
 """How long the thread that follows may keep the interpreter from a ranking. Python's default is ten times that."""
@@ -54,6 +55,7 @@ class RankerApplication:
         """
         self._following.start()
         self._following.begun.wait(LOAD_SECONDS)
+        collect_seldom()  # the catalogue's names are many objects: to visit them all takes as long as a ranking
 
     def close(self) -> None:
         """Stop following, and close the connections."""

@@ -25,7 +25,7 @@ from stream.probe import FIRST_MODEL, OK
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25
-TURN_ITEMS = 500
+TURN_ITEMS = 250
 """The items that one round reads again."""
 FIRST_ITEMS = 5_000
 """The items that one read takes until all were read once."""

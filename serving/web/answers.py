@@ -50,6 +50,13 @@ class TooMany(APIException):
     wait = int(RETRY_AFTER_SECONDS)
 
 
+class Busy(APIException):
+    """503: too much waits already."""
+
+    status_code = 503
+    wait = int(RETRY_AFTER_SECONDS)
+
+
 @dataclass(frozen=True)
 class Problem:
     """The answer for an error: a status, the body, and headers of its own."""

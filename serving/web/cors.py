@@ -24,9 +24,9 @@ PREFLIGHT_SECONDS = 600
 
 def headers_for(environ: Mapping[str, Any], method: str) -> dict[str, str]:
     """Return the headers of an answer to this WSGI environment; empty where nothing is shared."""
-    origins = settings.SERVING.shared_with
-    if not origins or not _is_shared(method, str(environ.get("PATH_INFO", ""))):
+    if not settings.SERVING.cors_origins or not _is_shared(method, str(environ.get("PATH_INFO", ""))):
         return {}
+    origins = settings.SERVING.shared_with
     exposed = {"Access-Control-Expose-Headers": "Retry-After"}
     if "*" in origins:
         return {"Access-Control-Allow-Origin": "*", **exposed}

@@ -40,7 +40,7 @@ def read_events(body: bytes, *, bound: int, now: datetime) -> tuple[list[Interac
     """Return the good events and the refusals, at most `bound` events together. Raises `UnreadableBody`."""
     accepted: list[Interaction] = []
     refused: list[Refusal] = []
-    for index, raw in enumerate(_events(body, bound)):
+    for index, raw in enumerate(split(body, bound)):
         try:
             accepted.append(checked(raw, now=now))
         except InvalidEvent as error:
@@ -48,7 +48,8 @@ def read_events(body: bytes, *, bound: int, now: datetime) -> tuple[list[Interac
     return accepted, refused
 
 
-def _events(body: bytes, bound: int) -> Sequence[bytes]:
+def split(body: bytes, bound: int) -> Sequence[bytes]:
+    """Return the JSON of each event: the body is one, or a list of 1 to `bound`. Raises `UnreadableBody`."""
     if not body.strip():
         raise UnreadableBody("the body is empty")
     if not body.lstrip().startswith(b"["):

@@ -142,12 +142,19 @@ def answer(
     `known` says whether the request shows the API key, `confirmed` whether its reader vouches that the lists are shown.
     """
     answers = recommend.serve(services.storefront(), requests, now=now)
+    log_shown(answers, environ, known=known, confirmed=confirmed, now=now)
+    return answers
+
+
+def log_shown(
+    answers: Sequence[Recommendation], environ: Mapping[str, Any], *, known: bool, confirmed: bool, now: datetime
+) -> None:
+    """Log the lists that a slot shows to a shopper with an id."""
     shown = [served for served in answers if served.slot is not None and served.user_id and served.items]
     if not shown or environ["REQUEST_METHOD"] == "HEAD":  # a HEAD request shows no list
-        return answers
+        return
     reader = readers.reader_of(environ, known=known, confirmed=confirmed, key=signing.key_for(signing.ADDRESSES))
     for served in shown:
         # What strangers log is bounded; the key has no bound.
         allowed = known or services.impression_limit().allow(environ["REMOTE_ADDR"])
         impressions.log(services.outbox(), served, served.slot or "", now=now, reader=reader, allowed=allowed)
-    return answers

@@ -64,10 +64,10 @@ class NotDelivered(RuntimeError):
 
 @dataclass(frozen=True)
 class Letter:
-    """One event with its topic and key."""
+    """One event with its topic and key. None deletes what the key names, on a compacted topic."""
 
     topic: str
-    event: Struct
+    event: Struct | None
     key: str
 
 
@@ -223,7 +223,10 @@ class Outbox:
         try:
             for parcel in parcels:
                 for letter in parcel.letters:
-                    producer.send(letter.topic, letter.event, key=letter.key, trace=parcel.trace)
+                    if letter.event is None:
+                        producer.send_raw(letter.topic, None, key=letter.key.encode(), trace=parcel.trace)
+                    else:
+                        producer.send(letter.topic, letter.event, key=letter.key, trace=parcel.trace)
             producer.flush(FLUSH_SECONDS)
         except (KafkaError, DeliveryError) as error:
             logger.error("events did not reach Kafka: %s", error)

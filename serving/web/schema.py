@@ -15,14 +15,21 @@ from serving.rules.criteria import MAX_NAMES
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
 from serving.web.track import MAX_EVENTS as MAX_TRACKED
-from stream.events import MAX_ID_LENGTH, Interaction
+from stream.events import MAX_ID_LENGTH, Event, Interaction
 
 JsonSchema = dict[str, Any]
+
+BODY_REQUIRED = "x-sagestream-body-required"
+"""Marks the schema of a body that must be there though no field of it is required. It is taken away at the end."""
 
 MAX_PRICE = 1e9
 """As `serving.rules.criteria.Price`."""
 
 _NO_NUL = "^[^\\u0000]+$"
+_NO_NUL_OR_EMPTY = "^[^\\u0000]*$"
+_URL = r"^(https?://|/(?!/)|$)"
+"""As `stream.events.Url`."""
+_URL_WITHOUT_NUL = r"^(https?://[^\u0000]*|/([^/\u0000][^\u0000]*)?)?$"
 _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
@@ -151,21 +158,47 @@ RETRAIN: JsonSchema = {
 """The body of a request for a retrain."""
 
 
+def own_doors(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Leave out the doors that another shop's documentation describes (`serving.web.gorse`)."""
+    return [one for one in endpoints if not one[3].cls.__module__.startswith("serving.web.gorse.")]
+
+
 def require_bodies(result: JsonSchema, **_: object) -> JsonSchema:
     """Say of each body that it must be there, unless an empty object would do. drf-spectacular leaves it open."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         for kind in operation.get("requestBody", {}).get("content", {}).values():
-            if "oneOf" in kind["schema"] or kind["schema"].get("required"):
+            if kind["schema"].pop(BODY_REQUIRED, False) or "oneOf" in kind["schema"] or kind["schema"].get("required"):
                 operation["requestBody"]["required"] = True
     return result
 
 
+def event_schema(kind: type[Event], *, timed: bool = False) -> JsonSchema:
+    """Return the schema of an event, from the struct that decodes it, without references.
+
+    The time need not be given, unless it must be `timed`: the door then fills in its own.
+    """
+    definitions = msgspec.json.schema(kind)["$defs"]
+    event: JsonSchema = _plain(_resolved({"$ref": f"#/$defs/{kind.__name__}"}, definitions))
+    required = [name for name in event["required"] if timed or name != "event_time"]
+    return {**event, "required": required, "additionalProperties": False}
+
+
+def _plain(part: Any) -> Any:
+    """Return the schema with the bounds that only the decoder knows: no text has a NUL, no number is infinite."""
+    if isinstance(part, list):
+        return [_plain(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _plain(value) for key, value in part.items()}
+    if found.get("pattern") == _URL:
+        found["pattern"] = _URL_WITHOUT_NUL
+    elif found.get("type") == "string" and found.get("pattern", _NO_NUL) == _NO_NUL and "format" not in found:
+        found["pattern"] = _NO_NUL if found.get("minLength") else _NO_NUL_OR_EMPTY
+    return found
+
+
 def _interaction() -> JsonSchema:
-    """Return the schema of an interaction, from the struct that decodes it, without references."""
-    definitions = msgspec.json.schema(Interaction)["$defs"]
-    event: JsonSchema = definitions[Interaction.__name__]
-    event["properties"] = {name: _inline(part, definitions) for name, part in event["properties"].items()}
-    return event
+    return event_schema(Interaction, timed=True)
 
 
 def _resolved(part: Any, definitions: JsonSchema) -> Any:
@@ -176,15 +209,7 @@ def _resolved(part: Any, definitions: JsonSchema) -> Any:
         return part
     if "$ref" in part:
         return _resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions)
-    found = {key: _resolved(value, definitions) for key, value in part.items() if key != "title"}
-    return {**found, "pattern": _NO_NUL} if found.get("maxLength") == MAX_ID_LENGTH else found
-
-
-def _inline(part: JsonSchema, definitions: JsonSchema) -> JsonSchema:
-    if "$ref" in part:
-        return dict(definitions[part["$ref"].rsplit("/", 1)[1]])
-    if "anyOf" in part:
-        return {**part, "anyOf": [_inline(choice, definitions) for choice in part["anyOf"]]}
-    if part.get("maxLength") == MAX_ID_LENGTH:
-        return {**part, "pattern": _NO_NUL}
-    return part
+    # The name of a struct is its title; a field of this name has a schema.
+    kept = {key: value for key, value in part.items() if key != "title" or isinstance(value, dict)}
+    found = {key: _resolved(value, definitions) for key, value in kept.items()}
+    return {**found, "pattern": _NO_NUL} if found.get("type") == "string" and "maxLength" in found else found

@@ -4,6 +4,7 @@ from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from serving.web import health, list_views, messages, shop, shop_items, tag, views
+from serving.web.data import erasures, items, users
 from serving.web.parameters import IdConverter
 
 register_converter(IdConverter, "id")
@@ -17,6 +18,14 @@ urlpatterns = [
     path("recommendations/<id:user_id>/", list_views.RecommendationsView.as_view(), name="recommendations"),
     path("items/<id:item_id>/similar/", list_views.SimilarItemsView.as_view(), name="similar"),
     path("items/<id:item_id>/bought-together/", list_views.BoughtTogetherView.as_view(), name="bought-together"),
+    path("items/", items.ItemsView.as_view(), name="items"),
+    path("items/stock/", items.StockView.as_view(), name="stock"),
+    path("items/<id:item_id>/", items.ItemView.as_view(), name="item"),
+    path("users/<id:user_id>/export/", erasures.ExportView.as_view(), name="export"),
+    path("users/<id:user_id>/token/", users.TokenView.as_view(), name="token"),
+    path("users/<id:user_id>/", users.UserView.as_view(), name="user"),
+    path("erasures/<id:receipt>/", erasures.ErasureView.as_view(), name="erasure"),
+    path("identities/", users.IdentitiesView.as_view(), name="identities"),
     path("trending/", list_views.TrendingView.as_view(), name="trending"),
     path("best-sellers/", list_views.BestSellersView.as_view(), name="best-sellers"),
     path("categories/", list_views.CategoriesView.as_view(), name="categories"),
@@ -31,6 +40,7 @@ urlpatterns = [
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/", include("serving.web.gorse.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
     path("tag.js", tag.tag, name="tag"),

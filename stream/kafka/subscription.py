@@ -58,9 +58,9 @@ CLOSE_SECONDS = 2.0
 class Subscription:
     """One topic for one consumer group, from the earliest record that the group has not committed.
 
-    `poll` says that the records of an earlier `poll` are handled, so the caller must finish a batch before it polls
-    again. Their offsets are committed within a second. After a crash or a rebalance the records since the last commit
-    come twice. A new group starts at EARLIEST, because readers are idempotent and some brokers answer LATEST wrongly.
+    `poll` says that the records of earlier polls are handled, unless the caller reads ahead. Their offsets are
+    committed within a second. After a crash or a rebalance the records since the last commit come twice. A new group
+    starts at EARLIEST, because readers are idempotent and some brokers answer LATEST wrongly.
     Sessions are short, because a join on the embedded broker waits for half of one.
     """
 
@@ -85,7 +85,7 @@ class Subscription:
         self._changed = threading.Condition()
         # Shared by the two threads, under `_changed`.
         self._fetched: deque[list[ConsumerRecord]] = deque()
-        self._in_hand: list[ConsumerRecord] = []
+        self._in_hand: dict[TopicPartition, OffsetAndMetadata] = {}
         self._handled: dict[TopicPartition, OffsetAndMetadata] = {}
         self.error: str | None = None
         """The error of the broker; None while it answers."""
@@ -101,14 +101,20 @@ class Subscription:
         """The state for a probe: ok, or the reason."""
         return self.error or (OK if self.assigned else "waiting for its partitions")
 
-    def poll(self, timeout_seconds: float) -> Sequence[ConsumerRecord]:
-        """Return the next records, at most after the timeout; no records while the broker is unreachable."""
+    def poll(self, timeout_seconds: float, *, handled: bool = True) -> Sequence[ConsumerRecord]:
+        """Return the next records, at most after the timeout; no records while the broker is unreachable.
+
+        With `handled` False the caller reads ahead: the records of earlier polls are still in its hands.
+        """
         with self._changed:
-            self._handled |= next_offsets(self._in_hand)
+            if handled:
+                self._handled |= self._in_hand
+                self._in_hand = {}
             self._changed.wait_for(lambda: self._fetched or self._closing.is_set(), timeout_seconds)
-            self._in_hand = self._fetched.popleft() if self._fetched else []
+            records = self._fetched.popleft() if self._fetched else []
+            self._in_hand |= next_offsets(records)
             self._changed.notify_all()
-            return self._in_hand
+            return records
 
     def close(self) -> None:
         """Commit the handled records and leave the group. The records in hand count as not handled."""

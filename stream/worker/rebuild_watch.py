@@ -17,6 +17,7 @@ from redis import Redis, RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from graphstore.outages import is_full
 from graphstore.redis.comparison import SETTLE_SECONDS, Comparison
 from graphstore.redis.hot import HOT_LIMITS, HotLimits
 from graphstore.redis.lifetime import Lifetime
@@ -25,6 +26,8 @@ from graphstore.redis.rebuild import is_complete, rebuild_if_incomplete
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 5.0
+FULL_SECONDS = 60.0
+"""The pause after a rebuild that a full Redis stopped: it reads many shoppers until it meets the end of the memory."""
 COMPARING_SHARE = 0.005
 """The share of this thread's time that the comparison may take."""
 
@@ -48,6 +51,7 @@ class RebuildWatch:
         limits: HotLimits = HOT_LIMITS,
         interval_seconds: float = INTERVAL_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
+        full_seconds: float = FULL_SECONDS,
     ) -> None:
         self._engine = engine
         self._redis = redis
@@ -58,6 +62,8 @@ class RebuildWatch:
             engine, redis, limits.recent_items, lambda: Lifetime(now(), limits.visitor_days), settle_seconds
         )
         self._next_comparison = 0.0
+        self._full_seconds = full_seconds
+        self._next_rebuild = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rebuild", daemon=True)
         self._thread.start()
@@ -73,6 +79,8 @@ class RebuildWatch:
             self._check()
 
     def _check(self) -> None:
+        if time.monotonic() < self._next_rebuild:
+            return
         try:
             if rebuild_if_incomplete(
                 self._engine, self._redis, now=self._now, limits=self._limits, progress=self._progress
@@ -82,7 +90,11 @@ class RebuildWatch:
         except _Stopped:
             logger.info("a rebuild of Redis is given up; the next worker does it")
         except (SQLAlchemyError, RedisError, OSError) as error:
-            logger.warning("Redis is not rebuilt yet: %s", str(error).partition("\n")[0])
+            if is_full(error):
+                self._next_rebuild = time.monotonic() + self._full_seconds
+                logger.error("Redis is still full, the next rebuild is tried in %g s", self._full_seconds)
+            else:
+                logger.warning("Redis is not rebuilt yet: %s", str(error).partition("\n")[0])
 
     def _compare(self) -> None:
         begun = time.monotonic()

@@ -67,7 +67,7 @@ def test_a_batch_becomes_rows_edges_and_buckets(engine: Engine) -> None:
         event("c", "u1", "i2", NOW + 5, kind=3),
         event("d", "u2", "i1", NOW, kind=4),
     ]
-    assert ingest(engine, rows) == Ingested(stored=4, duplicate=0)
+    assert ingest(engine, rows) == Ingested(stored=4, duplicate=0, new_users=frozenset({"u1", "u2"}))
     found = graph(engine)
     assert found["edges"] == {
         ("u1", "i1", 1, 0, 0, 1, 0, 0, 0, NOW - HOUR_MS, NOW),
@@ -82,7 +82,7 @@ def test_a_batch_becomes_rows_edges_and_buckets(engine: Engine) -> None:
 
 
 def test_the_same_id_counts_once_within_and_across_batches(engine: Engine) -> None:
-    assert ingest(engine, [event("a"), event("a"), event("b")]) == Ingested(2, 1)
+    assert ingest(engine, [event("a"), event("a"), event("b")]) == Ingested(2, 1, new_users=frozenset({"u"}))
     assert ingest(engine, [event("b"), event("c")]) == Ingested(1, 1)
     assert ingest(engine, []) == Ingested(0, 0)
     assert graph(engine)["edges"] == {("u", "i", 0, 0, 0, 3, 0, 0, 0, NOW, NOW)}
@@ -93,7 +93,7 @@ def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
         ingest_interactions(connection, [event("a")], now=NOW)
         raise RuntimeError("killed")
     assert graph(engine) == {"edges": set(), "buckets": set(), "interactions": set()}
-    assert ingest(engine, [event("a")]) == Ingested(1, 0)
+    assert ingest(engine, [event("a")]) == Ingested(1, 0, new_users=frozenset({"u"}))
 
 
 events = st.lists(

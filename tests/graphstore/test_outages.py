@@ -96,7 +96,6 @@ def replica(redis: Redis) -> Cure:
 
 
 CLOSED: dict[str, Close] = {
-    "no memory": configured("maxmemory", "1", "0"),
     "a replica": replica,
     "no replicas": configured("min-replicas-to-write", "1", "0"),
     "no disk": without_disk,

@@ -8,20 +8,23 @@ from typing import ClassVar
 import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from graphstore.config import GraphstoreConfig
 from graphstore.erase import erase_person
 from graphstore.queries import HistoryRow
+from graphstore.session import write
+from graphstore.tables import items
 from serving import cache, nearline
 from serving.cache import ListReader
 from serving.config import ServingConfig
 from serving.forget import drop_lists
-from serving.nearline import CLOCK_SKEW_MS, NearLine, Touch, newest_touches, run_nearline
+from serving.nearline import CLOCK_SKEW_MS, NearLine, newest_touches, run_nearline
 from serving.ranker import UnusableModel
 from serving.routing import ROUTING, Arm, Routing, Split
 from serving.routing import encode as encode_routing
 from serving.source import ShopSource
+from serving.touch_queue import Touch
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED, UserTouched, encode, utc
 from stream.kafka.producer import EventProducer
@@ -240,6 +243,38 @@ def test_the_trend_moves_the_list_of_strangers(shop: Shop) -> None:
     shop.near.refresh_trend(now=T0 + 100)
     after = ListReader(shop.redis, 0).popular("m1")
     assert after and (after.item_keys[0], after.as_of) == (shop.keys["cheese"], T0 + 100)
+
+
+def test_what_is_new_or_sold_out_counts_for_strangers_and_touched_shoppers(shop: Shop) -> None:
+    touch(shop.engine, "ann", "figs", T0)
+    with write(shop.engine) as connection:
+        connection.execute(update(items).where(items.c.item_id == "apple").values(available=False))
+    shop.near.freshen(now=T0 + 100)  # the first look is due
+    popular = ListReader(shop.redis, 0).popular("m1")
+    assert popular
+    assert shop.keys["apple"] not in popular.item_keys
+    assert ListReader(shop.redis, 0).similar("m1", ["figs"])[0] is not None
+    shop.near.refresh({"ann": Touch(T0, T0)}, now=lambda: T0 + 200)
+    new = {item.item_id: item.item_key for item in ShopSource(shop.engine).items()}["figs"]
+    found = ListReader(shop.redis, 0).of_user("m1", "ann")
+    assert found
+    assert found[1].item_keys[0] == new
+    assert shop.keys["apple"] not in found[1].item_keys
+
+
+def test_a_shared_list_that_could_not_be_written_is_written_at_the_next_call(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with write(shop.engine) as connection:
+        connection.execute(update(items).where(items.c.item_id == "apple").values(available=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "write_lists", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            shop.near.freshen(now=T0 + 100)
+    shop.near.freshen(now=T0 + 200)  # no look is due, but the list is
+    popular = ListReader(shop.redis, 0).popular("m1")
+    assert popular
+    assert (popular.as_of, shop.keys["apple"] in popular.item_keys) == (T0 + 200, False)
 
 
 class Interrupted(ShopSource):

@@ -6,9 +6,11 @@ import numpy as np
 import psutil
 import pytest
 
+from graphstore.catalogue import Item
 from graphstore.tables import HOUR_MS
 from serving.ranker import load_ranker, rank
 from serving.ranker_process import RankerProcess, ranker_process
+from training.models.new_items import NewItems
 from training.process import SpawnedProcess, SpawnedProcessFailed
 
 pytestmark = pytest.mark.slow
@@ -31,6 +33,16 @@ def test_it_ranks_as_the_model_in_this_process_does_and_leaves_no_process() -> N
         new = rank(theirs, past, as_of=now, k=3)
         assert new == rank(mine, past, as_of=now, k=3)
         assert new != old
+        later = NewItems([Item(999_999, "later", title="Later")])
+        for ranker in (theirs, mine):
+            ranker.extend(later)
+            ranker.set_available(np.arange(len(ranker.item_keys)) % 2 == 0)
+        assert theirs.item_ids == mine.item_ids
+        assert theirs.item_ids[-1] == "later"
+        assert (theirs.item_keys == mine.item_keys).all()
+        assert theirs.num_trained == mine.num_trained == len(mine.item_keys) - 1
+        assert rank(theirs, past, as_of=now, k=3) == rank(mine, past, as_of=now, k=3)
+        assert (theirs.item_vectors() is None) == (mine.item_vectors() is None)
         for found, wanted in zip(theirs.similar(2), mine.similar(2), strict=True):
             assert (found == wanted).all()
         children = set(psutil.Process().children()) - before

@@ -64,11 +64,12 @@ class ToyRanker:
             scores[place, : len(order)] = score[order]
         return rows, scores
 
-    def similar(self, k: int):  # type: ignore[no-untyped-def]
+    def similar(self, k: int, *, start: int = 0):  # type: ignore[no-untyped-def]
         size = len(self.item_keys)
         k = min(k, size - 1)
         rows = (np.arange(size)[:, None] + 1 + np.arange(k)) % size
-        return rows.astype(np.int64), np.tile(np.linspace(1, 0.5, k, dtype=np.float32), (size, 1))
+        scores = np.tile(np.linspace(1, 0.5, k, dtype=np.float32), (size, 1))
+        return rows.astype(np.int64)[start:], scores[start:]
 
     def refresh_trend(self, hours, item_keys, counts) -> None:  # type: ignore[no-untyped-def]
         self.trend = {}

@@ -10,6 +10,7 @@ from redis import Redis
 from sqlalchemy import Engine, or_, select, text
 
 from graphstore.redis import hot
+from graphstore.redis.changes import CHANGED, COUNTER
 from graphstore.redis.fence import FENCE
 from graphstore.session import read
 from graphstore.tables import (
@@ -218,12 +219,15 @@ def row_counts(engine: Engine) -> dict[str, int]:
 
 
 def hot_content(redis: Redis) -> dict[str, Any]:
-    """Every key of Redis with its content; integer keys, which a database chooses for itself, are left out."""
+    """Every key of Redis with its content; integer keys, which a database chooses for itself, are left out.
+
+    So are the numbers of changes, and `shown:`, which forgets with the items that `recent:` forgets.
+    """
     found: dict[str, Any] = {}
     for key in sorted(redis.keys()):
         name, kind = key.decode(), redis.type(key).decode()
-        if name == FENCE:  # the database counts its generations for itself, too
-            continue
+        if name in (FENCE, CHANGED, COUNTER) or name.startswith("shown:"):
+            continue  # the database counts its generations for itself, too
         if name == hot.NEWEST:
             found[name] = set(redis.zrange(key, 0, -1))
         elif kind == "zset":

@@ -53,6 +53,8 @@ def save_bundle(
 
     `config` is the training configuration and `metrics` the evaluation result. A recommendation needs neither.
     """
+    if recommender.num_items != recommender.num_trained:
+        raise ValueError(f"{recommender.model_version} was extended with later items: it only serves")
     path = directory / recommender.model_version
     if path.exists():
         raise AlreadyExists(f"{path} exists: a model version is written once")

@@ -24,7 +24,8 @@ from training.features.items import ItemEncoder
 from training.models.arrivals import EncodedItems, arrivals_of, late_items
 from training.models.evidence import Evidence, evidence_of
 from training.models.new_items import NewItems
-from training.models.topk import best_items, best_of_one
+from training.models.similar import item_embeddings, similar_items
+from training.models.topk import best_of_one
 from training.terms.protocol import Term
 
 
@@ -129,41 +130,9 @@ class Recommender:
             return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
         return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
-    @torch.no_grad()
-    def similar(self, k: int) -> tuple[IntArray, Float32Array]:
-        """Return the k most similar items for each item [num_items, k]. Missing items have row −1 and score −inf.
-
-        The similarity is the cosine of a term's embeddings (GraphSAGE). A model without embeddings uses the positive
-        relations of a term (the weights of the linear filter).
-        """
-        embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
-        if embeddings is not None:
-            itself = np.arange(self.num_items + 1)
-            return best_items(
-                embeddings,
-                embeddings,
-                k=k,
-                bias=torch.where(torch.from_numpy(self.available), 0.0, -torch.inf),
-                seen_offsets=itself,
-                seen_items=itself[:-1],
-            )
-        relating = next((term for term in self.terms if term.relates_items), None)
-        step = max(1, BLOCK_CELLS // max(self.num_items, 1))
-        missing = torch.from_numpy(~self.available)
-        parts = []
-        for first in range(0, self.num_items, step):
-            last = min(first + step, self.num_items)
-            if relating is not None:
-                nearness = relating.relations(first, last)
-                nearness = nearness.masked_fill(nearness <= 0, -torch.inf)
-            else:
-                nearness = torch.full((last - first, self.num_items), -torch.inf)
-            nearness = nearness.masked_fill(missing, -torch.inf)
-            nearness[torch.arange(last - first), torch.arange(first, last)] = -torch.inf
-            parts.append(top_k(nearness, k))
-        if not parts:
-            return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
-        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+    def similar(self, k: int, *, start: int = 0) -> tuple[IntArray, Float32Array]:
+        """Return the k most similar items for each item from row `start` on (see `training.models.similar`)."""
+        return similar_items(self.terms, self.available, k=k, start=start)
 
     def set_available(self, available: BoolArray) -> None:
         """Replace the mask [num_items] of the items that can be bought now. Lists leave out all others."""
@@ -254,7 +223,7 @@ class Recommender:
 
     def item_vectors(self) -> Float32Array | None:
         """Return unit vectors [num_items, dim] whose products are item similarities, or None without embeddings."""
-        embeddings = next((term.item_embeddings for term in self.terms if term.item_embeddings is not None), None)
+        embeddings = item_embeddings(self.terms)
         return None if embeddings is None else embeddings.numpy()
 
     def refresh_trend(self, hours: IntArray, item_keys: IntArray, counts: IntArray) -> None:

@@ -30,17 +30,24 @@ def an_item(draw: st.DrawFn, key: int) -> Item:
 ITEMS = st.lists(st.integers(1, 8), max_size=20).flatmap(lambda keys: st.tuples(*[an_item(key) for key in keys]))
 NAMES = st.lists(WORDS, max_size=2).map(tuple)
 IDS = st.lists(st.integers(1, 9).map("i{}".format), max_size=3).map(tuple)
-CRITERIA = st.builds(
-    Criteria,
-    categories=NAMES,
-    brands=NAMES,
-    price_min=st.none() | PRICES,
-    price_max=st.none() | PRICES,
-    attributes=st.dictionaries(st.sampled_from(["organic", "size"]), NAMES, max_size=2),
-    without_items=IDS,
-    without_categories=NAMES,
-    without_brands=NAMES,
+RANGES = st.tuples(st.none() | PRICES, st.none() | PRICES).map(
+    lambda ends: ends if None in ends else (min(ends), max(ends))
 )
+CRITERIA = RANGES.flatmap(lambda ends: in_range(*ends))
+
+
+def in_range(low: float | None, high: float | None) -> st.SearchStrategy[Criteria]:
+    return st.builds(
+        Criteria,
+        categories=NAMES,
+        brands=NAMES,
+        price_min=st.just(low),
+        price_max=st.just(high),
+        attributes=st.dictionaries(st.sampled_from(["organic", "size"]), NAMES, max_size=2),
+        without_items=IDS,
+        without_categories=NAMES,
+        without_brands=NAMES,
+    )
 
 
 @given(ITEMS, st.lists(CRITERIA, max_size=2), IDS, st.none() | IDS)

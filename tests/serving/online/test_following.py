@@ -10,10 +10,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import Engine, update
 
 from graphstore.catalogue import Item
-from graphstore.session import now_ms, write
+from graphstore.redis.changes import COUNTER, announce
+from graphstore.session import write
 from graphstore.tables import items as items_table
 from serving import cache
-from serving.catalogue_feed import CHANGED
 from serving.followed_models import FollowedModels
 from serving.online import following
 from serving.online.catalogue_columns import CatalogueColumns
@@ -80,9 +80,12 @@ def test_a_change_that_redis_names_is_in_the_columns_at_the_next_look(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "TURN_ITEMS", 1)  # so that the turn does not find it first
+    shop.redis.set(COUNTER, 5)  # something was announced long ago
     shop.round()
     set_brand(shop.engine, "elder", "New")
-    shop.redis.zadd(CHANGED, {"elder": now_ms()})
+    pipeline = shop.redis.pipeline()
+    announce(pipeline, [shop.item_keys()["elder"]])
+    pipeline.execute()
     shop.round()
     assert shop.branded("New") == [4]
 
@@ -154,3 +157,5 @@ def test_an_end_does_not_wait_for_a_database_that_hangs(shop: Shop, monkeypatch:
     hanging.close()
     assert time.monotonic() - start < 5
     source.released.set()
+    monkeypatch.setattr(following, "STOP_SECONDS", 30.0)
+    hanging.close()  # before Redis is

@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from graphstore.errors import PortTaken
 from sagestream.playground.embedded import free_port, free_ports
 from serving import cache
+from serving.breaker import OPEN_SECONDS
 from serving.config import ServingConfig
 from serving.http_server import listen
 from serving.online.client import RankerAway, RankerClient
@@ -156,6 +157,9 @@ def test_a_ranker_that_is_killed_under_load_costs_a_reader_its_deadline_and_come
             known = len(asking.reasons)
             wait_until(lambda: len(asking.reasons) > known + 20)
         with running(sqlite_engine, redis_url, port) as ranker:
+            ready, known = time.monotonic(), len(asking.answers)
+            wait_until(lambda: len(asking.answers) > known)
+            assert time.monotonic() - ready < OPEN_SECONDS + SLACK_SECONDS
             asking.until_answered()
             assert ranker.metric("sagestream_ranker_seconds_count") > 20
             assert rank_once(port, RankRequest(k=1)) != [cheese]

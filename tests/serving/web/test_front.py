@@ -246,10 +246,43 @@ def test_hosts_keys_and_readers(post: Post, headers: list[tuple[str, str]]) -> N
     assert answered_by_the_front(request(path, query, headers=headers))
 
 
+@pytest.mark.parametrize("shown", [None, "wrong", "reader", KEY])
+def test_keys_of_readers(post: Post, settings: LazySettings, shown: str | None) -> None:
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), read_keys=SecretStr("reader,older"))
+    headers = [("host", "shop.example"), *([("x-api-key", shown)] if shown else [])]
+    found = same(post, request("/recommendations/ann/", headers=headers), request("/recommendations/ann/", "k=0"))
+    assert found.answers[0][0] == (200 if shown in ("reader", KEY) else 401)
+
+
+@pytest.mark.parametrize("origin", ["https://pages.example", "https://other.example"])
+def test_pages_of_another_origin(post: Post, settings: LazySettings, origin: str) -> None:
+    settings.SERVING = ServingConfig(cors_origins="https://pages.example")
+    headers = [("host", "shop.example"), ("origin", origin)]
+    same(post, *(request("/recommendations/ann/", query, headers=headers) for query in ("", "k=0")))
+
+
 def test_the_headers_of_a_secure_shop(post: Post, settings: LazySettings) -> None:
     settings.SERVING = ServingConfig(hsts_seconds=60)
     found = same(post, request("/recommendations/ann/", scheme="https"))
     assert ("Strict-Transport-Security", "max-age=60") in found.answers[0][1]
+
+
+@pytest.mark.parametrize("origins", ["", "*", "https://shop.example", "https://other.example"])
+def test_pages_of_other_origins(post: Post, settings: LazySettings, origins: str) -> None:
+    settings.SERVING = ServingConfig(cors_origins=origins)
+    headers = [("host", "shop.example"), ("origin", "https://shop.example")]
+    found = same(post, *(request("/recommendations/ann/", query, headers=headers) for query in ("", "k=0")))
+    allowed = "*" if origins == "*" else "https://shop.example"
+    shared = ("Access-Control-Allow-Origin", allowed)
+    assert (shared in found.answers[0][1]) is (origins in ("*", "https://shop.example"))
+    assert answered_by_the_front(request("/recommendations/ann/", headers=headers))
+
+
+def test_readers_without_a_key_where_one_is_needed(post: Post, settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig(read_keys=SecretStr("reader"))
+    shown = [("host", "shop.example"), ("x-api-key", "reader")]
+    found = same(post, request("/recommendations/ann/"), request("/recommendations/ann/", headers=shown))
+    assert [status for status, _, _ in found.answers] == [401, 200]
 
 
 def test_impressions_of_strangers_are_bounded_alike(post: Post, settings: LazySettings) -> None:

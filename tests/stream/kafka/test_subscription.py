@@ -42,6 +42,29 @@ def test_a_group_reads_from_the_beginning_and_goes_on_where_it_left(stream_confi
     again.close()
 
 
+def test_records_that_were_read_ahead_come_again_when_they_were_not_handled(stream_config: StreamConfig) -> None:
+    send(stream_config, *(f"ahead{n}" for n in range(7)))
+    reader = subscription(stream_config, "ahead")
+    read: list[bytes] = []
+
+    def reads_on(reader: Subscription) -> bool:
+        read.extend(record.key for record in reader.poll(0.2, handled=False))
+        return len({key for key in read if key.startswith(b"ahead")}) == 7
+
+    wait_until(lambda: reads_on(reader))
+    reader.close()
+    again, first = subscription(stream_config, "ahead"), sorted(read)
+    read.clear()
+    wait_until(lambda: reads_on(again))
+    assert sorted(read) == first
+    again.poll(0.0)  # all are handled
+    again.close()
+    rest = subscription(stream_config, "ahead")
+    wait_until(lambda: rest.assigned)
+    assert rest.poll(0.5) == []
+    rest.close()
+
+
 def test_a_broker_that_is_away_is_an_error_to_look_at_and_not_a_crash(kafka_away: StreamConfig) -> None:
     reader = subscription(kafka_away, "away")
     wait_until(lambda: reader.error is not None)

@@ -110,6 +110,67 @@ def test_scores_fit_half_precision_and_nan_is_an_error():
         huge.recommend(huge.histories([keyed(0, 2, 4)]), as_of=START, k=3)
 
 
+@pytest.mark.parametrize("options", [{}, {"repeats": True}, {"repeats": True, "sage": True}])
+@pytest.mark.parametrize("rows", [(), (0,), (3, 5, 3), range(LOG.num_items)])
+def test_one_history_is_ranked_as_among_many(options, rows):
+    model = recommender(**options, available=np.arange(LOG.num_items) != 8)
+    history = keyed(*rows)
+    many, expected = model.recommend(model.histories([history]), as_of=START, k=9)
+    found, scores = model.rank_one(history, as_of=START, k=9)
+    known = many[0] >= 0
+    assert len(found) == known.sum()
+    np.testing.assert_allclose(scores, expected[0, known], atol=1e-4)
+    np.testing.assert_allclose(scores, model.score(model.histories([history]), as_of=START)[0, found], atol=1e-4)
+
+
+def test_one_history_is_ranked_among_what_is_allowed():
+    model = recommender(repeats=True)
+    history = keyed(0, 2)
+    everything = set(range(LOG.num_items))
+
+    def listed(**options):
+        return set(model.rank_one(history, as_of=START, k=LOG.num_items, **options)[0].tolist())
+
+    assert listed() == everything
+    assert listed(known=False) == everything - {0, 2}
+    assert listed(known=True) == {0, 2}
+    assert listed(rows=np.array([5, 0, 9])) == {0, 5, 9}
+    mask = np.zeros(LOG.num_items, dtype=np.bool_)
+    mask[[3, 5]] = True
+    assert listed(mask=mask) == {3, 5}
+    assert listed(mask=mask, rows=np.array([5, 9])) == {5}
+    assert listed(mask=~mask, known=True) == {0, 2}
+    assert len(model.rank_one(history, as_of=START, k=0)[0]) == 0
+    assert {0, 2} & set(recommender().rank_one(history, as_of=START, k=99)[0].tolist()) == set()
+
+
+def test_one_history_that_scores_nan_is_an_error():
+    model = recommender()
+    object.__setattr__(model.blend, "warm", tuple(np.nan for _ in model.blend.warm))
+    with pytest.raises(FloatingPointError, match="m1"):
+        model.rank_one(keyed(0, 2, 4), as_of=START, k=3)
+
+
+def test_what_can_be_bought_now_counts_at_once_and_only_in_this_copy():
+    model = recommender(repeats=True)
+    sold_out = model.copy()
+    sold_out.set_available(np.isin(np.arange(LOG.num_items), [3, 7]))
+    assert set(sold_out.rank_one(keyed(0), as_of=START, k=9)[0].tolist()) == {3, 7}
+    rows, _ = sold_out.recommend(sold_out.histories([keyed(0)]), as_of=START, k=9)
+    assert set(rows[rows >= 0].tolist()) == {3, 7}
+    similar, _ = sold_out.similar(5)
+    assert set(similar[similar >= 0].tolist()) <= {3, 7}
+    assert len(model.rank_one(keyed(0), as_of=START, k=9)[0]) == 9
+    with pytest.raises(ValueError, match="2 flags for 24 items"):
+        model.set_available(np.ones(2, dtype=np.bool_))
+
+
+def test_item_vectors_are_those_of_similar_items():
+    assert recommender().item_vectors() is None
+    vectors = recommender(sage=True).item_vectors()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("sage", [True, False])
 def test_similar_items_are_of_the_same_half(sage):
     model = recommender(sage=sage)

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -13,7 +14,7 @@ import torch
 from graphstore.tables import HOUR_MS
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, concatenate_logs
+from training.data.event_log import EventLog, Histories, concatenate_logs
 from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
 from training.models.bundle import TERMS
@@ -24,7 +25,7 @@ from training.terms.als import AlsTerm, AlsTermSettings
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import FilterSettings, LinearFilter
-from training.terms.protocol import ClosedFormTerm, Term
+from training.terms.protocol import Arrivals, ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -147,6 +148,85 @@ def test_scores_are_a_finite_number_for_each_feature_of_each_item(term: Term) ->
 def test_a_shopper_is_scored_alike_in_any_company(term: Term) -> None:
     alone = torch.cat([scores(term, USERS[user : user + 1]) for user in range(5)])
     torch.testing.assert_close(scores(term)[:5], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("user", [0, 1, None])
+def test_the_weighted_score_of_one_shopper_is_that_of_the_features(term: Term, user: int | None) -> None:
+    history = PAST.histories(np.array([user or 0]), before=None if user is not None else 0)
+    weights = np.random.default_rng(0).normal(size=len(term.feature_names)).astype(np.float32)
+    expected = term.score(history, as_of=NOW)[0] @ torch.from_numpy(weights)
+    found = term.score_one(history, weights, as_of=NOW)
+    assert found.dtype == np.float32
+    torch.testing.assert_close(torch.from_numpy(found.copy()), expected, atol=2e-5, rtol=2e-5)
+    found += 1  # it is the caller's own
+    torch.testing.assert_close(term.score(history, as_of=NOW)[0] @ torch.from_numpy(weights), expected)
+
+
+def test_items_of_a_colour_are_carried_by_events_of_that_colour(case: Case, term: Term) -> None:
+    history = Histories.from_rows([[(item, NOW - 100 + place, 3) for place, item in enumerate([0, 1, 2, 3, 4])]])
+    rows = np.arange(6, term.num_items)
+    carried = term.carried(history, np.ones(len(term.feature_names), dtype=np.float32), rows, as_of=NOW)
+    assert carried.shape == (5, len(rows))
+    assert np.isfinite(carried).all()
+    if case.knows_colours:
+        assert carried[::2, ::2].mean() > carried[1::2, ::2].mean()
+        assert carried[1::2, 1::2].mean() > carried[::2, 1::2].mean()
+    else:
+        assert not carried.any()
+
+
+@those(lambda kind: kind.closed_form and kind.personalised)
+def test_what_events_carry_adds_up_to_the_lead_over_an_item_that_nothing_is_known_of(term: Term) -> None:
+    blank = term.num_items
+    term.extend(replace(arrivals([blank], blank + 1), features=None))
+    history = Histories.from_rows([[(item, NOW - 100 - place, 3) for place, item in enumerate([0, 1, 2, 0, 4])]])
+    weights = np.random.default_rng(0).normal(size=len(term.feature_names)).astype(np.float32)
+    scores = term.score_one(history, weights, as_of=NOW)
+    carried = term.carried(history, weights, np.arange(blank), as_of=NOW)
+    np.testing.assert_allclose(carried.sum(axis=0), scores[:blank] - scores[blank], atol=1e-4)
+
+
+def arrivals(rows: list[int], num_items: int) -> Arrivals:
+    """Items of the colour of their row. Two shoppers have touched the first of them, and the items 0, 2 and 4."""
+    neighbours = np.array([0, 2, 4])
+    colours = features_of(num_items)
+    return Arrivals(
+        rows=np.array(rows),
+        num_items=num_items,
+        features=colours[rows],
+        rare=np.ones(LOG.num_items, dtype=np.bool_),
+        neighbours=neighbours,
+        neighbour_features=colours[neighbours],
+        users=np.repeat([0, 1], 4),
+        items=np.tile(np.append([0], len(rows) + np.arange(3)), 2),
+    )
+
+
+def test_items_that_came_later_get_rows_and_leave_the_others_as_they_were(case: Case, term: Term) -> None:
+    before = scores(term)
+    kept = copy(term)
+    grown = copy(term)
+    grown.extend(arrivals([LOG.num_items, LOG.num_items + 1], LOG.num_items + 2))
+    found = scores(grown)
+    assert (kept.num_items, grown.num_items) == (LOG.num_items, LOG.num_items + 2)
+    assert found.shape == (len(USERS), LOG.num_items + 2, len(term.feature_names))
+    assert found.isfinite().all()
+    assert torch.equal(scores(kept), before)
+    for old, now in zip(before, found, strict=True):
+        if old[:, 0].std() > 0:  # standardised features move with their number, but not against each other
+            assert torch.corrcoef(torch.stack([old[:, 0], now[: LOG.num_items, 0]]))[0, 1] > 0.999
+    again = copy(grown)
+    again.extend(arrivals([LOG.num_items], LOG.num_items + 2))
+    assert scores(again).shape == found.shape
+
+
+@those(lambda kind: kind.name in ("content", "graphsage"))
+def test_features_tell_whose_the_later_items_are(term: Term) -> None:
+    term.extend(arrivals([LOG.num_items, LOG.num_items + 1], LOG.num_items + 2))
+    found = scores(term)[:, LOG.num_items :, 0]
+    even = torch.from_numpy(EVEN_USERS)
+    assert (found[even, 0] > found[even, 1]).float().mean() > 0.95
+    assert (found[~even, 1] > found[~even, 0]).float().mean() > 0.95
 
 
 def test_one_time_for_all_is_the_same_as_this_time_for_each(term: Term) -> None:

@@ -1,0 +1,139 @@
+"""Entries: takes items and users, as Gorse's clients send them, and tells an item.
+
+Arrives: `Item`, `ItemPatch` and `User` of Gorse. Leaves: catalogue entries, changes, tombstones and attributes; and an
+errand to forget a user. Next: `serving.web.outbox`.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from django.conf import settings
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from serving.storefront import UnknownItem
+from serving.web import parameters, services
+from serving.web.authentication import AdminKey, ApiKey, ReadKey
+from serving.web.criteria import only_known
+from serving.web.data import bodies, erasures
+from serving.web.data.items import known_item
+from serving.web.gorse import shapes
+from serving.web.json_body import read_body
+from serving.web.outbox import Letter
+from serving.web.views import RawJsonParser
+from stream.events import CATALOG, CATALOG_CHANGES, USERS, ItemChange
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+class ItemsView(APIView):
+    """`/api/item` and `/api/items`."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+
+    def post(self, request: Request) -> Response:
+        """Insert items, or replace those that exist."""
+        now = bodies.current_time()
+        events = [shapes.entry(one, now=now) for one in read_many(request, shapes.Entry)]
+        return written([Letter(CATALOG, event, key=event.item_id) for event in events])
+
+
+class ItemView(APIView):
+    """`/api/item/<item_id>`."""
+
+    parser_classes = (RawJsonParser,)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return who may call: a reader for reading, else a writer."""
+        reads = self.request is None or self.request.method in ("GET", "HEAD", "OPTIONS")
+        return [ReadKey() if reads else ApiKey()]
+
+    def get(self, request: Request, item_id: str) -> Response:
+        """Return an item."""
+        only_known(request.query_params, ())
+        item = known_item(parameters.identifier(item_id, "item_id"))
+        return Response(
+            {
+                "ItemId": item.item_id,
+                "IsHidden": not item.available,
+                "Labels": shapes.gorse_labels(item.attributes),
+                "Categories": item.categories,
+                "Timestamp": str(item.attributes.get(shapes.TIMESTAMP, "")),
+                "Comment": item.title,
+            }
+        )
+
+    def patch(self, request: Request, item_id: str) -> Response:
+        """Change the fields that are not null."""
+        item_id = parameters.identifier(item_id, "item_id")
+        patch = read_body(bodies.body_of(request), msgspec.json.Decoder(shapes.EntryPatch))
+        now = bodies.current_time()
+        fields: dict[str, Any] = {
+            "title": patch.comment,
+            "categories": patch.categories,
+            "available": None if patch.is_hidden is None else not patch.is_hidden,
+        }
+        changed = {name: value for name, value in fields.items() if value is not None}
+        attributes: dict[str, Any] = shapes.timestamp_of(patch.timestamp or "", now=now)
+        if patch.labels is not None:
+            attributes = {**_without_labels(item_id), **shapes.labels_of(patch.labels), **attributes}
+        if not changed and not attributes:
+            return written([])
+        event = shapes.valid(ItemChange(event_time=now, item_id=item_id, attributes=attributes, **changed), now=now)
+        return written([Letter(CATALOG_CHANGES, event, key=item_id)])
+
+    def delete(self, request: Request, item_id: str) -> Response:
+        """Take an item out of the shop. What users did with it stays, unlike with Gorse."""
+        only_known(request.query_params, ())
+        return written([Letter(CATALOG, None, key=parameters.identifier(item_id, "item_id"))])
+
+
+class UsersView(APIView):
+    """`/api/user` and `/api/users`."""
+
+    authentication_classes = (ApiKey,)
+    parser_classes = (RawJsonParser,)
+
+    def post(self, request: Request) -> Response:
+        """Insert users, or replace the attributes of those that exist."""
+        now = bodies.current_time()
+        events = [shapes.user_attributes(one, now=now) for one in read_many(request, shapes.User)]
+        return written([Letter(USERS, event, key=event.user_id) for event in events])
+
+
+class UserView(APIView):
+    """`/api/user/<user_id>`."""
+
+    authentication_classes = (AdminKey,)
+
+    def delete(self, request: Request, user_id: str) -> Response:
+        """Forget a user, with all events, everywhere. It needs the operator's key, and is done within minutes."""
+        only_known(request.query_params, ())
+        erasures.asked("forget", parameters.identifier(user_id, "user_id"))
+        return Response({"RowAffected": 1})
+
+
+def read_many(request: Request, kind: type[_T], allowed: Collection[str] = ()) -> Sequence[_T]:
+    """Return the structs in the body, one or a list. Raises `Refused` with the first field that is wrong."""
+    decoder = msgspec.json.Decoder(kind)
+    return [read_body(raw, decoder) for raw in bodies.objects(request, allowed=allowed)]
+
+
+def written(letters: Sequence[Letter]) -> Response:
+    """Send the letters; 200 after Kafka has them. Raises `NotDelivered`."""
+    if letters:
+        services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
+    return Response({"RowAffected": len(letters)})
+
+
+def _without_labels(item_id: str) -> dict[str, None]:
+    """Return the labels that the item has, to be removed: Gorse replaces all of them."""
+    try:
+        known = known_item(item_id).attributes
+    except UnknownItem:
+        return {}
+    return {name: None for name in known if name != shapes.TIMESTAMP}
