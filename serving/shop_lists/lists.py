@@ -8,6 +8,7 @@ Counts are exact integers, which the half precision of `serving.cache.pack` cann
 This module imports no SQL, because the web process uses it.
 """
 
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -75,10 +76,14 @@ def readable(key: str, raw: bytes | None) -> list[ShopEntry]:
     if raw is None:
         return []
     try:
-        return _decode(raw)
+        entries = _decode(raw)
     except (msgspec.MsgspecError, RecursionError) as error:
         left_out("list", key, error)
         return []
+    if not all(math.isfinite(entry.score) for entry in entries):
+        left_out("list", key, "a score is not finite")
+        return []
+    return entries
 
 
 def write_hash(redis: Redis, key: str, fields: Mapping[str, bytes | float]) -> None:
