@@ -34,7 +34,7 @@ CRITERIA = frozenset({*NAMES, WITHOUT, *PRICES, ATTRIBUTE})
 
 LONGEST_SHOWN = 40
 # Python's own float takes more: 1_000, spaces, digits of other scripts.
-_NUMBER = re.compile(r"\d{1,12}(\.\d{1,20})?([eE][+-]?\d{1,2})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
 _T = TypeVar("_T")
 
 

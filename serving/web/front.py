@@ -24,7 +24,7 @@ from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, QueryDict
 
 from graphstore.tracing import end_request, request_span
-from serving.web import cors, lists_door
+from serving.web import lists_door
 from serving.web.answers import problem_of
 from serving.web.authentication import may_read, shows_key
 from serving.web.bridge import Environ, Headers, WsgiApplication

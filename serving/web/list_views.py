@@ -31,20 +31,20 @@ _user_id = OpenApiParameter("user_id", schema.ID, "path")
 _item_id = OpenApiParameter("item_id", schema.ID, "path")
 _category = OpenApiParameter("category", schema.NAME, "path")
 _window = OpenApiParameter("window", OpenApiTypes.STR, enum=WINDOWS, description="how far back events count")
-_cart = OpenApiParameter("cart", schema.ID, many=True, description="an item in the cart; repeat the parameter")
+_cart = OpenApiParameter("cart", schema.many(schema.ID), description="an item in the cart; repeat the parameter")
 _visit = [
     _cart,
-    OpenApiParameter("item", schema.ID, many=True, description="an item that the list is about, or that it ranks"),
-    OpenApiParameter("session", schema.ID, many=True, description="an item just looked at, oldest first"),
+    OpenApiParameter("item", schema.many(schema.ID), description="an item that the list is about, or that it ranks"),
+    OpenApiParameter("session", schema.many(schema.ID), description="an item just looked at, oldest first"),
 ]
 _criteria = [
-    OpenApiParameter("category", schema.NAME, many=True, description="only these categories"),
-    OpenApiParameter("brand", schema.NAME, many=True, description="only these brands"),
+    OpenApiParameter("category", schema.many(schema.NAME), description="only these categories"),
+    OpenApiParameter("brand", schema.many(schema.NAME), description="only these brands"),
     OpenApiParameter("price_min", schema.PRICE, description="only from this price"),
     OpenApiParameter("price_max", schema.PRICE, description="only up to this price"),
-    OpenApiParameter("without", schema.ID, many=True, description="not this item"),
-    OpenApiParameter("without_category", schema.NAME, many=True, description="not this category"),
-    OpenApiParameter("without_brand", schema.NAME, many=True, description="not this brand"),
+    OpenApiParameter("without", schema.many(schema.ID), description="not this item"),
+    OpenApiParameter("without_category", schema.many(schema.NAME), description="not this category"),
+    OpenApiParameter("without_brand", schema.many(schema.NAME), description="not this brand"),
 ]
 _problems = dict.fromkeys((400, 429, 503), serializers.ProblemSerializer)
 _unknown = {404: serializers.ProblemSerializer}

@@ -6,26 +6,25 @@ The body may name a shopper, or bring a session that nobody stores: then nothing
 logged. A time of the session that lies ahead counts as now, because the clocks of browsers differ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
 from serving.online.protocol import MAX_SESSION_EVENTS, SessionEvent
-from serving.rules.criteria import NO_CRITERIA, Criteria
+from serving.rules.criteria import NO_CRITERIA, Criteria, Name
 from serving.slots.request import ListRequest
 from serving.slots.slot import ABOUT_ITEMS, Slot
 from serving.web import intake, parameters
 from serving.web.answers import Refused
-from serving.web.lists_door import check_category, signed_id
+from serving.web.lists_door import signed_id
 from serving.web.parameters import MAX_IDS, MAX_ITEMS
 from stream.events import EventType, Id, InvalidEvent, milliseconds
 
 MAX_LISTS = 20
 """Lists in one request."""
 
-Category = Annotated[str, msgspec.Meta(max_length=parameters.MAX_NAME_LENGTH)]
 ItemCount = Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEMS)]
 Ids = Annotated[list[Id], msgspec.Meta(max_length=MAX_IDS)]
 
@@ -45,7 +44,7 @@ class SessionPart(Body, frozen=True, kw_only=True):
 class Context(Body, frozen=True, kw_only=True):
     """Where the page is: its category."""
 
-    category: Category = ""
+    category: Name | None = None
 
 
 class SlotPart(Body, frozen=True, kw_only=True):
@@ -55,7 +54,7 @@ class SlotPart(Body, frozen=True, kw_only=True):
     k: ItemCount | None = None
     items: Ids | None = None
     criteria: Criteria | None = None
-    category: Category | None = None
+    category: Name | None = None
 
 
 class Lists(Body, frozen=True, kw_only=True):
@@ -92,13 +91,10 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
     The items of the body are what the lists about items are about. When no list is about items, they are what all
     lists put into the shopper's order.
     """
-    for field, ids in (
-        ("user_id", [lists.user_id] if lists.user_id else []),
-        ("cart", lists.cart),
-        ("items", lists.items),
-    ):
-        for value in ids:
-            parameters.identifier(value, field)
+    _check_ids("user_id", [lists.user_id] if lists.user_id else [])
+    _check_ids("cart", lists.cart)
+    _check_ids("items", lists.items)
+    _check_ids("criteria", lists.criteria.without_items)
     session = tuple(_event(part, now) for part in lists.session)
     requests: dict[str, ListRequest] = {}
     parts = [SlotPart(slot=part) if isinstance(part, str) else part for part in lists.slots]
@@ -107,10 +103,10 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
     for asked, name, slot in named:
         if asked.slot in requests:
             raise Refused("slots", f"{asked.slot!r} is asked for twice")
-        for value in asked.items or ():
-            parameters.identifier(value, "slots")
+        _check_ids("slots", asked.items or ())
+        _check_ids("slots", asked.criteria.without_items if asked.criteria else ())
         ours = lists.items if slot.kind in ABOUT_ITEMS or not about else []
-        request = ListRequest(
+        requests[asked.slot] = ListRequest(
             slot=slot,
             name=name,
             k=asked.k or slot.length,
@@ -119,12 +115,10 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
             session=session,
             cart=tuple(lists.cart),
             items=tuple(ours if asked.items is None else asked.items),
-            category=lists.context.category if asked.category is None else asked.category,
+            category=asked.category or lists.context.category or "",
             explain=lists.explain,
             request_id=signed_id(lists.user_id),
         )
-        check_category(request, "context")
-        requests[asked.slot] = request
     return requests
 
 
@@ -132,3 +126,8 @@ def _event(part: SessionPart, now: datetime) -> SessionEvent:
     parameters.identifier(part.item_id, "session")
     time = None if part.event_time is None else milliseconds(min(part.event_time, now))
     return SessionEvent(item_id=part.item_id, event_type=part.event_type, event_time=time)
+
+
+def _check_ids(field: str, ids: Sequence[str]) -> None:
+    for value in ids:
+        parameters.identifier(value, field)

@@ -107,7 +107,7 @@ def read_list(
 ) -> ListRequest:
     """Return the request for a list of these parameters."""
     plain = query.keys() <= COMMON
-    request = ListRequest(
+    return ListRequest(
         slot=slot,
         name=name,
         k=parameters.item_count(query, DEFAULT_ITEMS if name is None else slot.length),
@@ -121,14 +121,6 @@ def read_list(
         explain=parameters.flag(query, "explain"),
         request_id=signed_id(user_id),
     )
-    check_category(request, "category")
-    return request
-
-
-def check_category(request: ListRequest, field: str) -> None:
-    """Raise `Refused` for a list of one category when nothing names the category."""
-    if request.slot.kind is Kind.CATEGORY and not (request.in_category or request.criteria.categories):
-        raise Refused(field, "the slot shows one category: name it")
 
 
 def signed_id(user_id: str | None) -> str:

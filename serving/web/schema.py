@@ -11,6 +11,7 @@ import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH
 from serving.config import TRACKABLE
+from serving.rules.criteria import MAX_NAMES
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
 from serving.web.track import MAX_EVENTS as MAX_TRACKED
@@ -35,6 +36,12 @@ ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, 
 ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS}
 NAME: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": _NO_NUL}
 PRICE: JsonSchema = {"type": "number", "minimum": 0, "maximum": MAX_PRICE}
+
+
+def many(one: JsonSchema) -> JsonSchema:
+    """Return the schema of a parameter that may come several times."""
+    return {"type": "array", "items": one, "maxItems": MAX_NAMES}
+
 
 SLOT_KIND = "x-sagestream-slots"
 """Marks the schema of a slot's name while the description is made: the kind of the slots, or "" for all of them."""

@@ -1,6 +1,8 @@
+import math
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import REGISTRY
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -9,8 +11,11 @@ from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
 from serving import cache, recommend
 from serving.exploration import propensities
-from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem
+from serving.online.protocol import SessionEvent
+from serving.recommend import NothingPublished, Recommendation, Storefront, UnknownItem, serve
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode, probation
+from serving.slots.defaults import DEFAULT_SLOTS
+from serving.slots.request import ListRequest
 from stream.events import utc
 from tests.serving.toy import MODEL, fill_redis
 
@@ -46,7 +51,8 @@ def test_the_published_list_is_served(store: Storefront) -> None:
 def test_a_newer_near_line_list_overlays_it(store: Storefront) -> None:
     cache.write_lists(store.redis, {cache.near_key(MODEL, "ann"): cache.pack([14], [1], as_of=2_000)})
     served = ask(store, "ann")
-    assert (served.source, names(served), served.as_of) == ("nearline", ["dates"], utc(2_000))
+    assert (served.source, names(served), served.as_of) == ("nearline", ["dates", "apple", "bread"], utc(2_000))
+    assert [item.source for item in served.items] == ["nearline", "popular", "popular"]  # the short list is filled
 
 
 def test_a_newer_publication_overlays_near_line(store: Storefront) -> None:
@@ -67,9 +73,10 @@ def test_a_share_of_the_shoppers_stays_with_the_previous_model(store: Storefront
     hot.record(store.redis, [("ann", "elder", 1)], keep=10)
     store.redis.set(ROUTING, encode(Routing((probation("m0", 1.0, salt="s"),), MODEL)))
     served = ask(store, "ann", explained=True)
-    assert (served.model_version, served.variant, names(served)) == ("m0", "previous", ["dates"])
+    assert (served.model_version, served.variant) == ("m0", "previous")
+    assert names(served) == ["dates", "cheese", "elder"]  # a short list is filled
     assert served.items[0].reason == "goes with Elder"
-    assert names(ask(store, "nobody")) == ["cheese"]
+    assert names(ask(store, "nobody"))[0] == "cheese"
     store.redis.delete(cache.popular_key("m0"))  # a model without any list
     assert (ask(store, "ann").model_version, ask(store, "ann").variant) == (MODEL, "champion")
 
@@ -128,26 +135,46 @@ def test_a_redis_that_is_away_is_an_error_and_not_a_list() -> None:
         ask(Storefront.open(away, pointer_seconds=0, item_seconds=0), "ann")
 
 
-def test_similar_items_follow_the_models_list(store: Storefront) -> None:
-    found = recommend.similar(store, "apple", k=5)
-    assert [item.item_id for item in found.items] == ["bread", "cheese"]
-    assert [item.item_id for item in recommend.similar(store, "apple", k=1).items] == ["bread"]
-
-
-def test_an_item_without_a_list_has_none_and_an_unknown_one_is_named(store: Storefront) -> None:
-    hot.set_items(store.redis, [Item(77, "novelty")])
-    assert recommend.similar(store, "novelty", k=5).items == []
+def test_an_unknown_item_is_named(store: Storefront) -> None:
+    recommend.check_item(store, "apple")
     with pytest.raises(UnknownItem, match="ghost"):
-        recommend.similar(store, "ghost", k=5)
+        recommend.check_item(store, "ghost")
 
 
-def test_trending_counts_events(store: Storefront) -> None:
-    hot.set_trending(store.redis, "24h", {"dates": 4.0, "apple": 9.0})
-    assert [(item.item_id, item.score) for item in recommend.trending(store, "24h", k=5)] == [
-        ("apple", 9.0),
-        ("dates", 4.0),
+def test_a_slot_that_needs_no_model_is_served_before_the_first_one(store: Storefront) -> None:
+    store.redis.delete(cache.CHAMPION)
+    hot.set_trending(store.redis, "24h", {"dates": 4.0})
+    served = serve(store, [ListRequest(slot=DEFAULT_SLOTS["trending"], name="trending", k=3, user_id="ann")], now=NOW)[
+        0
     ]
-    assert recommend.trending(store, "1h", k=5) == []
+    assert (served.model_version, served.variant, served.slot) == ("", "champion", "trending")
+    assert (served.items[0].item_id, served.items[0].source) == ("dates", "trending")
+    assert served.items[0].score == pytest.approx(math.log(5))
+    with pytest.raises(NothingPublished):
+        serve(store, [ListRequest(slot=DEFAULT_SLOTS["similar"], k=3, items=("apple",))], now=NOW)
+
+
+def test_a_session_that_nobody_stores_gets_the_champion_and_no_exploration(store: Storefront) -> None:
+    explore(store, Exploration(temperature=100.0))
+    for number in range(5):
+        request = ListRequest(slot=DEFAULT_SLOTS["home"], name="home", k=3, request_id=f"r{number}")
+        served = serve(store, [request], now=NOW)[0]
+        assert (served.user_id, served.variant, names(served)) == ("", "champion", ["apple", "bread", "cheese"])
+
+
+def test_a_list_that_lacks_the_ranker_says_so_and_is_counted(store: Storefront) -> None:
+    before = degraded("for_you")
+    request = ListRequest(k=3, user_id="ann", session=(SessionEvent(item_id="bread"),))
+    served = serve(store, [request], now=NOW)[0]
+    assert served.degraded is not None
+    assert "ranker away" in served.degraded
+    assert (served.source, len(served.items)) == ("batch", 3)
+    assert degraded("for_you") == before + 1
+    assert ask(store, "ann").degraded is None
+
+
+def degraded(kind: str) -> float:
+    return REGISTRY.get_sample_value("sagestream_degraded_lists_total", {"kind": kind}) or 0.0
 
 
 def explore(store: Storefront, how: Exploration) -> None:

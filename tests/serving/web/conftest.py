@@ -26,7 +26,7 @@ def web(
     """The web process on the toy model; no broker, unless a test points STREAM at one."""
     services.close()
     monkeypatch.setattr(shop, "SHOPPERS_SECONDS", 0.0)  # no list of another test
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), shop_page=True)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), shop_page=True, ranker_url="")
     settings.POINTER_SECONDS = settings.ITEM_SECONDS = 0.0
     settings.DELIVERY_SECONDS = 20.0
     settings.MAX_POSTED_EVENTS = 3

@@ -20,6 +20,45 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Make well-formed values fit together: the two ends of a price range, a slot that is asked for once, a signature.
+
+    What is not well formed stays as it is.
+    """
+    _order_prices(case.query)
+    if case.operation.path == "/recommendations/" and isinstance(case.body, dict):
+        _ask_once(case.body)
+    sign(context, case, kwargs)
+
+
+def _order_prices(criteria: Any) -> None:
+    if not isinstance(criteria, dict):
+        return
+    low, high = criteria.get("price_min"), criteria.get("price_max")
+    try:
+        if float(low) > float(high):  # type: ignore[arg-type]
+            criteria["price_min"], criteria["price_max"] = high, low
+    except (TypeError, ValueError):
+        return
+
+
+def _ask_once(body: dict[str, Any]) -> None:
+    _order_prices(body.get("criteria"))
+    if not isinstance(body.get("slots"), list):
+        return
+    names, kept = [], []
+    for part in body["slots"]:
+        name = part.get("slot") if isinstance(part, dict) else part
+        if isinstance(part, dict):
+            _order_prices(part.get("criteria"))
+            k = part.get("k")
+            part |= {"k": int(k)} if isinstance(k, float) and k.is_integer() else {}
+        if not isinstance(name, str) or name not in names:
+            kept.append(part)
+            names.append(name)
+    body["slots"] = kept
+
+
+def sign(context: Any, case: Any, kwargs: Any) -> None:
     """Sign the request id of what is seen, where it is well formed: no generator finds a signature.
 
     To JSON schema 2.0 is a whole number, too; to the contract, as on every topic, only 2 is.

@@ -62,7 +62,7 @@ def post(web: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -
     for module in (front, list_views):
         monkeypatch.setattr(module, "datetime", Clock)
     monkeypatch.setattr(signing.secrets, "token_bytes", lambda size: b"n" * size)
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots=SLOT)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots=SLOT, ranker_url="")
     settings.ALLOWED_HOSTS = ["shop.example"]
     return made
 
@@ -286,7 +286,7 @@ def test_readers_without_a_key_where_one_is_needed(post: Post, settings: LazySet
 
 
 def test_impressions_of_strangers_are_bounded_alike(post: Post, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT)
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT, ranker_url="")
     found = same(post, *[request("/recommendations/ann/", f"slot={SLOT}", client="203.0.113.7")] * 5)
     assert len(found.letters) == 2
 

@@ -1,7 +1,10 @@
 import re
 
 import pytest
+from django.http import QueryDict
 
+from serving.slots.defaults import PLAIN
+from serving.slots.slot import Slot
 from serving.web import parameters
 from serving.web.answers import Refused
 
@@ -37,12 +40,36 @@ def test_an_id_out_of_bounds(value: str) -> None:
 
 
 def test_a_slot_is_optional_and_one_of_the_configured_names() -> None:
-    assert parameters.slot({}, {"home"}) is None
-    assert parameters.slot({"slot": "home"}, {"home"}) == "home"
+    home = Slot(length=3)
+    assert parameters.slot({}, {"home": home}) == (None, PLAIN)
+    assert parameters.slot({"slot": "home"}, {"home": home}) == ("home", home)
     for made_up in ("", "[/nope]", "home2", "\x1b[31m"):
         with pytest.raises(Refused) as refused:
-            parameters.slot({"slot": made_up}, {"home"})
+            parameters.slot({"slot": made_up}, {"home": home})
         assert refused.value.field == "slot"
+
+
+def test_ids_may_be_repeated_up_to_a_bound() -> None:
+    assert parameters.ids(QueryDict("item=a&item=b%2Cc"), "item") == ("a", "b,c")
+    assert parameters.ids(QueryDict(""), "item") == ()
+    for wrong in ("item=", "item=" + "x" * 129, "&".join(["item=a"] * (parameters.MAX_IDS + 1))):
+        with pytest.raises(Refused) as refused:
+            parameters.ids(QueryDict(wrong), "item")
+        assert refused.value.field == "item"
+
+
+@pytest.mark.parametrize("value", ["", "x" * 1025, "a\x00b", "\ud800"])
+def test_a_name_out_of_bounds(value: str) -> None:
+    with pytest.raises(Refused):
+        parameters.name(value, "category")
+    assert parameters.name("Dairy, eggs", "category") == "Dairy, eggs"
+
+
+def test_one_of_a_few_words() -> None:
+    assert parameters.one_of({}, "window", ("1h", "24h")) == ""
+    assert parameters.one_of({"window": "1h"}, "window", ("1h", "24h")) == "1h"
+    with pytest.raises(Refused):
+        parameters.one_of({"window": ""}, "window", ("1h", "24h"))
 
 
 def test_an_id_in_a_path_may_hold_anything() -> None:

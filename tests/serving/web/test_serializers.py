@@ -2,17 +2,18 @@ import dataclasses
 
 import pytest
 
-from serving import recommend
+from serving import evidence, recommend
 from serving.web import intake, serializers
 
 
 @pytest.mark.parametrize(
     ("described", "real"),
     [
-        (serializers.ListedItemSerializer, recommend.ListedItem),
         (serializers.ShownItemSerializer, recommend.ShownItem),
         (serializers.RecommendationSerializer, recommend.Recommendation),
-        (serializers.SimilarItemsSerializer, recommend.SimilarItems),
+        (serializers.ItemEvidenceSerializer, evidence.ItemEvidence),
+        (serializers.BecauseSerializer, evidence.Because),
+        (serializers.PathSerializer, evidence.Path),
         (serializers.RefusalSerializer, intake.Refusal),
     ],
 )

@@ -4,6 +4,7 @@ from django.test import Client
 
 from graphstore.config import GraphstoreConfig
 from serving.web import services
+from serving.web.criteria import ATTRIBUTE, CRITERIA
 
 
 def test_every_error_is_json(web: Client) -> None:
@@ -35,20 +36,26 @@ def test_a_host_that_is_not_ours_is_refused(web: Client) -> None:
 def test_the_api_is_described(web: Client) -> None:
     schema = web.get("/api/schema/").json()
     assert set(schema["paths"]) == {
+        "/recommendations/",
         "/recommendations/{user_id}/",
         "/items/{item_id}/similar/",
+        "/items/{item_id}/bought-together/",
         "/trending/",
+        "/best-sellers/",
+        "/categories/",
+        "/categories/{category}/items/",
         "/events/",
         "/seen/",
         "/retrain/",
     }
     names = {parameter["name"] for parameter in schema["paths"]["/recommendations/{user_id}/"]["get"]["parameters"]}
-    assert names == {"user_id", "k", "slot", "confirmed", "explain"}
+    assert names - CRITERIA == {"user_id", "k", "slot", "confirmed", "explain", "item", "cart", "session"}
+    assert names > CRITERIA - {ATTRIBUTE}
     assert schema["paths"]["/events/"]["post"]["security"] == [{"apiKey": []}]
     assert "security" not in schema["paths"]["/seen/"]["post"]
     posts = {path: found["post"] for path, found in schema["paths"].items() if "post" in found}
     must = {path: "required" in post["requestBody"] for path, post in posts.items()}
-    assert must == {"/events/": True, "/seen/": True, "/retrain/": False}
+    assert must == {"/recommendations/": True, "/events/": True, "/seen/": True, "/retrain/": False}
 
 
 def test_its_page_loads_nothing_from_elsewhere(web: Client) -> None:

@@ -66,8 +66,11 @@ def test_a_list_with_everything_that_a_page_shows(web: Client, post: Post) -> No
     body = answer.json()
     assert answer.status_code == 200
     assert answer["Content-Type"] == "application/json"
-    assert list(body) == ["request_id", "user_id", "model_version", "variant", "source", "as_of", "items"]
+    assert list(body) == [
+        *("request_id", "user_id", "slot", "model_version", "variant", "source", "as_of", "degraded", "items"),
+    ]
     assert (body["user_id"], body["model_version"], body["source"]) == ("ann", MODEL, "batch")
+    assert (body["slot"], body["degraded"]) == ("home", "ranker away: no ranker is set")
     assert body["as_of"] == "1970-01-01T00:00:01+00:00"
     assert body["items"][0] == {
         "item_id": "elder",
@@ -77,9 +80,12 @@ def test_a_list_with_everything_that_a_page_shows(web: Client, post: Post) -> No
         "categories": ["food"],
         "brand": "Toy",
         "price": 1.5,
+        "url": "",
+        "image_url": "",
         "reason": "picked for you",
         "source": "batch",
         "propensity": 1.0,
+        "evidence": {"terms": {}, "because": [], "path": None, "rules": []},
     }
     assert [letter.topic for letter in post.letters] == [IMPRESSIONS]
     assert post.letters[0].event.request_id == body["request_id"]  # type: ignore[attr-defined]
@@ -200,22 +206,6 @@ def test_while_redis_hangs_requests_wait_one_timeout_together_and_then_not_at_al
     assert time.monotonic() - started < 0.8
     assert {answer.status_code for answer in answers} == {503}
     assert answers[0]["Retry-After"]
-
-
-def test_similar_items(web: Client) -> None:
-    body = web.get("/items/apple/similar/?k=1").json()
-    assert (body["item_id"], body["model_version"]) == ("apple", MODEL)
-    assert [item["item_id"] for item in body["items"]] == ["bread"]
-    answer = web.get("/items/ghost/similar/")
-    assert (answer.status_code, answer.json()["detail"]) == (404, "no item 'ghost'")
-
-
-def test_trending(web: Client, redis: Redis) -> None:
-    hot.set_trending(redis, "24h", {"bread": 3.0})
-    body = web.get("/trending/").json()
-    assert body["window"] == "24h"
-    assert [(item["item_id"], item["score"]) for item in body["items"]] == [("bread", 3.0)]
-    assert web.get("/trending/?window=1h").json()["items"] == []
 
 
 def test_one_event_or_many_are_taken(web: Client, post: Post, key: dict[str, str]) -> None:
