@@ -129,6 +129,17 @@ def items_after(connection: Connection, item_key: int, limit: int | None = None)
     return [_item(row) for row in connection.execute(query)]
 
 
+def names_of_items(connection: Connection) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the categories and the brands that items have."""
+    rows = connection.execute(select(items.c.categories, items.c.brand).distinct())
+    categories: set[str] = set()
+    brands: set[str] = set()
+    for row in rows:
+        categories.update(json.loads(row[0]))
+        brands.add(row[1])
+    return frozenset(categories), frozenset(brands - {""})
+
+
 def stock(connection: Connection) -> tuple[IntArray, BoolArray]:
     """Return the keys of all items, ascending, and whether each can be bought now."""
     query = select(items.c.item_key, for_sale.label("for_sale")).order_by(items.c.item_key)

@@ -19,6 +19,8 @@ from graphstore.session import NoDatabase, open_existing, read, revisions
 from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
+from serving.config import ServingConfig
+from serving.slots.slot_book import SlotBook
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.broker import check_reachable
 from stream.kafka.lag import PartitionLag, measure
@@ -46,6 +48,7 @@ class Check:
 def examine() -> list[Check]:
     """Run all checks of the configured services. An unreachable service is a finding, not an error."""
     graph, stream, training = GraphstoreConfig(), StreamConfig(), TrainingConfig()
+    serving = ServingConfig()
     with _opened(graph.sqlalchemy_url) as engine:
         checks = [
             _guarded("database", lambda: _database(engine, graph.sqlalchemy_url)),
@@ -55,6 +58,8 @@ def examine() -> list[Check]:
     checks += [Check("settings", ok=False, finding=warning) for warning in foreign_variables(os.environ)]
     if training.training_config is not None:
         checks.append(_training_file(training))
+    if serving.slots_file is not None:
+        checks.append(_guarded("slots file", lambda: _slots_file(serving)))
     ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES}
     return checks + [_process(*address) for address in stream.probe_addresses(ports)]
 
@@ -135,6 +140,10 @@ def _training_file(training: TrainingConfig) -> Check:
     except UserError as error:
         return Check("training file", ok=False, finding=str(error))
     return Check("training file", ok=True, finding=str(training.training_config))
+
+
+def _slots_file(serving: ServingConfig) -> str:
+    return f"{serving.slots_file}, {len(SlotBook.open(serving).current())} slots with the defaults"
 
 
 def _process(name: str, host: str, port: int) -> Check:
