@@ -53,7 +53,9 @@ class Chosen:
 class TableWords:
     """What the command line says about a table."""
 
-    MEANINGS: ClassVar = ("user", "item", "time", "value", "price", "type", "quantity", "id", "status")
+    MEANINGS: ClassVar = (
+        *("user", "item", "time", "value", "price", "type", "quantity", "id", "status", "order", "currency"),
+    )
 
     mapping: Mapping[str, str | None] = field(default_factory=dict)
     """The column of each meaning; None: the reader finds it."""
@@ -70,6 +72,8 @@ class TableWords:
     """What types of the file mean: `pv=view,fav=click`."""
     item_separator: str | None = None
     """What parts the items in a cell."""
+    explode: str | None = None
+    """The column of users or items whose cells hold several."""
     literal_ids: bool = False
     no_times: bool = False
 
@@ -94,6 +98,7 @@ class TableWords:
             event_type=None if self.event_type is None else _event_type(self.event_type),
             type_names=_type_names(self.type_map),
             item_separator=self.item_separator or None,
+            explode=self.explode,
             literal_ids=self.literal_ids,
             times_needed=not self.no_times,
         )

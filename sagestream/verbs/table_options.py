@@ -31,6 +31,9 @@ OPTIONS: dict[str, Any] = {
     "quantity": _column("--quantity-col", "the quantity"),
     "id": _column("--id-col", "the event's id: the same id counts once"),
     "status": _column("--status-col", "the order's state: cancelled and refunded ones take back"),
+    "order": _column("--order-col", "the order that a purchase belongs to"),
+    "currency": _column("--currency-col", "the price's currency"),
+    "explode": _column("--explode", "several items or users in a cell: a list, or parted by | ; , or spaces"),
     "columns": Annotated[
         str | None,
         typer.Option(

@@ -13,7 +13,9 @@ from stream.sources.files.compressed import EmptyFile, UnreadableFile, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
 from stream.sources.messages import messages_part, shape_of_file
+from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
+from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 
@@ -83,16 +85,17 @@ def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[
         shape = shape_of_file(path)
         if shape is not None and not any(options.columns.values()):
             return messages_part(path, shape)
-        header = header_of(path, options.layout)
+        with open_table(path, Rejections(), options) as file:
+            header = list(file.header)
         try:
             with named(path):
-                guess_columns(header, options.columns)
+                guess_columns(header, given_columns(header, options))
         except UnreadableFile:
             # A first file without a user column is a mistake and not a file of items.
             item = _item(header, options)
             if path == paths[0] or item is None:
                 raise
             return items_part(path, item=item, layout=options.layout)
-        return events_part(path, options=options, header=list(header))
+        return events_part(path, options=options, header=header)
 
     return recognise

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
-from stream.sources.baskets import exploded, suspected
+from stream.sources.baskets import ANY_SEPARATOR, exploded, suspected
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
 from stream.sources.decisive import look
-from stream.sources.files.compressed import content_mark
+from stream.sources.files.compressed import NotUnderstood, content_mark
 from stream.sources.formats.columns import Block, is_nested, text
-from stream.sources.formats.opening import open_columns
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
+from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Part, Reading, Source
@@ -45,8 +45,8 @@ def events_part(
     options = options or SourceOptions()
 
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
-        with open_columns(path, reading.rejections, options.layout) as file:
-            mapping = guess_columns(file.header, options.columns)
+        with open_table(path, reading.rejections, options) as file:
+            mapping = guess_columns(file.header, given_columns(file.header, options))
             understood = _understood(file.header, mapping, options)
             reading.understood[str(path)] = understood
             mark = content_mark(path, stop=reading.stop)
@@ -54,7 +54,9 @@ def events_part(
                 return
             for whole in file.blocks(mapping.columns):
                 block = exploded(whole, mapping.item, options.item_separator)
-                if not understood.rows and options.item_separator is None:
+                if options.explode is not None:
+                    block = exploded(block, _several(mapping, options.explode), options.item_separator or ANY_SEPARATOR)
+                elif not understood.rows and options.item_separator is None:
                     understood.basket_mark = suspected(block.table[mapping.item])
                 table = event_columns(block, mapping, options)
                 rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}
@@ -69,8 +71,18 @@ def events_part(
                     understood.unread[name] += nothing
                 yield with_ids(good, mark, block, None if mapping.id is None else block.table[mapping.id])
 
-    found = "" if header is None else _understood(header, guess_columns(header, options.columns), options).in_words()
+    found = (
+        ""
+        if header is None
+        else _understood(header, guess_columns(header, given_columns(header, options)), options).in_words()
+    )
     return Part(path, form, blocks, found, look=lambda: look(path, options))
+
+
+def _several(mapping: ColumnMapping, column: str) -> str:
+    if column not in (mapping.user, mapping.item):
+        raise NotUnderstood(f"--explode names neither the users ({mapping.user}) nor the items ({mapping.item})")
+    return column
 
 
 def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions) -> Understood:
