@@ -110,6 +110,10 @@ class Understood:
             f"{self.rows:,} events from {utc(self.first_ms):%Y-%m-%d %H:%M} to {utc(self.last_ms):%Y-%m-%d %H:%M} UTC"
         )
 
+    def lines(self) -> list[str]:
+        """Return all of it in words."""
+        return [self.in_words(), self.found(), *self.warnings()]
+
     def as_json(self) -> dict[str, Any]:
         """Return all of it for JSON."""
         times = [None if time is None else utc(time).isoformat() for time in (self.first_ms, self.last_ms)]
