@@ -4,6 +4,7 @@ Arrives: a header with its mapping, then the rows of each block. Leaves: `Unders
 `sagestream.importer` tells it, so that a shop sees a wrong guess before the events are stored, and not weeks later.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,8 @@ def understand(
     header: Iterable[str], mapping: ColumnMapping, *, rows_are: str, clock: str, day_first: bool
 ) -> Understood:
     """Return what a mapping says of a header."""
-    read = set(mapping.columns)
+    # A path and a pair of columns read what they are made of.
+    read = {part for name in mapping.columns for part in (name, *name.split(","), re.split(r"[.\[]", name)[0])}
     return Understood(
         mapping.by_meaning(),
         [name for name in header if name not in read],
