@@ -167,8 +167,11 @@ def require_bodies(result: JsonSchema, **_: object) -> JsonSchema:
     """Say of each body that it must be there, unless an empty object would do. drf-spectacular leaves it open."""
     for operation in (operation for path in result["paths"].values() for operation in path.values()):
         for kind in operation.get("requestBody", {}).get("content", {}).values():
-            if kind["schema"].pop(BODY_REQUIRED, False) or "oneOf" in kind["schema"] or kind["schema"].get("required"):
+            given = kind["schema"]
+            if BODY_REQUIRED in given or "oneOf" in given or given.get("required"):
                 operation["requestBody"]["required"] = True
+            # A new object, because the given one is described again at the next request.
+            kind["schema"] = {name: part for name, part in given.items() if name != BODY_REQUIRED}
     return result
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from serving.evidence import ItemEvidence
+from serving.evidence import ItemEvidence, Path
 from serving.recommend import Recommendation, ShownItem
 from serving.web.rendering import JsonAlways, OrjsonRenderer, written
 
@@ -30,9 +30,10 @@ def test_a_list_is_written_alike_alone_and_among_others() -> None:
 
 
 def test_the_evidence_of_an_item_is_written() -> None:
-    evidence = ItemEvidence({"repeat": 1.5}, [], None, ["boost"])
+    evidence = ItemEvidence({"repeat": 1.5}, [], Path("bread", 3), ("boost",))
     body = json.loads(written(replace(SERVED, items=[structs.replace(ITEM, evidence=evidence)])))
-    assert body["items"][0]["evidence"] == {"terms": {"repeat": 1.5}, "because": [], "path": None, "rules": ["boost"]}
+    path = {"item_id": "bread", "shoppers": 3}
+    assert body["items"][0]["evidence"] == {"terms": {"repeat": 1.5}, "because": [], "path": path, "rules": ["boost"]}
 
 
 def test_what_has_no_json_is_an_error() -> None:
