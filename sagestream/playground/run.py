@@ -219,6 +219,7 @@ class Playground:
                 child.wait_ready(readiness.ask, READY_SECONDS, lambda readiness=readiness: readiness.missing)  # type: ignore[misc]
         url = f"http://127.0.0.1:{self.port}"
         self.stages.say("shop: ", (f"{url}/", "bold"), f" · API: {url}/api/docs/ · logs: {logs}")
+        self.stages.say("the tag on a page of another origin: ", (f"http://localhost:{self.port}/demo/", "bold"))
         self.stages.say("dashboard: ", (f"{url}{dashboard_link(services)}", "bold"), " (works once, within an hour)")
 
 

@@ -3,7 +3,7 @@
 from django.urls import include, path, register_converter
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from serving.web import health, list_views, messages, shop, shop_items, tag, views
+from serving.web import demo, health, list_views, messages, shop, shop_items, tag, views
 from serving.web.data import erasures, items, users
 from serving.web.parameters import IdConverter
 
@@ -44,6 +44,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("", shop.page, name="shop"),
     path("tag.js", tag.tag, name="tag"),
+    path("demo/", demo.page, name="demo"),
     path("dashboard/", include("serving.web.dashboard.urls")),
     path("shop/events/", shop.clicked, name="shop-events"),
     path("shop/search/", shop_items.search, name="shop-search"),

@@ -2,6 +2,7 @@
 
 from math import exp, prod
 
+import numpy as np
 import pytest
 
 from serving.routing import Exploration
@@ -71,6 +72,28 @@ def test_a_quota_that_the_scores_fulfil_touches_nothing() -> None:
 def test_no_item_takes_the_room_of_one_that_a_quota_needs() -> None:
     shelf = ranked(item(1, product_id="p"), item(2), item(3, brand="Own", product_id="p"))
     assert ids(fill(shelf, RuleSet(quota=(Quota(items=OWN, at_least=1),)), 2)) == ["i2", "i3"]
+
+
+def test_a_reserved_item_exceeds_no_cap_by_its_own_room() -> None:
+    shelf = ranked(item(1, "Tea", brand="Own"), item(2, "Tea"), item(3, "Milk"))
+    chosen = fill(shelf, RuleSet(per_category=1, quota=(Quota(items=OWN, at_least=1),)), 2)
+    assert [(one.candidate.item.item_id, one.rules) for one in chosen] == [("i1", ()), ("i3", ())]
+
+
+def test_an_item_that_serves_a_quota_unasked_sets_the_reserved_one_free() -> None:
+    shelf = ranked(item(1, "Bread"), item(2, "Milk"), item(3, "Milk"), item(4, "Milk"))
+    axes = np.eye(3, dtype=np.float32)
+    vectors = {1: axes[0], 2: axes[0], 3: axes[1], 4: axes[2]}
+    milk = Quota(items=Criteria(categories=("Milk",)), at_least=1)
+    rules = RuleSet(diversity=0.6, per_category=2, quota=(milk,))
+    chosen = fill(shelf, rules, 3, context=RuleContext(now=NOW, vectors=vectors))
+    # The second item is like the first one. The third one serves the quota, so nothing forces the second one, and
+    # the category has room for the fourth.
+    assert [(one.candidate.item.item_id, one.rules) for one in chosen] == [
+        ("i1", ()),
+        ("i3", (DIVERSITY,)),
+        ("i4", (DIVERSITY,)),
+    ]
 
 
 def test_a_quota_without_items_leaves_the_list_full() -> None:

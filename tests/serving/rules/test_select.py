@@ -175,6 +175,14 @@ def test_the_draw_with_variants_sums_to_one_over_the_first_items() -> None:
     assert sum(first.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("per_product", "names"), [(1, ["i0", "i2", "i4"]), (2, ["i0", "i1", "i2", "i4"])])
+@pytest.mark.parametrize("other", [RuleSet(), RuleSet(per_brand=9)])
+def test_a_list_has_so_many_variants_of_one_product(per_product: int, names: list[str], other: RuleSet) -> None:
+    shelf = ranked(*(item(key, product_id="p" if key in {0, 1, 3} else None) for key in range(5)))
+    rules = msgspec.structs.replace(other, per_product=per_product)
+    assert ids(select(shelf, rules, PLAIN, k=5)) == names
+
+
 def test_an_item_that_comes_twice_is_that_of_the_lowest_tier() -> None:
     twice = [candidate(item(1), 9.0, "best_sellers", 1), candidate(item(2), 1.0), candidate(item(1), 0.0, "batch")]
     chosen = select(twice, RuleSet(), PLAIN, k=9)

@@ -7,7 +7,7 @@ import { nameOf } from "./text.js";
 const POLL_MS = 60;
 const PATIENCE_MS = 8000;
 const LOG_LENGTH = 8;
-const DID = { click: "opened", view: "looked at", cart: "put in the cart", purchase: "bought" };
+const DID = { click: "opened #", view: "looked at #", cart: "put # into the cart" };
 
 const unsent = new Map(); // acts that the server did not take, with the ids that they keep when they are repeated
 let turn = 0;
@@ -38,7 +38,7 @@ export async function tell(events, said) {
   const mine = ++turn;
   if (!shopper.id) {
     for (const { event_type, item_id } of events) remember(event_type, item_id);
-    note(said, "nothing of it is stored");
+    note(said, "– nothing of it is stored");
     dispatchEvent(new Event("changed"));
     return;
   }
@@ -49,7 +49,8 @@ export async function tell(events, said) {
     complain(null);
     const took = before && (await follow(before, mine, started));
     if (took === null) return note(said); // another act took over
-    note(said, took ? `your list changed ${Math.round(took)} ms after it` : `no new list within ${PATIENCE_MS / 1000} s: is near-line running?`);
+    const late = `– no new list within ${PATIENCE_MS / 1000} s: is near-line running?`;
+    note(said, took ? `– your list changed ${Math.round(took)} ms after it` : late);
     if (took) dispatchEvent(new Event("changed"));
   } catch (error) {
     complain(error);
@@ -62,12 +63,15 @@ async function follow(before, mine, started) {
   while (performance.now() - started < PATIENCE_MS) {
     const list = await plainList();
     if (mine !== turn) return null;
-    if (Date.parse(list.as_of) > Date.parse(before.as_of) && list.source === "nearline") return performance.now() - started;
+    const newer = Date.parse(list.as_of) > Date.parse(before.as_of);
+    if (newer && list.source === "nearline") return performance.now() - started;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return 0;
 }
 
 // One event. Its error is on the page already.
-export const act = (event_type, item, place = {}) =>
-  tell([{ event_type, item_id: item.item_id, ...place }], `You ${DID[event_type]} ${nameOf(item)}`).catch(() => {});
+export function act(event_type, item, place = {}) {
+  const said = `You ${DID[event_type].replace("#", () => nameOf(item))}`;
+  return tell([{ event_type, item_id: item.item_id, ...place }], said).catch(() => {});
+}

@@ -10,7 +10,8 @@ export const pathOf = (item) => `#/item/${encodeURIComponent(item.item_id)}`;
 
 // Adds one piece. The button says it to those who do not look.
 export function cartButton(item, place, options) {
-  const button = h("button", { type: "button", class: "to-cart", "aria-label": `Add to cart: ${nameOf(item)}`, ...options }, "Add to cart");
+  const said = { type: "button", class: "to-cart", "aria-label": `Add to cart: ${nameOf(item)}` };
+  const button = h("button", { ...said, ...options }, "Add to cart");
   button.addEventListener("click", () => {
     if (place.request_id) cameFrom(item.item_id, place);
     putInCart(item.item_id, (cart()[item.item_id]?.quantity || 0) + 1);
@@ -30,13 +31,14 @@ function opened(item, place) {
 export function cardOf(item, list, mark) {
   const place = list.request_id ? { request_id: list.request_id, position: item.position } : {};
   const category = (item.categories || []).map(readable).join(" · ");
+  const link = h("a", { href: pathOf(item), title: nameOf(item), onclick: () => opened(item, place) }, nameOf(item));
   const card = h(
     "li", { class: mark ? "card moved" : "card" },
     h("div", { class: "tile" }, pictureOf(item), mark && h("span", { class: "mark" }, mark)),
     h(
       "div", { class: "about" },
       h("p", { class: "category" }, category || item.brand || ""),
-      h("h3", { class: "title" }, h("a", { href: pathOf(item), title: nameOf(item), onclick: () => opened(item, place) }, nameOf(item))),
+      h("h3", { class: "title" }, link),
       h("p", { class: "price" }, money(item.price)),
       whyButton(item, list),
     ),
@@ -59,16 +61,17 @@ function marksSince(before, after) {
 
 // A place of the page for one slot. `wide` is a grid; else it is a row that scrolls sideways.
 export class Shelf {
-  constructor(slot, title, { k, wide = false, marked = false, more = {}, level = "h2" }) {
+  constructor(slot, title, { k, wide = false, marked = false, own = false, more = {} }) {
     this.request = { slot, k, ...more };
     this.marked = marked;
+    this.own = own; // hidden where nothing but its fallback would be shown
     this.shown = null;
     this.list = h("ol", { class: wide ? "cards" : "cards row", "aria-busy": "true" });
     this.source = h("span", { class: "source" });
     const id = `shelf-${slot}`;
     this.node = h(
       "section", { class: "shelf", "aria-labelledby": id, "data-slot": slot },
-      h("div", { class: "heading" }, h(level, { id }, title), this.source), this.list,
+      h("div", { class: "heading" }, h("h2", { id }, title), this.source), this.list,
     );
   }
 
@@ -76,8 +79,9 @@ export class Shelf {
     const marks = this.marked ? marksSince(this.shown, list) : [];
     this.list.replaceChildren(...list.items.map((item, place) => cardOf(item, list, marks[place])));
     this.list.setAttribute("aria-busy", "false");
-    this.source.textContent = list.degraded ? `${list.source}, ${list.degraded}` : list.source;
-    this.node.hidden = !list.items.length;
+    this.source.textContent = list.degraded ? `${list.source}, degraded` : list.source;
+    this.source.title = list.degraded || "";
+    this.node.hidden = !list.items.length || (this.own && list.source !== this.request.slot);
     this.shown = list;
   }
 }

@@ -36,13 +36,18 @@ export async function cartPage() {
 }
 
 function lineOf(item, quantity) {
-  const change = (to, sign, words) =>
-    h("button", { type: "button", "aria-label": `${words}: ${nameOf(item)}`, onclick: () => putInCart(item.item_id, to) }, sign);
+  const change = (to, sign, words) => {
+    const said = { type: "button", "aria-label": `${words}: ${nameOf(item)}` };
+    return h("button", { ...said, onclick: () => putInCart(item.item_id, to) }, sign);
+  };
   return h(
     "li", { class: "line", "data-item": item.item_id },
     h("div", { class: "tile small" }, pictureOf(item)),
     h("a", { href: pathOf(item), class: "title" }, nameOf(item)),
-    h("span", { class: "quantity" }, change(quantity - 1, "−", "One less"), h("b", {}, String(quantity)), change(quantity + 1, "+", "One more")),
+    h(
+      "span", { class: "quantity" },
+      change(quantity - 1, "−", "One less"), h("b", {}, String(quantity)), change(quantity + 1, "+", "One more"),
+    ),
     h("span", { class: "price" }, money(item.price === null ? null : item.price * quantity)),
     change(0, "Remove", "Remove"),
   );
@@ -56,7 +61,8 @@ async function buy(button, known, held) {
   orderId ||= crypto.getRandomValues(new Uint32Array(3)).join("-");
   const events = known.map(({ item_id, price }) => {
     const { quantity, request_id, position } = held[item_id];
-    return { event_type: "purchase", item_id, order_id: orderId, quantity, value: price ?? undefined, request_id, position };
+    const line = { item_id, order_id: orderId, quantity, value: price ?? undefined };
+    return { event_type: "purchase", ...line, request_id, position };
   });
   const names = known.length === 1 ? nameOf(known[0]) : `${known.length} items`;
   const told = tell(events, `You bought ${names}`);
@@ -77,6 +83,10 @@ export function ordered(id) {
   return {
     title: "Thank you",
     shelves: [again],
-    nodes: [heading("Thank you"), h("p", { class: "quiet" }, `Your order has the number ${id}. It is a trial: nothing will be sent.`), again.node],
+    nodes: [
+      heading("Thank you"),
+      h("p", { class: "quiet" }, `Your order has the number ${id}. It is a trial: nothing will be sent.`),
+      again.node,
+    ],
   };
 }

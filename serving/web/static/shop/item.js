@@ -12,11 +12,16 @@ export const categoryPath = (name) => `#/category/${encodeURIComponent(name)}`;
 
 export async function item(itemId) {
   const [known] = await itemsOf([itemId]);
-  if (!known) return { title: "Unknown", shelves: [], nodes: [heading("No such item"), h("p", {}, `The shop knows no item ${itemId}.`)] };
+  if (!known) {
+    return { title: "Unknown", shelves: [], nodes: [heading("No such item"), h("p", {}, `Nobody knows ${itemId}.`)] };
+  }
   const more = { items: [itemId] };
   const together = new Shelf("bought_together", "Bought together with it", { k: 6, more });
   const similar = new Shelf("similar", "Similar items", { k: 12, more });
   const facts = Object.entries(known.attributes).map(([name, value]) => h("li", {}, `${readable(name)}: ${value}`));
+  const paths = known.categories.flatMap((name, place) => [
+    place ? " · " : "", h("a", { href: categoryPath(name) }, readable(name)),
+  ]);
   const stock = !known.available ? "Sold out" : known.stock === null ? "In stock" : `${known.stock} in stock`;
   return {
     title: nameOf(known),
@@ -30,7 +35,7 @@ export async function item(itemId) {
         h("div", { class: "tile large" }, pictureOf(known)),
         h(
           "div", { class: "about" },
-          h("p", { class: "category" }, known.categories.map((name, place) => [place ? " · " : "", h("a", { href: categoryPath(name) }, readable(name))]).flat()),
+          h("p", { class: "category" }, paths),
           heading(nameOf(known)),
           h("p", { class: "brand-name" }, known.brand),
           h("p", { class: "price" }, money(known.price)),

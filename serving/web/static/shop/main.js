@@ -5,6 +5,7 @@ import { cartPage, ordered } from "./checkout.js";
 import { byId, h } from "./dom.js";
 import { categoryPath, item } from "./item.js";
 import { category, fill, found, home } from "./pages.js";
+import { largest } from "./pictures.js";
 import { pieces } from "./shopper.js";
 import { ago, readable } from "./text.js";
 import "./who.js";
@@ -74,7 +75,10 @@ function count() {
 
 async function menu() {
   const known = await categories();
-  byId("menu").replaceChildren(...known.slice(0, MENU).map(({ category: name }) => h("li", {}, h("a", { href: categoryPath(name) }, readable(name)))));
+  largest(known.map(({ category: name }) => name));
+  byId("menu").replaceChildren(...known.slice(0, MENU).map(
+    ({ category: name }) => h("li", {}, h("a", { href: categoryPath(name) }, readable(name))),
+  ));
 }
 
 byId("search-form").addEventListener("submit", (event) => {
@@ -93,5 +97,5 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 setInterval(tick, 500);
 count();
-menu().catch(complain);
+await menu().catch(complain); // the pictures know by it which categories are large
 show(location.hash.startsWith("#/item/"));

@@ -11,14 +11,15 @@ export const heading = (text) => h("h1", { tabindex: "-1" }, text);
 export function home() {
   const shelves = [
     new Shelf("home", "Recommended for you", { k: 12, wide: true, marked: true }),
-    new Shelf("buy_again", "Buy it again", { k: 10 }),
+    new Shelf("buy_again", "Buy it again", { k: 10, own: true }),
     new Shelf("recently_viewed", "Recently viewed", { k: 10 }),
     new Shelf("trending", "Rising now", { k: 10 }),
     new Shelf("best_sellers", "Best sellers", { k: 10 }),
     new Shelf("discover", "New to you", { k: 10 }),
   ];
   const who = shopper.id ? `Shopping as ${shopper.id}` : "Shopping without an id: nothing is stored";
-  return { title: "Shop", shelves, nodes: [h("h1", { tabindex: "-1", class: "greeting" }, who), ...shelves.map(({ node }) => node)] };
+  const greeting = h("h1", { tabindex: "-1", class: "greeting" }, who);
+  return { title: "Shop", shelves, nodes: [greeting, ...shelves.map(({ node }) => node)] };
 }
 
 export function category(name) {
@@ -30,8 +31,8 @@ export function category(name) {
 export async function found(words) {
   const { items, matches, total } = await search(words);
   const title = `${matches} found for “${words}”`;
-  const said = matches > items.length ? `the first ${items.length} of them, ` : "";
-  const node = h("section", {}, h("p", { class: "quiet" }, `${said}of ${total} items in the shop`));
+  const said = matches > items.length ? `The first ${items.length} of them, among` : "Among";
+  const node = h("p", { class: "quiet" }, `${said} ${total} items in the shop.`);
   if (!items.length) return { title, shelves: [], nodes: [heading(title), node, h("p", {}, "Try fewer words.")] };
   // What was found comes in the shopper's order.
   const shelf = new Shelf("search", "Best for you first", {

@@ -3,24 +3,63 @@
 import { svg } from "./dom.js";
 import { hashOf, initialsOf, nameOf } from "./text.js";
 
-// On 120 × 90: the outline, what is darker on it, and the middle of the label.
+// Packages, of which each may hold anything, on 120 × 90: the outline, what is darker on it, the middle of the label.
 const SHAPES = [
-  { body: "M53 12h14v13c0 6 9 9 9 20v29a6 6 0 0 1-6 6H50a6 6 0 0 1-6-6V45c0-11 9-14 9-20z", dark: "M52 8h16v7H52z", label: 58 },
-  { body: "M43 28h34c4 2 6 5 6 10v34a8 8 0 0 1-8 8H45a8 8 0 0 1-8-8V38c0-5 2-8 6-10z", dark: "M41 16h38v11H41z", label: 55 },
-  { body: "M42 36 50 22h24l8 14v44H42z", dark: "M50 14h24v8H50zM42 36h40l-2-4H44z", label: 58 },
-  { body: "M42 20v54c0 4 8 7 18 7s18-3 18-7V20z", dark: "M42 20c0-4 8-7 18-7s18 3 18 7-8 7-18 7-18-3-18-7z", label: 52 },
-  { body: "M40 20c13 4 27 4 40 0 2 20 4 38 4 56-16 5-32 5-48 0 0-18 2-36 4-56z", dark: "M39 14c14 4 28 4 42 0l-1 8c-13 4-27 4-40 0z", label: 52 },
-  { body: "M36 30h48v50H36z", dark: "M36 30l10-14h28l10 14zM57 16h6v14h-6z", label: 56 },
-  { body: "M60 28c-18-9-29 6-27 22 2 17 14 31 27 29 13 2 25-12 27-29 2-16-9-31-27-22z", dark: "M60 27c0-9 5-15 14-16 1 9-4 15-14 16z", label: 54 },
-  { body: "M30 60c-4-18 13-28 30-28s34 10 30 28c-1 8-4 17-4 17H34s-3-9-4-17z", dark: "M44 38l6 12M58 35l6 13M72 38l6 12", label: 64 },
-  { body: "M46 22h28l5 58H41z", dark: "M48 10h24v12H48z", label: 54 },
-  { body: "M24 44h72c0 22-16 36-36 36S24 66 24 44z", dark: "M22 40h76v6H22z", label: 62 },
-  { body: "M46 18 28 29l7 15 8-4v40h34V40l8 4 7-15-18-11c-4 7-24 7-28 0z", dark: "M46 18c4 7 24 7 28 0l4 2c-5 11-31 11-36 0z", label: 56 },
+  {
+    label: 58,
+    body: "M40 36 48 22h24l8 14v44H40z",
+    dark: "M48 14h24v8H48zM40 36h40l-2-4H42z",
+  },
+  {
+    label: 58,
+    body: "M53 12h14v13c0 6 9 9 9 20v29a6 6 0 0 1-6 6H50a6 6 0 0 1-6-6V45c0-11 9-14 9-20z",
+    dark: "M52 8h16v7H52z",
+  },
+  {
+    label: 55,
+    body: "M43 28h34c4 2 6 5 6 10v34a8 8 0 0 1-8 8H45a8 8 0 0 1-8-8V38c0-5 2-8 6-10z",
+    dark: "M41 16h38v11H41z",
+  },
+  {
+    label: 52,
+    body: "M42 20v54c0 4 8 7 18 7s18-3 18-7V20z",
+    dark: "M42 20c0-4 8-7 18-7s18 3 18 7-8 7-18 7-18-3-18-7z",
+  },
+  {
+    label: 52,
+    body: "M40 20c13 4 27 4 40 0 2 20 4 38 4 56-16 5-32 5-48 0 0-18 2-36 4-56z",
+    dark: "M39 14c14 4 28 4 42 0l-1 8c-13 4-27 4-40 0z",
+  },
+  {
+    label: 56,
+    body: "M36 30h48v50H36z",
+    dark: "M36 30l10-14h28l10 14zM57 16h6v14h-6z",
+  },
+  {
+    label: 54,
+    body: "M46 22h28l5 58H41z",
+    dark: "M48 10h24v12H48z",
+  },
+  {
+    label: 62,
+    body: "M30 44h60l-6 32a5 5 0 0 1-5 4H41a5 5 0 0 1-5-4z",
+    dark: "M27 36h66v8H27z",
+  },
 ];
+const HUES = [208, 28, 128, 336, 46, 266, 184, 8, 78, 302, 160, 232];
+
+// The largest categories look different from each other. What comes after them looks as chance will have it.
+let large = [];
+export const largest = (names) => { large = names.slice(0, HUES.length); };
+
+function chosen(from, kind) {
+  const place = large.indexOf(kind);
+  return from[(place < 0 ? hashOf(kind) : place) % from.length];
+}
 
 export function pictureOf(item) {
   const kind = (item.categories || [])[0] || item.brand || item.item_id;
-  const { body, dark, label } = SHAPES[hashOf(`shape of ${kind}`) % SHAPES.length];
+  const { body, dark, label } = chosen(SHAPES, kind);
   const own = hashOf(item.item_id);
   const height = 13 + (own % 3) * 3;
   const node = svg(
@@ -33,7 +72,7 @@ export function pictureOf(item) {
     svg("text", { class: "letters", x: 60, y: label + 3.6, "text-anchor": "middle" }, initialsOf(nameOf(item))),
   );
   // Set by script, not in the markup, which the page's policy forbids.
-  node.style.setProperty("--hue", String(hashOf(kind) % 360));
+  node.style.setProperty("--hue", String(chosen(HUES, kind)));
   node.style.setProperty("--turn", String((own % 5) * 5 - 10));
   return node;
 }

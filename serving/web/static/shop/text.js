@@ -18,10 +18,12 @@ export function ago(time) {
   return `${Math.round(seconds / 3600)} h ago`;
 }
 
+// FNV-1a, with a last step that spreads short texts, too.
 export function hashOf(text) {
-  let hash = 7;
-  for (const letter of text) hash = (hash * 31 + letter.codePointAt(0)) % 1000003;
-  return hash;
+  let hash = 2166136261;
+  for (const letter of text) hash = Math.imul(hash ^ letter.codePointAt(0), 16777619);
+  hash = Math.imul(hash ^ (hash >>> 15), 2246822507);
+  return (hash ^ (hash >>> 13)) >>> 0;
 }
 
 export const initialsOf = (name) =>

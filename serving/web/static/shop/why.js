@@ -7,7 +7,8 @@ const said = (reason) => (reason || "").replace(/^goes with (.*)$/s, (_, title) 
 export function whyButton(item, list) {
   if (!item.reason && !item.evidence) return null;
   const text = said(item.reason) || "why this?";
-  return h("button", { type: "button", class: "why", "aria-label": `Why ${nameOf(item)}? ${text}`, onclick: () => explain(item, list) }, text);
+  const named = { type: "button", class: "why", "aria-label": `Why ${nameOf(item)}? ${text}` };
+  return h("button", { ...named, onclick: () => explain(item, list) }, text);
 }
 
 const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
@@ -24,30 +25,35 @@ function explain(item, list) {
     ...(list.variant && list.variant !== "champion" ? [fact("variant", list.variant)] : []),
     ...(list.degraded ? [fact("lacks", list.degraded)] : []),
   );
-  byId("why-evidence").replaceChildren(...Object.entries(item.evidence || {}).map(([name, found]) => evidence(name, found)));
+  byId("why-evidence").replaceChildren(...(item.evidence ? evidence(item.evidence, nameOf(item)) : []));
   byId("why").showModal();
 }
 
-// Evidence is drawn by its form, so that a new kind of it is shown without a change here.
-function evidence(name, found) {
-  const title = h("h3", {}, readable(name.replaceAll("_", " ")));
-  if (Array.isArray(found)) return h("section", {}, title, h("ul", {}, found.map((one) => h("li", {}, worded(one)))));
-  if (found !== null && typeof found === "object") return h("section", {}, title, bars(Object.entries(found)));
-  return h("section", {}, title, h("p", {}, worded(found)));
+const DID = { view: "looked at", click: "opened", cart: "put in the cart", purchase: "bought", rating: "rated" };
+const percent = (share) => `${Math.round(share * 100)} %`;
+const part = (title, ...children) => h("section", {}, h("h3", {}, title), children);
+
+function evidence({ because, path, terms, rules }, name) {
+  const carrier = path && because.find(({ item_id }) => item_id === path.item_id);
+  const walked = path && `${path.shoppers} who bought ${nameOf(carrier || path)} bought ${name}.`;
+  return [
+    because.length && part("What you did that speaks for it", bars(
+      because.map((one) => [`${DID[one.event_type]} ${nameOf(one)}`, one.share, percent(one.share)]),
+    )),
+    path && part("The path in the graph", h("p", {}, walked)),
+    Object.keys(terms).length && part("The score, term by term", bars(
+      Object.entries(terms).map(([term, value]) => [term.replaceAll("_", " "), value, value.toFixed(2)]),
+    )),
+    rules.length && part("Rules of the shop that touched it", h("p", {}, rules.join(", "))),
+  ].filter(Boolean);
 }
 
-function worded(one) {
-  if (one === null || typeof one !== "object") return typeof one === "number" ? one.toFixed(2) : String(one);
-  return Object.entries(one).map(([name, value]) => `${name.replaceAll("_", " ")} ${worded(value)}`).join(", ");
-}
-
-function bars(entries) {
-  const numbers = entries.filter(([, value]) => typeof value === "number");
-  const most = Math.max(...numbers.map(([, value]) => Math.abs(value)), 1e-9);
-  return h("ul", { class: "bars" }, entries.map(([name, value]) => {
-    if (typeof value !== "number") return h("li", {}, `${name} ${worded(value)}`);
-    const bar = h("meter", { min: 0, max: most, value: Math.abs(value), class: value < 0 ? "less" : null });
-    return h("li", {}, h("span", {}, readable(name.replaceAll("_", " "))), bar, h("span", { class: "number" }, value.toFixed(2)));
+function bars(lines) {
+  const most = Math.max(...lines.map(([, value]) => Math.abs(value)), 1e-9);
+  return h("ul", { class: "bars" }, lines.map(([said, value, written]) => {
+    const bar = h("i", { class: value < 0 ? "less" : null });
+    bar.style.setProperty("--share", String(Math.abs(value) / most));
+    return h("li", {}, h("span", {}, said), bar, h("span", { class: "number" }, written));
   }));
 }
 

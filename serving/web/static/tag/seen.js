@@ -26,8 +26,8 @@ const observer = new IntersectionObserver(entries => {
   for (const { target, intersectionRatio } of entries) (intersectionRatio < SHARE ? leave : begin)(target);
 }, { threshold: SHARE });
 
-// `place`: { request_id, user_id, position }. A list for nobody has no user_id: the server keeps nothing to which a look
-// could belong.
+// `place`: { request_id, user_id, position }. A list for nobody has no user_id: the server keeps nothing to which a
+// look could belong.
 function watch(element, place) {
   if (!place.user_id) return;
   places.set(element, place);

@@ -1,5 +1,5 @@
-// Who shops here. Without consent nobody: no id is made, nothing is stored, no event is sent. What was done on this page
-// is then known to this page alone (`session`), and goes with the question for a list, after which the server forgets it.
+// Who shops here. Without consent nobody: no id is made, nothing is stored, no event is sent. What was done on this
+// page is then known to this page alone (`session`), and goes with the question for a list, which the server forgets.
 const script = document.currentScript;
 const { consent: asked = "ask", currency, layers = "" } = script.dataset;
 const STORED = "sagestream";
