@@ -16,7 +16,7 @@ export async function item(itemId) {
     return { title: "Unknown", shelves: [], nodes: [heading("No such item"), h("p", {}, `Nobody knows ${itemId}.`)] };
   }
   const more = { items: [itemId] };
-  const together = new Shelf("bought_together", "Bought together with it", { k: 6, more });
+  const together = new Shelf("bought_together", "Bought together with it", { k: 6, otherwise: "Goes with it", more });
   const similar = new Shelf("similar", "Similar items", { k: 12, more });
   const facts = Object.entries(known.attributes).map(([name, value]) => h("li", {}, `${readable(name)}: ${value}`));
   const paths = known.categories.flatMap((name, place) => [
