@@ -23,7 +23,6 @@ export async function cartPage() {
   return {
     title: "Cart",
     shelves: [together, last],
-    context: { cart: Object.keys(held) },
     nodes: [
       heading("Your cart"),
       h("ul", { class: "lines" }, known.map((item) => lineOf(item, held[item.item_id].quantity))),

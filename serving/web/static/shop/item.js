@@ -5,7 +5,7 @@ import { cartButton, Shelf } from "./cards.js";
 import { h } from "./dom.js";
 import { heading } from "./pages.js";
 import { pictureOf } from "./pictures.js";
-import { cart, ledTo } from "./shopper.js";
+import { ledTo } from "./shopper.js";
 import { money, nameOf, readable } from "./text.js";
 
 export const categoryPath = (name) => `#/category/${encodeURIComponent(name)}`;
@@ -26,7 +26,6 @@ export async function item(itemId) {
   return {
     title: nameOf(known),
     shelves: [together, similar],
-    context: { cart: Object.keys(cart()) },
     // The event of the page itself: it was looked at, from whichever list.
     opened: () => act("view", known, ledTo(itemId)),
     nodes: [
