@@ -129,6 +129,17 @@ def items_after(connection: Connection, item_key: int, limit: int | None = None)
     return [_item(row) for row in connection.execute(query)]
 
 
+def names_of_items(connection: Connection) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the categories and the brands that items have."""
+    rows = connection.execute(select(items.c.categories, items.c.brand).distinct())
+    categories: set[str] = set()
+    brands: set[str] = set()
+    for row in rows:
+        categories.update(json.loads(row[0]))
+        brands.add(row[1])
+    return frozenset(categories), frozenset(brands - {""})
+
+
 def stock(connection: Connection) -> tuple[IntArray, BoolArray]:
     """Return the keys of all items, ascending, and whether each can be bought now."""
     query = select(items.c.item_key, for_sale.label("for_sale")).order_by(items.c.item_key)
@@ -175,7 +186,7 @@ def _item(row: object) -> Item:
 
 def item_bucket_counts(connection: Connection, since_ms: int) -> tuple[IntArray, IntArray, IntArray]:
     """Return hour, item key and interest of the buckets from `since_ms` on: events minus take-backs, maybe negative."""
-    total = _interest()
+    total = interest()
     query = (
         select(item_buckets.c.hour, item_buckets.c.item_key, total)
         .where(item_buckets.c.hour >= since_ms // HOUR_MS)
@@ -185,14 +196,15 @@ def item_bucket_counts(connection: Connection, since_ms: int) -> tuple[IntArray,
     return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
-def _interest() -> ColumnElement[int]:
+def interest() -> ColumnElement[int]:
+    """Return the events of a bucket minus its take-backs."""
     signs = [(-1 if name in TAKE_BACKS else 1, item_buckets.c[column]) for name, column in _COUNTED]
     return sum((sign * column for sign, column in signs[1:]), start=signs[0][0] * signs[0][1])
 
 
 def trending(connection: Connection, *, since_ms: int, limit: int) -> list[tuple[str, int]]:
     """Return (item_id, events since then minus take-backs) of the available items with the most, ties by id."""
-    total = func.sum(_interest())
+    total = func.sum(interest())
     query = (
         select(items.c.item_id, total.label("total"))
         .join_from(item_buckets, items, items.c.item_key == item_buckets.c.item_key)

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable
 from graphstore.metric_labels import OTHER
 from monitoring.windows import ALL, Figure
 
-KEPT = {"model": 10, "variant": 20, "position": 20, "source": 10, "kind": 10}
+KEPT = {"model": 10, "variant": 20, "position": 20, "source": 16, "kind": 10}
 """The number of segments of each kind that have a series: the newest, then those with the most impressions. Of slots,
-the configured ones."""
+the configured ones; of sources, as many as the code names (docs/slots.md)."""
 
 
 def newest_figures(figures: Iterable[Figure], *, slots: Collection[str]) -> dict[str, Figure]:

@@ -57,7 +57,7 @@ LOOK_PAUSE = 20
 class Monitor:
     """The steps of a pass; each also works alone. Reports are written below `state_dir`.
 
-    The metrics have a series for each of the configured `slots`, and one for all others together.
+    The metrics have a series for each of the `slots` that there are now, and one for all others together.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Monitor:
         redis: Redis | None = None,
         dashboard: Dashboard | None = None,
         timer: Callable[[], float] = time.monotonic,
-        slots: Collection[str] = (),
+        slots: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.engine = engine
         self.config = config
@@ -105,7 +105,7 @@ class Monitor:
             metrics.DIRTY_SHOPPERS.set(count_dirty_shoppers(connection))
             metrics.DIRTY_WINDOWS.set(count_dirty_windows(connection))
         metrics.ATTRIBUTED.inc(done.changed)
-        metrics.show_ctr(figures, slots=self._slots)
+        metrics.show_ctr(figures, slots=self._slots())
         return figures
 
     def check_alarms(self, *, now: int) -> None:

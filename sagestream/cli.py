@@ -38,6 +38,7 @@ from sagestream.verbs import (
     readers,
     retrain,
     simulation,
+    slots,
     store,
     tuning,
 )
@@ -60,7 +61,7 @@ app = typer.Typer(
 )
 for module in (
     *(playground, processes, data, log, dlq, models, retrain, audit, experiments, off_policy),
-    *(offline, tuning, pictures, export, readers, store, simulation),
+    *(offline, tuning, pictures, export, readers, slots, store, simulation),
 ):
     module.register(app)
 

@@ -1,9 +1,10 @@
 """Doctor: check every service and process once; each check gives one line with its state and lag."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from kafka.errors import KafkaError
 from redis.exceptions import RedisError
@@ -19,6 +20,8 @@ from graphstore.session import NoDatabase, open_existing, read, revisions
 from sagestream.error_messages import NO_GRAPH, message
 from sagestream.settings import foreign_variables
 from serving import cache
+from serving.config import ServingConfig
+from serving.slots.slot_book import SlotBook
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.kafka.broker import check_reachable
 from stream.kafka.lag import PartitionLag, measure
@@ -28,6 +31,15 @@ from training.config import TrainingConfig
 from training.config_file import current_config
 
 TIMEOUT_SECONDS = 3
+
+
+NO_EVICTION = "noeviction"
+FULL_SHARE = 0.95
+"""From this share of its memory on, Redis counts as full."""
+
+
+class LittleMemory(UserError):
+    """Redis is full, or makes room by itself. The message tells what to set."""
 
 
 class OldSchema(UserError):
@@ -46,6 +58,7 @@ class Check:
 def examine() -> list[Check]:
     """Run all checks of the configured services. An unreachable service is a finding, not an error."""
     graph, stream, training = GraphstoreConfig(), StreamConfig(), TrainingConfig()
+    serving = ServingConfig()
     with _opened(graph.sqlalchemy_url) as engine:
         checks = [
             _guarded("database", lambda: _database(engine, graph.sqlalchemy_url)),
@@ -55,6 +68,8 @@ def examine() -> list[Check]:
     checks += [Check("settings", ok=False, finding=warning) for warning in foreign_variables(os.environ)]
     if training.training_config is not None:
         checks.append(_training_file(training))
+    if serving.slots_file is not None:
+        checks.append(_guarded("slots file", lambda: _slots_file(serving)))
     ports = {name: stream.probe_port_of(name) for name in PROBED_PROCESSES}
     return checks + [_process(*address) for address in stream.probe_addresses(ports)]
 
@@ -97,14 +112,30 @@ def _redis(graph: GraphstoreConfig) -> str:
     redis = open_redis(graph.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     try:
         served = cache.served(redis)
-        memory = redis.info("memory")["used_memory_human"]
+        used = _memory(redis.info("memory"))
     finally:
         redis.close()
     if served is None:
-        return f"serves nothing yet, {memory} in use"
+        return f"serves nothing yet, {used}"
     champion, *others = served.versions
     some = f" and, to some shoppers, {', '.join(others)}" if others else ""
-    return f"serves {champion}{some}, {memory} in use"
+    return f"serves {champion}{some}, {used}"
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    """Return how much memory is in use. Raises `LittleMemory` where Redis refuses writes soon, or drops keys."""
+    most, policy = int(found.get("maxmemory", 0)), found.get("maxmemory_policy", NO_EVICTION)
+    used = f"{found['used_memory_human']} in use"
+    if not most:
+        return used
+    used = f"{used} of {found['maxmemory_human']}"
+    if policy != NO_EVICTION:
+        raise LittleMemory(
+            f"{used}, and drops keys that are served: set maxmemory-policy to {NO_EVICTION}, not {policy}"
+        )
+    if int(found["used_memory"]) > FULL_SHARE * most:
+        raise LittleMemory(f"{used}: raise maxmemory, or lower SAGESTREAM_VISITOR_DAYS")
+    return used
 
 
 def _kafka(stream: StreamConfig, engine: Engine | None) -> list[Check]:
@@ -135,6 +166,10 @@ def _training_file(training: TrainingConfig) -> Check:
     except UserError as error:
         return Check("training file", ok=False, finding=str(error))
     return Check("training file", ok=True, finding=str(training.training_config))
+
+
+def _slots_file(serving: ServingConfig) -> str:
+    return f"{serving.slots_file}, {len(SlotBook.open(serving).current())} slots with the defaults"
 
 
 def _process(name: str, host: str, port: int) -> Check:

@@ -184,10 +184,12 @@ def run_monitor() -> None:
     from monitoring.errands import ErrandRunner
     from monitoring.run import Monitor
     from monitoring.run import run_monitor as run
+    from serving.slots.slot_book import SlotBook
 
     # The dashboard's look at Kafka logs its own errors.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     graph, stream, config = GraphstoreConfig(), StreamConfig(), MonitoringConfig()
+    slots = SlotBook.open(ServingConfig())
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     letters = DeadLetterCounts()
     watch = SurroundingsWatch(stream, engine, letters, clock=now_ms)
@@ -203,7 +205,7 @@ def run_monitor() -> None:
                 state_dir=graph.state_dir,
                 redis=redis,
                 dashboard=dashboard,
-                slots=ServingConfig().slot_names,
+                slots=slots.current,
             ),
             stop=stop_on_signal(),
             probe_port=stream.probe_port_of("monitor"),

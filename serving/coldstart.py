@@ -35,7 +35,8 @@ def trending(redis: Redis, window: str, count: int) -> list[Scored]:
     if window not in WINDOWS:
         raise ValueError(f"{window!r} is none of {', '.join(WINDOWS)}")
     rows = hot.trending(redis, window, count)
-    return known(hot.get_items(redis, [item_id for item_id, _ in rows]), [math.log1p(count) for _, count in rows])
+    items = hot.get_items(redis, [item_id for item_id, _ in rows])
+    return known(items, [math.log1p(max(0.0, count)) for _, count in rows])
 
 
 def for_the_unknown(

@@ -13,7 +13,7 @@ from monitoring import metrics as monitored
 from monitoring.drift.verdict import DriftResult
 from monitoring.metric_segments import KEPT
 from monitoring.windows import Figure, TimeWindow
-from serving.config import ServingConfig
+from serving.slots.slot_book import SlotBook
 from serving.web import metrics as web_metrics
 from serving.web import outbox
 from stream.dlq import dead_letters
@@ -21,7 +21,7 @@ from stream.kafka.topics import TOPICS
 from tests.docs.process_metrics import metrics_in_code
 
 ODD = [f"{odd}{number}" for number in range(60) for odd in ("", "a\n", 'q"', "é\x00", "x" * 200)]
-SLOTS = ServingConfig().slot_names
+SLOTS = SlotBook().current()
 SEGMENTS = 1 + len(SLOTS) + 1 + sum(KEPT.values()) + len(KEPT)
 HOURS = [TimeWindow(hour, hour + 1) for hour in (0, 1)]
 
@@ -67,6 +67,7 @@ FLOODS: dict[str, tuple[Callable[[], object], int]] = {
 
 FIXED = {
     "http_seconds": "routes of the web server and statuses: the last test asks for others",
+    "degraded_lists_total": "kinds of slots, which the code names",
     "events_total": "topics and outcomes are written in stream.worker.worker",
     "lag_messages": "the worker's own topics, and their partitions",
     "worker_waiting": "the worker's own topics",
@@ -82,6 +83,8 @@ FIXED = {
     "alarm_deliveries_total": "outcomes that the code names",
     "dashboard_pages_total": "outcomes that the code names",
     "errands_total": "kinds that the decoder of errands takes, and outcomes that the code names",
+    "shop_lists_as_of_seconds": "the two steps of serving.shop_lists.refresh",
+    "shop_lists_seconds": "the two steps of serving.shop_lists.refresh",
     "probation_rate": "rates and models that the code names",
     "probation_difference": "rates and bounds that the code names",
     "probations_total": "outcomes that the code names",

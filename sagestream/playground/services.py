@@ -17,6 +17,7 @@ from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, open_engine, write
 from sagestream.playground.embedded import find_kafka, free_port, free_ports, hold_port, start_broker, start_redis
 from sagestream.playground.processes import Supervisor
+from sagestream.playground.sample_slots import place_sample
 from stream.config import LOOPBACK, PROBED_PROCESSES, StreamConfig
 from stream.kafka.topics import CREATE_SECONDS, GIVEN_SECONDS, create_topics
 
@@ -31,10 +32,11 @@ ADDRESS_SETTINGS = (
     "producer_idempotent",
     "probe_port",
     "serve_port",
+    "slots_file",
     "ranker_port",
     "ranker_url",
 )
-"""The settings with addresses of services and processes."""
+"""The settings with addresses of services, processes and files."""
 
 _C = TypeVar("_C", bound=BaseSettings)
 
@@ -138,6 +140,7 @@ def open_services(
         # The tag's demo page takes the tag from this machine's other name, as the page of another origin.
         "cors_origins": f"http://{LOOPBACK}:{serve_port},http://localhost:{serve_port}",
         "track_events": "view,click,cart,purchase",
+        "slots_file": environment.get(f"{PREFIX}SLOTS_FILE") or str(place_sample(directory)),
         "ranker_port": str(ranker_port),
         "ranker_url": f"http://{LOOPBACK}:{ranker_port}",
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),

@@ -7,7 +7,7 @@ import msgspec
 
 from graphstore.errors import UserError
 from graphstore.files import written_whole
-from sagestream.playground import address_file
+from sagestream.playground import address_file, sample_slots
 
 FILE = "playground.json"
 LOCK = "playground.lock"
@@ -68,7 +68,7 @@ def save(directory: Path, state: PlaygroundState) -> None:
 
 KNOWN_ENTRIES = frozenset(
     [FILE, LOCK, "broker", "redis", "snapshots", "models", "logs", "reports", "worker", "scheduler.lock"]
-    + [address_file.FILE, "checkpoints", "tuning", "pictures"]
+    + [address_file.FILE, sample_slots.FILE, "checkpoints", "tuning", "pictures"]
     + [f"{name}.db{suffix}" for name in ("graph", "scheduler") for suffix in ("", "-wal", "-shm", "-journal")]
 )
 """The entries that Sagestream creates in a state directory. `remove` refuses a directory with other entries."""

@@ -89,12 +89,12 @@ def start(
     """Start an experiment: each shopper stays in one arm. Readers follow as soon as each model has its lists."""
     from graphstore.session import now_ms, write
     from sagestream.following import followed
-    from serving.experiments import Experiment, RefusedExperiment
+    from serving.experiments import Experiment
     from serving.experiments import start as start_experiment
+    from serving.slots.slot_book import SlotBook
 
-    slots = ServingConfig().slot_names
-    if slot is not None and slot not in slots:
-        raise RefusedExperiment(f"no slot {slot!r}: SAGESTREAM_SLOTS has {', '.join(sorted(slots))}")
+    if slot is not None:
+        SlotBook.open(ServingConfig()).slot(slot)  # raises UnknownSlot
     arms = tuple(arm_of(words) for words in arm)
     engine, now, salt = _engine(), now_ms(), secrets.token_hex(16)
     with write(engine) as connection:

@@ -42,6 +42,7 @@ def playground(
 
     Nothing needs to be installed or running: the broker is Apache Kafka where KAFKA_HOME names one, else embedded;
     Redis is embedded, the graph is SQLite. Ctrl-C stops everything; the next start goes on from the state directory.
+    Its slots.toml says what six places of the shop show: change it, and look at the shop.
     """
     from sagestream.playground.options import Options
     from sagestream.playground.run import Playground

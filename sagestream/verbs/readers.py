@@ -19,7 +19,16 @@ from serving import explain as explaining
 from serving.cache import READ_TIMEOUT_SECONDS
 from serving.config import ServingConfig
 from serving.online.client import RankerClient
-from serving.recommend import POPULAR, ListedItem, Recommendation, Storefront, UnknownItem, check_item, serve
+from serving.recommend import (
+    POPULAR,
+    ListedItem,
+    Recommendation,
+    Storefront,
+    UnknownItem,
+    check_item,
+    serve,
+    served_model,
+)
 from serving.slots.defaults import PLAIN
 from serving.slots.request import ListRequest
 from serving.slots.slot import Kind, Slot
@@ -66,6 +75,11 @@ def _slot(name: str | None) -> Slot:
     return PLAIN if name is None else SlotBook.open(ServingConfig()).slot(name)
 
 
+def _alone(name: str | None) -> Slot:
+    """Return the slot without its fallbacks: what fills a list up says nothing of an item."""
+    return msgspec.structs.replace(_slot(name), fallback=())
+
+
 def recommend(
     user: User, k: Count = 20, slot: SlotName = None, model_version: Model = None, as_json: AsJson = False
 ) -> None:
@@ -103,6 +117,7 @@ def similar(item: ItemId, k: Count = 20, model_version: Model = None, as_json: A
         return
     redis, store = _storefront()
     try:
+        served_model(store)  # before the first model every item would seem unknown
         check_item(store, item)
         request = ListRequest(slot=Slot(kind=Kind.SIMILAR, fallback=()), k=k, items=(item,), explain=True)
         found = serve(store, [request], now=datetime.now(UTC))[0]
@@ -116,7 +131,7 @@ def explain(user: User, item: ItemId, slot: SlotName = None, as_json: AsJson = F
     """Why an item stands in a shopper's list, and where; or why it does not."""
     redis, store = _storefront()
     try:
-        request = ListRequest(slot=_slot(slot), name=slot, k=ServingConfig().list_length, user_id=user, explain=True)
+        request = ListRequest(slot=_alone(slot), name=slot, k=ServingConfig().list_length, user_id=user, explain=True)
         served = serve(store, [request], now=datetime.now(UTC))[0]
         place = next((listed for listed in served.items if listed.item_id == item), None)
         told = _absence(store, served, item) if place is None else msgspec.to_builtins(place)

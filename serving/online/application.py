@@ -15,7 +15,7 @@ from serving.followed_models import LOAD_SECONDS, FollowedModels
 from serving.online.catalogue_columns import CatalogueColumns
 from serving.online.door import Door
 from serving.online.following import Following
-from serving.online.ranking import Ranking
+from serving.online.ranking import OnlineRanking
 from serving.source import ShopSource
 from stream.liveness import Liveness
 from stream.worker.gc_tuning import collect_seldom
@@ -34,7 +34,7 @@ class RankerApplication:
         models = FollowedModels(source, self._redis, trend_seconds=serving.trend_refresh_seconds, liveness=liveness)
         self._following = Following(models, columns, source, liveness=liveness)
         self._door = Door(
-            Ranking(lambda: models.models, columns),
+            OnlineRanking(lambda: models.models, columns),
             source.histories_of,
             ready=lambda: self._following.needs,
             patience_seconds=serving.ranker_timeout_ms / 1000,

@@ -14,6 +14,7 @@ import numpy as np
 from redis import Redis
 
 from graphstore.arrays import Float32Array
+from graphstore.redis import hot
 from graphstore.redis.corrupt import left_out
 from serving.shop_lists.lists import (
     ALL,
@@ -32,6 +33,9 @@ LIST_SECONDS = 2.0
 
 MAX_LISTS = 2000
 """Cached lists. When there are more, all are forgotten."""
+
+LARGEST_COUNT = 2**53
+"""Beyond it a float is no count."""
 
 MAX_VECTORS = 50_000
 """Cached vectors, 200 bytes each."""
@@ -111,7 +115,7 @@ class ShopLists:
 
     def _read_categories(self) -> list[tuple[str, int]]:
         rows = cast("list[tuple[bytes, float]]", self.redis.zrevrange(CATEGORIES, 0, -1, withscores=True))
-        return [(raw.decode(errors="replace"), int(count)) for raw, count in rows]
+        return [(name, int(count)) for name, count in hot.readable(CATEGORIES, rows) if 0 <= count <= LARGEST_COUNT]
 
     def _cached(self, key: str, name: str, read: Callable[[], _T]) -> _T:
         young = self._young(key, name)

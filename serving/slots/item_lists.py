@@ -11,6 +11,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
+
 from serving.cache import PackedList
 from serving.rules.candidate import Candidate
 from serving.slots.draft import Batch, Draft
@@ -34,13 +36,13 @@ def similar(draft: Draft) -> Iterator[Batch]:
 def bought_together(draft: Draft) -> Iterator[Batch]:
     """Propose what others bought together with the given items. The score is the log of the lifts' sum."""
     about = [item.item_id for item in draft.about]
-    scores: defaultdict[int, float] = defaultdict(float)
+    scores: dict[int, float] = {}
     for entries in draft.visit.store.shop.together(about):
-        for entry in entries:
-            scores[entry.item_key] += math.exp(entry.score)
+        for item_key, score, _ in entries:
+            scores[item_key] = float(np.logaddexp(scores.get(item_key, -math.inf), score))
     if scores:
         keys = sorted(scores, key=lambda key: (-scores[key], key))
-        found = draft.by_key(keys, [math.log(scores[key]) for key in keys], Kind.BOUGHT_TOGETHER)
+        found = draft.by_key(keys, [scores[key] for key in keys], Kind.BOUGHT_TOGETHER)
         yield Batch(found, draft.visit.now)
 
 

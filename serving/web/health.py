@@ -30,6 +30,16 @@ def ready() -> dict[str, str]:
     return {"redis": OK, "model": OK if version else "nothing is published yet"}
 
 
+def told() -> dict[str, str]:
+    """Return the state of the slots file, when there is one: a broken one leaves the process ready, with the old slots.
+
+    Rejected: not ready. One wrong line would take all web servers out of a load balancer at once.
+    """
+    book = services.slot_book()
+    book.current()  # looks at the file, also where nobody asks for a list
+    return {} if book.path is None else {"slots": book.problem or OK}
+
+
 def start_health_probe(port: int, directory: str | None, *, host: str = LOOPBACK) -> Probe:
     """Answer on the probe port. With several processes, `directory` holds their counts. Raises `PortTaken`."""
-    return start_probe(port, ready, host=host, metrics=metrics_of(directory))
+    return start_probe(port, ready, host=host, metrics=metrics_of(directory), told=told)

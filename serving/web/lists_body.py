@@ -77,12 +77,17 @@ _read = msgspec.json.Decoder(Lists).decode
 def read_body(body: bytes) -> Lists:
     """Return the body. Raises `Refused` with the field's name."""
     try:
-        return _read(body)
+        lists = _read(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         reason = str(error)
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
         raise Refused("", intake.TOO_DEEP) from error
+    if b"\\u0000" in body:  # no text of the event contract holds a NUL; a backslash of the text itself may look so
+        named = msgspec.to_builtins(lists)
+        for field in (field for field, value in named.items() if _holds_nul(value)):
+            raise Refused(field, "a NUL character")
+    return lists
 
 
 def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> dict[str, ListRequest]:
@@ -131,3 +136,11 @@ def _event(part: SessionPart, now: datetime) -> SessionEvent:
 def _check_ids(field: str, ids: Sequence[str]) -> None:
     for value in ids:
         parameters.identifier(value, field)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value, *value.values())))
+    return isinstance(value, list | tuple) and any(map(_holds_nul, value))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from graphstore.config import PREFIX
 from serving.config import ServingConfig
 from serving.http_server import BACKLOG, LoggedConfig, counted_together, listen, run
+from serving.slots.slot_book import SlotBook
 from serving.web.connections import BoundedProtocol
 from stream.config import StreamConfig
 
@@ -29,8 +30,9 @@ def serve(
     """Serve until a stop signal. The web processes read their own settings from the environment.
 
     Each of them calls `begin`, which sets up its log and traces. A benchmark serves another `application` in the same
-    way. Raises `PortTaken`.
+    way. Raises `PortTaken` and `SlotsFileError`.
     """
+    SlotBook.open(config)  # before anything is bound: a broken file stops the start, once and with one line
     listening = listen(config.serve_host, config.serve_port)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving.web.settings")
     if signs_alone := config.signing_secret is None:

@@ -7,7 +7,6 @@ It shows what a reader would be served (`serving.recommend`), without a slot: no
 
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -140,7 +139,7 @@ def _history(store: Storefront, user_id: str) -> Rows:
 
 def _slots(store: Storefront, user_id: str) -> Rows:
     rows = []
-    for slot in sorted(settings.SERVING.slot_names):
+    for slot in sorted(services.slot_book().current()):
         assignment = recommend.assigned(store, user_id, slot)
         rows.append(Row(cells=[slot, assignment.variant, assignment.model_version]))
     return Rows(

@@ -99,7 +99,7 @@ def test_a_model_for_some_of_the_shoppers(alone: dict[str, str]) -> None:
         (("probation", *ARMS), "the name probation is reserved: choose another one"),
         (
             ("try", *ARMS, "--slot", "nowhere"),
-            "no slot 'nowhere': SAGESTREAM_SLOTS has cart, email, home",
+            "no slot 'nowhere': there are best_sellers, bought_together",
         ),
         (("try", "--arm", "a=0.5", "--arm", "b=0.5,model=m9"), "no model m9 in the registry"),
         (("try", "--arm", "a=0.7", "--arm", "b=0.7"), "the shares sum to 1.4, more than 1"),

@@ -123,6 +123,8 @@ WALK: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "experiments list": ((), {}),
     "experiments report": ((HOSTILE,), {}),
     "doctor": ((), {}),
+    "slots list": ((), {}),
+    "slots check": (("{table}",), {}),
     "dlq list": ((), {}),
     "dlq replay": (("--dry-run",), {}),
     "forget": (("--list",), {}),

@@ -36,7 +36,7 @@ def test_a_fault_of_ours_is_500_without_particulars(web: Client, monkeypatch: py
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the particulars")
 
-    monkeypatch.setattr(recommend, "recommendations", fail)
+    monkeypatch.setattr(recommend, "serve", fail)
     web.raise_request_exception = False
     answer = web.get("/recommendations/ann/")
     assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})

@@ -219,6 +219,8 @@ def test_criteria_and_context_of_the_body(web: Client, redis: Redis) -> None:
         ({"slots": ["home"], "criteria": {"price_min": 3, "price_max": 2}}, "criteria"),
         ({"slots": ["home"], "criteria": {"colour": "red"}}, "colour"),
         ({"slots": [{"slot": "home", "k": 0}]}, "slots"),
+        ({"slots": ["home"], "criteria": {"attributes": {"a": ["x\0"]}}}, "criteria"),
+        ({"slots": ["home"], "context": {"category": "\0"}}, "context"),
         ({"slots": [{"slot": "home", "items": ["a\0b"]}]}, "slots"),
         ({"slots": ["category"], "context": {"category": ""}}, "context"),
         ({"slots": ["home"], "confirmed": True}, "confirmed"),

@@ -3,6 +3,7 @@
 import logging
 import struct
 
+import msgspec
 import pytest
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,24 @@ from redis import Redis
 from graphstore.redis import corrupt, hot
 from serving import cache
 from serving.routing import ROUTING
+from serving.shop_lists.lists import CATEGORIES, REPURCHASE, TOGETHER, best_key, rising_key, vectors_key
+from serving.web import services
 from tests.serving.toy import MODEL, fill_redis
 
-PATHS = ("/recommendations/ann/?explain=1&k=5", "/recommendations/nobody/", "/items/apple/similar/", "/trending/", "/")
+PATHS = (
+    "/recommendations/ann/?explain=1&k=5",
+    "/recommendations/ann/?slot=buy_again&explain=1",
+    "/recommendations/ann/?slot=discover",
+    "/recommendations/ann/?slot=recently_viewed",
+    "/recommendations/nobody/",
+    "/items/apple/similar/",
+    "/items/apple/bought-together/?explain=1",
+    "/trending/",
+    "/best-sellers/?category=food",
+    "/categories/",
+    "/categories/food/items/?user_id=ann",
+    "/",
+)
 
 LISTS = st.builds(
     lambda version, as_of, rest: struct.pack("<Bq", version, as_of) + rest,
@@ -47,6 +63,18 @@ KEYS = (
     hot.item_key("elder"),
 )
 SCORES = st.floats(allow_nan=False)
+ENTRIES = st.one_of(
+    ANY,
+    st.lists(st.tuples(st.integers(-3, 2**40), st.floats(), st.integers(-3, 2**40))).map(msgspec.msgpack.encode),
+)
+HASHES = {
+    best_key("24h"): ("", "food"),
+    rising_key("24h"): ("", "food"),
+    TOGETHER: ("apple", "elder"),
+    REPURCHASE: ("food", b"\xff"),
+    hot.shown_key("ann"): ("apple", b"\xff"),
+    vectors_key(MODEL): ("11", "15"),
+}
 
 
 def counted() -> float:
@@ -55,16 +83,19 @@ def counted() -> float:
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(st.sampled_from(KEYS), ANY, min_size=1), ANY, SCORES)
+@given(st.dictionaries(st.sampled_from(KEYS), ANY, min_size=1), ANY, SCORES, ENTRIES)
 def test_any_stored_bytes_are_served_around(
-    web: Client, redis: Redis, stored: dict[str, bytes], name: bytes, score: float
+    web: Client, redis: Redis, stored: dict[str, bytes], name: bytes, score: float, entries: bytes
 ) -> None:
     redis.flushall()
     fill_redis(redis)
     redis.mset(stored)
     redis.hset(hot.ITEM_IDS, "11", name)
-    for key in (hot.trending_key("24h"), hot.recent_key("ann")):
+    for key in (hot.trending_key("24h"), hot.recent_key("ann"), hot.bought_key("ann"), CATEGORIES):
         redis.zadd(key, {name: score, "apple": 1.0})
+    for key, fields in HASHES.items():
+        redis.hset(key, mapping=dict.fromkeys(fields, entries))
+    services.storefront().shop.seconds = 0.0
     redis.sadd(hot.seen_key("ann"), name)
     for path in PATHS:
         answer = web.get(path)

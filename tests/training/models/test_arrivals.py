@@ -13,6 +13,7 @@ from training.blend.fit import fit_blend
 from training.config import SageConfig
 from training.data.windows import Window
 from training.features.items import ItemEncoder
+from training.models import arrivals
 from training.models.arrivals import EncodedItems, arrivals_of, catalogue_of, late_items
 from training.models.bundle import save_bundle
 from training.models.new_items import NewItems
@@ -200,3 +201,13 @@ def test_an_item_is_encoded_again_only_when_it_changed() -> None:
     assert asked == [2, 1]
     assert not changed[0].equal(first[0])
     assert encoded.features([]).shape == (0, base.width)
+
+
+def test_the_memory_of_features_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "MAX_ENCODED", 2)
+    encoded = EncodedItems(ItemEncoder.fit(catalogue_of(ITEMS), seed=0))
+    one, two, three = (item(key, "white") for key in (1, 2, 3))
+    encoded.features([one, two])
+    assert len(encoded.features([one, three])) == 2
+    assert len(encoded._rows) == 2
+    assert len(encoded.features([one, two, three])) == 3
