@@ -53,6 +53,7 @@ def resembling(graph: GraphstoreConfig, model_version: str, item_id: str, *, k: 
     """Return the k items most similar to one item. Raises `UnknownItem`, `UnknownModel`, `NoChampion`."""
     with _shop(graph) as shop:
         model = load_bundle(registered_bundle(graph, model_version))
+        bring_up_to_date(model, shop)
         if item_id not in model.item_ids:
             raise UnknownItem(f"{model.model_version} knows no item {item_id!r}")
         row = model.item_ids.index(item_id)

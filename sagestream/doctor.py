@@ -1,9 +1,10 @@
 """Doctor: check every service and process once; each check gives one line with its state and lag."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from kafka.errors import KafkaError
 from redis.exceptions import RedisError
@@ -30,6 +31,15 @@ from training.config import TrainingConfig
 from training.config_file import current_config
 
 TIMEOUT_SECONDS = 3
+
+
+NO_EVICTION = "noeviction"
+FULL_SHARE = 0.95
+"""From this share of its memory on, Redis counts as full."""
+
+
+class LittleMemory(UserError):
+    """Redis is full, or makes room by itself. The message tells what to set."""
 
 
 class OldSchema(UserError):
@@ -102,14 +112,30 @@ def _redis(graph: GraphstoreConfig) -> str:
     redis = open_redis(graph.redis_url, timeout_seconds=TIMEOUT_SECONDS)
     try:
         served = cache.served(redis)
-        memory = redis.info("memory")["used_memory_human"]
+        used = _memory(redis.info("memory"))
     finally:
         redis.close()
     if served is None:
-        return f"serves nothing yet, {memory} in use"
+        return f"serves nothing yet, {used}"
     champion, *others = served.versions
     some = f" and, to some shoppers, {', '.join(others)}" if others else ""
-    return f"serves {champion}{some}, {memory} in use"
+    return f"serves {champion}{some}, {used}"
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    """Return how much memory is in use. Raises `LittleMemory` where Redis refuses writes soon, or drops keys."""
+    most, policy = int(found.get("maxmemory", 0)), found.get("maxmemory_policy", NO_EVICTION)
+    used = f"{found['used_memory_human']} in use"
+    if not most:
+        return used
+    used = f"{used} of {found['maxmemory_human']}"
+    if policy != NO_EVICTION:
+        raise LittleMemory(
+            f"{used}, and drops keys that are served: set maxmemory-policy to {NO_EVICTION}, not {policy}"
+        )
+    if int(found["used_memory"]) > FULL_SHARE * most:
+        raise LittleMemory(f"{used}: raise maxmemory, or lower SAGESTREAM_VISITOR_DAYS")
+    return used
 
 
 def _kafka(stream: StreamConfig, engine: Engine | None) -> list[Check]:

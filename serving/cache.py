@@ -93,7 +93,7 @@ def check_version(model_version: str) -> str:
 def version_of(key: bytes) -> str | None:
     """Return the model version in a list's key, or None when the key is not a model's list."""
     prefix, _, rest = key.decode(errors="replace").partition(":")
-    if prefix not in {"recs", "near", "similar"} or not rest or (prefix == "recs" and rest in _SINGLE_KEYS):
+    if prefix not in {"recs", "near", "similar", "vectors"} or not rest or (prefix == "recs" and rest in _SINGLE_KEYS):
         return None
     head, _, tail = rest.partition(":")
     return tail if prefix == "recs" and head == "popular" else head

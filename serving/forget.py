@@ -80,7 +80,7 @@ def forget(
     if redis is not None:
         with read(engine) as connection:
             raise_to(redis, people_generation(connection))  # a worker that read earlier is refused
-        note(redis={"recent and seen": hot.forget(redis, ids)})
+        note(redis={"remembered": hot.forget(redis, ids)})
         note(redis={"lists": drop_lists(redis, _versions(engine, redis), ids)})
     note(snapshots=erase_from_snapshots(engine, snapshots_dir, ids, now=now()), bundles=BUNDLES)
     told = _tell_kafka(stream, ids, now=now())

@@ -2,9 +2,9 @@
 
 Arrives: what the registry wants, announced on `models`: the champion, and the models of a probation and of running
 experiments (`serving.routing_source`). The publisher also polls the registry every few seconds, so a lost announcement
-only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, item titles, and at the end
-pointer and routing (`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows pointer
-and routing.
+only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, vectors, missing items, and at
+the end pointer and routing (`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows
+pointer and routing. A thread beside it keeps the lists of the whole shop fresh (`serving.shop_lists`).
 
 Every write is idempotent. When the publisher is killed before the switch, the old model stays complete, and the next
 start writes all lists of the new model again. When it is killed after the switch, the next look lets the remaining
@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
-from graphstore.outages import service_of
+from graphstore.outages import is_full, service_of
 from graphstore.queries import HistoryRow
 from graphstore.redis import hot
 from graphstore.redis.connection import open_redis
@@ -40,6 +40,8 @@ from serving.forget import drop_lists_of_erased
 from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
 from serving.ranker_process import ranker_process
 from serving.routing_source import Wanted
+from serving.shop_lists.refresh import ShopListsRefresh, ShopListsWriter
+from serving.shop_lists.vectors import write_vectors
 from serving.source import ShopSource
 from serving.switch import switch, whole
 from stream.config import StreamConfig
@@ -57,6 +59,8 @@ LOAD_SECONDS = 600.0
 """The load of a model may take this time before the process counts as hung. Each block of users is progress."""
 RETRY_SECONDS = 2.0
 """The interval between tries while a service is away."""
+FULL_SECONDS = 60.0
+"""The interval between tries while Redis is full: each one writes lists until the memory ends."""
 SCAN_COUNT = 1000
 RECONCILE_SECONDS = 15.0
 """The interval between reads of the registry, in case an announcement was lost. An announcement is followed at once."""
@@ -158,6 +162,7 @@ def publish(
     similar = cache.pack_rows(*ranker.similar(limits.similar_k), ranker.item_keys, as_of=as_of)
     names = [cache.similar_key(version, item_id) for item_id in ranker.item_ids]
     cache.write_lists(redis, dict(zip(names, similar, strict=True)))
+    write_vectors(redis, ranker)
     cache.write_lists(redis, {cache.popular_key(version): rank(ranker, [[]], as_of=as_of, k=k)[0]})
     items = shop.items()
     for start in range(0, len(items), block_users):
@@ -268,14 +273,19 @@ class Publisher:
             if ranker.model_version != version:
                 raise UnusableModel(f"the bundle of {version} says that it is {ranker.model_version}")
             bring_up_to_date(ranker, self._source)
-            done = publish(
-                ranker,
-                self._source,
-                self._redis,
-                ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
-                as_of=now(),
-                progress=self._progress,
-            )
+            try:
+                done = publish(
+                    ranker,
+                    self._source,
+                    self._redis,
+                    ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
+                    as_of=now(),
+                    progress=self._progress,
+                )
+            except RedisError as error:
+                if is_full(error):
+                    self._drop_unfinished(version)
+                raise
         seconds = time.monotonic() - started
         _seconds.set(seconds)
         _published_at.set(done.as_of / 1000)
@@ -283,6 +293,15 @@ class Publisher:
             "published %s: %d shoppers, %d items in %.1f s", *(done.model_version, done.users, done.items), seconds
         )
         return done
+
+    def _drop_unfinished(self, version: str) -> None:
+        """Delete the lists of a publication that a full Redis has stopped: they would take the room of all others."""
+        if version in whole(self._redis):
+            return
+        for key in self._redis.scan_iter(count=SCAN_COUNT):
+            if cache.version_of(key) == version:
+                self._redis.unlink(key)
+        logger.error("Redis is full: the unfinished lists of %s are deleted. Raise its maxmemory", version)
 
     def _is_published(self, version: str) -> bool:
         """Return True when the lists are complete, stay, and have a format that readers know."""
@@ -330,6 +349,8 @@ def run_publisher(
     liveness = Liveness()
     watchdog = Watchdog(liveness)
     publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop, liveness=liveness)
+    shop_lists = ShopListsRefresh(ShopListsWriter(engine, redis), stop, now=now_ms)
+    shop_lists.start()
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)
     needs = {"published": "not yet looked for"}
     probe = start_probe(
@@ -355,12 +376,15 @@ def run_publisher(
                         logger.exception("the champion could not be published, trying again")
                     else:
                         logger.warning("the champion waits for %s: %s", service, reason(error))
-                        next_look = time.monotonic() + min(RETRY_SECONDS, reconcile_seconds)
+                        pause = FULL_SECONDS if is_full(error) else min(RETRY_SECONDS, reconcile_seconds)
+                        next_look = time.monotonic() + pause
             if subscription.poll(POLL_SECONDS):
                 next_look = 0.0
     except PublishingInterrupted as interrupted:
         logger.warning("publication given up, readers keep the old model: %s", interrupted)
     finally:
+        stop.set()
+        shop_lists.join()
         watchdog.close()
         probe.close()
         subscription.close()

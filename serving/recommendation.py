@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from graphstore.catalogue import Item
 from serving.evidence import ItemEvidence
 
 
-@dataclass(slots=True)
-class ListedItem:
+class ListedItem(msgspec.Struct, frozen=True):
     """An item at its position (from 0) in a list, with the fields that a page shows.
 
-    It is not frozen, because frozen dataclasses take three times as long to make, and an answer makes twenty.
+    It is no dataclass, because an answer makes and writes twenty, and msgspec does both in a third of the time.
     """
 
     item_id: str
@@ -32,8 +33,7 @@ class ListedItem:
     reason: str | None
 
 
-@dataclass(slots=True)
-class ShownItem(ListedItem):
+class ShownItem(ListedItem, frozen=True):
     """An item of a served list, with what the impression logs of it."""
 
     source: str

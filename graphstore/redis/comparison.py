@@ -1,7 +1,8 @@
 """The comparison: looks for hot keys that differ from SQL, slowly and without end, and repairs them.
 
 Arrives: the tables and Redis. Leaves: `recent:`, `seen:` and `bought:` as in SQL, and the number of repaired users,
-which is 0 as long as the live path does its work. Users whose time is over have no keys. `shown:` is not compared: it
+which is 0 as long as the live path does its work. Users whose life is over have no keys, or the right
+ones: an event that is delivered again after weeks makes them live longer. `shown:` is not compared: it
 changes with each list, and only lowers an item a bit. Next: `stream.worker.rebuild_watch` calls it and counts.
 
 A worker writes SQL first, and Redis a moment later. So a difference counts only when the same difference is there again
@@ -21,7 +22,7 @@ from graphstore.redis import hot
 from graphstore.redis.lifetime import Lifetime
 from graphstore.redis.people import refresh_people
 from graphstore.redis.rebuild_people import read_page
-from graphstore.redis.remembered import bought, members
+from graphstore.redis.remembered import arrivals, bought, members
 from graphstore.session import read
 from graphstore.tables import users
 
@@ -129,11 +130,13 @@ class Comparison:
             now: set[Entry] = {(item.decode(), int(time)) for item, time in next(answers)}
             now |= {item.decode() for item in next(answers)}
             now |= {(item.decode(), "bought", int(time)) for item, time in next(answers)}
-            if now != wanted[user]:
-                found[user] = Difference(frozenset(wanted[user] - now), frozenset(now - wanted[user]))
+            content, over = wanted[user]
+            if now != content and not (over and not now):
+                found[user] = Difference(frozenset(content - now), frozenset(now - content))
         return found
 
-    def _wanted(self, names: list[str]) -> dict[str, set[Entry]]:
+    def _wanted(self, names: list[str]) -> dict[str, tuple[set[Entry], bool]]:
+        """Return what the keys of each user must hold, and whether they may be gone."""
         persons = self._persons(names)
         lifetime = self.lifetime()
         with read(self.engine) as connection:
@@ -142,11 +145,11 @@ class Comparison:
             many = {key: user for key, user in persons.items() if user in page.many}
             owners = {key: person for key, (_, person) in members(connection, many).items()}
             purchases = page.bought | bought(connection, owners)
-        return {user: self._content(times.get(user, {}), purchases.get(user, {}), lifetime) for user in names}
+            arrived = page.arrived | arrivals(connection, owners)
+        over = {user for user in names if not lifetime.left_ms(arrived.get(user, 0))}
+        return {user: (self._content(times.get(user, {}), purchases.get(user, {})), user in over) for user in names}
 
-    def _content(self, times: Mapping[str, int], purchases: Mapping[str, int], lifetime: Lifetime) -> set[Entry]:
-        if lifetime.is_over(max(times.values(), default=0)):
-            return set()
+    def _content(self, times: Mapping[str, int], purchases: Mapping[str, int]) -> set[Entry]:
         newest = sorted(times.items(), key=lambda pair: (pair[1], pair[0].encode()))[-self.keep :]
         return {*newest, *times, *((item, "bought", time) for item, time in purchases.items())}
 

@@ -115,17 +115,17 @@ local fence = tonumber(redis.call('GET', '{FENCE}') or 0)
 
 # To delete the marks of replacements is the sign that makes them read SQL again. A watch on the keys would miss a
 # touch that changes nothing, because the key holds a later time of a session that is about to leave the person.
-# Answers the fence, or 0 and the users whose keys are not there and who are not new: Redis forgot them, and nothing is
-# written of them here, because half a memory would look like a whole one. A user whose last event is too old stays
-# forgotten. ARGV: keep, generation, now, life, touched, new.
+# Answers the fence, or 0 and the users whose keys are not there and who are not new: Redis has forgotten them. Nothing
+# is written of them here, because half a memory would look like a whole one.
+# ARGV: keep, generation, the milliseconds that keys live (0: without end), touched, new.
 _RECORD = (
     FENCED
     + PACKING
     + """
 if fence > tonumber(ARGV[2]) then return {fence} end
-local keep, now, life = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local touched, new, answer = cmsgpack.unpack(ARGV[5]), {}, {0}
-for _, user in ipairs(cmsgpack.unpack(ARGV[6])) do new[user] = true end
+local keep, life = tonumber(ARGV[1]), tonumber(ARGV[3])
+local touched, new, answer = cmsgpack.unpack(ARGV[4]), {}, {0}
+for _, user in ipairs(cmsgpack.unpack(ARGV[5])) do new[user] = true end
 local function write(key, times, keep)
   local scored = {}
   for item, time in pairs(times) do
@@ -138,16 +138,11 @@ local function write(key, times, keep)
 end
 for user, both in pairs(touched) do
   local recent, seen, shown, bought = 'recent:' .. user, 'seen:' .. user, 'shown:' .. user, 'bought:' .. user
-  local times, items, newest = both[1], {}, 0
-  for item, time in pairs(times) do
-    items[#items + 1] = item
-    newest = math.max(newest, time)
-  end
-  local left, there = newest + life - now, life == 0 or redis.call('EXISTS', recent) == 1
-  local over = life > 0 and left <= 0 and not there
-  if not over and not there and not new[user] then
+  local times, items = both[1], {}
+  for item in pairs(times) do items[#items + 1] = item end
+  if life > 0 and not new[user] and redis.call('EXISTS', recent) == 0 then
     answer[#answer + 1] = user
-  elseif not over then
+  else
     write(recent, times, keep)
     write(bought, both[2], BOUGHT)
     redis.call('SADD', seen, unpack(items))
@@ -162,15 +157,18 @@ for user, both in pairs(touched) do
     end
     redis.call('DEL', 'replacing:' .. user)
     if life > 0 then
-      left = math.max(left, there and redis.call('PTTL', recent) or 0)
-      if left > 0 then
-        for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, string.format('%d', left)) end
+      -- Not with each event of a visit: it would be half of the work.
+      local left = redis.call('PTTL', recent)
+      if left < life - HOUR then
+        for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, ARGV[3]) end
+      elseif next(both[2]) then
+        redis.call('PEXPIRE', bought, string.format('%d', left))
       end
     end
   end
 end
 return answer
-""".replace("BOUGHT", str(BOUGHT_ITEMS))
+""".replace("BOUGHT", str(BOUGHT_ITEMS)).replace("HOUR", str(3_600_000))
 )
 
 _FORGET = (
@@ -266,7 +264,7 @@ def record(
     """
     newest, purchases = _newest(touches), _newest(bought)
     script = redis.register_script(_RECORD)
-    now, life = (0, 0) if lifetime is None else (lifetime.now, lifetime.life_ms)
+    life = 0 if lifetime is None else lifetime.life_ms
     forgotten: set[str] = set()
     pairs = iter(newest.items())
     while chunk := list(islice(pairs, RECORD_TOUCHES)):
@@ -278,7 +276,7 @@ def record(
             if pair in purchases:
                 bought_times[item_id] = purchases[pair]
         fresh = [user_id for user_id in by_user if user_id in new]
-        answer, *names = script(args=[keep, generation, now, life, _pack(by_user), _pack(fresh)])
+        answer, *names = script(args=[keep, generation, life, _pack(by_user), _pack(fresh)])
         fence.check(answer)
         forgotten.update(name.decode() for name in names)
     return forgotten
@@ -302,6 +300,8 @@ class Remembered:
     """The last purchase of an item, of the newest `BOUGHT_ITEMS`."""
     shown: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The lists since the last event with an item."""
+    arrived_at: int = 0
+    """When the last event arrived."""
 
 
 def replace(
@@ -312,7 +312,7 @@ def replace(
     keep: int,
     lifetime: Lifetime | None,
 ) -> None:
-    """Replace the user's keys by the result of `read`; without keys when the user's last event is too old.
+    """Replace the user's keys by the result of `read`; without keys when Redis has to forget the user.
 
     `read` returns the generation of identities and what is remembered, from one transaction. When another worker
     writes to the keys at the same time, its events are in SQL already: read and replace again. Raises
@@ -326,12 +326,9 @@ def replace(
         pipeline.expire(replacing_key(user_id), MARK_SECONDS)
         pipeline.execute()
         generation, found = read()
-        left = 0
-        if lifetime is not None:
-            last = max(found.times.values(), default=0)
-            if lifetime.is_over(last):
-                found = Remembered()
-            left = max(0, last + lifetime.life_ms - lifetime.now)
+        left = 0 if lifetime is None else lifetime.left_ms(found.arrived_at)
+        if lifetime is not None and not left:
+            found = Remembered()
         shown_times = {item_id: seconds(times) for item_id, times in found.shown.items()}
         parts = (_pack(dict(found.times)), _pack(dict(found.bought)), _pack(shown_times))
         answer = script(args=[user_id, token, keep, generation, *parts, left])

@@ -1,9 +1,10 @@
 """Lifetime: when Redis forgets a shopper who does not come any more.
 
-A key of a shopper (`recent:`, `seen:`, `bought:`, `shown:`) lives for the visitor days after the last event. The rule
-is the same for everybody: nothing in the events tells an anonymous visitor from a shop's customer, and what Redis
-forgets comes back from SQL with the next event. It depends on the times of events alone, so the live path, a rebuild
-and the comparison agree which keys there are.
+The keys of a shopper (`recent:`, `seen:`, `bought:`) live for the visitor days after the last event has arrived, those
+of `shown:` after the last list. The rule is the same for everybody: nothing in the events tells an anonymous visitor
+from a shop's customer, and what Redis forgets comes back from SQL with the next event. The arrival counts
+(`interactions.ingest_time`), so that a rebuild keeps whom the live path keeps. Rejected: the time of the event, because
+an imported history of last year would never be there.
 """
 
 from typing import NamedTuple
@@ -23,6 +24,6 @@ class Lifetime(NamedTuple):
         """Return the life of a key after the last event, in milliseconds."""
         return self.days * DAY_MS
 
-    def is_over(self, last_event: int) -> bool:
-        """Return whether a shopper with this last event (epoch ms) is forgotten."""
-        return last_event + self.life_ms <= self.now
+    def left_ms(self, arrived_at: int) -> int:
+        """Return how long a shopper is still remembered whose last event arrived then (epoch ms); 0: not any more."""
+        return max(0, arrived_at + self.life_ms - self.now)

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 def refresh_people(engine: Engine, redis: Redis, user_ids: Iterable[str], *, keep: int, lifetime: Lifetime) -> None:
     """Rebuild the hot keys of these ids and of their persons. `recent:` keeps the newest `keep` items.
 
-    A person whose last event is too old for `lifetime` has no keys then.
+    A person whose `lifetime` is over has no keys then.
 
     A login during the writes refuses only the write that it overtakes, which is repeated. In the end the ids whose
     person has changed are written again, with the persons whom they left. To repeat all was rejected: where logins
@@ -100,7 +100,8 @@ def _remembered(engine: Engine, user_id: str, now: int) -> tuple[int, Remembered
         owners = remembered.members(connection, keys)
         purchases = remembered.bought(connection, {key: person for key, (_, person) in owners.items()})
         lists = remembered.shown(connection, dict(owners.values()), {user_id: times}, now=now)
-        content = Remembered(times, purchases.get(user_id, {}), lists.get(user_id, {}))
+        arrived = remembered.arrivals(connection, {key: person for key, (_, person) in owners.items()})
+        content = Remembered(times, purchases.get(user_id, {}), lists.get(user_id, {}), arrived.get(user_id, 0))
         return people_generation(connection), content
 
 

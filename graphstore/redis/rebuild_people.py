@@ -1,7 +1,7 @@
 """Rebuilds the hot keys of all users from SQL: `recent:`, `seen:`, `bought:` and `shown:`.
 
 Arrives: `users`, their events and lists, one page of users at a time. Leaves: their keys exactly as in SQL, without
-users whose last event is too old (`graphstore.redis.lifetime`). Next: `graphstore.redis.rebuild`, and the worker for
+users whose life is over (`graphstore.redis.lifetime`). Next: `graphstore.redis.rebuild`, and the worker for
 users who come again (`restore_people`).
 
 One script writes the keys of many users. It only adds, so nothing is lost when a worker adds at the same time. The
@@ -39,7 +39,6 @@ _RESTORE = (
     hot.FENCED
     + """
 local others, overtaken = {}, fence > tonumber(ARGV[1])
-local now, life = tonumber(ARGV[2]), tonumber(ARGV[3])
 local function add(key, times, items)
   local scored = {}
   for item, time in pairs(times) do
@@ -57,11 +56,9 @@ local function equal(key, times, number)
   end
   return true
 end
-for user, both in pairs(cmsgpack.unpack(ARGV[4])) do
+for user, both in pairs(cmsgpack.unpack(ARGV[2])) do
   local recent, seen, bought = 'recent:' .. user, 'seen:' .. user, 'bought:' .. user
-  local newest, items, purchased = 0, {}, {}
-  for _, time in pairs(both[1]) do newest = math.max(newest, time) end
-  local left = newest + life - now
+  local items, purchased, left = {}, {}, both[3]
   if overtaken then
     others[#others + 1] = user
   elseif left <= 0 then
@@ -97,13 +94,14 @@ class PeopleRebuilt:
 
 @dataclass
 class Page:
-    """A page of persons by key: their item times (epoch ms), and the persons with too many items (`many`)."""
+    """A page of persons by key: what is remembered of each (epoch ms), and the persons with too many items (`many`)."""
 
     persons: dict[int, str]
     generation: int
     times: dict[str, dict[str, int]] = field(default_factory=dict)
     bought: dict[str, dict[str, int]] = field(default_factory=dict)
     shown: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    arrived: dict[str, int] = field(default_factory=dict)
     many: set[str] = field(default_factory=set)
 
 
@@ -194,6 +192,7 @@ def read_page(connection: Connection, persons: Mapping[int, str], most: int, *, 
     # With every session of a buyer: one of them may have taken back what another has bought.
     bought_by = set(buyers.values())
     page.bought = remembered.bought(connection, {key: user for key, (_, user) in few.items() if user in bought_by})
+    page.arrived = remembered.arrivals(connection, {key: user for key, (_, user) in few.items()})
     page.shown = remembered.shown(connection, dict(few.values()), page.times, now=now)
     return page
 
@@ -203,13 +202,16 @@ def add_missing(redis: Redis, page: Page, lifetime: Lifetime) -> set[str]:
     restore = redis.register_script(_RESTORE)
     others: set[str] = set()
     for users_at_once in _users_at_once(page.times):
-        batch = {user: (page.times[user], page.bought.get(user, {})) for user in users_at_once}
-        names = restore(args=[page.generation, lifetime.now, lifetime.life_ms, _pack(batch)])
+        batch = {
+            user: (page.times[user], page.bought.get(user, {}), lifetime.left_ms(page.arrived.get(user, 0)))
+            for user in users_at_once
+        }
+        names = restore(args=[page.generation, _pack(batch)])
         others.update(name.decode() for name in cast("list[bytes]", names))
     lists = (
         (user, item_id, time)
         for user, items in page.shown.items()
-        if user not in others and not lifetime.is_over(max(page.times[user].values()))
+        if user not in others and lifetime.left_ms(page.arrived.get(user, 0))
         for item_id, times in items.items()
         for time in times
     )

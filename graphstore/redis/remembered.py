@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from graphstore.queries import MAX_PARAMETERS
 from graphstore.redis.hot import BOUGHT_ITEMS
@@ -41,6 +41,20 @@ def members(connection: Connection, persons: Mapping[int, str]) -> dict[int, tup
     for keys in _chunks(list(persons)):
         query = select(users.c.user_key, users.c.user_id, users.c.person_key).where(users.c.person_key.in_(keys))
         found |= {row[0]: (row[1], persons[row[2]]) for row in connection.execute(query)}
+    return found
+
+
+def arrivals(connection: Connection, owners: Mapping[int, str]) -> Times:
+    """Return when the last event of each person arrived (epoch ms). `owners` has the person of each user key."""
+    found: Times = {}
+    for keys in _chunks(list(owners)):
+        query = (
+            select(interactions.c.user_key, func.max(interactions.c.ingest_time))
+            .where(interactions.c.user_key.in_(keys))
+            .group_by(interactions.c.user_key)
+        )
+        for key, time in connection.execute(query):
+            found[owners[key]] = max(time, found.get(owners[key], time))
     return found
 
 

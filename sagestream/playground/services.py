@@ -136,11 +136,11 @@ def open_services(
         "api_key": environment.get(f"{PREFIX}API_KEY") or secrets.token_urlsafe(24),
         "admin_key": environment.get(f"{PREFIX}ADMIN_KEY") or secrets.token_urlsafe(24),
         "shop_page": "true",
-        "slots_file": environment.get(f"{PREFIX}SLOTS_FILE") or str(place_sample(directory)),
         "serve_port": str(serve_port),
         # The tag's demo page takes the tag from this machine's other name, as the page of another origin.
         "cors_origins": f"http://{LOOPBACK}:{serve_port},http://localhost:{serve_port}",
         "track_events": "view,click,cart,purchase",
+        "slots_file": environment.get(f"{PREFIX}SLOTS_FILE") or str(place_sample(directory)),
         "ranker_port": str(ranker_port),
         "ranker_url": f"http://{LOOPBACK}:{ranker_port}",
         "probe_port": str(free_ports(len(PROBED_PROCESSES))),

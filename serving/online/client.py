@@ -82,7 +82,7 @@ class RankerClient:
             raise _away("timeout", f"no answer within {self._timeout_seconds * 1000:g} ms") from None
         except OSError as error:
             self._breaker.timed_out()  # refused at once or not: it comes back in seconds, not in milliseconds
-            raise _away("away", reason(error)) from error
+            raise _away("away", error.strerror or reason(error)) from error
         except BaseException:
             self._breaker.answered()
             raise

@@ -26,17 +26,17 @@ class BrokenExchange(OSError):
 
 
 @dataclass(frozen=True)
-class Door:
+class DoorAddress:
     """Host and port of a server."""
 
     host: str
     port: int
 
 
-def door_of(url: str) -> Door:
+def door_of(url: str) -> DoorAddress:
     """Return the server in a URL such as `http://127.0.0.1:8001`. Raises `ValueError` for any other form."""
     parts = urlsplit(check_ranker_url(url))
-    return Door(parts.hostname or "", parts.port or HTTP_PORT)
+    return DoorAddress(parts.hostname or "", parts.port or HTTP_PORT)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class HttpAnswer:
 class Connection:
     """One open socket. `deadline` is of `time.monotonic`, in seconds. Not for two threads at once."""
 
-    def __init__(self, door: Door, *, deadline: float) -> None:
+    def __init__(self, door: DoorAddress, *, deadline: float) -> None:
         """Connect. Raises `OSError`, of which `TimeoutError` is one."""
         family, address = _resolve(door, deadline)
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -90,13 +90,13 @@ class Connection:
         return part
 
 
-def post(door: Door, path: str, body: bytes) -> bytes:
+def post(door: DoorAddress, path: str, body: bytes) -> bytes:
     """Return the bytes of a POST request."""
     head = f"POST {path} HTTP/1.1\r\nHost: {door.host}\r\nContent-Type: application/msgpack\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def get(door: Door, path: str) -> bytes:
+def get(door: DoorAddress, path: str) -> bytes:
     """Return the bytes of a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: {door.host}\r\n\r\n".encode()
 
@@ -125,7 +125,7 @@ def _left(deadline: float) -> float:
 _Found: TypeAlias = "tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]"
 
 
-def _resolve(door: Door, deadline: float) -> _Found:
+def _resolve(door: DoorAddress, deadline: float) -> _Found:
     """Return family and address. No timeout of a socket bounds a name server: a thread of its own waits for it."""
     with suppress(socket.gaierror):  # of a name
         return _look_up(door, socket.AI_NUMERICHOST)[0]
@@ -146,6 +146,6 @@ def _resolve(door: Door, deadline: float) -> _Found:
     raise failed[0] if failed else TimeoutError(f"no name server has told the address of {door.host} in time")
 
 
-def _look_up(door: Door, flags: int) -> list[_Found]:
+def _look_up(door: DoorAddress, flags: int) -> list[_Found]:
     rows = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM, flags=flags)
     return [(row[0], row[4]) for row in rows]

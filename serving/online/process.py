@@ -13,7 +13,7 @@ import msgspec
 
 from serving.config import ServingConfig
 from serving.http_server import BACKLOG, LoggedConfig, counted_together, listen, metrics_of, run
-from serving.online.connection import Connection, Door, get
+from serving.online.connection import Connection, DoorAddress, get
 from serving.online.connections import IDLE_SECONDS, DoorProtocol
 from serving.online.protocol import READY_PATH
 from stream.config import LOOPBACK, StreamConfig
@@ -69,7 +69,7 @@ def run_ranker(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[
             probe.close()
 
 
-def ask_door(door: Door) -> dict[str, str]:
+def ask_door(door: DoorAddress) -> dict[str, str]:
     """Return what the door says of itself, or why it does not answer. Of several processes, one answers."""
     deadline = time.monotonic() + LOOK_SECONDS
     try:
@@ -83,7 +83,7 @@ def ask_door(door: Door) -> dict[str, str]:
         return {"door": f"it does not answer its own process: {error}"}
 
 
-def _own(listening: socket.socket) -> Door:
+def _own(listening: socket.socket) -> DoorAddress:
     """Return the address under which this machine reaches the socket."""
     host, port = listening.getsockname()[:2]
-    return Door({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host), port)
+    return DoorAddress({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host), port)

@@ -1,7 +1,7 @@
 """Ranking: one request, its history and the model, to a ranking.
 
 Arrives: a `RankRequest` from `serving.online.door`, and the shopper's stored events. Leaves: a `RankAnswer`, or
-`Refused` with a reason. Next: the door sends it.
+`NotRanked` with a reason. Next: the door sends it.
 
 A session without a user id is ranked by what the request brings, and leaves no trace: nothing is stored or logged here.
 """
@@ -31,7 +31,7 @@ _matching = Histogram(
 )
 
 
-class Refused(Exception):
+class NotRanked(Exception):
     """The request is not ranked. `kind` is the reason for the metric, the message says it in words."""
 
     def __init__(self, kind: str, said: str) -> None:
@@ -48,7 +48,7 @@ class _Places:
     places: IntArray
 
 
-class Ranking:
+class OnlineRanking:
     """Ranks with the models that `models` returns, the champion first. For one thread."""
 
     def __init__(self, models: Callable[[], Mapping[str, LiveRanker]], columns: CatalogueColumns) -> None:
@@ -59,7 +59,7 @@ class Ranking:
     def rank(self, request: RankRequest, stored: Sequence[HistoryRow], *, now: int) -> RankAnswer:
         """Return the ranking at the time `now` (epoch ms). `stored` are the shopper's events in SQL, oldest first.
 
-        Raises `Refused` without the model that is asked for.
+        Raises `NotRanked` without the model that is asked for.
         """
         model = self._model(request.model_version)
         # A shopper's clock may be ahead of ours: their newest events have just happened.
@@ -78,14 +78,14 @@ class Ranking:
     def _model(self, version: str | None) -> LiveRanker:
         models = self._models()
         if not models:
-            raise Refused("no_model", "no model is published yet")
+            raise NotRanked("no_model", "no model is published yet")
         if not self._columns.whole:
-            raise Refused("starting", "the catalogue is being read")
+            raise NotRanked("starting", "the catalogue is being read")
         if version is None:
             return next(iter(models.values()))
         found = models.get(version)
         if found is None:
-            raise Refused("unknown_model", f"model {version} does not serve here")
+            raise NotRanked("unknown_model", f"model {version} does not serve here")
         return found
 
     def _session(self, session: Sequence[SessionEvent], stored: Sequence[HistoryRow], now: int) -> list[HistoryRow]:

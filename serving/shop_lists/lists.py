@@ -9,6 +9,7 @@ This module imports no SQL, because the web process uses it.
 """
 
 import math
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -31,6 +32,7 @@ CATEGORIES = "categories"
 """Sorted set: category by the number of its items that can be bought."""
 
 WRITTEN_AT_ONCE = 500
+DRAFT_SECONDS = 600
 
 
 class ShopEntry(NamedTuple):
@@ -87,17 +89,19 @@ def readable(key: str, raw: bytes | None) -> list[ShopEntry]:
 def write_hash(redis: Redis, key: str, fields: Mapping[str, bytes | float]) -> None:
     """Replace the hash in one step: readers see the old content or the new content. Raises `redis.RedisError`.
 
-    The new content grows beside the old one under a name of its own. A writer that was killed leaves it there, and the
-    next one begins with its removal.
+    The new content grows beside the old one under a name of its own, which expires after a kill.
     """
-    draft = f"{key}:draft"
-    redis.unlink(draft)
+    draft = f"{key}:draft:{secrets.token_hex(4)}"
     for some in _some(iter(fields.items())):
-        redis.hset(draft, mapping=dict(some))
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hset(draft, mapping=dict(some))
+        pipeline.expire(draft, DRAFT_SECONDS)
+        pipeline.execute()
     pipeline = redis.pipeline(transaction=True)
     pipeline.unlink(key)  # a rename would delete it, and block Redis while it does
     if fields:
         pipeline.rename(draft, key)
+        pipeline.persist(key)
     pipeline.execute()
 
 

@@ -1,7 +1,7 @@
 """Demo: serves the page `/demo/`, a page of some other shop with the tag in it.
 
-Arrives: a visitor. Leaves: a page whose tag comes from another origin, with the strict Content-Security-Policy that such
-a shop may have. What the tag keeps and sends is shown on the page. Next: `serving.web.tag`.
+Arrives: a visitor. Leaves: a page whose tag comes from another origin, with the strict Content-Security-Policy that
+such a shop may have. What the tag keeps and sends is shown on the page. Next: `serving.web.tag`.
 
 This machine has two names, so it has two origins: a page of `localhost` takes the tag from `127.0.0.1`, and the other
 way round, where `SAGESTREAM_CORS_ORIGINS` shares the API with the page's origin. The playground sets it. Elsewhere page
@@ -62,6 +62,6 @@ def api_origin(request: HttpRequest) -> str:
 def policy_for(api: str) -> str:
     """Return the policy of a strict shop: its own files, and the tag's origin for its script and its messages."""
     return (
-        f"default-src 'none'; script-src 'self' {api}/tag.js; connect-src {api}; style-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self' {api}/tag.js; connect-src {api}; style-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

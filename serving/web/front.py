@@ -18,7 +18,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, QueryDict
@@ -30,6 +29,7 @@ from serving.web.authentication import may_read, shows_key
 from serving.web.bridge import Environ, Headers, WsgiApplication
 from serving.web.cors import headers_for
 from serving.web.metrics import ARRIVED, common_headers, measure
+from serving.web.rendering import written
 
 ROUTE = "recommendations"
 KEPT_QUERIES = 1024
@@ -84,13 +84,13 @@ def _answer(user_id: str, query: QueryDict, environ: Environ) -> tuple[int, Head
     with request_span("GET", environ.get("HTTP_TRACEPARENT") if shows_key(environ) else None):
         own: Headers = []
         try:
-            body = orjson.dumps(lists_door.recommendation(user_id, query, environ, now=datetime.now(UTC)))
+            body = written(lists_door.recommendation(user_id, query, environ, now=datetime.now(UTC)))
             status = 200
         except Exception as error:  # noqa: BLE001 - Django raises it again, logs it and answers
             problem = problem_of(error)
             if problem is None:
                 return None
-            status, body = problem.status, orjson.dumps(problem.body)
+            status, body = problem.status, written(problem.body)
             own += problem.headers.items()
         end_request(ROUTE, status)
     measure(ROUTE, status, started)

@@ -16,14 +16,19 @@ from graphstore.tables import metadata
 from stream.kafka.topics import TOPICS
 from tests.docs.pages import PACKAGES, ROOT
 
-FILE_ENDINGS = re.compile(r"csv|dat|data|db|html|inter|item|json|jsonl|md|npy|onnx|pt|pt2|py|toml|ts|txt|yml")
+FILE_ENDINGS = re.compile(r"csv|dat|data|db|html|inter|item|js|json|jsonl|md|npy|onnx|pt|pt2|py|toml|ts|txt|yml")
 GRAPH_STORES = frozenset({"user.x", "item.x", "item.stats"})
 """Node features of a snapshot's graph, as PyTorch Geometric names them."""
+
+_TYPES = (ROOT / "serving/web/static/sagestream.d.ts").read_text(encoding="utf-8")
+TAG_CALLS = frozenset(re.findall(r"^  (\w+)\(", _TYPES.partition("interface Tag {")[2], re.MULTILINE))
+"""What a shop's page may call of the tag, by its types. In JavaScript, `sagestream` is the tag."""
 
 DATA_NAMES = (
     {topic.name for topic in TOPICS}
     | {f"{table.name}.{column.name}" for table in metadata.tables.values() for column in table.columns}
     | GRAPH_STORES
+    | {f"sagestream.{name}" for name in TAG_CALLS}
 )
 
 
@@ -33,12 +38,12 @@ def known(name: str, path: Path | None = None) -> bool:
     `path` is the module whose docstring says it; None for a page. What begins with one of our packages is code.
     """
     first, *rest = name.split(".")
+    if name in DATA_NAMES:
+        return True
     if first in PACKAGES:
         return _resolves([first, *rest])
-    return (
-        name in DATA_NAMES
-        or FILE_ENDINGS.fullmatch(rest[-1]) is not None
-        or any(_resolves([*target, *rest]) for target in _targets(first, path))
+    return FILE_ENDINGS.fullmatch(rest[-1]) is not None or any(
+        _resolves([*target, *rest]) for target in _targets(first, path)
     )
 
 

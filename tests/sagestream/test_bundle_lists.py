@@ -83,6 +83,18 @@ def test_what_left_the_shop_is_not_listed(graph: GraphstoreConfig, engine: Engin
     assert [item.position for item in found.items] == list(range(len(found.items)))
 
 
+def test_a_sold_out_item_makes_room_among_similar_ones(
+    graph: GraphstoreConfig, engine: Engine, result: RunResult
+) -> None:
+    before = [item.item_id for item in resembling(graph, "champion", "i4", k=3).items]
+    with write(engine) as connection:
+        connection.execute(update(items).where(items.c.item_id == before[0]).values(stock=0))
+    after = [item.item_id for item in resembling(graph, "champion", "i4", k=3).items]
+    with write(engine) as connection:
+        connection.execute(update(items).where(items.c.item_id == before[0]).values(stock=None))
+    assert (after[:2], len(after)) == (before[1:], 3)
+
+
 def test_what_nobody_knows_is_named(graph: GraphstoreConfig, result: RunResult, tmp_path: Path) -> None:
     with pytest.raises(UnknownShopper, match="no shopper 'nobody'"):
         recommended(graph, "champion", "nobody", k=4)

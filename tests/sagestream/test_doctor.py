@@ -68,6 +68,30 @@ def test_what_is_away_is_a_finding_each(settings: Path) -> None:
     assert not checks.keys() & {"settings", "training file"}
 
 
+@pytest.mark.parametrize(
+    ("policy", "share", "said"),
+    [
+        ("noeviction", 0.5, "raise maxmemory"),
+        ("noeviction", 9.0, "serves nothing yet, "),
+        ("allkeys-lru", 9.0, "set maxmemory-policy to noeviction, not allkeys-lru"),
+    ],
+)
+def test_redis_says_when_its_memory_ends(
+    settings: Path, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch, policy: str, share: float, said: str
+) -> None:
+    monkeypatch.setenv("SAGESTREAM_REDIS_URL", redis_url)
+    before = redis.config_get("maxmemory*")
+    redis.config_set("maxmemory", int(share * redis.info("memory")["used_memory"]))
+    redis.config_set("maxmemory-policy", policy)
+    try:
+        check = found()["redis"]
+    finally:
+        for name in ("maxmemory", "maxmemory-policy"):
+            redis.config_set(name, before[name])
+    assert said in check.finding
+    assert check.ok == (said == "serves nothing yet, ")
+
+
 def test_redis_says_which_models_serve(
     settings: Path, redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

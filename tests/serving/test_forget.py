@@ -12,7 +12,8 @@ from torch import load
 from graphstore import erase
 from graphstore.config import GraphstoreConfig
 from graphstore.identities import IdentityRow, ingest_identities
-from graphstore.redis import hot
+from graphstore.redis import hot, shown
+from graphstore.redis.lifetime import Lifetime
 from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
@@ -37,7 +38,8 @@ def shop(engine: Engine, redis: Redis, tmp_path: Path) -> Path:
     """Ann with a session, Bob, lists of four models, two of which serve, and a snapshot; where the snapshots are."""
     for number, (user, item) in enumerate([("ann", "apple"), ("s1", "bread"), ("bob", "apple")]):
         touch(engine, user, item, T0 + number)
-        hot.record(redis, [(user, item, T0)], keep=5)
+        hot.record(redis, [(user, item, T0)], keep=5, bought=[(user, item, T0)])
+        shown.record(redis, [(user, "cheese", T0)], Lifetime(T0))
     with write(engine) as connection:
         ingest_identities(connection, [IdentityRow("s1", "ann", T0)])
     register(engine, "m1")
@@ -69,7 +71,7 @@ def test_nothing_is_left_but_the_tombstones(engine: Engine, redis: Redis, shop: 
     assert (done.ids, done.requested_at, done.completed_at) == (["ann", "s1"], NOW, NOW)
     receipt = done.receipt
     assert receipt["sql"]["interactions"] == receipt["sql"]["edges"] == receipt["sql"]["users"] == 2
-    assert receipt["redis"] == {"recent and seen": 4, "lists": 16}
+    assert receipt["redis"] == {"remembered": 8, "lists": 16}
     assert receipt["snapshots"] == {"rewritten": 1, "events": 2, "deleted": 0, "elsewhere": "none"}
     assert receipt["bundles"] == "none hold user rows"
     assert receipt["kafka"]["reached"] is False
@@ -101,7 +103,7 @@ def test_a_second_run_completes_what_was_interrupted(
     done = run(engine, redis, kafka_away, shop)
     assert done.completed_at == NOW
     assert done.receipt["sql"]["interactions"] == 2
-    assert done.receipt["redis"] == {"recent and seen": 4, "lists": 16}
+    assert done.receipt["redis"] == {"remembered": 8, "lists": 16}
     assert done.receipt["snapshots"]["events"] == 2
     assert not named(redis, "ann", "s1")
 
@@ -121,7 +123,7 @@ def test_without_redis_the_rest_is_done_and_the_erasure_stays_open(
 def test_an_id_that_nobody_knows(engine: Engine, redis: Redis, tmp_path: Path, kafka_away: StreamConfig) -> None:
     done = run(engine, redis, kafka_away, tmp_path / "none", "ghost")
     assert done.completed_at == NOW
-    assert (done.receipt["redis"], done.receipt["snapshots"]["rewritten"]) == ({"recent and seen": 0, "lists": 0}, 0)
+    assert (done.receipt["redis"], done.receipt["snapshots"]["rewritten"]) == ({"remembered": 0, "lists": 0}, 0)
 
 
 def test_kafka_forgets_the_attributes_and_says_how_long_it_keeps_the_rest(

@@ -21,6 +21,9 @@ from training.features.items import ItemEncoder
 from training.models.new_items import NewItems
 from training.terms.protocol import Arrivals
 
+MAX_ENCODED = 20_000
+"""The number of items whose features are remembered: some 10 MB. Beyond it, all are forgotten."""
+
 
 class EncodedItems:
     """Remembers the features of items, because the same items are encoded again with each change of one of them."""
@@ -29,10 +32,15 @@ class EncodedItems:
         self._encoder = encoder
         self._rows: dict[int, tuple[Item, Tensor]] = {}
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def features(self, items: Sequence[Item]) -> Tensor:
         """Return the features [len(items), width] of what the catalogue says now."""
         missing = [item for item in items if self._rows.get(item.item_key, (None,))[0] != item]
         if missing:
+            if len(self._rows) + len(missing) > MAX_ENCODED:
+                self._rows, missing = {}, list(items)
             rows = self._encoder.transform(catalogue_of(missing))
             self._rows |= {item.item_key: (item, row) for item, row in zip(missing, rows, strict=True)}
         found = [self._rows[item.item_key][1] for item in items]

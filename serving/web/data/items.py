@@ -30,7 +30,12 @@ from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
 from stream.events import CATALOG, CatalogItem, InvalidEvent, ItemChange, id_problem
 
-_item_ids = OpenApiParameter("item_id", schema.ID, required=True, many=True, description="repeat it for several")
+_item_ids = OpenApiParameter(
+    "item_id",
+    {"type": "array", "items": schema.ID, "minItems": 1, "maxItems": settings.MAX_POSTED_EVENTS},
+    required=True,
+    description="repeat it for several",
+)
 
 
 class Stock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

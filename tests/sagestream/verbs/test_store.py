@@ -31,7 +31,7 @@ def test_forget_prints_a_receipt_and_can_be_run_again(settings: dict[str, str], 
     assert receipt["user_id"] == "u1"
     assert receipt["completed_at"] >= receipt["requested_at"]
     assert receipt["receipt"]["sql"]["interactions"] == 10
-    assert receipt["receipt"]["redis"]["recent and seen"] == 2
+    assert receipt["receipt"]["redis"]["remembered"] == 3
     assert not redis.exists("recent:u1", "seen:u1")
     again = sagestream("forget", "u1", settings=settings)
     assert again.returncode == 0, again.stderr

@@ -14,7 +14,7 @@ from uvicorn import Config, Server
 from graphstore.queries import HistoryRow
 from serving.http_server import listen
 from serving.online.connection import Connection, HttpAnswer, post
-from serving.online.connection import Door as Address
+from serving.online.connection import DoorAddress as Address
 from serving.online.connections import DoorProtocol
 from serving.online.door import Door
 from serving.online.protocol import PATH, RankAnswer, RankRefusal, RankRequest
@@ -35,7 +35,7 @@ def echo(request: RankRequest, history: Sequence[HistoryRow]) -> RankAnswer:
 
 @dataclass(frozen=True)
 class Scripted:
-    """In place of a `Ranking`: answers what the test says."""
+    """In place of a `OnlineRanking`: answers what the test says."""
 
     answers: Answers = echo
 

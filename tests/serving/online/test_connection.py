@@ -2,19 +2,19 @@
 
 import pytest
 
-from serving.online.connection import Door, door_of
+from serving.online.connection import DoorAddress, door_of
 
 
 @pytest.mark.parametrize(
     ("url", "door"),
     [
-        ("http://127.0.0.1:8001", Door("127.0.0.1", 8001)),
-        ("http://ranker:8001/", Door("ranker", 8001)),
-        ("http://[::1]:9", Door("::1", 9)),
-        ("http://ranker", Door("ranker", 80)),
+        ("http://127.0.0.1:8001", DoorAddress("127.0.0.1", 8001)),
+        ("http://ranker:8001/", DoorAddress("ranker", 8001)),
+        ("http://[::1]:9", DoorAddress("::1", 9)),
+        ("http://ranker", DoorAddress("ranker", 80)),
     ],
 )
-def test_a_url_names_host_and_port(url: str, door: Door) -> None:
+def test_a_url_names_host_and_port(url: str, door: DoorAddress) -> None:
     assert door_of(url) == door
 
 

@@ -1,6 +1,5 @@
 """The door against real sockets: what a client sends, or does not send, costs the others nothing."""
 
-import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,9 @@ from graphstore.queries import HistoryRow
 from serving.online import door
 from serving.online.client import RankerAway, RankerClient
 from serving.online.connection import get, post
-from serving.online.connections import MAX_HEAD_BYTES, DoorProtocol
 from serving.online.door import MAX_BODY_BYTES
 from serving.online.protocol import PATH, RankAnswer, RankRequest
-from serving.online.ranking import Refused
+from serving.online.ranking import NotRanked
 from tests.serving.online.running import NOW, WAIT_SECONDS, Opened, Scripted, echo, opened
 
 HISTORIES = {"ann": [(7, 1, 0), (9, 2, 3)]}
@@ -31,13 +29,9 @@ def known(users: Sequence[str]) -> Mapping[str, Sequence[HistoryRow]]:
     return {user: HISTORIES[user] for user in users if user in HISTORIES}
 
 
-class Hurried(DoorProtocol):
-    head_seconds = SHORT_SECONDS
-
-
 @pytest.fixture(scope="module")
 def ranker() -> Iterator[Opened]:
-    with opened(histories=known, body_seconds=SHORT_SECONDS, protocol=Hurried) as made:
+    with opened(histories=known, body_seconds=SHORT_SECONDS) as made:
         yield made
 
 
@@ -128,28 +122,6 @@ def test_a_body_that_does_not_come_is_given_up(ranker: Opened) -> None:
         connection.sendall(b"POST /rank HTTP/1.1\r\nHost: r\r\nContent-Length: 10\r\n\r\nabc")
         assert ranker.ask(ASKED) == ANSWERED  # meanwhile
         assert b" 408 " in read_all(connection).partition(b"\r\n")[0]
-
-
-@pytest.mark.parametrize("head", [b"POST /ra", b"POST /rank HTTP/1.1\r\nHost: r\r\nX"])
-def test_a_head_that_does_not_end_is_given_up(ranker: Opened, head: bytes) -> None:
-    with ranker.connect() as connection:
-        connection.sendall(head)
-        assert ranker.ask(ASKED) == ANSWERED  # meanwhile
-        with contextlib.suppress(ConnectionResetError):
-            assert read_all(connection) == b""
-
-
-def test_a_head_that_is_too_long_is_refused(ranker: Opened) -> None:
-    with ranker.connect() as connection:
-        connection.sendall(b"POST /rank HTTP/1.1\r\nX: " + b"x" * (MAX_HEAD_BYTES + 1))
-        assert b" 400 " in read_all(connection).partition(b"\r\n")[0]
-
-
-def test_garbage_is_refused(ranker: Opened) -> None:
-    with ranker.connect() as connection:
-        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
-        assert b" 400 " in read_all(connection).partition(b"\r\n")[0]
-    assert ranker.ask(ASKED) == ANSWERED
 
 
 def test_many_clients_at_once_get_each_their_own_answer(ranker: Opened) -> None:
@@ -249,7 +221,7 @@ def test_a_fault_of_the_model_is_logged_and_the_next_request_is_ranked(caplog: p
         if request.k == 1:
             raise FloatingPointError("model m1 scores NaN")
         if request.k == 2:
-            raise Refused("no_model", "no model is published yet")
+            raise NotRanked("no_model", "no model is published yet")
         return echo(request, history)
 
     with opened(Scripted(answers)) as ranker:

@@ -159,3 +159,18 @@ def test_an_end_does_not_wait_for_a_database_that_hangs(shop: Shop, monkeypatch:
     source.released.set()
     monkeypatch.setattr(following, "STOP_SECONDS", 30.0)
     hanging.close()  # before Redis is
+
+
+def test_a_model_that_comes_later_knows_what_is_sold_out(shop: Shop) -> None:
+    fill_redis(shop.redis)
+    shop.round()
+    with write(shop.engine) as connection:
+        connection.execute(update(items_table).where(items_table.c.item_id == "apple").values(stock=0))
+    pipeline = shop.redis.pipeline(transaction=False)
+    announce(pipeline, [shop.item_keys()["apple"]])
+    pipeline.execute()
+    shop.round()
+    register(shop.engine, "m2", status="kept")
+    shop.redis.set(cache.CHAMPION, "m2")
+    shop.round()
+    assert shop.models.models["m2"].available.tolist() == [False, True, True, True, True]

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from graphstore.catalogue import Item
 from serving.online.catalogue_columns import CatalogueColumns
 from serving.online.protocol import RankRequest, SessionEvent
-from serving.online.ranking import SAME_EVENT_MS, Ranking, Refused
+from serving.online.ranking import SAME_EVENT_MS, NotRanked, OnlineRanking
 from serving.ranker import load_ranker
 from serving.rules.criteria import Criteria
 from serving.source import ShopSource
@@ -44,9 +44,9 @@ def columns_of(items: list[Item]) -> CatalogueColumns:
     return columns
 
 
-def ranking(models: Mapping[str, ToyRanker] | None = None, items: list[Item] = ITEMS) -> Ranking:
+def ranking(models: Mapping[str, ToyRanker] | None = None, items: list[Item] = ITEMS) -> OnlineRanking:
     found = {MODEL: ToyRanker()} if models is None else models
-    return Ranking(lambda: found, columns_of(items))
+    return OnlineRanking(lambda: found, columns_of(items))
 
 
 def keys(request: RankRequest, stored: list[tuple[int, int, int]] | None = None, **made: Any) -> list[int]:
@@ -143,22 +143,22 @@ def test_another_model_than_the_champion_is_asked_by_name() -> None:
     models = {MODEL: ToyRanker(), "m2": ToyRanker("m2")}
     assert ranking(models).rank(RankRequest(), [], now=NOW).model_version == MODEL
     assert ranking(models).rank(RankRequest(model_version="m2"), [], now=NOW).model_version == "m2"
-    with pytest.raises(Refused, match="model m3 does not serve here") as refused:
+    with pytest.raises(NotRanked, match="model m3 does not serve here") as refused:
         ranking(models).rank(RankRequest(model_version="m3"), [], now=NOW)
     assert refused.value.kind == "unknown_model"
 
 
 def test_without_a_model_or_a_catalogue_nothing_is_ranked() -> None:
-    with pytest.raises(Refused, match="no model is published yet"):
+    with pytest.raises(NotRanked, match="no model is published yet"):
         ranking({}).rank(RankRequest(), [], now=NOW)
-    with pytest.raises(Refused, match="the catalogue is being read"):
-        Ranking(lambda: {MODEL: ToyRanker()}, CatalogueColumns()).rank(RankRequest(), [], now=NOW)
+    with pytest.raises(NotRanked, match="the catalogue is being read"):
+        OnlineRanking(lambda: {MODEL: ToyRanker()}, CatalogueColumns()).rank(RankRequest(), [], now=NOW)
 
 
 def test_the_filters_follow_the_model_and_the_catalogue() -> None:
     """New items get places and rows while the same models serve."""
     columns, models = columns_of(ITEMS), {MODEL: ToyRanker()}
-    made = Ranking(lambda: models, columns)
+    made = OnlineRanking(lambda: models, columns)
     fresh = RankRequest(criteria=(Criteria(categories=("fresh",)),))
     assert made.rank(fresh, [], now=NOW).item_keys == []
     figs = Item(7, "figs", categories=["fresh"])
@@ -175,9 +175,24 @@ def test_the_filters_follow_the_model_and_the_catalogue() -> None:
 def test_the_ranking_is_that_of_the_real_model(sqlite_engine: Engine, tmp_path: Any) -> None:
     model = load_ranker(open_shop(sqlite_engine, tmp_path))
     source = ShopSource(sqlite_engine)
-    made = Ranking(lambda: {model.model_version: model}, columns_of(source.items()))
+    made = OnlineRanking(lambda: {model.model_version: model}, columns_of(source.items()))
     for user, history in source.histories_of(list(BASKETS)).items():
         answer = made.rank(RankRequest(user_id=user, k=3), history, now=T0 * 2)
         rows, scores = model.recommend(model.histories([history]), as_of=T0 * 2, k=3)
         assert answer.item_keys == model.item_keys[rows[0]].tolist()
         assert answer.scores == pytest.approx(scores[0].tolist(), rel=1e-5)
+
+
+def test_the_evidence_is_of_the_first_items_and_adds_up_to_their_scores(sqlite_engine: Engine, tmp_path: Any) -> None:
+    model = load_ranker(open_shop(sqlite_engine, tmp_path))
+    source = ShopSource(sqlite_engine)
+    made = OnlineRanking(lambda: {model.model_version: model}, columns_of(source.items()))
+    history = source.histories_of(["dan"])["dan"]
+    answer = made.rank(RankRequest(user_id="dan", k=4, evidence=2), history, now=T0 * 2)
+    assert [one.item_key for one in answer.evidence] == answer.item_keys[:2]
+    for one, score in zip(answer.evidence, answer.scores, strict=False):
+        assert sum(one.terms.values()) == pytest.approx(score, rel=1e-4)
+    dates = answer.item_keys[0]
+    assert {(by.item_key, by.event_type) for by in answer.evidence[0].carriers} == {(dates, EventType.VIEW)}
+    assert answer.evidence[0].carriers[0].share == pytest.approx(1.0)
+    assert made.rank(RankRequest(user_id="dan"), history, now=T0 * 2).evidence == ()

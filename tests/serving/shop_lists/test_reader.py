@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from redis import Redis
+from redis.client import Pipeline
 
+from serving.shop_lists import reader
 from serving.shop_lists.lists import (
     ALL,
     CATEGORIES,
@@ -16,9 +18,13 @@ from serving.shop_lists.lists import (
     vectors_key,
     write_hash,
 )
-from serving.shop_lists.reader import MAX_LISTS, ShopLists
+from serving.shop_lists.reader import ShopLists
 
 TEA, CUP = ShopEntry(7, 2.5, 11), ShopEntry(8, 1.25, 70_000)
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Clock:
@@ -86,17 +92,30 @@ def test_a_corrupt_list_is_an_empty_one(redis: Redis, raw: bytes) -> None:
     assert ShopLists(redis).best("24h") == []
 
 
-def test_a_hash_is_replaced_whole_also_after_a_kill(redis: Redis) -> None:
+def test_a_hash_is_replaced_whole_and_a_killed_writer_leaves_nothing_for_long(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_hash(redis, "h", {"old": b"1"})
-    redis.hset("h:draft", "of a killed writer", "2")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Pipeline, "unlink", killed, raising=False)
+        write_hash(redis, "h", {"new": b"2"})
+    assert redis.hgetall("h") == {b"old": b"1"}
+    (draft,) = set(redis.keys()) - {b"h"}
+    assert 0 < redis.ttl(draft) <= 600
+    redis.delete(draft)
     write_hash(redis, "h", {str(n): b"3" for n in range(1200)})
     assert redis.hlen("h") == 1200
-    assert not redis.exists("h:draft")
+    assert redis.keys() == [b"h"]
+    assert redis.ttl("h") == -1
     write_hash(redis, "h", {})
     assert not redis.exists("h")
 
 
-def test_what_is_kept_is_bounded(redis: Redis) -> None:
+def test_what_is_kept_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_LISTS", 3)
+    names = [f"i{number}" for number in range(7)]
+    write_hash(redis, TOGETHER, {name: encode([TEA]) for name in names})
     lists = ShopLists(redis)
-    lists.together([f"i{n}" for n in range(MAX_LISTS + 5)])
-    assert len(lists._kept) <= MAX_LISTS
+    assert lists.together(names) == [[TEA]] * 7
+    redis.delete(TOGETHER)
+    assert 1 <= sum(lists.together([name]) == [[TEA]] for name in reversed(names)) <= 3

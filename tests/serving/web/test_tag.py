@@ -1,9 +1,36 @@
+import re
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 from django.conf import LazySettings
 from django.test import Client
 
 from serving.config import ServingConfig
 from serving.web import tag
+
+STATIC = files("serving.web").joinpath("static")
+PAGE = Path(__file__).parents[3] / "docs" / "shop-page.md"
+
+
+def test_the_page_and_the_types_name_each_call() -> None:
+    start = STATIC.joinpath("tag/start.js").read_text()
+    body = re.sub(r"=>.*?,$", ",", start.partition("const api = {")[2].partition("\n};")[0], flags=re.MULTILINE)
+    calls = {part.split(":")[0].strip() for part in re.sub(r"\([^()]*\)|=>.*", "", body).split(",") if part.strip()}
+    types = STATIC.joinpath("sagestream.d.ts").read_text().partition("interface Tag {")[2].partition("\n}")[0]
+    assert set(re.findall(r"^  (\w+)\(", types, re.MULTILINE)) == calls
+    assert set(re.findall(r"^\| `sagestream\.(\w+)\(", PAGE.read_text(), re.MULTILINE)) == calls
+    assert {"view", "order", "consent", "push"} <= calls
+
+
+def test_the_page_names_each_attribute() -> None:
+    source = "".join(STATIC.joinpath(f"tag/{part}.js").read_text() for part in tag.PARTS)
+    (of_script,) = re.findall(r"const \{ (.*) \} = script\.dataset", source)
+    (of_slots,) = re.findall(r"const \{ (.*) \} = target\.dataset", source)
+    names = re.findall(r"(?:^|,) ?(\w+)", f"{of_script},{of_slots}")
+    assert sorted(names) == ["consent", "currency", "k", "layers", "link", "options"]
+    for name in names:
+        assert f"| `data-{name}` |" in PAGE.read_text(), name
 
 
 def test_the_tag_is_small_and_one_script(web: Client) -> None:

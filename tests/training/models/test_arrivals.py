@@ -13,12 +13,14 @@ from training.blend.fit import fit_blend
 from training.config import SageConfig
 from training.data.windows import Window
 from training.features.items import ItemEncoder
+from training.models import arrivals
 from training.models.arrivals import EncodedItems, arrivals_of, catalogue_of, late_items
 from training.models.bundle import save_bundle
 from training.models.new_items import NewItems
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.fit import fit_sage
+from training.sage.term import SageTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -94,7 +96,8 @@ def test_a_new_item_does_not_come_before_what_its_kind_has_sold() -> None:
     model = trained("trend", "graphsage").copy()
     model.extend(NewItems([item(900, "white")]))
     term = model.terms[-1]
-    bias = term._bias  # type: ignore[attr-defined]
+    assert isinstance(term, SageTerm)
+    bias = term.bias
     counts = np.bincount(LOG.between(end=START).items, minlength=LOG.num_items)
     rare = bias[: LOG.num_items][counts <= np.median(counts)]
     assert float(bias[-1]) == pytest.approx(float(rare.mean()))
@@ -200,3 +203,13 @@ def test_an_item_is_encoded_again_only_when_it_changed() -> None:
     assert asked == [2, 1]
     assert not changed[0].equal(first[0])
     assert encoded.features([]).shape == (0, base.width)
+
+
+def test_the_memory_of_features_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "MAX_ENCODED", 2)
+    encoded = EncodedItems(ItemEncoder.fit(catalogue_of(ITEMS), seed=0))
+    one, two, three = (item(key, "white") for key in (1, 2, 3))
+    encoded.features([one, two])
+    assert len(encoded.features([one, three])) == 2
+    assert len(encoded) == 2
+    assert len(encoded.features([one, two, three])) == 3

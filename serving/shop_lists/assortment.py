@@ -1,0 +1,47 @@
+"""Assortment: which items can be bought, and in which categories they are, as columns for the shop lists.
+
+Arrives: rows of `items`. Leaves: an `Assortment`. Next: `serving.shop_lists.ranked` cuts lists along it.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from graphstore.arrays import IntArray
+from graphstore.tables import for_sale, items
+
+
+@dataclass(frozen=True)
+class Assortment:
+    """The items that can be bought, by ascending key, and their places in categories."""
+
+    item_keys: IntArray  # [n]
+    names: list[str]
+    """The categories, [c]."""
+    rows: IntArray  # [m], the item of each place, as a row of `item_keys`
+    categories: IntArray  # [m], the category of each place, as a row of `names`
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of items in each category."""
+        counted = np.bincount(self.categories, minlength=len(self.names))
+        return dict(zip(self.names, counted.tolist(), strict=True))
+
+
+def read_assortment(connection: Connection, *, sold_out_too: bool = False) -> Assortment:
+    """Read the items that can be bought now; with `sold_out_too`, all items. A category counts once for an item."""
+    query = select(items.c.item_key, items.c.categories).order_by(items.c.item_key)
+    found = connection.execute(query if sold_out_too else query.where(for_sale)).all()
+    numbers: dict[str, int] = {}
+    rows, categories = [], []
+    for row, (_, raw) in enumerate(found):
+        for name in dict.fromkeys(filter(None, json.loads(raw))):  # "" is the name of the whole shop
+            rows.append(row)
+            categories.append(numbers.setdefault(name, len(numbers)))
+    return Assortment(
+        np.array([key for key, _ in found], dtype=np.int64),
+        list(numbers),
+        np.array(rows, dtype=np.int64),
+        np.array(categories, dtype=np.int64),
+    )
