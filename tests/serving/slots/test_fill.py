@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis import Redis
 
 from graphstore.redis import hot
@@ -14,7 +16,7 @@ from serving.slots import fill as filling
 from serving.slots.defaults import DEFAULT_SLOTS, PLAIN
 from serving.slots.fill import Filled, fill
 from serving.slots.slot import Kind, Slot
-from tests.serving.slots.small_shop import DAY_MS, MODEL, NOW, NOW_MS, Shop, ids, item, opened, sell
+from tests.serving.slots.small_shop import DAY_MS, ITEMS, MODEL, NOW, NOW_MS, Shop, ids, item, opened, sell
 
 
 def names(filled: Filled) -> list[str]:
@@ -160,3 +162,28 @@ def test_what_comes_back_is_offered_at_once(shop: Shop) -> None:
     assert names(fill(shop.draft(PLAIN, k=2))) == ids([2, 3])
     shop.sell_out([])
     assert names(fill(shop.draft(PLAIN, k=2))) == ids([1, 2])
+
+
+FILLED = [kind for kind in Kind if kind is not Kind.RECENTLY_VIEWED]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sets(st.integers(1, ITEMS)),
+    st.sampled_from(FILLED),
+    st.integers(1, 25),
+    st.sampled_from(
+        [Criteria(), Criteria(brands=("own",)), Criteria(categories=("odd",)), Criteria(without_items=("i3",))]
+    ),
+    st.booleans(),
+)
+def test_a_list_is_full_whenever_enough_items_match(
+    shop: Shop, sold_out: set[int], kind: Kind, k: int, criteria: Criteria, away: bool
+) -> None:
+    shop.sell_out(sorted(sold_out))
+    shop.ranker.away = "away" if away else None
+    can = [one for one in shop.items if one.available and criteria.matches(one)]
+    filled = fill(shop.draft(DEFAULT_SLOTS[kind], k=k, criteria=criteria))
+    assert len(filled.chosen) == min(k, len(can))
+    assert len(set(names(filled))) == len(filled.chosen)
+    assert set(names(filled)) <= {one.item_id for one in can}
