@@ -59,7 +59,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The message of a page, about one shopper. With `anonymous_id` that visitor has logged in as the shopper."""
 
     user_id: Id
-    events: Annotated[list[Told], msgspec.Meta(max_length=MAX_EVENTS)] = []
+    events: Annotated[list[Told], msgspec.Meta(min_length=1, max_length=MAX_EVENTS)] | msgspec.UnsetType = msgspec.UNSET
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     anonymous_id: Id | None = None
 
@@ -88,7 +88,7 @@ def read_message(body: bytes, *, open_types: frozenset[str], now: datetime) -> T
     login = _login(message, now) if message.anonymous_id is not None else None
     found = Tracked([], login, [])
     own = frozenset(open_types) if ANONYMOUS.fullmatch(message.user_id) else frozenset()
-    for index, told in enumerate(message.events):
+    for index, told in enumerate(message.events or ()):
         refusal = _refusal(message.user_id, told, vouched=vouched, own=own)
         if refusal is None:
             try:
@@ -114,7 +114,7 @@ def _message(body: bytes) -> Message:
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
         raise Refused("", intake.TOO_DEEP) from error
-    if not message.events and message.anonymous_id is None:
+    if message.events is msgspec.UNSET and message.anonymous_id is None:
         raise Refused("events", "neither an event nor a login")
     return message
 
@@ -147,6 +147,8 @@ def _refusal(user_id: str, told: Told, *, vouched: bool, own: frozenset[str]) ->
 
 
 def _interaction(user_id: str, told: Told, now: datetime) -> Interaction:
+    if "\0" in told.event_id:
+        raise InvalidEvent("a NUL character - at `$.event_id`", "nul")
     name = f"{user_id}\0{told.event_id}".encode()
     event = Interaction(
         event_time=now,
