@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stream.sources.catalogue import item_column, items_part
+from stream.sources.catalogue import items_part
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
 from stream.sources.files.compressed import UnreadableFile, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
+from stream.sources.item_headers import item_column
 from stream.sources.messages import messages_part, shape_of_file
 from stream.sources.options import SourceOptions
 from stream.sources.source import Part, Source, UnknownForm, recognised

@@ -14,6 +14,7 @@ import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.baskets import exploded, suspected
+from stream.sources.catalogue import NO_TEXT
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
 from stream.sources.files.compressed import UnreadableFile, content_mark, listed
 from stream.sources.formats.columns import Block, is_nested, text
@@ -29,7 +30,6 @@ from stream.sources.understood import Understood, understand
 TABLE = "a table"
 CURRENCY = r"[A-Z]{3}"
 """An ISO 4217 code. Another word in its place is left out."""
-NO_TEXT = "id is no text"
 
 
 def events_part(
