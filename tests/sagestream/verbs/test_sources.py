@@ -243,7 +243,7 @@ def test_what_is_no_table_is_told_in_one_line(
     ],
 )
 @pytest.mark.parametrize("verb", ["import", "preprocess", "benchmark"])
-def test_what_is_decisive_and_not_understood_stops_with_exit_2_before_anything_is_stored(  # noqa: PLR0913
+def test_what_is_decisive_and_not_understood_stops_with_exit_2_before_anything_is_stored(
     settings: dict[str, str], tmp_path: Path, verb: str, name: str, content: str, words: list[str], reason: str
 ) -> None:
     good = str(write(tmp_path / "good.csv", "user,item,date\nu,i,2023-02-16\n"))
