@@ -157,12 +157,18 @@ for user, both in pairs(touched) do
     end
     redis.call('DEL', 'replacing:' .. user)
     if life > 0 then
-      for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, ARGV[3]) end
+      -- Not with each event of a visit: it would be half of the work.
+      local left = redis.call('PTTL', recent)
+      if left < life - HOUR then
+        for _, key in ipairs({recent, seen, bought}) do redis.call('PEXPIRE', key, ARGV[3]) end
+      elseif next(both[2]) then
+        redis.call('PEXPIRE', bought, string.format('%d', left))
+      end
     end
   end
 end
 return answer
-""".replace("BOUGHT", str(BOUGHT_ITEMS))
+""".replace("BOUGHT", str(BOUGHT_ITEMS)).replace("HOUR", str(3_600_000))
 )
 
 _FORGET = (
