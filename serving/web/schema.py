@@ -140,7 +140,7 @@ TRACKED: JsonSchema = {
     "type": "object",
     "properties": {
         "user_id": {**ID, "description": "the shopper"},
-        "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED, "minItems": 1},
+        "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED},
         "token": {
             "type": ["string", "null"],
             "minLength": 1,
@@ -155,7 +155,7 @@ TRACKED: JsonSchema = {
     },
     "required": ["user_id"],
     "anyOf": [
-        {"required": ["events"]},
+        {"required": ["events"], "properties": {"events": {"minItems": 1}}},
         {
             "required": ["anonymous_id", "token"],
             "properties": {name: {"type": "string"} for name in ("anonymous_id", "token")},
@@ -223,6 +223,9 @@ def _resolved(part: Any, definitions: JsonSchema) -> Any:
     if found.get("pattern") == _URL:
         described = f"https://…, http://…, a path of the shop, or empty; at most {found['maxLength']} characters"
         return {"type": "string", "format": URL_FORMAT, "description": described}
-    if found.get("type") == "string" and not found.keys() & {"pattern", "format", "enum"}:
+    is_text = (
+        found.get("type", "string" if "maxLength" in found else None) == "string"
+    )  # names of properties have no type
+    if is_text and not found.keys() & {"pattern", "format", "enum"}:
         found["pattern"] = _NO_NUL if found.get("minLength") else _NO_NUL_OR_EMPTY
     return found

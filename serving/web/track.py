@@ -59,7 +59,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The message of a page, about one shopper. With `anonymous_id` that visitor has logged in as the shopper."""
 
     user_id: Id
-    events: Annotated[list[Told], msgspec.Meta(min_length=1, max_length=MAX_EVENTS)] | msgspec.UnsetType = msgspec.UNSET
+    events: Annotated[list[Told], msgspec.Meta(max_length=MAX_EVENTS)] = []
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     anonymous_id: Id | None = None
 
@@ -88,7 +88,7 @@ def read_message(body: bytes, *, open_types: frozenset[str], now: datetime) -> T
     login = _login(message, now) if message.anonymous_id is not None else None
     found = Tracked([], login, [])
     own = frozenset(open_types) if ANONYMOUS.fullmatch(message.user_id) else frozenset()
-    for index, told in enumerate(message.events or ()):
+    for index, told in enumerate(message.events):
         refusal = _refusal(message.user_id, told, vouched=vouched, own=own)
         if refusal is None:
             try:
@@ -114,7 +114,7 @@ def _message(body: bytes) -> Message:
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
         raise Refused("", intake.TOO_DEEP) from error
-    if message.events is msgspec.UNSET and message.anonymous_id is None:
+    if not message.events and message.anonymous_id is None:
         raise Refused("events", "neither an event nor a login")
     return message
 
