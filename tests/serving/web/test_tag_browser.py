@@ -49,9 +49,7 @@ def test_without_consent_nothing_is_stored_and_nobody_is_named(page: tuple[Brows
     browser, shop, answers = page
     browser.open(shop.page("/", SLOT, consent="no"))
     wait_until(lambda: browser.value(DRAWN) == 4)
-    assert answers.got == [
-        ("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "cart": []})
-    ]
+    assert answers.got == [("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "cart": []})]
     browser.run("sagestream.view('sku-3'); sagestream.cart('sku-3'); sagestream.order('o1', [{item_id: 'sku-3'}])")
     browser.run("document.querySelector('main').addEventListener('click', (event) => event.preventDefault())")
     browser.click(".sagestream-list li:nth-child(3) a")
