@@ -6,7 +6,7 @@ The command line imports this module, so the readers are loaded only when they a
 import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, date, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
-SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE)
+TRADE = (
+    *("shopify", "woocommerce", "rees46", "gorse", "dunnhumby", "hm", "ta-feng", "merchant", "personalize"),
+    *("instacart", "olist", "yoochoose", "taobao"),
+)
+"""Tables of the trade: their columns are known, and what else the options say counts."""
+SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, *TRADE, TABLE)
 """The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
@@ -53,7 +58,10 @@ class Chosen:
 class TableWords:
     """What the command line says about a table."""
 
-    MEANINGS: ClassVar = ("user", "item", "time", "value", "price", "type", "quantity", "id", "status")
+    MEANINGS: ClassVar = (
+        *("user", "item", "time", "value", "price", "type", "quantity", "id", "status"),
+        *("title", "category", "brand", "available"),
+    )
 
     mapping: Mapping[str, str | None] = field(default_factory=dict)
     """The column of each meaning; None: the reader finds it."""
@@ -70,6 +78,8 @@ class TableWords:
     """What types of the file mean: `pv=view,fav=click`."""
     item_separator: str | None = None
     """What parts the items in a cell."""
+    start_date: str | None = None
+    """The date of day 1 in a file that numbers its days."""
     literal_ids: bool = False
     no_times: bool = False
 
@@ -95,6 +105,7 @@ class TableWords:
             type_names=_type_names(self.type_map),
             item_separator=self.item_separator or None,
             literal_ids=self.literal_ids,
+            start=None if self.start_date is None else _date(self.start_date),
             times_needed=not self.no_times,
         )
 
@@ -106,6 +117,13 @@ def _zone(name: str | None) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UnfitWords(f"{name!r} is no time zone, as UTC or Europe/Berlin") from error
+
+
+def _date(written: str) -> date:
+    try:
+        return date.fromisoformat(written)
+    except ValueError as error:
+        raise UnfitWords(f"{written!r} is no date, as 2017-01-01") from error
 
 
 def _event_type(name: str) -> str:
@@ -144,7 +162,9 @@ def choose(
     guessed = source not in SOURCES
     if guessed:
         source, paths = TABLE, [Path(source), *paths]
-    if source != TABLE and words:
+    if source in TRADE and any(words.mapping.values()):
+        raise UnfitWords(f"{source} knows its columns: name columns for a table")
+    if source not in (*TRADE, TABLE) and words:
         raise UnfitWords(f"{source} knows its columns: name columns, encodings and the order of dates for a table")
     if source == COMPLETE_JOURNEY and paths:
         raise UnfitWords(f"{source} comes as a package, and takes no file")

@@ -31,6 +31,10 @@ OPTIONS: dict[str, Any] = {
     "quantity": _column("--quantity-col", "the quantity"),
     "id": _column("--id-col", "the event's id: the same id counts once"),
     "status": _column("--status-col", "the order's state: cancelled and refunded ones take back"),
+    "title": _column("--title-col", "an item's title"),
+    "category": _column("--category-col", "an item's categories"),
+    "brand": _column("--brand-col", "an item's brand"),
+    "available": _column("--available-col", "whether an item can be bought"),
     "columns": Annotated[
         str | None,
         typer.Option(
@@ -62,6 +66,12 @@ OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option(
             "--item-separator", help="What parts the items in a cell of a basket, as '|'.", show_default=False
+        ),
+    ],
+    "start_date": Annotated[
+        str | None,
+        typer.Option(
+            "--start-date", help="The date of day 1 where days are numbers, as 2017-01-01.", show_default=False
         ),
     ],
     "literal_ids": Annotated[

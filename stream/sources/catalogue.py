@@ -67,7 +67,7 @@ def items_part(
         if pending is not None:
             yield [pending[1].item(pending[0], written)]
 
-    return Part(path, form, blocks)
+    return Part(path, form, blocks, "" if columns is None else columns.in_words())
 
 
 def read_items(path: Path, *, item: str | None = None) -> tuple[list[CatalogItem], dict[str, int]]:

@@ -14,7 +14,7 @@ import pandas as pd
 from stream.sources.files.compressed import EmptyFile, NotUnderstood, UnreadableFile, listed, named
 from stream.sources.formats.columns import text
 from stream.sources.formats.opening import open_columns
-from stream.sources.headers import ColumnMapping, guess_columns
+from stream.sources.headers import guess_columns
 from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.times import times, unordered

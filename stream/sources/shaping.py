@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stream.sources.cell_columns import amounts
 from stream.sources.formats.columns import Block, text
-from stream.sources.headers import ColumnMapping
+from stream.sources.headers import ColumnMapping, plain_name
 
 Reshape = Callable[[Block], Block]
 Reshaping = Callable[[], Reshape]
@@ -67,9 +68,11 @@ class Carried:
     The rows of a group follow each other. Only the last row of a block is kept for the next one.
     """
 
-    def __init__(self, group: str, columns: Sequence[str]) -> None:
+    def __init__(self, group: str, columns: Sequence[str], *, of_first: Sequence[str] = ()) -> None:
+        """`columns` are filled where they are empty; of the columns `of_first` the first cell counts for all rows."""
         self._group = group
-        self._columns = columns
+        self._columns = (*columns, *of_first)
+        self._of_first = of_first
         self._before: dict[str, str] = {}
 
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -78,12 +81,12 @@ class Carried:
         if not len(table):
             return table
         names = cells[self._group]
-        begins = names != names.shift(fill_value="")
+        begins = (names != names.shift(fill_value="")).astype(bool)
         begins.iloc[0] = names.iloc[0] != self._before.get(self._group)
         groups = begins.cumsum()
         filled: dict[str, pd.Series[Any]] = {self._group: names}
         for name in self._columns:
-            column = cells[name].mask(cells[name] == "")
+            column = cells[name].mask((cells[name] == "") | (~begins if name in self._of_first else False))
             if not begins.iloc[0] and pd.isna(column.iloc[0]):
                 column.iloc[0] = self._before[name]
             filled[name] = column.groupby(groups).ffill().fillna("")
@@ -91,7 +94,19 @@ class Carried:
         return table.assign(**filled)
 
 
-def columns_of(header: Sequence[str], names: Sequence[str], plain: Callable[[str], str]) -> dict[str, str]:
+def own_names(header: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Return the file's own names for these plain ones; those that it does not have are left out."""
-    own = {plain(name): name for name in reversed(header)}
+    own = {plain_name(name): name for name in reversed(header)}
     return {name: own[name] for name in names if name in own}
+
+
+def renamed(table: pd.DataFrame, own: Mapping[str, str], names: Sequence[str]) -> pd.DataFrame:
+    """Return the columns of a file under their plain names, as text; a column that it does not have is empty."""
+    nothing = pd.Series("", index=table.index, dtype="string")
+    return pd.DataFrame({name: text(table[own[name]]) if name in own else nothing for name in names})
+
+
+def piece_price(total: "pd.Series[Any]", quantity: "pd.Series[Any]") -> "pd.Series[float]":
+    """Return the price of one piece from what was paid for a line."""
+    count = amounts(quantity)
+    return amounts(total) / count.where(count != 0).fillna(1.0).abs()

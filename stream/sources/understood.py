@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from stream.events import utc
-from stream.sources.headers import ColumnMapping
 
 LARGE_SHARE = 0.05
 """A shopper with this share of a file is more often a guest, a robot or a word for no value than a person."""
@@ -44,6 +43,8 @@ class Understood:
     """A mark that most cells of items hold: they may be baskets."""
     unread: Counter[str] = field(default_factory=Counter)
     """By column: cells that hold something and gave nothing."""
+    no_events: Counter[str] = field(default_factory=Counter)
+    """By type: rows that are no event and no error, as an item that was taken out of a cart."""
     _users: Counter[str] = field(default_factory=Counter)
     _items: Counter[str] = field(default_factory=Counter)
 
@@ -104,11 +105,11 @@ class Understood:
 
     def found(self) -> str:
         """Return in one line what the rows hold."""
+        passed = "".join(f"; passed over: {rows:,} {kind}" for kind, rows in sorted(self.no_events.items()))
         if self.first_ms is None or self.last_ms is None:
-            return "no event"
-        return (
-            f"{self.rows:,} events from {utc(self.first_ms):%Y-%m-%d %H:%M} to {utc(self.last_ms):%Y-%m-%d %H:%M} UTC"
-        )
+            return f"no event{passed}"
+        first, last = (f"{utc(time):%Y-%m-%d %H:%M}" for time in (self.first_ms, self.last_ms))
+        return f"{self.rows:,} events from {first} to {last} UTC{passed}"
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -124,18 +125,25 @@ class Understood:
             "last": times[1],
             "largest": {what: {"id": name, "share": share} for what, (name, share) in self.largest().items()},
             "unread": dict(self.unread),
+            "passed_over": dict(self.no_events),
             "warnings": self.warnings(),
         }
 
 
 def understand(
-    header: Iterable[str], mapping: ColumnMapping, *, rows_are: str, clock: str, day_first: bool
+    header: Iterable[str],
+    meanings: Mapping[str, str],
+    *,
+    read: Iterable[str],
+    rows_are: str,
+    clock: str,
+    day_first: bool,
 ) -> Understood:
-    """Return what a mapping says of a header."""
-    read = set(mapping.columns)
+    """Return what is known of a header: its columns by meaning, and those that are not `read`."""
+    known = set(read)
     return Understood(
-        mapping.by_meaning(),
-        [name for name in header if name not in read],
+        meanings,
+        [name for name in header if name not in known],
         rows_are,
         clock,
         day_first,

@@ -17,18 +17,8 @@ import msgspec
 
 from serving.web.answers import Refused
 from serving.web.data import bodies
-from stream.events import CatalogItem, Event, EventType, Interaction, InvalidEvent, UserAttributes
-from stream.sources.event_names import event_type_of
-
-LIKED = 5.0
-"""The rating that a feedback without a value means, when its type says that the user likes the item."""
-FEEDBACK: Mapping[str, tuple[EventType, float | None]] = {
-    "read": (EventType.VIEW, None),
-    "like": (EventType.RATING, LIKED),
-    "star": (EventType.RATING, LIKED),
-    "favorite": (EventType.RATING, LIKED),
-}
-"""Types of feedback that are Gorse's own, beside the names of `stream.sources.event_names`. Others are refused."""
+from stream.events import CatalogItem, Event, Interaction, InvalidEvent, UserAttributes
+from stream.sources.event_names import FEEDBACK, event_type_of
 
 LABEL = "label."
 TIMESTAMP = "timestamp"

@@ -6,7 +6,10 @@ from stream.sources.understood import Understood, understand
 
 def understood(rows_are: str) -> Understood:
     header = ["user_id", "item_id", "timestamp", "event_type"]
-    return understand(header, guess_columns(header, {}), rows_are=rows_are, clock="UTC", day_first=False)
+    mapping = guess_columns(header, {})
+    return understand(
+        header, mapping.by_meaning(), read=mapping.columns, rows_are=rows_are, clock="UTC", day_first=False
+    )
 
 
 def test_rows_have_the_given_type_also_where_the_file_has_a_column_of_types() -> None:
