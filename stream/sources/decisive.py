@@ -13,8 +13,8 @@ import pandas as pd
 
 from stream.sources.files.compressed import EmptyFile, NotUnderstood, UnreadableFile, listed, named
 from stream.sources.formats.columns import text
-from stream.sources.formats.opening import open_columns
 from stream.sources.headers import guess_columns
+from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
 from stream.sources.times import times, unordered
@@ -26,8 +26,8 @@ def look(path: Path, options: SourceOptions) -> None:
     Other damage is left to the reading, which keeps the rows before it.
     """
     rejections = Rejections()
-    with named(path), open_columns(path, rejections, options.layout) as file:
-        mapping = guess_columns(file.header, options.columns)
+    with named(path), open_table(path, rejections, options) as file:
+        mapping = guess_columns(file.header, given_columns(file.header, options))
         if mapping.time is None and options.times_needed:
             raise NotUnderstood(
                 f"no column of times among {listed(file.header)}: --time-col names it, --no-times takes the rows "

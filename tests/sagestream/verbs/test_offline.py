@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -143,6 +144,17 @@ def test_what_is_not_understood_is_told_with_exit_2(
     done = benchmark("--interactions", str(file), "--baselines", "popular", *words)
     assert done.code == 2
     assert option in str(done.error)
+
+
+def test_a_library_that_a_baseline_needs_is_asked_for_before_anything_is_read(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagestream.extras.find_spec", lambda name: None if name == "implicit" else find_spec(name))
+    for baselines in ([], ["--baselines", "popular,als"]):
+        done = benchmark("--interactions", str(shop), *baselines)
+        assert (done.code, type(done.error).__name__) == (1, "MissingExtra")
+        assert 'implicit is not installed: pip install ".[benchmark]"' in str(done.error)
+        assert "Read" not in done.err
 
 
 def test_columns_are_named_as_for_an_import() -> None:
