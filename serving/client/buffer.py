@@ -85,6 +85,7 @@ class EventBuffer(_Buffer):
         super().__init__(limits)
         self._tell = tell
         self._changed = threading.Condition()  # guards all below and what waits
+        self._telling = False
         self._thread: threading.Thread | None = None
 
     def add(self, event: Event) -> None:
@@ -99,11 +100,11 @@ class EventBuffer(_Buffer):
             self._changed.notify_all()
 
     def flush(self, timeout_seconds: float = CLOSE_SECONDS) -> bool:
-        """Tell what waits now; whether all of it left in time."""
+        """Tell what waits now; whether all of it left in time, and `on_refused` has heard of what was refused."""
         with self._changed:
-            self._hurry = True
+            self._hurry = len(self._waiting) > 0
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._waiting, timeout_seconds)
+            return self._changed.wait_for(lambda: not self._waiting and not self._telling, timeout_seconds)
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> list[Event]:
         """Tell what waits, and end. Return the events that were not told in time."""
@@ -123,7 +124,7 @@ class EventBuffer(_Buffer):
                     due = self._waiting.due_in(time.monotonic(), hurry=self._hurry)
                 if self._closed:
                     return
-                batch = self._waiting.batch()
+                batch, self._telling = self._waiting.batch(), True
             result: Taken | SagestreamError
             try:
                 result = self._tell(batch)
@@ -135,8 +136,10 @@ class EventBuffer(_Buffer):
             with self._changed:
                 refused = self._settle(batch, result)
                 self._hurry = self._hurry and len(self._waiting) > 0
+            self._report(refused)  # without the lock: the shop's function may take its time
+            with self._changed:
+                self._telling = False
                 self._changed.notify_all()
-            self._report(refused)
 
     def __enter__(self) -> Self:
         return self

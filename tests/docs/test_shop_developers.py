@@ -17,7 +17,8 @@ from redis import Redis
 from graphstore.catalogue import Item
 from graphstore.redis import hot
 from serving import cache, client
-from serving.client import Sagestream
+from serving.client import Limits, Retry, Sagestream
+from serving.client.buffer import CLOSE_SECONDS
 from serving.client.doors import Door, Doors
 from serving.client.errors import SagestreamError
 from serving.config import OFF, ServingConfig
@@ -25,6 +26,7 @@ from serving.web.authentication import shows_key
 from serving.web.bridge import Environ
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
+from serving.web.settings import MAX_POSTED_EVENTS
 from serving.web.wsgi import application
 from stream.events import IMPRESSIONS, INTERACTIONS
 from tests.docs.pages import page
@@ -173,6 +175,15 @@ def test_every_name_of_the_client_stands_on_the_page() -> None:
     }  # fmt: skip
     table = PAGE.section("## When something goes wrong")
     assert errors == {name for name in errors if f"`{name}`" in table}
+
+
+def test_the_figures_of_the_page_are_the_defaults() -> None:
+    text, limits, retry = " ".join(PAGE.text.split()), Limits(), Retry()
+    assert f"when there are {limits.batch_events}, or after a second" in text and limits.age_seconds == 1.0
+    assert f"up to {limits.waiting:,}; then `add` raises `BufferFull`" in text
+    assert "four times within ten seconds" in text and (retry.tries, retry.patience_seconds) == (4, 10.0)
+    assert "could not be told in ten seconds" in text and CLOSE_SECONDS == 10.0
+    assert f"one or up to {MAX_POSTED_EVENTS}" in text and limits.batch_events <= MAX_POSTED_EVENTS
 
 
 def test_each_curl_is_read_as_a_shell_would() -> None:
