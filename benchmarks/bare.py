@@ -21,6 +21,7 @@ from serving.cache import near_key, read_bytes, recs_key, unpack
 from serving.config import ServingConfig
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
+from stream.worker.gc_tuning import collect_seldom
 
 ITEMS = 20
 PATH = "/recommendations/"
@@ -60,3 +61,5 @@ application = Gateway(
     threads=ServingConfig().serve_threads,
     rate=TokenBuckets(ServingConfig().requests_per_second),
 )
+
+collect_seldom()

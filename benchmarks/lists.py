@@ -4,7 +4,7 @@ Arrives: an empty Redis and the sizes. Leaves: items, each shopper's list, near-
 Next: `benchmarks.serving` asks for them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from redis import Redis
@@ -41,10 +41,11 @@ def fill(redis: Redis, *, shoppers: int, items: int, as_of: int, rng: np.random.
     redis.set(cache.CHAMPION, MODEL)
 
 
-def explore(redis: Redis, *, slot: str) -> None:
-    """Let the slot explore for all its shoppers, as an experiment does."""
+def explore(redis: Redis, slots: Sequence[str]) -> None:
+    """Let the slots explore for all their shoppers, as experiments do."""
     arm = Arm("explore", 1.0, exploration=Exploration(temperature=1.0, new_items=0.05))
-    redis.set(ROUTING, encode(Routing((Split("benchmark", "salt", (arm,), slot),), MODEL)))
+    splits = tuple(Split(f"explore-{slot}", "salt", (arm,), slot) for slot in slots)
+    redis.set(ROUTING, encode(Routing(splits, MODEL)))
 
 
 def catalogue(items: int, rng: np.random.Generator) -> Iterator[Item]:

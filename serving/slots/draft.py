@@ -129,6 +129,11 @@ class Draft:
         session = () if self.session_counted else tuple(self.session_items)
         return replace(self.context, vectors=vectors, session=session)
 
+    def filters(self) -> Callable[[Item], bool]:
+        """Return `may_show` after all that it needs is read, the stored list with it."""
+        _ = self._passes
+        return self.may_show
+
     def may_show(self, item: Item) -> bool:
         """Return whether the item passes the filters, and no other list of the call shows it."""
         return self._passes(item) and not self._is_hidden(item) and (not self.reranks or item.item_id in self._only)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stream.sources.catalogue import item_column, items_part
+from stream.sources.catalogue import items_part
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
-from stream.sources.files.compressed import UnreadableFile, named
+from stream.sources.files.compressed import EmptyFile, UnreadableFile, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
+from stream.sources.item_headers import item_column
 from stream.sources.messages import messages_part, shape_of_file
 from stream.sources.options import SourceOptions
 from stream.sources.source import Part, Source, UnknownForm, recognised
@@ -47,8 +48,19 @@ def open_source(
     """
     options = options or SourceOptions()
     source = PUBLISHED[name](paths) if name in PUBLISHED else recognised(paths, _recognise_table(paths, options))
+    for part in source.parts:
+        _look(part, paths)
     catalogues = [_items(name, path, options.of_items()) for path in items]
     return replace(source, parts=[*catalogues, *source.parts])
+
+
+def _look(part: Part, paths: Sequence[Path]) -> None:
+    """Look at a part before anything is stored. An empty file in a folder is no reason to stop."""
+    try:
+        part.look()
+    except EmptyFile:
+        if part.path in paths:
+            raise
 
 
 def _items(name: str, path: Path, options: SourceOptions) -> Part:

@@ -14,8 +14,10 @@ import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.baskets import exploded, suspected
+from stream.sources.catalogue import NO_TEXT
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
-from stream.sources.files.compressed import UnreadableFile, content_mark, listed
+from stream.sources.decisive import look
+from stream.sources.files.compressed import content_mark
 from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.formats.opening import open_columns
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
@@ -29,7 +31,6 @@ from stream.sources.understood import Understood, understand
 TABLE = "a table"
 CURRENCY = r"[A-Z]{3}"
 """An ISO 4217 code. Another word in its place is left out."""
-NO_TEXT = "id is no text"
 
 
 def events_part(
@@ -46,11 +47,6 @@ def events_part(
     def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
         with open_columns(path, reading.rejections, options.layout) as file:
             mapping = guess_columns(file.header, options.columns)
-            if mapping.time is None and options.times_needed:
-                raise UnreadableFile(
-                    f"no column of times among {listed(file.header)}: --time-col names it, --no-times takes the rows "
-                    "in their order, one second each from 1990"
-                )
             understood = _understood(file.header, mapping, options)
             reading.understood[str(path)] = understood
             mark = content_mark(path, stop=reading.stop)
@@ -65,8 +61,6 @@ def events_part(
                 rules["the header again"] = _second_header(block.table, mapping)
                 if mapping.time is not None:
                     rules[UNORDERED] = unordered(block.table[mapping.time], day_first=options.day_first)
-                    if not understood.rows and 2 * int(rules[UNORDERED].sum()) > len(table):
-                        raise UnreadableFile(_other_order(mapping.time, options))
                 rules |= base_rules(table, latest_ms=reading.latest_ms)
                 good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
                 reading.share = file.share
@@ -76,7 +70,7 @@ def events_part(
                 yield with_ids(good, mark, block, None if mapping.id is None else block.table[mapping.id])
 
     found = "" if header is None else _understood(header, guess_columns(header, options.columns), options).in_words()
-    return Part(path, form, blocks, found)
+    return Part(path, form, blocks, found, look=lambda: look(path, options))
 
 
 def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions) -> Understood:
@@ -87,11 +81,6 @@ def _understood(header: list[str], mapping: ColumnMapping, options: SourceOption
         clock=str(options.zone),
         day_first=options.day_first,
     )
-
-
-def _other_order(column: str, options: SourceOptions) -> str:
-    read, other = ("day", "without") if options.day_first else ("month", "with")
-    return f"most dates of {column!r} do not begin with the {read}: read it {other} --day-first"
 
 
 def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> dict[str, int]:
@@ -194,7 +183,8 @@ def read(
 ) -> EventTable:
     """Read all events of a file into memory, sorted by time.
 
-    Raises `UnreadableFile` when the file is not a table or has no user or item column.
+    Raises `UnreadableFile` when the file is not a table, `NotUnderstood` when its meaning is not clear.
     """
     part = events_part(path, options=options)
+    part.look()
     return Source([part]).read(Reading(), users=users, min_item_users=min_item_users, seed=seed)

@@ -16,11 +16,11 @@ from graphstore.redis.changes import CHANGED, COUNTER
 from graphstore.redis.fence import FENCE
 from graphstore.redis.marks import COMPLETE
 from graphstore.redis.rebuild import LOCK, RebuildRunning, Rebuilt, is_complete, rebuild_if_incomplete
-from graphstore.redis.shopper import read_memory
 from graphstore.session import write
 from graphstore.tables import models
 from stream.events import milliseconds
 from stream.worker.sink import Sink
+from tests.graphstore.redis.memory import read_memory
 from tests.stream.worlds import NOW as AFTER
 from tests.stream.worlds import TIME, live, random_events
 

@@ -1,5 +1,7 @@
 """`recommend`, `similar`, `explain` on a published toy shop: titles, reasons, and clear words for what is not there."""
 
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
@@ -29,6 +31,19 @@ def test_a_list_with_titles_and_reasons(shop: dict[str, str]) -> None:
     told = run("recommend", "ann", "--k", "2", "--json", settings=shop).json
     assert [item["title"] for item in told["items"]] == ["Elder", "Apple"]
     assert (told["source"], told["model_version"]) == ("batch", "m1")
+
+
+def test_a_list_by_the_rules_of_a_slot(shop: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "slots.toml"
+    path.write_text("[corner]\nkind = 'recently_viewed'\nfallback = []")
+    mine = shop | {"SLOTS_FILE": str(path)}
+    told = run("recommend", "ann", "--slot", "corner", "--json", settings=mine).json
+    assert ([item["item_id"] for item in told["items"]], told["slot"]) == (["bread"], "corner")
+    assert told["items"][0]["evidence"]["rules"] == []
+    assert run("explain", "ann", "bread", "--slot", "corner", "--json", settings=mine).json["position"] == 0
+    unknown = run("recommend", "ann", "--slot", "nowhere", settings=mine)
+    assert (unknown.code, "no slot 'nowhere': there are best_sellers" in str(unknown.error)) == (1, True)
+    assert run("recommend", "ann", "--slot", "corner", "--model", "m1", settings=mine).code == 2
 
 
 def test_an_unknown_shopper_is_told_whose_list_it_is(shop: dict[str, str]) -> None:

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from graphstore.redis import hot
 from graphstore.redis.lifetime import DAY_MS
-from graphstore.redis.shopper import NOBODY, ShopperMemory, read_memory
 from serving.cache import ItemReader
 from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, Seen, utc
 from stream.worker.sink import Sink
+from tests.graphstore.redis.memory import NOBODY, ShopperMemory, read_memory
 
 NOW = 1_767_614_400_000
 DAYS = 30

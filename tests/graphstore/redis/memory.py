@@ -1,8 +1,4 @@
-"""Shopper: what Redis remembers of one person, read together for the rules of a list.
-
-Arrives: the keys of `graphstore.redis.hot` and `graphstore.redis.shown`. Leaves: a `ShopperMemory`. Next:
-`serving.recommend` gives it to the rules. This module does not import SQLAlchemy.
-"""
+"""What Redis remembers of one person, read together so that tests can compare it whole."""
 
 from dataclasses import dataclass, field
 
