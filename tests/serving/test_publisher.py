@@ -16,7 +16,7 @@ from sqlalchemy import Engine, insert, update
 from graphstore.config import GraphstoreConfig
 from graphstore.erase import erase_person
 from graphstore.queries import HistoryRow
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import write
 from graphstore.tables import experiments, models
@@ -88,7 +88,7 @@ def test_all_lists_are_there_and_then_the_pointer(redis: Redis) -> None:
     assert popular.as_of == 1_000
     similar = ListReader(redis, 0).similar("m1", ["elder"])[0]
     assert similar and similar.item_keys.tolist() == [11, 12]
-    assert [item and item.title for item in hot.get_items_by_key(redis, [13])] == ["Cheese"]
+    assert [item and item.title for item in item_store.get_items_by_key(redis, [13])] == ["Cheese"]
     assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
 
 
