@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
 TRADE = (
-    *("shopify", "woocommerce", "rees46", "gorse", "dunnhumby", "hm", "ta-feng", "merchant", "personalize"),
-    *("instacart", "olist", "yoochoose", "taobao"),
+    *("shopify", "woocommerce", "merchant", "rees46", "yoochoose", "taobao", "personalize", "gorse", "olist"),
+    *("instacart", "dunnhumby", "hm", "ta-feng"),
 )
 """Tables of the trade: their columns are known, and what else the options say counts."""
-SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, *TRADE, TABLE)
+SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE, *TRADE)
 """The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
