@@ -71,3 +71,32 @@ def test_columns_of_items_that_are_named_in_a_log_make_items(tmp_path: Path) -> 
     assert read("table", log).items == []
     (item,) = read("table", log, options=SourceOptions({"title": "what", "category": "shelf"})).items
     assert (item.item_id, item.title, item.categories) == ("i", "Tea bags", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "event"),
+    [
+        ("USER_ID,PRODUCT_ID,TIMESTAMP,QUANTITY", "u,p,1607352000,2", ("u", "p", None, 1607352000)),
+        ("CUSTOMER_ID,ITEM_ID,TIMESTAMP,PRICE", "u,p,1607352000,2", ("u", "p", 2.0, 1607352000)),
+        (
+            "order_id,user_id,product_id,add_to_cart_order,reordered,ts",
+            "1,u,p,1,0,1607352000",
+            ("u", "p", None, 1607352000),
+        ),
+    ],
+)
+def test_columns_that_only_look_like_a_form_are_those_of_any_table(
+    tmp_path: Path, header: str, row: str, event: tuple[str, str, float | None, int]
+) -> None:
+    found = read("table", write(tmp_path / "t.csv", f"{header}\n{row}\n"))
+    assert (found.forms, found.told) == (["a table"], [event])
+
+
+@pytest.mark.parametrize(
+    "header", ["product_id,product_category_name,name,price", "product_id,department_id,department,name,price"]
+)
+def test_a_catalogue_that_only_looks_like_a_form_keeps_its_titles_and_prices(tmp_path: Path, header: str) -> None:
+    log = write(tmp_path / "log.csv", "user,item\nu,i\n")
+    row = "i,drinks,Tea,2" if "category" in header else "i,1,drinks,Tea,2"
+    (item,) = read("table", log, items=[write(tmp_path / "items.csv", f"{header}\n{row}\n")]).items
+    assert (item.title, item.price, item.categories) == ("Tea", 2.0, ["drinks"])
