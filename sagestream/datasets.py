@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
 TRADE = (
-    *("shopify", "woocommerce", "rees46", "gorse", "dunnhumby", "hm", "ta-feng", "merchant", "personalize"),
-    *("instacart", "olist", "yoochoose", "taobao"),
+    *("shopify", "woocommerce", "merchant", "rees46", "yoochoose", "taobao", "personalize", "gorse", "olist"),
+    *("instacart", "dunnhumby", "hm", "ta-feng"),
 )
 """Tables of the trade: their columns are known, and what else the options say counts."""
-SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, *TRADE, TABLE)
+SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE, *TRADE)
 """The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
@@ -199,9 +199,21 @@ def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: in
         from stream.sources.datasets import complete_journey
 
         return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
-    path = Path(name)
-    if not path.is_file():
-        raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
-    from stream.sources import tabular
+    return read_files(name, SourceOptions(), sample=sample, min_item_users=min_item_users, seed=seed)
 
-    return tabular.read(path, users=sample, min_item_users=min_item_users, seed=seed)
+
+def read_files(
+    name: str, options: SourceOptions, *, sample: int | None = None, min_item_users: int = 1, seed: int = 0
+) -> "EventTable":
+    """Read a file, or a folder of files that belong together, as a table in the form that its columns show.
+
+    Raises `UnknownDataset` and `stream.sources.files.compressed.UnreadableFile`.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
+    from stream.sources.opening import open_source
+    from stream.sources.source import Reading
+
+    source = open_source(TABLE, [path], options=options)
+    return source.read(Reading(), users=sample, min_item_users=min_item_users, seed=seed)

@@ -29,6 +29,7 @@ CATEGORY_HEADERS = (
     "department",
     "main_category",
     "product_category",
+    "product_category_name",
     "category",
     "categories",
     "genres",

@@ -1,7 +1,7 @@
 """Items beside: the items that the rows of events tell of, as a log with brand, categories and price in each row.
 
 Arrives: the rows that became events. Leaves: one item for each id; of different rows the newest one counts, and what it
-does not say an earlier one says. Next: `stream.sources.tabular` yields them after the events.
+does not say one of the others says. Next: `stream.sources.tabular` yields them after the events.
 
 An item counts from the time of its newest row, so a file of items that was written later wins. Rejected: the time at
 which the log was written, as a log that is copied later would take the titles of the catalogue away.
@@ -17,6 +17,8 @@ from stream.sources.item_headers import ItemColumns
 MAX_ITEMS = 10_000_000
 """The number of items in memory: the last row of an item is known when all are read."""
 
+_ITEM, _TIME = "item of the row", "time of the row"
+
 
 class ItemsBeside:
     """The items so far."""
@@ -30,10 +32,12 @@ class ItemsBeside:
 
         Raises `UnreadableFile` for too many items.
         """
-        newest = events[["item_id", "event_time"]].sort_values("event_time", kind="stable")
-        newest = newest.drop_duplicates("item_id", keep="last")
+        told = rows[[name for name in self._columns.columns if name != self._columns.item]].astype("string")
+        told = told.assign(**{_ITEM: events["item_id"], _TIME: events["event_time"]}).sort_values(_TIME, kind="stable")
+        # Most rows of an item say the same, so that few are left.
+        newest = told.drop_duplicates([name for name in told.columns if name != _TIME], keep="last")
         found = entries(rows.loc[newest.index].reset_index(drop=True), self._columns)
-        for item_id, time, entry in zip(newest["item_id"], newest["event_time"], found, strict=True):
+        for item_id, time, entry in zip(newest[_ITEM], newest[_TIME], found, strict=True):
             time_ms, before = self._items.get(item_id, (0, Entry()))
             first, second = (entry, before) if time >= time_ms else (before, entry)
             first.add(second)
