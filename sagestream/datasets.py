@@ -6,7 +6,7 @@ The command line imports this module, so the readers are loaded only when they a
 import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, date, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
-SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE)
+TRADE = (
+    *("shopify", "woocommerce", "merchant", "rees46", "yoochoose", "taobao", "personalize", "gorse", "olist"),
+    *("instacart", "dunnhumby", "hm", "ta-feng"),
+)
+"""Tables of the trade: their columns are known, and what else the options say counts."""
+SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE, *TRADE)
 """The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
@@ -55,6 +60,7 @@ class TableWords:
 
     MEANINGS: ClassVar = (
         *("user", "item", "time", "value", "price", "type", "quantity", "id", "status", "order", "currency"),
+        *("title", "category", "brand", "available"),
     )
 
     mapping: Mapping[str, str | None] = field(default_factory=dict)
@@ -74,6 +80,8 @@ class TableWords:
     """What parts the items in a cell."""
     explode: str | None = None
     """The column of users or items whose cells hold several."""
+    start_date: str | None = None
+    """The date of day 1 in a file that numbers its days."""
     literal_ids: bool = False
     no_times: bool = False
 
@@ -108,6 +116,7 @@ class TableWords:
             item_separator=self.item_separator or None,
             explode=self.explode,
             literal_ids=self.literal_ids,
+            start=None if self.start_date is None else _date(self.start_date),
             times_needed=not self.no_times,
         )
 
@@ -119,6 +128,13 @@ def _zone(name: str | None) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UnfitWords(f"{name!r} is no time zone, as UTC or Europe/Berlin") from error
+
+
+def _date(written: str) -> date:
+    try:
+        return date.fromisoformat(written)
+    except ValueError as error:
+        raise UnfitWords(f"{written!r} is no date, as 2017-01-01") from error
 
 
 def _event_type(name: str) -> str:
@@ -157,7 +173,9 @@ def choose(
     guessed = source not in SOURCES
     if guessed:
         source, paths = TABLE, [Path(source), *paths]
-    if source != TABLE and words:
+    if source in TRADE and any(words.mapping.values()):
+        raise UnfitWords(f"{source} knows its columns: name columns for a table")
+    if source not in (*TRADE, TABLE) and words:
         raise UnfitWords(f"{source} knows its columns: name columns, encodings and the order of dates for a table")
     if source == COMPLETE_JOURNEY and paths:
         raise UnfitWords(f"{source} comes as a package, and takes no file")
@@ -201,7 +219,7 @@ def read_dataset(
 
         return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
     path = Path(name)
-    if not path.is_file():
+    if not path.exists():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
     from stream.sources.opening import open_source
     from stream.sources.source import Reading

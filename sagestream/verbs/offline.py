@@ -188,14 +188,14 @@ def _divided(
     max_users: int | None,
     stages: Stages,
 ) -> "tuple[EvaluationSplit, OfflineDataset]":
-    from stream.sources.catalogue import read_items
+    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset
 
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
     if items is not None:
-        catalogue, rejected = read_items(items)
+        catalogue, rejected = read_catalogue(items)
         _tell(stages, rejected, "rows of items")
     found = OfflineDataset.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
@@ -205,7 +205,7 @@ def _divided(
 
 
 def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, OfflineDataset]":
-    from stream.sources.catalogue import read_items
+    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset, catalogue_of, read_given
 
@@ -213,7 +213,7 @@ def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tupl
     _tell(stages, logs.left_out, "lines")
     catalogue = None
     if items is not None:
-        known, rejected = read_items(items)
+        known, rejected = read_catalogue(items)
         _tell(stages, rejected, "rows of items")
         catalogue = catalogue_of(logs.item_ids, known)
     found = OfflineDataset(logs.train, logs.user_ids, logs.item_ids, catalogue)

@@ -34,6 +34,10 @@ OPTIONS: dict[str, Any] = {
     "order": _column("--order-col", "the order that a purchase belongs to"),
     "currency": _column("--currency-col", "the price's currency"),
     "explode": _column("--explode", "several items or users in a cell: a list, or parted by | ; , or spaces"),
+    "title": _column("--title-col", "an item's title"),
+    "category": _column("--category-col", "an item's categories"),
+    "brand": _column("--brand-col", "an item's brand"),
+    "available": _column("--available-col", "whether an item can be bought"),
     "columns": Annotated[
         str | None,
         typer.Option(
@@ -65,6 +69,12 @@ OPTIONS: dict[str, Any] = {
         str | None,
         typer.Option(
             "--item-separator", help="What parts the items in a cell of a basket, as '|'.", show_default=False
+        ),
+    ],
+    "start_date": Annotated[
+        str | None,
+        typer.Option(
+            "--start-date", help="The date of day 1 where days are numbers, as 2017-01-01.", show_default=False
         ),
     ],
     "literal_ids": Annotated[

@@ -35,6 +35,24 @@ TAKEN_BACK: Mapping[str, tuple[str, ...]] = {
 }
 """States of an order whose purchase was taken back."""
 
+NO_EVENTS = frozenset(
+    (
+        *("remove_from_cart", "removefromcart", "removed_from_cart", "product_removed", "cart_viewed"),
+        *("checkout_started", "begin_checkout"),
+    )
+)
+"""Names of what shops and trackers tell and no type is for. Their rows are no error."""
+
+LIKED = 5.0
+"""The rating that a feedback of Gorse without a value means, when its type says that the user likes the item."""
+FEEDBACK: Mapping[str, tuple[EventType, float | None]] = {
+    "read": (EventType.VIEW, None),
+    "like": (EventType.RATING, LIKED),
+    "star": (EventType.RATING, LIKED),
+    "favorite": (EventType.RATING, LIKED),
+}
+"""Types of feedback that are Gorse's own, beside the names above."""
+
 _KNOWN = {name: EventType(kind) for kind, names in TYPE_NAMES.items() for name in names}
 _STATES = {state: EventType(kind) for kind, states in TAKEN_BACK.items() for state in states}
 _BETWEEN = re.compile(r"[\s\-.]+")
@@ -48,6 +66,11 @@ def plain_event(name: str) -> str:
 def event_type_of(name: str) -> EventType | None:
     """Return the type that a name means, None for a name that is none of them."""
     return _KNOWN.get(plain_event(name))
+
+
+def means_nothing(name: str) -> bool:
+    """Return whether a name is known and means no event."""
+    return plain_event(name) in NO_EVENTS
 
 
 def taken_back_of(state: str) -> EventType | None:

@@ -44,7 +44,7 @@ def open_table(path: Path, rejections: Rejections, options: SourceOptions) -> It
 def given_columns(header: Sequence[str], options: SourceOptions) -> dict[str, str | None]:
     """Return the given columns by meaning; a column to part is the items', where it is not known as another's."""
     given, parted = dict(options.columns), options.explode
-    if parted in header and parted not in given.values() and given.get("item") is None:
+    if parted is not None and parted in header and parted not in given.values() and given.get("item") is None:
         known = next((meaning for meaning, names in KNOWN_HEADERS.items() if plain_name(parted) in names), "item")
         if known == "item":
             given["item"] = parted

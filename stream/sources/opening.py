@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stream.sources.catalogue import item_column, items_part
+from stream.events import CatalogItem
+from stream.sources.catalogue import items_part, read_items
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
-from stream.sources.files.compressed import EmptyFile, UnreadableFile, named
+from stream.sources.files.compressed import EmptyFile, UnreadableFile, listed, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
+from stream.sources.item_headers import NAMED, ItemColumns, item_column, item_columns, refuse_bare
 from stream.sources.messages import messages_part, shape_of_file
+from stream.sources.named_tables import FAMILIES, NamedTables, is_said
 from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
-from stream.sources.source import Part, Source, UnknownForm, recognised
+from stream.sources.source import Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 
 TABLE = "table"
@@ -31,7 +34,7 @@ PUBLISHED: Mapping[str, Callable[[Sequence[Path]], Source]] = {
 }
 """The data sets whose columns are known."""
 
-NAMES = (*PUBLISHED, TABLE)
+NAMES = (*PUBLISHED, *FAMILIES, TABLE)
 
 
 def open_source(
@@ -48,10 +51,15 @@ def open_source(
     Raises `UnreadableFile`.
     """
     options = options or SourceOptions()
-    source = PUBLISHED[name](paths) if name in PUBLISHED else recognised(paths, _recognise_table(paths, options))
+    if name in PUBLISHED:
+        source = PUBLISHED[name](paths)
+    else:
+        trade = NamedTables(options, None if name == TABLE else name)
+        recognise = _recognise_table(paths, options, trade) if name == TABLE else _recognise_named(name, trade)
+        source = trade.finished(recognised(paths, recognise))
     for part in source.parts:
         _look(part, paths)
-    catalogues = [_items(name, path, options.of_items()) for path in items]
+    catalogues = [part for path in items for part in _items(name, path, options.of_items())]
     return replace(source, parts=[*catalogues, *source.parts])
 
 
@@ -64,14 +72,44 @@ def _look(part: Part, paths: Sequence[Path]) -> None:
             raise
 
 
-def _items(name: str, path: Path, options: SourceOptions) -> Part:
-    """Return the part of a file of items, in the data set's own form when it has one."""
+def _items(name: str, path: Path, options: SourceOptions) -> Sequence[Part]:
+    """Return the parts of a file of items, in the data set's own form when it has one."""
     if name in PUBLISHED and name != COMPLETE_JOURNEY:
         try:
-            return PUBLISHED[name]([path]).parts[0]
+            return PUBLISHED[name]([path]).parts[:1]
         except UnknownForm:
-            return items_part(path)
-    return items_part(path, item=_item(header_of(path, options.layout), options), layout=options.layout)
+            return [_any_items(path, header_of(path), options)]
+    header = header_of(path, options.layout)
+    trade = NamedTables(options)
+    known = None if _says_items(options) else trade.part(path, header)
+    if known is not None:
+        return trade.finished(Source([known])).parts
+    return [_any_items(path, header, options)]
+
+
+def read_catalogue(path: Path) -> tuple[list[CatalogItem], dict[str, int]]:
+    """Return the items of a file in the form that its columns show, and rejected rows by reason.
+
+    Raises `UnreadableFile`.
+    """
+    trade = NamedTables(SourceOptions())
+    known = trade.part(path, header_of(path))
+    if known is None:
+        return read_items(path)
+    reading = Reading()
+    return trade.finished(Source([known])).read(reading).items, dict(reading.rejections.counts)
+
+
+def _any_items(path: Path, header: Sequence[str], options: SourceOptions) -> Part:
+    """Return the part of a file of items in no published form. Raises `UnreadableFile`."""
+    with named(path):
+        columns = item_columns(header, _item(header, options), options.columns)
+        refuse_bare(columns, header)
+    return items_part(path, columns=columns, layout=options.layout)
+
+
+def _says_items(options: SourceOptions) -> bool:
+    return any(options.columns.get(meaning) for meaning in NAMED)
 
 
 def _item(header: Sequence[str], options: SourceOptions) -> str | None:
@@ -80,22 +118,41 @@ def _item(header: Sequence[str], options: SourceOptions) -> str | None:
     return given if given in header else item_column(header)
 
 
-def _recognise_table(paths: Sequence[Path], options: SourceOptions) -> Callable[[Path], Part]:
+def _recognise_named(name: str, trade: NamedTables) -> Callable[[Path], Part]:
+    def recognise(path: Path) -> Part:
+        header = header_of(path, trade.options.layout)
+        part = trade.part(path, header)
+        if part is None:
+            raise UnknownForm(f"{path}: no file of {name}: it has {listed(header)}")
+        return part
+
+    return recognise
+
+
+def _recognise_table(paths: Sequence[Path], options: SourceOptions, trade: NamedTables) -> Callable[[Path], Part]:
     def recognise(path: Path) -> Part:
         shape = shape_of_file(path)
         if shape is not None and not any(options.columns.values()):
             return messages_part(path, shape)
         with open_table(path, Rejections(), options) as file:
             header = list(file.header)
+        known = None if is_said(options) or _says_items(options) else trade.part(path, header)
+        if known is not None:
+            return known
         try:
             with named(path):
                 guess_columns(header, given_columns(header, options))
         except UnreadableFile:
             # A first file without a user column is a mistake and not a file of items.
-            item = _item(header, options)
-            if path == paths[0] or item is None:
+            if path == paths[0] or _item(header, options) is None:
                 raise
-            return items_part(path, item=item, layout=options.layout)
-        return events_part(path, options=options, header=header)
+            return _any_items(path, header, options)
+        return events_part(path, options=options, header=header, beside=_beside(header, options))
 
     return recognise
+
+
+def _beside(header: Sequence[str], options: SourceOptions) -> ItemColumns | None:
+    """Return the columns of items in a file of interactions, when its owner names one of them."""
+    said = {meaning: name for meaning, name in options.columns.items() if meaning in NAMED and name in header}
+    return item_columns(header, _item(header, options), said) if said else None

@@ -6,7 +6,7 @@ Arrives: the options of the command line, or what a published data set is known 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, date, tzinfo
 from typing import Self
 
 
@@ -45,6 +45,8 @@ class SourceOptions:
     """The column of users or items whose cells hold several: lists, or text with any separator."""
     literal_ids: bool = False
     """Words for no value (`nan`, `NULL`) are ids."""
+    start: date | None = None
+    """The date of the first day, in files that number their days."""
     times_needed: bool = False
     """A file without a column of times is refused."""
 

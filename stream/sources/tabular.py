@@ -5,7 +5,7 @@ by block or as a table; rejected rows are counted by reason. Two equal rows are 
 line for each piece; a file that names its events by an id repeats them without harm. Next: `stream.sources.source`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,20 @@ import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
 from stream.sources.baskets import ANY_SEPARATOR, exploded, suspected
+from stream.sources.catalogue import NO_TEXT
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
 from stream.sources.decisive import look
+from stream.sources.event_names import means_nothing
 from stream.sources.files.compressed import NotUnderstood, content_mark
 from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
+from stream.sources.item_headers import ItemColumns
+from stream.sources.items_beside import ItemsBeside
 from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rules import base_rules, kept, numbers
-from stream.sources.source import Part, Reading, Source
+from stream.sources.shaping import Shaped, only
+from stream.sources.source import Found, Part, Reading, Source
 from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable
 from stream.sources.times import UNORDERED, times, unordered
 from stream.sources.understood import Understood, understand
@@ -30,7 +35,7 @@ from stream.sources.understood import Understood, understand
 TABLE = "a table"
 CURRENCY = r"[A-Z]{3}"
 """An ISO 4217 code. Another word in its place is left out."""
-NO_TEXT = "id is no text"
+_KINDS = tuple(kind.value for kind in EventType)
 
 
 def events_part(
@@ -39,44 +44,70 @@ def events_part(
     form: str = TABLE,
     options: SourceOptions | None = None,
     header: list[str] | None = None,
+    shaped: Shaped | None = None,
+    beside: ItemColumns | None = None,
 ) -> Part:
-    """Return the part of a file of interactions. Without times the rows keep their order, one second each from 1990
-    on. With its `header`, the part says at once what the columns are taken for."""
+    """Return the part of a file of interactions. Without times the rows keep their order, one second each from 1990 on.
+
+    Args:
+        path: the file.
+        form: its name.
+        options: what its owner says of it.
+        header: its columns, if the part shall say at once what they are taken for.
+        shaped: how the rows of a published form are changed first.
+        beside: the columns of the items, when the same rows tell them. The newest row of an item counts.
+    """
     options = options or SourceOptions()
 
-    def blocks(reading: Reading) -> Iterator[pd.DataFrame]:
+    def blocks(reading: Reading) -> Iterator[Found]:
         with open_table(path, reading.rejections, options) as file:
-            mapping = guess_columns(file.header, given_columns(file.header, options))
-            understood = _understood(file.header, mapping, options)
+            mapping = _mapping(file.header, options, shaped)
+            understood = _understood(file.header, mapping, options, shaped)
+            items = None if beside is None else ItemsBeside(beside)
+            reshape = None if shaped is None else shaped.reshaping()
             reading.understood[str(path)] = understood
             mark = content_mark(path, stop=reading.stop)
             if mark is None:
                 return
-            for whole in file.blocks(mapping.columns):
+            for read in file.blocks(_wanted(mapping, shaped, beside)):
+                whole = read if reshape is None else reshape(read)
                 block = exploded(whole, mapping.item, options.item_separator)
                 if options.explode is not None:
                     block = exploded(block, _several(mapping, options.explode), options.item_separator or ANY_SEPARATOR)
                 elif not understood.rows and options.item_separator is None:
                     understood.basket_mark = suspected(block.table[mapping.item])
                 table = event_columns(block, mapping, options)
+                block, table = without_no_events(block, table, understood)
                 rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}
                 rules["the header again"] = _second_header(block.table, mapping)
                 if mapping.time is not None:
                     rules[UNORDERED] = unordered(block.table[mapping.time], day_first=options.day_first)
+                if shaped is not None:
+                    rules |= shaped.rules(block.table)
                 rules |= base_rules(table, latest_ms=reading.latest_ms)
                 good = kept(table, block, rules, reading.rejections, path=path, unit=file.unit)
                 reading.share = file.share
                 understood.add(good)
+                if items is not None:
+                    items.add(block.table.loc[good.index], good)
                 for name, nothing in unread(block.table, table, mapping).items():
                     understood.unread[name] += nothing
                 yield with_ids(good, mark, block, None if mapping.id is None else block.table[mapping.id])
+        if items is not None:
+            yield items.items()
 
-    found = (
-        ""
-        if header is None
-        else _understood(header, guess_columns(header, given_columns(header, options)), options).in_words()
-    )
+    found = ""
+    if header is not None:
+        mapping = _mapping(header, options, shaped)
+        found = _understood(header, mapping, options, shaped).in_words()
+        found = found if beside is None else f"{found} · the items of the same rows"
+    if shaped is not None:  # the columns of a published form say already what decides
+        return Part(path, form, blocks, found)
     return Part(path, form, blocks, found, look=lambda: look(path, options))
+
+
+def _mapping(header: Sequence[str], options: SourceOptions, shaped: Shaped | None) -> ColumnMapping:
+    return guess_columns(list(header), given_columns(header, options)) if shaped is None else shaped.mapping
 
 
 def _several(mapping: ColumnMapping, column: str) -> str:
@@ -85,10 +116,29 @@ def _several(mapping: ColumnMapping, column: str) -> str:
     return column
 
 
-def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions) -> Understood:
+def _wanted(mapping: ColumnMapping, shaped: Shaped | None, beside: ItemColumns | None) -> list[str]:
+    if shaped is not None:
+        return list(shaped.wanted)
+    return list(dict.fromkeys([*mapping.columns, *(beside.columns if beside else ())]))
+
+
+def without_no_events(block: Block, table: pd.DataFrame, understood: Understood) -> tuple[Block, pd.DataFrame]:
+    """Return the rows without those whose type is known and means no event; these are counted apart."""
+    odd = ~table["event_type"].isin(_KINDS)
+    if not odd.any():
+        return block, table
+    none = odd & table["event_type"].map(means_nothing).astype(bool)
+    if not none.any():
+        return block, table
+    understood.no_events.update(table["event_type"][none].tolist())
+    return only(block, ~none), table[~none].reset_index(drop=True)
+
+
+def _understood(header: list[str], mapping: ColumnMapping, options: SourceOptions, shaped: Shaped | None) -> Understood:
     return understand(
         header,
-        mapping,
+        mapping.by_meaning() if shaped is None or not shaped.told else shaped.told,
+        read=mapping.columns if shaped is None else shaped.wanted,
         rows_are=default_type(mapping, options) if mapping.type is None or options.event_type is not None else "",
         clock=str(options.zone),
         day_first=options.day_first,

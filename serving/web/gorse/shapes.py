@@ -3,9 +3,9 @@
 Arrives: Gorse's `Feedback`, `Item` and `User`. Leaves: events of the contract. Next: the views of this room.
 
 Gorse counts one feedback of a type for each user and item; here each counts, told apart by its time, because repeated
-purchases are what a shop lives on. Labels become attributes: of a list, `label.NAME` is true for each; of an object,
-each value by its name. A `Comment` is the title of an item. The `Timestamp` of an item says when the item came out, not
-when the shop said so, so it is kept as an attribute and never decides which write is the last one.
+purchases are what a shop lives on. Labels become attributes: of a list, the name behind `label.` is true for each; of
+an object, each value by its name. A `Comment` is the title of an item. The `Timestamp` of an item says when the item
+came out, not when the shop said so: it is kept as an attribute and never decides which write is the last one.
 """
 
 import hashlib
@@ -17,18 +17,8 @@ import msgspec
 
 from serving.web.answers import Refused
 from serving.web.data import bodies
-from stream.events import CatalogItem, Event, EventType, Interaction, InvalidEvent, UserAttributes
-from stream.sources.event_names import event_type_of
-
-LIKED = 5.0
-"""The rating that a feedback without a value means, when its type says that the user likes the item."""
-FEEDBACK: Mapping[str, tuple[EventType, float | None]] = {
-    "read": (EventType.VIEW, None),
-    "like": (EventType.RATING, LIKED),
-    "star": (EventType.RATING, LIKED),
-    "favorite": (EventType.RATING, LIKED),
-}
-"""Types of feedback that are Gorse's own, beside the names of `stream.sources.event_names`. Others are refused."""
+from stream.events import CatalogItem, Event, Interaction, InvalidEvent, UserAttributes
+from stream.sources.event_names import FEEDBACK, event_type_of
 
 LABEL = "label."
 TIMESTAMP = "timestamp"

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stream.events import CatalogItem
-from stream.sources.catalogue import Entry, plain_text, refused_id
 from stream.sources.files.compressed import UnreadableFile, changed_at
 from stream.sources.formats.columns import text
 from stream.sources.formats.opening import open_columns
+from stream.sources.item_entries import Entry, plain_text, refused_id
 from stream.sources.options import Layout
 from stream.sources.source import Part, Reading
 from stream.sources.tabular import events_part

@@ -19,6 +19,7 @@ from stream.sources.formats.opening import header_of, open_columns
 from stream.sources.headers import plain_name
 from stream.sources.options import Layout, SourceOptions
 from stream.sources.rejections import Rejections
+from stream.sources.shaping import of_tables
 from stream.sources.source import Part, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 
@@ -81,7 +82,7 @@ def _recognise(path: Path) -> Part:
         if len(cells) == len(MOVIES_DAT.names or ()):
             return items_part(path, form="MovieLens movies.dat", layout=replace(MOVIES_DAT, encoding=_encoding(path)))
     elif line.count("|") == len(U_ITEM.names or ()) - 1:
-        return items_part(path, form="MovieLens u.item", layout=U_ITEM, reshape=_with_genres)
+        return items_part(path, form="MovieLens u.item", layout=U_ITEM, reshaping=of_tables(_with_genres))
     header = [plain_name(name) for name in header_of(path)]
     known = set(header)
     if header == list(RATING_NAMES):
@@ -89,7 +90,7 @@ def _recognise(path: Path) -> Part:
     if {"userid", "movieid", "rating", "timestamp"} <= known:
         return events_part(path, form="MovieLens ratings.csv")
     if {"movieid", "title", "genres"} <= known:
-        return items_part(path, form="MovieLens movies.csv", reshape=_without_none)
+        return items_part(path, form="MovieLens movies.csv", reshaping=of_tables(_without_none))
     if {"user_id", "item_id", "rating", "timestamp"} <= known:
         return events_part(path, form="RecBole .inter")
     if "item_id" in known and {"movie_title", "class", "genre"} & known:

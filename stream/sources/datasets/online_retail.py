@@ -30,11 +30,11 @@ import numpy as np
 import pandas as pd
 
 from stream.events import CatalogItem, EventType
-from stream.sources.catalogue import Entry, plain_text
 from stream.sources.files.compressed import UnreadableFile, changed_at, content_mark, listed
 from stream.sources.formats.columns import text
 from stream.sources.formats.opening import header_of, open_columns
 from stream.sources.headers import plain_name
+from stream.sources.item_entries import Entry, plain_text
 from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import with_ids

@@ -19,11 +19,11 @@ from pathlib import Path
 import pandas as pd
 
 from stream.events import CatalogItem
-from stream.sources.catalogue import MAX_CATEGORIES, Entry, plain_text, refused_id
 from stream.sources.files.compressed import UnreadableFile, changed_at, listed
 from stream.sources.formats.columns import text
 from stream.sources.formats.opening import header_of, open_columns
 from stream.sources.headers import guess_columns, plain_name
+from stream.sources.item_entries import MAX_CATEGORIES, Entry, plain_text, refused_id
 from stream.sources.source import Found, Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 from stream.sources.times import times

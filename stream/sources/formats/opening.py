@@ -30,6 +30,7 @@ def open_columns(path: Path, rejections: Rejections, layout: Layout | None = Non
     from stream.sources.formats.json_rows import open_json
     from stream.sources.formats.parquet import ParquetColumns
     from stream.sources.formats.workbook import WorkbookColumns
+    from stream.sources.formats.xml_feed import BEGINS, XmlFeed
 
     layout = layout or Layout()
     with named(path):
@@ -44,6 +45,8 @@ def open_columns(path: Path, rejections: Rejections, layout: Layout | None = Non
             yield ParquetColumns(path)
         elif suffix in JSON_SUFFIXES:
             yield open_json(file, rejections)
+        elif file.peek().lstrip(b"\xef\xbb\xbf \t\r\n").startswith(BEGINS):
+            yield XmlFeed(file)
         else:
             yield Delimited(file, layout, rejections)
 

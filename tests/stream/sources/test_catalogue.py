@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from stream.events import EARLIEST, MAX_TEXT_LENGTH, CatalogItem, decode, encode, utc
-from stream.sources.catalogue import MAX_CATEGORIES, category_names, items_part, read_items
+from stream.sources.catalogue import items_part, read_items
 from stream.sources.files.compressed import UnreadableFile
+from stream.sources.item_entries import MAX_CATEGORIES, category_names
 from stream.sources.source import Reading, Source
 
 
