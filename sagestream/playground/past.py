@@ -70,6 +70,7 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
 
     Raises `state.StateMismatch` when the state directory holds another data set, and the errors of `read_dataset`.
     """
+    from stream.sources.files.compressed import EmptyFile
     from stream.sources.source import Reading  # loads pandas, which the parent process does without
 
     known = state.load(options.state_dir)
@@ -85,6 +86,11 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
         words=options.words,
         reading=reading,
     )
+    if not len(table):
+        left_out = ", ".join(f"{rows:,} {reason}" for reason, rows in table.rejected.items() if rows)
+        raise EmptyFile(
+            f"{options.dataset}: there is no event in it" + (f" (left out: {left_out})" if left_out else "")
+        )
     graph = configured(GraphstoreConfig, settings)
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     try:

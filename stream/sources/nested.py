@@ -1,4 +1,4 @@
-"""Nested: columns of a table that a path names: `user.id`, `properties.products[].product_id`.
+"""Nested: columns of a table that a path names, as `properties.products[].product_id`.
 
 Arrives: a file whose rows hold objects and lists (JSON, Parquet, or JSON in the cells of a text file), and the names
 that its owner gives to columns. Leaves: the same file with a column for each path. Next: `stream.sources.tabular`.
