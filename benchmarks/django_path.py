@@ -8,6 +8,7 @@ from serving.web import services
 from serving.web.authentication import shows_key
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
+from stream.worker.gc_tuning import collect_seldom
 
 application = Gateway(
     _wsgi,
@@ -16,3 +17,5 @@ application = Gateway(
     unlimited=shows_key,
     on_stop=services.close,
 )
+
+collect_seldom()

@@ -4,13 +4,13 @@ Arrives: an empty Redis and the sizes. Leaves: items, each shopper's list, near-
 Next: `benchmarks.serving` asks for them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving import cache
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 
@@ -25,7 +25,7 @@ BRANDS = 200
 
 def fill(redis: Redis, *, shoppers: int, items: int, as_of: int, rng: np.random.Generator) -> None:
     """Write the shop. Shoppers are `u0`, `u1` and so on; item keys begin at 1. `as_of` is epoch ms."""
-    hot.set_items(redis, catalogue(items, rng))
+    item_store.set_items(redis, catalogue(items, rng))
     length = min(LENGTH, items)
     scores = np.linspace(4.0, -4.0, length)
     popular = cache.pack(np.arange(1, length + 1), scores, as_of=as_of)
@@ -41,10 +41,11 @@ def fill(redis: Redis, *, shoppers: int, items: int, as_of: int, rng: np.random.
     redis.set(cache.CHAMPION, MODEL)
 
 
-def explore(redis: Redis, *, slot: str) -> None:
-    """Let the slot explore for all its shoppers, as an experiment does."""
+def explore(redis: Redis, slots: Sequence[str]) -> None:
+    """Let the slots explore for all their shoppers, as experiments do."""
     arm = Arm("explore", 1.0, exploration=Exploration(temperature=1.0, new_items=0.05))
-    redis.set(ROUTING, encode(Routing((Split("benchmark", "salt", (arm,), slot),), MODEL)))
+    splits = tuple(Split(f"explore-{slot}", "salt", (arm,), slot) for slot in slots)
+    redis.set(ROUTING, encode(Routing(splits, MODEL)))
 
 
 def catalogue(items: int, rng: np.random.Generator) -> Iterator[Item]:

@@ -8,12 +8,13 @@ Contenders, all under the same server with one process, which wrk asks in turn f
 
 - `bare`: a WSGI application that reads the same two keys and encodes the same 20 items (`benchmarks.bare`);
 - `hot`: the product, a list of 20 items that a slot shows, so that its impression goes to Kafka;
-- `hot_rules`: the same with filters, boosts, caps, fatigue, diversity and exploration (`RULES`);
+- `hot_filters`: the same with a filter, a boost and exploration: rules that look at one item at a time;
+- `hot_rules`: with all of them, also caps, a quota, fatigue, re-purchase and diversity, which look at the whole list;
 - `django`: as `hot`, without the front.
 
 CPU is user and system time of the web process (`psutil`), for each request, under as many connections as wrk keeps
-busy. Latency is measured with half as many requests a second as `hot` answers at most. One machine runs everything, so
-rates by the clock also depend on wrk, Redis and the broker.
+busy. Latency is measured with half as many requests a second as the contender answers at most. One machine runs
+everything, so rates by the clock also depend on wrk, Redis and the broker.
 """
 
 import argparse
@@ -44,8 +45,15 @@ from graphstore.redis.connection import open_redis
 from sagestream.playground.embedded import find_kafka
 
 PARTS = ("cpu", "half_load", "two_processes", "ranker")
-CONTENDERS = ("bare", "hot", "hot_rules", "django")
-QUERIES = {"bare": "", "hot": "?slot=plain", "hot_rules": "?slot=ruled", "django": "?slot=plain"}
+CONTENDERS = ("bare", "hot", "hot_filters", "hot_rules", "django")
+QUERIES = {
+    "bare": "",
+    "hot": "?slot=plain",
+    "hot_filters": "?slot=filtered",
+    "hot_rules": "?slot=ruled",
+    "django": "?slot=plain",
+}
+EXPLORING = ("filtered", "ruled")
 RANKER_ITEMS = (5_000, 100_000)
 BUSY_CONNECTIONS = 16
 """Twice as many as the web process has threads for readers: one of them is always ready."""
@@ -56,6 +64,12 @@ SEED = 20
 RULES = """
 [plain]
 kind = "for_you"
+
+[filtered]
+kind = "for_you"
+[filtered.rules]
+only = { price_min = 1.0, without_categories = ["shelf 39"] }
+boost = [{ items = { brands = ["brand 1", "brand 2"] }, factor = 2.0 }]
 
 [ruled]
 kind = "for_you"
@@ -73,6 +87,7 @@ quota = [{ items = { categories = ["aisle 1"] }, at_least = 2 }]
 
 BOUNDS: Mapping[str, tuple[float, str]] = {
     "hot to bare": (1.7, "at most"),
+    "hot_filters to bare": (1.7, "at most"),
     "hot_rules to bare": (1.7, "at most"),
     "half_load p99 ms": (20.0, "below"),
     "half_load p99 ms, hot_rules": (20.0, "below"),
@@ -169,8 +184,8 @@ def measure(report: Report, parts: Sequence[str], directory: Path, say: Callable
         with open_redis(services.redis_url) as redis:
             now = int(time.time() * 1000)
             lists.fill(redis, shoppers=sizes.shoppers, items=sizes.items, as_of=now, rng=np.random.default_rng(SEED))
-            lists.explore(redis, slot="ruled")
-        settings = {**stream.settings, "slots": "plain,ruled"}
+            lists.explore(redis, EXPLORING)
+        settings = {**stream.settings, "slots_file": slots}
         webs = {
             name: stack.enter_context(running_web(services, name, settings))
             for name in CONTENDERS
@@ -178,9 +193,9 @@ def measure(report: Report, parts: Sequence[str], directory: Path, say: Callable
         }
         _measure_cpu(report, webs, say)
         if "half_load" in parts:
-            for name in ("hot", "hot_rules"):
+            for name in ("hot", "hot_filters", "hot_rules"):
                 if name in webs:
-                    report.half_load[name] = _at_half(report, webs[name], report.rates["hot"], say)
+                    report.half_load[name] = _at_half(report, webs[name], report.rates[name], say)
         if "two_processes" in parts:
             _measure_two(report, stack, services, settings, webs["hot"], say)
 
@@ -276,6 +291,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
     values = {
         "hot to bare": found["ratio_to_bare"]["hot"],
+        "hot_filters to bare": found["ratio_to_bare"]["hot_filters"],
         "hot_rules to bare": found["ratio_to_bare"]["hot_rules"],
         "half_load p99 ms": half.get("hot", {}).get("p99"),
         "half_load p99 ms, hot_rules": half.get("hot_rules", {}).get("p99"),

@@ -9,6 +9,8 @@ As a program (`python -m benchmarks.web_process APPLICATION`) it is that server:
 import logging
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from benchmarks.meters import cpu_seconds
 from benchmarks.services import BenchmarkServices, environment, pid_of
 from benchmarks.wrk import Load, run_wrk
 from graphstore.logs import set_up_logging
-from sagestream.playground.embedded import accepts, free_ports
+from sagestream.playground.embedded import free_ports
 from sagestream.playground.processes import Child
 from serving.config import ServingConfig
 from serving.web.server import APPLICATION, serve
@@ -26,10 +28,13 @@ from stream.config import StreamConfig
 APPLICATIONS = {
     "bare": "benchmarks.bare:application",
     "hot": APPLICATION,
+    "hot_filters": APPLICATION,
     "hot_rules": APPLICATION,
     "django": "benchmarks.django_path:application",
 }
 START_SECONDS = 60.0
+OTHERS_SECONDS = 3.0
+"""When one of several processes answers, the others need some time more."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,21 @@ def running_web(
     command = [sys.executable, "-m", "benchmarks.web_process", APPLICATIONS[name]]
     child = Child(name, command, log, environment({**settings, **own}))
     child.start()
-    child.wait_ready(lambda: accepts(port), START_SECONDS)
-    time.sleep(0.5)  # the socket listens a moment before the application is loaded
+    child.wait_ready(lambda: _answers(port), START_SECONDS)
+    if processes > 1:
+        time.sleep(OTHERS_SECONDS)
     try:
         yield WebProcess(name, port, child)
     finally:
         child.stop()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/recommendations/u0/", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 def begin() -> None:

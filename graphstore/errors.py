@@ -18,6 +18,9 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 class UserError(Exception):
     """What was asked for cannot be done; the message is written for whoever asked."""
 
+    exit_code = 1
+    """Of the command that ends with it: 1, or 2 where other words on the command line mend it."""
+
 
 class MissingExtra(UserError):
     """A part that is installed when asked for is not installed; the message names the extra and the command."""

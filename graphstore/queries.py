@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, text
 
 from graphstore.arrays import BoolArray, IntArray
 from graphstore.catalogue import Item
@@ -51,15 +51,23 @@ def user_histories(connection: Connection, user_keys: Sequence[int], limit: int)
     return {key: _history(connection, [key, *members.get(key, [])], limit) for key in user_keys}
 
 
+_newest = (
+    select(interactions.c.item_key, interactions.c.event_time, interactions.c.event_type, interactions.c.quantity)
+    .order_by(interactions.c.event_time.desc(), interactions.c.interaction_key.desc())
+    .limit(bindparam("count"))
+)
+# Built once: near-line asks for each touched user, and to build a statement takes longer than SQLite to answer it.
+_newest_of_one = _newest.where(interactions.c.user_key == bindparam("key"))
+_newest_of_several = _newest.where(interactions.c.user_key.in_(bindparam("keys", expanding=True)))
+
+
 def _history(connection: Connection, keys: Sequence[int], limit: int) -> list[HistoryRow]:
     # One index walk for each user: a window function over many users would read every event of each.
-    newest = (
-        select(interactions.c.item_key, interactions.c.event_time, interactions.c.event_type, interactions.c.quantity)
-        .where(interactions.c.user_key == keys[0] if len(keys) == 1 else interactions.c.user_key.in_(keys))
-        .order_by(interactions.c.event_time.desc(), interactions.c.interaction_key.desc())
-        .limit(limit)
-    )
-    rows = connection.execute(newest).all()[::-1]
+    if len(keys) == 1:
+        found = connection.execute(_newest_of_one, {"key": keys[0], "count": limit})
+    else:
+        found = connection.execute(_newest_of_several, {"keys": list(keys), "count": limit})
+    rows = found.all()[::-1]
     if any(row[2] in TAKE_BACK_CODES for row in rows):
         bought, types = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 2))
         quantities = np.array([np.nan if row[3] is None else row[3] for row in rows])

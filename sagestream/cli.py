@@ -1,7 +1,7 @@
 """The command line: runs the verbs of `sagestream.verbs` and shows their errors.
 
 Exit code 0: done. 1: failed, with one line that gives the reason, or with the traceback of a fault in Sagestream. 2:
-wrong arguments or options.
+wrong arguments or options, or a file that is not understood without one.
 
 This module and the top of the verbs import no heavy modules. Each process loads only the modules that it needs, and the
 web process never loads torch or SQLAlchemy.
@@ -19,7 +19,7 @@ from rich.text import Text
 from graphstore.config import PREFIX, GraphstoreConfig
 from graphstore.logs import current_setup
 from graphstore.private_files import close_directory, private_files
-from sagestream.error_messages import message
+from sagestream.error_messages import exit_code, message
 from sagestream.playground.address_file import adopt
 from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
@@ -80,7 +80,7 @@ def main() -> None:
             log_end(error)
         else:
             tell(error, PlainConsole(stderr=True, soft_wrap=True))
-        sys.exit(1)
+        sys.exit(exit_code(error))
 
 
 def _warn_of_foreign_variables() -> None:

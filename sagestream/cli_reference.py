@@ -31,7 +31,7 @@ Each verb takes `--help`. Those whose output a program may read take `--json`. S
 |---|---|
 | 0 | It is done. |
 | 1 | It failed. One line says what is wrong and what to do. A fault of Sagestream itself keeps its traceback. |
-| 2 | The arguments or options were wrong. |
+| 2 | The arguments or options were wrong, or a file is not understood without one. |
 | 130 | Ctrl-C or SIGTERM ended a long job. What was done stays; the same call goes on. |
 
 A long-running process (`worker`, `nearline`, `publisher`, `scheduler`, `serve`, `monitor`) ends with 0 on SIGTERM. The

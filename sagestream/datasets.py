@@ -59,7 +59,7 @@ class TableWords:
     """What the command line says about a table."""
 
     MEANINGS: ClassVar = (
-        *("user", "item", "time", "value", "price", "type", "quantity", "id", "status"),
+        *("user", "item", "time", "value", "price", "type", "quantity", "id", "status", "order", "currency"),
         *("title", "category", "brand", "available"),
     )
 
@@ -78,6 +78,8 @@ class TableWords:
     """What types of the file mean: `pv=view,fav=click`."""
     item_separator: str | None = None
     """What parts the items in a cell."""
+    explode: str | None = None
+    """The column of users or items whose cells hold several."""
     start_date: str | None = None
     """The date of day 1 in a file that numbers its days."""
     literal_ids: bool = False
@@ -104,6 +106,7 @@ class TableWords:
             event_type=None if self.event_type is None else _event_type(self.event_type),
             type_names=_type_names(self.type_map),
             item_separator=self.item_separator or None,
+            explode=self.explode,
             literal_ids=self.literal_ids,
             start=None if self.start_date is None else _date(self.start_date),
             times_needed=not self.no_times,

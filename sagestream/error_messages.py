@@ -80,6 +80,11 @@ def message(error: Exception) -> str | None:
     return None
 
 
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that ends with this error."""
+    return error.exit_code if isinstance(error, UserError) else 1
+
+
 def told(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Let `function` raise errors that the user can fix as `UserError`. Its message can go to another process."""
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from graphstore.errors import missing_extra
 
 EXTRAS = {
+    "httpx": "client",
     "sqlalchemy": "graph",
     "alembic": "graph",
     "psycopg": "postgresql",

@@ -14,10 +14,11 @@ from graphstore.catalogue import Item
 from serving.evidence import ItemEvidence
 
 
-class ListedItem(msgspec.Struct, frozen=True):
+class ListedItem(msgspec.Struct, frozen=True, gc=False):
     """An item at its position (from 0) in a list, with the fields that a page shows.
 
-    It is no dataclass, because an answer makes and writes twenty, and msgspec does both in a third of the time.
+    It is no dataclass, because an answer makes and writes twenty, and msgspec does both in a third of the time. Without
+    cycles, the collector need not know them.
     """
 
     item_id: str
@@ -33,7 +34,7 @@ class ListedItem(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-class ShownItem(ListedItem, frozen=True):
+class ShownItem(ListedItem, frozen=True, gc=False):
     """An item of a served list, with what the impression logs of it."""
 
     source: str

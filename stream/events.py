@@ -101,7 +101,7 @@ class Interaction(Event, frozen=True, kw_only=True):
     currency: Currency | None = None
 
 
-class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ImpressionItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One item of a served list. `propensity` is the probability that this item was at this position."""
 
     item_id: Id

@@ -6,11 +6,17 @@ and the playground imports and trains in them.
 
 A spawned process ends when its parent ends for any reason. Without this, it would compute for hours although no process
 waits for its result.
+
+And the parent never waits for a process that has died, however early. The start hands over a few kilobytes, which fit
+into a pipe that nobody reads; arguments follow over the connection. A thread waits for the end of the process and then
+shuts the connection down, since processes that the dead one has forked may still hold its end of it. Ctrl-C is held
+back only while the process is started.
 """
 
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -51,11 +57,14 @@ class SpawnedProcess:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, prepare, current_setup()), daemon=True)
         self._busy = False
+        self._closing = threading.Lock()
         try:
             with _without_interrupts(), _environment(environment or {}):
                 self._process.start()
         finally:
             theirs.close()
+        self._watch = threading.Thread(target=self._shut_down_after_death, daemon=True)
+        self._watch.start()
 
     def __enter__(self) -> Self:
         return self
@@ -94,14 +103,23 @@ class SpawnedProcess:
         """End the process: an idle one by closing the pipe, one with an unfinished call by a kill."""
         if self._busy:
             self.kill()  # before the pipe closes, otherwise the process prints an error
-        self._connection.close()
-        self._process.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries
-        if self._process.is_alive():
+        with self._closing:
+            self._connection.close()
+        self._watch.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries
+        if self._watch.is_alive():
             self.kill()
-            self._process.join()
+            self._watch.join()
+
+    def _shut_down_after_death(self) -> None:
+        self._process.join()
+        with self._closing:
+            if self._connection.closed:
+                return
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)  # what the process has sent before its end can still be read
 
     def _death(self) -> str:
-        self._process.join(STOP_SECONDS)
+        self._watch.join(STOP_SECONDS)
         code = self._process.exitcode
         how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
         hint = ": out of memory?" if code == -signal.SIGKILL else ""

@@ -63,12 +63,12 @@ def open_redis(
 
 def _refuse_cluster(connection: Connection) -> None:
     """Log in, and ask whether the server is a cluster. A user who may not ask is let in."""
-    connection.on_connect()
-    connection.send_command("INFO", "cluster", check_health=False)
+    connection.on_connect()  # type: ignore[no-untyped-call]
+    connection.send_command("INFO", "cluster", check_health=False)  # type: ignore[no-untyped-call]
     try:
         answer = connection.read_response()
     except ResponseError:  # the rights of the user do not include INFO
         return
     if b"cluster_enabled:1" in bytes(answer):
-        connection.disconnect()
+        connection.disconnect()  # type: ignore[no-untyped-call]
         raise RedisCluster(CLUSTER)

@@ -1,7 +1,7 @@
 """Rebuilds Redis from SQL while other processes run.
 
 Arrives: the tables. Leaves: the keys of persons, `item:`, `item_ids` and `trending:` as the live path writes them, and
-the mark `marks.COMPLETE`. Next: `serving.publisher` writes the lists again, and those of `serving.shop_lists`.
+the mark `graphstore.redis.marks.COMPLETE`. Next: `serving.publisher` writes the lists again, and those of the shop.
 
 A flushed Redis has no mark; a worker sees that (`rebuild_if_incomplete`). Only one rebuild runs at a time. It holds a
 lock in Redis that expires after a kill. When Redis is flushed during the rebuild, the lock is gone and the rebuild

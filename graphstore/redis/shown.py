@@ -1,7 +1,8 @@
 """Shown: how often a shopper was shown an item since the last event with it, for the rule of fatigue.
 
 Arrives: what was shown when, of lists that their reader vouches for (`impressions.confirmed`) or that were truly seen.
-Leaves: `shown:{user}`, a hash of item_id → the times of the lists. Next: `graphstore.redis.shopper` counts them.
+Leaves: `shown:{user}`, a hash of item_id → the times of the lists. Next:
+`serving.slots.visit` counts them for the rules.
 
 A batch may be delivered twice, and impressions, looks and clicks arrive in any order. So a number is not stored but the
 set of times, in seconds: the same list is the same time, whether its impression comes twice or a look at it follows.

@@ -1,6 +1,7 @@
 """Export: writes an encoder for other runtimes or all shoppers' lists, and trains a model with several processes."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -88,40 +89,84 @@ def score(
         int | None,
         typer.Option(min=1, max=100_000, help="Shoppers scored at a time; default: as published.", show_default=False),
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with one shopper's id a line: only their lists; default: everybody's.", show_default=False
+        ),
+    ] = None,
+    links: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of an item's page, with {item_id}: each list gets signed links, and is logged as shown.",
+            show_default=False,
+        ),
+    ] = None,
+    slot: Annotated[str, typer.Option(help="Where the lists with links are shown.")] = "email",
+    direct: Annotated[bool, typer.Option("--direct", help="Log lists with links in the graph, without Kafka.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the lists of every shopper of a snapshot to a Parquet or JSON lines file, block by block."""
+    """Write the lists of every shopper of a snapshot to a Parquet or JSON lines file, block by block.
+
+    With links for a mail, clicks on them are credited to the list. As an example,
+
+    sagestream score --out mail.jsonl --users subscribers.txt --k 6 --links 'https://shop.example/p/{item_id}'
+    """
     from graphstore.snapshots.files import load_snapshot
+    from sagestream.mailing import MAX_ITEMS, logging_to, open_mailing
     from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
+    from serving.links import template_problem
     from serving.publisher import BLOCK_USERS
     from serving.source import HISTORY_LIMIT
-    from training.export.batch_lists import SUFFIXES, write_lists
+    from stream.events import id_problem
+    from training.export.batch_lists import SUFFIXES, only, recommend_all, write_lists
 
     if out.suffix not in SUFFIXES:
         raise BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
+    config = ServingConfig()
+    length = k or config.list_length
+    if links is None and direct:
+        raise BadParameter("only lists with links are logged", param_hint="--direct")
+    if links is not None:
+        if problem := template_problem(links):
+            raise BadParameter(problem, param_hint="--links")
+        if problem := id_problem(slot):
+            raise BadParameter(problem, param_hint="--slot")
+        if k is not None and k > MAX_ITEMS:
+            raise BadParameter(f"lists with links have at most {MAX_ITEMS} items", param_hint="--k")
+        length = min(length, MAX_ITEMS)
+    wanted = None if users is None else _ids(users)
     model = _model(model_version, bundle)
     stages = Stages(PlainConsole(stderr=True))
-    with stages.stage("score", f"Lists by {model.model_version}") as report:
+    with ExitStack() as stack, stages.stage("score", f"Lists by {model.model_version}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
+        lists = recommend_all(
+            model, found, k=length, history_limit=HISTORY_LIMIT, block_users=block_users or BLOCK_USERS
+        )
+        known = wanted if wanted is None else wanted.intersection(found.user_ids)
+        if known is not None:
+            lists = only(lists, known)
+        if links is not None:
+            mailing = open_mailing(config, model.model_version, found.snapshot_id, links=links, slot=slot, k=length)
+            lists = mailing.logged(lists, stack.enter_context(logging_to(direct=direct)))
         with file_errors(out):
-            users = write_lists(
-                model,
-                found,
-                out,
-                k=k or ServingConfig().list_length,
-                history_limit=HISTORY_LIMIT,
-                block_users=block_users or BLOCK_USERS,
-                progress=report,
-            )
+            total = found.num_users if known is None else len(known)
+            written = write_lists(lists, out, total=total, linked=links is not None, progress=report)
     told = {
         "model_version": model.model_version,
         "snapshot_id": found.snapshot_id,
         "file": str(out),
-        "users": users,
+        "users": written,
         "seconds": stages.seconds["score"],
     }
-    echo_result(told, f"{out}: the lists of {users:,} shoppers of {found.snapshot_id}", as_json=as_json)
+    said = f"{out}: the lists of {written:,} shoppers of {found.snapshot_id}"
+    if wanted is not None and known is not None:
+        told["unknown_users"] = len(wanted) - len(known)
+        said += f"; {len(wanted) - len(known):,} of {users} are not in it"
+    if links is not None:
+        told["slot"] = slot
+    echo_result(told, said, as_json=as_json)
 
 
 def train_distributed(
@@ -185,6 +230,12 @@ def train_distributed(
         "metrics": metrics,
     }
     echo_result(told, f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} on the test window", as_json=as_json)
+
+
+def _ids(file: Path) -> set[str]:
+    """Return the ids in a file, one a line."""
+    with file_errors(file):
+        return set(file.read_text(encoding="utf-8").splitlines()) - {""}
 
 
 def _model(model_version: str | None, bundle: Path | None) -> "Recommender":

@@ -11,6 +11,7 @@ from rich.table import Table
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
 from sagestream.datasets import TableWords
+from sagestream.extras import require
 from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
@@ -131,12 +132,14 @@ def _cutoffs(k: str) -> list[int]:
 
 
 def _baselines(names: str | None) -> "dict[str, Fit]":
-    from training.baselines.contenders import BASELINES
+    from training.baselines.contenders import BASELINES, LIBRARIES
 
     asked = list(BASELINES) if names is None else [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in asked if name not in BASELINES]:
         known = ", ".join(BASELINES)
         raise BadParameter(f"no baseline {', '.join(unknown)}: there are {known}", param_hint="--baselines")
+    for library in {LIBRARIES[name] for name in asked if name in LIBRARIES}:
+        require(library)
     return {name: BASELINES[name] for name in asked}
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.connection import open_redis
-from sagestream.printable import PlainConsole, echo, echo_json, printable
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, printable
 from sagestream.tables import print_table
 from sagestream.verbs.report import report
 from serving import explain as explaining
@@ -86,7 +86,7 @@ def recommend(
     """A shopper's list, as the API serves it; or made now by a model of the registry, without any service."""
     if model_version is not None:
         if slot is not None:
-            raise typer.BadParameter("a model of the registry knows no slots", param_hint="--slot")
+            raise BadParameter("a model of the registry knows no slots", param_hint="--slot")
         from sagestream.bundle_lists import recommended
 
         listed = recommended(GraphstoreConfig(), model_version, user, k=k)
@@ -147,7 +147,7 @@ def explain(user: User, item: ItemId, slot: SlotName = None, as_json: AsJson = F
 
 def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
     """Explain, from the data in Redis, why a catalogue item is not in the list. Raises `UnknownItem`."""
-    found = hot.get_items(store.redis, [item_id])[0]
+    found = item_store.get_items(store.redis, [item_id])[0]
     if found is None:
         raise UnknownItem(f"no item {item_id!r} in the catalogue")
     evidence = explaining.reasons(

@@ -96,7 +96,7 @@ def in_words(told: Mapping[str, Any]) -> str:
 
 def end(done: "Imported") -> None:
     """Raise the import's error, an exit after an interruption, or an error when all rows were rejected."""
-    from stream.sources.files.compressed import UnreadableFile
+    from stream.sources.files.compressed import EmptyFile, UnreadableFile
 
     if done.failure is not None:
         raise done.failure
@@ -104,5 +104,6 @@ def end(done: "Imported") -> None:
         raise typer.Exit(EXIT_CODE)
     rejected = sum(done.told["rejected"].values())
     if not done.told["read"] and not done.told["items"]:
-        why = f"all {rejected:,} rows were rejected" if rejected else "there is no row"
-        raise UnreadableFile(f"nothing was imported: {why}")
+        if not rejected:
+            raise EmptyFile("nothing was imported: there is no row at all in what was named")
+        raise UnreadableFile(f"nothing was imported: all {rejected:,} rows were rejected")

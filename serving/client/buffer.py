@@ -3,7 +3,8 @@
 Arrives: events, one by one. Leaves: batches at `/events/`. Next: the server, which counts each event once.
 
 Events wait in memory: a process that is killed loses what it has not told. `close` tells what waits and returns the
-rest, which a shop may keep. Whoever needs more calls `events` and waits for its answer.
+rest, which a shop may keep: some of it may have arrived, but told again it counts once. Whoever needs more calls
+`events` and waits for its answer. The client is closed after its buffer.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from serving.client.answers import RefusedPart, Taken
 from serving.client.errors import SagestreamError
 from serving.client.told import Event
 from serving.client.waiting import BufferFull, Limits, Waiting
+from stream.events import encode
 
 __all__ = ["AsyncEventBuffer", "BufferFull", "EventBuffer", "Limits"]
 
@@ -43,9 +45,11 @@ class _Buffer:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def _check_open(self) -> None:
+    def _take(self, event: Event) -> None:
         if self._closed:
             raise RuntimeError("this buffer is closed")
+        encode(event)  # what cannot be written would stop all events behind it
+        self._waiting.add(event, now=time.monotonic())
 
     def _settle(self, batch: Sequence[Event], result: Taken | SagestreamError) -> list[tuple[Event, RefusedPart]]:
         was_failing = self._waiting.failing
@@ -59,9 +63,13 @@ class _Buffer:
             return
         self.refused += len(refused)
         logger.warning("%d events were refused, the first one: %s", len(refused), refused[0][1].reason)
-        for event, part in refused if self.on_refused is not None else ():
-            assert self.on_refused is not None
-            self.on_refused(event, part)
+        if self.on_refused is None:
+            return
+        for event, part in refused:
+            try:
+                self.on_refused(event, part)
+            except Exception:  # the shop's own code must not end what tells all other events
+                logger.exception("on_refused has failed")
 
     def _rest(self) -> list[Event]:
         rest = self._waiting.rest()
@@ -77,13 +85,14 @@ class EventBuffer(_Buffer):
         super().__init__(limits)
         self._tell = tell
         self._changed = threading.Condition()  # guards all below and what waits
+        self._telling = False
         self._thread: threading.Thread | None = None
 
     def add(self, event: Event) -> None:
-        """Take an event and return at once. Raises `BufferFull`, and `RuntimeError` when it is closed."""
+        """Take an event and return at once. Raises `BufferFull`, `RuntimeError` when it is closed, and what msgspec
+        raises for an event that cannot be written."""
         with self._changed:
-            self._check_open()
-            self._waiting.add(event, now=time.monotonic())
+            self._take(event)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sagestream-events", daemon=True)
                 self._thread.start()
@@ -91,11 +100,11 @@ class EventBuffer(_Buffer):
             self._changed.notify_all()
 
     def flush(self, timeout_seconds: float = CLOSE_SECONDS) -> bool:
-        """Tell what waits now; whether all of it left in time."""
+        """Tell what waits now; whether all of it left in time, and `on_refused` has heard of what was refused."""
         with self._changed:
-            self._hurry = True
+            self._hurry = len(self._waiting) > 0
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._waiting, timeout_seconds)
+            return self._changed.wait_for(lambda: not self._waiting and not self._telling, timeout_seconds)
 
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> list[Event]:
         """Tell what waits, and end. Return the events that were not told in time."""
@@ -115,17 +124,22 @@ class EventBuffer(_Buffer):
                     due = self._waiting.due_in(time.monotonic(), hurry=self._hurry)
                 if self._closed:
                     return
-                batch = self._waiting.batch()
+                batch, self._telling = self._waiting.batch(), True
             result: Taken | SagestreamError
             try:
                 result = self._tell(batch)
             except SagestreamError as error:
                 result = error
+            except Exception as error:  # a closed client, or a fault: whatever it is, the events stay
+                logger.exception("telling events has failed")
+                result = SagestreamError(repr(error))
             with self._changed:
                 refused = self._settle(batch, result)
                 self._hurry = self._hurry and len(self._waiting) > 0
+            self._report(refused)  # without the lock: the shop's function may take its time
+            with self._changed:
+                self._telling = False
                 self._changed.notify_all()
-            self._report(refused)
 
     def __enter__(self) -> Self:
         return self
@@ -147,9 +161,9 @@ class AsyncEventBuffer(_Buffer):
         self._task: asyncio.Task[None] | None = None
 
     def add(self, event: Event) -> None:
-        """Take an event and return at once. Raises `BufferFull`, and `RuntimeError` when it is closed."""
-        self._check_open()
-        self._waiting.add(event, now=time.monotonic())
+        """Take an event and return at once. Raises `BufferFull`, `RuntimeError` when it is closed, and what msgspec
+        raises for an event that cannot be written."""
+        self._take(event)
         self._empty.clear()
         self._changed.set()
         if self._task is None:
@@ -189,6 +203,9 @@ class AsyncEventBuffer(_Buffer):
                 result = await self._tell(batch)
             except SagestreamError as error:
                 result = error
+            except Exception as error:  # a closed client, or a fault: whatever it is, the events stay
+                logger.exception("telling events has failed")
+                result = SagestreamError(repr(error))
             self._report(self._settle(batch, result))
             if not self._waiting:
                 self._hurry = False

@@ -64,8 +64,10 @@ def _answer(call: Call[T], response: httpx.Response) -> T:
         raise UnexpectedAnswer(f"not an answer of this API: {error}", status=response.status_code) from error
 
 
-def _away(error: httpx.TransportError) -> Unavailable:
+def _away(error: httpx.RequestError) -> SagestreamError:
     """Return the error for one of the network. Without a connection, the server has certainly done nothing."""
+    if isinstance(error, httpx.DecodingError):
+        return UnexpectedAnswer(f"the answer cannot be read: {error}")
     untouched = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     return Unavailable(f"{type(error).__name__}: {error}", untouched=untouched)
 
@@ -95,7 +97,9 @@ class Sagestream(BlockingDoors):
         self.retry = retry or Retry()
         self._http = httpx.Client(**_settings(url, key, timeout_seconds, connections), transport=transport)
         self.sleep: Callable[[float], object] = time.sleep
+        """Waits so many seconds between two tries."""
         self.draw: Callable[[], float] = random.random
+        """Draws the random part of a pause, from 0 to 1."""
 
     def send(self, call: Call[T]) -> T:
         """Return the answer of a call. Raises `SagestreamError`."""
@@ -114,7 +118,7 @@ class Sagestream(BlockingDoors):
     def _once(self, call: Call[T]) -> T:
         try:
             response = self._http.send(_request(self._http, call))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _away(error) from error
         return _answer(call, response)
 
@@ -170,7 +174,7 @@ class AsyncSagestream(AwaitedDoors):
     async def _once(self, call: Call[T]) -> T:
         try:
             response = await self._http.send(_request(self._http, call))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _away(error) from error
         return _answer(call, response)
 

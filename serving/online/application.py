@@ -11,7 +11,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving.config import ServingConfig
-from serving.followed_models import LOAD_SECONDS, FollowedModels
+from serving.followed_models import FollowedModels
 from serving.online.catalogue_columns import CatalogueColumns
 from serving.online.door import Door
 from serving.online.following import Following
@@ -20,6 +20,8 @@ from serving.source import ShopSource
 from stream.liveness import Liveness
 from stream.worker.gc_tuning import collect_seldom
 
+START_SECONDS = 20.0
+"""After this time the door opens, and says what is missing. A stop signal has no effect before."""
 SWITCH_SECONDS = 0.0005
 """How long the thread that follows may keep the interpreter from a ranking. Python's default is ten times that."""
 
@@ -51,10 +53,10 @@ class RankerApplication:
     def start(self) -> None:
         """Load the models and the catalogue, as far as they are there.
 
-        Until then this process takes no connection: of several processes, one that is ready takes it.
+        Until then, but not for ever, this process takes no connection: of several processes, one that is ready does.
         """
         self._following.start()
-        self._following.begun.wait(LOAD_SECONDS)
+        self._following.begun.wait(START_SECONDS)
         collect_seldom()  # the catalogue's names are many objects: to visit them all takes as long as a ranking
 
     def close(self) -> None:

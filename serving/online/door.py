@@ -6,7 +6,8 @@ Next: `serving.online.client`.
 
 A ranking runs in the thread of the event loop: one core ranks one request at a time, and a thread of its own would only
 add a wait for the interpreter. Between two rankings the loop reads what has come, so a full queue is refused at once.
-Threads read histories: a database that hangs holds up whoever needs it, and no session without an id.
+Threads read histories: a database that hangs holds up whoever needs it, and no session without an id. Rejected: to
+remember histories for a second. To read one takes 0.5 to 1.5 ms, and an event would count later.
 """
 
 import asyncio

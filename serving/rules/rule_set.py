@@ -11,6 +11,8 @@ import msgspec
 from serving.rules.criteria import NO_CRITERIA, Criteria
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Showings = Annotated[int, msgspec.Meta(ge=1, le=30)]
+"""Fewer than are remembered (`graphstore.redis.shown`)."""
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 Factor = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -56,7 +58,7 @@ class RuleSet(Table, frozen=True, kw_only=True):
     """At most so many variants of one product."""
     diversity: Share = 0.0
     """0: by score alone; 1: each next item as unlike the items before it as can be (maximal marginal relevance)."""
-    fatigue_after: Count | None = None
+    fatigue_after: Showings | None = None
     """An item that a shopper was shown so often without a click sinks."""
     bought_within_days: Days | None = None
     """Leaves out what the shopper bought in the last days, whatever its category."""

@@ -51,7 +51,7 @@ def together(purchases: Purchases) -> dict[int, list[ShopEntry]]:
     rows, width = rows.ravel(), len(item_keys)
     baskets = np.unique(baskets, return_inverse=True)[1].ravel()
     held = np.bincount(np.unique(baskets * width + rows) % width, minlength=width)  # baskets with each item
-    counted = _counted_pairs(shoppers, baskets, rows, width)
+    counted = counted_pairs(shoppers, baskets, rows, width)
     counted = counted[:, counted[2] >= FEWEST_SHOPPERS]
     one, other = np.divmod(counted[0], width)
     expected = held[one] * held[other] / (baskets.max() + 1)
@@ -95,11 +95,11 @@ def _best(
     }
 
 
-def _counted_pairs(shoppers: IntArray, baskets: IntArray, rows: IntArray, width: int) -> IntArray:
+def counted_pairs(shoppers: IntArray, baskets: IntArray, rows: IntArray, width: int) -> IntArray:
     """Return columns [3, n]: each pair as one·width + other (one < other), its baskets, and its shoppers."""
     counted = np.zeros((3, 0), dtype=np.int64)
     for start, end in _blocks(shoppers):
-        found = _pairs(shoppers[start:end], baskets[start:end], rows[start:end], width)
+        found = basket_pairs(shoppers[start:end], baskets[start:end], rows[start:end], width)
         both = np.concatenate([counted, found], axis=1)
         pairs, places = np.unique(both[0], return_inverse=True)
         sums = [np.bincount(places.ravel(), weights=column).astype(np.int64) for column in both[1:]]
@@ -116,7 +116,7 @@ def _blocks(shoppers: IntArray) -> Iterator[tuple[int, int]]:
     return pairwise(borders)
 
 
-def _pairs(shoppers: IntArray, baskets: IntArray, rows: IntArray, width: int) -> IntArray:
+def basket_pairs(shoppers: IntArray, baskets: IntArray, rows: IntArray, width: int) -> IntArray:
     """Return columns [3, n]: a pair, the baskets of one shopper with it, and 1, for each shopper."""
     names, firsts, numbered = np.unique(baskets, return_index=True, return_inverse=True)
     owner = np.unique(shoppers, return_inverse=True)[1].ravel()[firsts]  # by basket; a basket has one shopper

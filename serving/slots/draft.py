@@ -85,7 +85,7 @@ class Draft:
             return [item for item in self.visit.store.items.by_id(given) if item is not None]
         if self.session_items:
             return self.session_items[:1]
-        last = [item_id for item_id, _ in self.visit.memory.recent[:1]]
+        last = [item_id for item_id, _ in self.visit.recent[:1]]
         return [item for item in self.visit.store.items.by_id(last) if item is not None]
 
     @cached_property
@@ -107,14 +107,15 @@ class Draft:
         visit, rules = self.visit, self.request.slot.rules
         used = needs(rules)
         repurchase = visit.store.shop.repurchase() if used.repurchase else {}
-        learned = bool(repurchase or rules.repurchase_days or rules.bought_within_days)
+        bought = used.bought and bool(repurchase or rules.repurchase_days or rules.bought_within_days)
+        visit.read_together(self.version, bought=bought, shown_before=used.shown)
         pins = visit.store.items.by_id(wanted(rules, self.request.k))
         return RuleContext(
             now=visit.now_ms,
             criteria=self.criteria,
             cart=frozenset(self.request.cart),
-            bought=visit.memory.bought if used.bought and learned else {},
-            shown=visit.memory.shown if used.shown else {},
+            bought=visit.bought if bought else {},
+            shown=visit.shown if used.shown else {},
             repurchase=repurchase,
             pinned=tuple(item for item in pins if item is not None and not self._is_hidden(item)),
         )
@@ -127,6 +128,11 @@ class Draft:
             vectors = self.visit.store.shop.vectors(self.version, keys)
         session = () if self.session_counted else tuple(self.session_items)
         return replace(self.context, vectors=vectors, session=session)
+
+    def filters(self) -> Callable[[Item], bool]:
+        """Return `may_show` after all that it needs is read, the stored list with it."""
+        _ = self._passes
+        return self.may_show
 
     def may_show(self, item: Item) -> bool:
         """Return whether the item passes the filters, and no other list of the call shows it."""

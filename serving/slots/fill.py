@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from graphstore.catalogue import Item
 from serving.exploration import NEW
 from serving.routing import Exploration
 from serving.rules.candidate import CAP_RELAXED, PIN, Candidate, Chosen
@@ -23,6 +24,7 @@ from serving.slots.slot import Kind
 from stream.events import utc
 
 NO_EXPLORATION = Exploration()
+NO_REPURCHASE = RuleSet(repurchase=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Filled:
 def fill(draft: Draft, *, exploration: Exploration = NO_EXPLORATION, seed: int = 0) -> Filled:
     """Return the list of the draft: full, as long as enough items may be shown."""
     explores = exploration != NO_EXPLORATION
-    if not explores and (quick := _stored_as_it_is(draft)) is not None:
+    if not explores and (quick := first_of_stored(draft)) is not None:
         return quick
     request, rules = draft.request, draft.request.slot.rules
     pool: dict[int, Candidate] = {}
@@ -95,15 +97,19 @@ def _wants_more(chosen: list[Chosen], rules: RuleSet) -> bool:
     return any(sum(map(quota.items.matches, items)) < quota.at_least for quota in rules.quota)
 
 
-def _stored_as_it_is(draft: Draft) -> Filled | None:
-    """Return the first items of the shopper's stored list, when nothing in the request or the slot can change them.
+def first_of_stored(draft: Draft) -> Filled | None:
+    """Return the first items of the shopper's stored list that may be shown, when nothing changes their order.
 
     It gives what the rest of this module would give, and reads no more of the list than it shows: most requests end
     here. None: the list must be made.
     """
     request, visit = draft.request, draft.visit
-    if request.slot.kind is not Kind.FOR_YOU or not _changes_nothing(draft) or not draft.version:
+    if request.slot.kind is not Kind.FOR_YOU or request.session or request.cart or request.items:
         return None
+    rules = request.slot.rules
+    if rules is not NO_RULES and not _only_filter(rules):
+        return None
+    may_show = _can_be_bought if _filters_nothing(draft) else draft.filters()
     found = visit.stored(draft.version)
     if found is None:
         return None
@@ -115,7 +121,7 @@ def _stored_as_it_is(draft: Draft) -> Filled | None:
         end = start + request.k - len(chosen)
         items = visit.store.items.by_key(packed.item_keys[start:end].tolist())
         for item, score in zip(items, packed.scores[start:end].tolist(), strict=True):
-            if item is None or not item.available:
+            if item is None or not may_show(item):
                 continue
             if item.product_id is not None:
                 if item.product_id in products:
@@ -128,15 +134,19 @@ def _stored_as_it_is(draft: Draft) -> Filled | None:
     return Filled(chosen, utc(packed.as_of), source, True)
 
 
-def _changes_nothing(draft: Draft) -> bool:
-    """Return whether the list depends on the shopper and the stock alone."""
-    request, visit = draft.request, draft.visit
-    if request.session or request.cart or request.items or visit.taken or draft.criteria:
+def _can_be_bought(item: Item) -> bool:
+    return item.available
+
+
+def _only_filter(rules: RuleSet) -> bool:
+    """Return whether the rules leave items out and do nothing else."""
+    moves = rules.boost or rules.pin or rules.quota or rules.diversity or rules.fatigue_after
+    return not (moves or rules.per_category or rules.per_brand) and rules.per_product == 1
+
+
+def _filters_nothing(draft: Draft) -> bool:
+    """Return whether only the stock decides which items may be shown."""
+    rules = draft.request.slot.rules
+    if draft.visit.taken or draft.criteria or (rules is not NO_RULES and rules not in (NO_RULES, NO_REPURCHASE)):
         return False
-    rules = request.slot.rules
-    if rules is not NO_RULES and rules != NO_RULES:
-        return rules == NO_REPURCHASE
-    return not visit.store.shop.repurchase()
-
-
-NO_REPURCHASE = RuleSet(repurchase=False)
+    return not (rules.repurchase and draft.visit.store.shop.repurchase())

@@ -60,8 +60,8 @@ def discover(draft: Draft) -> Iterator[Batch]:
 def buy_again(draft: Draft) -> Iterator[Batch]:
     """Propose what the shopper has bought and is due again, the most overdue first."""
     visit = draft.visit
-    bought = visit.store.items.by_id(list(visit.memory.bought))
-    context = replace(draft.context, bought=visit.memory.bought, repurchase=visit.store.shop.repurchase())
+    bought = visit.store.items.by_id(list(visit.bought))
+    context = replace(draft.context, bought=visit.bought, repurchase=visit.store.shop.repurchase())
     due = due_items([item for item in bought if item is not None], draft.request.slot.rules, context)
     scored = [(item.item_id, score) for item, score in due]
     yield Batch(draft.by_id(scored, Kind.BUY_AGAIN), visit.now)
@@ -70,7 +70,7 @@ def buy_again(draft: Draft) -> Iterator[Batch]:
 def recently_viewed(draft: Draft) -> Iterator[Batch]:
     """Propose what the shopper has touched, the newest first. The score is −log(1 + place)."""
     session = [event.item_id for event in reversed(draft.request.session)]
-    order = dict.fromkeys([*session, *(item_id for item_id, _ in draft.visit.memory.recent)])
+    order = dict.fromkeys([*session, *(item_id for item_id, _ in draft.visit.recent)])
     scored = [(item_id, -math.log1p(place)) for place, item_id in enumerate(order)]
     yield Batch(draft.by_id(scored, Kind.RECENTLY_VIEWED), draft.visit.now)
 

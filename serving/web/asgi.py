@@ -1,4 +1,7 @@
-"""ASGI: the application that `serving.web.server` runs, the gateway around `serving.web.wsgi`."""
+"""ASGI: the application that `serving.web.server` runs, the gateway around `serving.web.wsgi`.
+
+Each web process imports this module once, after all others, so the collector is tuned here.
+"""
 
 from serving.web.wsgi import application as wsgi_application  # isort: skip - it configures Django
 
@@ -8,6 +11,7 @@ from serving.web import services
 from serving.web.authentication import shows_key
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
+from stream.worker.gc_tuning import collect_seldom
 
 application = Gateway(
     wsgi_application,
@@ -16,3 +20,5 @@ application = Gateway(
     unlimited=shows_key,
     on_stop=services.close,
 )
+
+collect_seldom()

@@ -36,6 +36,13 @@ BEAT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = "2"
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_POSTS = ("/recommendations/", "/api/session/recommend")
+"""Posts that ask for lists. They must not wait behind events that wait for Kafka."""
+
+
+def reads(method: str, path: str) -> bool:
+    """Return whether a request only reads: it then has the threads that never wait for Kafka."""
+    return method in READS or (method == "POST" and path.startswith(READING_POSTS))
 
 
 class Refused(Exception):
@@ -135,7 +142,7 @@ class Gateway:
             environ = with_body(environ, bytes(body)) | {ARRIVED: time.perf_counter()}
             if alive:
                 return call(self._application, environ)
-            pool = self._readers if scope["method"] in READS else self._writers
+            pool = self._readers if reads(scope["method"], scope["path"]) else self._writers
             return await pool.run(self._application, environ)
         except asyncio.CancelledError as error:  # uvicorn cancels what is open too long at the end
             raise Refused(503, "stopping", "the server stops: try again") from error

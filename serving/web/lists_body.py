@@ -8,6 +8,7 @@ logged. A time of the session that lies ahead counts as now, because the clocks 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Annotated
 
 import msgspec
@@ -100,6 +101,8 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
     _check_ids("cart", lists.cart)
     _check_ids("items", lists.items)
     _check_ids("criteria", lists.criteria.without_items)
+    _check_names("criteria", lists.criteria)
+    _check_names("context", NO_CRITERIA, lists.context.category)
     session = tuple(_event(part, now) for part in lists.session)
     requests: dict[str, ListRequest] = {}
     parts = [SlotPart(slot=part) if isinstance(part, str) else part for part in lists.slots]
@@ -110,6 +113,7 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
             raise Refused("slots", f"{asked.slot!r} is asked for twice")
         _check_ids("slots", asked.items or ())
         _check_ids("slots", asked.criteria.without_items if asked.criteria else ())
+        _check_names("slots", asked.criteria or NO_CRITERIA, asked.category)
         ours = lists.items if slot.kind in ABOUT_ITEMS or not about else []
         requests[asked.slot] = ListRequest(
             slot=slot,
@@ -125,6 +129,14 @@ def requests_of(lists: Lists, slots: Mapping[str, Slot], *, now: datetime) -> di
             request_id=signed_id(lists.user_id),
         )
     return requests
+
+
+def _check_names(field: str, criteria: Criteria, category: str | None = None) -> None:
+    """Raise `Refused` for a name that no item can have, which a query could not bring either."""
+    named = (criteria.categories, criteria.brands, criteria.without_categories, criteria.without_brands)
+    for name in chain(*named, *criteria.attributes.items(), (category,) if category is not None else ()):
+        for text in (name,) if isinstance(name, str) else name:
+            parameters.name(text, field)
 
 
 def _event(part: SessionPart, now: datetime) -> SessionEvent:

@@ -13,6 +13,7 @@ import atexit
 import logging
 import threading
 import time
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -46,9 +47,9 @@ OUTCOMES = ("delivered", "failed", "refused", "limited")
 _events = Counter("sagestream_outbox_events", "Events for Kafka, by what became of them", ["topic", "outcome"])
 
 
-def count(topic: str, outcome: str) -> None:
-    """Count one event by what became of it, one of `OUTCOMES`."""
-    _events.labels(known(topic, TOPIC_NAMES), known(outcome, OUTCOMES)).inc()
+def count(topic: str, outcome: str, events: int = 1) -> None:
+    """Count events by what became of them, one of `OUTCOMES`."""
+    _events.labels(known(topic, TOPIC_NAMES), known(outcome, OUTCOMES)).inc(events)
 
 
 def _event_ids(parcels: "Sequence[_Parcel]") -> list[str]:
@@ -196,9 +197,8 @@ class Outbox:
     def _keep(self, parcels: Sequence[_Parcel]) -> None:
         """Without a broker: fail the waiting requests, keep the other events for the next try, and pause."""
         patient = [parcel for parcel in parcels if parcel.receipt is None]
-        for parcel in parcels:
-            if parcel.receipt is not None:
-                self._settle(parcel, "failed", NotDelivered("Kafka cannot be reached"))
+        waited_for = [parcel for parcel in parcels if parcel.receipt is not None]
+        self._settle(waited_for, "failed", NotDelivered("Kafka cannot be reached"))
         with self._changed:
             if self._closing:
                 lost = sum(len(parcel.letters) for parcel in patient)
@@ -214,8 +214,7 @@ class Outbox:
         assert self._producer is not None
         with logged_with(event_ids=partial(_event_ids, parcels)):
             failure = self._handed_over(parcels, self._producer)
-        for parcel in parcels:
-            self._settle(parcel, "failed" if failure else "delivered", failure)
+        self._settle(parcels, "failed" if failure else "delivered", failure)
 
     @staticmethod
     def _handed_over(parcels: Sequence[_Parcel], producer: EventProducer) -> NotDelivered | None:
@@ -234,10 +233,12 @@ class Outbox:
         return None
 
     @staticmethod
-    def _settle(parcel: _Parcel, outcome: str, failure: NotDelivered | None) -> None:
-        for letter in parcel.letters:
-            count(letter.topic, outcome)
-        if parcel.receipt is not None:
+    def _settle(parcels: Sequence[_Parcel], outcome: str, failure: NotDelivered | None) -> None:
+        for topic, events in Counts(letter.topic for parcel in parcels for letter in parcel.letters).items():
+            count(topic, outcome, events)
+        for parcel in parcels:
+            if parcel.receipt is None:
+                continue
             if failure is None:
                 parcel.receipt.set_result(None)
             else:

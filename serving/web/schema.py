@@ -14,6 +14,7 @@ from serving.config import TRACKABLE
 from serving.rules.criteria import MAX_NAMES
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
+from serving.web.track import ANONYMOUS
 from serving.web.track import MAX_EVENTS as MAX_TRACKED
 from stream.events import MAX_ID_LENGTH, Event, Interaction
 
@@ -29,7 +30,8 @@ _NO_NUL = "^[^\\u0000]+$"
 _NO_NUL_OR_EMPTY = "^[^\\u0000]*$"
 _URL = r"^(https?://|/(?!/)|$)"
 """As `stream.events.Url`."""
-_URL_WITHOUT_NUL = r"^(https?://[^\u0000]*|/([^/\u0000][^\u0000]*)?)?$"
+URL_FORMAT = "page-address"
+"""What stands for this pattern, which few generators of requests can read."""
 _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
@@ -56,20 +58,20 @@ def name_slots(result: JsonSchema, **_: object) -> JsonSchema:
     """Give each name of a slot the slots of now: the file may have changed since the start."""
     from serving.web import services  # late: Django reads its settings, which name this function, before
 
-    _name(result, services.slot_book().current())
-    return result
+    described: JsonSchema = _named(result, services.slot_book().current())
+    return described
 
 
-def _name(part: object, slots: Mapping[str, Slot]) -> None:
-    if isinstance(part, dict):
-        if SLOT_KIND in part:
-            kind = part.pop(SLOT_KIND)
-            part["enum"] = sorted(name for name, slot in slots.items() if kind in ("", slot.kind))
-        for value in part.values():
-            _name(value, slots)
-    elif isinstance(part, list):
-        for value in part:
-            _name(value, slots)
+def _named(part: Any, slots: Mapping[str, Slot]) -> Any:
+    """Return a new description, because the views give the same objects again at the next request."""
+    if isinstance(part, list):
+        return [_named(value, slots) for value in part]
+    if not isinstance(part, dict):
+        return part
+    found = {name: _named(value, slots) for name, value in part.items() if name != SLOT_KIND}
+    if SLOT_KIND in part:
+        found["enum"] = sorted(name for name, slot in slots.items() if part[SLOT_KIND] in ("", slot.kind))
+    return found
 
 
 def lists() -> JsonSchema:
@@ -139,10 +141,27 @@ TRACKED: JsonSchema = {
     "properties": {
         "user_id": {**ID, "description": "the shopper"},
         "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED},
-        "token": {"type": "string", "minLength": 1, "maxLength": 128, "description": "from `/users/<id>/token/`"},
-        "anonymous_id": {**ID, "description": "the visitor who has logged in as the shopper"},
+        "token": {
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": 128,
+            "description": "of `/users/<id>/token/`",
+        },
+        "anonymous_id": {
+            "type": ["string", "null"],
+            "pattern": f"^{ANONYMOUS.pattern}$",
+            "description": "the visitor who has logged in as the shopper, with the token",
+        },
     },
     "required": ["user_id"],
+    "anyOf": [
+        {"required": ["events"], "properties": {"events": {"minItems": 1}}},
+        {
+            "required": ["anonymous_id", "token"],
+            "properties": {name: {"type": "string"} for name in ("anonymous_id", "token")},
+        },
+    ],
+    "dependentRequired": {"anonymous_id": ["token"]},
     "additionalProperties": False,
 }
 """The body of a message that tells what a shopper does."""
@@ -181,23 +200,9 @@ def event_schema(kind: type[Event], *, timed: bool = False) -> JsonSchema:
     The time need not be given, unless it must be `timed`: the door then fills in its own.
     """
     definitions = msgspec.json.schema(kind)["$defs"]
-    event: JsonSchema = _plain(_resolved({"$ref": f"#/$defs/{kind.__name__}"}, definitions))
+    event: JsonSchema = _resolved({"$ref": f"#/$defs/{kind.__name__}"}, definitions)
     required = [name for name in event["required"] if timed or name != "event_time"]
     return {**event, "required": required, "additionalProperties": False}
-
-
-def _plain(part: Any) -> Any:
-    """Return the schema with the bounds that only the decoder knows: no text has a NUL, no number is infinite."""
-    if isinstance(part, list):
-        return [_plain(one) for one in part]
-    if not isinstance(part, dict):
-        return part
-    found = {key: _plain(value) for key, value in part.items()}
-    if found.get("pattern") == _URL:
-        found["pattern"] = _URL_WITHOUT_NUL
-    elif found.get("type") == "string" and found.get("pattern", _NO_NUL) == _NO_NUL and "format" not in found:
-        found["pattern"] = _NO_NUL if found.get("minLength") else _NO_NUL_OR_EMPTY
-    return found
 
 
 def _interaction() -> JsonSchema:
@@ -205,7 +210,7 @@ def _interaction() -> JsonSchema:
 
 
 def _resolved(part: Any, definitions: JsonSchema) -> Any:
-    """Return the schema without references, and with the bounds of ids."""
+    """Return the schema without references, with what only the decoder knows: no text has a NUL."""
     if isinstance(part, list):
         return [_resolved(one, definitions) for one in part]
     if not isinstance(part, dict):
@@ -215,4 +220,12 @@ def _resolved(part: Any, definitions: JsonSchema) -> Any:
     # The name of a struct is its title; a field of this name has a schema.
     kept = {key: value for key, value in part.items() if key != "title" or isinstance(value, dict)}
     found = {key: _resolved(value, definitions) for key, value in kept.items()}
-    return {**found, "pattern": _NO_NUL} if found.get("type") == "string" and "maxLength" in found else found
+    if found.get("pattern") == _URL:
+        described = f"https://…, http://…, a path of the shop, or empty; at most {found['maxLength']} characters"
+        return {"type": "string", "format": URL_FORMAT, "description": described}
+    is_text = (
+        found.get("type", "string" if "maxLength" in found else None) == "string"
+    )  # names of properties have no type
+    if is_text and not found.keys() & {"pattern", "format", "enum"}:
+        found["pattern"] = _NO_NUL if found.get("minLength") else _NO_NUL_OR_EMPTY
+    return found

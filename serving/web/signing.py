@@ -37,17 +37,25 @@ ADDRESSES = "addresses of readers"
 
 def key_for(purpose: str) -> bytes:
     """Return the key (32 bytes) for a purpose. Keys of two purposes tell nothing about each other."""
-    return _derived(settings.SERVING.signing_secret or settings.SECRET_KEY, purpose)
+    return derived(settings.SERVING.signing_secret or settings.SECRET_KEY, purpose)
 
 
 @lru_cache(maxsize=16)
-def _derived(secret: str, purpose: str) -> bytes:
+def derived(secret: str, purpose: str) -> bytes:
+    """Return the key that this secret gives for a purpose, also outside the web process."""
     return hmac.digest(secret.encode(), f"sagestream {purpose}".encode(), hashlib.sha256)
 
 
 def new_request_id(user_id: str, *, key: bytes) -> str:
     """Return a new request id for a list of this shopper: 45 characters of the URL-safe alphabet."""
     nonce = _text(secrets.token_bytes(RANDOM_BYTES))
+    return f"{nonce}{SEPARATOR}{_mac(nonce, user_id, key)}"
+
+
+def same_request_id(name: str, user_id: str, *, key: bytes) -> str:
+    """Return a request id as `new_request_id`, which is the same for each call with this name, and as hard to guess."""
+    drawn = hmac.digest(key, f"{name}{SEPARATOR}{user_id}".encode(), hashlib.sha512)
+    nonce = _text(drawn[:RANDOM_BYTES])
     return f"{nonce}{SEPARATOR}{_mac(nonce, user_id, key)}"
 
 

@@ -21,7 +21,7 @@ PARTS = ("visitor", "events", "seen", "slots", "layers", "start")
 
 MAX_BYTES = 8_000
 MAX_AGE_SECONDS = 3600
-HEAD = "// serving/web/static/tag/\n"
+HEAD = "// serving/web/static/tag\n"
 
 _TOKEN = re.compile(
     r"""(?P<kept>"[^"\n]*"|`[^`]*`|(?<=[(,=?:&|!])\ ?/(?![/*])(?:[^/\\\n]|\\.)+/)  # strings, regular expressions

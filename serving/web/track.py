@@ -147,6 +147,8 @@ def _refusal(user_id: str, told: Told, *, vouched: bool, own: frozenset[str]) ->
 
 
 def _interaction(user_id: str, told: Told, now: datetime) -> Interaction:
+    if "\0" in told.event_id:
+        raise InvalidEvent("a NUL character - at `$.event_id`", "nul")
     name = f"{user_id}\0{told.event_id}".encode()
     event = Interaction(
         event_time=now,

@@ -128,7 +128,7 @@ class TrackView(APIView):
         """The events and the login of one shopper, also as text/plain; 202 with a reason for each bad event."""
         body = request.data if isinstance(request.data, bytes) else b""
         found = track.read_message(body, open_types=settings.SERVING.tracked, now=datetime.now(UTC))
-        letters = track.letters(found)
+        letters = [] if found.refused and not found.interactions else track.letters(found)  # nor a login alone
         if not (shows_key(request.META) or services.track_limit().allow(request.META["REMOTE_ADDR"])):
             for letter in letters:
                 count(letter.topic, "limited")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from stream.sources.files.compressed import UnreadableFile, listed
+from stream.sources.files.compressed import NotUnderstood, listed
 
 GUESTS = ("customer user id", "customer_user_id")
 """Columns of WooCommerce, in which 0 is everybody who has no account."""
@@ -87,7 +87,7 @@ def plain_name(header: str) -> str:
 
 
 def guess_columns(header: list[str], given: Mapping[str, str | None] | None = None) -> ColumnMapping:
-    """Return the mapping of a header; `given` names come first. Raises `UnreadableFile` without user or item.
+    """Return the mapping of a header; `given` names come first. Raises `NotUnderstood` without user or item.
 
     A `given` price is a value that is a price. A value column without that word is one by its name.
     """
@@ -101,7 +101,7 @@ def guess_columns(header: list[str], given: Mapping[str, str | None] | None = No
         chosen = named.get(meaning)
         if chosen is not None:
             if chosen not in header:
-                raise UnreadableFile(f"no column {chosen!r}: the file has {listed(header)}")
+                raise NotUnderstood(f"no column {chosen!r}: the file has {listed(header)}")
             found[meaning] = chosen
         else:
             taken = {name for name in (named | found).values() if name}  # one column has one meaning
@@ -110,7 +110,8 @@ def guess_columns(header: list[str], given: Mapping[str, str | None] | None = No
                 found[meaning] = match
     missing = [meaning for meaning in ("user", "item") if meaning not in found]
     if missing:
-        raise UnreadableFile(f"no column for {' and '.join(missing)}: the file has {listed(header)}")
+        option = " and ".join(f"--{meaning}-col" for meaning in missing)
+        raise NotUnderstood(f"no column for {' and '.join(missing)}: the file has {listed(header)}; {option} names it")
     value = found.get("value")
     priced = price is not None or (value is not None and _PRICE.search(plain_name(value)) is not None)
     return ColumnMapping(**found, priced=priced)

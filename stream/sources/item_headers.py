@@ -7,7 +7,7 @@ Arrives: the header of a file, and the columns that its owner names. Leaves: `It
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stream.sources.files.compressed import UnreadableFile, listed
+from stream.sources.files.compressed import NotUnderstood, UnreadableFile, listed
 from stream.sources.headers import KNOWN_HEADERS, plain_name
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -129,9 +129,9 @@ def item_columns(
 
 
 def refuse_bare(columns: ItemColumns, header: Sequence[str]) -> None:
-    """Raise `UnreadableFile` when nothing but the id of a file of items is understood."""
+    """Raise `NotUnderstood` when nothing but the id of a file of items is understood."""
     if len(columns.columns) == 1:
-        raise UnreadableFile(
+        raise NotUnderstood(
             f"of its items only the id {columns.item!r} is understood: name another column with --title-col, "
             f"--category-col, --brand-col, --price-col or --available-col: the file has {listed(header)}"
         )

@@ -10,13 +10,15 @@ from pathlib import Path
 from stream.events import CatalogItem
 from stream.sources.catalogue import items_part, read_items
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
-from stream.sources.files.compressed import UnreadableFile, listed, named
+from stream.sources.files.compressed import EmptyFile, UnreadableFile, listed, named
 from stream.sources.formats.opening import header_of
 from stream.sources.headers import guess_columns
 from stream.sources.item_headers import NAMED, ItemColumns, item_column, item_columns, refuse_bare
 from stream.sources.messages import messages_part, shape_of_file
 from stream.sources.named_tables import FAMILIES, NamedTables, is_said
+from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
+from stream.sources.rejections import Rejections
 from stream.sources.source import Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 
@@ -55,8 +57,19 @@ def open_source(
         trade = NamedTables(options, None if name == TABLE else name)
         recognise = _recognise_table(paths, options, trade) if name == TABLE else _recognise_named(name, trade)
         source = trade.finished(recognised(paths, recognise))
+    for part in source.parts:
+        _look(part, paths)
     catalogues = [part for path in items for part in _items(name, path, options.of_items())]
     return replace(source, parts=[*catalogues, *source.parts])
+
+
+def _look(part: Part, paths: Sequence[Path]) -> None:
+    """Look at a part before anything is stored. An empty file in a folder is no reason to stop."""
+    try:
+        part.look()
+    except EmptyFile:
+        if part.path in paths:
+            raise
 
 
 def _items(name: str, path: Path, options: SourceOptions) -> Sequence[Part]:
@@ -121,19 +134,20 @@ def _recognise_table(paths: Sequence[Path], options: SourceOptions, trade: Named
         shape = shape_of_file(path)
         if shape is not None and not any(options.columns.values()):
             return messages_part(path, shape)
-        header = header_of(path, options.layout)
+        with open_table(path, Rejections(), options) as file:
+            header = list(file.header)
         known = None if is_said(options) or _says_items(options) else trade.part(path, header)
         if known is not None:
             return known
         try:
             with named(path):
-                guess_columns(header, options.columns)
+                guess_columns(header, given_columns(header, options))
         except UnreadableFile:
             # A first file without a user column is a mistake and not a file of items.
             if path == paths[0] or _item(header, options) is None:
                 raise
             return _any_items(path, header, options)
-        return events_part(path, options=options, header=list(header), beside=_beside(header, options))
+        return events_part(path, options=options, header=header, beside=_beside(header, options))
 
     return recognise
 

@@ -41,6 +41,8 @@ class SourceOptions:
     """What the names of types in the file mean."""
     item_separator: str | None = None
     """What parts the items in a cell of a basket; None: a cell is one item."""
+    explode: str | None = None
+    """The column of users or items whose cells hold several: lists, or text with any separator."""
     literal_ids: bool = False
     """Words for no value (`nan`, `NULL`) are ids."""
     start: date | None = None

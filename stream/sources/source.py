@@ -50,6 +50,8 @@ class Part:
     blocks: Callable[[Reading], Iterator[Found]]
     understood: str = ""
     """What its columns were taken for, in words, when the file does not have the form of a published one."""
+    look: Callable[[], None] = lambda: None
+    """Raises `NotUnderstood` when what decides the meaning of the file is not known. It reads the beginning."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ by block or as a table; rejected rows are counted by reason. Two equal rows are 
 line for each piece; a file that names its events by an id repeats them without harm. Next: `stream.sources.source`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
-from stream.sources.baskets import exploded, suspected
+from stream.sources.baskets import ANY_SEPARATOR, exploded, suspected
 from stream.sources.catalogue import NO_TEXT
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
+from stream.sources.decisive import look
 from stream.sources.event_names import means_nothing
-from stream.sources.files.compressed import UnreadableFile, content_mark, listed
+from stream.sources.files.compressed import NotUnderstood, content_mark
 from stream.sources.formats.columns import Block, is_nested, text
-from stream.sources.formats.opening import open_columns
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
 from stream.sources.item_headers import ItemColumns
 from stream.sources.items_beside import ItemsBeside
+from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rules import base_rules, kept, numbers
 from stream.sources.shaping import Shaped, only
@@ -59,13 +60,8 @@ def events_part(
     options = options or SourceOptions()
 
     def blocks(reading: Reading) -> Iterator[Found]:
-        with open_columns(path, reading.rejections, options.layout) as file:
-            mapping = guess_columns(file.header, options.columns) if shaped is None else shaped.mapping
-            if mapping.time is None and options.times_needed:
-                raise UnreadableFile(
-                    f"no column of times among {listed(file.header)}: --time-col names it, --no-times takes the rows "
-                    "in their order, one second each from 1990"
-                )
+        with open_table(path, reading.rejections, options) as file:
+            mapping = _mapping(file.header, options, shaped)
             understood = _understood(file.header, mapping, options, shaped)
             items = None if beside is None else ItemsBeside(beside)
             reshape = None if shaped is None else shaped.reshaping()
@@ -76,7 +72,9 @@ def events_part(
             for read in file.blocks(_wanted(mapping, shaped, beside)):
                 whole = read if reshape is None else reshape(read)
                 block = exploded(whole, mapping.item, options.item_separator)
-                if not understood.rows and options.item_separator is None:
+                if options.explode is not None:
+                    block = exploded(block, _several(mapping, options.explode), options.item_separator or ANY_SEPARATOR)
+                elif not understood.rows and options.item_separator is None:
                     understood.basket_mark = suspected(block.table[mapping.item])
                 table = event_columns(block, mapping, options)
                 block, table = without_no_events(block, table, understood)
@@ -84,8 +82,6 @@ def events_part(
                 rules["the header again"] = _second_header(block.table, mapping)
                 if mapping.time is not None:
                     rules[UNORDERED] = unordered(block.table[mapping.time], day_first=options.day_first)
-                    if not understood.rows and 2 * int(rules[UNORDERED].sum()) > len(table):
-                        raise UnreadableFile(_other_order(mapping.time, options))
                 if shaped is not None:
                     rules |= shaped.rules(block.table)
                 rules |= base_rules(table, latest_ms=reading.latest_ms)
@@ -100,11 +96,24 @@ def events_part(
         if items is not None:
             yield items.items()
 
-    if header is None:
-        return Part(path, form, blocks)
-    mapping = guess_columns(header, options.columns) if shaped is None else shaped.mapping
-    found = _understood(header, mapping, options, shaped).in_words()
-    return Part(path, form, blocks, found if beside is None else f"{found} · the items of the same rows")
+    found = ""
+    if header is not None:
+        mapping = _mapping(header, options, shaped)
+        found = _understood(header, mapping, options, shaped).in_words()
+        found = found if beside is None else f"{found} · the items of the same rows"
+    if shaped is not None:  # the columns of a published form say already what decides
+        return Part(path, form, blocks, found)
+    return Part(path, form, blocks, found, look=lambda: look(path, options))
+
+
+def _mapping(header: Sequence[str], options: SourceOptions, shaped: Shaped | None) -> ColumnMapping:
+    return guess_columns(list(header), given_columns(header, options)) if shaped is None else shaped.mapping
+
+
+def _several(mapping: ColumnMapping, column: str) -> str:
+    if column not in (mapping.user, mapping.item):
+        raise NotUnderstood(f"--explode names neither the users ({mapping.user}) nor the items ({mapping.item})")
+    return column
 
 
 def _wanted(mapping: ColumnMapping, shaped: Shaped | None, beside: ItemColumns | None) -> list[str]:
@@ -134,11 +143,6 @@ def _understood(header: list[str], mapping: ColumnMapping, options: SourceOption
         clock=str(options.zone),
         day_first=options.day_first,
     )
-
-
-def _other_order(column: str, options: SourceOptions) -> str:
-    read, other = ("day", "without") if options.day_first else ("month", "with")
-    return f"most dates of {column!r} do not begin with the {read}: read it {other} --day-first"
 
 
 def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> dict[str, int]:
@@ -241,7 +245,8 @@ def read(
 ) -> EventTable:
     """Read all events of a file into memory, sorted by time.
 
-    Raises `UnreadableFile` when the file is not a table or has no user or item column.
+    Raises `UnreadableFile` when the file is not a table, `NotUnderstood` when its meaning is not clear.
     """
     part = events_part(path, options=options)
+    part.look()
     return Source([part]).read(Reading(), users=users, min_item_users=min_item_users, seed=seed)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from graphstore import ingest, queries
 from graphstore.identities import IdentityRow, ingest_identities, settle
 from graphstore.item_fields import ItemRow, changed
-from graphstore.redis import hot, remembered, shown
+from graphstore.redis import hot, item_store, remembered, shown
 from graphstore.redis.fence import Overtaken, raise_to
 from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
 from graphstore.redis.people import persons_of, refresh_people
@@ -219,7 +219,7 @@ class Sink:
         self._counts_changed |= bool(rows)  # an item that cannot be bought does not trend
         if self._redis is not None:
             with self._full.passed(self._redis):
-                hot.set_items(self._redis, stored)
+                item_store.set_items(self._redis, stored)
 
     def store_impressions(self, events: Iterable[Impression], *, now: int, progress: Progress | None = None) -> None:
         """Store served lists, one row for each item."""

@@ -50,5 +50,7 @@ def test_the_page_lists_what_the_graph_and_its_directory_hold(sqlite_engine: Eng
 def test_no_other_page_has_code_that_nobody_runs() -> None:
     assert {one.name for one in pages() if any(block.language == "python" for block in one.blocks)} == {
         "docs/snapshots.md",
+        "docs/shop-developers.md",  # tests/docs/test_shop_developers.py
+        "docs/api.md",  # tests/serving/web/data/test_documented.py
         "docs/operations.md",  # tests/monitoring/alarms/test_webhook.py
     }

@@ -45,6 +45,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return database
 
 
+def test_a_slots_file_is_read(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "slots.toml"
+    monkeypatch.setenv("SAGESTREAM_SLOTS_FILE", str(path))
+    assert "cannot be read" in found()["slots file"].finding
+    path.write_text("[basket]")
+    check = found()["slots file"]
+    assert (check.ok, str(path) in check.finding, "15 slots" in check.finding) == (True, True, True)
+
+
 def found() -> dict[str, Check]:
     return {check.name: check for check in examine()}
 

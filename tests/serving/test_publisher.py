@@ -10,16 +10,17 @@ from urllib.request import urlopen
 import pytest
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import OutOfMemoryError
 from sqlalchemy import Engine, insert, update
 
 from graphstore.config import GraphstoreConfig
 from graphstore.erase import erase_person
 from graphstore.queries import HistoryRow
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.redis.rebuild import rebuild
 from graphstore.session import write
 from graphstore.tables import experiments, models
-from sagestream.playground.embedded import free_ports
+from sagestream.playground.embedded import free_ports, own_redis
 from serving import cache
 from serving import publisher as publisher_module
 from serving.cache import ListReader
@@ -87,7 +88,7 @@ def test_all_lists_are_there_and_then_the_pointer(redis: Redis) -> None:
     assert popular.as_of == 1_000
     similar = ListReader(redis, 0).similar("m1", ["elder"])[0]
     assert similar and similar.item_keys.tolist() == [11, 12]
-    assert [item and item.title for item in hot.get_items_by_key(redis, [13])] == ["Cheese"]
+    assert [item and item.title for item in item_store.get_items_by_key(redis, [13])] == ["Cheese"]
     assert all(redis.ttl(key) == -1 for key in keys_of(redis, "m1"))
 
 
@@ -475,3 +476,29 @@ def answer_of(url: str) -> str:
             return str(answer.read().decode())
     except OSError:
         return ""
+
+
+@pytest.mark.service
+def test_a_publication_that_a_full_redis_stops_leaves_room_for_the_others(
+    sqlite_engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(300):
+        touch(sqlite_engine, f"shopper{number}", "apple", LATELY)
+    register(sqlite_engine, "m1")
+    with own_redis(tmp_path / "redis") as redis:
+        publisher = Publisher(ShopSource(sqlite_engine), redis, ServingConfig(), load=toy_opened())
+        publisher.reconcile(now=lambda: LATELY + 9)
+        with write(sqlite_engine) as connection:
+            connection.execute(update(models).values(status="kept"))
+        register(sqlite_engine, "m2")
+        stopped = redis.dbsize()
+        redis.config_set("maxmemory", redis.info("memory")["used_memory"] + 30_000)
+        with pytest.raises(OutOfMemoryError):
+            publisher.reconcile(now=lambda: LATELY + 9)
+        assert cache.champion(redis) == "m1"
+        assert not keys_of(redis, "m2")
+        assert redis.dbsize() == stopped
+        assert "the unfinished lists of m2 are deleted" in caplog.text
+        redis.config_set("maxmemory", 0)
+        publisher.reconcile(now=lambda: LATELY + 9)
+        assert cache.champion(redis) == "m2"

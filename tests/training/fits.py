@@ -1,6 +1,7 @@
 """Fits of a known quality, in a module of their own so that another process can import them."""
 
 import os
+import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +110,15 @@ def failing_call(progress: Progress) -> None:
 def refusing_call(progress: Progress) -> None:
     """Refuses."""
     raise TooFewEvents("too few events")
+
+
+def orphaning_call(progress: Progress) -> None:
+    """Forks a process that lives on with everything that this one has open, says its number, and dies."""
+    orphan = os.fork()
+    if orphan == 0:
+        signal.pause()
+    progress(str(orphan), 0.0)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def endless_call(progress: Progress) -> None:

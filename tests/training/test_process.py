@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -58,6 +59,46 @@ def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
         process.call(fits.endless_call, progress=interrupt)
     assert len(pids) == 2
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+LARGE = b"0" * 50_000_000
+"""More than any pipe or socket takes before somebody reads it."""
+
+
+@pytest.mark.kill
+def test_a_process_that_dies_in_its_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
+    begun = time.monotonic()
+    with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended with exit code 1"):
+        process.call(fits.echo, LARGE)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.kill
+def test_a_process_that_is_killed_while_it_imports_is_told_and_an_interrupt_ends_the_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", str(slow).encode())
+    begun = time.monotonic()
+    with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
+        threading.Timer(0.2, process.kill).start()
+        process.call(fits.echo, LARGE)
+    with pytest.raises(KeyboardInterrupt), SpawnedProcess() as process:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        process.call(fits.echo, LARGE)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.kill
+def test_a_dead_process_is_told_while_a_process_that_it_forked_lives_on() -> None:
+    orphans: list[int] = []
+    with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
+        process.call(fits.orphaning_call, progress=lambda line, _: orphans.append(int(line)))
+    assert psutil.pid_exists(orphans[0])
+    os.kill(orphans[0], signal.SIGKILL)
 
 
 @pytest.mark.kill

@@ -20,6 +20,9 @@ from training.baselines.popularity import fit_popular, fit_recent
 from training.baselines.sasrec import fit_sasrec
 from training.baselines.tuning import BaselineFit
 
+LIBRARIES: Mapping[str, str] = {"als": "implicit", "bpr": "implicit"}
+"""The library of a baseline that only the benchmark needs. It is asked for before the first fit."""
+
 BASELINES: Mapping[str, BaselineFit] = {
     "popular": fit_popular,
     "recent": fit_recent,

@@ -1,7 +1,8 @@
 """Batch lists: recommends to every user of a snapshot, block by block, into one file.
 
 Arrives: a model, a snapshot. Leaves: a Parquet or JSON lines file with one row for each user. Next: programs that read
-lists from files; `serving.publisher` writes the same lists from SQL into Redis.
+lists from files; `sagestream.mailing` gives them links on their way; `serving.publisher` writes the same lists from SQL
+into Redis.
 
 Memory holds the histories and scores of one block, at most [block, num_items], and lists leave with their block.
 Besides the snapshot and one number for each of its events, memory does not grow with the number of users. The file is
@@ -10,7 +11,7 @@ written to a temporary name and then renamed, so a file with the final name is c
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,16 @@ class Lists:
     user_ids: list[str]
     item_ids: list[list[str]]
     scores: list[list[float]]
+    request_ids: list[str] | None = None
+    """An id for each list, and a link for each item, where the lists leave for a place outside the shop."""
+    links: list[list[str]] | None = None
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return what a file has of the block, by the names of its fields."""
+        columns: dict[str, list[Any]] = {"user_id": self.user_ids, "item_ids": self.item_ids, "scores": self.scores}
+        if self.request_ids is not None and self.links is not None:
+            columns |= {"request_id": self.request_ids, "links": self.links}
+        return columns
 
 
 class Writer(Protocol):
@@ -74,30 +85,34 @@ def recommend_all(
         )
 
 
-def write_lists(
-    model: Recommender,
-    snapshot: Snapshot,
-    path: Path,
-    *,
-    k: int,
-    history_limit: int,
-    block_users: int,
-    progress: Progress | None = None,
-) -> int:
-    """Write all users' lists to `path`, a new file with one of `SUFFIXES`, and return the number of users.
+def only(lists: Iterable[Lists], users: Collection[str]) -> Iterator[Lists]:
+    """Yield the lists of these users alone. They have neither request ids nor links yet."""
+    for block in lists:
+        kept = [row for row, user_id in enumerate(block.user_ids) if user_id in users]
+        yield Lists(
+            user_ids=[block.user_ids[row] for row in kept],
+            item_ids=[block.item_ids[row] for row in kept],
+            scores=[block.scores[row] for row in kept],
+        )
 
-    Raises `AlreadyExists`, `ValueError` for another suffix, and the errors of `recommend_all`. After an error there
-    is no file.
+
+def write_lists(
+    lists: Iterable[Lists], path: Path, *, total: int, linked: bool = False, progress: Progress | None = None
+) -> int:
+    """Write the lists of `total` users to `path`, a new file with one of `SUFFIXES`, and return the number of users.
+
+    `linked` lists have request ids and links, and so has the file. Raises `AlreadyExists`, `ValueError` for another
+    suffix, and the errors of whatever makes the lists. After an error there is no file.
     """
     if path.exists():
         raise AlreadyExists(f"{path} exists: name a new file")
     done = 0
-    with written_whole(path) as temporary, _writer(temporary, path.suffix) as writer:
-        for lists in recommend_all(model, snapshot, k=k, history_limit=history_limit, block_users=block_users):
-            writer.write(lists)
-            done += len(lists.user_ids)
+    with written_whole(path) as temporary, _writer(temporary, path.suffix, linked=linked) as writer:
+        for block in lists:
+            writer.write(block)
+            done += len(block.user_ids)
             if progress is not None:
-                progress(f"{done:,} shoppers", done / snapshot.num_users)
+                progress(f"{done:,} shoppers", done / max(total, 1))
     return done
 
 
@@ -120,9 +135,9 @@ def _histories(log: EventLog, model_rows: IntArray, *, last: int, block_users: i
 
 
 @contextmanager
-def _writer(path: Path, suffix: str) -> Iterator[Writer]:
+def _writer(path: Path, suffix: str, *, linked: bool) -> Iterator[Writer]:
     if suffix == ".parquet":
-        with _parquet(path) as parquet:
+        with _parquet(path, linked=linked) as parquet:
             yield parquet
     elif suffix == ".jsonl":
         with path.open("w", encoding="utf-8") as file:
@@ -132,31 +147,32 @@ def _writer(path: Path, suffix: str) -> Iterator[Writer]:
 
 
 class _JsonLines:
-    """Writes one line for each user: {"user_id", "item_ids", "scores"}."""
+    """Writes one line for each user: {"user_id", "item_ids", "scores"}, and {"request_id", "links"} of linked lists."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
 
     def write(self, lists: Lists) -> None:
-        for user_id, item_ids, scores in zip(lists.user_ids, lists.item_ids, lists.scores, strict=True):
-            row = {"user_id": user_id, "item_ids": item_ids, "scores": scores}
+        columns = lists.columns()
+        for values in zip(*columns.values(), strict=True):
+            row = dict(zip(columns, values, strict=True))
             self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Writer]:
+def _parquet(path: Path, *, linked: bool) -> Iterator[Writer]:
     """Open a Parquet file with the same fields as columns, and one row group for each block."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema(
-        [("user_id", pa.string()), ("item_ids", pa.list_(pa.string())), ("scores", pa.list_(pa.float32()))]
-    )
+    texts = pa.list_(pa.string())
+    fields = [("user_id", pa.string()), ("item_ids", texts), ("scores", pa.list_(pa.float32()))]
+    schema = pa.schema(fields + ([("request_id", pa.string()), ("links", texts)] if linked else []))
 
     class Parquet:
         def write(self, lists: Lists) -> None:
-            columns = [lists.user_ids, lists.item_ids, lists.scores]
-            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+            columns = lists.columns()
+            arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
             file.write_batch(pa.record_batch(arrays, schema=schema))
 
     with parquet.ParquetWriter(path, schema) as file:

@@ -32,6 +32,9 @@ class EncodedItems:
         self._encoder = encoder
         self._rows: dict[int, tuple[Item, Tensor]] = {}
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def features(self, items: Sequence[Item]) -> Tensor:
         """Return the features [len(items), width] of what the catalogue says now."""
         missing = [item for item in items if self._rows.get(item.item_key, (None,))[0] != item]

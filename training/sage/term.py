@@ -73,7 +73,8 @@ class SageTerm(Term):
         self._embeddings: Tensor  # [num_items, dim]
         self._unit_items: Tensor  # [num_items, dim]
         self._prepared: Tensor  # [num_items, dim] the decoder's item part, once for all users
-        self._bias: Tensor  # [num_items]
+        self.bias: Tensor
+        """What is added to the score of each item [num_items]."""
         self._set(embeddings)
 
     @classmethod
@@ -118,12 +119,12 @@ class SageTerm(Term):
     @torch.no_grad()
     def score(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         """Return the score of the decoder with bias [B, num_items, 1]. Decay is by rank, so `as_of` has no effect."""
-        return self.model.decoder.score(self._users(histories), self._prepared, self._bias)[:, :, None]
+        return self.model.decoder.score(self._users(histories), self._prepared, self.bias)[:, :, None]
 
     @torch.no_grad()
     def score_one(self, history: Histories, weights: Float32Array, *, as_of: int) -> Float32Array:
         """Compute the same for one user."""
-        scores = self.model.decoder.score(self._users(history), self._prepared, self._bias)[0]
+        scores = self.model.decoder.score(self._users(history), self._prepared, self.bias)[0]
         return scores.mul_(float(weights[0])).numpy()
 
     @torch.no_grad()
@@ -143,7 +144,7 @@ class SageTerm(Term):
         )
         chosen = torch.from_numpy(rows)
         users = torch.cat([self._users(history), self._users(without)])
-        scores = self.model.decoder.score(users, self._prepared[chosen], self._bias[chosen]).double().numpy()
+        scores = self.model.decoder.score(users, self._prepared[chosen], self.bias[chosen]).double().numpy()
         total = np.zeros((len(history.items), len(rows)))
         total[newest_of(history.items, own)] = float(weights[0]) * (scores[:1] - scores[1:])
         return total
@@ -176,11 +177,11 @@ class SageTerm(Term):
             features = torch.cat([arrivals.features, arrivals.neighbour_features])
         graph = BipartiteGraph(arrivals.users, arrivals.items, int(arrivals.users.max(initial=-1)) + 1, len(ids))
         new = self.model.encode_arrivals(ids, features, graph)[: len(arrivals.rows)]
-        rare = torch.from_numpy(arrivals.rare)[: len(self._bias)]
+        rare = torch.from_numpy(arrivals.rare)[: len(self.bias)]
         self._embeddings = with_rows(self._embeddings, arrivals, new)
         self._unit_items = with_rows(self._unit_items, arrivals, F.normalize(new, dim=1))
         self._prepared = with_rows(self._prepared, arrivals, self.model.decoder.prepare(new))
-        self._bias = with_rows(self._bias, arrivals, float(self._bias[: len(arrivals.rare)][rare].mean()))
+        self.bias = with_rows(self.bias, arrivals, float(self.bias[: len(arrivals.rare)][rare].mean()))
 
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
@@ -236,7 +237,7 @@ class SageTerm(Term):
         self._embeddings = embeddings
         self._unit_items = F.normalize(embeddings, dim=1)
         self._prepared = self.model.decoder.prepare(embeddings)
-        self._bias = self.model.item_bias.detach()
+        self.bias = self.model.item_bias.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, embeddings, and the settings as bytes of their JSON."""

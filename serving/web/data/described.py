@@ -37,10 +37,10 @@ ITEMS: JsonSchema = event_schema(CatalogItem) | {
 }
 _CHANGES = [name for name in ItemChange.__struct_fields__ if name not in ("item_id", "event_time")]
 PATCHES: JsonSchema = event_schema(ItemChange) | {
-    "anyOf": [{"required": [name]} for name in _CHANGES],
+    "anyOf": [{"required": [name]} for name in _CHANGES if name != "attributes"]
+    + [{"required": ["attributes"], "properties": {"attributes": {"minProperties": 1}}}],
     "examples": [{"item_id": "sku-9", "price": 3.2, "attributes": {"offer": True, "organic": None}}],
 }
-PATCHES["properties"]["attributes"]["minProperties"] = 1
 STOCKS: JsonSchema = {
     "type": "object",
     "properties": {name: PATCHES["properties"][name] for name in ("item_id", "stock", "event_time")},

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.storefront import UnknownItem
 from serving.web import parameters, schema, services
 from serving.web.answers import Refused
@@ -133,7 +133,7 @@ class StockView(APIView):
 
 def known_item(item_id: str) -> Item:
     """Return the item. Raises `UnknownItem`, also for one that was taken out of the shop."""
-    (item,) = hot.get_items(services.storefront().redis, [item_id])
+    (item,) = item_store.get_items(services.storefront().redis, [item_id])
     if item is None or item == Item(item.item_key, item_id, available=False):  # nothing is left but its id
         raise UnknownItem(f"no item {item_id!r}")
     return item

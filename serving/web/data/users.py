@@ -8,6 +8,8 @@ write, and a shop has all of them in one place. Readers do not get them back: th
 Redis, and the export has them.
 """
 
+from typing import NoReturn
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import MethodNotAllowed
@@ -64,10 +66,12 @@ class UserView(APIView):
         objects = bodies.objects(request, single=True)
         return bodies.answer(bodies.read(objects, UserAttributes, now=bodies.current_time(), fixed=fixed))
 
-    @extend_schema(exclude=True)
-    def patch(self, request: Request, user_id: str) -> Response:
-        """Refuse: attributes are replaced as a whole."""
-        raise MethodNotAllowed("PATCH", "attributes are replaced as a whole: PUT all of them")
+    def http_method_not_allowed(  # type: ignore[override]
+        self, request: Request, *args: object, **kwargs: object
+    ) -> NoReturn:
+        """Raise 405, with the reason for a PATCH."""
+        reason = "attributes are replaced as a whole: PUT all of them" if request.method == "PATCH" else None
+        raise MethodNotAllowed(str(request.method), reason)
 
     @extend_schema(request=None, responses=ERRAND)
     def delete(self, request: Request, user_id: str) -> Response:

@@ -3,9 +3,9 @@
 Arrives: Gorse's `Feedback`, `Item` and `User`. Leaves: events of the contract. Next: the views of this room.
 
 Gorse counts one feedback of a type for each user and item; here each counts, told apart by its time, because repeated
-purchases are what a shop lives on. Labels become attributes: of a list, `label.NAME` is true for each; of an object,
-each value by its name. A `Comment` is the title of an item. The `Timestamp` of an item says when the item came out, not
-when the shop said so, so it is kept as an attribute and never decides which write is the last one.
+purchases are what a shop lives on. Labels become attributes: of a list, the name behind `label.` is true for each; of
+an object, each value by its name. A `Comment` is the title of an item. The `Timestamp` of an item says when the item
+came out, not when the shop said so: it is kept as an attribute and never decides which write is the last one.
 """
 
 import hashlib

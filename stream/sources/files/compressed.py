@@ -49,6 +49,16 @@ class UnreadableFile(UserError):
     """The file cannot be read as a table, or not to its end. The message states the reason."""
 
 
+class NotUnderstood(UnreadableFile):
+    """What decides the meaning of the file is not known. The message names the option that tells it."""
+
+    exit_code = 2
+
+
+class EmptyFile(NotUnderstood):
+    """The file has no row at all: a program that exports it has failed, or the wrong file is named."""
+
+
 class _Unpacked(io.RawIOBase):
     """Decompressed bytes. All bytes before damaged data are returned, for every buffer size.
 
@@ -164,7 +174,7 @@ def named(path: Path) -> Iterator[None]:
         text = str(error)
         if text.startswith(f"{path}: "):
             raise
-        raise UnreadableFile(f"{path}: {text}") from error
+        raise type(error)(f"{path}: {text}") from error
 
 
 def format_suffix(path: Path) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stream.events import EARLIEST, milliseconds
-from stream.sources.files.compressed import OpenFile, UnreadableFile
+from stream.sources.files.compressed import EmptyFile, OpenFile, UnreadableFile
 from stream.sources.formats.columns import LATEST_MS, UNNAMED, Block, ColumnFile, Gauge
 from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
@@ -65,7 +65,7 @@ class Delimited(ColumnFile):
         if self._refused:  # the undecodable line may have been the header
             raise UnreadableFile(f"line 1 is no {self._encoding} text: name the encoding, or convert the file to UTF-8")
         if first is None:
-            raise UnreadableFile("an empty file")
+            raise EmptyFile("an empty file")
         self._separator = layout.separator or _separator(first[1])
         quoted = self._separator not in UNQUOTED or _shows_quotes(begin, self._separator)
         self._quoted = quoted if layout.quoted is None else layout.quoted

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from stream.sources.files.compressed import OpenFile, UnreadableFile
+from stream.sources.files.compressed import EmptyFile, OpenFile, UnreadableFile
 from stream.sources.formats.columns import Block, ColumnFile, Gauge
 from stream.sources.headers import KNOWN_HEADERS, plain_name
 from stream.sources.rejections import Rejections
@@ -139,6 +139,8 @@ def open_json(file: OpenFile, rejections: Rejections) -> JsonRows:
     unit = LINE
     begins = file.peek()
     start = begins.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if start.rstrip() in (b"", b"[]"):
+        raise EmptyFile("an empty file")
     if start.startswith(b"[") or (_KEYED.match(start) and not _is_row(begins)):
         unit = MEMBER
         rows = _member_rows(_members(file), refuse)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stream.sources.files.compressed import UnreadableFile, listed
+from stream.sources.files.compressed import EmptyFile, UnreadableFile, listed
 from stream.sources.formats.columns import BLOCK_BYTES, BLOCK_ROWS, Block, ColumnFile
 
 LARGEST_WHOLE = 2.0**53
@@ -29,6 +29,8 @@ class ParquetColumns(ColumnFile):
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
+            if path.stat().st_size == 0:
+                raise EmptyFile("an empty file") from error
             raise UnreadableFile(str(error)) from error
         self.header = list(self._file.schema_arrow.names)
         if twice := sorted({name for name in self.header if self.header.count(name) > 1}):

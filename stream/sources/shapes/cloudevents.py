@@ -1,9 +1,9 @@
 """CloudEvents 1.0: an envelope (`specversion`, `id`, `source`, `type`, `time`) around data of any shop.
 
 Arrives: an envelope in structured mode. Leaves: interactions. Its data are either the fields of our own contract under
-the names that shops use, or a message of another shape, which is translated as such. The type of the event is
-`data.event_type`, else the end of the envelope's `type`: `com.shop.product.viewed` is a view. The source and the id
-together name the event, as the specification says. https://github.com/cloudevents/spec
+the names that shops use, or a message of another shape, which is translated as such. The type of the event is the
+`event_type` of the data, else the end of the envelope's `type`, in which dots part the words: one that ends with
+`product` and `viewed` is a view. The source and the id together name the event, as the specification says. https://github.com/cloudevents/spec
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Registry: all shapes of messages, by name and by recognition.
 
 Arrives: a message, and the name of its shape where it is known. Leaves: events that the contract accepts. Next:
-`serving.web.shapes_door` for posted messages, `sagestream.line_source` for lines, `stream.sources.messages` for files.
+`serving.web.messages` for posted messages, `sagestream.line_source` for lines, `stream.sources.messages` for files.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from unittest import mock
 from typer.testing import CliRunner
 
 from sagestream import cli
-from sagestream.error_messages import message
+from sagestream.error_messages import exit_code, message
 from sagestream.playground.embedded import Broker
 
 
@@ -48,7 +48,7 @@ def run(*words: str, settings: Mapping[str, str], columns: int = 200) -> Done:
     error = result.exception if result.exception and not isinstance(result.exception, SystemExit) else None
     if error is not None and not (isinstance(error, Exception) and message(error)):
         raise error
-    return Done(1 if error else result.exit_code, result.stdout, result.stderr, error)
+    return Done(exit_code(error) if error else result.exit_code, result.stdout, result.stderr, error)
 
 
 def sagestream(

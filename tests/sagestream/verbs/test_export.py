@@ -9,13 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from sqlalchemy import select
 
 from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, write
+from graphstore.session import open_engine, read, write
 from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
+from graphstore.tables import impressions
 from sagestream import extras
 from sagestream.registered import snapshot_directory
+from serving.links import landing
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
 from tests.training.toy_shop import closing_time, favourites, open_shop
@@ -31,6 +35,7 @@ from training.sage.process_group import ProcessGroup
 
 pytestmark = pytest.mark.slow
 
+LINKS = "https://shop.example/p/{item_id}"
 SMALL = {"sage": {"dim": 8, "max_steps": 40, "evaluate_every": 10, "learning_rate": 0.02}}
 
 
@@ -131,6 +136,10 @@ def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> No
         ("score", "--out", f"{out}.csv"),
         ("score",),
         ("score", "--out", f"{out}.jsonl", "--k", "0"),
+        ("score", "--out", f"{out}.jsonl", "--direct"),
+        ("score", "--out", f"{out}.jsonl", "--links", "https://shop.example/"),
+        ("score", "--out", f"{out}.jsonl", "--links", LINKS, "--k", "101"),
+        ("score", "--out", f"{out}.jsonl", "--links", LINKS, "--slot", ""),
         ("export", "--format", "tflite"),
         ("export", "m0", "--bundle", out),
         ("train-distributed", "--out", out, "--timeout-seconds", "0"),
@@ -165,7 +174,9 @@ def test_a_snapshot_is_a_name_or_a_directory(shop: dict[str, str], tmp_path: Pat
         assert "no snapshot" in str(run(*words, settings=shop).error), words
 
 
-def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_without_graphsage_has_no_encoder(
+    shop: dict[str, str], tmp_path: Path, redis: Redis, redis_url: str
+) -> None:
     graph = GraphstoreConfig(state_dir=tmp_path / "state")
     engine = open_engine(graph.sqlalchemy_url)
     with write(engine) as connection:
@@ -192,3 +203,25 @@ def test_a_model_without_graphsage_has_no_encoder(shop: dict[str, str], tmp_path
     assert (few.code, few.error) == (0, None)
     lists = [json.loads(line)["item_ids"] for line in (tmp_path / "few.jsonl").read_text().splitlines()]
     assert {len(items) for items in lists} == {3}  # as many as are published
+
+    (tmp_path / "subscribers.txt").write_text("u1\nu2\nnobody\n\n")
+    mail = ("score", "--out", str(tmp_path / "mail.jsonl"), "--users", str(tmp_path / "subscribers.txt"), "--k", "2")
+    unsigned = run(*mail, "--links", LINKS, "--direct", settings=shop | {"REDIS_URL": redis_url})
+    assert type(unsigned.error).__name__ == "NoSecret" and not (tmp_path / "mail.jsonl").exists()
+    signed = shop | {"REDIS_URL": redis_url, "SECRET_KEY": "a secret"}
+    linked = run(*mail, "--links", LINKS, "--direct", "--json", settings=signed)
+    assert (linked.code, linked.error) == (0, None)
+    assert (linked.json["users"], linked.json["unknown_users"], linked.json["slot"]) == (2, 1, "email")
+    lines = [json.loads(line) for line in (tmp_path / "mail.jsonl").read_text().splitlines()]
+    assert {line["user_id"] for line in lines} == {"u1", "u2"}
+    engine = open_engine(graph.sqlalchemy_url)
+    with read(engine) as connection:
+        logged = connection.execute(select(impressions).order_by(impressions.c.position)).all()
+    engine.dispose()
+    for line in lines:
+        places = [landing(link) for link in line["links"]]
+        assert [(place.item_id, place.position) for place in places if place] == list(
+            zip(line["item_ids"], (0, 1), strict=True)
+        )
+        assert [row.item_id for row in logged if row.request_id == line["request_id"]] == line["item_ids"]
+    assert {row.slot for row in logged} == {"email"} and len(logged) == 4

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -115,11 +116,7 @@ def test_wrong_words_are_told_with_exit_2(words: list[str], reason: str) -> None
 @pytest.mark.parametrize(
     ("content", "words", "error"),
     [
-        ("colour,size\nred,1\n", [], "UnreadableFile"),
-        ("user,item\nu,i\n", ["--user-col", "buyer"], "UnreadableFile"),
-        ("user,item\nu,i\n", ["--items", "nowhere.csv"], "UnreadableFile"),
-        ("user,item\n", ["--no-times"], "TooFewEvents"),
-        ("user,item\nu,i\n", [], "UnreadableFile"),
+        ("user,item\nu,i\n", ["--no-times", "--items", "nowhere.csv"], "UnreadableFile"),
         ("user,item\nu,i\n", ["--split", "leave-last-out"], "TooFewEvents"),
     ],
 )
@@ -128,6 +125,36 @@ def test_what_cannot_be_done_is_told_with_exit_1(tmp_path: Path, content: str, w
     file.write_text(content)
     done = benchmark("--interactions", str(file), "--baselines", "popular", *words)
     assert (done.code, type(done.error).__name__) == (1, error)
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "option"),
+    [
+        ("colour,size\nred,1\n", [], "--user-col and --item-col"),
+        ("user,item\nu,i\n", ["--user-col", "buyer"], "no column 'buyer'"),
+        ("user,item\n", ["--no-times"], "no row at all"),
+        ("user,item\nu,i\n", [], "--no-times"),
+    ],
+)
+def test_what_is_not_understood_is_told_with_exit_2(
+    tmp_path: Path, content: str, words: list[str], option: str
+) -> None:
+    file = tmp_path / "f.csv"
+    file.write_text(content)
+    done = benchmark("--interactions", str(file), "--baselines", "popular", *words)
+    assert done.code == 2
+    assert option in str(done.error)
+
+
+def test_a_library_that_a_baseline_needs_is_asked_for_before_anything_is_read(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagestream.extras.find_spec", lambda name: None if name == "implicit" else find_spec(name))
+    for baselines in ([], ["--baselines", "popular,als"]):
+        done = benchmark("--interactions", str(shop), *baselines)
+        assert (done.code, type(done.error).__name__) == (1, "MissingExtra")
+        assert 'implicit is not installed: pip install ".[benchmark]"' in str(done.error)
+        assert "Read" not in done.err
 
 
 def test_columns_are_named_as_for_an_import() -> None:

@@ -1,10 +1,12 @@
 """`recommend`, `similar`, `explain` on a published toy shop: titles, reasons, and clear words for what is not there."""
 
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from tests.sagestream.verbs.commands import run
 from tests.serving.toy import ITEMS, fill_redis
 
@@ -16,7 +18,7 @@ GRAPES = Item(17, "grapes", title="Grapes", available=False)
 def shop(redis: Redis, settings: dict[str, str]) -> dict[str, str]:
     """Lists for ann over five items; figs and grapes are in the catalogue alone."""
     fill_redis(redis)
-    hot.set_items(redis, [*ITEMS, FIGS, GRAPES])
+    item_store.set_items(redis, [*ITEMS, FIGS, GRAPES])
     hot.record(redis, [("ann", "bread", 1)], keep=10)
     return settings
 
@@ -29,6 +31,19 @@ def test_a_list_with_titles_and_reasons(shop: dict[str, str]) -> None:
     told = run("recommend", "ann", "--k", "2", "--json", settings=shop).json
     assert [item["title"] for item in told["items"]] == ["Elder", "Apple"]
     assert (told["source"], told["model_version"]) == ("batch", "m1")
+
+
+def test_a_list_by_the_rules_of_a_slot(shop: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "slots.toml"
+    path.write_text("[corner]\nkind = 'recently_viewed'\nfallback = []")
+    mine = shop | {"SLOTS_FILE": str(path)}
+    told = run("recommend", "ann", "--slot", "corner", "--json", settings=mine).json
+    assert ([item["item_id"] for item in told["items"]], told["slot"]) == (["bread"], "corner")
+    assert told["items"][0]["evidence"]["rules"] == []
+    assert run("explain", "ann", "bread", "--slot", "corner", "--json", settings=mine).json["position"] == 0
+    unknown = run("recommend", "ann", "--slot", "nowhere", settings=mine)
+    assert (unknown.code, "no slot 'nowhere': there are best_sellers" in str(unknown.error)) == (1, True)
+    assert run("recommend", "ann", "--slot", "corner", "--model", "m1", settings=mine).code == 2
 
 
 def test_an_unknown_shopper_is_told_whose_list_it_is(shop: dict[str, str]) -> None:
@@ -69,7 +84,7 @@ def test_why_an_item_is_not_in_the_list(shop: dict[str, str], redis: Redis) -> N
 
 
 def test_a_title_is_no_markup_and_no_command_of_a_terminal(shop: dict[str, str], redis: Redis) -> None:
-    hot.set_items(redis, [Item(15, "elder", title="El[red]der[/red]\x1b[2J")])
+    item_store.set_items(redis, [Item(15, "elder", title="El[red]der[/red]\x1b[2J")])
     for words in (("recommend", "ann"), ("explain", "ann", "elder")):
         shown = run(*words, settings=shop).out
         assert "El[red]der[/red]\\x1b[2J" in shown

@@ -47,6 +47,7 @@ def stored(settings: dict[str, str]) -> list[tuple[str, str, int, float | None]]
 
 
 def write(path: Path, content: bytes | str) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
@@ -82,7 +83,7 @@ def test_a_truncated_gzip_keeps_what_came_before_and_tells_the_line(settings: di
     ("words", "reason"),
     [
         (["--user-col", "buyer"], "no column 'buyer': the file has who, item"),
-        ([], "no column for user: the file has who, item"),
+        ([], "no column for user: the file has who, item; --user-col names it"),
     ],
 )
 def test_a_wrong_column_is_told_with_those_that_there_are(
@@ -90,7 +91,7 @@ def test_a_wrong_column_is_told_with_those_that_there_are(
 ) -> None:
     path = write(tmp_path / "f.csv", "who,item\nu,i\n")
     done = direct(path, *words, settings=settings)
-    assert (done.code, str(done.error)) == (1, f"{path}: {reason}")
+    assert (done.code, str(done.error)) == (2, f"{path}: {reason}")
     assert direct(path, "--user-col", "who", settings=settings).json["stored"] == 1
 
 
@@ -210,8 +211,7 @@ def test_a_row_of_terminal_codes_is_shown_without_them(settings: dict[str, str],
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("f.csv", b"", "an empty file"),
-        ("f.jsonl", b"\n\n", "no JSON object in it"),
+        ("f.jsonl", b"1\n", "no JSON object in it"),
         ("f.parquet", b"PAR1", "Parquet"),
         ("f.xlsx", b"PK\x03\x04", "save its sheets as CSV"),
         ("f.csv", b"user,item\n\xff,i\n", "no line of it is a row"),
@@ -225,6 +225,49 @@ def test_what_is_no_table_is_told_in_one_line(
     assert done.code == 1
     assert reason in str(done.error)
     assert str(done.error).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "reason"),
+    [
+        ("f.csv", "", [], "an empty file"),
+        ("f.csv", "\n\n\n", [], "an empty file"),
+        ("f.jsonl", "\n\n", [], "an empty file"),
+        ("f.json", "[]", [], "an empty file"),
+        ("f.parquet", "", [], "an empty file"),
+        ("f.csv", "user,item,date\n", [], "no row at all"),
+        ("f.csv", "user,item\nu,i\n", [], "--time-col names it, --no-times takes the rows in their order"),
+        ("f.csv", "user,item,date\nu,i,16/02/2023\nu,j,17/02/2023\nu,k,01/02/2023\n", [], "with --day-first"),
+        ("f.csv", "user,item,date\nu,i,02/16/2023\nu,j,02/17/2023\n", ["--day-first"], "without --day-first"),
+        ("f.csv", "user,item,date\nu,i,Monday\nu,j,Tuesday\n", [], "no cell of 'date' is a time, as 'Monday'"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["import", "preprocess", "benchmark"])
+def test_what_is_decisive_and_not_understood_stops_with_exit_2_before_anything_is_stored(
+    settings: dict[str, str], tmp_path: Path, verb: str, name: str, content: str, words: list[str], reason: str
+) -> None:
+    good = str(write(tmp_path / "good.csv", "user,item,date\nu,i,2023-02-16\n"))
+    bad = str(write(tmp_path / name, content))
+    given = {
+        "import": ["import", good, bad, "--direct", "--no-redis"],
+        "preprocess": ["preprocess", good, bad, "--no-redis"],
+        "benchmark": ["benchmark", "--interactions", bad, "--baselines", "popular"],
+    }[verb]
+    done = run(*given, *words, settings=settings)
+    assert done.code == 2
+    assert str(done.error).startswith(f"{bad}: ")
+    assert reason in str(done.error)
+    assert not (Path(settings["STATE_DIR"]) / "graph.db").exists()
+
+
+def test_an_empty_file_in_a_folder_is_no_reason_to_stop_and_a_folder_without_a_row_is(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path / "days" / "1.csv", "user,item,date\n")
+    assert run("import", "table", str(tmp_path / "days"), "--direct", "--no-redis", settings=settings).code == 2
+    write(tmp_path / "days" / "2.csv", "user,item,date\nu,i,2023-02-16\n")
+    write(tmp_path / "days" / "3.csv", "")
+    assert run("import", "table", str(tmp_path / "days"), "--direct", "--no-redis", settings=settings).code == 0
 
 
 @pytest.mark.parametrize(

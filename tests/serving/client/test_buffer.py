@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 
 import pytest
 
-from serving.client import AsyncSagestream, Event, EventType, Limits, Sagestream, Taken, Unavailable
+from serving.client import AsyncSagestream, Event, EventType, Limits, RefusedPart, Sagestream, Taken, Unavailable
 from serving.client.buffer import AsyncEventBuffer, EventBuffer
 from serving.client.retry import Retry
 from serving.web.outbox import NotDelivered
@@ -142,3 +144,47 @@ def test_the_asynchronous_buffer_hands_back_what_it_cannot_tell_and_goes_on_afte
         return await buffer.close(timeout_seconds=0.05)
 
     assert [one.event_id for one in asyncio.run(run())] == ["e2"]
+
+
+def test_neither_a_fault_nor_the_shops_own_code_ends_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    answers: list[Exception | Taken] = [
+        RuntimeError("closed"),
+        Taken(accepted=0, refused=[RefusedPart(index=0, field="item_id", reason="bad")]),
+        Taken(accepted=1),
+    ]
+
+    def tell(events: Sequence[Event]) -> Taken:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def fail(event: Event, part: RefusedPart) -> None:
+        raise KeyError(event.event_id)
+
+    with EventBuffer(tell, Limits(batch_events=1, retry=SOON.retry)) as buffer:
+        buffer.on_refused = fail
+        buffer.add(event(1))
+        buffer.add(event(2))
+        assert buffer.flush()
+    assert answers == [] and "on_refused has failed" in caplog.text and "telling events has failed" in caplog.text
+
+
+def test_an_event_that_cannot_be_written_is_refused_at_once() -> None:
+    with EventBuffer(lambda events: Taken(accepted=len(events)), SOON) as buffer:
+        with pytest.raises(UnicodeEncodeError):
+            buffer.add(event(item_id="\ud800"))
+        assert len(buffer) == 0
+
+
+PROGRAM = """
+import sys
+from serving.client import Event, EventType, Sagestream
+shop = Sagestream(sys.argv[1], sys.argv[2])
+shop.buffer().add(Event(event_id="last", event_type=EventType.VIEW, user_id="ann", item_id="apple"))
+"""
+
+
+def test_a_program_that_ends_tells_what_waits(url: str, post: Post) -> None:
+    subprocess.run([sys.executable, "-c", PROGRAM, url, KEY], check=True, timeout=60)
+    assert ids(post) == ["last"]

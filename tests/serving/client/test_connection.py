@@ -342,6 +342,12 @@ def test_a_page_of_a_proxy_is_an_error_with_its_words(status: int, kind: type[Sa
         answers.blocking(Retry(tries=1)).categories()
 
 
+def test_an_answer_that_cannot_be_unpacked_is_no_answer() -> None:
+    answers = Answers(httpx.DecodingError("bad gzip"))
+    with pytest.raises(UnexpectedAnswer, match="bad gzip"):
+        answers.blocking().categories()
+
+
 def test_the_key_is_shown_and_the_program_named() -> None:
     answers = Answers(httpx.Response(200, json={"categories": []}))
     assert answers.blocking().categories() == []

@@ -2,10 +2,12 @@
 
 from math import log
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphstore.redis import shown
 from serving.rules import fatigue
 from serving.rules.context import RuleContext
 from serving.rules.rule_set import RuleSet
@@ -26,3 +28,8 @@ def test_each_showing_from_the_limit_on_halves_the_odds() -> None:
 @given(shown=st.integers(0, 500), more=st.integers(1, 500), after=st.integers(1, 1000))
 def test_more_showings_never_lift_an_item(shown: int, more: int, after: int) -> None:
     assert change(shown + more, after) <= change(shown, after) <= 0
+
+
+def test_a_rule_counts_no_further_than_is_remembered() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"fatigue_after": shown.MAX_TIMES}, RuleSet)

@@ -5,6 +5,7 @@ import pytest
 from redis import Redis
 from redis.client import Pipeline
 
+from serving.shop_lists import reader
 from serving.shop_lists.lists import (
     ALL,
     CATEGORIES,
@@ -17,7 +18,7 @@ from serving.shop_lists.lists import (
     vectors_key,
     write_hash,
 )
-from serving.shop_lists.reader import MAX_LISTS, ShopLists
+from serving.shop_lists.reader import ShopLists
 
 TEA, CUP = ShopEntry(7, 2.5, 11), ShopEntry(8, 1.25, 70_000)
 
@@ -110,7 +111,11 @@ def test_a_hash_is_replaced_whole_and_a_killed_writer_leaves_nothing_for_long(
     assert not redis.exists("h")
 
 
-def test_what_is_kept_is_bounded(redis: Redis) -> None:
+def test_what_is_kept_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_LISTS", 3)
+    names = [f"i{number}" for number in range(7)]
+    write_hash(redis, TOGETHER, {name: encode([TEA]) for name in names})
     lists = ShopLists(redis)
-    lists.together([f"i{n}" for n in range(MAX_LISTS + 5)])
-    assert len(lists._kept) <= MAX_LISTS
+    assert lists.together(names) == [[TEA]] * 7
+    redis.delete(TOGETHER)
+    assert 1 <= sum(lists.together([name]) == [[TEA]] for name in reversed(names)) <= 3

@@ -150,12 +150,12 @@ class Steps:
         self.error: Exception | None = None
 
     def write_counts(self, *, now: int) -> bool:
-        return self._step("counts")
+        return self.step("counts")
 
     def write_habits(self) -> None:
-        self._step("habits")
+        self.step("habits")
 
-    def _step(self, name: str) -> bool:
+    def step(self, name: str) -> bool:
         if self.error is not None:
             raise self.error
         self.done.append(name)
@@ -193,7 +193,7 @@ def test_a_step_that_takes_long_has_a_share_of_the_time(monkeypatch: pytest.Monk
 
     def slow(*, now: int) -> bool:
         clock[0] += 10.0
-        return steps._step("counts")
+        return steps.step("counts")
 
     monkeypatch.setattr(steps, "write_counts", slow)
     thread.tick()

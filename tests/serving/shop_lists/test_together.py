@@ -81,7 +81,7 @@ def test_blocks_count_as_the_whole_and_large_baskets_are_bounded(monkeypatch: py
         monkeypatch.setattr(module, "BLOCK_LINES", block)
         assert together(of_lines(rows)) == whole
     wholesale = lines(*((shopper, 0, list(range(200, 300))) for shopper in range(3)))
-    found = module._pairs(*_columns(wholesale), 1000)
+    found = module.basket_pairs(*_columns(wholesale), 1000)
     assert found.shape[1] == 3 * BASKET_ITEMS * (BASKET_ITEMS - 1) // 2
 
 
@@ -101,7 +101,7 @@ def test_the_counts_are_those_of_a_slow_count() -> None:
             if (shopper, time) == (other_shopper, other_time) and item < other:
                 slow.setdefault((int(item), int(other)), set()).add((int(shopper), int(time)))
     purchases = of_lines(rows)
-    counted = module._counted_pairs(purchases.shoppers, purchases.baskets, purchases.items, 6)
+    counted = module.counted_pairs(purchases.shoppers, purchases.baskets, purchases.items, 6)
     assert {divmod(pair, 6): (baskets, shoppers) for pair, baskets, shoppers in counted.T.tolist()} == {
         pair: (len(of), len({shopper for shopper, _ in of})) for pair, of in slow.items()
     }

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis import Redis
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import cache
 from serving.recommend import serve
 from serving.routing import Exploration
@@ -10,10 +12,11 @@ from serving.rules.candidate import CAP_RELAXED
 from serving.rules.criteria import Criteria
 from serving.rules.rule_set import Pin, Quota, RuleSet
 from serving.shop_lists.lists import ShopEntry, encode
+from serving.slots import fill as filling
 from serving.slots.defaults import DEFAULT_SLOTS, PLAIN
 from serving.slots.fill import Filled, fill
 from serving.slots.slot import Kind, Slot
-from tests.serving.slots.small_shop import MODEL, NOW, Shop, ids, item, opened, sell
+from tests.serving.slots.small_shop import DAY_MS, ITEMS, MODEL, NOW, NOW_MS, Shop, ids, item, opened, sell
 
 
 def names(filled: Filled) -> list[str]:
@@ -30,13 +33,28 @@ def test_the_stored_list_is_shown_as_it_is_and_asks_nobody_else(shop: Shop) -> N
     assert shop.ranker.asked == []
 
 
-@pytest.mark.parametrize("slot", [PLAIN, DEFAULT_SLOTS["home"]])
-def test_the_short_way_gives_what_the_long_way_gives(shop: Shop, slot: Slot) -> None:
-    hot.set_items(shop.redis, [item(2, available=False), item(3, product="p"), item(4, product="p")])
-    short = fill(shop.draft(slot, k=7))
-    long = fill(shop.draft(slot, k=7, criteria=Criteria(price_min=0.0)))  # every item matches
-    assert names(short) == ids([1, 3, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize(
+    ("slot", "criteria", "shown"),
+    [
+        (PLAIN, Criteria(), [1, 3, 5, 6, 7]),
+        (DEFAULT_SLOTS["home"], Criteria(), [3, 5, 6, 7, 8]),  # 1 is bought again after ten days
+        (Slot(rules=RuleSet(bought_within_days=30)), Criteria(), [3, 5, 7, 8, 9]),
+        (Slot(rules=RuleSet(only=Criteria(categories=("odd",)))), Criteria(), [3, 5, 7, 9, 11]),
+        (PLAIN, Criteria(categories=("odd",), without_items=("i5",)), [1, 3, 7, 9, 11]),
+    ],
+)
+def test_the_short_way_gives_what_the_long_way_gives(
+    shop: Shop, slot: Slot, criteria: Criteria, shown: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item_store.set_items(shop.redis, [item(2, available=False), item(3, product="p"), item(4, product="p")])
+    shop.redis.zadd(hot.bought_key("ann"), {"i1": NOW_MS - DAY_MS, "i6": NOW_MS - 20 * DAY_MS})
+    shop.redis.hset("repurchase", mapping={"odd": 10.0, "even": 10.0})
+    short = fill(shop.draft(slot, criteria=criteria))
+    monkeypatch.setattr(filling, "first_of_stored", lambda draft: None)
+    long = fill(shop.draft(slot, criteria=criteria))
+    assert names(short) == ids(shown)
     assert (long.chosen, long.source, long.as_of) == (short.chosen, short.source, short.as_of)
+    assert shop.ranker.asked == []
 
 
 def test_a_filter_that_empties_the_stored_list_asks_the_ranker(shop: Shop) -> None:
@@ -100,7 +118,7 @@ def test_an_exploring_slot_draws_new_items_and_keeps_the_source_of_the_list(shop
 
 
 def test_lists_of_one_call_share_no_item_and_no_product(shop: Shop) -> None:
-    hot.set_items(shop.redis, [item(1, product="p"), item(6, product="p")])
+    item_store.set_items(shop.redis, [item(1, product="p"), item(6, product="p")])
     sell(shop.redis, [3, 4, 40, 39])
     requests = [shop.request("home", name="home", k=5), shop.request("item", name="item", k=5)]
     requests.append(shop.request("best_sellers", name="best_sellers", k=2))
@@ -144,3 +162,28 @@ def test_what_comes_back_is_offered_at_once(shop: Shop) -> None:
     assert names(fill(shop.draft(PLAIN, k=2))) == ids([2, 3])
     shop.sell_out([])
     assert names(fill(shop.draft(PLAIN, k=2))) == ids([1, 2])
+
+
+FILLED = [kind for kind in Kind if kind is not Kind.RECENTLY_VIEWED]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sets(st.integers(1, ITEMS)),
+    st.sampled_from(FILLED),
+    st.integers(1, 25),
+    st.sampled_from(
+        [Criteria(), Criteria(brands=("own",)), Criteria(categories=("odd",)), Criteria(without_items=("i3",))]
+    ),
+    st.booleans(),
+)
+def test_a_list_is_full_whenever_enough_items_match(
+    shop: Shop, sold_out: set[int], kind: Kind, k: int, criteria: Criteria, away: bool
+) -> None:
+    shop.sell_out(sorted(sold_out))
+    shop.ranker.away = "away" if away else None
+    can = [one for one in shop.items if one.available and criteria.matches(one)]
+    filled = fill(shop.draft(DEFAULT_SLOTS[kind], k=k, criteria=criteria))
+    assert len(filled.chosen) == min(k, len(can))
+    assert len(set(names(filled))) == len(filled.chosen)
+    assert set(names(filled)) <= {one.item_id for one in can}

@@ -6,7 +6,7 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 
-from serving.web import signing
+from serving.web import schema, signing
 from stream.events import id_problem
 
 MINUTES_OF_A_YEAR = 365 * 24 * 60
@@ -15,6 +15,11 @@ MINUTES_OF_A_YEAR = 365 * 24 * 60
 schemathesis.openapi.format(
     "date-time",
     st.integers(0, MINUTES_OF_A_YEAR).map(lambda ago: (datetime.now(UTC) - timedelta(minutes=ago)).isoformat()),
+)
+
+
+schemathesis.openapi.format(
+    schema.URL_FORMAT, st.sampled_from(["", "/", "/p/tea?size=2#more", "https://shop.example/ä", "http://cdn/x.jpg"])
 )
 
 
@@ -63,10 +68,36 @@ def sign(context: Any, case: Any, kwargs: Any) -> None:
 
     To JSON schema 2.0 is a whole number, too; to the contract, as on every topic, only 2 is.
     """
-    if case.operation.path != "/seen/" or not isinstance(case.body, dict):
+    case.body = _whole(case.body)
+    if not isinstance(case.body, dict):
         return
-    if isinstance(positions := case.body.get("positions"), list):
-        case.body["positions"] = [int(n) if isinstance(n, float) and n.is_integer() else n for n in positions]
+    if case.operation.path == "/track/":
+        _sign(case.body)
+    if case.operation.path != "/seen/":
+        return
     names = [case.body.get(name) for name in ("request_id", "user_id")]
     if all(isinstance(name, str) and id_problem(name) is None for name in names):
         case.body["request_id"] = signing.new_request_id(names[1], key=signing.key_for(signing.REQUESTS))
+
+
+def _sign(message: dict[str, Any]) -> None:
+    """Give a well-formed message of a page the token of its shopper, and its events signed lists."""
+    user_id, token = message.get("user_id"), message.get("token")
+    if not isinstance(user_id, str) or id_problem(user_id) is not None:
+        return
+    if token is None or (isinstance(token, str) and 0 < len(token) <= 128):
+        key = signing.key_for(signing.SHOPPERS)
+        message["token"] = signing.shopper_token(user_id, key=key, now=datetime.now(UTC))
+    for told in message.get("events") if isinstance(message.get("events"), list) else ():
+        request_id = told.get("request_id") if isinstance(told, dict) else None
+        if isinstance(request_id, str) and id_problem(request_id) is None:
+            told["request_id"] = signing.new_request_id(user_id, key=signing.key_for(signing.REQUESTS))
+
+
+def _whole(value: Any) -> Any:
+    """Return the body with 2 for 2.0."""
+    if isinstance(value, dict):
+        return {name: _whole(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -39,7 +39,9 @@ class Answers(ThreadingHTTPServer):
 
     def events(self) -> list[dict[str, Any]]:
         """The events that were told, each with its visitor."""
-        return [{"user_id": body["user_id"], **event} for body in self.at("/track/") for event in body["events"]]
+        return [
+            {"user_id": body["user_id"], **event} for body in self.at("/track/") for event in body.get("events", [])
+        ]
 
     def seen(self) -> list[int]:
         """The positions that were seen."""

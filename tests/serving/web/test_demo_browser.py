@@ -81,7 +81,11 @@ def test_a_visitor_becomes_a_customer_of_another_shop(browser: Browser, post: Ne
     )
 
     browser.click("#login")
-    wait_until(lambda: any(isinstance(letter.event, Identity) for letter in post.letters))
+    wait_until(
+        lambda: any(isinstance(letter.event, Identity) for letter in post.letters),
+        seconds=20,
+        told=lambda: (browser.text("#sent"), browser.driver.get_log("browser")),
+    )
     login = next(letter.event for letter in post.letters if isinstance(letter.event, Identity))
     assert (login.anonymous_id, login.user_id) == (visitor, "ann")
     browser.click("#order")

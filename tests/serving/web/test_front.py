@@ -20,7 +20,7 @@ from redis import Redis
 
 from graphstore.config import GraphstoreConfig
 from serving import cache
-from serving.config import ServingConfig
+from serving.config import OFF, ServingConfig
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 from serving.web import front, list_views, services, signing
 from serving.web.bridge import Answer, Environ, WsgiApplication, call, environ_of, with_body
@@ -55,6 +55,11 @@ class Post:
         pass
 
 
+def served_by(**changed: Any) -> ServingConfig:
+    """A configuration without a ranker: another program may listen on its usual port."""
+    return ServingConfig(ranker_url=OFF, **changed)
+
+
 @pytest.fixture
 def post(web: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Post:
     made = Post()
@@ -62,7 +67,7 @@ def post(web: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -
     for module in (front, list_views):
         monkeypatch.setattr(module, "datetime", Clock)
     monkeypatch.setattr(signing.secrets, "token_bytes", lambda size: b"n" * size)
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots=SLOT, ranker_url="")
+    settings.SERVING = served_by(api_key=SecretStr(KEY), slots=SLOT)
     settings.ALLOWED_HOSTS = ["shop.example"]
     return made
 
@@ -248,7 +253,7 @@ def test_hosts_keys_and_readers(post: Post, headers: list[tuple[str, str]]) -> N
 
 @pytest.mark.parametrize("shown", [None, "wrong", "reader", KEY])
 def test_keys_of_readers(post: Post, settings: LazySettings, shown: str | None) -> None:
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), read_keys=SecretStr("reader,older"))
+    settings.SERVING = served_by(api_key=SecretStr(KEY), read_keys=SecretStr("reader,older"))
     headers = [("host", "shop.example"), *([("x-api-key", shown)] if shown else [])]
     found = same(post, request("/recommendations/ann/", headers=headers), request("/recommendations/ann/", "k=0"))
     assert found.answers[0][0] == (200 if shown in ("reader", KEY) else 401)
@@ -256,20 +261,20 @@ def test_keys_of_readers(post: Post, settings: LazySettings, shown: str | None) 
 
 @pytest.mark.parametrize("origin", ["https://pages.example", "https://other.example"])
 def test_pages_of_another_origin(post: Post, settings: LazySettings, origin: str) -> None:
-    settings.SERVING = ServingConfig(cors_origins="https://pages.example")
+    settings.SERVING = served_by(cors_origins="https://pages.example")
     headers = [("host", "shop.example"), ("origin", origin)]
     same(post, *(request("/recommendations/ann/", query, headers=headers) for query in ("", "k=0")))
 
 
 def test_the_headers_of_a_secure_shop(post: Post, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(hsts_seconds=60)
+    settings.SERVING = served_by(hsts_seconds=60)
     found = same(post, request("/recommendations/ann/", scheme="https"))
     assert ("Strict-Transport-Security", "max-age=60") in found.answers[0][1]
 
 
 @pytest.mark.parametrize("origins", ["", "*", "https://shop.example", "https://other.example"])
 def test_pages_of_other_origins(post: Post, settings: LazySettings, origins: str) -> None:
-    settings.SERVING = ServingConfig(cors_origins=origins)
+    settings.SERVING = served_by(cors_origins=origins)
     headers = [("host", "shop.example"), ("origin", "https://shop.example")]
     found = same(post, *(request("/recommendations/ann/", query, headers=headers) for query in ("", "k=0")))
     allowed = "*" if origins == "*" else "https://shop.example"
@@ -279,14 +284,14 @@ def test_pages_of_other_origins(post: Post, settings: LazySettings, origins: str
 
 
 def test_readers_without_a_key_where_one_is_needed(post: Post, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(read_keys=SecretStr("reader"))
+    settings.SERVING = served_by(read_keys=SecretStr("reader"))
     shown = [("host", "shop.example"), ("x-api-key", "reader")]
     found = same(post, request("/recommendations/ann/"), request("/recommendations/ann/", headers=shown))
     assert [status for status, _, _ in found.answers] == [401, 200]
 
 
 def test_impressions_of_strangers_are_bounded_alike(post: Post, settings: LazySettings) -> None:
-    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT, ranker_url="")
+    settings.SERVING = served_by(api_key=SecretStr(KEY), requests_per_second=10, slots=SLOT)
     found = same(post, *[request("/recommendations/ann/", f"slot={SLOT}", client="203.0.113.7")] * 5)
     assert len(found.letters) == 2
 

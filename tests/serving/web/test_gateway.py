@@ -180,3 +180,18 @@ def test_the_event_loop_beats_until_the_server_stops() -> None:
     gateway = Gateway(Application(), threads=1, rate=TokenBuckets(0), liveness=Counted())
     with running(gateway):
         wait_until(lambda: beats)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "reads"),
+    [
+        ("GET", "/events/", True),
+        ("HEAD", "/", True),
+        ("POST", "/recommendations/", True),
+        ("POST", "/api/session/recommend/tea", True),
+        ("POST", "/events/", False),
+        ("PUT", "/recommendations/", False),
+    ],
+)
+def test_a_post_that_asks_for_lists_does_not_wait_behind_events(method: str, path: str, reads: bool) -> None:
+    assert module.reads(method, path) is reads

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving.config import ServingConfig
 from serving.shop_lists.lists import CATEGORIES, ShopEntry, encode
 from serving.web import services, signing
@@ -111,7 +111,7 @@ def test_what_a_door_does_not_know_or_take_is_named(web: Client, path: str, fiel
 
 
 def test_criteria_and_cart_decide_what_is_in_the_list(web: Client, redis: Redis) -> None:
-    hot.set_items(redis, [Item(12, "bread", categories=["Bread, rolls"], brand="Own", price=9.0)])
+    item_store.set_items(redis, [Item(12, "bread", categories=["Bread, rolls"], brand="Own", price=9.0)])
     assert names(web.get("/recommendations/ann/?category=Bread%2C%20rolls").json()) == ["bread"]
     assert names(web.get("/recommendations/ann/?brand=Own&brand=Other").json()) == ["bread"]
     assert names(web.get("/recommendations/ann/?price_min=2").json()) == ["bread"]
@@ -192,7 +192,7 @@ def test_items_are_what_lists_about_items_are_about_or_else_what_is_ranked(web: 
 
 
 def test_criteria_and_context_of_the_body(web: Client, redis: Redis) -> None:
-    hot.set_items(redis, [Item(12, "bread", categories=["bread"], price=9.0)])
+    item_store.set_items(redis, [Item(12, "bread", categories=["bread"], price=9.0)])
     body = {"user_id": "ann", "context": {"category": "bread"}, "slots": ["category"]}
     assert names(ask(web, body).json()["lists"]["category"]) == ["bread"]
     body = {"user_id": "ann", "criteria": {"price_min": 2}, "slots": ["home", {"slot": "item", "criteria": {}, "k": 1}]}

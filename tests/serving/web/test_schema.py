@@ -20,6 +20,13 @@ from tests.serving.web.test_views import event
 EXAMPLES = 5
 WAIT_SECONDS = 240
 ROOT = Path(__file__).parents[3]
+SHAPELESS = """
+[[operations]]
+include-path-regex = "^/events/.+/$"
+[operations.checks]
+positive_data_acceptance.expected-statuses = ["202", "400", "429", "503"]
+"""
+"""Messages of trackers have no schema here, theirs is in the trackers' documentation: some that fit are refused."""
 
 
 @pytest.mark.slow
@@ -27,6 +34,7 @@ def test_random_requests_find_neither_a_500_nor_an_answer_that_is_not_described(
     redis: Redis, redis_url: str, stream_config: StreamConfig, tmp_path: Path
 ) -> None:
     fill_redis(redis, as_of=int(time.time() * 1000))
+    (tmp_path / "schemathesis.toml").write_text(SHAPELESS)
     with serving(redis_url, stream_config) as server:
         done = subprocess.run(
             [
@@ -43,7 +51,7 @@ def test_random_requests_find_neither_a_500_nor_an_answer_that_is_not_described(
             timeout=WAIT_SECONDS,
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 11" in done.stdout
+    assert "Tested: 30" in done.stdout
 
 
 @pytest.mark.parametrize(

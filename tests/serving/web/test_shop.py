@@ -42,7 +42,7 @@ def visit() -> tuple[Client, str]:
 def test_the_page_offers_shoppers_and_loads_nothing_from_elsewhere(web: Client) -> None:
     answer = web.get("/")
     text = answer.content.decode()
-    assert '<body data-csrf=' in text
+    assert "<body data-csrf=" in text
     assert 'data-shopper="ann"' in text
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
     assert "default-src 'none'" in answer["Content-Security-Policy"]

@@ -49,3 +49,12 @@ def test_web_processes_with_the_same_settings_know_each_others_ids(settings: Laz
     assert len(keys) == 3  # the secret key counts before the API key
     settings.SECRET_KEY = "of another start"
     assert signing.key_for(signing.REQUESTS) not in keys
+
+
+def test_the_same_name_gives_the_same_id_and_it_fits_its_shopper_alone() -> None:
+    made = signing.same_request_id("score s1 m1", "ann", key=KEY)
+    assert made == signing.same_request_id("score s1 m1", "ann", key=KEY)
+    assert signing.fits(made, "ann", key=KEY) and not signing.fits(made, "bob", key=KEY)
+    others = [("score s1 m2", "ann", KEY), ("score s1 m1", "bob", KEY), ("score s1 m1", "ann", b"another" * 5)]
+    assert made not in [signing.same_request_id(name, user, key=key) for name, user, key in others]
+    assert len(made) == len(signing.new_request_id("ann", key=KEY))

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from serving.links import Landing, linker
+from tests.docs.pages import page as prose
 from tests.serving.web.chromium import Browser, chromium
 from tests.serving.web.shop_pages import Answers, Shop, two_origins
 from tests.waiting import wait_until
@@ -47,9 +49,7 @@ def test_without_consent_nothing_is_stored_and_nobody_is_named(page: tuple[Brows
     browser, shop, answers = page
     browser.open(shop.page("/", SLOT, consent="no"))
     wait_until(lambda: browser.value(DRAWN) == 4)
-    assert answers.got == [
-        ("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "cart": []})
-    ]
+    assert answers.got == [("/recommendations/", {"session": [], "slots": [{"slot": "home", "k": 4}], "cart": []})]
     browser.run("sagestream.view('sku-3'); sagestream.cart('sku-3'); sagestream.order('o1', [{item_id: 'sku-3'}])")
     browser.run("document.querySelector('main').addEventListener('click', (event) => event.preventDefault())")
     browser.click(".sagestream-list li:nth-child(3) a")
@@ -165,7 +165,7 @@ def test_a_login_merges_the_visitor_and_a_logout_begins_another(page: tuple[Brow
     browser.click("[data-action=cart]")  # of a list that was drawn before
     wait_until(lambda: len(answers.events()) == 3)
     (login,) = (body for body in answers.at("/track/") if "anonymous_id" in body)
-    assert login == {"user_id": "ann", "token": "proof", "anonymous_id": anonymous, "events": []}
+    assert login == {"user_id": "ann", "token": "proof", "anonymous_id": anonymous}
     told = [(event["user_id"], event["item_id"], event.get("request_id")) for event in answers.events()]
     of_the_list = f"home.{anonymous}"
     assert sorted(told, key=str) == [
@@ -262,3 +262,22 @@ def test_many_events_go_in_groups_and_each_has_its_own_id(page: tuple[Browser, S
     wait_until(lambda: len(answers.events()) == 120)
     assert len({event["event_id"] for event in answers.events()}) == 120
     assert sorted(len(body["events"]) for body in answers.at("/track/")) == [20, 50, 50]
+
+
+def test_a_link_of_a_mail_is_one_click_however_often_it_is_opened(page: tuple[Browser, Shop, Answers]) -> None:
+    browser, shop, answers = page
+    (code,) = [block.text for block in prose("docs/shop-developers.md").blocks if block.language == "js"]
+    link = linker(f"{shop.origin}/p/{{item_id}}")(Landing("u 42", "sku-9", "r.1", 3))
+    shop.page(link.removeprefix(shop.origin), "", consent="yes")
+    for times in (1, 2):
+        browser.open(link)
+        browser.run(code)
+        wait_until(lambda times=times: len(answers.events()) == times)  # type: ignore[misc]
+    first, second = answers.events()
+    assert first == second
+    assert first == {
+        "user_id": "u 42", "event_id": "r.1:3", "event_type": "click", "item_id": "sku-9", "request_id": "r.1",
+        "position": 3,
+    }  # fmt: skip
+    assert browser.value("sagestream.visitor()").startswith("anon-")  # who opened it is not taken for the shopper
+    assert browser.complaints == []

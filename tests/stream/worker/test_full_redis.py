@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 from sqlalchemy import Engine
@@ -16,7 +17,7 @@ from graphstore.redis.rebuild import is_complete, rebuild_if_incomplete
 from graphstore.session import read
 from sagestream.playground.embedded import own_redis as started
 from stream.events import CatalogItem, Identity, utc
-from stream.worker.full_redis import FULL, FullRedis
+from stream.worker.full_redis import FullRedis
 from stream.worker.rebuild_watch import RebuildWatch
 from stream.worker.sink import Sink
 from tests.stream.worker.test_remembering import EventType, event, listed, looked, memory
@@ -29,6 +30,10 @@ NOW = 1_767_614_400_000
 def small_redis(tmp_path: Path) -> Iterator[Redis]:
     with started(tmp_path / "redis") as redis:
         yield redis
+
+
+def refused() -> float:
+    return REGISTRY.get_sample_value("sagestream_redis_full_total") or 0.0
 
 
 def store_everything(sink: Sink) -> None:
@@ -51,11 +56,11 @@ def test_the_worker_goes_on_and_redis_heals(
     with pytest.raises(OutOfMemoryError):
         small_redis.set("ballast", b"x" * 2_000_000)
         small_redis.set("more", b"x")
-    before = FULL._value.get()
+    before = refused()
     with caplog.at_level(logging.ERROR):
         sink.store_interactions([event(EventType.VIEW, NOW + 9, item="late")], now=NOW)
         store_everything(Sink(sqlite_engine, small_redis))
-    assert FULL._value.get() == before + 6
+    assert refused() == before + 6
     assert "Redis is full: events are stored in SQL alone" in caplog.text
     assert not is_complete(small_redis)
     with read(sqlite_engine) as connection:

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from graphstore.redis import hot
 from graphstore.redis.lifetime import DAY_MS
-from graphstore.redis.shopper import NOBODY, ShopperMemory, read_memory
 from serving.cache import ItemReader
 from stream.events import CatalogItem, EventType, Identity, Impression, ImpressionItem, Interaction, Seen, utc
 from stream.worker.sink import Sink
+from tests.graphstore.redis.memory import NOBODY, ShopperMemory, read_memory
 
 NOW = 1_767_614_400_000
 DAYS = 30
@@ -161,3 +161,16 @@ def test_a_sell_out_reaches_readers_within_a_second(sink: Sink, redis: Redis) ->
     clock[0] = 0.5
     (sold_out,) = reader.by_key([tea.item_key])
     assert sold_out and not sold_out.available
+
+
+def test_all_keys_of_a_shopper_end_together(sink: Sink, redis: Redis) -> None:
+    sink.store_interactions([event(EventType.VIEW, NOW)], now=NOW)
+    for key in hot.USER_KEYS[:2]:
+        redis.pexpire(key("u"), DAYS * DAY_MS - 1_800_000)  # half an hour later
+    sink.store_interactions([event(EventType.PURCHASE, NOW + 1_800_000)], now=NOW + 1_800_000)
+    ends = [int(redis.pexpiretime(key("u"))) for key in hot.USER_KEYS[:3]]
+    assert max(ends) - min(ends) < 1_000
+    for key in hot.USER_KEYS[:3]:
+        redis.pexpire(key("u"), DAYS * DAY_MS - 7_200_000)  # two hours later
+    sink.store_interactions([event(EventType.VIEW, NOW + 7_200_000)], now=NOW + 7_200_000)
+    assert all(int(redis.pttl(key("u"))) > DAYS * DAY_MS - 60_000 for key in hot.USER_KEYS[:3])

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, select
 
 from graphstore import queries
 from graphstore.erase import erase_person
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import read, write
 from graphstore.tables import HOUR_MS, impressions, seen_items, stream_progress
 from stream import events
@@ -53,11 +53,11 @@ def test_an_older_catalogue_row_shows_the_newer_one(sink: Sink, redis: Redis) ->
     old = events.CatalogItem(item_id="i", title="Old", event_time=datetime(2020, 1, 1, tzinfo=UTC))
     for batch in ([new], [old]):
         sink.store_items(batch, now=NOW)
-        (item,) = hot.get_items(redis, ["i"])
+        (item,) = item_store.get_items(redis, ["i"])
         assert item is not None
         assert item.title == "New"
     sink.store_items([], {"i": NOW + 1}, now=NOW)
-    (gone,) = hot.get_items(redis, ["i"])
+    (gone,) = item_store.get_items(redis, ["i"])
     assert gone is not None
     assert not gone.available
 
@@ -68,7 +68,7 @@ def test_a_change_shows_beside_what_was_known(sink: Sink, redis: Redis) -> None:
     sold_out = events.ItemChange(item_id="i", stock=0, attributes={"offer": True}, event_time=later)
     sink.store_items([sold_out], now=NOW)
     sink.store_items([entry, events.ItemChange(item_id="i", stock=9, event_time=sooner)], now=NOW)
-    (item,) = hot.get_items(redis, ["i"])
+    (item,) = item_store.get_items(redis, ["i"])
     assert item is not None
     assert (item.title, item.price, item.stock, item.available) == ("Tea", 2.5, 0, False)
     assert item.attributes == {"offer": True}

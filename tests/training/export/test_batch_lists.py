@@ -18,7 +18,7 @@ from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.toy_shop import closing_time, favourites, open_shop, trade
 from training.config import TrainingConfig
 from training.data.event_log import EventLog, Histories
-from training.export.batch_lists import recommend_all, write_lists
+from training.export.batch_lists import Lists, only, recommend_all, write_lists
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
@@ -61,15 +61,8 @@ def test_the_lists_do_not_depend_on_block_or_file(shop: tuple[Recommender, Snaps
     found = []
     for name, block_users in (("a.jsonl", 40), ("b.jsonl", 7), ("c.parquet", 7)):
         path, seen = tmp_path / name, []
-        users = write_lists(
-            model,
-            snapshot,
-            path,
-            k=6,
-            history_limit=500,
-            block_users=block_users,
-            progress=lambda line, share, seen=seen: seen.append(share),
-        )
+        lists = recommend_all(model, snapshot, k=6, history_limit=500, block_users=block_users)
+        users = write_lists(lists, path, total=40, progress=lambda line, share, seen=seen: seen.append(share))
         assert users == 40
         assert len(seen) == -(-40 // block_users)
         assert seen[-1] == 1.0
@@ -137,9 +130,7 @@ def test_what_the_snapshot_knows_to_be_sold_out_is_not_listed(shop: tuple[Recomm
     assert "i3" in listed(snapshot)  # the model itself is left as it was
 
 
-def test_a_file_is_whole_or_not_there(
-    shop: tuple[Recommender, Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_whole_or_not_there(shop: tuple[Recommender, Snapshot], tmp_path: Path) -> None:
     model, snapshot = shop
     out = tmp_path / "out.jsonl"
 
@@ -147,14 +138,33 @@ def test_a_file_is_whole_or_not_there(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_lists(model, snapshot, out, k=3, history_limit=500, block_users=5, progress=stop)
+        write_lists(recommend_all(model, snapshot, k=3, history_limit=500, block_users=5), out, total=40, progress=stop)
     assert not list(tmp_path.glob("*out.jsonl*"))
     with pytest.raises(ValueError, match=r"\.csv is no format"):
-        write_lists(model, snapshot, tmp_path / "out.csv", k=3, history_limit=500, block_users=5)
+        write_lists([], tmp_path / "out.csv", total=0)
     out.write_text("mine")
     with pytest.raises(AlreadyExists):
-        write_lists(model, snapshot, out, k=3, history_limit=500, block_users=5)
+        write_lists([], out, total=0)
     assert out.read_text() == "mine"
+
+
+LINKED = Lists(["ann", "bob"], [["a", "b"], []], [[2.0, 1.0], []], ["r1", "r2"], [["https://x/a", "https://x/b"], []])
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+def test_lists_with_links_have_them_in_their_file(tmp_path: Path, name: str) -> None:
+    assert write_lists([LINKED], tmp_path / name, total=2, linked=True) == 2
+    first, second = read(tmp_path / name)
+    assert first == {
+        "user_id": "ann", "item_ids": ["a", "b"], "scores": [2.0, 1.0],
+        "request_id": "r1", "links": ["https://x/a", "https://x/b"],
+    }  # fmt: skip
+    assert (second["request_id"], second["links"]) == ("r2", [])
+
+
+def test_only_the_lists_of_some_users_are_kept() -> None:
+    (kept,) = only([Lists(["ann", "bob"], [["a"], ["b"]], [[2.0], [1.0]])], {"bob", "zoe"})
+    assert kept == Lists(["bob"], [["b"]], [[1.0]])
 
 
 def test_only_a_block_of_shoppers_is_scored_at_a_time(

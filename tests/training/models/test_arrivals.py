@@ -20,6 +20,7 @@ from training.models.new_items import NewItems
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.fit import fit_sage
+from training.sage.term import SageTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
 from training.terms.linear_filter import LinearFilter
@@ -95,7 +96,8 @@ def test_a_new_item_does_not_come_before_what_its_kind_has_sold() -> None:
     model = trained("trend", "graphsage").copy()
     model.extend(NewItems([item(900, "white")]))
     term = model.terms[-1]
-    bias = term._bias  # type: ignore[attr-defined]
+    assert isinstance(term, SageTerm)
+    bias = term.bias
     counts = np.bincount(LOG.between(end=START).items, minlength=LOG.num_items)
     rare = bias[: LOG.num_items][counts <= np.median(counts)]
     assert float(bias[-1]) == pytest.approx(float(rare.mean()))
@@ -209,5 +211,5 @@ def test_the_memory_of_features_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     one, two, three = (item(key, "white") for key in (1, 2, 3))
     encoded.features([one, two])
     assert len(encoded.features([one, three])) == 2
-    assert len(encoded._rows) == 2
+    assert len(encoded) == 2
     assert len(encoded.features([one, two, three])) == 3

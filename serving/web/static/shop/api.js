@@ -17,9 +17,9 @@ const post = (path, body, headers) =>
 
 // The lists of a page, by slot: one question, so that no item stands in two of them. Without an id, only the session in
 // the question counts, and the server keeps nothing.
-export async function listsOf(slots, { cart = [], items = [], explain = true } = {}) {
+export async function listsOf(slots, cart) {
   const who = shopper.id ? { user_id: shopper.id } : { session: session() };
-  return (await post("/recommendations/", { ...who, slots, cart, items, explain })).lists;
+  return (await post("/recommendations/", { ...who, slots, cart, explain: true })).lists;
 }
 
 // The shopper's list as it is, without a slot: looking at it is no impression.

@@ -61,17 +61,19 @@ function marksSince(before, after) {
 
 // A place of the page for one slot. `wide` is a grid; else it is a row that scrolls sideways.
 export class Shelf {
-  constructor(slot, title, { k, wide = false, marked = false, own = false, more = {} }) {
+  constructor(slot, title, { k, wide = false, marked = false, own = false, otherwise = title, more = {} }) {
     this.request = { slot, k, ...more };
     this.marked = marked;
     this.own = own; // hidden where nothing but its fallback would be shown
+    this.titles = [title, otherwise]; // where it begins with its own kind, and where with its fallback
     this.shown = null;
     this.list = h("ol", { class: wide ? "cards" : "cards row", "aria-busy": "true" });
     this.source = h("span", { class: "source" });
     const id = `shelf-${slot}`;
+    this.title = h("h2", { id }, title);
     this.node = h(
       "section", { class: "shelf", "aria-labelledby": id, "data-slot": slot },
-      h("div", { class: "heading" }, h("h2", { id }, title), this.source), this.list,
+      h("div", { class: "heading" }, this.title, this.source), this.list,
     );
   }
 
@@ -81,7 +83,9 @@ export class Shelf {
     this.list.setAttribute("aria-busy", "false");
     this.source.textContent = list.degraded ? `${list.source}, degraded` : list.source;
     this.source.title = list.degraded || "";
-    this.node.hidden = !list.items.length || (this.own && list.source !== this.request.slot);
+    const byKind = list.source === this.request.slot;
+    this.title.textContent = this.titles[byKind ? 0 : 1];
+    this.node.hidden = !list.items.length || (this.own && !byKind);
     this.shown = list;
   }
 }

@@ -14,7 +14,7 @@ export async function cartPage() {
   const again = new Shelf("for_you", "You may also like", { k: 10 });
   if (!known.length) return { title: "Cart", shelves: [again], nodes: [heading("Your cart is empty"), again.node] };
   const together = new Shelf("bought_together", "Often bought together with it", {
-    k: 8, more: { items: known.map(({ item_id }) => item_id) },
+    k: 8, otherwise: "Goes with it", more: { items: known.map(({ item_id }) => item_id) },
   });
   const last = new Shelf("cart", "Before you go", { k: 10 });
   const total = known.reduce((sum, item) => sum + (item.price || 0) * held[item.item_id].quantity, 0);
@@ -23,7 +23,6 @@ export async function cartPage() {
   return {
     title: "Cart",
     shelves: [together, last],
-    context: { cart: Object.keys(held) },
     nodes: [
       heading("Your cart"),
       h("ul", { class: "lines" }, known.map((item) => lineOf(item, held[item.item_id].quantity))),

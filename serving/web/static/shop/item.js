@@ -5,7 +5,7 @@ import { cartButton, Shelf } from "./cards.js";
 import { h } from "./dom.js";
 import { heading } from "./pages.js";
 import { pictureOf } from "./pictures.js";
-import { cart, ledTo } from "./shopper.js";
+import { ledTo } from "./shopper.js";
 import { money, nameOf, readable } from "./text.js";
 
 export const categoryPath = (name) => `#/category/${encodeURIComponent(name)}`;
@@ -16,7 +16,7 @@ export async function item(itemId) {
     return { title: "Unknown", shelves: [], nodes: [heading("No such item"), h("p", {}, `Nobody knows ${itemId}.`)] };
   }
   const more = { items: [itemId] };
-  const together = new Shelf("bought_together", "Bought together with it", { k: 6, more });
+  const together = new Shelf("bought_together", "Bought together with it", { k: 6, otherwise: "Goes with it", more });
   const similar = new Shelf("similar", "Similar items", { k: 12, more });
   const facts = Object.entries(known.attributes).map(([name, value]) => h("li", {}, `${readable(name)}: ${value}`));
   const paths = known.categories.flatMap((name, place) => [
@@ -26,7 +26,6 @@ export async function item(itemId) {
   return {
     title: nameOf(known),
     shelves: [together, similar],
-    context: { cart: Object.keys(cart()) },
     // The event of the page itself: it was looked at, from whichever list.
     opened: () => act("view", known, ledTo(itemId)),
     nodes: [

@@ -28,6 +28,10 @@ async function show(moved) {
     page = next;
     main.replaceChildren(...next.nodes);
     document.title = `${next.title} – Sagestream shop`;
+    for (const link of byId("menu").querySelectorAll("a")) {
+      if (link.hash === location.hash) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
     if (moved) {
       scrollTo(0, 0);
       main.querySelector("h1").focus({ preventScroll: true });

@@ -2,12 +2,12 @@
 import { listsOf, search } from "./api.js";
 import { Shelf } from "./cards.js";
 import { h } from "./dom.js";
-import { shopper } from "./shopper.js";
+import { cart, shopper } from "./shopper.js";
 import { readable } from "./text.js";
 
 export const heading = (text) => h("h1", { tabindex: "-1" }, text);
 
-// Every page: its title, its elements, its shelves, and what their question is about.
+// Every page: its title, its elements and its shelves.
 export function home() {
   const shelves = [
     new Shelf("home", "Recommended for you", { k: 12, wide: true, marked: true }),
@@ -41,9 +41,9 @@ export async function found(words) {
   return { title, shelves: [shelf], nodes: [heading(title), node, shelf.node] };
 }
 
-// One question for all shelves of a page.
+// One question for all shelves of a page. What is in the cart is not offered again.
 export async function fill(page) {
   if (!page.shelves.length) return;
-  const lists = await listsOf(page.shelves.map(({ request }) => request), page.context);
+  const lists = await listsOf(page.shelves.map(({ request }) => request), Object.keys(cart()));
   for (const shelf of page.shelves) shelf.show(lists[shelf.request.slot]);
 }

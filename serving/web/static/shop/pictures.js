@@ -58,7 +58,7 @@ function chosen(from, kind) {
 }
 
 export function pictureOf(item) {
-  const kind = (item.categories || [])[0] || item.brand || item.item_id;
+  const kind = (item.categories || []).at(-1) || item.brand || item.item_id; // the narrowest category
   const { body, dark, label } = chosen(SHAPES, kind);
   const own = hashOf(item.item_id);
   const height = 13 + (own % 3) * 3;

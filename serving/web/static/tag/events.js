@@ -17,7 +17,7 @@ function add(path, head, name, ...entries) {
   let message = out.find(one => one.key == key && one.list.length < MOST);
   if (!message) {
     const list = [];
-    out.push(message = { key, path, list, body: { ...head, [name]: list }, tries: 0 });
+    out.push(message = { key, path, list, body: { ...head, ...(name && { [name]: list }) }, tries: 0 });
   }
   message.list.push(...entries);
   timer ||= setTimeout(send, GROUP_MS);

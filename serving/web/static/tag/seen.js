@@ -1,6 +1,6 @@
 // What was truly seen of a list: an item of which half was in view for one second (MRC), on a page that is itself
 // visible.
-const SHARE = 0.5, SEEN_MS = 1000;
+const SHARE = .5, SEEN_MS = 1000;
 
 const places = new WeakMap(); // what an element shows
 const inView = new Map(); // elements in view, with the timers of their second

@@ -3,7 +3,7 @@ const element = (name, made) => Object.assign(document.createElement(name), made
 
 function address(text) {
   const { href, protocol } = element("a", { href: text });
-  return text && /^https?:$/.test(protocol) ? href : "";
+  return text && /^https?:/.test(protocol) ? href : "";
 }
 
 function textOf(item, field) {

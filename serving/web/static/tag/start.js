@@ -7,7 +7,7 @@ function login(user_id, proof) {
   visitor.user = user_id + "";
   visitor.led = {};
   keep();
-  add("track/", { user_id: visitor.user, token, anonymous_id: visitor.id }, "events");
+  add("track/", { user_id: visitor.user, token, anonymous_id: visitor.id });
 }
 
 // The next person at this browser is somebody else.

@@ -6,7 +6,7 @@ from django.test import Client
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.web.outbox import NotDelivered
 from stream.events import CATALOG, CATALOG_CHANGES, decode, encode, utc
 from stream.routes import ROUTES
@@ -140,7 +140,7 @@ def test_nothing_is_half_kept_while_the_broker_is_away(web: Client, post: Post, 
 
 def test_a_reader_gets_all_that_is_known(web: Client, redis: Redis) -> None:
     item = Item(31, "tea", "Tea", ["Drinks"], "Leaf", 2.5, True, {"grams": 100}, "/p/tea", "", 4, "green")
-    hot.set_items(redis, [item, Item(32, "gone", available=False)])
+    item_store.set_items(redis, [item, Item(32, "gone", available=False)])
     answer = web.get("/items/tea/")
     assert (answer.status_code, answer.json()) == (200, {
         "item_id": "tea", "title": "Tea", "categories": ["Drinks"], "brand": "Leaf", "price": 2.5, "available": True,

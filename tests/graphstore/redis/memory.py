@@ -1,14 +1,11 @@
-"""Shopper: what Redis remembers of one person, read together for the rules of a list.
-
-Arrives: the keys of `graphstore.redis.hot` and `graphstore.redis.shown`. Leaves: a `ShopperMemory`. Next:
-`serving.recommend` gives it to the rules. This module does not import SQLAlchemy.
-"""
+"""What Redis remembers of one person, read together so that tests can compare it whole."""
 
 from dataclasses import dataclass, field
 
 from redis import Redis
 
 from graphstore.redis import hot, shown
+from graphstore.redis.corrupt import readable_scores
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ def read_memory(redis: Redis, user_id: str, *, now: int) -> ShopperMemory:
     pipeline.hgetall(hot.shown_key(user_id))
     recent, bought, times = pipeline.execute()
     return ShopperMemory(
-        recent=[(item, int(time)) for item, time in hot.readable(hot.recent_key(user_id), recent)],
-        bought={item: int(time) for item, time in hot.readable(hot.bought_key(user_id), bought)},
+        recent=[(item, int(time)) for item, time in readable_scores(hot.recent_key(user_id), recent)],
+        bought={item: int(time) for item, time in readable_scores(hot.bought_key(user_id), bought)},
         shown=shown.counts(hot.shown_key(user_id), times, now=now),
     )

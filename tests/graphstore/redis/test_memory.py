@@ -1,10 +1,10 @@
-"""A shopper's memory: read whole, and without what is no text."""
+"""A shopper's memory: all that is remembered, without what is no text."""
 
 from redis import Redis
 
 from graphstore.redis import hot, shown
 from graphstore.redis.lifetime import Lifetime
-from graphstore.redis.shopper import NOBODY, read_memory
+from tests.graphstore.redis.memory import NOBODY, read_memory
 
 NOW = 1_700_000_000_000
 
