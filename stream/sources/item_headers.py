@@ -19,7 +19,16 @@ ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "unit_price", "list_price", "sale_price", "regular price", "variant price"),
     "available": ("available", "availability", "in_stock", "in stock?", "stock", "is_hidden", "discontinued"),
     "url": ("url", "link", "product_url", "permalink"),
-    "image": ("image_link", "image_url", "image", "image src", "image-url-l", "thumbnail"),
+    "image": (
+        "image_link",
+        "image_url",
+        "image",
+        "image src",
+        "image-url-l",
+        "image-url-m",
+        "image-url-s",
+        "thumbnail",
+    ),
     "stock": ("stock", "stock_quantity", "inventory", "inventory_quantity", "variant inventory qty"),
     "product": ("item_group_id", "product_code", "product_group_id", "parent_id", "parent_sku"),
 }
