@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from django.conf import settings
@@ -111,7 +111,7 @@ def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
             # JSON allows numbers beyond any float.
             raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
-    return admitted(event) if isinstance(event, Interaction) else event
+    return cast("_E", admitted(event)) if isinstance(event, Interaction) else event
 
 
 def _letter(event: Event) -> Letter:
