@@ -16,7 +16,7 @@ from stream.events import EventType
 from stream.sources.options import Layout, SourceOptions
 
 if TYPE_CHECKING:
-    from stream.sources.source import Source
+    from stream.sources.source import Reading, Source
     from stream.sources.table import EventTable
 
 COMPLETE_JOURNEY = "complete-journey"
@@ -90,6 +90,14 @@ class TableWords:
         return any(self.mapping.values()) or any(
             getattr(self, part.name) for part in fields(self) if part.name != "mapping"
         )
+
+    def __str__(self) -> str:
+        """Return what is said, for the state of a playground: empty when nothing is."""
+        said = {name: column for name, column in self.mapping.items() if column}
+        said |= {
+            part.name: value for part in fields(self) if part.name != "mapping" and (value := getattr(self, part.name))
+        }
+        return " ".join(f"{name}={value}" for name, value in sorted(said.items()))
 
     def options(self) -> SourceOptions:
         """Return the options for the readers. Raises `UnfitWords`."""
@@ -189,31 +197,32 @@ def _has_ascii(encoding: str) -> bool:
         return False
 
 
-def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
+def read_dataset(
+    name: str,
+    *,
+    sample: int | None,
+    min_item_users: int,
+    seed: int,
+    words: TableWords | None = None,
+    reading: "Reading | None" = None,
+) -> "EventTable":
     """Read `complete-journey`, or a file as a table. `sample` is the number of users to draw, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError` if the package
-    with the data is not installed.
+    `words` say what the columns of a file mean; without them a file needs no times. `reading` gets what was understood.
+    Raises `UnknownDataset`, `UnfitWords`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError`
+    if the package with the data is not installed.
     """
     if name == COMPLETE_JOURNEY:
+        if words:
+            raise UnfitWords(f"{name} is no file with columns")
         from stream.sources.datasets import complete_journey
 
         return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
-    return read_files(name, SourceOptions(), sample=sample, min_item_users=min_item_users, seed=seed)
-
-
-def read_files(
-    name: str, options: SourceOptions, *, sample: int | None = None, min_item_users: int = 1, seed: int = 0
-) -> "EventTable":
-    """Read a file, or a folder of files that belong together, as a table in the form that its columns show.
-
-    Raises `UnknownDataset` and `stream.sources.files.compressed.UnreadableFile`.
-    """
     path = Path(name)
     if not path.exists():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
     from stream.sources.opening import open_source
     from stream.sources.source import Reading
 
-    source = open_source(TABLE, [path], options=options)
-    return source.read(Reading(), users=sample, min_item_users=min_item_users, seed=seed)
+    source = open_source(TABLE, [path], options=SourceOptions() if words is None else words.options())
+    return source.read(reading or Reading(), users=sample, min_item_users=min_item_users, seed=seed)

@@ -68,9 +68,9 @@ def import_(
 ) -> None:
     """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest.
 
-    Files are read block by block, plain or packed by gzip, bz2 or xz. Rows that are no events are shown, counted and
-    left out. The same row of an unchanged file is the same event: an import that was interrupted simply runs again. A
-    file that has changed or grown is another one, and all its rows are new events.
+    Files are read block by block, plain or packed by gzip, bz2, xz, Zstandard or zip. Rows that are no events are
+    shown, counted and left out. The same row of an unchanged file is the same event: an import that was interrupted
+    simply runs again. A file that has changed or grown is another one, and all its rows are new events.
     """
     from sagestream.importer import Sample
 

@@ -91,7 +91,7 @@ def benchmark(
             _given(train, test, items, stages)
             if train is not None and test is not None
             else _divided(
-                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out")),
+                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out"), stages),
                 items,
                 split=split,
                 repeats=repeats == "allow",
@@ -161,17 +161,21 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
     return {OURS: FeatureFit(fit_best, features, with_patience(config))}
 
 
-def _table(name: str, words: TableWords) -> "EventTable":
-    from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, read_dataset, read_files
+def _table(name: str, words: TableWords, stages: Stages) -> "EventTable":
+    from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, read_dataset
+    from stream.sources.source import Reading
 
     if name == COMPLETE_JOURNEY:
-        if replace(words, no_times=False):
-            raise BadParameter(f"{name} is no file with columns", param_hint="--interactions")
-        return read_dataset(name, sample=None, min_item_users=1, seed=0)
+        words = replace(words, no_times=False)
+    reading = Reading()
     try:
-        return read_files(name, words.options())
+        table = read_dataset(name, sample=None, min_item_users=1, seed=0, words=words, reading=reading)
     except UnfitWords as error:
-        raise BadParameter(str(error)) from error
+        raise BadParameter(str(error), param_hint="--interactions") from error
+    for understood in reading.understood.values():
+        for line in understood.lines():
+            stages.say(f"{name}: {line}")
+    return table
 
 
 def _divided(

@@ -123,6 +123,8 @@ def guess_columns(header: list[str], given: Mapping[str, str | None] | None = No
     if missing:
         option = " and ".join(f"--{meaning}-col" for meaning in missing)
         raise NotUnderstood(f"no column for {' and '.join(missing)}: the file has {listed(header)}; {option} names it")
+    if twice := [name for name in found.values() if header.count(name) > 1]:
+        raise NotUnderstood(f"two columns of one name: {listed(twice)}; name them with --columns")
     value = found.get("value")
     priced = price is not None or (value is not None and _PRICE.search(plain_name(value)) is not None)
     return ColumnMapping(**found, priced=priced)

@@ -130,6 +130,10 @@ class Understood:
         first, last = (f"{utc(time):%Y-%m-%d %H:%M}" for time in (self.first_ms, self.last_ms))
         return f"{self.rows:,} events from {first} to {last} UTC{passed}"
 
+    def lines(self) -> list[str]:
+        """Return all of it in words."""
+        return [self.in_words(), self.found(), *self.warnings()]
+
     def as_json(self) -> dict[str, Any]:
         """Return all of it for JSON."""
         times = [None if time is None else utc(time).isoformat() for time in (self.first_ms, self.last_ms)]

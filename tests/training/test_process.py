@@ -32,8 +32,9 @@ def test_one_process_answers_one_call_after_the_other_after_it_has_prepared() ->
         assert process.call(fits.echo, 7) == (7, "3")
         with pytest.raises(FaultInProcess, match="ValueError: singular matrix"):
             process.call(fits.failing_call)
-        with pytest.raises(SpawnedProcessFailed, match=r"^too few events$"):
+        with pytest.raises(SpawnedProcessFailed, match=r"^too few events$") as refused:
             process.call(fits.refusing_call)
+        assert refused.value.exit_code == 1
         assert process.call(fits.marked) == (first, True)
         child = psutil.Process(first)
     assert not child.is_running()
