@@ -23,7 +23,7 @@ from stream.sources.datasets import (
     shopify,
     woocommerce,
 )
-from stream.sources.files.compressed import UnreadableFile
+from stream.sources.files.compressed import NotUnderstood, UnreadableFile
 from stream.sources.headers import ColumnMapping, plain_name
 from stream.sources.item_headers import NAMED, ItemColumns, item_columns
 from stream.sources.options import SourceOptions
@@ -135,12 +135,12 @@ class NamedTables:
         return None
 
     def finished(self, source: Source) -> Source:
-        """Return the source with the files that belong together as parts. Raises `UnreadableFile` when one lacks."""
+        """Return the source with the files that belong together as parts. Raises `NotUnderstood` when one lacks."""
         parts = list(source.parts)
         for name, files in self._files.items():
             for role, other, what in (("lines", "orders", "the orders"), ("orders", "lines", "the lines")):
                 if role in files and other not in files:
-                    raise UnreadableFile(
+                    raise NotUnderstood(
                         f"{files[role][0]}: {name}'s {role} say little without {what}: give both files in one call"
                     )
             own = {path for paths in files.values() for path in paths}
@@ -156,4 +156,5 @@ class NamedTables:
 
 def is_said(options: SourceOptions) -> bool:
     """Return whether the file's owner names columns of interactions, so that no form is guessed."""
-    return any(name for meaning, name in options.columns.items() if meaning not in NAMED) or bool(options.layout.names)
+    named = any(name for meaning, name in options.columns.items() if meaning not in NAMED)
+    return named or bool(options.layout.names or options.explode)

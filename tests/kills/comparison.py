@@ -236,8 +236,9 @@ def _compare_redis(
             for item, row in expected.items.items()
         },
         {
-            item: json.loads(redis.get(item_store.item_key(item)) or "null")
-            for item in _named(redis, item_store.item_key(""))
+            item.item_id: {name: getattr(item, name) for name in ("item_key", "item_id", *CATALOGUED)}
+            for item in item_store.get_items(redis, _named(redis, item_store.item_key("")))
+            if item is not None
         },
     )
     found.rows(

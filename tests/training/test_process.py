@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing import spawn
 from pathlib import Path
 
 import psutil
@@ -62,13 +64,21 @@ def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.fixture
+def interpreter() -> Iterator[Callable[[str], None]]:
+    """Sets the program that a spawned process starts, in place of Python."""
+    before = spawn.get_executable()
+    yield spawn.set_executable
+    spawn.set_executable(before)
+
+
 LARGE = b"0" * 50_000_000
 """More than any pipe or socket takes before somebody reads it."""
 
 
 @pytest.mark.kill
-def test_a_process_that_dies_in_its_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
+def test_a_process_that_dies_in_its_start_is_told_at_once(interpreter: Callable[[str], None]) -> None:
+    interpreter("/bin/false")
     begun = time.monotonic()
     with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended with exit code 1"):
         process.call(fits.echo, LARGE)
@@ -77,12 +87,12 @@ def test_a_process_that_dies_in_its_start_is_told_at_once(monkeypatch: pytest.Mo
 
 @pytest.mark.kill
 def test_a_process_that_is_killed_while_it_imports_is_told_and_an_interrupt_ends_the_wait(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    interpreter: Callable[[str], None], tmp_path: Path
 ) -> None:
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    monkeypatch.setattr("multiprocessing.spawn._python_exe", str(slow).encode())
+    interpreter(str(slow))
     begun = time.monotonic()
     with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
         threading.Timer(0.2, process.kill).start()

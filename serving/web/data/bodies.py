@@ -111,9 +111,7 @@ def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
             # JSON allows numbers beyond any float.
             raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
-    if isinstance(event, Interaction):
-        return cast("_E", admitted(event))
-    return event
+    return cast("_E", admitted(event)) if isinstance(event, Interaction) else event
 
 
 def _letter(event: Event) -> Letter:

@@ -100,3 +100,17 @@ def test_a_catalogue_that_only_looks_like_a_form_keeps_its_titles_and_prices(tmp
     row = "i,drinks,Tea,2" if "category" in header else "i,1,drinks,Tea,2"
     (item,) = read("table", log, items=[write(tmp_path / "items.csv", f"{header}\n{row}\n")]).items
     assert (item.title, item.price, item.categories) == ("Tea", 2.0, ["drinks"])
+
+
+def test_book_crossing_is_read_by_its_headers(tmp_path: Path) -> None:
+    ratings = write(tmp_path / "BX-Book-Ratings.csv", '"User-ID";"ISBN";"Book-Rating"\n"276725";"034545104X";"7"\n')
+    books = write(
+        tmp_path / "BX-Books.csv",
+        '"ISBN";"Book-Title";"Book-Author";"Image-URL-S"\n"034545104X";"First: A Book";"A A";"http://x/a.jpg"\n',
+    )
+    found = read("table", ratings, items=[books])
+    assert [(e.event_type, e.user_id, e.item_id, e.value) for e in found.events] == [
+        (EventType.RATING, "276725", "034545104X", 7.0)
+    ]
+    (item,) = found.items
+    assert (item.title, item.brand, item.image_url) == ("First: A Book", "A A", "http://x/a.jpg")

@@ -195,7 +195,7 @@ def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
     assert both.ssl_context is not None
 
 
-WORDS = ("interactions", "impressions", "catalog", "users", "identities", "seen")
+WORDS = ("interactions", "impressions", "catalog", "catalog.changes", "users", "identities", "seen")
 
 
 WELL_UNDER_WAY = 400
