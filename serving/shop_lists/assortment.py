@@ -12,7 +12,6 @@ from sqlalchemy import Connection, select
 from graphstore.arrays import IntArray
 from graphstore.tables import for_sale, items
 
-
 MAX_CATEGORIES = 10_000
 """Categories with lists, the largest ones. A shop that makes a category of each item must not fill Redis with lists."""
 
