@@ -6,6 +6,7 @@ An item passes when it can be bought now, matches the slot's `only` and the requ
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,9 @@ from serving.rules.criteria import NO_CRITERIA, Criteria
 from serving.rules.rule_set import RuleSet
 
 Test = Callable[[Item], bool]
+FEW = 8
+"""A tuple of so many names is searched as fast as a set, and needs no set to be made."""
+_NAMED = ("categories", "brands", "without_categories", "without_brands")
 
 
 def passes(rules: RuleSet, context: RuleContext) -> Test:
@@ -55,7 +59,18 @@ def _test(criteria: tuple[Criteria, ...], without: set[str]) -> Test:
             without.update(one.without_items)  # one look into a set, instead of a search for each item
             one = msgspec.structs.replace(one, without_items=())
         if one != NO_CRITERIA:
-            conditions.append(one.matches)
+            conditions.append(_quick(one).matches)
     if not conditions:
         return lambda item: item.available and item.item_id not in without
     return lambda item: item.available and item.item_id not in without and all(matches(item) for matches in conditions)
+
+
+def _quick(criteria: Criteria) -> Criteria:
+    """Return criteria that give the same answers, with sets in place of long tuples.
+
+    A list may look at thousands of items, and a stranger may send hundreds of names.
+    """
+    named: dict[str, Any] = {name: frozenset(names) for name in _NAMED if len(names := getattr(criteria, name)) > FEW}
+    if any(len(values) > FEW for values in criteria.attributes.values()):
+        named["attributes"] = {name: frozenset(values) for name, values in criteria.attributes.items()}
+    return msgspec.structs.replace(criteria, **named) if named else criteria

@@ -32,7 +32,8 @@ _URL = r"^(https?://|/(?!/)|$)"
 """As `stream.events.Url`."""
 URL_FORMAT = "page-address"
 """What stands for this pattern, which few generators of requests can read."""
-_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085\ufeff][^\u0000]*$"
+"""A text without NUL that does not consist of spaces. Python and JSON Schema know different spaces: here all count."""
 
 NAMES_SOMEBODY = r"^(?!\s*-?\s*$)[^\u0000-\u001f\u007f]+$"
 """An id of an event, as `stream.sources.admission` reads it; the longer words for no value are told in the docs."""
@@ -174,7 +175,7 @@ RETRAIN: JsonSchema = {
     "type": "object",
     "properties": {
         "full": {"type": "boolean", "default": False, "description": "train GraphSAGE from scratch"},
-        "why": {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, "pattern": _NOT_BLANK},
+        "why": {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, "pattern": NOT_BLANK},
     },
     "additionalProperties": False,
 }

@@ -24,7 +24,7 @@ from serving.web.criteria import only_known
 from serving.web.data import bodies
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
 from serving.web.data.described import ItemSerializer as Described
-from serving.web.intake import Refusal
+from serving.web.intake import TOO_DEEP, Refusal
 from serving.web.outbox import Letter
 from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
@@ -151,6 +151,8 @@ def _only_stock(raw: bytes) -> Letter:
         msgspec.json.decode(raw, type=Stock)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error), "json") from error
+    except RecursionError as error:
+        raise InvalidEvent(TOO_DEEP, "json") from error
     given = bodies.read([raw], ItemChange, now=bodies.current_time())
     if given.refused:
         raise InvalidEvent(given.refused[0].reason)

@@ -170,6 +170,18 @@ def test_several_lists_at_once_share_no_item_and_are_logged(web: Client, post: P
     assert [letter.event.slot for letter in post.letters] == list(lists)  # type: ignore[attr-defined]
 
 
+def test_a_stranger_may_not_ask_for_many_lists_again_and_again(
+    web: Client, post: Post, settings: LazySettings, key: dict[str, str]
+) -> None:
+    settings.SERVING = settings.SERVING.model_copy(update={"requests_per_second": 1.0})
+    body = {"slots": ["home", "item", "cart", "search"]}
+    stranger = {"content_type": "application/json", "REMOTE_ADDR": "203.0.113.7"}
+    answers = [web.post("/recommendations/", body, **stranger) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1]["Retry-After"] == "2"
+    assert web.post("/recommendations/", body, headers=key, **stranger).status_code == 200
+
+
 def test_a_session_without_an_id_is_answered_and_nothing_is_stored(web: Client, post: Post, redis: Redis) -> None:
     before = set(redis.keys())
     session = [{"item_id": "apple", "event_type": "cart", "event_time": "2099-01-01T00:00:00Z"}, {"item_id": "bread"}]

@@ -62,6 +62,26 @@ def test_an_older_catalogue_row_shows_the_newer_one(sink: Sink, redis: Redis) ->
     assert not gone.available
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_two_workers_with_one_item_leave_the_newer_row(
+    sink: Sink, engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    # An entry and a change of an item are messages of two topics, so two workers may hold them at one time.
+    other = Sink(engine, None if lost else redis)
+    written = hot.set_items
+
+    def late(*args: Any) -> None:
+        monkeypatch.setattr(hot, "set_items", written)
+        other.store_items([events.ItemChange(item_id="i", stock=0, event_time=TIME + timedelta(seconds=1))], now=NOW)
+        written(*args)
+
+    monkeypatch.setattr(hot, "set_items", late)
+    sink.store_items([events.CatalogItem(item_id="i", title="Tea", stock=4, event_time=TIME)], now=NOW)
+    (item,) = hot.get_items(redis, ["i"])
+    assert item is not None
+    assert (item.title, item.stock, item.available) == ("Tea", 0, False)
+
+
 def test_a_change_shows_beside_what_was_known(sink: Sink, redis: Redis) -> None:
     entry = events.CatalogItem(item_id="i", title="Tea", price=2.5, stock=4, event_time=TIME)
     later, sooner = TIME + timedelta(seconds=2), TIME + timedelta(seconds=1)

@@ -69,6 +69,15 @@ def test_stock_is_a_number_and_no_difference(web: Client, post: Post, key: dict[
     assert wrong.json()["refused"][0]["field"] == "price"
 
 
+@pytest.mark.parametrize("depth", [100, 300, 500, 700, 900, 1000, 5000])
+def test_a_body_of_any_depth_is_refused(web: Client, post: Post, key: dict[str, str], depth: int) -> None:
+    # How deep the reader may go depends on where it begins: one of these depths fits the first look and no second one.
+    deep = b'{"item_id": "tea", "stock": 1, "event_time": ' + b"[" * depth + b"]" * depth + b"}"
+    for method, path in (("POST", "/items/stock/"), ("PUT", "/items/"), ("PATCH", "/items/")):
+        assert send(web, method, path, deep, key).status_code == 400
+    assert post.letters == []
+
+
 @pytest.mark.parametrize(
     ("method", "bad", "field"),
     [

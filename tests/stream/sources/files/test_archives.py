@@ -59,6 +59,7 @@ def test_one_packed_file_is_read(tmp_path: Path) -> None:
         ("f.parquet.gz", gzip.compress(b"PAR1"), "Parquet in a packed file"),
         ("f.csv", b"user,item\ru,i\r", "end with CR alone"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "content",  # packed bytes hold the time
 )
 def test_what_cannot_be_unpacked_is_told(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableFile, match=reason) as error:
