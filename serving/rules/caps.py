@@ -15,19 +15,31 @@ from serving.rules.rule_set import RuleSet
 
 
 class _Cap:
-    """Counts of one kind of group. Items of no group share a number whose count never rises."""
+    """Counts of one kind of group, and which items [n] have room. Items of no group always have.
+
+    Only where a group fills up, or has room again, are all items looked at.
+    """
 
     def __init__(self, groups: Sequence[str | None], most: int) -> None:
-        numbers: dict[str, int] = {}
-        codes = [0 if group is None else numbers.setdefault(group, len(numbers) + 1) for group in groups]
-        self.codes: IntArray = np.array(codes, dtype=np.int64)
-        self.room: IntArray = np.full(len(numbers) + 1, most, dtype=np.int64)
-        self.room[0] = np.iinfo(np.int64).max
+        numbers: dict[str | None, int] = {None: 0}
+        self._codes = [numbers.setdefault(group, len(numbers)) for group in groups]
+        self._all = np.array(self._codes, dtype=np.int64)
+        self._room = [most] * len(numbers)
+        self._room[0] = np.iinfo(np.int64).max
+        self.has_room: BoolArray = np.ones(len(groups), dtype=np.bool_)
 
     def add(self, row: int, count: int) -> None:
-        code = self.codes[row]
+        code = self._codes[row]
         if code:
-            self.room[code] -= count
+            before = self._room[code]
+            after = self._room[code] = before - count
+            if (before > 0) != (after > 0):
+                self.has_room[self._all == code] = after > 0
+
+    def room(self) -> IntArray:
+        """Return [n] how many more items of the item's group may come. Below 0: so many are too many."""
+        found: IntArray = np.array(self._room, dtype=np.int64)[self._all]
+        return found
 
 
 class Caps:
@@ -37,34 +49,44 @@ class Caps:
         self._hard = _Cap([item.product_id for item in items], rules.per_product)
         self._soft: list[_Cap] = []
         if rules.per_category is not None:
-            self._soft.append(_Cap([next(iter(item.categories), None) for item in items], rules.per_category))
+            groups = [item.categories[0] if item.categories else None for item in items]
+            self._soft.append(_Cap(groups, rules.per_category))
         if rules.per_brand is not None:
             self._soft.append(_Cap([item.brand or None for item in items], rules.per_brand))
+        self._every = (self._hard, *self._soft)
 
     def take(self, row: int) -> None:
         """Count the item."""
-        for cap in (self._hard, *self._soft):
+        for cap in self._every:
             cap.add(row, 1)
 
     def give_back(self, row: int) -> None:
         """Count the item no longer."""
-        for cap in (self._hard, *self._soft):
+        for cap in self._every:
             cap.add(row, -1)
 
     def fits(self, row: int) -> bool:
         """Return whether one more item like this exceeds no cap."""
-        return all(cap.room[cap.codes[row]] > 0 for cap in (self._hard, *self._soft))
+        return all(cap.has_room[row] for cap in self._every)
 
     def open(self) -> BoolArray:
-        """Return [n] whether the item's product has room."""
-        found: BoolArray = self._hard.room[self._hard.codes] > 0
+        """Return [n] whether the item's product has room. The array changes with the list: it is only to be read."""
+        return self._hard.has_room
+
+    def within(self) -> BoolArray | None:
+        """Return [n] whether the item exceeds no soft cap. None without soft caps. It is only to be read."""
+        if not self._soft:
+            return None
+        found = self._soft[0].has_room
+        for cap in self._soft[1:]:
+            found = found & cap.has_room
         return found
 
     def excess(self) -> IntArray | None:
         """Return [n] by how many items the worst soft cap would be exceeded with this item. None without soft caps."""
         if not self._soft:
             return None
-        tightest = self._soft[0].room[self._soft[0].codes]
+        tightest = self._soft[0].room()
         for cap in self._soft[1:]:
-            tightest = np.minimum(tightest, cap.room[cap.codes])
+            tightest = np.minimum(tightest, cap.room())
         return np.maximum(1 - tightest, 0)
