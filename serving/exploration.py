@@ -172,9 +172,9 @@ def _logits(scores: Sequence[float] | Float64Array, how: Exploration) -> Float64
     values = np.asarray(scores, dtype=np.float64)
     if how.temperature <= 0 or not len(values):
         return values
-    below = values - values.max()
+    below = values - values[values.argmax()]
     # Wider logits would swallow the noise between two equal scores, and their order would not be drawn.
-    logits: Float64Array = below / max(how.temperature, float(-below.min()) / WIDEST)
+    logits: Float64Array = below / max(how.temperature, float(-below[below.argmin()]) / WIDEST)
     return logits
 
 

@@ -21,25 +21,32 @@ class _Cap:
     """
 
     def __init__(self, groups: Sequence[str | None], most: int) -> None:
-        numbers: dict[str | None, int] = {None: 0}
-        self._codes = [numbers.setdefault(group, len(numbers)) for group in groups]
-        self._all = np.array(self._codes, dtype=np.int64)
-        self._room = [most] * len(numbers)
-        self._room[0] = np.iinfo(np.int64).max
+        self._groups = groups
+        self._numbers: dict[str | None, int] = {}
+        self._codes: IntArray | None = None
+        self._room: dict[str | None, int] = dict.fromkeys(groups, most)
         self.has_room: BoolArray = np.ones(len(groups), dtype=np.bool_)
 
     def add(self, row: int, count: int) -> None:
-        code = self._codes[row]
-        if code:
-            before = self._room[code]
-            after = self._room[code] = before - count
+        group = self._groups[row]
+        if group is not None:
+            before = self._room[group]
+            after = self._room[group] = before - count
             if (before > 0) != (after > 0):
-                self.has_room[self._all == code] = after > 0
+                self.has_room[self._is_of(group)] = after > 0
 
-    def room(self) -> IntArray:
-        """Return [n] how many more items of the item's group may come. Below 0: so many are too many."""
-        found: IntArray = np.array(self._room, dtype=np.int64)[self._all]
+    def _is_of(self, group: str) -> BoolArray:
+        """Return [n] whether the item is of the group."""
+        if self._codes is None:  # in many lists no group ever fills up
+            self._numbers = {other: number for number, other in enumerate(self._room)}
+            self._codes = np.array([*map(self._numbers.__getitem__, self._groups)], dtype=np.int64)
+        found: BoolArray = self._codes == self._numbers[group]
         return found
+
+    def excess(self) -> IntArray:
+        """Return [n] by how many items the item's group would be exceeded with it."""
+        most = {group: max(1 - room, 0) for group, room in self._room.items()} | {None: 0}
+        return np.array([most[group] for group in self._groups], dtype=np.int64)
 
 
 class Caps:
@@ -86,7 +93,7 @@ class Caps:
         """Return [n] by how many items the worst soft cap would be exceeded with this item. None without soft caps."""
         if not self._soft:
             return None
-        tightest = self._soft[0].room()
+        worst = self._soft[0].excess()
         for cap in self._soft[1:]:
-            tightest = np.minimum(tightest, cap.room())
-        return np.maximum(1 - tightest, 0)
+            worst = np.maximum(worst, cap.excess())
+        return worst

@@ -12,6 +12,7 @@ of common categories (Jaccard).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -31,10 +32,11 @@ class Likeness:
         if len(widths) > 1:
             raise ValueError(f"vectors of one model have different lengths: {sorted(widths)}")
         width = max(widths, default=0)
-        empty = np.zeros(width, dtype=np.float32)
-        # One copy of everything: an array of arrays takes four times as long.
-        flat = np.concatenate([empty, *(empty if vector is None else vector for vector in found)])
-        rows = flat[width:].astype(np.float32, copy=False).reshape(len(items), width)
+        rows = np.zeros((len(items), width), dtype=np.float32)
+        if width:
+            empty = np.zeros(width, dtype=np.float32)
+            # One copy of everything: an array of arrays takes four times as long.
+            np.concatenate([empty if vector is None else vector for vector in found], out=rows.reshape(-1))
         lengths: Float32Array = np.sqrt(np.square(rows).sum(axis=1))
         self._has: BoolArray = lengths > 0
         self._all_have = bool(self._has.all())
@@ -60,8 +62,9 @@ class Likeness:
 
 def _categories(items: Sequence[Item]) -> Float32Array:
     """Return [n, categories] which categories each item has: 1 or 0."""
-    numbers: dict[str, int] = {}
-    columns = [numbers.setdefault(category, len(numbers)) for item in items for category in item.categories]
+    every = list(chain.from_iterable([item.categories for item in items]))
+    numbers = {category: number for number, category in enumerate(dict.fromkeys(every))}
+    columns = [numbers[category] for category in every]
     found: Float32Array = np.zeros((len(items), len(numbers)), dtype=np.float32)
     found[np.repeat(np.arange(len(items)), [len(item.categories) for item in items]), columns] = 1.0
     return found

@@ -31,10 +31,8 @@ class _Step(NamedTuple):
     propensity: float
     touched: tuple[str, ...]
     """The rules that have put the item there, without diversity."""
-    pool: BoolArray | None = None
-    """Which rows [n] could come. None: a pin."""
-    utilities: Float64Array | None = None
-    """Of the rows [n]."""
+    drawn: tuple[BoolArray, Float64Array] | None = None
+    """Which rows [n] could come, and their utilities [n]. None: a pin."""
 
 
 class Positions:
@@ -57,8 +55,8 @@ class Positions:
         numbers = np.arange(len(items))
         self._left: BoolArray = numbers < first_pin
         self._is_new: BoolArray = self._left & (numbers >= len(listed))
-        scores = [*(one.score for one in listed), *(one.score for one in added)]
-        self._scores: Float64Array = np.array(scores, dtype=np.float64)
+        self._own_scores = [*(one.score for one in listed), *(one.score for one in added)]
+        self._scores: Float64Array = np.array(self._own_scores, dtype=np.float64)
         self._tiers: IntArray = np.array([one.tier for one in self._candidates], dtype=np.int64)
         self._one_tier = len({*self._tiers[: len(listed)].tolist()}) <= 1
         self._caps = Caps(items, rules)
@@ -81,7 +79,7 @@ class Positions:
         for position in range(k):
             if (pin := self._pins.pop(position, None)) is not None:
                 filled.append(self._pin(pin))
-            elif np.count_nonzero(self._left) and (step := self._next(free, how, rng)) is not None:
+            elif (step := self._next(free, how, rng)) is not None:
                 filled.append(step)
                 free -= 1
             else:
@@ -119,7 +117,7 @@ class Positions:
         if excess:
             touched += (CAP_RELAXED,)
         self._take(row, free - 1)
-        return _Step(row, propensity, touched, pool, utilities)
+        return _Step(row, propensity, touched, (pool, utilities))
 
     def _least_excess(self, pool: BoolArray) -> tuple[BoolArray, int]:
         """Return the items of the pool that exceed the soft caps least, and their excess."""
@@ -178,18 +176,19 @@ class Positions:
             if place in passed_over:
                 touched += (DIVERSITY,)
             found.append(
-                Chosen(self._candidates[row], float(self._scores[row]), step.propensity, (*touched, *step.touched))
+                Chosen(self._candidates[row], self._own_scores[row], step.propensity, (*touched, *step.touched))
             )
         return found
 
     def _passed_over(self, steps: Sequence[_Step]) -> set[int]:
         """Return the places where an item of the pool has a higher score than the one there, and a lower utility."""
-        places = [place for place, step in enumerate(steps) if step.pool is not None]
-        if self._diversity is None or not places:
+        drawn = {place: step.drawn for place, step in enumerate(steps) if step.drawn is not None}
+        if self._diversity is None or not drawn:
             return set()
-        rows = [steps[place].row for place in places]
-        pools = np.array([steps[place].pool for place in places])
-        utilities = np.array([steps[place].utilities for place in places])
+        rows = [steps[place].row for place in drawn]
+        shape = (len(rows), len(self._scores))
+        pools = np.concatenate([pool for pool, _ in drawn.values()]).reshape(shape)
+        utilities = np.concatenate([utilities for _, utilities in drawn.values()]).reshape(shape)
         own = utilities[np.arange(len(rows)), rows][:, np.newaxis]
         beaten = pools & (self._scores > self._scores[rows][:, np.newaxis]) & (utilities < own)
-        return {place for place, others in zip(places, beaten, strict=True) if others.any()}
+        return {place for place, found in zip(drawn, beaten.any(axis=1).tolist(), strict=True) if found}
