@@ -133,19 +133,20 @@ def draw_next(
         rng: The source of randomness.
     """
     listed, fresh = allowed & ~new, allowed & new
-    list_left, new_left = int(listed.sum()), int(fresh.sum())
+    # A list asks twenty times: the functions here are those of NumPy that cost little for some hundred rows.
+    list_left, new_left = int(np.count_nonzero(listed)), int(np.count_nonzero(fresh))
     share = _share(how, list_left, new_left)
     if new_left and (not list_left or rng.random() < share):
-        choice = int(rng.choice(np.flatnonzero(fresh)))
+        choice = int(rng.choice(fresh.nonzero()[0]))
         return choice, max(share / new_left, SMALLEST)
-    rows = np.flatnonzero(listed)
+    rows = listed.nonzero()[0]
     values = utilities[rows]
     if how.temperature <= 0:
-        return int(rows[np.argmax(values)]), max(1.0 - share, SMALLEST)
+        return int(rows[values.argmax()]), max(1.0 - share, SMALLEST)
     # Fresh noise at each position: what is allowed changes, so what remains of old noise would have another law.
     logits = _logits(values, how)
-    chosen = int(np.argmax(logits + rng.gumbel(size=len(logits))))
-    weights = np.exp(logits - logits.max())
+    chosen = int((logits + rng.gumbel(size=len(logits))).argmax())
+    weights = np.exp(logits)  # the largest logit is 0
     return int(rows[chosen]), max((1.0 - share) * float(weights[chosen] / weights.sum()), SMALLEST)
 
 
@@ -171,9 +172,9 @@ def _logits(scores: Sequence[float] | Float64Array, how: Exploration) -> Float64
     values = np.asarray(scores, dtype=np.float64)
     if how.temperature <= 0 or not len(values):
         return values
-    below = values - values.max()
+    below = values - values[values.argmax()]
     # Wider logits would swallow the noise between two equal scores, and their order would not be drawn.
-    logits: Float64Array = below / max(how.temperature, float(-below.min()) / WIDEST)
+    logits: Float64Array = below / max(how.temperature, float(-below[below.argmin()]) / WIDEST)
     return logits
 
 

@@ -15,19 +15,38 @@ from serving.rules.rule_set import RuleSet
 
 
 class _Cap:
-    """Counts of one kind of group. Items of no group share a number whose count never rises."""
+    """Counts of one kind of group, and which items [n] have room. Items of no group always have.
+
+    Only where a group fills up, or has room again, are all items looked at.
+    """
 
     def __init__(self, groups: Sequence[str | None], most: int) -> None:
-        numbers: dict[str, int] = {}
-        codes = [0 if group is None else numbers.setdefault(group, len(numbers) + 1) for group in groups]
-        self.codes: IntArray = np.array(codes, dtype=np.int64)
-        self.room: IntArray = np.full(len(numbers) + 1, most, dtype=np.int64)
-        self.room[0] = np.iinfo(np.int64).max
+        self._groups = groups
+        self._numbers: dict[str | None, int] = {}
+        self._codes: IntArray | None = None
+        self._room: dict[str | None, int] = dict.fromkeys(groups, most)
+        self.has_room: BoolArray = np.ones(len(groups), dtype=np.bool_)
 
     def add(self, row: int, count: int) -> None:
-        code = self.codes[row]
-        if code:
-            self.room[code] -= count
+        group = self._groups[row]
+        if group is not None:
+            before = self._room[group]
+            after = self._room[group] = before - count
+            if (before > 0) != (after > 0):
+                self.has_room[self._is_of(group)] = after > 0
+
+    def _is_of(self, group: str) -> BoolArray:
+        """Return [n] whether the item is of the group."""
+        if self._codes is None:  # in many lists no group ever fills up
+            self._numbers = {other: number for number, other in enumerate(self._room)}
+            self._codes = np.array([*map(self._numbers.__getitem__, self._groups)], dtype=np.int64)
+        found: BoolArray = self._codes == self._numbers[group]
+        return found
+
+    def excess(self) -> IntArray:
+        """Return [n] by how many items the item's group would be exceeded with it."""
+        most = {group: max(1 - room, 0) for group, room in self._room.items()} | {None: 0}
+        return np.array([most[group] for group in self._groups], dtype=np.int64)
 
 
 class Caps:
@@ -37,34 +56,44 @@ class Caps:
         self._hard = _Cap([item.product_id for item in items], rules.per_product)
         self._soft: list[_Cap] = []
         if rules.per_category is not None:
-            self._soft.append(_Cap([next(iter(item.categories), None) for item in items], rules.per_category))
+            groups = [item.categories[0] if item.categories else None for item in items]
+            self._soft.append(_Cap(groups, rules.per_category))
         if rules.per_brand is not None:
             self._soft.append(_Cap([item.brand or None for item in items], rules.per_brand))
+        self._every = (self._hard, *self._soft)
 
     def take(self, row: int) -> None:
         """Count the item."""
-        for cap in (self._hard, *self._soft):
+        for cap in self._every:
             cap.add(row, 1)
 
     def give_back(self, row: int) -> None:
         """Count the item no longer."""
-        for cap in (self._hard, *self._soft):
+        for cap in self._every:
             cap.add(row, -1)
 
     def fits(self, row: int) -> bool:
         """Return whether one more item like this exceeds no cap."""
-        return all(cap.room[cap.codes[row]] > 0 for cap in (self._hard, *self._soft))
+        return all(cap.has_room[row] for cap in self._every)
 
     def open(self) -> BoolArray:
-        """Return [n] whether the item's product has room."""
-        found: BoolArray = self._hard.room[self._hard.codes] > 0
+        """Return [n] whether the item's product has room. The array changes with the list: it is only to be read."""
+        return self._hard.has_room
+
+    def within(self) -> BoolArray | None:
+        """Return [n] whether the item exceeds no soft cap. None without soft caps. It is only to be read."""
+        if not self._soft:
+            return None
+        found = self._soft[0].has_room
+        for cap in self._soft[1:]:
+            found = found & cap.has_room
         return found
 
     def excess(self) -> IntArray | None:
         """Return [n] by how many items the worst soft cap would be exceeded with this item. None without soft caps."""
         if not self._soft:
             return None
-        tightest = self._soft[0].room[self._soft[0].codes]
+        worst = self._soft[0].excess()
         for cap in self._soft[1:]:
-            tightest = np.minimum(tightest, cap.room[cap.codes])
-        return np.maximum(1 - tightest, 0)
+            worst = np.maximum(worst, cap.excess())
+        return worst

@@ -9,6 +9,7 @@ What may come, and each utility, depend only on the items before. So the propens
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,17 @@ from serving.rules.quotas import Quotas
 from serving.rules.rule_set import RuleSet
 
 
+class _Step(NamedTuple):
+    """A filled position."""
+
+    row: int
+    propensity: float
+    touched: tuple[str, ...]
+    """The rules that have put the item there, without diversity."""
+    drawn: tuple[BoolArray, Float64Array] | None = None
+    """Which rows [n] could come, and their utilities [n]. None: a pin."""
+
+
 class Positions:
     """A list in the making. The rows [n] are the listed candidates, best first, then new items, then pins."""
 
@@ -34,13 +46,19 @@ class Positions:
         rules: RuleSet,
         context: RuleContext,
     ) -> None:
-        self._rows = [*listed, *(Chosen(one, one.score, 1.0) for one in (*new, *pins.values()))]
-        items = [row.candidate.item for row in self._rows]
+        added = (*new, *pins.values())
+        self._candidates = [*(one.candidate for one in listed), *added]
+        self._touched = [one.rules for one in listed]
+        """Of the listed rows: the others are not touched before they have a position."""
+        items = [one.item for one in self._candidates]
         first_pin = len(listed) + len(new)
-        self._left: BoolArray = np.arange(len(items)) < first_pin
-        self._is_new: BoolArray = self._left & (np.arange(len(items)) >= len(listed))
-        self._scores: Float64Array = np.array([row.score for row in self._rows], dtype=np.float64)
-        self._tiers: IntArray = np.array([row.candidate.tier for row in self._rows], dtype=np.int64)
+        numbers = np.arange(len(items))
+        self._left: BoolArray = numbers < first_pin
+        self._is_new: BoolArray = self._left & (numbers >= len(listed))
+        self._own_scores = [*(one.score for one in listed), *(one.score for one in added)]
+        self._scores: Float64Array = np.array(self._own_scores, dtype=np.float64)
+        self._tiers: IntArray = np.array([one.tier for one in self._candidates], dtype=np.int64)
+        self._one_tier = len({*self._tiers[: len(listed)].tolist()}) <= 1
         self._caps = Caps(items, rules)
         self._quotas = Quotas(items, rules)
         self._diversity: Diversity | None = None
@@ -57,66 +75,74 @@ class Positions:
         rng = np.random.default_rng(seed) if exploration.explores(how) else None
         free = k - len(self._pins)
         self._reserved = self._reserve(free)
-        filled: list[Chosen] = []
+        filled: list[_Step] = []
         for position in range(k):
             if (pin := self._pins.pop(position, None)) is not None:
                 filled.append(self._pin(pin))
-            elif self._left.any() and (chosen := self._next(free, how, rng)) is not None:
-                filled.append(chosen)
+            elif (step := self._next(free, how, rng)) is not None:
+                filled.append(step)
                 free -= 1
             else:
                 break
         # Where the list ends before their positions, the pins come last.
-        return filled + [self._pin(row) for row in self._pins.values()]
+        filled += [self._pin(row) for row in self._pins.values()]
+        return self._chosen(filled)
 
-    def _pin(self, row: int) -> Chosen:
+    def _pin(self, row: int) -> _Step:
         self._show(row)
-        chosen = self._rows[row]
-        return Chosen(chosen.candidate, chosen.score, 1.0, (*chosen.rules, PIN))
+        return _Step(row, 1.0, (PIN,))
 
-    def _next(self, free: int, how: Exploration, rng: np.random.Generator | None) -> Chosen | None:
+    def _next(self, free: int, how: Exploration, rng: np.random.Generator | None) -> _Step | None:
         """Return the item of the next position, `free` positions without a pin being left. None: no item may come."""
         pool = self._left & self._caps.open()
-        pool[self._reserved] = True
         utilities = self._scores if self._diversity is None else self._diversity.utilities()
         forced = len(self._reserved) >= free
-        whole = pool.copy() if forced else pool
-        if forced:
-            pool[:] = False
+        if self._reserved:
             pool[self._reserved] = True
-        if not pool.any():
+        whole = pool
+        if forced:
+            pool = np.zeros(len(pool), dtype=np.bool_)
+            pool[self._reserved] = True
+        if not np.count_nonzero(pool):
             return None
-        excess = self._keep_least_excess(pool)
-        self._keep_lowest_tier(pool)
+        pool, excess = self._least_excess(pool)
+        pool = self._lowest_tier(pool)
         if rng is None:
-            row, propensity = int(np.argmax(np.where(pool, utilities, -np.inf))), 1.0
+            row, propensity = int(np.where(pool, utilities, -np.inf).argmax()), 1.0
         else:
             row, propensity = exploration.draw_next(utilities, pool, self._is_new, how, rng)
-        touched = list(self._rows[row].rules)
-        if self._diversity is not None and _passed_over(pool, self._scores, utilities, row):
-            touched.append(DIVERSITY)
-        if forced and bool((whole & ~pool & (utilities > utilities[row])).any()):
-            touched.append(QUOTA)
+        touched: tuple[str, ...] = ()
+        if forced and np.count_nonzero(whole & ~pool & (utilities > utilities[row])):
+            touched += (QUOTA,)
         if excess:
-            touched.append(CAP_RELAXED)
+            touched += (CAP_RELAXED,)
         self._take(row, free - 1)
-        return Chosen(self._rows[row].candidate, self._rows[row].score, propensity, tuple(touched))
+        return _Step(row, propensity, touched, (pool, utilities))
 
-    def _keep_least_excess(self, pool: BoolArray) -> int:
-        """Take the items out of the pool that exceed the soft caps more than others. Return the excess of the rest."""
+    def _least_excess(self, pool: BoolArray) -> tuple[BoolArray, int]:
+        """Return the items of the pool that exceed the soft caps least, and their excess."""
+        within = self._caps.within()
+        if within is None:
+            return pool, 0
+        found = pool & within
+        if self._reserved:
+            found[self._reserved] = pool[self._reserved]  # their room is theirs
+        if np.count_nonzero(found):
+            return found, 0
         excess = self._caps.excess()
-        if excess is None:
-            return 0
-        excess[self._reserved] = 0  # their room is theirs
+        assert excess is not None
         least = int(excess[pool].min())
-        pool &= excess == least
-        return least
+        return pool & (excess == least), least
 
-    def _keep_lowest_tier(self, pool: BoolArray) -> None:
-        """Take the listed items out of the pool that are not of its lowest tier. New items have none."""
+    def _lowest_tier(self, pool: BoolArray) -> BoolArray:
+        """Return the new items of the pool, which have no tier, and the listed items of its lowest tier."""
+        if self._one_tier:
+            return pool
         listed = pool & ~self._is_new
-        if listed.any():
-            pool &= self._is_new | (self._tiers == self._tiers[listed].min())
+        if not np.count_nonzero(listed):
+            return pool
+        lowest: BoolArray = self._is_new | (self._tiers == self._tiers[listed].min())
+        return pool & lowest
 
     def _take(self, row: int, free: int) -> None:
         """Show the item, and keep what the quotas need reserved for the `free` positions after it."""
@@ -141,7 +167,28 @@ class Positions:
         if self._diversity is not None:
             self._diversity.add(row)
 
+    def _chosen(self, steps: Sequence[_Step]) -> list[Chosen]:
+        passed_over = self._passed_over(steps)
+        found: list[Chosen] = []
+        for place, step in enumerate(steps):
+            row = step.row
+            touched = self._touched[row] if row < len(self._touched) else ()
+            if place in passed_over:
+                touched += (DIVERSITY,)
+            found.append(
+                Chosen(self._candidates[row], self._own_scores[row], step.propensity, (*touched, *step.touched))
+            )
+        return found
 
-def _passed_over(pool: BoolArray, scores: Float64Array, utilities: Float64Array, row: int) -> bool:
-    """Return whether an item of the pool has a higher score than this one and a lower utility."""
-    return bool((pool & (scores > scores[row]) & (utilities < utilities[row])).any())
+    def _passed_over(self, steps: Sequence[_Step]) -> set[int]:
+        """Return the places where an item of the pool has a higher score than the one there, and a lower utility."""
+        drawn = {place: step.drawn for place, step in enumerate(steps) if step.drawn is not None}
+        if self._diversity is None or not drawn:
+            return set()
+        rows = [steps[place].row for place in drawn]
+        shape = (len(rows), len(self._scores))
+        pools = np.concatenate([pool for pool, _ in drawn.values()]).reshape(shape)
+        utilities = np.concatenate([utilities for _, utilities in drawn.values()]).reshape(shape)
+        own = utilities[np.arange(len(rows)), rows][:, np.newaxis]
+        beaten = pools & (self._scores > self._scores[rows][:, np.newaxis]) & (utilities < own)
+        return {place for place, found in zip(drawn, beaten.any(axis=1).tolist(), strict=True) if found}

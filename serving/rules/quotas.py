@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from graphstore.arrays import BoolArray
 from graphstore.catalogue import Item
 from serving.rules.caps import Caps
+from serving.rules.known import known
 from serving.rules.rule_set import RuleSet
 
 
@@ -21,8 +22,9 @@ class Quotas:
     """The quotas of a list of candidates [n], best first, and what they still need."""
 
     def __init__(self, items: Sequence[Item], rules: RuleSet) -> None:
+        facts = known(rules).facts(items) if rules.quota else []
         self._matching = [
-            {row: None for row, item in enumerate(items) if quota.items.matches(item)} for quota in rules.quota
+            {row: None for row, fact in enumerate(facts) if fact.quotas[number]} for number in range(len(rules.quota))
         ]
         self._needs = [quota.at_least for quota in rules.quota]
 

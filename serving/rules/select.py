@@ -8,17 +8,21 @@ quotas, exploration and pins. Where no rule says what may stand together, the li
 draw of `serving.exploration`: the usual list costs little more than its filters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from serving.exploration import NEW, draw, explores
 from serving.routing import Exploration
 from serving.rules import filters, pins, scoring
 from serving.rules.candidate import Candidate, Chosen
 from serving.rules.context import RuleContext
+from serving.rules.known import newest_first
 from serving.rules.positions import Positions
 from serving.rules.rule_set import RuleSet
 
 NO_EXPLORATION = Exploration()
+
+_T = TypeVar("_T")
 
 
 def select(
@@ -42,17 +46,36 @@ def select(
         exploration: How the slot deviates from the best order.
         seed: Decides what exploration draws.
     """
-    fixed = pins.pinned(candidates, rules, context, k) if rules.pin else {}
     passes = filters.passes(rules, context)
-    kept = [one for one in candidates if one.source != NEW and passes(one.item)]
-    there = {one.item.item_key for one in fixed.values()}
-    listed = [one for one in scoring.scored(kept, rules, context) if _comes_first(one.candidate, there)]
+    listed = passes.kept([one for one in candidates if one.source != NEW])
     new: list[Candidate] = []
     if exploration.new_items > 0:
-        fresh = [one for one in candidates if one.source == NEW and passes(one.item)]
         # The newest first, as Redis gives them: a draw does not depend on the order of the candidates.
-        fresh.sort(key=lambda one: -one.item.item_key)
-        new = [one for one in fresh if _comes_first(one, there)]
+        new = sorted(passes.kept([one for one in candidates if one.source == NEW]), key=newest_first)
+    fixed = pins.pinned(candidates, rules, context, k) if rules.pin else {}
+    return arrange(Passed(listed, new, fixed), rules, context, k=k, exploration=exploration, seed=seed)
+
+
+class Passed(NamedTuple):
+    """What may be in a list, after the filters."""
+
+    candidates: Sequence[Candidate]
+    """In any order."""
+    new: Sequence[Candidate]
+    """New items, the newest first."""
+    fixed: Mapping[int, Candidate]
+    """The pins that hold, by position."""
+
+
+def arrange(
+    passed: Passed, rules: RuleSet, context: RuleContext, *, k: int, exploration: Exploration, seed: int
+) -> list[Chosen]:
+    """Return what `select` does, for who has filtered the candidates already."""
+    fixed = passed.fixed
+    there = {one.item.item_key for one in fixed.values()}
+    scored = scoring.scored(passed.candidates, rules, context)
+    listed = _once(scored, [one.candidate.item.item_key for one in scored], there)
+    new = _once(passed.new, [one.item.item_key for one in passed.new], there)
     if fixed or _stand_together(rules):
         return Positions(listed, new, fixed, rules, context).fill(k, exploration, seed)
     if not explores(exploration):
@@ -62,13 +85,18 @@ def select(
     return Positions(listed, new, fixed, rules, context).fill(k, exploration, seed)
 
 
-def _comes_first(candidate: Candidate, there: set[int]) -> bool:
-    """Return whether the item is not there yet. It is afterwards."""
-    key = candidate.item.item_key
-    if key in there:
-        return False
-    there.add(key)
-    return True
+def _once(rows: Sequence[_T], keys: Sequence[int], there: set[int]) -> Sequence[_T]:
+    """Return the rows whose keys are not there yet, of two with one key the first. All are there afterwards."""
+    distinct = set(keys)
+    if len(distinct) == len(keys) and there.isdisjoint(distinct):
+        there |= distinct
+        return rows
+    found: list[_T] = []
+    for row, key in zip(rows, keys, strict=True):
+        if key not in there:
+            there.add(key)
+            found.append(row)
+    return found
 
 
 def _stand_together(rules: RuleSet) -> bool:
@@ -78,9 +106,11 @@ def _stand_together(rules: RuleSet) -> bool:
 
 def _are_alike(listed: Sequence[Chosen], new: Sequence[Candidate]) -> bool:
     """Return whether one draw orders all of them: they have one tier, and no two are variants of one product."""
-    candidates = [*(one.candidate for one in listed), *new]
-    products = [one.item.product_id for one in candidates if one.item.product_id is not None]
-    return len({one.candidate.tier for one in listed}) <= 1 and len({*products}) == len(products)
+    if len({one.candidate.tier for one in listed}) > 1:
+        return False
+    items = [*(one.candidate.item for one in listed), *(one.item for one in new)]
+    products = [item.product_id for item in items if item.product_id is not None]
+    return len({*products}) == len(products)
 
 
 def _first(listed: Sequence[Chosen], per_product: int, k: int) -> list[Chosen]:
@@ -101,8 +131,12 @@ def _first(listed: Sequence[Chosen], per_product: int, k: int) -> list[Chosen]:
 
 def _drawn(listed: Sequence[Chosen], new: Sequence[Candidate], how: Exploration, k: int, seed: int) -> list[Chosen]:
     drawn = draw([one.score for one in listed], len(new), how, count=k, seed=seed)
-    every = [*listed, *(Chosen(one, one.score, 1.0) for one in new)]
-    return [
-        Chosen(every[choice].candidate, every[choice].score, propensity, every[choice].rules)
-        for choice, propensity in zip(drawn.choices, drawn.propensities, strict=True)
-    ]
+    found: list[Chosen] = []
+    for choice, propensity in zip(drawn.choices, drawn.propensities, strict=True):
+        if choice < len(listed):
+            one = listed[choice]
+            found.append(Chosen(one.candidate, one.score, propensity, one.rules))
+        else:
+            added = new[choice - len(listed)]
+            found.append(Chosen(added, added.score, propensity))
+    return found

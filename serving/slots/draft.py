@@ -14,7 +14,7 @@ from graphstore.catalogue import Item
 from serving.rules.candidate import Candidate
 from serving.rules.context import RuleContext, needs
 from serving.rules.criteria import NO_CRITERIA, Criteria
-from serving.rules.filters import passes
+from serving.rules.filters import Filter, passes
 from serving.rules.pins import wanted
 from serving.shop_lists.lists import ShopEntry
 from serving.slots.request import ListRequest
@@ -142,8 +142,23 @@ class Draft:
     def _only(self) -> frozenset[str]:
         return frozenset(self.request.items)
 
+    def kept(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return the candidates that the list may show: `may_show` for many."""
+        return self._unhidden(self._passes.kept(candidates))
+
+    def newest(self) -> list[Candidate]:
+        """Return the shop's newest items that the list may show, the newest first."""
+        return self._unhidden(self._passes.newest(self.visit.store.items.newest()))
+
+    def _unhidden(self, candidates: list[Candidate]) -> list[Candidate]:
+        if self.hidden:
+            candidates = [one for one in candidates if not self._is_hidden(one.item)]
+        if self.reranks:
+            candidates = [one for one in candidates if one.item.item_id in self._only]
+        return candidates
+
     @cached_property
-    def _passes(self) -> Callable[[Item], bool]:
+    def _passes(self) -> Filter:
         return passes(self.request.slot.rules, self.context)
 
     def _is_hidden(self, item: Item) -> bool:

@@ -16,8 +16,10 @@ from graphstore.catalogue import Item
 from serving.exploration import NEW
 from serving.routing import Exploration
 from serving.rules.candidate import CAP_RELAXED, PIN, Candidate, Chosen
+from serving.rules.known import known
+from serving.rules.pins import pinned
 from serving.rules.rule_set import NO_RULES, RuleSet
-from serving.rules.select import select
+from serving.rules.select import Passed, arrange
 from serving.slots.draft import Batch, Draft
 from serving.slots.kinds import KINDS
 from serving.slots.slot import Kind
@@ -46,38 +48,36 @@ def fill(draft: Draft, *, exploration: Exploration = NO_EXPLORATION, seed: int =
         return quick
     request, rules = draft.request, draft.request.slot.rules
     pool: dict[int, Candidate] = {}
-    newest = draft.visit.store.items.newest() if exploration.new_items > 0 else []
-    new = [Candidate(item, 0.0, NEW) for item in newest if draft.may_show(item)]
+    new = draft.newest() if exploration.new_items > 0 else []
     times: dict[str, datetime] = {}
     chosen: list[Chosen] = []
     proposed = False
     for tier, batch in _batches(draft):
         proposed = proposed or bool(batch.candidates)
-        for candidate in batch.candidates:
+        for candidate in draft.kept(batch.candidates):
             key = candidate.item.item_key
-            if key not in pool and draft.may_show(candidate.item):
+            if key not in pool:
                 pool[key] = candidate if tier == 0 else msgspec.structs.replace(candidate, tier=tier)
                 times.setdefault(candidate.source, batch.as_of)
         if len(pool) < request.k:
             continue
-        chosen = _select(draft, [*pool.values(), *new], exploration, seed)
+        chosen = _arranged(draft, [*pool.values()], new, exploration, seed)
         if len(chosen) >= request.k and not _wants_more(chosen, rules):
             break
     else:
-        chosen = _select(draft, [*pool.values(), *new], exploration, seed)
+        chosen = _arranged(draft, [*pool.values()], new, exploration, seed)
     source = next((one.candidate.source for one in chosen if one.candidate.source not in (NEW, PIN)), "")
     return Filled(chosen, times.get(source, draft.visit.now), source, proposed)
 
 
-def _select(draft: Draft, candidates: list[Candidate], exploration: Exploration, seed: int) -> list[Chosen]:
-    return select(
-        candidates,
-        draft.request.slot.rules,
-        draft.context_for(candidates),
-        k=draft.request.k,
-        exploration=exploration,
-        seed=seed,
-    )
+def _arranged(
+    draft: Draft, candidates: list[Candidate], new: list[Candidate], exploration: Exploration, seed: int
+) -> list[Chosen]:
+    """Return the list of the candidates, which the draft has filtered."""
+    rules, k = draft.request.slot.rules, draft.request.k
+    context = draft.context_for([*candidates, *new])
+    fixed = pinned(candidates, rules, context, k) if rules.pin else {}
+    return arrange(Passed(candidates, new, fixed), rules, context, k=k, exploration=exploration, seed=seed)
 
 
 def _batches(draft: Draft) -> Iterator[tuple[int, Batch]]:
@@ -93,8 +93,10 @@ def _wants_more(chosen: list[Chosen], rules: RuleSet) -> bool:
     """Return whether another source may make a full list better: it breaks a cap, or misses a quota."""
     if any(CAP_RELAXED in one.rules for one in chosen):
         return True
-    items = [one.candidate.item for one in chosen]
-    return any(sum(map(quota.items.matches, items)) < quota.at_least for quota in rules.quota)
+    if not rules.quota:
+        return False
+    facts = known(rules).facts([one.candidate.item for one in chosen])
+    return any(sum(fact.quotas[number] for fact in facts) < quota.at_least for number, quota in enumerate(rules.quota))
 
 
 def first_of_stored(draft: Draft) -> Filled | None:

@@ -36,3 +36,14 @@ def test_items_without_a_group_are_never_capped() -> None:
     for _ in range(5):
         caps.take(0)
     assert caps.fits(1)
+
+
+def test_an_item_is_within_the_soft_caps_until_its_group_is_full() -> None:
+    caps = Caps(ITEMS, RuleSet(per_category=2, per_brand=1))
+    caps.take(1)
+    assert caps.within().tolist() == [True, False, False, True]  # type: ignore[union-attr]
+    caps.take(0)
+    assert caps.within().tolist() == [False, False, False, True]  # type: ignore[union-attr]
+    caps.give_back(1)
+    assert caps.within().tolist() == [False, True, True, True]  # type: ignore[union-attr]
+    assert Caps(ITEMS, RuleSet()).within() is None

@@ -63,3 +63,8 @@ def test_each_tier_has_its_own_scale() -> None:
     )
     diversity.add(0)
     assert diversity.utilities() == pytest.approx([0.5 - 0.75, -0.75, 250 - 375, -375])
+
+
+def test_vectors_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
+        Likeness(ITEMS, {1: np.ones(1, dtype=np.float32), 2: np.ones(2, dtype=np.float32)})

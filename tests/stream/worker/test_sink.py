@@ -68,16 +68,16 @@ def test_two_workers_with_one_item_leave_the_newer_row(
 ) -> None:
     # An entry and a change of an item are messages of two topics, so two workers may hold them at one time.
     other = Sink(engine, None if lost else redis)
-    written = hot.set_items
+    written = item_store.set_items
 
     def late(*args: Any) -> None:
-        monkeypatch.setattr(hot, "set_items", written)
+        monkeypatch.setattr(item_store, "set_items", written)
         other.store_items([events.ItemChange(item_id="i", stock=0, event_time=TIME + timedelta(seconds=1))], now=NOW)
         written(*args)
 
-    monkeypatch.setattr(hot, "set_items", late)
+    monkeypatch.setattr(item_store, "set_items", late)
     sink.store_items([events.CatalogItem(item_id="i", title="Tea", stock=4, event_time=TIME)], now=NOW)
-    (item,) = hot.get_items(redis, ["i"])
+    (item,) = item_store.get_items(redis, ["i"])
     assert item is not None
     assert (item.title, item.stock, item.available) == ("Tea", 0, False)
 
