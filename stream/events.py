@@ -48,13 +48,15 @@ Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
 """An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
 LARGEST = 2**63 - 1
-Attribute = (
+Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float
+"""A value of a user's attribute, with numbers of any length, as released messages have them."""
+ItemAttribute = (
     Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
     | bool
     | Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
     | Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 )
-"""A value of an attribute. JSON allows a number of any length; few readers can write one over 64 bits again."""
+"""A value of an item's attribute. Few programs can write a number over 64 bits again, and lists show items."""
 
 
 class InvalidEvent(ValueError):
@@ -161,7 +163,7 @@ class CatalogItem(Event, frozen=True, kw_only=True):
     brand: Text = ""
     price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
     available: bool = True
-    attributes: Annotated[dict[AttributeName, Attribute], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
+    attributes: Annotated[dict[AttributeName, ItemAttribute], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
     url: Url = ""
     image_url: Url = ""
     stock: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
@@ -181,7 +183,7 @@ class ItemChange(Event, frozen=True, kw_only=True):
     brand: Text | msgspec.UnsetType = msgspec.UNSET
     price: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | msgspec.UnsetType | None = msgspec.UNSET
     available: bool | msgspec.UnsetType = msgspec.UNSET
-    attributes: Annotated[dict[AttributeName, Attribute | None], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
+    attributes: Annotated[dict[AttributeName, ItemAttribute | None], msgspec.Meta(max_length=MAX_ATTRIBUTES)] = {}
     url: Url | msgspec.UnsetType = msgspec.UNSET
     image_url: Url | msgspec.UnsetType = msgspec.UNSET
     stock: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | msgspec.UnsetType | None = msgspec.UNSET
