@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 
 from serving.storefront import UnknownItem
 from serving.web import parameters, services
+from serving.web.answers import Refused
 from serving.web.authentication import AdminKey, ApiKey, ReadKey
 from serving.web.criteria import only_known
 from serving.web.data import bodies, erasures
@@ -24,7 +25,7 @@ from serving.web.gorse import shapes
 from serving.web.json_body import read_body
 from serving.web.outbox import Letter
 from serving.web.views import RawJsonParser
-from stream.events import CATALOG, CATALOG_CHANGES, USERS, ItemChange
+from stream.events import CATALOG, CATALOG_CHANGES, MAX_ATTRIBUTES, USERS, ItemChange
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -83,8 +84,17 @@ class ItemView(APIView):
             attributes = {**_without_labels(item_id), **shapes.labels_of(patch.labels), **attributes}
         if not changed and not attributes:
             return written([])
-        event = shapes.valid(ItemChange(event_time=now, item_id=item_id, attributes=attributes, **changed), now=now)
-        return written([Letter(CATALOG_CHANGES, event, key=item_id)])
+        if sum(value is not None for value in attributes.values()) > MAX_ATTRIBUTES:
+            raise Refused("Labels", f"more than {MAX_ATTRIBUTES}, the timestamp among them")
+        # To replace all labels names the old ones and the new ones: twice as many as one change may have.
+        named = list(attributes.items())
+        parts = [named[start : start + MAX_ATTRIBUTES] for start in range(0, max(1, len(named)), MAX_ATTRIBUTES)]
+        letters = []
+        for number, part in enumerate(parts):
+            fields = changed if number == 0 else {}
+            event = ItemChange(event_time=now, item_id=item_id, attributes=dict(part), **fields)
+            letters.append(Letter(CATALOG_CHANGES, shapes.valid(event, now=now), key=item_id))
+        return written(letters, rows=1)
 
     def delete(self, request: Request, item_id: str) -> Response:
         """Take an item out of the shop. What users did with it stays, unlike with Gorse."""
@@ -123,11 +133,11 @@ def read_many(request: Request, kind: type[_T], allowed: Collection[str] = ()) -
     return [read_body(raw, decoder) for raw in bodies.objects(request, allowed=allowed)]
 
 
-def written(letters: Sequence[Letter]) -> Response:
-    """Send the letters; 200 after Kafka has them. Raises `NotDelivered`."""
+def written(letters: Sequence[Letter], *, rows: int | None = None) -> Response:
+    """Send the letters; 200 after Kafka has them. `rows`: what they write; None: each a row. Raises `NotDelivered`."""
     if letters:
         services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
-    return Response({"RowAffected": len(letters)})
+    return Response({"RowAffected": len(letters) if rows is None else rows})
 
 
 def _without_labels(item_id: str) -> dict[str, None]:

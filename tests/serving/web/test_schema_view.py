@@ -8,6 +8,7 @@ from django.conf import LazySettings
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
+from serving.slots import slot_book
 from serving.web import services
 
 ADDRESS = "/api/schema/"
@@ -26,7 +27,9 @@ def test_the_description_is_made_once(web: Client, monkeypatch: pytest.MonkeyPat
     assert first.json()["openapi"] == "3.1.0"
 
 
-def test_it_follows_the_slots(web: Client, settings: LazySettings, tmp_path: Path) -> None:
+def test_it_follows_the_slots(
+    web: Client, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "slots.toml"
     file.write_text("[shelf]\n")
     settings.SERVING = settings.SERVING.model_copy(update={"slots_file": file})
@@ -34,7 +37,7 @@ def test_it_follows_the_slots(web: Client, settings: LazySettings, tmp_path: Pat
     assert "shelf" in web.get(ADDRESS).content.decode()
     file.write_text("[vitrine]\n")
     os.utime(file, (1, 1))
-    services.slot_book()._looked_at = float("-inf")
+    monkeypatch.setattr(slot_book, "LOOK_SECONDS", 0.0)
     found = web.get(ADDRESS).content.decode()
     assert ("vitrine" in found, "shelf" in found) == (True, False)
 

@@ -18,7 +18,7 @@ from graphstore.redis import errands, hot, item_store
 from serving.config import ServingConfig
 from serving.web import services
 from serving.web.outbox import NotDelivered
-from stream.events import CATALOG, CATALOG_CHANGES, IMPRESSIONS, INTERACTIONS, USERS
+from stream.events import CATALOG, CATALOG_CHANGES, IMPRESSIONS, INTERACTIONS, MAX_ATTRIBUTES, USERS, ItemChange
 from tests.serving.web.conftest import KEY
 from tests.serving.web.test_views import Post
 
@@ -104,6 +104,23 @@ def test_labels_come_back_as_they_were_sent(shop: Shop, post: Post, redis: Redis
     shop("POST", "/api/items", [{**ITEM, "Labels": labels}])
     item_store.set_items(redis, [Item(31, "100", attributes=post.letters[0].event.attributes)])
     assert shop("GET", "/api/item/100").json()["Labels"] == labels
+
+
+def test_a_patch_replaces_as_many_labels_as_an_item_may_have(shop: Shop, post: Post, redis: Redis) -> None:
+    known = {f"label.old {number}": True for number in range(MAX_ATTRIBUTES)}
+    item_store.set_items(redis, [Item(9, "100", attributes=known)])
+    labels = [f"new {number}" for number in range(MAX_ATTRIBUTES)]
+    patched = shop("PATCH", "/api/item/100", {"Comment": "Tea", "Labels": labels})
+    assert (patched.status_code, patched.json()) == (200, {"RowAffected": 1})
+    events = [letter.event for letter in post.letters]
+    assert all(isinstance(event, ItemChange) for event in events)
+    assert {letter.key for letter in post.letters} == {"100"}
+    attributes = {name: value for event in events for name, value in event.attributes.items()}  # type: ignore[union-attr]
+    assert attributes == dict.fromkeys(known) | {f"label.{name}": True for name in labels}
+    assert [event.fields() for event in events] == [{"title": "Tea"}, {}]  # type: ignore[union-attr]
+    post.letters.clear()
+    too_many = shop("PATCH", "/api/item/100", {"Labels": [*labels, "one more"]})
+    assert (too_many.status_code, too_many.json()["field"], post.letters) == (400, "Labels", [])
 
 
 def test_a_patch_changes_what_is_not_null(shop: Shop, post: Post, redis: Redis) -> None:
