@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from benchmarks.lists import MODEL
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.connection import open_redis
 from serving.cache import near_key, read_bytes, recs_key, unpack
 from serving.config import ServingConfig
@@ -28,10 +28,10 @@ PATH = "/recommendations/"
 ITEM_FIELDS = ("item_id", "title", "categories", "brand", "price")
 
 _redis = open_redis(os.environ["SAGESTREAM_REDIS_URL"])
-_keys = [int(key) for key in _redis.hkeys(hot.ITEM_IDS)]  # type: ignore[union-attr]
+_keys = [int(key) for key in _redis.hkeys(item_store.ITEM_IDS)]  # type: ignore[union-attr]
 _items = {
     item.item_key: {name: getattr(item, name) for name in ITEM_FIELDS}
-    for item in hot.get_items_by_key(_redis, _keys)
+    for item in item_store.get_items_by_key(_redis, _keys)
     if item is not None
 }
 

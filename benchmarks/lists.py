@@ -10,7 +10,7 @@ import numpy as np
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving import cache
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
 
@@ -25,7 +25,7 @@ BRANDS = 200
 
 def fill(redis: Redis, *, shoppers: int, items: int, as_of: int, rng: np.random.Generator) -> None:
     """Write the shop. Shoppers are `u0`, `u1` and so on; item keys begin at 1. `as_of` is epoch ms."""
-    hot.set_items(redis, catalogue(items, rng))
+    item_store.set_items(redis, catalogue(items, rng))
     length = min(LENGTH, items)
     scores = np.linspace(4.0, -4.0, length)
     popular = cache.pack(np.arange(1, length + 1), scores, as_of=as_of)

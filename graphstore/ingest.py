@@ -105,11 +105,17 @@ _PERSONS = """
 SELECT u.user_id, p.user_id FROM users u JOIN users p ON p.user_key = u.person_key
 WHERE u.person_key IS NOT NULL AND u.user_id IN (SELECT user_id FROM batch)
 """
+_TAKES_BACK = " OR ".join(f"e.{name}s > 0" for name in TAKE_BACKS)
+# A purchase and what takes it back may be of two sessions of one person.
 _TAKEN_BACK = f"""
 SELECT DISTINCT b.user_id FROM batch b
 JOIN users u ON u.user_id = b.user_id JOIN items i ON i.item_id = b.item_id
-JOIN edges e ON e.user_key = u.user_key AND e.item_key = i.item_key
-WHERE b.event_type IN {_PURCHASE_TYPES} AND ({" OR ".join(f"e.{name}s > 0" for name in TAKE_BACKS)})
+WHERE b.event_type IN {_PURCHASE_TYPES} AND (
+    EXISTS (SELECT 1 FROM edges e WHERE e.user_key = COALESCE(u.person_key, u.user_key) AND e.item_key = i.item_key
+            AND ({_TAKES_BACK}))
+    OR EXISTS (SELECT 1 FROM users m JOIN edges e ON e.user_key = m.user_key AND e.item_key = i.item_key
+               WHERE m.person_key = COALESCE(u.person_key, u.user_key) AND ({_TAKES_BACK}))
+)
 """
 _UPSERT_EDGES = f"""
 INSERT INTO edges (user_key, item_key, {_COUNTS}, first_time, last_time)

@@ -16,17 +16,17 @@ from stream.events import EventType
 from stream.sources.options import Layout, SourceOptions
 
 if TYPE_CHECKING:
-    from stream.sources.source import Source
+    from stream.sources.source import Reading, Source
     from stream.sources.table import EventTable
 
 COMPLETE_JOURNEY = "complete-journey"
 TABLE = "table"
 TRADE = (
-    *("shopify", "woocommerce", "rees46", "gorse", "dunnhumby", "hm", "ta-feng", "merchant", "personalize"),
-    *("instacart", "olist", "yoochoose", "taobao"),
+    *("shopify", "woocommerce", "merchant", "rees46", "yoochoose", "taobao", "personalize", "gorse", "olist"),
+    *("instacart", "dunnhumby", "hm", "ta-feng"),
 )
 """Tables of the trade: their columns are known, and what else the options say counts."""
-SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, *TRADE, TABLE)
+SOURCES = ("amazon", "movielens", "retailrocket", "online-retail", COMPLETE_JOURNEY, TABLE, *TRADE)
 """The names in `stream.sources.opening`, repeated here so that it need not be loaded."""
 
 
@@ -90,6 +90,14 @@ class TableWords:
         return any(self.mapping.values()) or any(
             getattr(self, part.name) for part in fields(self) if part.name != "mapping"
         )
+
+    def __str__(self) -> str:
+        """Return what is said, for the state of a playground: empty when nothing is."""
+        said = {name: column for name, column in self.mapping.items() if column}
+        said |= {
+            part.name: value for part in fields(self) if part.name != "mapping" and (value := getattr(self, part.name))
+        }
+        return " ".join(f"{name}={value}" for name, value in sorted(said.items()))
 
     def options(self) -> SourceOptions:
         """Return the options for the readers. Raises `UnfitWords`."""
@@ -189,19 +197,32 @@ def _has_ascii(encoding: str) -> bool:
         return False
 
 
-def read_dataset(name: str, *, sample: int | None, min_item_users: int, seed: int) -> "EventTable":
+def read_dataset(
+    name: str,
+    *,
+    sample: int | None,
+    min_item_users: int,
+    seed: int,
+    words: TableWords | None = None,
+    reading: "Reading | None" = None,
+) -> "EventTable":
     """Read `complete-journey`, or a file as a table. `sample` is the number of users to draw, None for all.
 
-    Raises `UnknownDataset`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError` if the package
-    with the data is not installed.
+    `words` say what the columns of a file mean; without them a file needs no times. `reading` gets what was understood.
+    Raises `UnknownDataset`, `UnfitWords`, `stream.sources.files.compressed.UnreadableFile`, and `ModuleNotFoundError`
+    if the package with the data is not installed.
     """
     if name == COMPLETE_JOURNEY:
+        if words:
+            raise UnfitWords(f"{name} is no file with columns")
         from stream.sources.datasets import complete_journey
 
         return complete_journey.read(users=sample, min_item_users=min_item_users, seed=seed)
     path = Path(name)
-    if not path.is_file():
+    if not path.exists():
         raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
-    from stream.sources import tabular
+    from stream.sources.opening import open_source
+    from stream.sources.source import Reading
 
-    return tabular.read(path, users=sample, min_item_users=min_item_users, seed=seed)
+    source = open_source(TABLE, [path], options=SourceOptions() if words is None else words.options())
+    return source.read(reading or Reading(), users=sample, min_item_users=min_item_users, seed=seed)

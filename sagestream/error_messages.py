@@ -95,7 +95,9 @@ def told(function: Callable[_P, _T]) -> Callable[_P, _T]:
         except Exception as error:
             if (line := message(error)) is None:
                 raise
-            raise UserError(line) from error
+            refusal = UserError(line)
+            refusal.exit_code = exit_code(error)
+            raise refusal from error
 
     return called
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "psycopg": "postgresql",
     "pyarrow": "files",
     "pandas": "files",
+    "python_calamine": "files",
     "faust": "stream",
     "aiokafka": "stream",
     "torch": "training",

@@ -27,7 +27,7 @@ from redis import Redis
 from graphstore.arrays import LARGEST_SCORE, Float32Array, IntArray
 from graphstore.catalogue import Item
 from graphstore.errors import UserError
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.changes import changed_since
 from graphstore.redis.corrupt import left_out
 from serving.routing import NO_SPLITS, ROUTING, Assignment, MalformedRouting, Routing, decode
@@ -334,7 +334,7 @@ class ItemReader:
         if not missing:
             return [entry[1] for entry in found if entry is not None]
         number = self._number
-        read = dict(zip(missing, hot.get_items_by_key(self.redis, missing), strict=True))
+        read = dict(zip(missing, item_store.get_items_by_key(self.redis, missing), strict=True))
         self._keep(read, now, number)
         return [
             read[key] if key in read else (entry or (0.0, None))[1] for key, entry in zip(item_keys, found, strict=True)
@@ -354,7 +354,7 @@ class ItemReader:
         missing = [item_id for item_id in dict.fromkeys(item_ids) if item_id not in found]
         if missing:
             number = self._number
-            read = hot.get_items(self.redis, missing)
+            read = item_store.get_items(self.redis, missing)
             found |= dict(zip(missing, read, strict=True))
             self._keep({item.item_key: item for item in read if item is not None}, now, number)
         return [found[item_id] for item_id in item_ids]
@@ -366,7 +366,7 @@ class ItemReader:
             self._forget_changed(now)
         read_at, items = self._newest
         if now - read_at > self.item_seconds:
-            items = [item for item in hot.newest_items(self.redis) if item.available]
+            items = [item for item in item_store.newest_items(self.redis) if item.available]
             self._newest = (now, items)
         return items
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving.cache import ItemReader, ListReader
 from stream.events import utc
 
@@ -35,7 +35,7 @@ def trending(redis: Redis, window: str, count: int) -> list[Scored]:
     if window not in WINDOWS:
         raise ValueError(f"{window!r} is none of {', '.join(WINDOWS)}")
     rows = hot.trending(redis, window, count)
-    items = hot.get_items(redis, [item_id for item_id, _ in rows])
+    items = item_store.get_items(redis, [item_id for item_id, _ in rows])
     return known(items, [math.log1p(max(0.0, count)) for _, count in rows])
 
 

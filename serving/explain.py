@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving.cache import ListReader
 
 RECENT_ITEMS = 10
@@ -41,7 +41,7 @@ def _companions(redis: Redis, lists: ListReader, model_version: str, recent: Seq
     """Map an item key to a title: the newest recent item that has this item in its similar list."""
     similar = lists.similar(model_version, recent)
     companions: dict[int, str] = {}
-    for item, packed in zip(hot.get_items(redis, recent), similar, strict=True):
+    for item, packed in zip(item_store.get_items(redis, recent), similar, strict=True):
         if item is None or packed is None:
             continue
         for key in packed.item_keys.tolist():

@@ -31,7 +31,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from graphstore.outages import is_full, service_of
 from graphstore.queries import HistoryRow
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
@@ -167,7 +167,7 @@ def publish(
     items = shop.items()
     for start in range(0, len(items), block_users):
         # A worker keeps what the catalogue says; what was read above may be older.
-        hot.add_items(redis, items[start : start + block_users])
+        item_store.add_items(redis, items[start : start + block_users])
     # All forgotten users, not only those among `users`: an earlier try may have been killed before this line.
     drop_lists_of_erased(redis, shop, [version])
     progress(len(users), len(users))  # the last chance to stop

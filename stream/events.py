@@ -47,7 +47,14 @@ Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
 """An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
-Attribute = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)] | bool | int | float
+LARGEST = 2**63 - 1
+Attribute = (
+    Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
+    | bool
+    | Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+    | Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+)
+"""A value of an attribute. JSON allows a number of any length; few readers can write one over 64 bits again."""
 
 
 class InvalidEvent(ValueError):

@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, delete, insert, select, update
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import now_ms, read, write
 from graphstore.tables import edges, identities, interactions, item_buckets, items, seen_items, stream_progress, users
 from sagestream.playground.embedded import find_kafka
@@ -227,7 +227,7 @@ PLANTS: dict[str, tuple[str, Callable[[World], object]]] = {
         "wrong",
         lambda w: w.redis.sadd(hot.seen_key(next(iter(expect(w.log).person))), "i1"),
     ),
-    "no item in Redis": ("lost", lambda w: w.redis.delete(w.redis.keys(hot.item_key("*"))[0])),
+    "no item in Redis": ("lost", lambda w: w.redis.delete(w.redis.keys(item_store.item_key("*"))[0])),
     "a shopper not announced": ("lost", lambda w: w.forget_sent(events.USERS_TOUCHED)),
     "no dead letter": ("lost", lambda w: w.forget_sent(events.DEAD_LETTERS)),
     "a dead letter for nothing": ("wrong", _letter_for_a_good_message),

@@ -90,7 +90,9 @@ class SpawnedProcess:
             raise SpawnedProcessFailed(self._death()) from None
         self._busy = False
         if kind == "refused":
-            raise SpawnedProcessFailed(values[0])
+            failure = SpawnedProcessFailed(values[0])
+            failure.exit_code = values[1]
+            raise failure
         if kind == "failed":
             raise FaultInProcess(values[0])
         return values[0]
@@ -141,14 +143,14 @@ def _serve(connection: Connection, prepare: Callable[[], object] | None, log: Lo
         connection.send(_answer(connection, function, arguments))
 
 
-def _answer(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+def _answer(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     def report(line: str, share: float) -> None:
         connection.send(("progress", line, share))
 
     try:
         return "done", function(*arguments, report)
     except UserError as error:
-        return "refused", str(error)
+        return "refused", str(error), error.exit_code
     except Exception:  # noqa: BLE001  # reported to the caller, with its traceback
         return "failed", traceback.format_exc()
 

@@ -5,9 +5,10 @@ treats such a value as absent, so one wrong byte never fails a request. Everythi
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter
 
@@ -38,3 +39,26 @@ def left_out(kind: str, key: str, problem: object, *, clock: Callable[[], float]
             return
         _logged_at[kind] = now
     logger.error("the %s %r in Redis is corrupt and counts as absent: %s", kind, key, problem)
+
+
+def text_of(key: str, raw: bytes) -> str | None:
+    """Return the id in the bytes, None when it is no text."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        left_out("item", key, error)
+        return None
+
+
+def readable_scores(key: str, rows: Iterable[tuple[bytes, float]]) -> list[tuple[str, float]]:
+    """Return the ids with their scores, without those that are no text or no finite number."""
+    kept: list[tuple[str, float]] = []
+    for raw, score in rows:
+        item_id = text_of(key, raw)
+        if item_id is None:
+            continue
+        if not math.isfinite(score):
+            left_out("score", key, f"{score} is not finite")
+            continue
+        kept.append((item_id, float(score)))
+    return kept

@@ -10,6 +10,7 @@ This module does not import SQLAlchemy.
 """
 
 import secrets
+from contextlib import suppress
 from typing import Literal, cast, get_args
 
 import msgspec
@@ -37,6 +38,9 @@ LIST = "dash:errands"
 NEWEST = "dash:errands:newest"
 """List: the ids of the last errands, newest first."""
 
+KNOWN = "dash:errands:known"
+"""Sorted set: the ids of all errands whose state has not expired, by its time (epoch ms)."""
+
 MAX_WAITING = 50
 """More errands than this are refused: none that waits is dropped."""
 
@@ -59,6 +63,8 @@ RESULT_SECONDS = 900
 """A result expires after this time: an export holds all that is known of a person."""
 
 MAX_RESULT_BYTES = 8 * 1024 * 1024
+
+STATES_AT_ONCE = 500
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +110,8 @@ redis.call('RPUSH', '{LIST}', ARGV[4])
 redis.call('LPUSH', '{NEWEST}', ARGV[3])
 redis.call('LTRIM', '{NEWEST}', 0, {KEPT - 1})
 redis.call('SET', KEYS[1], ARGV[5], 'EX', {STATE_SECONDS})
+redis.call('ZADD', '{KNOWN}', ARGV[6], ARGV[3])
+redis.call('ZREMRANGEBYSCORE', '{KNOWN}', '-inf', '(' .. string.format('%d', ARGV[6] - {STATE_SECONDS * 1000}))
 return ARGV[3]
 """
 
@@ -128,7 +136,7 @@ def ask(redis: Redis, kind: str, subject: str, *, who: str, now: int) -> str:
     _check(kind, subject, who)
     errand = Errand(id=secrets.token_urlsafe(12), kind=kind, subject=subject, who=who, asked_at=now)
     encoded = msgspec.json.encode(errand), msgspec.json.encode(_state(errand))
-    arguments: list[str | bytes] = [kind, subject, errand.id, *encoded]
+    arguments: list[str | bytes] = [kind, subject, errand.id, *encoded, str(now)]
     found = cast(bytes, redis.eval(_PUT, 1, state_key(errand.id), *arguments))
     if not found:
         raise NotAsked(f"{MAX_WAITING} errands wait already: does the monitor run?")
@@ -195,6 +203,7 @@ def tell(
     if result is not None:
         pipeline.set(result_key(errand.id), result, ex=RESULT_SECONDS)
     pipeline.set(state_key(errand.id), msgspec.json.encode(told), ex=STATE_SECONDS)
+    pipeline.zadd(KNOWN, {errand.id: now})
     pipeline.execute()
 
 
@@ -204,11 +213,30 @@ def take_off(redis: Redis, raw: bytes) -> None:
 
 
 def drop_of(redis: Redis, subjects: set[str]) -> int:
-    """Delete states and results of exports of forgotten ids; return how many errands. Raises `redis.RedisError`."""
-    gone = [one.id for one in newest(redis) if one.kind == "export" and one.subject in subjects]
+    """Delete what names forgotten ids; return how many errands. Raises `redis.RedisError`.
+
+    These are exports, also those that wait, and errands to forget that have failed. One that waits or runs clears its
+    own name at its end.
+    """
+    ids = [raw.decode() for raw in cast("list[bytes]", redis.zrange(KNOWN, 0, -1))]
+    gone: set[str] = set()
+    for start in range(0, len(ids), STATES_AT_ONCE):
+        some = ids[start : start + STATES_AT_ONCE]
+        rows = cast("list[bytes | None]", redis.mget([state_key(name) for name in some]))
+        states = [_read(name, raw) for name, raw in zip(some, rows, strict=True) if raw is not None]
+        gone.update(one.id for one in states if one is not None and one.subject in subjects and _is_left(one))
+    for raw in cast("list[bytes]", redis.lrange(LIST, 0, -1)):
+        with suppress(NotAsked):  # what cannot be read is dropped when its turn comes
+            if decode(raw).id in gone:
+                take_off(redis, raw)
     if gone:
         redis.delete(*[key(one) for one in gone for key in (state_key, result_key)])
+        redis.zrem(KNOWN, *gone)
     return len(gone)
+
+
+def _is_left(state: State) -> bool:
+    return state.kind == "export" or (state.kind == "forget" and state.state == FAILED)
 
 
 def _check(kind: str, subject: str, who: str) -> None:

@@ -1,14 +1,12 @@
-"""The hot neighbourhood in Redis: each user's recent, seen and bought items, trending items, and the items themselves.
+"""The hot neighbourhood in Redis: each user's recent, seen and bought items, and trending items.
 
-Arrives: interactions after their SQL commit, catalogue rows. Leaves: the keys below. Next: `serving` reads them.
+Arrives: interactions after their SQL commit. Leaves: the keys below. Next: `serving` reads them.
 
 Every command is idempotent (`ZADD GT`, `SADD`, `SET`, absolute counts, never `ZINCRBY`): a batch that is delivered
 twice leaves the same content. SQL can rebuild every key. This module does not import SQLAlchemy, because the web
 process uses it.
 """
 
-import heapq
-import math
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,23 +15,12 @@ from typing import cast
 
 import msgspec
 from redis import Redis
-from redis.client import Pipeline
 
-from graphstore.catalogue import Item
-from graphstore.redis import changes, fence
-from graphstore.redis.corrupt import left_out
+from graphstore.redis import fence
+from graphstore.redis.corrupt import readable_scores, text_of
 from graphstore.redis.fence import FENCE, OPEN
 from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
 from graphstore.redis.shown import PACKING, seconds
-
-ITEM_IDS = "item_ids"
-"""Hash: item_key → item_id, for lists that are packed as integers."""
-
-NEWEST = "newest_items"
-"""Sorted set: the item_ids with the highest item_key, by this key. Keys are given in the order in which items come."""
-
-NEWEST_ITEMS = 100
-"""Items kept in `newest_items`: what a slot that explores may show as new."""
 
 RECENT_ITEMS = 200
 """Items kept in `recent:{user}`: it bounds one shopper's memory; readers ask for tens."""
@@ -97,14 +84,7 @@ def trending_key(window: str) -> str:
     return f"trending:{window}"
 
 
-def item_key(item_id: str) -> str:
-    """JSON of `Item`."""
-    return f"item:{item_id}"
-
-
-_encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
-_decode = msgspec.json.Decoder(Item).decode
 
 
 # One script call for many users: a pipeline of single commands costs the client ten times as much. cmsgpack is a part
@@ -359,13 +339,13 @@ def forget_members(redis: Redis, user_ids: Sequence[str], *, generation: int) ->
 def recent(redis: Redis, user_id: str, count: int) -> list[tuple[str, int]]:
     """Return the user's last items, newest first, with the time (epoch ms) of the last interaction."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(recent_key(user_id), 0, count - 1, withscores=True))
-    return [(item, int(time)) for item, time in readable(recent_key(user_id), rows)]
+    return [(item, int(time)) for item, time in readable_scores(recent_key(user_id), rows)]
 
 
 def seen(redis: Redis, user_id: str) -> set[str]:
     """Return every item that the user interacted with."""
     items = cast("set[bytes]", redis.smembers(seen_key(user_id)))
-    return {item for raw in items if (item := _text(seen_key(user_id), raw)) is not None}
+    return {item for raw in items if (item := text_of(seen_key(user_id), raw)) is not None}
 
 
 def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None:
@@ -380,101 +360,4 @@ def set_trending(redis: Redis, window: str, scores: Mapping[str, float]) -> None
 def trending(redis: Redis, window: str, count: int) -> list[tuple[str, float]]:
     """Return the top items of the window with their counts, highest first."""
     rows = cast("list[tuple[bytes, float]]", redis.zrevrange(trending_key(window), 0, count - 1, withscores=True))
-    return readable(trending_key(window), rows)
-
-
-def set_items(redis: Redis, items: Iterable[Item]) -> None:
-    """Write `item:{item_id}`, the key map and `newest_items` of many items, and announce that they changed."""
-    written = list(items)
-    pipeline = redis.pipeline(transaction=False)
-    for item in written:
-        pipeline.set(item_key(item.item_id), _encode(item))
-        pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
-    _name_newest(pipeline, written)
-    changes.announce(pipeline, [item.item_key for item in written])
-    pipeline.execute()
-
-
-def add_items(redis: Redis, items: Sequence[Item]) -> None:
-    """Write the items that Redis does not hold, as `set_items`. The others may be newer there than these."""
-    pipeline = redis.pipeline(transaction=False)
-    for item in items:
-        pipeline.hset(ITEM_IDS, str(item.item_key), item.item_id)
-        pipeline.set(item_key(item.item_id), _encode(item), nx=True)
-    answers = pipeline.execute()[1::2]
-    added = [item for item, answer in zip(items, answers, strict=True) if answer]
-    pipeline = redis.pipeline(transaction=False)
-    _name_newest(pipeline, items)
-    changes.announce(pipeline, [item.item_key for item in added])
-    pipeline.execute()
-
-
-def _name_newest(pipeline: Pipeline, items: Sequence[Item]) -> None:
-    newest = heapq.nlargest(NEWEST_ITEMS, items, key=lambda item: item.item_key)
-    if newest:
-        pipeline.zadd(NEWEST, {item.item_id: item.item_key for item in newest})
-        pipeline.zremrangebyrank(NEWEST, 0, -NEWEST_ITEMS - 1)
-
-
-def newest_items(redis: Redis) -> list[Item]:
-    """Return at most `NEWEST_ITEMS` items, the newest first. They may not be available."""
-    names = cast("list[bytes]", redis.zrevrange(NEWEST, 0, -1))
-    ids = [item_id for raw in names if (item_id := _text(NEWEST, raw)) is not None]
-    return [item for item in get_items(redis, ids) if item is not None]
-
-
-def newest_key(redis: Redis) -> int:
-    """Return the highest item key, -1 without items."""
-    rows = cast("list[tuple[bytes, float]]", redis.zrevrange(NEWEST, 0, 0, withscores=True))
-    return int(rows[0][1]) if rows else -1
-
-
-def get_items(redis: Redis, item_ids: Sequence[str]) -> list[Item | None]:
-    """Return the items in the given order, None for an item that Redis does not have."""
-    if not item_ids:
-        return []
-    rows = cast("list[bytes | None]", redis.mget([item_key(item_id) for item_id in item_ids]))
-    return [_item(item_id, raw) for item_id, raw in zip(item_ids, rows, strict=True)]
-
-
-def get_items_by_key(redis: Redis, item_keys: Sequence[int]) -> list[Item | None]:
-    """As `get_items`, by integer key, for packed lists."""
-    if not item_keys:
-        return []
-    rows = cast("list[bytes | None]", redis.hmget(ITEM_IDS, [str(key) for key in item_keys]))
-    names = [None if raw is None else _text(ITEM_IDS, raw) for raw in rows]
-    found = iter(get_items(redis, [name for name in names if name is not None]))
-    return [None if name is None else next(found) for name in names]
-
-
-def _text(key: str, raw: bytes) -> str | None:
-    """Return the id in the bytes, None when it is no text."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        left_out("item", key, error)
-        return None
-
-
-def readable(key: str, rows: Iterable[tuple[bytes, float]]) -> list[tuple[str, float]]:
-    """Return the ids with their scores, without those that are no text or no finite number."""
-    kept: list[tuple[str, float]] = []
-    for raw, score in rows:
-        item_id = _text(key, raw)
-        if item_id is None:
-            continue
-        if not math.isfinite(score):
-            left_out("score", key, f"{score} is not finite")
-            continue
-        kept.append((item_id, float(score)))
-    return kept
-
-
-def _item(item_id: str, raw: bytes | None) -> Item | None:
-    if raw is None:
-        return None
-    try:
-        return _decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        left_out("item", item_key(item_id), error)
-        return None
+    return readable_scores(trending_key(window), rows)

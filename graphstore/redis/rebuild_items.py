@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Engine, or_, select
 
 from graphstore import queries
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.session import read
 from graphstore.tables import items, models
 
@@ -41,7 +41,7 @@ class ItemsRebuilt:
 def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) -> ItemsRebuilt:
     """Make `item:` and `item_ids` equal to SQL. Calls `alive()` after each page, which may raise to stop."""
     done = ItemsRebuilt()
-    redis.delete(hot.NEWEST)  # the writes below fill it again
+    redis.delete(item_store.NEWEST)  # the writes below fill it again
     last = 0
     while True:
         first = last
@@ -53,20 +53,20 @@ def rebuild_items(engine: Engine, redis: Redis, *, alive: Callable[[], None]) ->
         last = keys[-1]
         done.items += _write(engine, redis, first, last)
         alive()
-    prefix = hot.item_key("").encode()
+    prefix = item_store.item_key("").encode()
     for names in _some(redis.scan_iter(match=prefix + b"*", count=SCAN_COUNT)):
         for item_id in _unknown(engine, items.c.item_id, [_id_of(name, prefix) for name in names]):
             known = items.c.item_id == item_id
             done.removed += remove_unknown(
-                engine, redis, hot.item_key(item_id), known, lambda pipe, key: pipe.delete(key)
+                engine, redis, item_store.item_key(item_id), known, lambda pipe, key: pipe.delete(key)
             )
         alive()
-    for fields in _some(redis.hscan_iter(hot.ITEM_IDS, count=SCAN_COUNT)):
+    for fields in _some(redis.hscan_iter(item_store.ITEM_IDS, count=SCAN_COUNT)):
         for key in _unknown(
             engine, items.c.item_key, [int(field) for field, _ in fields if field.isdigit() and len(field) < 19]
         ):
             known = items.c.item_key == key
-            done.removed += remove_unknown(engine, redis, hot.ITEM_IDS, known, _field_remover(key))
+            done.removed += remove_unknown(engine, redis, item_store.ITEM_IDS, known, _field_remover(key))
         alive()
     return done
 
@@ -76,7 +76,7 @@ def _write(engine: Engine, redis: Redis, first: int, last: int) -> int:
     written: dict[str, Item] = {}
     found = _read(engine, first, last)
     while found != written:
-        hot.set_items(redis, [item for item_id, item in found.items() if written.get(item_id) != item])
+        item_store.set_items(redis, [item for item_id, item in found.items() if written.get(item_id) != item])
         written, found = found, _read(engine, first, last)
     return len(written)
 

@@ -19,7 +19,7 @@ import numpy as np
 from graphstore.arrays import Float32Array, Float64Array, IntArray
 from graphstore.errors import UserError
 from graphstore.queries import HistoryRow
-from graphstore.redis.hot import NEWEST_ITEMS
+from graphstore.redis.item_store import NEWEST_ITEMS
 from monitoring.ope.estimators import Lists
 from monitoring.ope.logs import ShownList
 from monitoring.ope.rewards import FOLDS, RewardModel, folds_of

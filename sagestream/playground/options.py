@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagestream.datasets import TableWords
 from sagestream.playground.services import Given
 
 
@@ -19,4 +20,6 @@ class Options:
     port: int
     fresh: bool = False
     once: bool = False
+    words: TableWords = field(default_factory=TableWords)
+    """What is said about the columns of a data set that is a file."""
     given: Given = field(default_factory=Given)

@@ -50,6 +50,8 @@ class Past:
     """Sizes of the graph, see `graphstore.queries.counts`."""
     stored: replay.Replayed | None
     """Counts of this import. None when an earlier start has imported the events."""
+    understood: Sequence[str] = ()
+    """What the columns of a file were taken for, and what they hold."""
 
     @property
     def upcoming(self) -> int:
@@ -68,13 +70,27 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
 
     Raises `state.StateMismatch` when the state directory holds another data set, and the errors of `read_dataset`.
     """
+    from stream.sources.files.compressed import EmptyFile
+    from stream.sources.source import Reading  # loads pandas, which the parent process does without
+
     known = state.load(options.state_dir)
     if known is not None:
-        known.check(options.dataset, options.sample, options.min_item_users, options.seed)
+        known.check(options.dataset, options.sample, options.min_item_users, options.seed, str(options.words))
     progress("reading the data set", 0.0)
+    reading = Reading()
     table = read_dataset(
-        options.dataset, sample=options.sample, min_item_users=options.min_item_users, seed=options.seed
+        options.dataset,
+        sample=options.sample,
+        min_item_users=options.min_item_users,
+        seed=options.seed,
+        words=options.words,
+        reading=reading,
     )
+    if not len(table):
+        left_out = ", ".join(f"{rows:,} {reason}" for reason, rows in table.rejected.items() if rows)
+        raise EmptyFile(
+            f"{options.dataset}: there is no event in it" + (f" (left out: {left_out})" if left_out else "")
+        )
     graph = configured(GraphstoreConfig, settings)
     engine, redis = open_engine(graph.sqlalchemy_url), open_redis(graph.redis_url)
     try:
@@ -99,6 +115,7 @@ def import_past(options: Options, settings: Mapping[str, str], progress: Progres
         rejected=table.rejected,
         counts=counts,
         stored=stored,
+        understood=[line for found in reading.understood.values() for line in found.lines()],
     )
 
 
@@ -110,6 +127,7 @@ def _begin(options: Options, table: "EventTable") -> state.PlaygroundState:
         sample=options.sample,
         min_item_users=options.min_item_users,
         seed=options.seed,
+        words=str(options.words),
         split_row=split,
         # Shift the imported events so that they end now. A replayed event gets its time when it is sent.
         shift_ms=now_ms() - int(table.interactions["event_time"].iloc[split]),

@@ -138,6 +138,8 @@ class Playground:
         """Import the older events through the same sink as live events. The newest events are held out for replay."""
         with self.stages.stage("import", f"Import of {self.options.dataset}") as report, SpawnedProcess() as importer:
             past: Past = importer.call(import_past, self.options, services.settings, progress=report)
+        for line in past.understood:
+            self.stages.say(f"{self.options.dataset}: {line}")
         if past.stored is not None:
             counts = self.outcome.events
             counts.produced, counts.stored = past.stored.read, past.stored.stored

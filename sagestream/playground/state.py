@@ -33,11 +33,13 @@ class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The time shift of the imported events (ms). It is chosen once, and a resumed import uses it again."""
     next_row: int
     imported: bool
+    words: str = ""
+    """What was said about the columns of a file."""
 
-    def check(self, dataset: str, sample: int | None, min_item_users: int, seed: int) -> None:
+    def check(self, dataset: str, sample: int | None, min_item_users: int, seed: int, words: str = "") -> None:
         """Raise `StateMismatch` when the requested data set is not the stored one."""
-        held = (self.dataset, self.sample, self.min_item_users, self.seed)
-        asked = (dataset, sample, min_item_users, seed)
+        held = (self.dataset, self.sample, self.min_item_users, self.seed, self.words)
+        asked = (dataset, sample, min_item_users, seed, words)
         if held != asked:
             raise StateMismatch(
                 f"the state directory holds {_described(*held)}, not {_described(*asked)}: "
@@ -45,8 +47,9 @@ class PlaygroundState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             )
 
 
-def _described(dataset: str, sample: int | None, min_item_users: int, seed: int) -> str:
-    return f"{dataset} (sample {sample}, items of {min_item_users} shoppers, seed {seed})"
+def _described(dataset: str, sample: int | None, min_item_users: int, seed: int, words: str) -> str:
+    said = f", {words}" if words else ""
+    return f"{dataset} (sample {sample}, items of {min_item_users} shoppers, seed {seed}{said})"
 
 
 def load(directory: Path) -> PlaygroundState | None:

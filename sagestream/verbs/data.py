@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,10 @@ from sagestream.verbs.sources import (
 from sagestream.verbs.table_options import with_table_options
 from stream import events
 from stream.config import StreamConfig
+
+if TYPE_CHECKING:
+    from graphstore.snapshots.files import Snapshot
+    from training.config import TrainingConfig
 
 Form = Literal["segment", "ga4", "cloudevents", "snowplow", "otto", "shopify", "woocommerce"]
 """The names in `stream.sources.shapes.registry`, as Typer needs them."""
@@ -68,9 +72,9 @@ def import_(
 ) -> None:
     """Read a data set and send it as events to Kafka, or straight into the graph through the same ingest.
 
-    Files are read block by block, plain or packed by gzip, bz2 or xz. Rows that are no events are shown, counted and
-    left out. The same row of an unchanged file is the same event: an import that was interrupted simply runs again. A
-    file that has changed or grown is another one, and all its rows are new events.
+    Files are read block by block, plain or packed by gzip, bz2, xz, Zstandard or zip. Rows that are no events are
+    shown, counted and left out. The same row of an unchanged file is the same event: an import that was interrupted
+    simply runs again. A file that has changed or grown is another one, and all its rows are new events.
     """
     from sagestream.importer import Sample
 
@@ -138,11 +142,8 @@ def preprocess(
 
     With a SOURCE, that is imported into the graph first.
     """
-    from graphstore.session import now_ms, open_engine
-    from graphstore.snapshots.snapshot import build_snapshot
     from training.config import TrainingConfig
     from training.config_file import current_config
-    from training.features.snapshot_features import check_features, featurizer
 
     config = with_text_encoder(current_config(TrainingConfig()), text_encoder)
     imported: dict[str, dict[str, Any]] = {}
@@ -159,7 +160,19 @@ def preprocess(
         imported = {"imported": done.told}
     elif items or words or no_redis:
         raise BadParameter("options of an import need a SOURCE")
-    graph = GraphstoreConfig()
+    snapshot = take_snapshot(GraphstoreConfig(), config, as_of=as_of)
+    told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
+    shown = [f"{name}: {value}" for name, value in told.items()]
+    shown += [f"{name}: {in_words(done)}" for name, done in imported.items()]
+    echo_result(told | imported, " · ".join(shown), as_json=as_json)
+
+
+def take_snapshot(graph: GraphstoreConfig, config: "TrainingConfig", *, as_of: datetime | None) -> "Snapshot":
+    """Take a snapshot of the graph as of a time (UTC; None: now), with the features of its items, and check these."""
+    from graphstore.session import now_ms, open_engine
+    from graphstore.snapshots.snapshot import build_snapshot
+    from training.features.snapshot_features import check_features, featurizer
+
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
     engine = open_engine(graph.sqlalchemy_url)
     snapshot = build_snapshot(
@@ -167,10 +180,7 @@ def preprocess(
     )
     engine.dispose()
     check_features(snapshot, config)
-    told = {"snapshot_id": snapshot.snapshot_id, "path": str(snapshot.path), "interactions": snapshot.num_events}
-    shown = [f"{name}: {value}" for name, value in told.items()]
-    shown += [f"{name}: {in_words(done)}" for name, done in imported.items()]
-    echo_result(told | imported, " · ".join(shown), as_json=as_json)
+    return snapshot
 
 
 def report(

@@ -91,7 +91,7 @@ def benchmark(
             _given(train, test, items, stages)
             if train is not None and test is not None
             else _divided(
-                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out")),
+                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out"), stages),
                 items,
                 split=split,
                 repeats=repeats == "allow",
@@ -161,20 +161,21 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
     return {OURS: FeatureFit(fit_best, features, with_patience(config))}
 
 
-def _table(name: str, words: TableWords) -> "EventTable":
-    from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, UnknownDataset, read_dataset
-    from stream.sources import tabular
+def _table(name: str, words: TableWords, stages: Stages) -> "EventTable":
+    from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, read_dataset
+    from stream.sources.source import Reading
 
     if name == COMPLETE_JOURNEY:
-        if replace(words, no_times=False):
-            raise BadParameter(f"{name} is no file with columns", param_hint="--interactions")
-        return read_dataset(name, sample=None, min_item_users=1, seed=0)
-    if not Path(name).is_file():
-        raise UnknownDataset(f"{name} is neither {COMPLETE_JOURNEY} nor a file")
+        words = replace(words, no_times=False)
+    reading = Reading()
     try:
-        return tabular.read(Path(name), words.options())
+        table = read_dataset(name, sample=None, min_item_users=1, seed=0, words=words, reading=reading)
     except UnfitWords as error:
-        raise BadParameter(str(error)) from error
+        raise BadParameter(str(error), param_hint="--interactions") from error
+    for understood in reading.understood.values():
+        for line in understood.lines():
+            stages.say(f"{name}: {line}")
+    return table
 
 
 def _divided(
@@ -187,14 +188,14 @@ def _divided(
     max_users: int | None,
     stages: Stages,
 ) -> "tuple[EvaluationSplit, OfflineDataset]":
-    from stream.sources.catalogue import read_items
+    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset
 
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
     if items is not None:
-        catalogue, rejected = read_items(items)
+        catalogue, rejected = read_catalogue(items)
         _tell(stages, rejected, "rows of items")
     found = OfflineDataset.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
@@ -204,7 +205,7 @@ def _divided(
 
 
 def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, OfflineDataset]":
-    from stream.sources.catalogue import read_items
+    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset, catalogue_of, read_given
 
@@ -212,7 +213,7 @@ def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tupl
     _tell(stages, logs.left_out, "lines")
     catalogue = None
     if items is not None:
-        known, rejected = read_items(items)
+        known, rejected = read_catalogue(items)
         _tell(stages, rejected, "rows of items")
         catalogue = catalogue_of(logs.item_ids, known)
     found = OfflineDataset(logs.train, logs.user_ids, logs.item_ids, catalogue)

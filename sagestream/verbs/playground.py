@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphstore.private_files import close_directory
-from sagestream.datasets import COMPLETE_JOURNEY
-from sagestream.printable import PlainConsole, echo_json
+from sagestream.datasets import COMPLETE_JOURNEY, TableWords, UnfitWords
+from sagestream.printable import BadParameter, PlainConsole, echo_json
 from sagestream.stages import Stages
+from sagestream.verbs.table_options import with_table_options
 
 if TYPE_CHECKING:
     from sagestream.playground.run import Playground
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command()(playground)
+    app.command()(with_table_options(playground))
 
 
 def playground(
     state_dir: Annotated[Path, typer.Option(help="Directory of everything that is kept.")] = Path(".sagestream"),
-    dataset: Annotated[str, typer.Option(help="complete-journey, or a CSV or TSV file.")] = COMPLETE_JOURNEY,
+    dataset: Annotated[str, typer.Option(help="complete-journey, or a file, read as a table.")] = COMPLETE_JOURNEY,
     sample: Annotated[int, typer.Option(min=0, help="Shoppers drawn from the data set; 0: all.")] = 800,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 20,
     rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Live events a second.")] = 20.0,
@@ -36,6 +37,8 @@ def playground(
     database_url: Annotated[str | None, typer.Option(help="PostgreSQL or SQLite URL of the graph.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the state directory first.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Walk the loop once, then stop everything.")] = False,
+    *,
+    words: TableWords,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object at the end.")] = False,
 ) -> None:
     """Start the whole loop on this machine: services, a year of purchases, models, processes, shoppers.
@@ -48,6 +51,12 @@ def playground(
     from sagestream.playground.run import Playground
     from sagestream.playground.services import Given
 
+    try:
+        words.options()
+        if dataset == COMPLETE_JOURNEY and words:
+            raise UnfitWords(f"{dataset} is no file with columns")
+    except UnfitWords as error:
+        raise BadParameter(str(error)) from error
     options = Options(
         state_dir=state_dir,
         dataset=dataset,
@@ -58,6 +67,7 @@ def playground(
         port=port,
         fresh=fresh,
         once=once,
+        words=words,
         given=Given(broker=broker, redis_url=redis_url, database_url=database_url),
     )
     # With --json, standard output holds only the JSON object.

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphstore.config import GraphstoreConfig
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.connection import open_redis
 from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, printable
 from sagestream.tables import print_table
@@ -147,7 +147,7 @@ def explain(user: User, item: ItemId, slot: SlotName = None, as_json: AsJson = F
 
 def _absence(store: Storefront, served: Recommendation, item_id: str) -> dict[str, Any]:
     """Explain, from the data in Redis, why a catalogue item is not in the list. Raises `UnknownItem`."""
-    found = hot.get_items(store.redis, [item_id])[0]
+    found = item_store.get_items(store.redis, [item_id])[0]
     if found is None:
         raise UnknownItem(f"no item {item_id!r} in the catalogue")
     evidence = explaining.reasons(

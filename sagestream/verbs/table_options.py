@@ -24,7 +24,7 @@ def _column(option: str, what: str) -> Any:
 OPTIONS: dict[str, Any] = {
     "user": _column("--user-col", "the user"),
     "item": _column("--item-col", "the item"),
-    "time": _column("--time-col", "the time"),
+    "time": _column("--time-col", "the time, or date,clock of two columns"),
     "value": _column("--value-col", "the rating or price"),
     "price": _column("--price-col", "the price: the rows are purchases"),
     "type": _column("--type-col", "the event's type"),

@@ -9,11 +9,15 @@ from rich.table import Table
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
+from sagestream.datasets import TableWords
 from sagestream.extras import require
 from sagestream.interruption import EXIT_CODE, Interruption
 from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
+from sagestream.verbs.data import take_snapshot
+from sagestream.verbs.sources import SHOWN_REJECTED, Items, Paths, chosen, end, run_import
+from sagestream.verbs.table_options import with_table_options
 
 if TYPE_CHECKING:
     from training.search.tune import Tuned
@@ -25,10 +29,18 @@ CONFIG = Path("tuning") / "tuned.json"
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command()(tune)
+    app.command()(with_table_options(tune))
 
 
 def tune(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Import this into the graph first, as `preprocess` does.", show_default=False),
+    ] = None,
+    paths: Paths = None,
+    items: Items = None,
+    *,
+    words: TableWords,
     trials: Annotated[int, typer.Option(min=0, max=10_000, help="Trials that this call adds; 0: tell again.")] = 30,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds after which no new trial begins; 0: none.")] = 0.0,
     snapshot: Annotated[str | None, typer.Option(help="Name or directory of a snapshot; default: the newest.")] = None,
@@ -43,6 +55,7 @@ def tune(
 ) -> None:
     """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes.
 
+    With a SOURCE, that is imported into the graph, without Redis, and a snapshot is taken, which the search is on.
     The search begins with the training file that SAGESTREAM_TRAINING_CONFIG names, if it names one.
     """
     require("optuna")
@@ -65,11 +78,20 @@ def tune(
         with file_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
     config = current_config(TrainingConfig())
+    if source is None and (items or words):
+        raise BadParameter("options of an import need a SOURCE")
+    if source is not None and snapshot is not None:
+        raise BadParameter("a SOURCE gives a new snapshot: name only one of both", param_hint="--snapshot")
     # The written file also holds the changes that the trials began with.
     began_with = {} if config.training_config is None else load_changes(config.training_config)
     torch.set_num_threads(config.training_threads)
     stages = Stages(PlainConsole(stderr=True))
-    found = load_snapshot(snapshot_directory(graph, snapshot))
+    if source is not None:
+        given = chosen(source, paths, items=items, words=words)
+        end(run_import(given, stages, way="direct", redis_too=False, shown=SHOWN_REJECTED, rejected=None))
+        found = take_snapshot(graph, config, as_of=None)
+    else:
+        found = load_snapshot(snapshot_directory(graph, snapshot))
     with stages.stage("closed_form", "Terms of closed form"):
         objective = Objective.of(found, config=config, seed=seed)
     with Interruption() as interruption, open_study(study_file, objective) as opened:

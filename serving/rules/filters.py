@@ -6,6 +6,7 @@ An item passes when it can be bought now, matches the slot's `only` and the requ
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,9 @@ from serving.rules.known import known
 from serving.rules.rule_set import RuleSet
 
 Test = Callable[[Item], bool]
+FEW = 8
+"""A tuple of so many names is searched as fast as a set, and needs no set to be made."""
+_NAMED = ("categories", "brands", "without_categories", "without_brands")
 
 
 class Filter:
@@ -90,5 +94,16 @@ def _conditions(criteria: tuple[Criteria, ...], without: set[str]) -> list[Test]
             without.update(one.without_items)  # one look into a set, instead of a search for each item
             one = msgspec.structs.replace(one, without_items=())
         if one != NO_CRITERIA:
-            conditions.append(one.matches)
+            conditions.append(_quick(one).matches)
     return conditions
+
+
+def _quick(criteria: Criteria) -> Criteria:
+    """Return criteria that give the same answers, with sets in place of long tuples.
+
+    A list may look at thousands of items, and a stranger may send hundreds of names.
+    """
+    named: dict[str, Any] = {name: frozenset(names) for name in _NAMED if len(names := getattr(criteria, name)) > FEW}
+    if any(len(values) > FEW for values in criteria.attributes.values()):
+        named["attributes"] = {name: frozenset(values) for name, values in criteria.attributes.items()}
+    return msgspec.structs.replace(criteria, **named) if named else criteria

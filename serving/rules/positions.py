@@ -192,4 +192,5 @@ class Positions:
         utilities = np.concatenate([utilities for _, utilities in drawn.values()]).reshape(shape)
         own = utilities[np.arange(len(rows)), rows][:, np.newaxis]
         beaten = pools & (self._scores > self._scores[rows][:, np.newaxis]) & (utilities < own)
-        return {place for place, found in zip(drawn, beaten.any(axis=1).tolist(), strict=True) if found}
+        places = list(drawn)
+        return {places[row] for row in np.flatnonzero(np.any(beaten, axis=1)).tolist()}

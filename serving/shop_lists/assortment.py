@@ -12,6 +12,9 @@ from sqlalchemy import Connection, select
 from graphstore.arrays import IntArray
 from graphstore.tables import for_sale, items
 
+MAX_CATEGORIES = 10_000
+"""Categories with lists, the largest ones. A shop that makes a category of each item must not fill Redis with lists."""
+
 
 @dataclass(frozen=True)
 class Assortment:
@@ -39,9 +42,24 @@ def read_assortment(connection: Connection, *, sold_out_too: bool = False) -> As
         for name in dict.fromkeys(filter(None, json.loads(raw))):  # "" is the name of the whole shop
             rows.append(row)
             categories.append(numbers.setdefault(name, len(numbers)))
+    return _largest(
+        Assortment(
+            np.array([key for key, _ in found], dtype=np.int64),
+            list(numbers),
+            np.array(rows, dtype=np.int64),
+            np.array(categories, dtype=np.int64),
+        )
+    )
+
+
+def _largest(found: Assortment) -> Assortment:
+    """Return the assortment with the `MAX_CATEGORIES` largest categories, of equal ones those of older items."""
+    if len(found.names) <= MAX_CATEGORIES:
+        return found
+    sizes = np.bincount(found.categories, minlength=len(found.names))
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:MAX_CATEGORIES])
+    places = np.isin(found.categories, kept)
+    names = [found.names[number] for number in kept.tolist()]
     return Assortment(
-        np.array([key for key, _ in found], dtype=np.int64),
-        list(numbers),
-        np.array(rows, dtype=np.int64),
-        np.array(categories, dtype=np.int64),
+        found.item_keys, names, found.rows[places], np.searchsorted(kept, found.categories[places]).astype(np.int64)
     )

@@ -14,8 +14,7 @@ import numpy as np
 from redis import Redis
 
 from graphstore.arrays import Float32Array
-from graphstore.redis import hot
-from graphstore.redis.corrupt import left_out
+from graphstore.redis.corrupt import left_out, readable_scores
 from serving.shop_lists.lists import (
     ALL,
     CATEGORIES,
@@ -115,7 +114,7 @@ class ShopLists:
 
     def _read_categories(self) -> list[tuple[str, int]]:
         rows = cast("list[tuple[bytes, float]]", self.redis.zrevrange(CATEGORIES, 0, -1, withscores=True))
-        return [(name, int(count)) for name, count in hot.readable(CATEGORIES, rows) if 0 <= count <= LARGEST_COUNT]
+        return [(name, int(count)) for name, count in readable_scores(CATEGORIES, rows) if 0 <= count <= LARGEST_COUNT]
 
     def _cached(self, key: str, name: str, read: Callable[[], _T]) -> _T:
         young = self._young(key, name)

@@ -10,7 +10,7 @@ bound. After a sell-out that leaves 33 of 667 items, a list of 20 has 20.
 import math
 from collections.abc import Iterator
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import coldstart
 from serving.slots.draft import Batch, Draft
 from serving.slots.personal import popular, stored
@@ -59,7 +59,7 @@ def category(draft: Draft) -> Iterator[Batch]:
 
 def _catalogue(draft: Draft) -> Iterator[Batch]:
     """Propose the newest items. Keys are given in the order in which items come, so they count down from the newest."""
-    newest = hot.newest_key(draft.visit.store.redis)
+    newest = item_store.newest_key(draft.visit.store.redis)
     for start in range(newest, max(-1, newest - SCANNED_KEYS), -AT_ONCE):
         keys = list(range(start, max(-1, start - AT_ONCE), -1))
         scores = [-math.log1p(newest - key) for key in keys]

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 from graphstore.redis import hot, shown
+from graphstore.redis.corrupt import readable_scores
 from serving.cache import PackedList, near_key, newer, readable, recs_key
 from serving.storefront import Storefront
 from stream.events import milliseconds
@@ -63,7 +64,7 @@ class Visit:
             batch, near = (readable(key, raw) for key, raw in zip(keys, next(answers), strict=True))
             self._stored[version] = newer(batch, near)
         if wants_bought:
-            self._bought = {item: int(time) for item, time in hot.readable(bought_key, next(answers))}
+            self._bought = {item: int(time) for item, time in readable_scores(bought_key, next(answers))}
         if wants_shown:
             self._shown = shown.counts(shown_key, next(answers), now=self.now_ms)
 

@@ -16,7 +16,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.cache import champion
 from serving.web import services, signing
 from serving.web.shop import known_shoppers, only_where_open
@@ -34,7 +34,7 @@ def page(request: HttpRequest) -> HttpResponse:
         redis = services.storefront().redis
         version = champion(redis)
         shoppers = known_shoppers(redis, version) if version else []
-        item = hot.get_items(redis, [item_id])[0] if item_id else None
+        item = item_store.get_items(redis, [item_id])[0] if item_id else None
     except RedisError:
         shoppers, item = [], None  # the tag says what is away
     # As the shop's own server would do for somebody who has logged in.

@@ -60,8 +60,6 @@ def _asked(environ: Environ) -> tuple[str, QueryDict] | None:
     """Return the user id and the query, or None for a request that is passed on."""
     if environ["REQUEST_METHOD"] != "GET" or environ.get("CONTENT_TYPE"):  # a charset there changes the query
         return None
-    if not may_read(environ):  # Django refuses it
-        return None
     try:
         path = environ["PATH_INFO"].encode("latin-1").decode()
     except UnicodeDecodeError:
@@ -69,7 +67,7 @@ def _asked(environ: Environ) -> tuple[str, QueryDict] | None:
     found = _PATH.match(path)
     if found is None or not _is_allowed(environ.get("HTTP_HOST", ""), tuple(settings.ALLOWED_HOSTS)):
         return None
-    if not may_read(environ):
+    if not may_read(environ):  # Django refuses it
         return None
     raw = environ["QUERY_STRING"]
     try:

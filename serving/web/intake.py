@@ -14,6 +14,7 @@ import msgspec
 
 from serving.web.outbox import Letter
 from stream.events import INTERACTIONS, Interaction, InvalidEvent, decode
+from stream.sources.admission import admitted
 
 MAX_BODY_BYTES = 1024 * 1024
 TOO_DEEP = "the JSON is nested too deep"
@@ -68,7 +69,7 @@ def split(body: bytes, bound: int) -> Sequence[bytes]:
 def checked(raw: bytes, *, now: datetime) -> Interaction:
     """Return the event in the bytes: every door of the web process checks by this function. Raises `InvalidEvent`.
 
-    An infinite value is refused, because JSON allows numbers beyond any float.
+    An infinite value is refused, because JSON allows numbers beyond any float. Ids are read as those of files are.
     """
     try:
         event = decode(raw, Interaction, now=now)
@@ -76,7 +77,7 @@ def checked(raw: bytes, *, now: datetime) -> Interaction:
         raise InvalidEvent(TOO_DEEP, "json") from error
     if event.value is not None and not math.isfinite(event.value):
         raise InvalidEvent("value is not a finite number - at `$.value`")
-    return event
+    return admitted(event)
 
 
 def field_of(raw: bytes, error: InvalidEvent) -> str:

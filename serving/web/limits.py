@@ -20,6 +20,8 @@ MAX_ADDRESSES = 20_000
 REQUESTS_PER_IMPRESSION = 10
 """A person looks at one list in a second, and at several pages of it."""
 ADDRESSES_AT_ONCE = 20
+LISTS_PER_REQUEST = 4
+"""A page asks for so many lists at once. One that asks for more at once may do so less often."""
 IPV6_SITE_BITS = 64
 """One site has at least so large a network of IPv6 addresses, so it counts as one client."""
 
@@ -71,8 +73,12 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
         self._lock = threading.Lock()
 
-    def take(self, key: str) -> bool:
-        """Take one token. Return False when the bucket is empty."""
+    def take(self, key: str, cost: float = 1.0) -> bool:
+        """Take `cost` tokens. Return False when the bucket is empty.
+
+        The last token may pay for more, which the next ones owe: so what costs more than a bucket holds is not refused
+        for ever.
+        """
         if not self._per_second:
             return True
         with self._lock:
@@ -80,7 +86,7 @@ class TokenBuckets:
             tokens, counted_at = self._buckets.pop(key, (self._capacity, now))
             tokens = min(self._capacity, tokens + (now - counted_at) * self._per_second)
             granted = tokens >= 1.0
-            self._buckets[key] = (tokens - granted, now)
+            self._buckets[key] = (tokens - cost * granted, now)
             if len(self._buckets) > self._bound:
                 self._buckets.popitem(last=False)
             return granted
@@ -103,3 +109,17 @@ class ImpressionLimit:
     def allow(self, address: str) -> bool:
         """Return whether this impression may be logged."""
         return is_within(address, LOOPBACK) or (self._own.take(client_group(address)) and self._all.take(""))
+
+
+class ListLimit:
+    """The bound on the lists of requests that ask for many: each costs as much as a request for one.
+
+    This machine has no bound.
+    """
+
+    def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._own = TokenBuckets(per_second * LISTS_PER_REQUEST, clock=clock)
+
+    def allow(self, address: str, lists: int) -> bool:
+        """Return whether so many lists are made for this address."""
+        return is_within(address, LOOPBACK) or self._own.take(client_group(address), lists)

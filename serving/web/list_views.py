@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from serving.coldstart import WINDOWS
 from serving.slots.slot import Kind
 from serving.web import lists_body, lists_door, parameters, schema, serializers, services
+from serving.web.answers import TooMany
 from serving.web.authentication import shows_key
 from serving.web.criteria import only_known
 from serving.web.views import RawJsonParser, RawTextParser
@@ -88,6 +89,8 @@ class ListsView(APIView):
         known = shows_key(request.META)
         confirmed = parameters.vouches(body.confirmed, known=known)
         asked = lists_body.requests_of(body, services.slot_book().current(), now=now)
+        if not (known or services.list_limit().allow(request.META["REMOTE_ADDR"], len(asked))):
+            raise TooMany("too many lists are asked for from your address: try again")
         answers = lists_door.answer(list(asked.values()), request.META, known=known, confirmed=confirmed, now=now)
         return Response({"lists": dict(zip(asked, answers, strict=True))})
 

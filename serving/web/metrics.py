@@ -41,6 +41,8 @@ REASONS = (
 """Why a request or a connection was refused."""
 
 _COMMON = [
+    # What is told of a shopper is for whoever asked. A shared cache knows that of `Authorization`, not of `X-API-Key`.
+    ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),

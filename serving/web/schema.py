@@ -32,7 +32,12 @@ _URL = r"^(https?://|/(?!/)|$)"
 """As `stream.events.Url`."""
 URL_FORMAT = "page-address"
 """What stands for this pattern, which few generators of requests can read."""
-_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+NOT_BLANK = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085\ufeff][^\u0000]*$"
+"""A text without NUL that does not consist of spaces. Python and JSON Schema know different spaces: here all count."""
+
+NAMES_SOMEBODY = r"^(?!\s*-?\s*$)[^\u0000-\u001f\u007f]+$"
+"""An id of an event, as `stream.sources.admission` reads it; the longer words for no value are told in the docs."""
+NAMES_AN_ORDER = r"^[^\u0000-\u001f\u007f]+$"
 
 ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "pattern": _NO_NUL}
 ITEM_COUNT: JsonSchema = {"type": "integer", "minimum": 1, "maximum": MAX_ITEMS}
@@ -124,12 +129,12 @@ _TOLD: JsonSchema = {
     "properties": {
         "event_id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": _NO_NUL},
         "event_type": {"type": "string", "enum": list(TRACKABLE)},
-        "item_id": ID,
+        "item_id": ID | {"pattern": NAMES_SOMEBODY},
         "value": {"type": ["number", "null"]},
         "quantity": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
         "request_id": {"anyOf": [ID, {"type": "null"}], "description": "of the list that led to it"},
         "position": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ITEMS - 1},
-        "order_id": {"anyOf": [ID, {"type": "null"}]},
+        "order_id": {"anyOf": [ID | {"pattern": NAMES_AN_ORDER}, {"type": "null"}]},
         "currency": {"anyOf": [{"type": "string", "pattern": "^[A-Z]{3}$"}, {"type": "null"}]},
     },
     "required": ["event_id", "event_type", "item_id"],
@@ -139,7 +144,7 @@ _TOLD: JsonSchema = {
 TRACKED: JsonSchema = {
     "type": "object",
     "properties": {
-        "user_id": {**ID, "description": "the shopper"},
+        "user_id": {**ID, "pattern": r"^(?!-?$)[^\s\u0000-\u001f\u007f]+$", "description": "the shopper"},
         "events": {"type": "array", "items": _TOLD, "maxItems": MAX_TRACKED},
         "token": {
             "type": ["string", "null"],
@@ -170,7 +175,7 @@ RETRAIN: JsonSchema = {
     "type": "object",
     "properties": {
         "full": {"type": "boolean", "default": False, "description": "train GraphSAGE from scratch"},
-        "why": {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, "pattern": _NOT_BLANK},
+        "why": {"type": "string", "minLength": 1, "maxLength": MAX_REASON_LENGTH, "pattern": NOT_BLANK},
     },
     "additionalProperties": False,
 }
@@ -206,7 +211,10 @@ def event_schema(kind: type[Event], *, timed: bool = False) -> JsonSchema:
 
 
 def _interaction() -> JsonSchema:
-    return event_schema(Interaction, timed=True)
+    found = event_schema(Interaction, timed=True)
+    named = {name: found["properties"][name] | {"pattern": NAMES_SOMEBODY} for name in ("user_id", "item_id")}
+    order = {"anyOf": [ID | {"pattern": NAMES_AN_ORDER}, {"type": "null"}]}
+    return {**found, "properties": found["properties"] | named | {"order_id": order}}
 
 
 def _resolved(part: Any, definitions: JsonSchema) -> Any:

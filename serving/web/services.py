@@ -9,7 +9,7 @@ from serving.breaker import GuardedRedis
 from serving.online.client import RankerClient
 from serving.slots.slot_book import SlotBook
 from serving.storefront import Storefront
-from serving.web.limits import ImpressionLimit
+from serving.web.limits import ImpressionLimit, ListLimit
 from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
 from stream.kafka.producer import EventProducer
@@ -18,6 +18,7 @@ _lock = threading.RLock()
 _storefront: Storefront | None = None
 _slot_book: SlotBook | None = None
 _outbox: Outbox | None = None
+_list_limit: ListLimit | None = None
 _impression_limit: ImpressionLimit | None = None
 _seen_limit: ImpressionLimit | None = None
 _track_limit: ImpressionLimit | None = None
@@ -64,6 +65,16 @@ def outbox() -> Outbox:
     return _outbox
 
 
+def list_limit() -> ListLimit:
+    """Return the bound on the lists that callers without the key ask for at once."""
+    global _list_limit
+    if _list_limit is None:
+        with _lock:
+            if _list_limit is None:
+                _list_limit = ListLimit(settings.SERVING.requests_per_second)
+    return _list_limit
+
+
 def impression_limit() -> ImpressionLimit:
     """Return the bound on the impressions that callers without the key log."""
     global _impression_limit
@@ -101,7 +112,7 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _slot_book, _outbox, _impression_limit, _seen_limit, _track_limit
+    global _storefront, _slot_book, _outbox, _list_limit, _impression_limit, _seen_limit, _track_limit
     with _lock:
         if _outbox is not None:
             _outbox.close()
@@ -109,4 +120,4 @@ def close() -> None:
             _storefront.redis.close()
             _storefront.ranker.close()
         _storefront, _slot_book, _outbox = None, None, None
-        _impression_limit, _seen_limit, _track_limit = None, None, None
+        _list_limit, _impression_limit, _seen_limit, _track_limit = None, None, None, None

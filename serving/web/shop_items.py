@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.dashboard import catalogue
 from serving.web import services
 from serving.web.answers import json_response, unavailable
@@ -37,7 +37,7 @@ def search(request: HttpRequest) -> HttpResponse:
         found = catalogue.search(redis, request.GET.get("q", "")[:MAX_QUERY], limit=FOUND_ITEMS, available=True)
         if found is None:
             return unavailable(NO_COPY)
-        known = hot.get_items(redis, [entry.item_id for entry in found.entries])
+        known = item_store.get_items(redis, [entry.item_id for entry in found.entries])
     except RedisError:
         return unavailable(UNREADABLE)
     # The copy may be some minutes old: what was sold out since is left out.
@@ -50,7 +50,7 @@ def items(request: HttpRequest) -> HttpResponse:
     """Return the items with these ids (`id`, repeated), in this order, without those that nobody knows."""
     only_where_open()
     try:
-        known = hot.get_items(services.storefront().redis, request.GET.getlist("id")[:MAX_IDS])
+        known = item_store.get_items(services.storefront().redis, request.GET.getlist("id")[:MAX_IDS])
     except RedisError:
         return unavailable(UNREADABLE)
     return json_response({"items": [shown(item) for item in known if item is not None]})

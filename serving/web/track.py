@@ -163,7 +163,10 @@ def _interaction(user_id: str, told: Told, now: datetime) -> Interaction:
         order_id=told.order_id,
         currency=told.currency,
     )
-    return intake.checked(msgspec.json.encode(event), now=now)
+    found = intake.checked(msgspec.json.encode(event), now=now)
+    if found.user_id != user_id:  # who is vouched for with padding is not whom the event would be of
+        raise InvalidEvent(f"{user_id!r} is not how this id is written - at `$.user_id`")
+    return found
 
 
 def _is_shopper(token: str, user_id: str, now: datetime) -> bool:

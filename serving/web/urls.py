@@ -1,9 +1,9 @@
 """URLs: lists every path of the web server."""
 
 from django.urls import include, path, register_converter
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from serving.web import demo, health, list_views, messages, shop, shop_items, tag, views
+from serving.web import demo, health, list_views, messages, schema_view, shop, shop_items, tag, views
 from serving.web.data import erasures, items, users
 from serving.web.parameters import IdConverter
 
@@ -38,7 +38,7 @@ urlpatterns = [
     path("seen/", views.SeenView.as_view(), name="seen"),
     path("track/", views.TrackView.as_view(), name="track"),
     path("retrain/", views.RetrainView.as_view(), name="retrain"),
-    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/schema/", schema_view.SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/", include("serving.web.gorse.urls")),
     path("healthz", health.healthz, name="healthz"),

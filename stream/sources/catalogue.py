@@ -18,6 +18,7 @@ from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
 from stream.sources.shaping import Reshaping
 from stream.sources.source import Part, Reading
+from stream.sources.understood import Understood
 
 ITEMS = "items"
 NO_TEXT = "id is no text"
@@ -54,6 +55,8 @@ def items_part(
 
     def blocks(reading: Reading) -> Iterator[list[CatalogItem]]:
         pending: tuple[str, Entry] | None = None
+        understood = Understood({} if columns is None else columns.by_meaning())
+        reading.understood[str(path)] = understood
         for rows in _entries(path, reading, found, layout, reshaping):
             done: list[CatalogItem] = []
             for item_id, entry in rows:
@@ -63,9 +66,13 @@ def items_part(
                 if pending is not None:
                     done.append(pending[1].item(pending[0], written))
                 pending = item_id, entry
+            for item in done:
+                understood.add_item(item)
             yield done
         if pending is not None:
-            yield [pending[1].item(pending[0], written)]
+            last = pending[1].item(pending[0], written)
+            understood.add_item(last)
+            yield [last]
 
     return Part(path, form, blocks, "" if columns is None else columns.in_words())
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from stream.sources.event_names import event_type_of, plain_event, taken_back_of
 from stream.sources.formats.columns import text
-from stream.sources.ids import NULL_WORDS, WHOLE
+from stream.sources.ids import CUT, NULL_WORDS, WHOLE
 from stream.sources.prices import amount_of
 
 
@@ -24,6 +24,8 @@ def ids(column: "pd.Series[Any]", *, literal: bool = False) -> "pd.Series[str]":
     if written.str.endswith("0").any() and written.str.fullmatch(WHOLE).any():
         whole = written.str.fullmatch(WHOLE).astype(bool)
         written = written.where(~whole, written.str.partition(".")[0])
+    if written.str.contains("E+", regex=False).any():
+        written = written.where(~written.str.fullmatch(CUT).astype(bool), "")
     return written.where(~written.str.casefold().isin(NULL_WORDS), "")
 
 

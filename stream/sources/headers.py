@@ -16,13 +16,13 @@ GUESTS = ("customer user id", "customer_user_id")
 KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
     "user": (
         *("user_id", "user", "reviewerid", "reviewer_id", "userid", "visitorid", "customer_id", "customer id"),
-        *("customerid", "uid", "user id", "customer", "buyer_id", "client_id", "member_id", "household_key"),
+        *("customerid", "uid", "user id", "user-id", "customer", "buyer_id", "client_id", "member_id", "household_key"),
         *("household_id", "user_pseudo_id", *GUESTS, "email", "session_id", "sessionid", "session"),
     ),
     "item": (
         *("item_id", "item", "parent_asin", "asin", "itemid", "movieid", "movie_id", "product_id", "stockcode"),
         *("stock_code", "sku", "iid", "article_id", "product id", "productid", "item id", "product", "lineitem sku"),
-        *("variant_id", "goods_id", "aid"),
+        *("variant_id", "goods_id", "aid", "isbn"),
     ),
     "time": (
         *("event_time", "timestamp", "unixreviewtime", "time", "unixtime", "ts", "datetime", "date", "invoicedate"),
@@ -32,7 +32,18 @@ KNOWN_HEADERS: Mapping[str, tuple[str, ...]] = {
         *("originaltimestamp", "original_timestamp"),
     ),
     "value": (
-        *("value", "rating", "overall", "score", "price", "unit_price", "unitprice", "price_per_unit", "item_price"),
+        *(
+            "value",
+            "rating",
+            "book-rating",
+            "overall",
+            "score",
+            "price",
+            "unit_price",
+            "unitprice",
+            "price_per_unit",
+            "item_price",
+        ),
         *("lineitem price", "item cost", "sale_price"),
     ),
     "type": ("event_type", "event", "type", "behavior", "behaviour", "event_name", "feedback_type"),
@@ -112,6 +123,8 @@ def guess_columns(header: list[str], given: Mapping[str, str | None] | None = No
     if missing:
         option = " and ".join(f"--{meaning}-col" for meaning in missing)
         raise NotUnderstood(f"no column for {' and '.join(missing)}: the file has {listed(header)}; {option} names it")
+    if twice := [name for name in found.values() if header.count(name) > 1]:
+        raise NotUnderstood(f"two columns of one name: {listed(twice)}; name them with --columns")
     value = found.get("value")
     priced = price is not None or (value is not None and _PRICE.search(plain_name(value)) is not None)
     return ColumnMapping(**found, priced=priced)

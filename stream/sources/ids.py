@@ -24,9 +24,13 @@ WHOLE = re.compile(r"-?\d+\.0+")
 """A whole number as a spreadsheet writes it."""
 
 
+CUT = re.compile(r"\d(?:[.,]\d+)?E\+\d+")
+"""A long number as a spreadsheet shows it, `4.00599E+12`: the last digits are lost, and many ids are one."""
+
+
 def id_of(written: str) -> str:
     """Return the id in one cell, "" when it names nobody."""
     cell = written.strip()
     if WHOLE.fullmatch(cell):
         cell = cell.partition(".")[0]
-    return "" if cell.casefold() in NULL_WORDS else cell
+    return "" if cell.casefold() in NULL_WORDS or CUT.fullmatch(cell) else cell

@@ -43,7 +43,7 @@ MAX_URL = 2048
 MAX_STOCK = 2**31 - 1
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ADDRESS = re.compile(r"(?:https?://|/(?!/))\\S*")
+_ADDRESS = re.compile(r"(?:https?://|/(?!/))\S*")
 
 
 @dataclass(slots=True)

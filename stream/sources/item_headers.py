@@ -7,7 +7,7 @@ Arrives: the header of a file, and the columns that its owner names. Leaves: `It
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stream.sources.files.compressed import UnreadableFile, listed
+from stream.sources.files.compressed import NotUnderstood, UnreadableFile, listed
 from stream.sources.headers import KNOWN_HEADERS, plain_name
 
 ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +19,16 @@ ITEM_HEADERS: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "unit_price", "list_price", "sale_price", "regular price", "variant price"),
     "available": ("available", "availability", "in_stock", "in stock?", "stock", "is_hidden", "discontinued"),
     "url": ("url", "link", "product_url", "permalink"),
-    "image": ("image_link", "image_url", "image", "image src", "image-url-l", "thumbnail"),
+    "image": (
+        "image_link",
+        "image_url",
+        "image",
+        "image src",
+        "image-url-l",
+        "image-url-m",
+        "image-url-s",
+        "thumbnail",
+    ),
     "stock": ("stock", "stock_quantity", "inventory", "inventory_quantity", "variant inventory qty"),
     "product": ("item_group_id", "product_code", "product_group_id", "parent_id", "parent_sku"),
 }
@@ -29,6 +38,7 @@ CATEGORY_HEADERS = (
     "department",
     "main_category",
     "product_category",
+    "product_category_name",
     "category",
     "categories",
     "genres",
@@ -128,9 +138,9 @@ def item_columns(
 
 
 def refuse_bare(columns: ItemColumns, header: Sequence[str]) -> None:
-    """Raise `UnreadableFile` when nothing but the id of a file of items is understood."""
+    """Raise `NotUnderstood` when nothing but the id of a file of items is understood."""
     if len(columns.columns) == 1:
-        raise UnreadableFile(
+        raise NotUnderstood(
             f"of its items only the id {columns.item!r} is understood: name another column with --title-col, "
             f"--category-col, --brand-col, --price-col or --available-col: the file has {listed(header)}"
         )

@@ -23,7 +23,7 @@ from stream.sources.datasets import (
     shopify,
     woocommerce,
 )
-from stream.sources.files.compressed import UnreadableFile
+from stream.sources.files.compressed import NotUnderstood, UnreadableFile
 from stream.sources.headers import ColumnMapping, plain_name
 from stream.sources.item_headers import NAMED, ItemColumns, item_columns
 from stream.sources.options import SourceOptions
@@ -36,12 +36,14 @@ Open = Callable[[Path, Sequence[str], SourceOptions], Part]
 
 @dataclass(frozen=True)
 class NamedTable:
-    """A form of one file: the columns that it has at least (plain names), and those that it does not have."""
+    """A form of one file: the columns that it has at least, and those that it does not have."""
 
     family: str
     needs: frozenset[str]
     open: Open
     lacks: frozenset[str] = frozenset()
+    spelled: bool = True
+    """Whether the names are written as here; else in capitals or small letters, as `plain_name` compares them."""
 
 
 def _hm_transactions(path: Path, header: Sequence[str], options: SourceOptions) -> Part:
@@ -73,29 +75,28 @@ def _tafeng(path: Path, header: Sequence[str], options: SourceOptions) -> Part:
 
 
 TABLES = (
-    NamedTable("shopify", shopify.ORDER_NEEDS, shopify.orders_part),
-    NamedTable("shopify", shopify.PRODUCT_NEEDS, shopify.products_part),
-    NamedTable("woocommerce", woocommerce.PRODUCT_NEEDS, woocommerce.products_part),
+    NamedTable("shopify", shopify.ORDER_NEEDS, shopify.orders_part, spelled=False),
+    NamedTable("shopify", shopify.PRODUCT_NEEDS, shopify.products_part, spelled=False),
+    NamedTable("woocommerce", woocommerce.PRODUCT_NEEDS, woocommerce.products_part, spelled=False),
     NamedTable("rees46", rees46.NEEDS, rees46.events),
     NamedTable("gorse", gorse.FEEDBACK_NEEDS, gorse.feedback_part),
     NamedTable("gorse", gorse.ITEM_NEEDS, gorse.gorse_items_part, frozenset(("user_id",))),
     NamedTable("gorse", gorse.USER_NEEDS, gorse.gorse_users_part, frozenset(("item_id",))),
-    NamedTable("dunnhumby", dunnhumby.LINE_NEEDS, dunnhumby.lines_part),
-    NamedTable("dunnhumby", dunnhumby.PRODUCT_NEEDS, dunnhumby.products_part),
-    NamedTable("hm", frozenset(("t_dat", "customer_id", "article_id")), _hm_transactions),
+    NamedTable("dunnhumby", dunnhumby.LINE_NEEDS, dunnhumby.lines_part, spelled=False),
+    NamedTable("dunnhumby", dunnhumby.PRODUCT_NEEDS, dunnhumby.products_part, spelled=False),
+    NamedTable("hm", frozenset(("t_dat", "customer_id", "article_id", "price")), _hm_transactions),
     NamedTable("hm", frozenset(("article_id", "product_code", "prod_name")), _hm_articles),
     NamedTable(
         "ta-feng",
         frozenset(("transaction_dt", "customer_id", "product_id", "product_subclass", "amount", "sales_price")),
         _tafeng,
+        spelled=False,
     ),
 )
 JOINED = {"instacart": instacart, "olist": olist}
 HEADERLESS = ("yoochoose", "taobao")
 FAMILIES = (*dict.fromkeys(table.family for table in TABLES), "merchant", "personalize", *JOINED, *HEADERLESS)
 """The names of the forms."""
-
-WITH_ORDERS = "orders"
 
 
 @dataclass
@@ -112,12 +113,16 @@ class NamedTables:
         The part of a file that belongs to others is empty until `finished`.
         """
         plain = {plain_name(name) for name in header}
+        known = set(header)
         for name, module in JOINED.items():
-            role = next((role for role, needs in module.ROLES.items() if needs <= plain and _alone(role, plain)), None)
+            role = next(
+                (r for r, needs in module.ROLES.items() if needs <= known and not module.LACKS[r] & known), None
+            )
             if role is not None and self._wants(name):
                 self._files.setdefault(name, {}).setdefault(role, []).append(path)
                 return Part(path, f"{name} {role}", lambda _: iter(()))
-        table = next((t for t in TABLES if t.needs <= plain and not t.lacks & plain and self._wants(t.family)), None)
+        fitting = (table for table in TABLES if table.needs <= (known if table.spelled else plain))
+        table = next((table for table in fitting if not table.lacks & plain and self._wants(table.family)), None)
         if table is not None:
             return table.open(path, header, self.options)
         if self._wants("merchant") and merchant.recognises(header):
@@ -130,12 +135,12 @@ class NamedTables:
         return None
 
     def finished(self, source: Source) -> Source:
-        """Return the source with the files that belong together as parts. Raises `UnreadableFile` when one lacks."""
+        """Return the source with the files that belong together as parts. Raises `NotUnderstood` when one lacks."""
         parts = list(source.parts)
         for name, files in self._files.items():
             for role, other, what in (("lines", "orders", "the orders"), ("orders", "lines", "the lines")):
                 if role in files and other not in files:
-                    raise UnreadableFile(
+                    raise NotUnderstood(
                         f"{files[role][0]}: {name}'s {role} say little without {what}: give both files in one call"
                     )
             own = {path for paths in files.values() for path in paths}
@@ -149,11 +154,7 @@ class NamedTables:
         return self.family in (None, family)
 
 
-def _alone(role: str, plain: set[str]) -> bool:
-    """Return whether a file of orders has no lines in it: tables that were joined are read like any other."""
-    return role != WITH_ORDERS or "product_id" not in plain
-
-
 def is_said(options: SourceOptions) -> bool:
     """Return whether the file's owner names columns of interactions, so that no form is guessed."""
-    return any(name for meaning, name in options.columns.items() if meaning not in NAMED) or bool(options.layout.names)
+    named = any(name for meaning, name in options.columns.items() if meaning not in NAMED)
+    return named or bool(options.layout.names or options.explode)

@@ -1,11 +1,11 @@
-"""Nested: columns of a table that a path names: `user.id`, `properties.products[].product_id`.
+"""Nested: columns of a table that a path names, as `properties.products[].product_id`.
 
 Arrives: a file whose rows hold objects and lists (JSON, Parquet, or JSON in the cells of a text file), and the names
 that its owner gives to columns. Leaves: the same file with a column for each path. Next: `stream.sources.tabular`.
 
 A path goes into objects by their keys; `[]` behind a key stands for each member of the list in it. A row with such a
 list becomes a row for each member, and the columns that are not in the list are repeated. A key with a point in it is
-found before a path is.
+found before a path is. `date,clock` is a column for a date and a clock time in two columns.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from stream.sources.baskets import repeated
+from stream.sources.clocks import joined
 from stream.sources.files.compressed import NotUnderstood
 from stream.sources.formats.columns import Block, ColumnFile
 from stream.sources.formats.opening import open_columns
@@ -26,6 +27,9 @@ from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
 
 EACH = "[]"
+JOIN = ","
+PARTS = 2
+"""`date,clock` names two columns."""
 
 
 @contextmanager
@@ -49,7 +53,9 @@ def given_columns(header: Sequence[str], options: SourceOptions) -> dict[str, st
 
 def paths_of(given: Iterable[str], header: Sequence[str]) -> list[str]:
     """Return the names that are paths into a column of the header."""
-    return list(dict.fromkeys(name for name in given if name not in header and _root(name) in header))
+    return list(
+        dict.fromkeys(name for name in given if name not in header and all(root in header for root in _roots(name)))
+    )
 
 
 class NestedColumns(ColumnFile):
@@ -60,7 +66,8 @@ class NestedColumns(ColumnFile):
         self.header = [*file.header, *paths]
         self.unit = file.unit
         self._file = file
-        self._paths = {path: path.split(".") for path in paths}
+        self._joined = {path: _roots(path) for path in paths if JOIN in path}
+        self._paths = {path: path.split(".") for path in paths if path not in self._joined}
         lists = {".".join(steps[: _last_list(steps) + 1]) for steps in self._paths.values() if _last_list(steps) >= 0}
         if len(lists) > 1:
             raise NotUnderstood(f"the paths go through several lists: {', '.join(sorted(lists))}")
@@ -72,7 +79,11 @@ class NestedColumns(ColumnFile):
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """See `ColumnFile.blocks`."""
-        roots = [_root(name) if name in self._paths else name for name in wanted]
+        roots = [
+            root
+            for name in wanted
+            for root in (_roots(name) if name in self._paths or name in self._joined else [name])
+        ]
         for block in self._file.blocks(list(dict.fromkeys(roots))):
             yield self._with_paths(block, wanted)
 
@@ -98,8 +109,19 @@ class NestedColumns(ColumnFile):
             )
             for name, cells in found.items()
         }
+        columns |= {
+            name: joined(*(many.table[part] for part in parts))
+            for name, parts in self._joined.items()
+            if name in wanted
+        }
         table = pd.DataFrame({name: columns[name] if name in columns else many.table[name] for name in wanted})
         return Block(table, many.numbers, many.places, many.cells, many.pieces)
+
+
+def _roots(name: str) -> list[str]:
+    """Return the columns that a name is made of: one that a path begins with, or a date and a clock."""
+    parts = [part.strip() for part in name.split(JOIN)]
+    return parts if len(parts) == PARTS else [_root(name)]
 
 
 def _root(path: str) -> str:

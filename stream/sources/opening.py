@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stream.sources.catalogue import items_part
+from stream.events import CatalogItem
+from stream.sources.catalogue import items_part, read_items
 from stream.sources.datasets import amazon, complete_journey, movielens, online_retail, retailrocket
 from stream.sources.files.compressed import EmptyFile, UnreadableFile, listed, named
 from stream.sources.formats.opening import header_of
@@ -18,7 +19,7 @@ from stream.sources.named_tables import FAMILIES, NamedTables, is_said
 from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
-from stream.sources.source import Part, Source, UnknownForm, recognised
+from stream.sources.source import Part, Reading, Source, UnknownForm, recognised
 from stream.sources.tabular import events_part
 
 TABLE = "table"
@@ -84,6 +85,19 @@ def _items(name: str, path: Path, options: SourceOptions) -> Sequence[Part]:
     if known is not None:
         return trade.finished(Source([known])).parts
     return [_any_items(path, header, options)]
+
+
+def read_catalogue(path: Path) -> tuple[list[CatalogItem], dict[str, int]]:
+    """Return the items of a file in the form that its columns show, and rejected rows by reason.
+
+    Raises `UnreadableFile`.
+    """
+    trade = NamedTables(SourceOptions())
+    known = trade.part(path, header_of(path))
+    if known is None:
+        return read_items(path)
+    reading = Reading()
+    return trade.finished(Source([known])).read(reading).items, dict(reading.rejections.counts)
 
 
 def _any_items(path: Path, header: Sequence[str], options: SourceOptions) -> Part:

@@ -57,7 +57,7 @@ def _rows(block: Block, user: str, labels: str | None) -> Iterator[tuple[str, di
 
 
 def labels_of(cell: str) -> dict[str, Value]:
-    """Return the members of a JSON object as attributes, and those of a list as `label.NAME`."""
+    """Return the members of a JSON object as attributes, and those of a list as names behind `label.`"""
     if not cell:
         return {}
     try:

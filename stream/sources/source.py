@@ -108,6 +108,10 @@ class Source:
             else:  # a sample is of interactions: what is known of users is not in it
                 items.extend(known for known in found if isinstance(known, CatalogItem))
         table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({name: [] for name in COLUMNS})
+        once = table.drop_duplicates("event_id")  # a file may repeat the events that it names
+        if len(once) < len(table):
+            reading.rejections.counts["the same event again"] += len(table) - len(once)
+            table = once.reset_index(drop=True)
         table = sample_users(table, users, min_item_users=min_item_users, seed=seed)
         table = table.sort_values("event_time", kind="stable", ignore_index=True)
         return EventTable(table, items, dict(reading.rejections.counts))

@@ -73,6 +73,10 @@ def times(column: "pd.Series[Any]", *, day_first: bool = False, zone: tzinfo = U
     written = text(column)
     number = pd.to_numeric(written, errors="coerce").astype("float64")
     found = _by_size(number)
+    days = (number >= EXCEL_DAYS[0]) & (number < EXCEL_DAYS[1])
+    if zone is not UTC and days.any():  # a spreadsheet's clock is the one on its wall
+        shown = pd.to_datetime(found[days], unit="ms")
+        found = found.where(~days, _since_epoch(_local(shown, zone)).reindex(found.index))
     compact = number.notna() & written.str.fullmatch(_COMPACT).astype(bool)
     dated = (number.isna() & (written != "")) | compact
     if dated.any():

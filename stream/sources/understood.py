@@ -4,6 +4,7 @@ Arrives: a header with its mapping, then the rows of each block. Leaves: `Unders
 `sagestream.importer` tells it, so that a shop sees a wrong guess before the events are stored, and not weeks later.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from stream.events import utc
+from stream.events import CatalogItem, utc
 
 LARGE_SHARE = 0.05
 """A shopper with this share of a file is more often a guest, a robot or a word for no value than a person."""
@@ -45,6 +46,10 @@ class Understood:
     """By column: cells that hold something and gave nothing."""
     no_events: Counter[str] = field(default_factory=Counter)
     """By type: rows that are no event and no error, as an item that was taken out of a cart."""
+    items: int = 0
+    """Of a file of items."""
+    untitled: int = 0
+    unpriced: int = 0
     _users: Counter[str] = field(default_factory=Counter)
     _items: Counter[str] = field(default_factory=Counter)
 
@@ -64,6 +69,12 @@ class Understood:
                 counted.clear()
                 counted.update(dict(common))
 
+    def add_item(self, item: CatalogItem) -> None:
+        """Take an item into account."""
+        self.items += 1
+        self.untitled += not item.title
+        self.unpriced += item.price is None
+
     def largest(self) -> dict[str, tuple[str, float]]:
         """Return the largest shopper and item with their shares of the rows."""
         found = {"user": self._users, "item": self._items}
@@ -81,6 +92,9 @@ class Understood:
                 f"most cells of items hold {self.basket_mark!r}: if they are baskets, say --item-separator "
                 f"{self.basket_mark!r}"
             )
+        found += [
+            f"no item has a {what}" for what, without in self._without().items() if self.items and without == self.items
+        ]
         if self.rows >= LARGE_ROWS:
             found += [
                 f"one {what} has {share:.0%} of all events: {name!r} (a guest, a robot, a word for no value?)"
@@ -88,6 +102,9 @@ class Understood:
                 if share >= LARGE_SHARE and not (what == "item" and len(self._items) < 2 / LARGE_SHARE)
             ]
         return found
+
+    def _without(self) -> dict[str, int]:
+        return {"title": self.untitled, "price": self.unpriced}
 
     def in_words(self) -> str:
         """Return the columns in one line."""
@@ -105,11 +122,18 @@ class Understood:
 
     def found(self) -> str:
         """Return in one line what the rows hold."""
+        if self.items:
+            lacks = "".join(f", {rows:,} without a {what}" for what, rows in self._without().items() if rows)
+            return f"{self.items:,} items{lacks}"
         passed = "".join(f"; passed over: {rows:,} {kind}" for kind, rows in sorted(self.no_events.items()))
         if self.first_ms is None or self.last_ms is None:
             return f"no event{passed}"
         first, last = (f"{utc(time):%Y-%m-%d %H:%M}" for time in (self.first_ms, self.last_ms))
         return f"{self.rows:,} events from {first} to {last} UTC{passed}"
+
+    def lines(self) -> list[str]:
+        """Return all of it in words."""
+        return [self.in_words(), self.found(), *self.warnings()]
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it for JSON."""
@@ -121,6 +145,8 @@ class Understood:
             "timezone": self.clock if "time" in self.columns else None,
             "day_first": self.day_first,
             "events": self.rows,
+            "items": self.items,
+            "without": self._without(),
             "first": times[0],
             "last": times[1],
             "largest": {what: {"id": name, "share": share} for what, (name, share) in self.largest().items()},
@@ -140,7 +166,8 @@ def understand(
     day_first: bool,
 ) -> Understood:
     """Return what is known of a header: its columns by meaning, and those that are not `read`."""
-    known = set(read)
+    # A path and a pair of columns read what they are made of.
+    known = {part for name in read for part in (name, *name.split(","), re.split(r"[.\[]", name)[0])}
     return Understood(
         meanings,
         [name for name in header if name not in known],

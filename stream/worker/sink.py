@@ -17,9 +17,10 @@ from redis import Redis
 from sqlalchemy import Connection, Engine
 
 from graphstore import ingest, queries
+from graphstore.catalogue import Item
 from graphstore.identities import IdentityRow, ingest_identities, settle
 from graphstore.item_fields import ItemRow, changed
-from graphstore.redis import hot, remembered, shown
+from graphstore.redis import hot, item_store, remembered, shown
 from graphstore.redis.fence import Overtaken, raise_to
 from graphstore.redis.lifetime import VISITOR_DAYS, Lifetime
 from graphstore.redis.people import persons_of, refresh_people
@@ -219,7 +220,20 @@ class Sink:
         self._counts_changed |= bool(rows)  # an item that cannot be bought does not trend
         if self._redis is not None:
             with self._full.passed(self._redis):
-                hot.set_items(self._redis, stored)
+                self._show_items(self._redis, stored)
+
+    def _show_items(self, redis: Redis, stored: Sequence[Item]) -> None:
+        """Write the items to Redis, and again those that changed in SQL meanwhile.
+
+        An entry and a change of one item are messages of two topics, which two workers may hold. The one that wrote to
+        SQL first may write to Redis last: it then reads what the other has stored.
+        """
+        while stored:
+            item_store.set_items(redis, stored)
+            written = {item.item_id: item for item in stored}
+            with read(self._engine) as connection:
+                now = queries.items_by_id(connection, sorted(written))
+            stored = [item for item in now if item != written[item.item_id]]
 
     def store_impressions(self, events: Iterable[Impression], *, now: int, progress: Progress | None = None) -> None:
         """Store served lists, one row for each item."""

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving import cache, client
 from serving.client import Limits, Retry, Sagestream
 from serving.client.buffer import CLOSE_SECONDS
@@ -82,7 +82,7 @@ def url(settings: LazySettings, post: Post, redis: Redis, recorded: Recorded) ->
         api_key=SecretStr("KEY"), admin_key=SecretStr("ADMIN_KEY"), ranker_url=OFF, requests_per_second=0
     )
     items = [Item(21, "sku-9", title="Green tea", categories=["Drinks", "Tea"], brand="Leaf", price=3.5)]
-    hot.set_items(redis, [*items, Item(22, "sku-7", title="Tea pot", categories=["Kitchen"], price=24.0)])
+    item_store.set_items(redis, [*items, Item(22, "sku-7", title="Tea pot", categories=["Kitchen"], price=24.0)])
     cache.write_lists(redis, {cache.recs_key(MODEL, "u42"): cache.pack([21, 22, 11, 12], [4, 3, 2, 1], as_of=1_000)})
     with running(Gateway(recorded, threads=4, rate=TokenBuckets(0), unlimited=shows_key)) as port:
         yield f"http://127.0.0.1:{port}"

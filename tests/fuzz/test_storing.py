@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy import Engine, delete
 
 from graphstore.history import Selection
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import open_engine, write
 from graphstore.tables import metadata
 from stream import events
@@ -84,7 +84,7 @@ def _check_redis(redis: Redis, kept: list[Any]) -> None:
             assert event.item_id in hot.seen(redis, event.user_id)
             assert event.item_id in dict(hot.recent(redis, event.user_id, 1000))
     elif isinstance(kept[0], CatalogItem):
-        for event, item in zip(kept, hot.get_items(redis, [event.item_id for event in kept]), strict=True):
+        for event, item in zip(kept, item_store.get_items(redis, [event.item_id for event in kept]), strict=True):
             assert item is not None
             assert (item.title, item.categories, item.price) == (event.title, event.categories, event.price)
 

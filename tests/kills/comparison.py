@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import Engine, select
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import read
 from graphstore.tables import (
     COUNT_COLUMNS,
@@ -235,12 +235,16 @@ def _compare_redis(
             item: {"item_key": item_keys.get(item), "item_id": item, **dict(zip(CATALOGUED, row[1:], strict=True))}
             for item, row in expected.items.items()
         },
-        {item: json.loads(redis.get(hot.item_key(item)) or "null") for item in _named(redis, hot.item_key(""))},
+        {
+            item.item_id: {name: getattr(item, name) for name in ("item_key", "item_id", *CATALOGUED)}
+            for item in item_store.get_items(redis, _named(redis, item_store.item_key("")))
+            if item is not None
+        },
     )
     found.rows(
-        hot.ITEM_IDS,
+        item_store.ITEM_IDS,
         {str(item_keys.get(item)): item for item in expected.items},
-        {key.decode(): item.decode() for key, item in redis.hgetall(hot.ITEM_IDS).items()},
+        {key.decode(): item.decode() for key, item in redis.hgetall(item_store.ITEM_IDS).items()},
     )
 
 

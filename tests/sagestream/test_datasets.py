@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,23 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
     file.write_text("user,item\nu,i\nv,i\n")
     assert len(read_dataset(str(file), sample=None, min_item_users=1, seed=0)) == 2
     assert len(read_dataset(str(file), sample=1, min_item_users=1, seed=0)) == 1
+
+
+def test_a_folder_of_files_that_belong_together_is_one_table(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(
+        "order_id,customer_id,order_status,order_purchase_timestamp\no,c,delivered,2017-10-02 10:56:33\n"
+    )
+    (tmp_path / "items.csv").write_text("order_id,order_item_id,product_id,seller_id,price\no,1,p,s,2.5\n")
+    table = read_dataset(str(tmp_path), sample=None, min_item_users=1, seed=0)
+    assert table.interactions[["user_id", "item_id", "value"]].to_numpy().tolist() == [["c", "p", 2.5]]
+
+
+def test_the_date_of_the_first_day(tmp_path: Path) -> None:
+    assert choose("dunnhumby", [tmp_path], words=TableWords(start_date="2017-01-31")).options.start == date(2017, 1, 31)
+    with pytest.raises(UnfitWords, match="no date, as 2017-01-01"):
+        choose("table", [tmp_path], words=TableWords(start_date="31.1.2017"))
+    with pytest.raises(UnfitWords, match="olist knows its columns"):
+        choose("olist", [tmp_path], words=TableWords({"user": "x"}))
 
 
 def test_what_is_neither_a_name_nor_a_file_is_told() -> None:

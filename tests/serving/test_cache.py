@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import changes, hot
+from graphstore.redis import changes, item_store
 from serving import cache
 from serving.cache import ItemReader, ListReader, MalformedList, pack, unpack
 from serving.routing import ROUTING, Assignment, Routing, encode, probation
@@ -207,9 +207,9 @@ def test_lists_are_written_for_good_or_for_a_while(redis: Redis) -> None:
 def test_titles_are_kept_for_a_while(redis: Redis) -> None:
     clock = Clock()
     reader = ItemReader(redis, 30.0, clock=clock)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     assert [item and item.title for item in reader.by_key([12, 99, 11])] == ["Bread", None, "Apple"]
-    hot.set_items(redis, [Item(11, "apple", title="Pear")])
+    item_store.set_items(redis, [Item(11, "apple", title="Pear")])
     assert [item and item.title for item in reader.by_key([11, 13])] == ["Apple", "Cheese"]
     clock.now = 31.0
     assert [item and item.title for item in reader.by_key([11])] == ["Pear"]
@@ -218,9 +218,9 @@ def test_titles_are_kept_for_a_while(redis: Redis) -> None:
 def test_a_sell_out_counts_half_a_second_later(redis: Redis) -> None:
     clock = Clock()
     reader = ItemReader(redis, clock=clock)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     assert [item and item.available for item in [*reader.by_key([11, 12]), *reader.by_id(["apple"])]] == [True] * 3
-    hot.set_items(redis, [Item(11, "apple", available=False)])
+    item_store.set_items(redis, [Item(11, "apple", available=False)])
     clock.now = 0.4
     assert reader.by_id(["apple"])[0] == ITEMS[0]
     clock.now = 0.5
@@ -233,10 +233,10 @@ def test_a_sell_out_counts_half_a_second_later(redis: Redis) -> None:
 def test_only_what_changed_is_read_again(redis: Redis) -> None:
     clock = Clock()
     reader = ItemReader(redis, clock=clock)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     reader.by_key(KEYS.tolist())
-    hot.set_items(redis, [Item(11, "apple", title="Pear")])
-    redis.delete(hot.item_key("apple"), hot.item_key("bread"))
+    item_store.set_items(redis, [Item(11, "apple", title="Pear")])
+    redis.delete(item_store.item_key("apple"), item_store.item_key("bread"))
     clock.now = 0.5
     assert [item and item.title for item in reader.by_key([11, 12])] == [None, "Bread"]
 
@@ -245,7 +245,7 @@ def test_an_item_that_was_unknown_is_found_by_key_and_by_id(redis: Redis) -> Non
     clock = Clock()
     reader = ItemReader(redis, clock=clock)
     assert [*reader.by_key([11]), *reader.by_id(["apple", "apple"])] == [None] * 3
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     clock.now = 0.5
     assert [*reader.by_key([11]), *reader.by_id(["apple", "none"])] == [ITEMS[0], ITEMS[0], None]
 
@@ -254,19 +254,19 @@ def test_what_was_read_while_it_changed_is_not_kept(redis: Redis, monkeypatch: p
     """The other thread hears of the change before this one keeps what it read before the change."""
     clock = Clock()
     reader = ItemReader(redis, clock=clock)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     reader.by_key([12])
-    read = hot.get_items_by_key
+    read = item_store.get_items_by_key
 
     def slow(redis: Redis, keys: Sequence[int]) -> list[Item | None]:
         found = read(redis, keys)
         if keys == [11]:
-            hot.set_items(redis, [Item(11, "apple", title="Pear")])
+            item_store.set_items(redis, [Item(11, "apple", title="Pear")])
             clock.now += 0.5
             reader.by_key([12])
         return found
 
-    monkeypatch.setattr(hot, "get_items_by_key", slow)
+    monkeypatch.setattr(item_store, "get_items_by_key", slow)
     assert [item and item.title for item in reader.by_key([11])] == ["Apple"]
     monkeypatch.undo()
     assert [item and item.title for item in reader.by_key([11])] == ["Pear"]
@@ -276,11 +276,11 @@ def test_what_was_read_while_it_changed_is_not_kept(redis: Redis, monkeypatch: p
 def test_a_reader_that_missed_changes_forgets_all(redis: Redis, lost: str) -> None:
     clock = Clock()
     reader = ItemReader(redis, clock=clock)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     reader.by_key([11])
     if lost == "flushed":
         redis.flushall()
-    hot.set_items(redis, [Item(11, "apple", title="Pear")])
+    item_store.set_items(redis, [Item(11, "apple", title="Pear")])
     if lost == "too many changes":
         redis.delete(changes.CHANGED)
         redis.incrby(changes.COUNTER, changes.KEPT + 1)
@@ -289,12 +289,12 @@ def test_a_reader_that_missed_changes_forgets_all(redis: Redis, lost: str) -> No
 
 
 def test_what_is_kept_is_bounded(redis: Redis) -> None:
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     reader = ItemReader(redis, 30.0, bound=3, clock=Clock())
     for _ in range(2):
         for key in KEYS.tolist():
             assert reader.by_key([key])[0] is not None
-    hot.set_items(redis, [msgspec.structs.replace(item, title="changed") for item in ITEMS])
+    item_store.set_items(redis, [msgspec.structs.replace(item, title="changed") for item in ITEMS])
     old = [item for item in reader.by_key(KEYS.tolist()) if item and item.title != "changed"]
     assert 1 <= len(old) <= 3
 
@@ -302,9 +302,9 @@ def test_what_is_kept_is_bounded(redis: Redis) -> None:
 def test_the_newest_items_are_kept_for_a_while(redis: Redis) -> None:
     now = [0.0]
     reader = ItemReader(redis, item_seconds=30, clock=lambda: now[0])
-    hot.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
+    item_store.set_items(redis, [Item(1, "old"), Item(2, "away", available=False)])
     assert [item.item_id for item in reader.newest()] == ["old"]
-    hot.set_items(redis, [Item(3, "young")])
+    item_store.set_items(redis, [Item(3, "young")])
     now[0] = 0.4
     assert [item.item_id for item in reader.newest()] == ["old"]
     now[0] = 0.5

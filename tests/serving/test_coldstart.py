@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import cache, coldstart
 from serving.recommend import Storefront
 from stream.events import utc
@@ -26,7 +26,7 @@ def test_the_models_own_list_comes_first(redis: Redis) -> None:
 
 
 def test_trending_stands_in_by_the_shortest_window_that_is_full(redis: Redis) -> None:
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     hot.set_trending(redis, "1h", {"dates": 5.0})
     hot.set_trending(redis, "24h", {"dates": 9.0, "apple": 8.0, "elder": 1.0})
     assert strangers_list(redis) == (NOW, ["dates", "apple", "elder"])
@@ -36,8 +36,8 @@ def test_trending_stands_in_by_the_shortest_window_that_is_full(redis: Redis) ->
 
 def test_what_cannot_be_bought_is_left_out(redis: Redis) -> None:
     fill_redis(redis)
-    hot.set_items(redis, [Item(11, "apple", available=False)])
-    redis.delete(hot.item_key("bread"))
+    item_store.set_items(redis, [Item(11, "apple", available=False)])
+    redis.delete(item_store.item_key("bread"))
     assert strangers_list(redis)[1] == ["cheese", "dates", "elder"]
     hot.set_trending(redis, "1h", {"apple": 5.0, "elder": 2.0})
     assert [item.item_id for item, _ in coldstart.trending(redis, "1h", 10)] == ["elder"]

@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.redis.connection import open_redis
 from serving import cache, recommend
 from serving.exploration import propensities
@@ -96,8 +96,8 @@ def test_a_stranger_gets_the_popular_list(store: Storefront) -> None:
 
 
 def test_what_cannot_be_bought_makes_room_for_the_next(store: Storefront) -> None:
-    hot.set_items(store.redis, [Item(15, "elder", available=False)])
-    store.redis.delete(hot.item_key("bread"))
+    item_store.set_items(store.redis, [Item(15, "elder", available=False)])
+    store.redis.delete(item_store.item_key("bread"))
     assert names(ask(store, "ann")) == ["apple", "cheese", "dates"]
     assert [item.position for item in ask(store, "ann").items] == [0, 1, 2]
 
@@ -211,7 +211,7 @@ def test_an_explored_list_is_drawn_from_all_of_the_list_and_says_its_propensitie
 
 
 def test_new_items_come_with_their_share(store: Storefront) -> None:
-    hot.set_items(store.redis, [Item(90, "newest", title="Newest"), Item(91, "away", available=False)])
+    item_store.set_items(store.redis, [Item(90, "newest", title="Newest"), Item(91, "away", available=False)])
     explore(store, Exploration(new_items=0.5))
     items = [item for number in range(200) for item in shown_to(store, "ann", f"r{number}", k=1).items]
     assert {(item.item_id, item.source, item.propensity, item.score) for item in items} == {

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, insert
 
 from graphstore import ingest
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.session import write
 from graphstore.tables import models
 from serving import cache
@@ -138,7 +138,7 @@ def fill_redis(redis: Redis, *, as_of: int = 1_000, version: str = MODEL) -> Non
     )
     similar = cache.pack_rows(*ranker.similar(2), KEYS, as_of=as_of)
     cache.write_lists(redis, {cache.similar_key(version, name): raw for name, raw in zip(NAMES, similar, strict=True)})
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     redis.set(cache.CHAMPION, version)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from redis import Redis
 from sqlalchemy import Engine, or_, select, text
 
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.redis.changes import CHANGED, COUNTER
 from graphstore.redis.fence import FENCE
 from graphstore.session import read
@@ -228,7 +228,7 @@ def hot_content(redis: Redis) -> dict[str, Any]:
         name, kind = key.decode(), redis.type(key).decode()
         if name in (FENCE, CHANGED, COUNTER) or name.startswith("shown:"):
             continue  # the database counts its generations for itself, too
-        if name == hot.NEWEST:
+        if name == item_store.NEWEST:
             found[name] = set(redis.zrange(key, 0, -1))
         elif kind == "zset":
             found[name] = redis.zrange(key, 0, -1, withscores=True)

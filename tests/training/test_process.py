@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing import spawn
 from pathlib import Path
 
 import psutil
@@ -32,8 +34,9 @@ def test_one_process_answers_one_call_after_the_other_after_it_has_prepared() ->
         assert process.call(fits.echo, 7) == (7, "3")
         with pytest.raises(FaultInProcess, match="ValueError: singular matrix"):
             process.call(fits.failing_call)
-        with pytest.raises(SpawnedProcessFailed, match=r"^too few events$"):
+        with pytest.raises(SpawnedProcessFailed, match=r"^too few events$") as refused:
             process.call(fits.refusing_call)
+        assert refused.value.exit_code == 1
         assert process.call(fits.marked) == (first, True)
         child = psutil.Process(first)
     assert not child.is_running()
@@ -61,13 +64,21 @@ def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.fixture
+def interpreter() -> Iterator[Callable[[str], None]]:
+    """Sets the program that a spawned process starts, in place of Python."""
+    before = spawn.get_executable()
+    yield spawn.set_executable
+    spawn.set_executable(before)
+
+
 LARGE = b"0" * 50_000_000
 """More than any pipe or socket takes before somebody reads it."""
 
 
 @pytest.mark.kill
-def test_a_process_that_dies_in_its_start_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
+def test_a_process_that_dies_in_its_start_is_told_at_once(interpreter: Callable[[str], None]) -> None:
+    interpreter("/bin/false")
     begun = time.monotonic()
     with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended with exit code 1"):
         process.call(fits.echo, LARGE)
@@ -76,12 +87,12 @@ def test_a_process_that_dies_in_its_start_is_told_at_once(monkeypatch: pytest.Mo
 
 @pytest.mark.kill
 def test_a_process_that_is_killed_while_it_imports_is_told_and_an_interrupt_ends_the_wait(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    interpreter: Callable[[str], None], tmp_path: Path
 ) -> None:
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    monkeypatch.setattr("multiprocessing.spawn._python_exe", str(slow).encode())
+    interpreter(str(slow))
     begun = time.monotonic()
     with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
         threading.Timer(0.2, process.kill).start()

@@ -19,6 +19,7 @@ from graphstore.tables import HOUR_MS
 from stream.events import utc
 from training.config import TrainingConfig
 from training.data.event_log import EventLog
+from training.data.newest_events import newest_of_each_user
 from training.data.windows import Window
 
 REPEAT_SHARE = 0.2
@@ -39,6 +40,7 @@ class Dataset:
     catalogue: Catalogue
     event_keys: IntArray | None = None  # [num_events] the order of ingestion; None: a snapshot of an older form
     late: BoolArray | None = None  # [num_events] see `since_model`; None: no event is late
+    left_out: int = 0  # number of events of the snapshot that are not in the log, see `training.data.newest_events`
 
     @classmethod
     def from_snapshot(
@@ -47,13 +49,18 @@ class Dataset:
         """Return the data set with the item order of the snapshot, or of a model.
 
         `first_keys` and `first_ids` are the items of the model. They come first and keep their rows; new items follow.
-        An item that the snapshot no longer has stays, without a title and not available.
+        An item that the snapshot no longer has stays, without a title and not available. Of one shopper only the newest
+        `MAX_USER_EVENTS` events count.
         """
         log = EventLog.from_snapshot(snapshot)
         edge_keys = snapshot.stores[INTERACTS].get("edge_key")
         event_keys = None if edge_keys is None else edge_keys.numpy()
+        rows = newest_of_each_user(log.users)
+        left_out = 0 if rows is None else len(log) - len(rows)
+        if rows is not None:
+            log, event_keys = log.take(rows), None if event_keys is None else event_keys[rows]
         if first_keys is None or first_ids is None:
-            return cls(log, snapshot.item_ids, snapshot.item_keys, snapshot.catalogue, event_keys)
+            return cls(log, snapshot.item_ids, snapshot.item_keys, snapshot.catalogue, event_keys, left_out=left_out)
         new = np.flatnonzero(~np.isin(snapshot.item_keys, first_keys))
         keys = np.concatenate([first_keys, snapshot.item_keys[new]])
         row_of_key = {int(key): row for row, key in enumerate(keys)}
@@ -65,6 +72,7 @@ class Dataset:
             item_keys=keys,
             catalogue=snapshot.catalogue.take([snapshot_row_of_key.get(int(key)) for key in keys]),
             event_keys=event_keys,
+            left_out=left_out,
         )
 
     def since_model(self, as_of: int, *, seen: Seen | None) -> Self:

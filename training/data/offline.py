@@ -19,6 +19,7 @@ from stream.events import MAX_ID_LENGTH, CatalogItem, EventType
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.table import EventTable, sample_users
 from training.data.event_log import EventLog
+from training.data.newest_events import LEFT_OUT, newest_of_each_user
 
 TAKEN_BACK = "returned, cancelled, or the return itself"
 
@@ -60,6 +61,10 @@ class OfflineDataset:
         left_out = {}
         if dropped := len(table.interactions) - len(events):
             left_out["outside the sample"] = dropped
+        codes = pd.factorize(events["user_id"])[0].astype(np.int64)
+        if (rows := newest_of_each_user(codes)) is not None:
+            left_out[LEFT_OUT] = len(events) - len(rows)
+            events = events.iloc[rows].reset_index(drop=True)
         users, user_ids = _rows(events["user_id"])
         items_of, item_ids = _rows(events["item_id"])
         types = np.array([EVENT_TYPES.index(name) for name in EventType], dtype=np.int8)[

@@ -33,6 +33,7 @@ from training.baselines.gate import (
 )
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, should_recommend_repeats
+from training.data.newest_events import LEFT_OUT
 from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
 from training.features.items import ItemEncoder, fit_item_encoder
@@ -88,6 +89,10 @@ class TrialResult:
         )
 
 
+def _notes(dataset: Dataset) -> list[str]:
+    return [f"{dataset.left_out:,} events are not learned, {LEFT_OUT}"] if dataset.left_out else []
+
+
 def full_trial(
     snapshot: Snapshot,
     *,
@@ -132,7 +137,7 @@ def full_trial(
         options=options.part(0.2, 0.7, "GraphSAGE"),
     )
     opponent: Scorer | None = as_served(champion, dataset, split.test) if champion else None
-    notes = []
+    notes = _notes(dataset)
     if champion is not None and champion.as_of > split.test:
         if not all(term.closed_form for term in champion.terms):
             notes.append("the champion has seen the test window: the comparison favours it")
@@ -202,7 +207,7 @@ def incremental_trial(
         popularity=popularity,
         evaluation=evaluate(candidate, window),
         comparison=comparison,
-        notes=[],
+        notes=_notes(dataset),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import recommend
 from serving.cache import MalformedList
 from serving.dashboard.blocks import AnyBlock, Cell, Column, Row, Rows, Tile, Tiles
@@ -117,7 +117,7 @@ def _list(served: Recommendation) -> Rows:
 
 def _history(store: Storefront, user_id: str) -> Rows:
     recent = hot.recent(store.redis, user_id, HISTORY_ITEMS)
-    items = hot.get_items(store.redis, [item_id for item_id, _ in recent])
+    items = item_store.get_items(store.redis, [item_id for item_id, _ in recent])
     return Rows(
         title="History",
         note="The items that this shopper touched last, with the time of the last event on each.",

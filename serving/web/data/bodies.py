@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from django.conf import settings
@@ -22,8 +22,9 @@ from serving.web.answers import Refused
 from serving.web.criteria import only_known
 from serving.web.intake import Refusal
 from serving.web.outbox import Letter
-from stream.events import Event, InvalidEvent, decode
+from stream.events import Event, Interaction, InvalidEvent, decode
 from stream.routes import ROUTES
+from stream.sources.admission import admitted
 
 _E = TypeVar("_E", bound=Event)
 
@@ -110,7 +111,7 @@ def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
             # JSON allows numbers beyond any float.
             raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
-    return event
+    return cast("_E", admitted(event)) if isinstance(event, Interaction) else event
 
 
 def _letter(event: Event) -> Letter:

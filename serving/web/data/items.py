@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.storefront import UnknownItem
 from serving.web import parameters, schema, services
 from serving.web.answers import Refused
@@ -24,7 +24,7 @@ from serving.web.criteria import only_known
 from serving.web.data import bodies
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
 from serving.web.data.described import ItemSerializer as Described
-from serving.web.intake import Refusal
+from serving.web.intake import TOO_DEEP, Refusal
 from serving.web.outbox import Letter
 from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
@@ -133,7 +133,7 @@ class StockView(APIView):
 
 def known_item(item_id: str) -> Item:
     """Return the item. Raises `UnknownItem`, also for one that was taken out of the shop."""
-    (item,) = hot.get_items(services.storefront().redis, [item_id])
+    (item,) = item_store.get_items(services.storefront().redis, [item_id])
     if item is None or item == Item(item.item_key, item_id, available=False):  # nothing is left but its id
         raise UnknownItem(f"no item {item_id!r}")
     return item
@@ -151,6 +151,8 @@ def _only_stock(raw: bytes) -> Letter:
         msgspec.json.decode(raw, type=Stock)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error), "json") from error
+    except RecursionError as error:
+        raise InvalidEvent(TOO_DEEP, "json") from error
     given = bodies.read([raw], ItemChange, now=bodies.current_time())
     if given.refused:
         raise InvalidEvent(given.refused[0].reason)

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import recommend
 from serving.online.protocol import MAX_SESSION_EVENTS, SessionEvent
 from serving.recommend import Recommendation
@@ -81,7 +81,7 @@ class LatestView(APIView):
         n, offset, criteria = _page(request.query_params, category)
         redis, user_id = services.storefront().redis, _asks(request)
         known = set() if user_id is None else hot.seen(redis, user_id)
-        newest = [one for one in hot.newest_items(redis) if one.available and one.item_id not in known]
+        newest = [one for one in item_store.newest_items(redis) if one.available and one.item_id not in known]
         found = [one for one in newest if criteria.matches(one)][offset : offset + n]
         return Response([{"Id": item.item_id, "Score": float(item.item_key)} for item in found])
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from stream.sources.catalogue import items_part
 from stream.sources.cell_columns import amounts
-from stream.sources.files.compressed import UnreadableFile
+from stream.sources.files.compressed import NotUnderstood
 from stream.sources.formats.columns import text
 from stream.sources.headers import ColumnMapping
 from stream.sources.item_headers import ItemColumns
@@ -29,13 +29,14 @@ PRODUCT_NEEDS = frozenset(("product_id", "manufacturer", "department", "commodit
 
 _NAMES = ("household_key", "basket_id", "day", "product_id", "quantity", "sales_value", "trans_time")
 _MAX_DAY = 100_000
+FORM = "dunnhumby transactions"
 
 
 def lines_part(path: Path, header: Sequence[str], options: SourceOptions) -> Part:
-    """Return the part of the lines. Raises `UnreadableFile` without a start date."""
+    """Return the part of the lines. Without a start date, a look at it raises `NotUnderstood`."""
     start = options.start
     if start is None:
-        raise UnreadableFile(f"{path}: its days are numbers: say the date of day 1, as --start-date 2017-01-01")
+        return Part(path, FORM, lambda _: iter(()), look=lambda: _refuse(path))
     own = own_names(header, _NAMES)
 
     def of_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +58,11 @@ def lines_part(path: Path, header: Sequence[str], options: SourceOptions) -> Par
     told = {meaning: own.get(name, name) for meaning, name in mapping.by_meaning().items()}
     told |= {"time": f"{own['day']} from {start:%Y-%m-%d}", "price": f"{own['sales_value']} of a piece"}
     shaped = Shaped(mapping, list(own.values()), told, of_tables(of_table))
-    return events_part(path, form="dunnhumby transactions", options=options, header=list(header), shaped=shaped)
+    return events_part(path, form=FORM, options=options, header=list(header), shaped=shaped)
+
+
+def _refuse(path: Path) -> None:
+    raise NotUnderstood(f"{path}: its days are numbers: say the date of day 1, as --start-date 2017-01-01")
 
 
 def moments(days: "pd.Series[str]", clocks: "pd.Series[str]", start: date) -> "pd.Series[str]":

@@ -21,7 +21,7 @@ from stream.sources.formats.columns import Block, text
 from stream.sources.formats.opening import open_columns, read_columns
 from stream.sources.headers import ColumnMapping
 from stream.sources.item_headers import ItemColumns
-from stream.sources.options import SourceOptions
+from stream.sources.options import Layout, SourceOptions
 from stream.sources.orders import Head, Orders, unknown_orders
 from stream.sources.rejections import Rejections
 from stream.sources.shaping import Reshape, Shaped, of_tables
@@ -35,6 +35,14 @@ ROLES: Mapping[str, frozenset[str]] = {
     "aisles": frozenset(("aisle_id", "aisle")),
     "departments": frozenset(("department_id", "department")),
 }
+LACKS: Mapping[str, frozenset[str]] = {
+    "orders": frozenset(("product_id",)),
+    "lines": frozenset(("user_id",)),
+    "products": frozenset(("aisle", "department", "order_id")),
+    "aisles": frozenset(("product_id", "name")),
+    "departments": frozenset(("product_id", "item_id", "sku", "name")),
+}
+"""Columns that show that the tables were joined, or are others: such a file is read like any other."""
 FORM = "Instacart orders"
 ASSUMED_START = date(2017, 1, 1)
 OUT_OF_ORDER = "orders of a shopper are not one after the other"
@@ -62,7 +70,7 @@ def _lines_part(path: Path, orders: Sequence[Path], options: SourceOptions, star
     def blocks(reading: Reading) -> Iterator[Found]:
         known = Orders()
         for source in orders:
-            _read(source, known, start, reading)
+            _read(source, known, start, options.layout, reading)
 
         def reshaping() -> Reshape:
             return lambda block: known.joined(block, "order_id")
@@ -74,10 +82,10 @@ def _lines_part(path: Path, orders: Sequence[Path], options: SourceOptions, star
     return Part(path, FORM, blocks, f"{words} · each row is a purchase")
 
 
-def _read(path: Path, known: Orders, start: date, reading: Reading) -> None:
+def _read(path: Path, known: Orders, start: date, layout: Layout, reading: Reading) -> None:
     elapsed: dict[str, tuple[float, float]] = {}
     begin = datetime(start.year, start.month, start.day, tzinfo=UTC).timestamp() * 1000
-    with open_columns(path, reading.rejections) as file:
+    with open_columns(path, reading.rejections, layout) as file:
         hour = ["order_hour_of_day"] if "order_hour_of_day" in file.header else []
         for block in file.blocks(["order_id", "user_id", "order_number", "days_since_prior_order", *hour]):
             known.add(_heads(block, elapsed, begin, reading, path))
@@ -105,8 +113,8 @@ def _heads(
 
 
 def _products_part(path: Path, files: Mapping[str, Sequence[Path]], options: SourceOptions) -> Part:
-    aisles = _names(files.get("aisles", ()), "aisle")
-    departments = _names(files.get("departments", ()), "department")
+    aisles = _names(files.get("aisles", ()), "aisle", options.layout)
+    departments = _names(files.get("departments", ()), "department", options.layout)
 
     def of_table(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(
@@ -121,9 +129,9 @@ def _products_part(path: Path, files: Mapping[str, Sequence[Path]], options: Sou
     )
 
 
-def _names(paths: Sequence[Path], what: str) -> dict[str, str]:
+def _names(paths: Sequence[Path], what: str, layout: Layout) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in paths:
-        table = read_columns(path, Rejections())
+        table = read_columns(path, Rejections(), layout)
         found.update(zip(text(table[f"{what}_id"]), text(table[what]), strict=True))
     return found

@@ -37,6 +37,14 @@ ROLES: Mapping[str, frozenset[str]] = {
     "products": frozenset(("product_id", "product_category_name")),
     "translation": frozenset(("product_category_name", "product_category_name_english")),
 }
+LACKS: Mapping[str, frozenset[str]] = {
+    "orders": frozenset(("product_id",)),
+    "lines": frozenset(("customer_id", "customer_unique_id")),
+    "customers": frozenset(("order_id",)),
+    "products": frozenset(("order_id", "name", "title", "product_name", "price", "brand")),
+    "translation": frozenset(("product_id",)),
+}
+"""Columns that show that the tables were joined, or are others: such a file is read like any other."""
 
 
 def parts(files: Mapping[str, Sequence[Path]], options: SourceOptions) -> list[Part]:
@@ -60,7 +68,7 @@ def _lines_part(path: Path, files: Mapping[str, Sequence[Path]], options: Source
     }
 
     def blocks(reading: Reading) -> Iterator[Found]:
-        people = _people(customers, reading)
+        people = _people(customers, options, reading)
         known = Orders()
         for source in files["orders"]:
             for heads in _heads(source, people, options, reading):
@@ -76,10 +84,10 @@ def _lines_part(path: Path, files: Mapping[str, Sequence[Path]], options: Source
     return Part(path, FORM, blocks, f"{words} · each row is a purchase")
 
 
-def _people(paths: Sequence[Path], reading: Reading) -> dict[str, str]:
+def _people(paths: Sequence[Path], options: SourceOptions, reading: Reading) -> dict[str, str]:
     people: dict[str, str] = {}
     for path in paths:
-        with open_columns(path, reading.rejections) as file:
+        with open_columns(path, reading.rejections, options.layout) as file:
             for block in file.blocks(["customer_id", "customer_unique_id"]):
                 table = block.table
                 people.update(zip(ids(table["customer_id"]), ids(table["customer_unique_id"]), strict=True))
@@ -91,7 +99,7 @@ def _people(paths: Sequence[Path], reading: Reading) -> dict[str, str]:
 def _heads(
     path: Path, people: Mapping[str, str], options: SourceOptions, reading: Reading
 ) -> Iterator[Iterator[tuple[str, Head]]]:
-    with open_columns(path, reading.rejections) as file:
+    with open_columns(path, reading.rejections, options.layout) as file:
         for block in file.blocks(["order_id", "customer_id", "order_status", "order_purchase_timestamp"]):
             raw = block.table
             moments = times(raw["order_purchase_timestamp"], day_first=options.day_first, zone=options.zone)
@@ -104,7 +112,7 @@ def _heads(
 def _products_part(path: Path, files: Mapping[str, Sequence[Path]], options: SourceOptions) -> Part:
     english: dict[str, str] = {}
     for source in files.get("translation", ()):
-        table = read_columns(source, Rejections())
+        table = read_columns(source, Rejections(), options.layout)
         names = (text(table[name]) for name in ("product_category_name", "product_category_name_english"))
         english.update(zip(*names, strict=True))
 

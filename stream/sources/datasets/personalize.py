@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from stream.sources.catalogue import items_part
-from stream.sources.item_headers import item_columns
+from stream.sources.files.compressed import named
+from stream.sources.headers import KNOWN_HEADERS, plain_name
+from stream.sources.item_headers import item_columns, refuse_bare
 from stream.sources.options import SourceOptions
 from stream.sources.people import users_part
 from stream.sources.source import Part
@@ -27,11 +29,16 @@ def part(path: Path, header: Sequence[str], options: SourceOptions) -> Part | No
         columns |= {meaning: name for meaning, name in (("type", TYPE), ("value", VALUE)) if name in header}
         known = replace(options, columns=columns, type_names={**TYPES, **options.type_names})
         return events_part(path, form="Personalize interactions", options=known, header=list(header))
-    if ITEM in header and USER not in header:
-        # The description is the only text of an item that the schemas foresee.
-        return items_part(
-            path, form="Personalize items", layout=options.layout, columns=item_columns(header, ITEM, options.columns)
-        )
-    if USER in header and ITEM not in header and len(header) > 1:
+    if ITEM in header and not _has(header, "user"):
+        found = item_columns(header, ITEM, options.columns)
+        with named(path):
+            refuse_bare(found, header)
+        return items_part(path, form="Personalize items", layout=options.layout, columns=found)
+    # A file of orders or of events that names its items in another way is none of users.
+    if USER in header and len(header) > 1 and not any(_has(header, meaning) for meaning in ("item", "time", "order")):
         return users_part(path, form="Personalize users", user=USER, layout=options.layout)
     return None
+
+
+def _has(header: Sequence[str], meaning: str) -> bool:
+    return any(plain_name(name) in KNOWN_HEADERS[meaning] for name in header)

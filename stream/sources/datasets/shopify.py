@@ -23,7 +23,7 @@ from stream.sources.shaping import Carried, Reshape, Shaped, only, own_names, re
 from stream.sources.source import Part
 from stream.sources.tabular import events_part
 
-ORDER_NEEDS = frozenset(("name", "email", "lineitem quantity", "lineitem sku"))
+ORDER_NEEDS = frozenset(("name", "email", "created at", "lineitem quantity", "lineitem sku"))
 PRODUCT_NEEDS = frozenset(("handle", "title", "variant sku"))
 
 _ORDER = ("email", "financial status", "currency", "created at", "cancelled at")

@@ -10,6 +10,7 @@ import hashlib
 import io
 import lzma
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from graphstore.errors import UserError
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 20
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 HASHED_BYTES = 1 << 20
 MARK_DIGITS = 12
@@ -30,16 +31,27 @@ MARK_DIGITS = 12
 _GZIP = b"\x1f\x8b"
 PEEKED_BYTES = 1 << 16
 _BUFFER_BYTES = PEEKED_BYTES
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+ZIP = b"PK\x03\x04"
+OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
+"""The first bytes of a workbook as Excel wrote it before 2007."""
+_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its sheets as CSV",
+    OLD_WORKBOOK: "an old Excel workbook (xls): save its sheets as CSV",
+    b"PK\x05\x06": "an empty zip archive",
     b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
     b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook (xls): save its sheets as CSV",
-    b"\x28\xb5\x2f\xfd": "packed by Zstandard: unpack it first (zstd -d)",
 }
 """First bytes of formats that no reader supports, with advice for the user."""
+WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".ods", ".xls")
+_PACKED = {
+    _GZIP: "gzip",
+    _ZSTANDARD: "Zstandard",
+    ZIP: "a zip archive or a workbook",
+    OLD_WORKBOOK: "a workbook",
+}
+_MACS_OWN = "__MACOSX/"
 
 Refuse = Callable[[str, int, str], None]
 """Called with the reason, the row number (from 1) and the text of an invalid row."""
@@ -83,8 +95,13 @@ class _Unpacked(io.RawIOBase):
 class OpenFile:
     """An open file. `bytes_read` counts the decompressed bytes."""
 
-    def __init__(self, path: Path, raw: IO[bytes], stream: io.BufferedReader) -> None:
+    def __init__(
+        self, path: Path, raw: IO[bytes], stream: io.BufferedReader, *, packed: bool = False, name: str = ""
+    ) -> None:
         self.path = path
+        self.name = Path(name) if name else path
+        """The file's name, or that of the member of an archive; its suffix tells the format."""
+        self.packed = packed
         self.bytes_read = 0
         self._raw = raw
         self._stream = stream
@@ -138,7 +155,10 @@ def _is_cut(line: bytes) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[OpenFile]:
-    """Open the file and decompress gzip (by its first bytes), bz2 and xz (by suffix). Raises `UnreadableFile`."""
+    """Open the file and decompress gzip, Zstandard and zip (by first bytes), bz2 and xz (by suffix).
+
+    Raises `UnreadableFile`.
+    """
     if not path.is_file():
         raise UnreadableFile("no file" if not path.exists() else "no regular file")
     try:
@@ -151,18 +171,64 @@ def opened(path: Path) -> Iterator[OpenFile]:
         for mark, what in _FOREIGN.items():
             if begins.startswith(mark):
                 raise UnreadableFile(what)
+        name = ""
         packed: IO[bytes] | None = None
         if begins.startswith(_GZIP):
             packed = cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        elif begins == _ZSTANDARD:
+            packed = _zstandard(raw)
+        elif begins == ZIP:
+            name, packed = _only_member(raw)
         elif path.suffix in (".bz2", ".xz"):
             packed = cast("IO[bytes]", (bz2.open if path.suffix == ".bz2" else lzma.open)(raw))
         if packed is None:
             yield OpenFile(path, raw, cast("io.BufferedReader", raw))
         else:
-            file = OpenFile(path, raw, io.BufferedReader(_Unpacked(packed), _BUFFER_BYTES))
-            if file.peek().startswith(_GZIP):
-                raise UnreadableFile("gzip in gzip: unpack it once (gunzip)")
+            file = OpenFile(path, raw, io.BufferedReader(_Unpacked(packed), _BUFFER_BYTES), packed=True, name=name)
+            inside = file.peek()
+            for mark, what in _PACKED.items():
+                if inside.startswith(mark):
+                    outer = next((outer for first, outer in _PACKED.items() if begins.startswith(first)), path.suffix)
+                    raise UnreadableFile(f"{what} in {outer}: unpack it once, by gunzip, unzip or zstd -d")
             yield file
+
+
+def _zstandard(raw: IO[bytes]) -> IO[bytes]:
+    import pyarrow as pa  # what Parquet is read with unpacks Zstandard, too
+
+    return cast("IO[bytes]", pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+
+
+def _only_member(raw: IO[bytes]) -> tuple[str, IO[bytes]]:
+    """Return the name and the content of the one file in a zip archive."""
+    try:
+        archive = zipfile.ZipFile(raw)
+        members = [
+            entry for entry in archive.infolist() if not (entry.is_dir() or entry.filename.startswith(_MACS_OWN))
+        ]
+        if len(members) != 1:
+            names = listed(entry.filename for entry in members)
+            raise UnreadableFile(f"a zip archive of {len(members)} files: unpack it, and name them ({names})")
+        return members[0].filename, archive.open(members[0])
+    except (*_DAMAGE, NotImplementedError) as error:
+        raise UnreadableFile(f"a zip archive that cannot be read: {error}") from error
+    except RuntimeError as error:  # the standard library's word for a password
+        raise UnreadableFile(f"a zip archive with a password: unpack it first ({error})") from error
+
+
+def is_workbook(path: Path) -> bool:
+    """Return whether the file is a workbook of a spreadsheet, by its content."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        begins = file.read(4)
+        if begins != ZIP:
+            return begins == OLD_WORKBOOK
+        try:
+            names = zipfile.ZipFile(file).namelist()
+        except (*_DAMAGE, NotImplementedError):
+            return path.suffix.lower() in WORKBOOK_SUFFIXES
+    return "[Content_Types].xml" in names or names[:1] == ["mimetype"]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import IO, cast
 from graphstore.errors import UserError, file_errors
 from stream import events
 from stream.events import Interaction
+from stream.sources.admission import admitted
 
 STANDARD_INPUT = "-"
 
@@ -88,7 +89,7 @@ def interactions(lines: Iterable[bytes], *, now: Callable[[], datetime], refuse:
     """Yield the events of the lines. Empty lines are skipped, and `refuse` is called for invalid ones."""
     for number, text in texts(lines, refuse=refuse):
         try:
-            yield events.decode(text, Interaction, now=now())
+            yield admitted(events.decode(text, Interaction, now=now()))
         except events.InvalidEvent as error:
             refuse(number, str(error))
 

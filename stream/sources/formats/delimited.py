@@ -42,6 +42,9 @@ Line = tuple[int, str]
 Record = tuple[int, list[str]]
 
 
+_SAID = re.compile(r"sep=([,;|\t])", re.IGNORECASE)
+
+
 class _OpenQuote(Exception):
     """A record needs more lines than allowed, or than the file has."""
 
@@ -66,7 +69,12 @@ class Delimited(ColumnFile):
             raise UnreadableFile(f"line 1 is no {self._encoding} text: name the encoding, or convert the file to UTF-8")
         if first is None:
             raise EmptyFile("an empty file")
-        self._separator = layout.separator or _separator(first[1])
+        said = _SAID.fullmatch(first[1].strip("\r\n"))
+        if said is not None:  # a line for spreadsheets, before the header
+            first = next((line for line in self._lines if line[1].strip()), None)
+            if first is None:
+                raise EmptyFile("no row at all: the file says its separator alone")
+        self._separator = layout.separator or (said[1] if said is not None else _separator(first[1]))
         quoted = self._separator not in UNQUOTED or _shows_quotes(begin, self._separator)
         self._quoted = quoted if layout.quoted is None else layout.quoted
         self.header = []

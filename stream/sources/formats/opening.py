@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stream.sources.files.compressed import format_suffix, named, opened
+from stream.sources.files.compressed import UnreadableFile, format_suffix, is_workbook, named, opened
 from stream.sources.formats.columns import ColumnFile
 from stream.sources.options import Layout
 from stream.sources.rejections import Rejections
@@ -29,12 +29,19 @@ def open_columns(path: Path, rejections: Rejections, layout: Layout | None = Non
     from stream.sources.formats.delimited import Delimited
     from stream.sources.formats.json_rows import open_json
     from stream.sources.formats.parquet import ParquetColumns
+    from stream.sources.formats.workbook import WorkbookColumns
     from stream.sources.formats.xml_feed import BEGINS, XmlFeed
 
     layout = layout or Layout()
-    suffix = format_suffix(path)
+    with named(path):
+        if is_workbook(path):
+            yield WorkbookColumns(path)
+            return
     with named(path), opened(path) as file:
+        suffix = format_suffix(file.name)
         if suffix in PARQUET_SUFFIXES or file.peek().startswith(PARQUET_BEGIN):
+            if file.packed:
+                raise UnreadableFile("Parquet in a packed file, which is read from its end: unpack it first")
             yield ParquetColumns(path)
         elif suffix in JSON_SUFFIXES:
             yield open_json(file, rejections)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from redis import Redis
 
 from graphstore.redis import hot, shown
+from graphstore.redis.corrupt import readable_scores
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def read_memory(redis: Redis, user_id: str, *, now: int) -> ShopperMemory:
     pipeline.hgetall(hot.shown_key(user_id))
     recent, bought, times = pipeline.execute()
     return ShopperMemory(
-        recent=[(item, int(time)) for item, time in hot.readable(hot.recent_key(user_id), recent)],
-        bought={item: int(time) for item, time in hot.readable(hot.bought_key(user_id), bought)},
+        recent=[(item, int(time)) for item, time in readable_scores(hot.recent_key(user_id), recent)],
+        bought={item: int(time) for item, time in readable_scores(hot.bought_key(user_id), bought)},
         shown=shown.counts(hot.shown_key(user_id), times, now=now),
     )

@@ -4,7 +4,7 @@ import pytest
 from redis import Redis
 
 from graphstore.redis import errands
-from graphstore.redis.errands import DONE, LIST, MAX_WAITING, RUNNING, WAITING, NotAsked, ask, decode, tell
+from graphstore.redis.errands import DONE, FAILED, LIST, MAX_WAITING, RUNNING, WAITING, NotAsked, ask, decode, tell
 
 
 def put(redis: Redis, kind: str = "export", subject: str = "u1", now: int = 5) -> str:
@@ -93,6 +93,31 @@ def test_a_forgotten_shopper_is_named_no_more(redis: Redis) -> None:
     assert errands.drop_of(redis, {"u1", "s1"}) == 1
     assert errands.result(redis, exported) is None
     assert [(one.id, one.subject) for one in errands.newest(redis)] == [(name, ""), (other, "other")]
+
+
+def test_a_forgotten_shopper_is_named_no_more_however_many_errands_came_later(redis: Redis) -> None:
+    failed = put(redis, "forget", "s1")
+    tell(redis, oldest(redis), FAILED, "no disk", now=6)
+    errands.take_off(redis, redis.lindex(LIST, 0))
+    exported = put(redis, "export", "u1")
+    tell(redis, oldest(redis), DONE, now=7, result=b"all of it")
+    errands.take_off(redis, redis.lindex(LIST, 0))
+    for number in range(errands.KEPT):
+        put(redis, "export", f"other {number}")
+    waiting = put(redis, "export", "s1")
+    assert errands.drop_of(redis, {"u1", "s1"}) == 3
+    assert [errands.state(redis, name) for name in (failed, exported, waiting)] == [None] * 3
+    assert errands.result(redis, exported) is None
+    assert errands.waiting(redis) == errands.KEPT  # what waits for the shopper would name them again
+    assert errands.drop_of(redis, {"u1", "s1"}) == 0
+
+
+def test_the_ids_of_errands_are_known_as_long_as_their_states(redis: Redis) -> None:
+    old = put(redis, "export", "u1", now=5)
+    late = put(redis, "export", "u2", now=5 + errands.STATE_SECONDS * 1000)
+    assert redis.zrange(errands.KNOWN, 0, -1) == [old.encode(), late.encode()]
+    last = put(redis, "export", "u3", now=6 + errands.STATE_SECONDS * 1000)
+    assert redis.zrange(errands.KNOWN, 0, -1) == [late.encode(), last.encode()]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"\xff", b'{"id":"a","kind":"rm","subject":"","who":"a","asked_at":1}'])

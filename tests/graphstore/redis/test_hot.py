@@ -4,7 +4,6 @@ import random
 
 from redis import Redis
 
-from graphstore.catalogue import Item
 from graphstore.redis import hot
 
 TOUCHES = [("u", "a", 10), ("u", "b", 20), ("u", "a", 30), ("v", "a", 5)]
@@ -51,20 +50,3 @@ def test_trending_is_replaced_whole(redis: Redis) -> None:
     assert hot.trending(redis, "24h", 10) == [("c", 1.0)]
     hot.set_trending(redis, "24h", {})
     assert hot.trending(redis, "24h", 10) == []
-
-
-def test_items_by_id_and_by_key(redis: Redis) -> None:
-    tea = Item(item_key=7, item_id="i7", title="Tea", categories=["Drinks"], brand="B", price=2.5)
-    hot.set_items(redis, [tea])
-    assert hot.get_items(redis, ["i7", "i8"]) == [tea, None]
-    assert hot.get_items_by_key(redis, [8, 7]) == [None, tea]
-    assert hot.get_items(redis, []) == []
-    assert hot.get_items_by_key(redis, []) == []
-
-
-def test_the_newest_items_are_those_with_the_highest_keys(redis: Redis) -> None:
-    hot.set_items(redis, [Item(key, f"i{key}") for key in range(150)])
-    hot.set_items(redis, [Item(3, "i3"), Item(200, "late")])  # an old item that changes is not new
-    assert [item.item_id for item in hot.newest_items(redis)] == ["late", *(f"i{key}" for key in range(149, 50, -1))]
-    redis.zadd(hot.NEWEST, {b"\xff": 300, "foreign": 301})
-    assert len(hot.newest_items(redis)) == hot.NEWEST_ITEMS

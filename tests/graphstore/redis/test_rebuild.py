@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 
 from graphstore.catalogue import Item
 from graphstore.erase import erase_person, find_person
-from graphstore.redis import hot, rebuild
+from graphstore.redis import hot, item_store, rebuild
 from graphstore.redis.changes import CHANGED, COUNTER
 from graphstore.redis.fence import FENCE
 from graphstore.redis.marks import COMPLETE
@@ -122,14 +122,14 @@ def test_what_sql_does_not_know_goes(sqlite_engine: Engine, redis: Redis, seed: 
     redis.sadd(hot.seen_key("only seen"), "i1")
     redis.delete(hot.recent_key(some[3]))
     redis.zadd(hot.recent_key(some[2]), {member: 9 * NOW for member, _ in left[f"recent:{some[2]}".encode()]})
-    hot.set_items(redis, [Item(10_000 + n, f"gone{n}") for n in range(9)])
-    redis.hset(hot.ITEM_IDS, "99999999999999999999", "foreign")
+    item_store.set_items(redis, [Item(10_000 + n, f"gone{n}") for n in range(9)])
+    redis.hset(item_store.ITEM_IDS, "99999999999999999999", "foreign")
     redis.set(b"item:\xff", b"foreign")
     redis.sadd(b"seen:\xff", b"foreign")
     done = run(sqlite_engine, redis)
     assert done.removed == 2 + 1 + 9 + 9  # nobody's keys, a key that is only seen, items, their fields
     assert redis.delete(b"item:\xff", b"seen:\xff") == 2  # no key of ours: left alone
-    assert redis.hdel(hot.ITEM_IDS, "99999999999999999999") == 1
+    assert redis.hdel(item_store.ITEM_IDS, "99999999999999999999") == 1
     assert content(redis) == left
 
 
@@ -168,12 +168,12 @@ def test_beside_a_worker_and_erasures_nothing_is_lost_and_nothing_comes_back(eng
 
 def test_items_that_only_events_named_are_there_where_a_model_is_served(sqlite_engine: Engine, redis: Redis) -> None:
     fill(sqlite_engine, redis, 3, 60)
-    catalogued = redis.hlen(hot.ITEM_IDS)
+    catalogued = redis.hlen(item_store.ITEM_IDS)
     assert run(sqlite_engine, redis).items == catalogued
     with write(sqlite_engine) as connection:
         row = {"model_version": "m1", "kind": "k", "status": "champion", "snapshot_id": "s", "bundle": "b"}
         connection.execute(insert(models).values(**row, created_at=0))
-    assert run(sqlite_engine, redis).items == redis.hlen(hot.ITEM_IDS) > catalogued
+    assert run(sqlite_engine, redis).items == redis.hlen(item_store.ITEM_IDS) > catalogued
 
 
 def test_a_flushed_redis_heals_once(sqlite_engine: Engine, redis: Redis) -> None:

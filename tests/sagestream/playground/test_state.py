@@ -35,6 +35,8 @@ def test_another_data_set_is_refused() -> None:
         STATE.check("complete-journey", 100, 20, 0)
     with pytest.raises(StateMismatch, match="items of 1 shoppers"):
         STATE.check("complete-journey", 800, 1, 0)
+    with pytest.raises(StateMismatch, match="seed 0, time=date"):
+        STATE.check("complete-journey", 800, 20, 0, "time=date")
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from redis import Redis
 import sagestream
 from graphstore.catalogue import Item
 from graphstore.erase import erase_person
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.session import migrate, now_ms, open_engine, write
 from graphstore.tables import experiments, metric_windows
 from graphstore.upserts import ImpressionRow, insert_impressions
@@ -85,7 +85,7 @@ def shop(settings: dict[str, str], redis: Redis, broker: Broker, probe: Probe) -
     erase_person(engine, f"{HOSTILE}2", now=now)
     engine.dispose()
     fill_redis(redis)
-    hot.set_items(redis, [*ITEMS[:-1], Item(ITEMS[-1].item_key, HOSTILE, title=HOSTILE)])
+    item_store.set_items(redis, [*ITEMS[:-1], Item(ITEMS[-1].item_key, HOSTILE, title=HOSTILE)])
     reach = settings | broker_settings(broker)
     with EventProducer(stream_config_of(broker)) as producer:
         letter = DeadLetter(

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from graphstore.catalogue import Item
 from graphstore.erase import erase_person
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from graphstore.session import migrate, now_ms, open_engine, write
 from graphstore.upserts import ImpressionRow, insert_impressions
 from sagestream.playground.embedded import LOOPBACK, free_port, free_ports
@@ -60,7 +60,9 @@ def shop(settings: dict[str, str], redis: Redis) -> dict[str, str]:
     erase_person(engine, f"{SHOPPER}-2", now=now)
     engine.dispose()
     fill_redis(redis)
-    hot.set_items(redis, [*ITEMS[:-1], Item(ITEMS[-1].item_key, "0000123456789-elder", title=TITLE, price=12345.67)])
+    item_store.set_items(
+        redis, [*ITEMS[:-1], Item(ITEMS[-1].item_key, "0000123456789-elder", title=TITLE, price=12345.67)]
+    )
     return settings | {"PROBE_PORT": str(free_ports(len(PROBED_PROCESSES))), "SERVE_PORT": str(free_port())}
 
 

@@ -13,6 +13,8 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import cli
+from sagestream.datasets import TableWords
+from sagestream.verbs.table_options import OPTIONS as TABLE_OPTIONS
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import Done, run
 from tests.training import fits
@@ -44,6 +46,13 @@ def shop(tmp_path: Path) -> Path:
     file = tmp_path / "shop.csv"
     file.write_text("\n".join(["user,item,timestamp", *lines, ",i1,1400000000"]) + "\n")
     return file
+
+
+FILES = {
+    "benchmark": ("--interactions", "complete-journey"),
+    "preprocess": ("complete-journey",),
+    "playground": ("--dataset", "complete-journey"),
+}
 
 
 def benchmark(*words: str) -> Done:
@@ -157,11 +166,25 @@ def test_a_library_that_a_baseline_needs_is_asked_for_before_anything_is_read(
         assert "Read" not in done.err
 
 
-def test_columns_are_named_as_for_an_import() -> None:
+@pytest.mark.parametrize("verb", ["benchmark", "preprocess", "playground"])
+def test_columns_are_named_as_for_an_import(verb: str) -> None:
     verbs = typer.main.get_command(cli.app).commands
-    ours, theirs = ({option.name: option.help for option in verbs[name].params} for name in ("benchmark", "import"))
-    for name in ("columns", "user_col", "item_col", "time_col", "value_col", "type_col"):
-        assert ours[name] == theirs[name], name
+    ours, theirs = ({option.name: option.help for option in verbs[name].params} for name in (verb, "import"))
+    for name in TABLE_OPTIONS:
+        parameter = f"{name}_col" if name in TableWords.MEANINGS else name
+        assert ours[parameter] == theirs[parameter], name
+    assert run(verb, "--timezone", "Mars/Olympus", *FILES[verb], settings={}).code == 2
+    assert run(verb, "--user-col", "buyer", *FILES[verb], settings={}).code == 2
+
+
+def test_what_was_understood_is_told_before_the_first_fit(shop: Path) -> None:
+    done = benchmark("--interactions", str(shop), "--split", "temporal", "--baselines", "oracle")
+    assert "no baseline oracle" in done.err
+    done = benchmark("--interactions", str(shop), "--split", "leave-last-out", "--items", "nowhere.csv")
+    assert done.code == 1
+    assert "user = 'user' · item = 'item'" in done.err
+    assert "each row is a " in done.err
+    assert "events from " in done.err
 
 
 def test_a_path_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from tests.sagestream.verbs.commands import run
 from tests.serving.toy import ITEMS, fill_redis
 
@@ -18,7 +18,7 @@ GRAPES = Item(17, "grapes", title="Grapes", available=False)
 def shop(redis: Redis, settings: dict[str, str]) -> dict[str, str]:
     """Lists for ann over five items; figs and grapes are in the catalogue alone."""
     fill_redis(redis)
-    hot.set_items(redis, [*ITEMS, FIGS, GRAPES])
+    item_store.set_items(redis, [*ITEMS, FIGS, GRAPES])
     hot.record(redis, [("ann", "bread", 1)], keep=10)
     return settings
 
@@ -84,7 +84,7 @@ def test_why_an_item_is_not_in_the_list(shop: dict[str, str], redis: Redis) -> N
 
 
 def test_a_title_is_no_markup_and_no_command_of_a_terminal(shop: dict[str, str], redis: Redis) -> None:
-    hot.set_items(redis, [Item(15, "elder", title="El[red]der[/red]\x1b[2J")])
+    item_store.set_items(redis, [Item(15, "elder", title="El[red]der[/red]\x1b[2J")])
     for words in (("recommend", "ann"), ("explain", "ann", "elder")):
         shown = run(*words, settings=shop).out
         assert "El[red]der[/red]\\x1b[2J" in shown

@@ -61,6 +61,26 @@ def test_a_second_call_goes_on_and_the_file_is_a_configuration(settings: dict[st
     state.remove(Path(settings["STATE_DIR"]))  # what it left there is ours
 
 
+def test_a_file_is_imported_and_searched_on_by_the_words_of_an_import(settings: dict[str, str], tmp_path: Path) -> None:
+    rows = [
+        f"{day + 1:02}/05/2024 {user % 24:02}:00,u{user},i{(user + day) % 6}" for day in range(28) for user in range(40)
+    ]
+    file = tmp_path / "shop.csv"
+    file.write_text("\n".join(["date,who,item", *rows]))
+    new = settings | {"STATE_DIR": str(tmp_path / "other")}
+    wrong = run("tune", str(file), "--user-col", "who", settings=new)
+    assert (wrong.code, "--day-first" in str(wrong.error)) == (2, True)
+    done = run(
+        *("tune", str(file), "--user-col", "who", "--day-first", "--trials", "1", "--json"),
+        *("--out", str(tmp_path / "tuned.json")),
+        settings=new,
+    )
+    assert "user = 'who'" in done.err
+    assert (done.code, done.error) == (0, None)
+    assert run("tune", "--user-col", "who", settings=new).code == 2
+    assert run("tune", str(file), "--snapshot", "newest", settings=new).code == 2
+
+
 @pytest.mark.kill
 def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> None:
     study = tmp_path / "study.db"

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 
 from graphstore.tables import HOUR_MS
 from serving.cache import ItemReader
-from serving.shop_lists import refresh
+from serving.shop_lists import assortment, refresh
 from serving.shop_lists.lists import CATEGORIES, TOGETHER
 from serving.shop_lists.reader import ShopLists
 from serving.shop_lists.refresh import COUNTS_SECONDS, HABITS_SECONDS, RETRY_SECONDS, ShopListsRefresh, ShopListsWriter
@@ -77,6 +77,21 @@ def test_best_sellers_by_window_and_category(shop: Shop) -> None:
     assert shop.best("7d", "Drinks") == shop.best("7d", "Hot") == [("tea", 2)]
     assert shop.best("7d", "Unknown") == []
     assert sorted(shop.lists.categories()) == [("Bakery", 1), ("Drinks", 1), ("Hot", 1), ("Kitchen", 1)]
+
+
+def test_a_shop_with_a_category_for_each_item_gets_lists_of_the_largest_ones(
+    shop: Shop, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assortment, "MAX_CATEGORIES", 2)
+    shop.put("mug", ["Kitchen", "Mug 17"])
+    shop.happens(EventType.PURCHASE, "mug", NOW, "a", "b")
+    shop.happens(EventType.PURCHASE, "cup", NOW, "a")
+    shop.happens(EventType.PURCHASE, "bread", NOW, "a")
+    shop.writer.write_counts(now=NOW)
+    assert shop.lists.categories() == [("Kitchen", 2), ("Drinks", 1)]
+    assert shop.best("1h", "Kitchen") == [("mug", 2), ("cup", 1)]
+    assert shop.best("1h", "Mug 17") == shop.best("1h", "Bakery") == []
+    assert shop.best("1h") == [("mug", 2), ("cup", 1), ("bread", 1)]
 
 
 def test_windows_move_and_late_events_are_found(shop: Shop) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving import cache
 from serving.online.client import RankerAway, RankerClient
 from serving.online.protocol import RankAnswer, RankRequest
@@ -93,14 +93,14 @@ class Shop:
 
     def sell_out(self, keys: Sequence[int]) -> None:
         self.items = [item(one.item_key, available=one.item_key not in keys) for one in self.items]
-        hot.set_items(self.redis, self.items)
+        item_store.set_items(self.redis, self.items)
         self.ranker.items = self.items
 
 
 def opened(redis: Redis, *, items: int = ITEMS, away: str | None = None) -> Shop:
     """A shop with one model, lists for ann, and nothing known of sales."""
     every = [item(key) for key in range(1, items + 1)]
-    hot.set_items(redis, every)
+    item_store.set_items(redis, every)
     length = min(LIST, items)
     scores = np.linspace(5, 1, length)
     up, down = np.arange(1, length + 1), np.arange(items, items - length, -1)

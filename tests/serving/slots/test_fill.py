@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import cache
 from serving.recommend import serve
 from serving.routing import Exploration
@@ -46,7 +46,7 @@ def test_the_stored_list_is_shown_as_it_is_and_asks_nobody_else(shop: Shop) -> N
 def test_the_short_way_gives_what_the_long_way_gives(
     shop: Shop, slot: Slot, criteria: Criteria, shown: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hot.set_items(shop.redis, [item(2, available=False), item(3, product="p"), item(4, product="p")])
+    item_store.set_items(shop.redis, [item(2, available=False), item(3, product="p"), item(4, product="p")])
     shop.redis.zadd(hot.bought_key("ann"), {"i1": NOW_MS - DAY_MS, "i6": NOW_MS - 20 * DAY_MS})
     shop.redis.hset("repurchase", mapping={"odd": 10.0, "even": 10.0})
     short = fill(shop.draft(slot, criteria=criteria))
@@ -118,7 +118,7 @@ def test_an_exploring_slot_draws_new_items_and_keeps_the_source_of_the_list(shop
 
 
 def test_lists_of_one_call_share_no_item_and_no_product(shop: Shop) -> None:
-    hot.set_items(shop.redis, [item(1, product="p"), item(6, product="p")])
+    item_store.set_items(shop.redis, [item(1, product="p"), item(6, product="p")])
     sell(shop.redis, [3, 4, 40, 39])
     requests = [shop.request("home", name="home", k=5), shop.request("item", name="item", k=5)]
     requests.append(shop.request("best_sellers", name="best_sellers", k=2))

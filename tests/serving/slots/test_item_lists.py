@@ -3,7 +3,7 @@ import math
 import pytest
 from redis import Redis
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import cache
 from serving.online.protocol import SessionEvent
 from serving.shop_lists.lists import ShopEntry, encode
@@ -62,7 +62,7 @@ def test_without_given_items_the_cart_is_meant_then_the_last_look(shop: Shop) ->
 
 
 def test_variants_of_the_item_itself_are_not_offered(shop: Shop) -> None:
-    hot.set_items(shop.redis, [item(1, product="p"), item(2, product="p")])
+    item_store.set_items(shop.redis, [item(1, product="p"), item(2, product="p")])
     assert list(scored(shop, SIMILAR, items=("i1",))) == ["i3", "i4"]
 
 

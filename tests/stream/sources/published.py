@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from stream.events import CatalogItem, Interaction, milliseconds
+from stream.events import CatalogItem, Interaction, UserAttributes, milliseconds
 from stream.sources.opening import open_source
+from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejection, Rejections
 from stream.sources.source import Reading
+from stream.sources.understood import Understood
 
 
 class Read(NamedTuple):
@@ -19,6 +21,8 @@ class Read(NamedTuple):
     rejected: list[Rejection]
     forms: list[str]
     passed_over: list[str]
+    people: list[UserAttributes]
+    understood: list[Understood]
 
     @property
     def told(self) -> list[tuple[str, str, float | None, int]]:
@@ -33,17 +37,20 @@ class Read(NamedTuple):
         return [(rejection.place, rejection.reason) for rejection in self.rejected]
 
 
-def read(name: str, *paths: Path, items: Sequence[Path] = ()) -> Read:
+def read(name: str, *paths: Path, items: Sequence[Path] = (), options: SourceOptions | None = None) -> Read:
     """Everything in the files, through the source of that name."""
-    source = open_source(name, paths, items=items)
+    source = open_source(name, paths, items=items, options=options)
     rejected: list[Rejection] = []
-    found = list(source.events(Reading(Rejections(rejected.append, None))))
+    reading = Reading(Rejections(rejected.append, None))
+    found = list(source.events(reading))
     return Read(
         [event for event in found if isinstance(event, Interaction)],
         [item for item in found if isinstance(item, CatalogItem)],
         rejected,
         [part.form for part in source.parts],
         [path.name for path in source.passed_over],
+        [known for known in found if isinstance(known, UserAttributes)],
+        list(reading.understood.values()),
     )
 
 

@@ -11,7 +11,7 @@ from sagestream.datasets import SOURCES
 from stream.events import decode, encode, utc
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.formats.columns import LATEST_MS
-from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source
+from stream.sources.opening import COMPLETE_JOURNEY, NAMES, open_source, read_catalogue
 from stream.sources.options import Layout, SourceOptions
 from stream.sources.source import Reading
 from tests.stream.sources.published import read, seconds, write
@@ -62,6 +62,18 @@ SEEDS = (
     b"Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID\nC1,85048,X,-1,2009-12-01,2.5,13085.0\n",
     b"timestamp,itemid,property,value\n1435460400000,460429,categoryid,1016\n",
     b"categoryid,parentid\n1,2\n",
+    b"Name,Email,Created at,Lineitem quantity,Lineitem sku\n#1,a@b,2024-01-02 10:00:00 +0100,1,T\n#1,,,2,C\n",
+    b"Handle,Title,Variant SKU,Variant Price,Image Src\ntea,Tea,T,1,/x.jpg\ntea,,U,2,\n",
+    b"<?xml version='1.0'?><rss><channel><item><id>1</id><title>t</title><link>/a</link>"
+    b"<availability>in stock</availability></item></channel></rss>",
+    b"ID,Type,SKU,Name,Regular price,Categories\n1,simple,s,n,2,a > b\n",
+    b"1,2268318,2520377,pv,1511544070\n",
+    b"1,2014-04-07T10:51:09.277Z,214536502,12\n",
+    b"USER_ID,AGE\n35,30\n",
+    b"feedback_type,user_id,item_id,value,time_stamp\nstar,50,10,0,2020-11-20 10:00:00\n",
+    b"event_time,event_type,product_id,category_code,brand,price,user_id\n2019-10-01 00:00:00 UTC,view,4,a.b,x,3.7,5\n",
+    b"TRANSACTION_DT,CUSTOMER_ID,PRODUCT_SUBCLASS,PRODUCT_ID,AMOUNT,SALES_PRICE\n11/1/2000,1,2,3,2,30\n",
+    b"product_id,product_category_name\n1,a\n",
 )
 
 
@@ -99,6 +111,15 @@ def test_whatever_the_bytes_are_there_are_events_or_a_reason(
         return
     for event in [*found.events, *found.items]:
         assert decode(encode(event), type(event), now=utc(LATEST_MS)) == event
+
+
+def test_a_catalogue_is_read_in_its_own_form(tmp_path: Path) -> None:
+    feed = write(tmp_path / "feed.tsv", "id\ttitle\tlink\tavailability\ni\tTea\t/tea\tout of stock\nj\tCup\t/cup\t\n")
+    items, rejected = read_catalogue(feed)
+    assert [(item.item_id, item.title, item.available) for item in items] == [("i", "Tea", False), ("j", "Cup", True)]
+    assert rejected == {}
+    plain = write(tmp_path / "items.csv", "item,title\ni,Tea\n,x\n")
+    assert read_catalogue(plain)[1] == {"no item": 1}
 
 
 def test_items_are_read_by_the_named_column_and_encoding(tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_a_file_of_one_type_can_be_called_one(tmp_path: Path) -> None:
 def test_an_event_that_is_named_counts_once(tmp_path: Path) -> None:
     head = "event_id,user_id,item_id,date\n"
     events = written(tmp_path, head + "e1,u,a,2024-01-01\ne1,u,a,2024-01-01\n,u,b,2024-01-02\n")
-    assert [event.event_id for event in events[:2]] == ["e1", "e1"]
-    assert events[2].event_id not in ("", "e1")
+    assert events[0].event_id == "e1"
+    assert events[1].event_id not in ("", "e1")
 
 
 def test_what_was_taken_back_takes_back(tmp_path: Path) -> None:

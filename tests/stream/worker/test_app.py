@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import func, select
 
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import open_engine, read
 from graphstore.tables import impressions, interactions, items, seen_items, stream_progress, users
 from sagestream.playground.embedded import Broker, start_broker
@@ -132,7 +132,7 @@ def test_the_worker_stores_refuses_and_announces(
 
     with worker_process(broker, database_url, redis_url, tmp_path / "log", name="first") as worker:
         worker.wait_for(lambda: stored(database_url) == 301 + len(CODECS) and rest()[0] == 2 and "gold" in rest()[1])
-        worker.wait_for(lambda: hot.get_items(redis, ["i3"])[0] is not None)
+        worker.wait_for(lambda: item_store.get_items(redis, ["i3"])[0] is not None)
         worker.wait_for(lambda: hot.seen(redis, "anna") == {"i77"})
         letters = messages(config, events.DEAD_LETTERS, lambda found: len(found) == 2)
         worker.wait_for(lambda: worker.metric("sagestream_events_total", topic="identities", outcome="stored") == 1)
@@ -153,7 +153,7 @@ def test_the_worker_stores_refuses_and_announces(
     assert {letter.raw for letter in dead} == {b'{"event_id": 5}', large[: events.MAX_DEAD_LETTER_BYTES]}
     assert {letter.topic for letter in dead} == {"interactions"}
     assert hot.seen(redis, "u1") == {f"i{number % 11}" for number in range(300) if number % 7 == 1} | {"i1"}
-    (found,) = hot.get_items(redis, ["i3"])
+    (found,) = item_store.get_items(redis, ["i3"])
     assert found is not None
     assert (found.title, found.price) == ("Tea", 2.5)
 
@@ -195,7 +195,7 @@ def test_the_settings_of_a_secured_broker_reach_faust(tmp_path: Path) -> None:
     assert both.ssl_context is not None
 
 
-WORDS = ("interactions", "impressions", "catalog", "users", "identities", "seen")
+WORDS = ("interactions", "impressions", "catalog", "catalog.changes", "users", "identities", "seen")
 
 
 WELL_UNDER_WAY = 400

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, select
 
 from graphstore import queries
 from graphstore.erase import erase_person
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import read, write
 from graphstore.tables import HOUR_MS, impressions, seen_items, stream_progress
 from stream import events
@@ -53,13 +53,33 @@ def test_an_older_catalogue_row_shows_the_newer_one(sink: Sink, redis: Redis) ->
     old = events.CatalogItem(item_id="i", title="Old", event_time=datetime(2020, 1, 1, tzinfo=UTC))
     for batch in ([new], [old]):
         sink.store_items(batch, now=NOW)
-        (item,) = hot.get_items(redis, ["i"])
+        (item,) = item_store.get_items(redis, ["i"])
         assert item is not None
         assert item.title == "New"
     sink.store_items([], {"i": NOW + 1}, now=NOW)
-    (gone,) = hot.get_items(redis, ["i"])
+    (gone,) = item_store.get_items(redis, ["i"])
     assert gone is not None
     assert not gone.available
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_two_workers_with_one_item_leave_the_newer_row(
+    sink: Sink, engine: Engine, redis: Redis, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    # An entry and a change of an item are messages of two topics, so two workers may hold them at one time.
+    other = Sink(engine, None if lost else redis)
+    written = item_store.set_items
+
+    def late(*args: Any) -> None:
+        monkeypatch.setattr(item_store, "set_items", written)
+        other.store_items([events.ItemChange(item_id="i", stock=0, event_time=TIME + timedelta(seconds=1))], now=NOW)
+        written(*args)
+
+    monkeypatch.setattr(item_store, "set_items", late)
+    sink.store_items([events.CatalogItem(item_id="i", title="Tea", stock=4, event_time=TIME)], now=NOW)
+    (item,) = item_store.get_items(redis, ["i"])
+    assert item is not None
+    assert (item.title, item.stock, item.available) == ("Tea", 0, False)
 
 
 def test_a_change_shows_beside_what_was_known(sink: Sink, redis: Redis) -> None:
@@ -68,7 +88,7 @@ def test_a_change_shows_beside_what_was_known(sink: Sink, redis: Redis) -> None:
     sold_out = events.ItemChange(item_id="i", stock=0, attributes={"offer": True}, event_time=later)
     sink.store_items([sold_out], now=NOW)
     sink.store_items([entry, events.ItemChange(item_id="i", stock=9, event_time=sooner)], now=NOW)
-    (item,) = hot.get_items(redis, ["i"])
+    (item,) = item_store.get_items(redis, ["i"])
     assert item is not None
     assert (item.title, item.price, item.stock, item.available) == ("Tea", 2.5, 0, False)
     assert item.attributes == {"offer": True}

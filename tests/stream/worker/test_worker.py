@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DataError, OperationalError
 
 from graphstore import queries
-from graphstore.redis import hot
+from graphstore.redis import hot, item_store
 from graphstore.session import read
 from graphstore.tables import interactions, stream_progress, users
 from stream import events
@@ -158,7 +158,7 @@ def test_a_batch_of_nothing_but_rubbish_is_through_too(bench: Bench, sqlite_engi
 def test_a_null_value_deletes_an_item_and_a_bad_key_is_told(bench: Bench, redis: Redis) -> None:
     tea = events.encode(events.CatalogItem(item_id="i1", title="Tea", event_time=utc(NOW - 5)))
     bench.run("on_catalog", [record(tea, topic="catalog"), record(None, key=b"i1", topic="catalog")])
-    (item,) = hot.get_items(redis, ["i1"])
+    (item,) = item_store.get_items(redis, ["i1"])
     assert item is not None
     assert not item.available
     bench.run("on_catalog", [record(None, key=b"\xff", topic="catalog")])

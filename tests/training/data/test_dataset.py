@@ -24,6 +24,7 @@ from training.data.dataset import (
     repeats_are_usual,
 )
 from training.data.event_log import EventLog
+from training.data.newest_events import newest_of_each_user
 
 LOG = make_log([(i % 10, i % 7, 1000 + i // 2) for i in range(200)], num_users=10, num_items=7)
 
@@ -53,6 +54,18 @@ def test_a_models_items_come_first(snapshot):
     for row, key in enumerate(moved.item_keys[1:], start=1):
         assert moved.item_ids[row] == f"i{key - 1}"
         assert moved.catalogue.titles[row] == f"thing {'even' if key % 2 else 'odd'}"
+
+
+def test_of_one_shopper_only_the_newest_events_count(snapshot, monkeypatch):
+    plain = Dataset.from_snapshot(snapshot)
+    assert plain.left_out == 0
+    monkeypatch.setattr("training.data.dataset.newest_of_each_user", lambda users: newest_of_each_user(users, 4))
+    bounded = Dataset.from_snapshot(snapshot)
+    assert bounded.left_out == len(plain.log) - len(bounded.log) > 0
+    assert np.bincount(bounded.log.users).max() == 4
+    assert len(bounded.event_keys) == len(bounded.log)
+    assert bounded.as_of == plain.as_of
+    assert set(bounded.event_keys) < set(plain.event_keys)
 
 
 def test_a_full_split_takes_the_last_tenths():

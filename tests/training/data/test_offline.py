@@ -10,6 +10,7 @@ from graphstore.tables import EVENT_TYPES, EVENT_WEIGHTS
 from stream.events import EARLIEST, CatalogItem
 from stream.sources.files.compressed import UnreadableFile
 from stream.sources.table import COLUMNS, EventTable
+from training.data.newest_events import LEFT_OUT, MAX_USER_EVENTS
 from training.data.offline import TAKEN_BACK, OfflineDataset, catalogue_of, read_given
 from training.features.items import item_features
 
@@ -53,6 +54,15 @@ def test_what_was_given_back_is_no_interaction() -> None:
     assert found.log.items.tolist() == [0]
     assert found.log.weights.tolist() == [EVENT_WEIGHTS["purchase"] * 0.75]
     assert found.left_out == {TAKEN_BACK: 3}
+
+
+def test_a_crawler_teaches_no_more_than_its_newest_events() -> None:
+    visits = [("view", "crawler", f"i{n % 7}", n, NONE) for n in range(MAX_USER_EVENTS + 5)]
+    found = OfflineDataset.from_table(table(*visits, ("view", "ann", "i0", MAX_USER_EVENTS + 5, NONE)))
+    assert found.left_out == {LEFT_OUT: 5}
+    assert len(found.log) == MAX_USER_EVENTS + 1
+    assert found.log.times[0] == 5
+    assert found.user_ids == ["ann", "crawler"]
 
 
 def test_items_of_too_few_users_are_left_out_however_often_they_were_touched() -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.config import ServingConfig
 from tests.docs.pages import page
 from tests.serving.web.test_views import Post
@@ -24,7 +24,7 @@ SECTIONS = ("## Items", "## Users and logins", "## What is known of a shopper")
 @pytest.fixture(autouse=True)
 def shop(web: Client, post: Post, redis: Redis, settings: LazySettings) -> None:
     settings.SERVING = ServingConfig(api_key=SecretStr("KEY"), admin_key=SecretStr("ADMIN_KEY"))
-    hot.set_items(redis, [Item(31, "sku-9", "Green tea, 100 g")])
+    item_store.set_items(redis, [Item(31, "sku-9", "Green tea, 100 g")])
 
 
 def curls() -> list[list[str]]:

@@ -6,7 +6,7 @@ from django.test import Client
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import hot
+from graphstore.redis import item_store
 from serving.web.outbox import NotDelivered
 from stream.events import CATALOG, CATALOG_CHANGES, decode, encode, utc
 from stream.routes import ROUTES
@@ -67,6 +67,15 @@ def test_stock_is_a_number_and_no_difference(web: Client, post: Post, key: dict[
     assert [letter.event.fields() for letter in post.letters] == [{"stock": 0}, {"stock": None}]
     wrong = send(web, "POST", "/items/stock/", {"item_id": "tea", "stock": 1, "price": 2}, key)
     assert wrong.json()["refused"][0]["field"] == "price"
+
+
+@pytest.mark.parametrize("depth", [100, 300, 500, 700, 900, 1000, 5000])
+def test_a_body_of_any_depth_is_refused(web: Client, post: Post, key: dict[str, str], depth: int) -> None:
+    # How deep the reader may go depends on where it begins: one of these depths fits the first look and no second one.
+    deep = b'{"item_id": "tea", "stock": 1, "event_time": ' + b"[" * depth + b"]" * depth + b"}"
+    for method, path in (("POST", "/items/stock/"), ("PUT", "/items/"), ("PATCH", "/items/")):
+        assert send(web, method, path, deep, key).status_code == 400
+    assert post.letters == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,7 @@ def test_nothing_is_half_kept_while_the_broker_is_away(web: Client, post: Post, 
 
 def test_a_reader_gets_all_that_is_known(web: Client, redis: Redis) -> None:
     item = Item(31, "tea", "Tea", ["Drinks"], "Leaf", 2.5, True, {"grams": 100}, "/p/tea", "", 4, "green")
-    hot.set_items(redis, [item, Item(32, "gone", available=False)])
+    item_store.set_items(redis, [item, Item(32, "gone", available=False)])
     answer = web.get("/items/tea/")
     assert (answer.status_code, answer.json()) == (200, {
         "item_id": "tea", "title": "Tea", "categories": ["Drinks"], "brand": "Leaf", "price": 2.5, "available": True,

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from graphstore.catalogue import Item
-from graphstore.redis import errands, hot
+from graphstore.redis import errands, hot, item_store
 from serving.config import ServingConfig
 from serving.web import services
 from serving.web.outbox import NotDelivered
@@ -89,23 +89,25 @@ def test_insert_get_and_delete_an_item(shop: Shop, post: Post, redis: Redis) -> 
     (letter,) = post.letters
     entry = letter.event
     assert (letter.topic, entry.title, entry.categories, entry.available) == (CATALOG, "A comment", ["d", "e"], True)
-    hot.set_items(redis, [Item(31, "100", entry.title, entry.categories, attributes=entry.attributes)])  # as the worker
+    item_store.set_items(
+        redis, [Item(31, "100", entry.title, entry.categories, attributes=entry.attributes)]
+    )  # as the worker
     assert shop("GET", "/api/item/100").json() == ITEM
     assert shop("DELETE", "/api/item/100").json() == {"RowAffected": 1}
     assert (post.letters[1].key, post.letters[1].event) == ("100", None)
-    hot.set_items(redis, [Item(31, "100", available=False)])
+    item_store.set_items(redis, [Item(31, "100", available=False)])
     assert shop("GET", "/api/item/100").status_code == 404
 
 
 @pytest.mark.parametrize("labels", [None, ["x"], {"genre": "tea", "grams": 100, "organic": True}])
 def test_labels_come_back_as_they_were_sent(shop: Shop, post: Post, redis: Redis, labels: Any) -> None:
     shop("POST", "/api/items", [{**ITEM, "Labels": labels}])
-    hot.set_items(redis, [Item(31, "100", attributes=post.letters[0].event.attributes)])
+    item_store.set_items(redis, [Item(31, "100", attributes=post.letters[0].event.attributes)])
     assert shop("GET", "/api/item/100").json()["Labels"] == labels
 
 
 def test_a_patch_changes_what_is_not_null(shop: Shop, post: Post, redis: Redis) -> None:
-    hot.set_items(redis, [Item(31, "100", attributes={"label.old": True, "timestamp": TIME})])
+    item_store.set_items(redis, [Item(31, "100", attributes={"label.old": True, "timestamp": TIME})])
     nothing: dict[str, object] = dict.fromkeys(["Categories", "Comment", "IsHidden", "Labels", "Timestamp"])
     assert shop("PATCH", "/api/item/100", {**nothing, "IsHidden": True, "Labels": ["new"]}).json() == {"RowAffected": 1}
     (letter,) = post.letters
@@ -169,7 +171,7 @@ def test_a_session_is_ranked_and_not_stored(shop: Shop, post: Post) -> None:
 
 
 def test_popular_and_latest(shop: Shop, redis: Redis) -> None:
-    hot.set_items(redis, [Item(99, "newest", categories=["food"]), Item(98, "hidden", available=False)])
+    item_store.set_items(redis, [Item(99, "newest", categories=["food"]), Item(98, "hidden", available=False)])
     assert shop("GET", "/api/latest?n=2&offset=0").json()[0] == {"Id": "newest", "Score": 99.0}
     assert "hidden" not in [one["Id"] for one in shop("GET", "/api/latest/food?n=50").json()]
     hot.record(redis, [("zoe", "newest", 1)], keep=5)
