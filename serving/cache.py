@@ -329,7 +329,7 @@ class ItemReader:
             self._forget_changed(now)
         oldest = now - self.item_seconds
         kept = self._kept
-        found = [kept.get(key) for key in item_keys]
+        found = [*map(kept.get, item_keys)]
         missing = [key for key, entry in zip(item_keys, found, strict=True) if entry is None or entry[0] < oldest]
         if not missing:
             return [entry[1] for entry in found if entry is not None]

@@ -66,15 +66,15 @@ def draw(scores: Sequence[float] | Float64Array, new: int, how: Exploration, *, 
     """
     rng = np.random.default_rng(seed)
     logits = _logits(scores, how)
-    order, chances = np.arange(len(scores)), np.ones(len(scores))
+    order, chances = np.arange(len(scores)), np.ones(min(count, len(scores)))
     if how.temperature > 0:
         # The order of logit + Gumbel noise has the Plackett-Luce law (Yellott, 1977). What a new item pushes down keeps
         # its place in this order, because the new items do not depend on the noise.
         order = np.argsort(-(logits + rng.gumbel(size=len(logits))), kind="stable")
         drawn = logits[order]
         # log Σ over the remaining items, summed from the end: no differences of sums, so nothing cancels.
-        chances = np.exp(drawn - np.logaddexp.accumulate(drawn[::-1])[::-1])
-    listed, chance_of = order[:count].tolist(), chances[:count].tolist()
+        chances = np.exp((drawn - np.logaddexp.accumulate(drawn[::-1])[::-1])[:count])
+    listed, chance_of = order[:count].tolist(), chances.tolist()
     if how.new_items <= 0 or new == 0:
         return Draw(listed, [max(chance, SMALLEST) for chance in chance_of])
     fresh = (len(scores) + rng.permutation(new)).tolist()
@@ -82,11 +82,12 @@ def draw(scores: Sequence[float] | Float64Array, new: int, how: Exploration, *, 
     choices: list[int] = []
     propensities: list[float] = []
     shown = added = 0
+    length = len(scores)
     for wants_new in takes_new:
-        list_left, new_left = len(scores) - shown, new - added
+        list_left, new_left = length - shown, new - added
         if not list_left and not new_left:
             break
-        share = _share(how, list_left, new_left)
+        share = how.new_items if list_left and new_left else _share(how, list_left, new_left)
         if new_left and (wants_new or not list_left):
             choices.append(fresh[added])
             propensities.append(max(share / new_left, SMALLEST))
@@ -132,14 +133,13 @@ def draw_next(
         how: The settings.
         rng: The source of randomness.
     """
-    listed, fresh = allowed & ~new, allowed & new
     # A list asks twenty times: the functions here are those of NumPy that cost little for some hundred rows.
-    list_left, new_left = int(np.count_nonzero(listed)), int(np.count_nonzero(fresh))
+    is_fresh = allowed & new
+    rows, fresh = (allowed ^ is_fresh).nonzero()[0], is_fresh.nonzero()[0]
+    list_left, new_left = len(rows), len(fresh)
     share = _share(how, list_left, new_left)
     if new_left and (not list_left or rng.random() < share):
-        choice = int(rng.choice(fresh.nonzero()[0]))
-        return choice, max(share / new_left, SMALLEST)
-    rows = listed.nonzero()[0]
+        return int(rng.choice(fresh)), max(share / new_left, SMALLEST)
     values = utilities[rows]
     if how.temperature <= 0:
         return int(rows[values.argmax()]), max(1.0 - share, SMALLEST)

@@ -33,14 +33,16 @@ class Likeness:
             raise ValueError(f"vectors of one model have different lengths: {sorted(widths)}")
         width = max(widths, default=0)
         rows = np.zeros((len(items), width), dtype=np.float32)
+        self._has: BoolArray = np.zeros(len(items), dtype=np.bool_)
         if width:
             empty = np.zeros(width, dtype=np.float32)
             # One copy of everything: an array of arrays takes four times as long.
             np.concatenate([empty if vector is None else vector for vector in found], out=rows.reshape(-1))
-        lengths: Float32Array = np.sqrt(np.square(rows).sum(axis=1))
-        self._has: BoolArray = lengths > 0
+            lengths: Float32Array = np.sqrt(np.square(rows).sum(axis=1))
+            self._has = lengths > 0
+            rows /= np.where(self._has, lengths, np.float32(1.0))[:, np.newaxis]
+        self._vectors: Float32Array = rows
         self._all_have = bool(self._has.all())
-        self._vectors: Float32Array = (rows / np.where(self._has, lengths, 1.0)[:, np.newaxis]).astype(np.float32)
         self._categories: Float32Array = np.zeros((len(items), 0), dtype=np.float32)
         if not self._all_have:
             self._categories = _categories(items)

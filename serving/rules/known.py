@@ -64,8 +64,15 @@ class Known:
 
     def offered(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates whose items the slot may show, whoever the shopper is."""
-        facts = self.facts([one.item for one in candidates])
-        return [one for one, fact in zip(candidates, facts, strict=True) if fact.offered]
+        kept, found = self._facts.get, list[Candidate]()
+        for one in candidates:
+            item = one.item
+            fact = kept(item.item_key)
+            if fact is None or fact.item is not item:
+                fact = self._learn(item)
+            if fact.offered:
+                found.append(one)
+        return found
 
     def newest(self, items: Sequence[Item]) -> list[Candidate]:
         """Return candidates for the newest items that the slot may show, the newest first.

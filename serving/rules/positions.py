@@ -57,8 +57,9 @@ class Positions:
         self._is_new: BoolArray = self._left & (numbers >= len(listed))
         self._own_scores = [*(one.score for one in listed), *(one.score for one in added)]
         self._scores: Float64Array = np.array(self._own_scores, dtype=np.float64)
-        self._tiers: IntArray = np.array([one.tier for one in self._candidates], dtype=np.int64)
-        self._one_tier = len({*self._tiers[: len(listed)].tolist()}) <= 1
+        tiers = [one.tier for one in self._candidates]
+        self._tiers: IntArray = np.array(tiers, dtype=np.int64) if any(tiers) else np.zeros(len(tiers), dtype=np.int64)
+        self._one_tier = len({*tiers[: len(listed)]}) <= 1
         self._caps = Caps(items, rules)
         self._quotas = Quotas(items, rules)
         self._diversity: Diversity | None = None

@@ -127,6 +127,8 @@ class Draft:
             keys = [candidate.item.item_key for candidate in candidates]
             vectors = self.visit.store.shop.vectors(self.version, keys)
         session = () if self.session_counted else tuple(self.session_items)
+        if vectors is None and not session:
+            return self.context
         return replace(self.context, vectors=vectors, session=session)
 
     def filters(self) -> Callable[[Item], bool]:

@@ -51,6 +51,7 @@ def fill(draft: Draft, *, exploration: Exploration = NO_EXPLORATION, seed: int =
     new = draft.newest() if exploration.new_items > 0 else []
     times: dict[str, datetime] = {}
     chosen: list[Chosen] = []
+    arranged_of: tuple[int, bool] | None = None  # what `chosen` was made of: a source that adds nothing changes nothing
     proposed = False
     for tier, batch in _batches(draft):
         proposed = proposed or bool(batch.candidates)
@@ -59,13 +60,15 @@ def fill(draft: Draft, *, exploration: Exploration = NO_EXPLORATION, seed: int =
             if key not in pool:
                 pool[key] = candidate if tier == 0 else msgspec.structs.replace(candidate, tier=tier)
                 times.setdefault(candidate.source, batch.as_of)
-        if len(pool) < request.k:
+        there = (len(pool), draft.session_counted)
+        if len(pool) < request.k or there == arranged_of:
             continue
-        chosen = _arranged(draft, [*pool.values()], new, exploration, seed)
+        chosen, arranged_of = _arranged(draft, [*pool.values()], new, exploration, seed), there
         if len(chosen) >= request.k and not _wants_more(chosen, rules):
             break
     else:
-        chosen = _arranged(draft, [*pool.values()], new, exploration, seed)
+        if arranged_of != (len(pool), draft.session_counted):
+            chosen = _arranged(draft, [*pool.values()], new, exploration, seed)
     source = next((one.candidate.source for one in chosen if one.candidate.source not in (NEW, PIN)), "")
     return Filled(chosen, times.get(source, draft.visit.now), source, proposed)
 
