@@ -21,7 +21,7 @@ from serving.rules import boosts
 from serving.rules.candidate import Candidate
 from serving.rules.rule_set import RuleSet
 
-MAX_RULE_SETS = 16
+MAX_RULE_SETS = 32
 """Rule sets that are remembered. When there are more, all are forgotten."""
 MAX_FACTS = 20_000
 """Facts of one rule set, some hundred bytes each. When there are more, all are forgotten."""
@@ -46,6 +46,10 @@ class Known:
         self.rules = rules
         self._facts: dict[int, Fact] = {}
         self._newest: tuple[Sequence[Item], list[Candidate]] = ((), [])
+
+    def __len__(self) -> int:
+        """Return the number of remembered facts."""
+        return len(self._facts)
 
     def of(self, item: Item) -> Fact:
         """Return the fact of an item."""

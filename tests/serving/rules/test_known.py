@@ -59,7 +59,8 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "MAX_FACTS", 3)
     remembered = Known(CHEAP)
     assert remembered.offered([candidate(item(key, price=1.0), 0.0) for key in range(9)])
-    assert len(remembered._facts) <= 3
-    for _ in range(2 * known.MAX_RULE_SETS):
-        known.known(RuleSet())
-    assert len(known._kept) <= known.MAX_RULE_SETS
+    assert 1 <= len(remembered) <= 3
+    first = known.known(CHEAP)
+    others = [RuleSet() for _ in range(known.MAX_RULE_SETS)]
+    assert all(known.known(rules).rules is rules for rules in others)
+    assert known.known(CHEAP) is not first

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,15 +10,16 @@ from graphstore.redis import hot, item_store
 from serving import cache
 from serving.recommend import serve
 from serving.routing import Exploration
-from serving.rules.candidate import CAP_RELAXED
+from serving.rules.candidate import CAP_RELAXED, Chosen
 from serving.rules.criteria import Criteria
 from serving.rules.rule_set import Pin, Quota, RuleSet
+from serving.rules.select import Passed, arrange
 from serving.shop_lists.lists import ShopEntry, encode
 from serving.slots import fill as filling
 from serving.slots.defaults import DEFAULT_SLOTS, PLAIN
 from serving.slots.fill import Filled, fill
 from serving.slots.slot import Kind, Slot
-from tests.serving.slots.small_shop import DAY_MS, ITEMS, MODEL, NOW, NOW_MS, Shop, ids, item, opened, sell
+from tests.serving.slots.small_shop import DAY_MS, ITEMS, LIST, MODEL, NOW, NOW_MS, Shop, ids, item, opened, sell
 
 
 def names(filled: Filled) -> list[str]:
@@ -187,3 +190,16 @@ def test_a_list_is_full_whenever_enough_items_match(
     assert len(filled.chosen) == min(k, len(can))
     assert len(set(names(filled))) == len(filled.chosen)
     assert set(names(filled)) <= {one.item_id for one in can}
+
+
+def test_sources_that_add_nothing_are_not_arranged_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(passed: Passed, *given: Any, **named: Any) -> list[Chosen]:
+        sizes.append(len(passed.candidates))
+        return arrange(passed, *given, **named)
+
+    monkeypatch.setattr(filling, "arrange", counted)
+    never = Slot(rules=RuleSet(quota=(Quota(items=Criteria(brands=("nobody",)), at_least=1),)))
+    assert names(fill(shop.draft(never))) == ids([1, 2, 3, 4, 5])
+    assert sizes == [LIST, ITEMS]  # the stored list and all that the ranker knows; the popular list adds nothing
