@@ -31,6 +31,7 @@ from serving.web.intake import Refusal
 from serving.web.outbox import Letter
 from serving.web.parameters import MAX_ITEMS
 from stream.events import IDENTITIES, Currency, EventType, Id, Identity, Interaction, InvalidEvent, check
+from stream.sources.admission import admitted
 
 MAX_EVENTS = 50
 """The largest number of events in one message of a page."""
@@ -127,7 +128,9 @@ def _login(message: Message, now: datetime) -> Identity:
         raise Refused("anonymous_id", "not the id of an anonymous visitor: anon- and at least 22 random characters")
     login = Identity(event_time=now, anonymous_id=message.anonymous_id, user_id=message.user_id)
     try:
-        return check(login, now=now)
+        if admitted(check(login, now=now)) != login:  # whom the token names must be whom the login joins
+            raise InvalidEvent(f"{message.user_id!r} is not how this id is written - at `$.user_id`")
+        return login
     except InvalidEvent as error:
         raise Refused(intake.field_of(msgspec.json.encode(login), error), str(error)) from error
 

@@ -18,6 +18,7 @@ from graphstore.redis.asked import ask
 from serving.web import intake, messages, retrain, schema, seen, serializers, services, signing, track
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
+from serving.web.criteria import only_known
 from serving.web.outbox import count
 from stream.events import SEEN
 
@@ -58,6 +59,7 @@ class EventsView(APIView):
     )
     def post(self, request: Request) -> Response:
         """One event or a list of events; 202 after Kafka has the good ones, with a reason for each bad one."""
+        only_known(request.query_params, ())
         body = request.data if isinstance(request.data, bytes) else b""
         try:
             accepted, refused = intake.read_events(body, bound=settings.MAX_POSTED_EVENTS, now=datetime.now(UTC))
@@ -105,6 +107,7 @@ class SeenView(APIView):
     )
     def post(self, request: Request) -> Response:
         """The positions of a list that are in view, also as text/plain; 202 after Kafka has them. Repeat it freely."""
+        only_known(request.query_params, ())
         body = request.data if isinstance(request.data, bytes) else b""
         event = seen.read_look(body, key=signing.key_for(signing.REQUESTS), now=datetime.now(UTC))
         if not (shows_key(request.META) or services.seen_limit().allow(request.META["REMOTE_ADDR"])):
@@ -126,6 +129,7 @@ class TrackView(APIView):
     )
     def post(self, request: Request) -> Response:
         """The events and the login of one shopper, also as text/plain; 202 with a reason for each bad event."""
+        only_known(request.query_params, ())
         body = request.data if isinstance(request.data, bytes) else b""
         found = track.read_message(body, open_types=settings.SERVING.tracked, now=datetime.now(UTC))
         letters = [] if found.refused and not found.interactions else track.letters(found)  # nor a login alone
@@ -151,6 +155,7 @@ class RetrainView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Ask the scheduler for a new model; 202 when the request is on its way. `sagestream history` tells its end."""
+        only_known(request.query_params, ())
         asked = retrain.read_request(request.data if isinstance(request.data, bytes) else b"", now=datetime.now(UTC))
         ask(services.storefront().redis, asked)
         return Response({"status": "asked", "full": asked.full, "why": asked.reason}, status=202)

@@ -22,7 +22,7 @@ from serving.web.answers import Refused
 from serving.web.criteria import only_known
 from serving.web.intake import Refusal
 from serving.web.outbox import Letter
-from stream.events import Event, Interaction, InvalidEvent, decode
+from stream.events import Event, Identity, Interaction, InvalidEvent, decode
 from stream.routes import ROUTES
 from stream.sources.admission import admitted
 
@@ -111,7 +111,9 @@ def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
             # JSON allows numbers beyond any float.
             raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
-    return cast("_E", admitted(event)) if isinstance(event, Interaction) else event
+    if isinstance(event, Interaction):
+        return cast("_E", admitted(event))
+    return cast("_E", admitted(event)) if isinstance(event, Identity) else event
 
 
 def _letter(event: Event) -> Letter:

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
-from serving.web.schema import BODY_REQUIRED, JsonSchema, event_schema
+from serving.web.schema import BODY_REQUIRED, NAMES_SOMEBODY, JsonSchema, event_schema
 from serving.web.serializers import IntakeSerializer, ProblemSerializer, RefusedPost
 from stream.events import CatalogItem, Identity, ItemChange, UserAttributes
 
@@ -51,8 +51,14 @@ STOCKS: JsonSchema = {
 USERS: JsonSchema = event_schema(UserAttributes) | {
     "examples": [{"user_id": "u42", "attributes": {"segment": "new", "newsletter": True}, "event_time": TIME}]
 }
-LOGINS: JsonSchema = event_schema(Identity) | {
-    "examples": [{"anonymous_id": "anon-9f86d081884c7d659a2feaa0c55ad015", "user_id": "u42", "event_time": TIME}]
+_login = event_schema(Identity)
+_names = {"anonymous_id": NAMES_SOMEBODY, "user_id": NAMES_SOMEBODY}
+LOGINS: JsonSchema = _login | {
+    "properties": {
+        name: part | ({"pattern": _names[name]} if name in _names else {})
+        for name, part in _login["properties"].items()
+    },
+    "examples": [{"anonymous_id": "anon-9f86d081884c7d659a2feaa0c55ad015", "user_id": "u42", "event_time": TIME}],
 }
 
 

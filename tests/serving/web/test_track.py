@@ -138,6 +138,9 @@ def test_a_login_needs_the_token_of_the_shopper(web: Client, post: Post) -> None
     assert (letter.topic, letter.key, letter.event.user_id) == (IDENTITIES, VISITOR, "ann")
     assert send(web, anonymous_id=VISITOR).json()["field"] == "token"
     assert send(web, anonymous_id="bob", token=token()).json()["field"] == "anonymous_id"
+    for nobody in ("null", "a\x0fb", " ann"):
+        refused = send(web, user_id=nobody, anonymous_id=VISITOR, token=token(nobody))
+        assert (refused.status_code, refused.json()["field"]) == (400, "user_id")
 
 
 @pytest.mark.parametrize(

@@ -293,3 +293,18 @@ def test_lists_are_served_without_a_broker(web: Client) -> None:
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
 def test_other_methods_are_refused(web: Client, method: str) -> None:
     assert getattr(web, method)("/recommendations/ann/").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/events/", "/seen/", "/track/", "/retrain/"])
+def test_a_parameter_that_a_door_does_not_know_is_named(
+    web: Client, post: Post, settings: LazySettings, key: dict[str, str], path: str
+) -> None:
+    settings.SERVING = settings.SERVING.model_copy(update={"admin_key": settings.SERVING.api_key})
+    answer = web.post(f"{path}?full=true", "{}", content_type="application/json", headers=key)
+    assert (answer.status_code, answer.json()["field"]) == (400, "full")
+
+
+def test_the_parameters_of_a_tracker_are_its_own(web: Client, post: Post, key: dict[str, str]) -> None:
+    message = {"client_id": "c", "events": [{"name": "view_item", "params": {"items": [{"item_id": "tea"}]}}]}
+    address = "/events/ga4/?measurement_id=G-1&api_secret=x"  # as Google's protocol has it
+    assert web.post(address, message, content_type="application/json", headers=key).status_code == 202

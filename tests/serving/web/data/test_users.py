@@ -52,6 +52,16 @@ def test_logins_one_or_many(web: Client, post: Post, key: dict[str, str]) -> Non
     assert (letter.topic, letter.key, letter.event.user_id) == (IDENTITIES, "s1", "ann")
 
 
+@pytest.mark.parametrize("user_id", ["null", " ", "-", "a\x1fb"])
+def test_a_login_of_nobody_is_refused(web: Client, post: Post, key: dict[str, str], user_id: str) -> None:
+    login = {"anonymous_id": "anon-1", "user_id": user_id}
+    answer = web.post("/identities/", login, content_type="application/json", headers=key)
+    assert (answer.status_code, answer.json()["refused"][0]["field"], post.letters) == (400, "user_id", [])
+    padded = {"anonymous_id": " anon-1", "user_id": "u42 "}
+    assert web.post("/identities/", padded, content_type="application/json", headers=key).status_code == 202
+    assert (post.letters[0].event.anonymous_id, post.letters[0].event.user_id) == ("anon-1", "u42")  # type: ignore[union-attr]
+
+
 def test_what_the_readers_know_of_a_shopper(web: Client, redis: Redis, key: dict[str, str]) -> None:
     hot.record(redis, [("zoe", "apple", NOW), ("zoe", "bread", NOW + 1000)], keep=5)
     told = web.get("/users/zoe/", headers=key).json()
