@@ -31,7 +31,7 @@ ROWS_SMALL = 100_000
 """Rows of the small graph, and events that are then stored into each graph."""
 
 QUICK = Sizes(
-    events=5_000,
+    events=12_000,
     rows_large=10_000,
     rows_small=1_000,
     growth_events=500,
