@@ -115,7 +115,7 @@ def world(sqlite_engine: Engine, redis: Redis) -> World:
         made.log += batch
         for topic in TOPICS:
             if mine := [one for one in batch if one.topic == topic]:
-                asyncio.run(getattr(worker, f"on_{topic}")(mine))
+                asyncio.run(getattr(worker, f"on_{topic.rpartition('.')[2]}")(mine))
     return made
 
 

@@ -182,7 +182,7 @@ def test_stopping_in_the_middle_leaves_nothing_and_the_next_start_goes_on(
             run.stop.set()
         visitor.join()
         assert not running_children()
-        assert "Recommended for you" in seen[0]
+        assert "Sagestream shop" in seen[0]
         state = json.loads((options.state_dir / "playground.json").read_text())
         rows.append(state["next_row"])
     assert 7200 < rows[0] < rows[1]

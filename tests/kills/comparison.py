@@ -32,7 +32,7 @@ from graphstore.tables import (
 )
 from stream import events
 from tests.kills.broker_log import Record
-from tests.kills.expected import CATALOGUED, Expected, Place, epoch_ms
+from tests.kills.expected import CATALOGUED, UNKNOWN, Expected, Place, epoch_ms
 from tests.kills.load import Message
 
 
@@ -133,10 +133,9 @@ def _compare_sql(found: Differences, expected: Expected, engine: Engine, prefix:
         )
         rows = list(connection.execute(select(items)))
         item_ids = {row.item_key: row.item_id for row in rows}
-        unknown = (0, "", [], "", None, True)
         found.rows(
             "item",
-            {name: expected.items.get(name, unknown) for name in expected.named_items},
+            {name: expected.catalogue.get(name, UNKNOWN) for name in expected.named_items},
             {
                 r.item_id: (r.updated_at, r.title, json.loads(r.categories), r.brand, r.price, bool(r.available))
                 for r in rows
@@ -233,7 +232,7 @@ def _compare_redis(
         "item:",
         {
             item: {"item_key": item_keys.get(item), "item_id": item, **dict(zip(CATALOGUED, row[1:], strict=True))}
-            for item, row in expected.items.items()
+            for item, row in expected.catalogue.items()
         },
         {
             item.item_id: {name: getattr(item, name) for name in ("item_key", "item_id", *CATALOGUED)}
@@ -243,7 +242,7 @@ def _compare_redis(
     )
     found.rows(
         item_store.ITEM_IDS,
-        {str(item_keys.get(item)): item for item in expected.items},
+        {str(item_keys.get(item)): item for item in expected.catalogue},
         {key.decode(): item.decode() for key, item in redis.hgetall(item_store.ITEM_IDS).items()},
     )
 

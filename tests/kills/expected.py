@@ -48,6 +48,8 @@ class Expected:
     buckets: defaultdict[tuple[int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     items: dict[str, Row] = field(default_factory=dict)
     """Catalogued ones: time, title, categories, brand, price, available."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """By item, the newest change of a field (its stock, which is not compared)."""
     named_items: set[str] = field(default_factory=set)
     """All, catalogued or only touched."""
     impressions: dict[tuple[str, int], Row] = field(default_factory=dict)
@@ -68,6 +70,12 @@ class Expected:
     """When (record timestamp, ms) the last event, or login, of each user was produced."""
     times: set[int] = field(default_factory=set)
     """The times of all events and logins."""
+
+    @cached_property
+    def catalogue(self) -> dict[str, Row]:
+        """What was said of each item, and when for the last time."""
+        found = {item: self.items.get(item, UNKNOWN) for item in {*self.items, *self.changes}}
+        return {item: (max(row[0], self.changes.get(item, 0)), *row[1:]) for item, row in found.items()}
 
     @cached_property
     def person(self) -> dict[str, str]:
@@ -174,6 +182,15 @@ def _item(found: Expected, record: Record) -> None:
         found.items[item_id] = (*greater, row[-1] and known[-1])
 
 
+def _change(found: Expected, record: Record) -> None:
+    event = json.loads(record.value or b"")
+    item_id, time = event["item_id"], epoch_ms(event["event_time"])
+    found.named_items.add(item_id)
+    found.changes[item_id] = max(time, found.changes.get(item_id, time))
+
+
+UNKNOWN: Row = (0, "", [], "", None, True)
+"""An item of which nothing was said."""
 CATALOGUED = ("title", "categories", "brand", "price", "available")
 
 
@@ -204,6 +221,7 @@ RULES: dict[str, Callable[[Expected, Record], None]] = {
     events.INTERACTIONS: _interaction,
     events.IMPRESSIONS: _impression,
     events.CATALOG: _item,
+    events.CATALOG_CHANGES: _change,
     events.USERS: _attributes,
     events.IDENTITIES: _identity,
     events.SEEN: _seen,

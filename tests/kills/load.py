@@ -128,6 +128,10 @@ class Shoppers:
             },
         )
 
+    def item_change(self) -> Message:
+        event = {"item_id": self._rng.choice(ITEMS), "stock": self._rng.randint(1, 9), "event_time": self._word_time()}
+        return self._message(events.CATALOG_CHANGES, "item_id", event)
+
     def item_delete(self) -> Message:
         return Message(events.CATALOG, self._rng.choice(ITEMS).encode(), None)
 
@@ -182,7 +186,8 @@ class Shoppers:
         interaction: 91.0,
         impression: 2.0,
         seen: 2.0,
-        item: 2.5,
+        item: 2.0,
+        item_change: 0.5,
         item_delete: 0.5,
         attributes: 1.0,
         attributes_delete: 0.3,

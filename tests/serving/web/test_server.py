@@ -192,7 +192,7 @@ def test_files_ids_and_errors_as_a_browser_sees_them(server: Server) -> None:
     assert b"--sage" in server.get("/static/shop.css")[1]
     assert server.get("/static/../settings.py")[0] == 404
     assert server.get("/static/nothing.css")[0] == 404
-    assert b"Recommended for you" in server.get("/")[1]
+    assert b"Sagestream shop" in server.get("/")[1]
     assert json.loads(server.get("/recommendations/%C3%BC%0A/")[1])["user_id"] == "ü\n"
     assert server.get("/recommendations/%ff/")[0] in (200, 400)
     assert server.get("/recommendations/ann/?k=%ff")[0] == 400
