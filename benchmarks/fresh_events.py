@@ -9,7 +9,6 @@ process (`python -m benchmarks.fresh_events`), because kafka-python's threads wo
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,11 +17,10 @@ import numpy as np
 
 from benchmarks.fresh_shop import known_user
 from benchmarks.meters import write_json
+from benchmarks.pacing import send_evenly
 from benchmarks.workload import Workload
-from stream import events
 from stream.config import StreamConfig
 from stream.events import Interaction
-from stream.kafka.producer import EventProducer
 
 KNOWN_EVERY = 2
 """Every so-many-th event is of a known shopper."""
@@ -46,23 +44,6 @@ def made(count: int, *, known: int, items: int, prefix: str) -> list[Interaction
     ]
 
 
-def send(config: StreamConfig, sent: Sequence[Interaction], rate: float, *, linger_ms: int) -> list[tuple[str, float]]:
-    """Send the events at `rate` a second. Return user and send time (epoch seconds) of each."""
-    times: list[tuple[str, float]] = []
-    with EventProducer(config, linger_ms=linger_ms) as producer:
-        producer.flush()
-        begun = time.monotonic()
-        for number, event in enumerate(sent):
-            ahead = begun + number / rate - time.monotonic()
-            if ahead > 0:
-                time.sleep(ahead)
-            now = time.time()
-            times.append((event.user_id, now))
-            event = msgspec.structs.replace(event, event_time=events.utc(int(now * 1000)))
-            producer.send(events.INTERACTIONS, event, key=event.user_id)
-    return times
-
-
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fresh_events", description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, required=True, help="events a second")
@@ -74,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="where the send times go, as JSON")
     given = parser.parse_args(arguments)
     sent = made(given.count, known=given.known, items=given.items, prefix=given.prefix)
-    write_json(given.output, send(StreamConfig(), sent, given.rate, linger_ms=given.linger_ms))
+    write_json(given.output, send_evenly(StreamConfig(), sent, given.rate, linger_ms=given.linger_ms))
 
 
 if __name__ == "__main__":

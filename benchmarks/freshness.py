@@ -11,7 +11,6 @@ ranker for them until it ranks them.
 
 import argparse
 import json
-import logging
 import os
 import secrets
 import subprocess
@@ -28,8 +27,10 @@ import numpy as np
 if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.bounds import judged, rows
 from benchmarks.fresh_shop import FreshShop, running_shop
 from benchmarks.fresh_watch import STAGES, Delay, Watch, delays, touches
+from benchmarks.program import begin, log_line, rounded
 from benchmarks.services import (
     DATABASES,
     BenchmarkServices,
@@ -39,7 +40,6 @@ from benchmarks.services import (
     open_services,
     open_stream,
 )
-from graphstore.logs import set_up_logging
 from graphstore.redis.connection import open_redis
 from sagestream.playground.embedded import find_kafka
 from serving.online.client import RankerAway, RankerClient
@@ -128,9 +128,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the parts. Return 0, or 1 when a part failed. The figures so far are written in both cases."""
     options = parse_arguments(given)
-    for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
-        del os.environ[name]  # settings for other services of this shell
-    set_up_logging(logging.ERROR)
+    begin()
     sizes = (
         QUICK if options.quick else Sizes(options.rate, options.seconds, options.burst, options.items, options.known)
     )
@@ -239,10 +237,10 @@ def as_json(report: Report) -> dict[str, Any]:
         "stages_ms": {
             name: _summary([one.stages[place] for one in report.steady]) for place, name in enumerate(STAGES)
         },
-        "new_item_seconds": _round(max(report.new_item_seconds, default=None), 2),
+        "new_item_seconds": rounded(max(report.new_item_seconds, default=None), 2),
         "burst": {
             "events": len(report.burst) or report.sizes.burst,
-            "absorbed_seconds": _round(report.absorbed_seconds, 1),
+            "absorbed_seconds": rounded(report.absorbed_seconds, 1),
             "ms": _summary([one.whole for one in report.burst]),
             "late_ms": _summary([one.whole for one in report.late]),
             "stages_ms": {
@@ -260,18 +258,13 @@ def as_json(report: Report) -> dict[str, Any]:
         "burst absorbed s": found["burst"]["absorbed_seconds"],
         "new item s": found["new_item_seconds"],
     }
-    found["bounds"] = {name: _held(values[name], *BOUNDS[name]) for name in BOUNDS}
+    found["bounds"] = judged(values, BOUNDS)
     return found
-
-
-def _held(value: float | None, bound: float, word: str) -> dict[str, Any]:
-    met = None if value is None else (value <= bound if word == "at most" else value < bound)
-    return {"value": value, "bound": f"{word} {bound:g}", "met": met}
 
 
 def as_markdown(found: dict[str, Any]) -> str:
     """Return the same for a README."""
-    rows = {
+    delays_ms = {
         f"known shoppers, {found['rate']:g} a second": found["known_ms"],
         "new shoppers": found["new_ms"],
         **{name.replace("_", " "): found["stages_ms"][name] for name in STAGES},
@@ -279,15 +272,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         "who comes just after it": found["burst"]["late_ms"],
     }
     lines = [f"| {found['broker']} | p50 ms | p99 ms |", "|---|---|---|"]
-    lines += [f"| {name} | {one['p50']:,g} | {one['p99']:,g} |" for name, one in rows.items() if one]
-    lines += ["", "| | measured | bound | |", "|---|---|---|---|"]
-    for name, held in found["bounds"].items():
-        value = "not run" if held["value"] is None else f"{held['value']:,g}"
-        lines.append(f"| {name} | {value} | {held['bound']} | {_WORDS[held['met']]} |")
-    return "\n".join(lines)
-
-
-_WORDS = {True: "met", False: "missed", None: ""}
+    lines += [f"| {name} | {one['p50']:,g} | {one['p99']:,g} |" for name, one in delays_ms.items() if one]
+    return "\n".join([*lines, *rows(found["bounds"])])
 
 
 def _summary(values: Iterable[float]) -> dict[str, float] | None:
@@ -296,15 +282,6 @@ def _summary(values: Iterable[float]) -> dict[str, float] | None:
         return None
     p50, p99 = np.percentile(found, [50, 99])
     return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}
-
-
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def log_line(line: str) -> None:
-    """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
 import torch
 
 from benchmarks.curves import METRICS, MODELS, Curves, as_markdown
+from benchmarks.program import log_line
 from benchmarks.replay import READERS, Replay, read_set
 from training.baselines.gate import tune_popularity
 from training.config import TrainingConfig
@@ -242,11 +243,6 @@ def refuse_other_settings(stored: dict[str, Any], settings: dict[str, Any]) -> N
     changed = [name for name in SETTINGS if name != "full_every" and stored[name] != settings[name]]
     if changed:
         sys.exit(f"OUT and --work have figures with another {', '.join(changed)}: name other files")
-
-
-def log_line(line: str) -> None:
-    """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ beside them.
 
 import argparse
 import json
-import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -22,9 +20,9 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.parts import PARTS, Report, Sizes, run_parts
+from benchmarks.program import begin, log_line
 from benchmarks.services import BrokerKind, open_services
 from benchmarks.table import as_json, as_markdown
-from graphstore.logs import set_up_logging
 from sagestream.playground.embedded import find_kafka
 
 ROWS_SMALL = 100_000
@@ -74,9 +72,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the requested parts. Return 0, or 1 when a part failed. The figures so far are written in both cases."""
     options = parse_arguments(given)
-    for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
-        del os.environ[name]  # settings for other services of this shell
-    set_up_logging(logging.ERROR)  # on a busy machine kafka-python logs every slow poll
+    begin()
     sizes = (
         QUICK
         if options.quick
@@ -115,11 +111,6 @@ def brokers(choice: str) -> list[BrokerKind]:
     if choice == "kafka":
         return ["kafka"]
     return ["kafka", "embedded"] if choice == "both" and find_kafka() else ["embedded"]
-
-
-def log_line(line: str) -> None:
-    """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

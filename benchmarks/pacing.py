@@ -10,7 +10,7 @@ watches Redis. Every event has its own user, so a key in Redis identifies its ev
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,27 +20,36 @@ from benchmarks.meters import write_json
 from benchmarks.workload import Workload
 from stream import events
 from stream.config import StreamConfig
+from stream.events import Interaction
 from stream.kafka.producer import EventProducer
 
+Sent = tuple[str, float]
+"""A user, and the epoch seconds just before the producer got the user's event."""
 
-def send_evenly(config: StreamConfig, rate: float, count: int, prefix: str, *, linger_ms: int) -> dict[str, float]:
-    """Send `count` events at `rate` events per second. Return the send times (epoch seconds) by user id."""
-    made = [
-        msgspec.structs.replace(event, user_id=f"{prefix}-{number:031d}")
-        for number, event in enumerate(Workload(np.random.default_rng()).events(count))
-    ]
-    sent: dict[str, float] = {}
+
+def send_evenly(config: StreamConfig, made: Iterable[Interaction], rate: float, *, linger_ms: int) -> list[Sent]:
+    """Send the events at `rate` a second, each at its send time. Return user and send time (epoch seconds) of each."""
+    sent: list[Sent] = []
     with EventProducer(config, linger_ms=linger_ms) as producer:
+        producer.flush()
         begun = time.monotonic()
         for number, event in enumerate(made):
             ahead = begun + number / rate - time.monotonic()
             if ahead > 0:
                 time.sleep(ahead)
             now = time.time()
-            sent[event.user_id] = now
+            sent.append((event.user_id, now))
             event = msgspec.structs.replace(event, event_time=events.utc(int(now * 1000)))
             producer.send(events.INTERACTIONS, event, key=event.user_id)
     return sent
+
+
+def of_new_users(count: int, prefix: str) -> list[Interaction]:
+    """Return events, each of a user of its own."""
+    return [
+        msgspec.structs.replace(event, user_id=f"{prefix}-{number:031d}")
+        for number, event in enumerate(Workload(np.random.default_rng()).events(count))
+    ]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,8 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--linger-ms", type=int, required=True, help="how long the producer gathers a batch")
     parser.add_argument("--output", type=Path, required=True, help="where the send times go, as JSON")
     given = parser.parse_args(arguments)
-    sent = send_evenly(StreamConfig(), given.rate, given.count, given.prefix, linger_ms=given.linger_ms)
-    write_json(given.output, sent)
+    made = of_new_users(given.count, given.prefix)
+    write_json(given.output, dict(send_evenly(StreamConfig(), made, given.rate, linger_ms=given.linger_ms)))
 
 
 if __name__ == "__main__":

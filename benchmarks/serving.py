@@ -19,8 +19,6 @@ everything, so rates by the clock also depend on wrk, Redis and the broker.
 
 import argparse
 import json
-import logging
-import os
 import statistics
 import sys
 import tempfile
@@ -37,10 +35,11 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks import lists
+from benchmarks.bounds import judged, rows
+from benchmarks.program import begin, log_line, rounded
 from benchmarks.services import BenchmarkServices, open_services, open_stream
 from benchmarks.web_process import WebProcess, running_web
 from benchmarks.wrk import Load, WrkMissing, find_wrk
-from graphstore.logs import set_up_logging
 from graphstore.redis.connection import open_redis
 from sagestream.playground.embedded import find_kafka
 
@@ -150,9 +149,7 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the parts. Return 0, or 1 when a part failed. The figures so far are written in both cases."""
     options = parse_arguments(given)
-    for name in [name for name in os.environ if name.startswith("SAGESTREAM_")]:
-        del os.environ[name]  # settings for other services of this shell
-    set_up_logging(logging.ERROR)
+    begin()
     sizes = QUICK if options.quick else Sizes(options.shoppers, options.items, options.seconds, options.repeats)
     report, status = Report(sizes), 0
     try:
@@ -274,19 +271,19 @@ def as_json(report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cpu_us": cpu_us,
         "half_load_ms": half.get("hot"),
-        "two_processes_ratio": _round(report.two_processes_ratio, 2),
+        "two_processes_ratio": rounded(report.two_processes_ratio, 2),
         "ranker_ms": {str(items): report.ranker_ms.get(str(items)) for items in RANKER_ITEMS},
         "ratio_to_bare": {
-            name: _round(statistics.median(_ratios(report, name)), 2) if name in report.cpu_us else None
+            name: rounded(statistics.median(_ratios(report, name)), 2) if name in report.cpu_us else None
             for name in CONTENDERS[1:]
         },
-        "runs_cpu_us": {name: [_round(run, 1) for run in runs] for name, runs in report.cpu_us.items()},
+        "runs_cpu_us": {name: [rounded(run, 1) for run in runs] for name, runs in report.cpu_us.items()},
         "requests_per_second": {name: _middle(report.rates.get(name), 0) for name in CONTENDERS},
         "half_load": {
-            name: {"requests_per_second": _round(load.rate, 0), "p50": load.p50, "p99": load.p99}
+            name: {"requests_per_second": rounded(load.rate, 0), "p50": load.p50, "p99": load.p99}
             for name, load in report.half_load.items()
         },
-        "two_processes_cpu_us": _round(report.two_processes_cpu_us, 1),
+        "two_processes_cpu_us": rounded(report.two_processes_cpu_us, 1),
         "sizes": vars(report.sizes),
     }
     values = {
@@ -300,18 +297,13 @@ def as_json(report: Report) -> dict[str, Any]:
     for items in RANKER_ITEMS:
         ranked = found["ranker_ms"][str(items)] or {}
         values |= {f"ranker {name} ms, {items}": ranked.get(name) for name in ("p50", "p99")}
-    found["bounds"] = {name: _held(values[name], *BOUNDS[name]) for name in BOUNDS}
+    found["bounds"] = judged(values, BOUNDS)
     return found
 
 
 def _ratios(report: Report, name: str) -> list[float]:
     """Return the ratios to the bare application, turn by turn: both met the same load of the machine."""
     return [ours / bare for ours, bare in zip(report.cpu_us[name], report.cpu_us["bare"], strict=True)]
-
-
-def _held(value: float | None, bound: float, word: str) -> dict[str, Any]:
-    met = None if value is None else (value <= bound if word == "at most" else value < bound)
-    return {"value": value, "bound": f"{word} {bound:g}", "met": met}
 
 
 def as_markdown(found: dict[str, Any]) -> str:
@@ -324,29 +316,11 @@ def as_markdown(found: dict[str, Any]) -> str:
     lines += ["", "| half of saturation | requests a second | p50 ms | p99 ms |", "|---|---|---|---|"]
     for name, load in found["half_load"].items():
         lines.append(f"| {name} | {load['requests_per_second']:,} | {load['p50']:g} | {load['p99']:g} |")
-    lines += ["", "| | measured | bound | |", "|---|---|---|---|"]
-    for name, held in found["bounds"].items():
-        value = "not run" if held["value"] is None else f"{held['value']:,g}"
-        lines.append(f"| {name} | {value} | {held['bound']} | {_WORDS[held['met']]} |")
-    return "\n".join(lines)
-
-
-_WORDS = {True: "met", False: "missed", None: ""}
+    return "\n".join([*lines, *rows(found["bounds"])])
 
 
 def _middle(runs: Sequence[float] | None, digits: int) -> float | None:
-    return None if not runs else _round(statistics.median(runs), digits)
-
-
-def _round(value: float | None, digits: int) -> float | None:
-    if value is None:
-        return None
-    return round(value, digits) if digits else round(value)
-
-
-def log_line(line: str) -> None:
-    """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
+    return None if not runs else rounded(statistics.median(runs), digits)
 
 
 if __name__ == "__main__":

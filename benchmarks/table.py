@@ -6,13 +6,14 @@ The figures at the top level are from Apache Kafka when it was measured, otherwi
 holds the figures of each broker. Parts that did not run are null.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.bounds import judged, rows
 from benchmarks.drain import DrainResult
 from benchmarks.limits import KINDS
 from benchmarks.parts import BrokerReport, Report, median_run
+from benchmarks.program import rounded
 from benchmarks.services import DATABASES
 
 CONTENDERS = (*KINDS, "faust_sqlite", "faust_postgresql")
@@ -36,27 +37,27 @@ def as_json(report: Report) -> dict[str, Any]:
     kind = "kafka" if "kafka" in report.brokers else "embedded"
     main = report.brokers.get(kind, BrokerReport())  # type: ignore[call-overload]
     direct = {name: median_run(runs) for name, runs in report.direct.items()}
-    rates = {name: _round(main.rate(name)) for name in CONTENDERS}
+    rates = {name: rounded(main.rate(name)) for name in CONTENDERS}
     rates |= {
-        f"direct_{name}": _round(direct[name].span.events_per_cpu_second) if name in direct else None
+        f"direct_{name}": rounded(direct[name].span.events_per_cpu_second) if name in direct else None
         for name in DATABASES
     }
     ratios = [grown.cost_ratio for grown in report.growth.values()]
     found: dict[str, Any] = {
         "broker": kind,
         "events_per_cpu_second": rates,
-        "two_workers_ratio": _round(main.two_workers_ratio, 2),
-        "cost_ratio_10m_to_100k": _round(max(ratios, default=None), 2),
+        "two_workers_ratio": rounded(main.two_workers_ratio, 2),
+        "cost_ratio_10m_to_100k": rounded(max(ratios, default=None), 2),
         "visible_ms": {"p50": main.visible.p50, "p99": main.visible.p99} if main.visible else None,
-        "producer_events_per_cpu_second": _round(main.producer),
-        "peak_rss_mb": _round(max(_peaks(report), default=None), 1),
+        "producer_events_per_cpu_second": rounded(main.producer),
+        "peak_rss_mb": rounded(max(_peaks(report), default=None), 1),
         "sizes": asdict(report.sizes),
         "brokers": {name: _broker(found) for name, found in report.brokers.items()},
         "direct": {name: [_stored(run) for run in runs] for name, runs in report.direct.items()},
         "growth": {
             name: {
-                "cost_ratio": _round(grown.cost_ratio, 2),
-                "cost_ratio_with_database": _round(grown.cost_ratio_with_database, 2),
+                "cost_ratio": rounded(grown.cost_ratio, 2),
+                "cost_ratio_with_database": rounded(grown.cost_ratio_with_database, 2),
                 "small": [_stored(run) for run in grown.small],
                 "large": [_stored(run) for run in grown.large],
                 "resident_mb": grown.resident_mb,
@@ -64,10 +65,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for name, grown in report.growth.items()
         },
     }
-    found["bounds"] = {
-        name: {"value": value, "bound": f"{word} {bound:g}", "met": met}
-        for name, value, word, bound, met in _held(found)
-    }
+    found["bounds"] = judged(_bounded(found), BOUNDS, digits=2)
     return found
 
 
@@ -90,12 +88,7 @@ def as_markdown(found: dict[str, Any]) -> str:
     visible = [found["brokers"][kind]["visible_ms"] for kind in kinds]
     shown = [f"{one['p50']} / {one['p99']}" if one else "–" for one in visible]
     lines.append(f"| produced to visible in Redis, p50 / p99 ms | {' | '.join(shown)} |")
-    lines += ["", "| | measured | bound | |", "|---|---|---|---|"]
-    for name, held in found["bounds"].items():
-        value = "not run" if held["value"] is None else f"{held['value']:,g}"
-        word = {True: "met", False: "missed", None: ""}[held["met"]]
-        lines.append(f"| {name} | {value} | {held['bound']} | {word} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *rows(found["bounds"])])
 
 
 def _cell(run: dict[str, Any] | None) -> str:
@@ -104,7 +97,8 @@ def _cell(run: dict[str, Any] | None) -> str:
     return f"{run['cpu_us']} · {run['events_per_cpu_second']:,} · {run['events_per_second']:,}"
 
 
-def _held(found: dict[str, Any]) -> Iterable[tuple[str, float | None, str, float, bool | None]]:
+def _bounded(found: dict[str, Any]) -> dict[str, float | None]:
+    """Return the figures that have a bound."""
     rates = found["events_per_cpu_second"]
     values: dict[str, float | None] = {**rates, **{key: found[key] for key in BOUNDS if key in found}}
     for name in BOUNDS:
@@ -113,20 +107,15 @@ def _held(found: dict[str, Any]) -> Iterable[tuple[str, float | None, str, float
             values[name] = rates[first] / rates[second] if rates[first] and rates[second] else None
     for kind, broker in found["brokers"].items():
         values[f"visible p99 ms, {kind}"] = broker["visible_ms"] and broker["visible_ms"]["p99"]
-    for name, (bound, word) in BOUNDS.items():
-        value = values.get(name)
-        met = None
-        if value is not None:
-            met = {"at least": value >= bound, "at most": value <= bound, "below": value < bound}[word]
-        yield name, _round(value, 2), word, bound, met
+    return values
 
 
 def _broker(found: BrokerReport) -> dict[str, Any]:
     return {
         "contenders": {name: _drained(median_run(runs)) for name, runs in found.contenders.items()},
-        "runs_cpu_us": {name: [_round(run.span.cpu_us, 1) for run in runs] for name, runs in found.contenders.items()},
-        "two_workers_ratio": _round(found.two_workers_ratio, 2),
-        "producer_events_per_cpu_second": _round(found.producer),
+        "runs_cpu_us": {name: [rounded(run.span.cpu_us, 1) for run in runs] for name, runs in found.contenders.items()},
+        "two_workers_ratio": rounded(found.two_workers_ratio, 2),
+        "producer_events_per_cpu_second": rounded(found.producer),
         "memory": _drained(found.memory) if found.memory else None,
         "visible_ms": asdict(found.visible) if found.visible else None,
     }
@@ -135,23 +124,23 @@ def _broker(found: BrokerReport) -> dict[str, Any]:
 def _drained(run: DrainResult) -> dict[str, Any]:
     return {
         **_span(run),
-        "peak_rss_mb": _round(run.peak_mb, 1),
+        "peak_rss_mb": rounded(run.peak_mb, 1),
         "rss_mb_at_10_50_95_percent": list(run.resident_mb),
-        "database_us": _round(run.database_us, 1),
-        "redis_us": _round(run.redis_us, 1),
-        "broker_us": _round(run.broker_us, 1),
+        "database_us": rounded(run.database_us, 1),
+        "redis_us": rounded(run.redis_us, 1),
+        "broker_us": rounded(run.broker_us, 1),
     }
 
 
 def _stored(run: Any) -> dict[str, Any]:
-    return {**_span(run), "rss_mb": run.resident_mb, "database_us": _round(run.database_us, 1)}
+    return {**_span(run), "rss_mb": run.resident_mb, "database_us": rounded(run.database_us, 1)}
 
 
 def _span(run: Any) -> dict[str, Any]:
     return {
-        "cpu_us": _round(run.span.cpu_us, 1),
-        "events_per_cpu_second": _round(run.span.events_per_cpu_second),
-        "events_per_second": _round(run.span.events_per_second),
+        "cpu_us": rounded(run.span.cpu_us, 1),
+        "events_per_cpu_second": rounded(run.span.events_per_cpu_second),
+        "events_per_second": rounded(run.span.events_per_second),
     }
 
 
@@ -162,9 +151,3 @@ def _peaks(report: Report) -> list[float]:
     return [run.peak_mb for run in drained] + [
         mb for grown in report.growth.values() for mb in grown.resident_mb.values()
     ]
-
-
-def _round(value: float | None, digits: int = 0) -> float | int | None:
-    if value is None:
-        return None
-    return round(value, digits) if digits else round(value)

@@ -21,8 +21,11 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
 import numpy as np
 import torch
 
+from benchmarks.bounds import judged
+from benchmarks.bounds import rows as bound_rows
 from benchmarks.edges import closed_form_fit, measure_growth, sage_fit, seconds_since
 from benchmarks.meters import own_mark
+from benchmarks.program import log_line
 from benchmarks.shop_log import LogSize, synthetic_log
 from training.benchmark.isolated import run_isolated
 from training.data.event_log import Histories
@@ -120,13 +123,9 @@ def run_parts(options: argparse.Namespace, found: dict[str, Any]) -> None:
 
 def as_json(found: dict[str, Any], sizes: dict[str, Any]) -> dict[str, Any]:
     """Return the object that `--json` writes: every part, null for a part that did not run, and the bounds."""
-    bounds: dict[str, Any] = {}
-    for name, (bound, word) in BOUNDS.items():
-        part, _, key = name.partition(".")
-        value = found[part][key] if part in found else None
-        met = None if value is None else (value <= bound if word == "at most" else value >= bound)
-        bounds[name] = {"value": value, "bound": f"{word} {bound:g}", "met": met}
-    return {**{part: found.get(part) for part in PARTS}, "sizes": sizes, "bounds": bounds}
+    named = ((name, *name.split(".")) for name in BOUNDS)
+    values = {name: found[part][key] for name, part, key in named if part in found}
+    return {**{part: found.get(part) for part in PARTS}, "sizes": sizes, "bounds": judged(values, BOUNDS)}
 
 
 def as_markdown(figures: dict[str, Any]) -> str:
@@ -135,12 +134,7 @@ def as_markdown(figures: dict[str, Any]) -> str:
     rows = {part: figures[part] for part in PARTS if figures[part] and part != "growth"}
     for name, one in rows.items():
         lines.append(f"| {name} | {one['cpu_seconds']:g} | {one['wall_seconds']:g} | {one['peak_rss_mb']:,.0f} |")
-    lines += ["", "| | measured | bound | |", "|---|---|---|---|"]
-    for name, held in figures["bounds"].items():
-        value = "not run" if held["value"] is None else f"{held['value']:,g}"
-        lines.append(
-            f"| {name} | {value} | {held['bound']} | { {True: 'met', False: 'missed', None: ''}[held['met']] } |"
-        )
+    lines += bound_rows(figures["bounds"])
     if figures["growth"]:
         lines += growth_table(figures["growth"])
     return "\n".join(lines)
@@ -207,11 +201,6 @@ def main(given: Sequence[str] | None = None) -> int:
     options.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(as_markdown(figures))
     return int(failed)
-
-
-def log_line(line: str) -> None:
-    """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
