@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +25,24 @@ BACKLOG = 512
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
+COMMON: Mapping[str, Any] = {
+    "ws": "none",
+    "loop": "asyncio",
+    "lifespan": "on",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "backlog": BACKLOG,
+}
+"""uvicorn's settings of every server of ours: no web sockets, and no line in the log for a request."""
+
+
 class LoggedConfig(Config):
     """uvicorn's configuration, with our own set-up of log and traces. Each spawned process gets it and calls it."""
 
-    def __init__(self, *args: Any, begin: Callable[[], None], **settings: Any) -> None:
+    def __init__(self, application: str, *, begin: Callable[[], None], **settings: Any) -> None:
         self._begin = begin  # a function of a module, because it is pickled by its name
-        super().__init__(*args, **settings)
+        super().__init__(application, **COMMON, **settings)
 
     def configure_logging(self) -> None:
         """Set up the log, without a line for each request."""

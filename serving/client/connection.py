@@ -72,6 +72,23 @@ def _away(error: httpx.RequestError) -> SagestreamError:
     return Unavailable(f"{type(error).__name__}: {error}", untouched=untouched)
 
 
+class _Tries:
+    """The tries of one call, and how long to wait before the next."""
+
+    def __init__(self, retry: Retry, call: Call[Any]) -> None:
+        self._retry, self._call = retry, call
+        self._began, self._tried = time.monotonic(), 0
+
+    def pause_after(self, error: SagestreamError, *, draw: float) -> float:
+        """Return the seconds to wait before the call is tried again. Raises the error when it is not."""
+        self._tried += 1
+        spent = time.monotonic() - self._began
+        pause = self._retry.pause(error, self._call.repeat, tried=self._tried, spent=spent, draw=draw)
+        if pause is None:
+            raise error
+        return pause
+
+
 class Sagestream(BlockingDoors):
     """The API of one server. Threads may share it; a process that forks makes one in each child.
 
@@ -103,16 +120,12 @@ class Sagestream(BlockingDoors):
 
     def send(self, call: Call[T]) -> T:
         """Return the answer of a call. Raises `SagestreamError`."""
-        began, tried = time.monotonic(), 0
+        tries = _Tries(self.retry, call)
         while True:
-            tried += 1
             try:
                 return self._once(call)
             except SagestreamError as error:
-                spent = time.monotonic() - began
-                pause = self.retry.pause(error, call.repeat, tried=tried, spent=spent, draw=self.draw())
-                if pause is None:
-                    raise
+                pause = tries.pause_after(error, draw=self.draw())
             self.sleep(pause)
 
     def _once(self, call: Call[T]) -> T:
@@ -159,16 +172,12 @@ class AsyncSagestream(AwaitedDoors):
 
     async def send(self, call: Call[T]) -> T:
         """Return the answer of a call. Raises `SagestreamError`."""
-        began, tried = time.monotonic(), 0
+        tries = _Tries(self.retry, call)
         while True:
-            tried += 1
             try:
                 return await self._once(call)
             except SagestreamError as error:
-                spent = time.monotonic() - began
-                pause = self.retry.pause(error, call.repeat, tried=tried, spent=spent, draw=self.draw())
-                if pause is None:
-                    raise
+                pause = tries.pause_after(error, draw=self.draw())
             await self.sleep(pause)
 
     async def _once(self, call: Call[T]) -> T:

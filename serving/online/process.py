@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from serving.config import ServingConfig
-from serving.http_server import BACKLOG, LoggedConfig, counted_together, listen, metrics_of, run
+from serving.http_server import LoggedConfig, counted_together, listen, metrics_of, run
 from serving.online.connection import Connection, DoorAddress, get
 from serving.online.connections import IDLE_SECONDS, DoorProtocol
 from serving.online.protocol import READY_PATH
@@ -50,15 +50,8 @@ def run_ranker(config: ServingConfig, stream: StreamConfig, *, begin: Callable[[
             port=config.ranker_port,
             workers=config.ranker_processes,
             http=DoorProtocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="on",
             begin=begin,
-            log_config=None,
-            access_log=False,
-            server_header=False,
             date_header=False,
-            backlog=BACKLOG,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
         )

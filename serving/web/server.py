@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from graphstore.config import PREFIX
 from serving.config import ServingConfig
-from serving.http_server import BACKLOG, LoggedConfig, counted_together, listen, run
+from serving.http_server import LoggedConfig, counted_together, listen, run
 from serving.slots.slot_book import SlotBook
 from serving.web.connections import BoundedProtocol
 from stream.config import StreamConfig
@@ -49,14 +49,7 @@ def serve(
             port=config.serve_port,
             workers=config.serve_processes,
             http=BoundedProtocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="on",
             begin=begin,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
             proxy_headers=bool(config.proxies),
             forwarded_allow_ips=config.proxies,
             timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,

@@ -1,6 +1,8 @@
 """Services: opens Redis and the outbox of a web process when the first request needs them."""
 
 import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.conf import settings
 
@@ -14,95 +16,76 @@ from serving.web.outbox import Outbox
 from stream.kafka.broker import check_reachable
 from stream.kafka.producer import EventProducer
 
+_T = TypeVar("_T")
+
 _lock = threading.RLock()
-_storefront: Storefront | None = None
-_slot_book: SlotBook | None = None
-_outbox: Outbox | None = None
-_list_limit: ListLimit | None = None
-_impression_limit: ImpressionLimit | None = None
-_seen_limit: ImpressionLimit | None = None
-_track_limit: ImpressionLimit | None = None
+_opened: dict[str, Any] = {}
+"""What requests have needed so far, by name. A request pays one look into it."""
+
+
+def _once(name: str, make: Callable[[], _T]) -> _T:
+    """Return the one object of this name, which the first request that needs it makes."""
+    found: _T | None = _opened.get(name)
+    if found is None:
+        with _lock:
+            found = _opened.get(name)
+            if found is None:
+                found = _opened[name] = make()
+    return found
 
 
 def storefront() -> Storefront:
     """Return the readers of Redis. All threads of the process share one connection pool."""
-    global _storefront
-    if _storefront is None:
-        with _lock:
-            if _storefront is None:
-                redis = open_redis(
-                    settings.GRAPHSTORE.redis_url,
-                    timeout_seconds=settings.READ_TIMEOUT_SECONDS,
-                    kind=GuardedRedis,
-                    repeat_timeouts=False,
-                )
-                _storefront = Storefront.open(
-                    redis,
-                    pointer_seconds=settings.POINTER_SECONDS,
-                    item_seconds=settings.ITEM_SECONDS,
-                    ranker=RankerClient(settings.SERVING.ranker_url, timeout_ms=settings.SERVING.ranker_timeout_ms),
-                )
-    return _storefront
+    return _once("storefront", _open_storefront)
 
 
 def slot_book() -> SlotBook:
     """Return the slots, which follow their file. Raises `SlotsFileError` when the file was never valid."""
-    global _slot_book
-    if _slot_book is None:
-        with _lock:
-            if _slot_book is None:
-                _slot_book = SlotBook.open(settings.SERVING)
-    return _slot_book
+    return _once("slot_book", lambda: SlotBook.open(settings.SERVING))
 
 
 def outbox() -> Outbox:
     """Return the outbox of the process. It connects to Kafka itself and retries."""
-    global _outbox
-    if _outbox is None:
-        with _lock:
-            if _outbox is None:
-                _outbox = Outbox(_connect_producer, bound=settings.OUTBOX_EVENTS)
-    return _outbox
+    return _once("outbox", lambda: Outbox(_connect_producer, bound=settings.OUTBOX_EVENTS))
 
 
 def list_limit() -> ListLimit:
     """Return the bound on the lists that callers without the key ask for at once."""
-    global _list_limit
-    if _list_limit is None:
-        with _lock:
-            if _list_limit is None:
-                _list_limit = ListLimit(settings.SERVING.requests_per_second)
-    return _list_limit
+    return _once("list_limit", lambda: ListLimit(settings.SERVING.requests_per_second))
 
 
 def impression_limit() -> ImpressionLimit:
     """Return the bound on the impressions that callers without the key log."""
-    global _impression_limit
-    if _impression_limit is None:
-        with _lock:
-            if _impression_limit is None:
-                _impression_limit = ImpressionLimit(settings.SERVING.requests_per_second)
-    return _impression_limit
+    return _once("impression_limit", _impression_limit)
 
 
 def seen_limit() -> ImpressionLimit:
     """Return the bound on what callers without the key say that they have seen. It is as large, and apart."""
-    global _seen_limit
-    if _seen_limit is None:
-        with _lock:
-            if _seen_limit is None:
-                _seen_limit = ImpressionLimit(settings.SERVING.requests_per_second)
-    return _seen_limit
+    return _once("seen_limit", _impression_limit)
 
 
 def track_limit() -> ImpressionLimit:
     """Return the bound on what pages tell of their shoppers. It is as large, and apart."""
-    global _track_limit
-    if _track_limit is None:
-        with _lock:
-            if _track_limit is None:
-                _track_limit = ImpressionLimit(settings.SERVING.requests_per_second)
-    return _track_limit
+    return _once("track_limit", _impression_limit)
+
+
+def _impression_limit() -> ImpressionLimit:
+    return ImpressionLimit(settings.SERVING.requests_per_second)
+
+
+def _open_storefront() -> Storefront:
+    redis = open_redis(
+        settings.GRAPHSTORE.redis_url,
+        timeout_seconds=settings.READ_TIMEOUT_SECONDS,
+        kind=GuardedRedis,
+        repeat_timeouts=False,
+    )
+    return Storefront.open(
+        redis,
+        pointer_seconds=settings.POINTER_SECONDS,
+        item_seconds=settings.ITEM_SECONDS,
+        ranker=RankerClient(settings.SERVING.ranker_url, timeout_ms=settings.SERVING.ranker_timeout_ms),
+    )
 
 
 def _connect_producer() -> EventProducer:
@@ -112,12 +95,10 @@ def _connect_producer() -> EventProducer:
 
 def close() -> None:
     """Send the remaining events and close the connections. The next request opens new ones."""
-    global _storefront, _slot_book, _outbox, _list_limit, _impression_limit, _seen_limit, _track_limit
     with _lock:
-        if _outbox is not None:
-            _outbox.close()
-        if _storefront is not None:
-            _storefront.redis.close()
-            _storefront.ranker.close()
-        _storefront, _slot_book, _outbox = None, None, None
-        _list_limit, _impression_limit, _seen_limit, _track_limit = None, None, None, None
+        if "outbox" in _opened:
+            outbox().close()
+        if "storefront" in _opened:
+            storefront().redis.close()
+            storefront().ranker.close()
+        _opened.clear()
