@@ -10,8 +10,6 @@ product's `sagestream worker`; the benchmark follows it through the offsets that
 import secrets
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from benchmarks.meters import Mark, PeakMemory, Span, cpu_seconds, resident_mb
-from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, pid_of
+from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, is_ready, pid_of
 from graphstore.session import open_engine, read
 from sagestream.playground.embedded import free_port, sagestream_command
 from sagestream.playground.processes import Child
@@ -93,11 +91,7 @@ class RunningWorker:
     @property
     def ready(self) -> bool:
         """Whether the worker has its partitions and reads them."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
+        return is_ready(self.port)
 
 
 @contextmanager

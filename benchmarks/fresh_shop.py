@@ -7,16 +7,14 @@ The model is that of `benchmarks.ranker`: every term of a shop with repeats, Gra
 Known shoppers have a history in SQL; the model need not have seen them, because it scores histories.
 """
 
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment
+from benchmarks.services import BenchmarkServices, DatabaseKind, Stream, environment, is_ready
 from graphstore import ingest
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine, write
@@ -41,7 +39,6 @@ class FreshShop:
     version: str
     """Of its model."""
     ranker_url: str
-    children: dict[str, Child]
 
 
 def known_user(number: int) -> str:
@@ -95,17 +92,5 @@ def running_shop(
             children[name].start()
             stack.callback(children[name].stop)
         for name, child in children.items():
-            child.wait_ready(_is_ready(probes + PROBED_PROCESSES.index(name)), START_SECONDS)
-        yield FreshShop(ranker.VERSION, f"http://127.0.0.1:{door}", children)
-
-
-def _is_ready(port: int) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.2)
-            return False
-
-    return ready
+            child.wait_ready(partial(is_ready, probes + PROBED_PROCESSES.index(name)), START_SECONDS)
+        yield FreshShop(ranker.VERSION, f"http://127.0.0.1:{door}")

@@ -58,7 +58,6 @@ class Watch:
     version: str
     stored: Times = field(default_factory=lambda: defaultdict(list))
     listed: Times = field(default_factory=lambda: defaultdict(list))
-    last_listed: float = 0.0
 
     def __enter__(self) -> Self:
         self.redis.config_set("notify-keyspace-events", "Kz$")

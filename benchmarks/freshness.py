@@ -30,7 +30,7 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
 from benchmarks.bounds import judged, rows
 from benchmarks.fresh_shop import FreshShop, running_shop
 from benchmarks.fresh_watch import STAGES, Delay, Watch, delays, touches
-from benchmarks.program import begin, log_line, rounded
+from benchmarks.program import begin, log_line, reported, rounded
 from benchmarks.services import (
     DATABASES,
     BenchmarkServices,
@@ -39,11 +39,11 @@ from benchmarks.services import (
     Stream,
     open_services,
     open_stream,
+    ranks,
 )
 from graphstore.redis.connection import open_redis
 from sagestream.playground.embedded import find_kafka
-from serving.online.client import RankerAway, RankerClient
-from serving.online.protocol import RankRequest
+from serving.online.client import RankerClient
 from stream import events
 from stream.events import CatalogItem
 from stream.kafka.producer import EventProducer
@@ -133,17 +133,12 @@ def main(given: Sequence[str] | None = None) -> int:
         QUICK if options.quick else Sizes(options.rate, options.seconds, options.burst, options.items, options.known)
     )
     report = Report(sizes, options.broker or ("kafka" if find_kafka() else "embedded"))
-    status = 0
-    try:
+
+    def run() -> None:
         with tempfile.TemporaryDirectory(prefix="sagestream-benchmark-") as directory:
             measure(report, options.only, options.database, Path(directory), log_line)
-    except (RuntimeError, TimeoutError) as error:
-        log_line(f"failed: {error}")
-        status = 1
-    found = as_json(report)
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
-    print(as_markdown(found))
-    return status
+
+    return reported(run, lambda: as_json(report), as_markdown, options.json)
 
 
 def measure(
@@ -209,20 +204,13 @@ def _measure_new_items(report: Report, shop: FreshShop, stream: Stream, say: Cal
             )
             producer.send(events.CATALOG, item, key=item_id)
             producer.flush()
-            while not _ranks(client, item_id):
+            while not ranks(client, item_id):
                 if time.time() - begun > NEW_ITEM_SECONDS:
                     raise RuntimeError(f"the ranker does not rank {item_id} after {NEW_ITEM_SECONDS:g} s")
                 time.sleep(ASK_SECONDS)
             report.new_item_seconds.append(time.time() - begun)
     client.close()
     say(f"new items: {max(report.new_item_seconds):.2f} s at most")
-
-
-def _ranks(client: RankerClient, item_id: str) -> bool:
-    try:
-        return bool(client.rank(RankRequest(candidates=(item_id,), k=1)).item_keys)
-    except RankerAway:
-        return False
 
 
 def as_json(report: Report) -> dict[str, Any]:

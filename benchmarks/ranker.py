@@ -12,12 +12,11 @@ beside ranking: it follows its models and reads its catalogue again and again.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +27,16 @@ from scipy import sparse
 from sqlalchemy import Engine, insert
 
 from benchmarks.meters import cpu_seconds
+from benchmarks.services import environment, pid_of, ranks
 from benchmarks.shop_log import PURCHASE, LogSize, synthetic_log
 from graphstore import ingest
 from graphstore.redis.connection import open_redis
 from graphstore.session import migrate, now_ms, open_engine, write
 from graphstore.tables import items, models
-from sagestream.playground.embedded import free_port, free_ports, start_redis
+from sagestream.playground.embedded import free_port, free_ports, sagestream_command, start_redis
+from sagestream.playground.processes import Child
 from serving import cache
-from serving.online.client import RankerAway, RankerClient
+from serving.online.client import RankerClient
 from serving.online.protocol import RankRequest, SessionEvent
 from serving.rules.criteria import Criteria
 from stream.config import PROBED_PROCESSES
@@ -161,43 +162,22 @@ def running_ranker(num_items: int) -> Iterator[tuple[str, int]]:
         client.set(cache.CHAMPION, VERSION)
         client.close()
         port = free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sagestream", "ranker"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "SAGESTREAM_STATE_DIR": str(directory),
-                "SAGESTREAM_DATABASE_URL": database_url,
-                "SAGESTREAM_REDIS_URL": redis_url,
-                "SAGESTREAM_RANKER_PORT": str(port),
-                "SAGESTREAM_RANKER_TIMEOUT_MS": str(ASK_MS),
-                "SAGESTREAM_PROBE_PORT": str(free_ports(len(PROBED_PROCESSES))),
-            },
-            stdout=stack.enter_context((directory / "ranker.log").open("wb")),
-            stderr=subprocess.STDOUT,
-        )
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
+        settings = {
+            "state_dir": directory,
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "ranker_port": port,
+            "ranker_timeout_ms": ASK_MS,
+            "probe_port": free_ports(len(PROBED_PROCESSES)),
+        }
+        child = Child("ranker", sagestream_command("ranker"), directory / "ranker.log", environment(settings))
+        child.start()
+        stack.callback(child.stop)
         if sys.platform == "linux":
-            Process(process.pid).cpu_affinity([max(os.sched_getaffinity(0))])
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_it_ranks(url, process, directory / "ranker.log")
-        yield url, process.pid
-
-
-def _wait_until_it_ranks(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        client = RankerClient(url, timeout_ms=ASK_MS)
-        try:
-            client.rank(RankRequest())
-        except RankerAway:
-            time.sleep(0.2)
-        else:
-            return
-        finally:
-            client.close()
-    raise RuntimeError(f"the ranker does not rank:\n{log.read_text(errors='replace')[-2000:]}")
+            Process(pid_of(child)).cpu_affinity([max(os.sched_getaffinity(0))])
+        door = stack.enter_context(closing(RankerClient(f"http://127.0.0.1:{port}", timeout_ms=ASK_MS)))
+        child.wait_ready(lambda: ranks(door), START_SECONDS)
+        yield f"http://127.0.0.1:{port}", pid_of(child)
 
 
 def fill(engine: Engine, num_items: int, directory: Path) -> None:

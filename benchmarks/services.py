@@ -22,9 +22,12 @@ from graphstore.redis.rebuild import rebuild
 from graphstore.session import migrate, now_ms, open_engine
 from sagestream.playground.embedded import Broker, find_kafka, start_broker, start_redis
 from sagestream.playground.processes import Child
-from stream.config import StreamConfig
+from serving.online.client import RankerAway, RankerClient
+from serving.online.protocol import RankRequest
+from stream.config import LOOPBACK, StreamConfig
 from stream.kafka.producer import LINGER_MS
 from stream.kafka.topics import create_topics
+from stream.readiness import ask_process
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +37,8 @@ EMBEDDED_LINGER_MS = 100
 
 BrokerKind = Literal["kafka", "embedded"]
 DatabaseKind = Literal["sqlite", "postgresql"]
+READY_SECONDS = 5.0
+"""A probe may take this time to answer."""
 DATABASES: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
 
 
@@ -158,6 +163,19 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     named = {f"SAGESTREAM_{name.upper()}": str(value) for name, value in settings.items()}
     return {**named, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def is_ready(probe_port: int) -> bool:
+    """Return whether the process with this probe says that it can work."""
+    return ask_process("", LOOPBACK, probe_port, timeout_seconds=READY_SECONDS).state == "ready"
+
+
+def ranks(client: RankerClient, *item_ids: str) -> bool:
+    """Return whether the ranker ranks anything; with item ids, any of these."""
+    try:
+        return bool(client.rank(RankRequest(candidates=item_ids or None, k=1)).item_keys)
+    except RankerAway:
+        return False
 
 
 def pid_of(child: Child) -> int:

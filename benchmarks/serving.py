@@ -18,7 +18,6 @@ everything, so rates by the clock also depend on wrk, Redis and the broker.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -36,10 +35,10 @@ if __package__ in (None, ""):  # run as a file: put the repository root on the p
 
 from benchmarks import lists
 from benchmarks.bounds import judged, rows
-from benchmarks.program import begin, log_line, rounded
+from benchmarks.program import begin, log_line, reported, rounded
 from benchmarks.services import BenchmarkServices, open_services, open_stream
 from benchmarks.web_process import WebProcess, running_web
-from benchmarks.wrk import Load, WrkMissing, find_wrk
+from benchmarks.wrk import Load, find_wrk
 from graphstore.redis.connection import open_redis
 from sagestream.playground.embedded import find_kafka
 
@@ -151,21 +150,17 @@ def main(given: Sequence[str] | None = None) -> int:
     options = parse_arguments(given)
     begin()
     sizes = QUICK if options.quick else Sizes(options.shoppers, options.items, options.seconds, options.repeats)
-    report, status = Report(sizes), 0
-    try:
+    report = Report(sizes)
+
+    def run() -> None:
         if {*options.only} - {"ranker"}:
             find_wrk()
             with tempfile.TemporaryDirectory(prefix="sagestream-benchmark-") as directory:
                 measure(report, options.only, Path(directory), log_line)
         if "ranker" in options.only:
             measure_ranker(report, log_line)
-    except (RuntimeError, TimeoutError) as error:
-        log_line(f"{'missing' if isinstance(error, WrkMissing) else 'failed'}: {error}")
-        status = 1
-    found = as_json(report)
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
-    print(as_markdown(found))
-    return status
+
+    return reported(run, lambda: as_json(report), as_markdown, options.json)
 
 
 def measure(report: Report, parts: Sequence[str], directory: Path, say: Callable[[str], None]) -> None:

@@ -2,14 +2,13 @@
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from uvicorn import Config, Server
+from uvicorn import Server
 
 from graphstore.queries import HistoryRow
 from serving.http_server import listen
@@ -18,7 +17,7 @@ from serving.online.connection import DoorAddress as Address
 from serving.online.connections import DoorProtocol
 from serving.online.door import Door
 from serving.online.protocol import PATH, RankAnswer, RankRefusal, RankRequest
-from tests.waiting import wait_until
+from tests.serving.served import served
 
 WAIT_SECONDS = 30.0
 PATIENCE_SECONDS = 20.0
@@ -90,17 +89,7 @@ def opened(
         now=lambda: NOW,
         body_seconds=body_seconds,
     )
-    config = Config(
-        door, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
-        timeout_graceful_shutdown=int(WAIT_SECONDS),
-    )  # fmt: skip
-    server, listening = Server(config), listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", 0)
     address = Address(*listening.getsockname())
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started, seconds=WAIT_SECONDS)
+    with served(door, protocol, listening, timeout_graceful_shutdown=int(WAIT_SECONDS)) as server:
         yield Opened(address, server)
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_SECONDS)

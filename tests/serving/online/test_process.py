@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from serving.ranker import bring_up_to_date, load_ranker
 from serving.source import ShopSource
 from stream.config import PROBED_PROCESSES, StreamConfig
 from tests.serving.online.shop import VERSION, open_shop
+from tests.serving.process import started, wait_until_ready
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.kill]
@@ -70,7 +70,6 @@ class Running:
 def running(engine: Engine, redis_url: str, port: int, **settings: str) -> Iterator[Running]:
     probe_port = free_ports(len(PROBED_PROCESSES))
     environment = {
-        **os.environ,
         "SAGESTREAM_DATABASE_URL": str(engine.url),
         "SAGESTREAM_REDIS_URL": redis_url,
         "SAGESTREAM_RANKER_PORT": str(port),
@@ -78,24 +77,10 @@ def running(engine: Engine, redis_url: str, port: int, **settings: str) -> Itera
         "SAGESTREAM_PROBE_PORT": str(probe_port),
         **settings,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", RANKER],
-        cwd=Path(__file__).parents[3],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    made = Running(port, StreamConfig(probe_port=probe_port).probe_port_of("ranker"), process)
-    try:
-        wait_until(lambda: made.readyz().get("model") == "ok" or process.poll() is not None)
-        assert process.poll() is None, process.communicate()[0]
+    with started(RANKER, environment) as process:
+        made = Running(port, StreamConfig(probe_port=probe_port).probe_port_of("ranker"), process)
+        wait_until_ready(process, lambda: made.readyz().get("model") == "ok")
         yield made
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 class Asking:

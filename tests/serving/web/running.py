@@ -3,15 +3,12 @@
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
-from uvicorn import Config, Server
-
 from serving.web.connections import BoundedProtocol
 from serving.web.gateway import Gateway
-from tests.waiting import wait_until
+from tests.serving.served import served
 
 WAIT_SECONDS = 90.0
 
@@ -20,20 +17,9 @@ WAIT_SECONDS = 90.0
 def running(gateway: Gateway, protocol: type[BoundedProtocol] = BoundedProtocol, **settings: Any) -> Iterator[int]:
     """Serve on a free port of this machine; the port."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = Config(
-        gateway, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
-        timeout_graceful_shutdown=1, **{"proxy_headers": False, **settings}
-    )  # fmt: skip
-    server = Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started)
-    try:
+    chosen = {"timeout_graceful_shutdown": 1, "proxy_headers": False, **settings}
+    with served(gateway, protocol, listening, **chosen):
         yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_SECONDS)
-        assert not thread.is_alive()
 
 
 class Connection:

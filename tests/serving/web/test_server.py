@@ -33,6 +33,7 @@ from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
 from stream.kafka.topics import connection_settings
 from tests.databases import migrated_sqlite
+from tests.serving.process import started, wait_until_ready
 from tests.serving.toy import MODEL, NAMES, fill_redis, register
 from tests.serving.web.running import connected
 from tests.serving.web.test_views import event
@@ -84,7 +85,6 @@ class Server:
 def serving(redis_url: str, stream: StreamConfig, **settings: str) -> Iterator[Server]:
     port, probe_port = free_port(), free_ports(len(PROBED_PROCESSES))
     environment = {
-        **os.environ,
         "SAGESTREAM_SERVE_PORT": str(port),
         "SAGESTREAM_PROBE_PORT": str(probe_port),
         "SAGESTREAM_REDIS_URL": redis_url,
@@ -96,24 +96,10 @@ def serving(redis_url: str, stream: StreamConfig, **settings: str) -> Iterator[S
         "HTTP_X_API_KEY": KEY,  # of the process, not of a request
         **settings,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        cwd=Path(__file__).parents[3],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    made = Server(port, StreamConfig(probe_port=probe_port).probe_port_of("serve"), process)
-    try:
-        wait_until(lambda: made.answers() or process.poll() is not None)
-        assert process.poll() is None, process.communicate()[0]
+    with started(SERVE, environment) as process:
+        made = Server(port, StreamConfig(probe_port=probe_port).probe_port_of("serve"), process)
+        wait_until_ready(process, made.answers)
         yield made
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 @pytest.fixture
