@@ -79,20 +79,24 @@ def of_category(category: str, query: QueryDict, environ: Mapping[str, Any], *, 
 
 def slot_of_kind(query: QueryDict, kind: Kind) -> tuple[str | None, Slot]:
     """Return the name and the slot for a door of one kind. Without a name, it is the slot with the kind's own name."""
-    book = services.slot_book().current()
-    name, slot = parameters.slot(query, book)
+    name, slot = parameters.slot(query, services.slot_book().current())
     if name is None:
-        slot = book[kind]
-        return None, slot if slot.kind is kind else DEFAULT_SLOTS[kind]
+        return None, own_slot(kind)
     if slot.kind is not kind:
         raise Refused("slot", f"{name!r} shows {slot.kind}, not {kind}")
     return name, slot
 
 
-def shopper_of(query: QueryDict) -> str | None:
+def own_slot(kind: Kind) -> Slot:
+    """Return the slot with the kind's own name, or the default one where the slots file gives it another kind."""
+    slot = services.slot_book().current()[kind]
+    return slot if slot.kind is kind else DEFAULT_SLOTS[kind]
+
+
+def shopper_of(query: QueryDict, field: str = "user_id") -> str | None:
     """Return the shopper of a list that can do without one."""
-    value = query.get("user_id")
-    return None if value is None else parameters.identifier(value, "user_id")
+    value = query.get(field)
+    return None if value is None else parameters.identifier(value, field)
 
 
 def read_list(

@@ -67,7 +67,8 @@ class PopularView(APIView):
 
     def get(self, request: Request, category: str = "") -> Response:
         """The items that sell most; with `user-id`, without those that the rules keep from this user."""
-        return Response(_scored(_listed(request, Kind.BEST_SELLERS, category, user_id=_asks(request), logged=False)))
+        user_id = lists_door.shopper_of(request.query_params, "user-id")
+        return Response(_scored(_listed(request, Kind.BEST_SELLERS, category, user_id=user_id, logged=False)))
 
 
 class LatestView(APIView):
@@ -79,7 +80,7 @@ class LatestView(APIView):
         A greater score is newer.
         """
         n, offset, criteria = _page(request.query_params, category)
-        redis, user_id = services.storefront().redis, _asks(request)
+        redis, user_id = services.storefront().redis, lists_door.shopper_of(request.query_params, "user-id")
         known = set() if user_id is None else hot.seen(redis, user_id)
         newest = [one for one in item_store.newest_items(redis) if one.available and one.item_id not in known]
         found = [one for one in newest if criteria.matches(one)][offset : offset + n]
@@ -116,7 +117,7 @@ def _listed(
 ) -> Recommendation:
     """Return the list without the items before the offset, and log it when it was made for a user."""
     n, offset, criteria = _page(request.query_params, category)
-    slot = NEIGHBOURS if kind is Kind.SIMILAR else services.slot_book().current()[kind]
+    slot = NEIGHBOURS if kind is Kind.SIMILAR else lists_door.own_slot(kind)
     now = bodies.current_time()
     wanted = ListRequest(
         slot=slot,
@@ -133,12 +134,6 @@ def _listed(
     known = shows_key(request.META)
     lists_door.log_shown([shown], request.META, known=known, confirmed=known, now=now)
     return shown
-
-
-def _asks(request: Request) -> str | None:
-    """Return the user who asks for what is not made for them."""
-    user_id = request.query_params.get("user-id")
-    return None if user_id is None else parameters.identifier(user_id, "user-id")
 
 
 def _page(query: QueryDict, category: str) -> tuple[int, int, Criteria]:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,6 +195,20 @@ def test_popular_and_latest(shop: Shop, redis: Redis) -> None:
     hot.record(redis, [("zoe", "newest", 1)], keep=5)
     assert "newest" not in [one["Id"] for one in shop("GET", "/api/latest?n=50&offset=0&user-id=zoe").json()]
     assert shop("GET", "/api/popular/food?n=2&offset=0").status_code == 200
+
+
+def test_a_slot_of_another_kind_does_not_change_what_a_call_means(
+    shop: Shop, redis: Redis, settings: LazySettings, tmp_path: Path
+) -> None:
+    hot.set_trending(redis, "24h", {"dates": 3.0})
+    best = shop("GET", "/api/popular?n=4").json()
+    path = tmp_path / "slots.toml"
+    path.write_text('[best_sellers]\nkind = "trending"\nfallback = []')
+    services.close()
+    settings.SERVING = ServingConfig(api_key=SecretStr(KEY), slots_file=path, ranker_url="")
+    assert shop("GET", "/api/popular?n=4").json() == best
+    ours = shop("GET", "/best-sellers/?k=4").json()["items"]
+    assert [one["Id"] for one in best] == [one["item_id"] for one in ours]
 
 
 @pytest.mark.parametrize(
