@@ -32,7 +32,7 @@ from sagestream.playground.processes import Child, Supervisor
 from sagestream.playground.services import PROCESSES, Services, open_services
 from sagestream.stages import Report, Stages
 from serving.config import ServingConfig
-from serving.web.dashboard.tokens import link, signing_key
+from serving.web.dashboard.tokens import link, signing_key_of
 from training.lifecycle.registry import CHAMPION, champion
 from training.lifecycle.run_result import RunResult
 from training.process import SpawnedProcess
@@ -238,9 +238,7 @@ def lock_directory(directory: Path) -> FileLock:
 
 def dashboard_link(services: Services) -> str:
     """Return the path that opens the dashboard of these services once. Its token stays in the browser's address bar."""
-    serving = services.config(ServingConfig)
-    keys = [key.get_secret_value() if key else "" for key in (serving.admin_key, serving.secret_key)]
-    return link(signing_key(*keys), now=now_ms())
+    return link(signing_key_of(services.config(ServingConfig)), now=now_ms())
 
 
 def _health(port: int) -> Callable[[], str]:

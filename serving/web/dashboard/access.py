@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from serving.web import authentication, services
 from serving.web.dashboard import refusals
 from serving.web.dashboard.refusals import ROOT, guarded
-from serving.web.dashboard.tokens import SESSION_SECONDS, Purpose, new_token, nonce_of, signing_key
+from serving.web.dashboard.tokens import SESSION_SECONDS, Purpose, new_token, nonce_of, signing_key_of
 from stream.events import milliseconds
 
 COOKIE = "sagestream_dashboard"
@@ -33,7 +33,7 @@ View = Callable[..., HttpResponse]
 
 def is_open() -> bool:
     """Return whether an operator's key is set."""
-    return bool(_admin_key())
+    return bool(settings.SERVING.keys_of("admin"))
 
 
 def is_key(shown: str) -> bool:
@@ -123,14 +123,8 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(url, status=303)
 
 
-def _admin_key() -> str:
-    """Return the first key, which signs the sessions: to take it away ends them."""
-    return next(iter(settings.SERVING.keys_of("admin")), "")
-
-
 def _key() -> bytes:
-    secret = settings.SERVING.secret_key
-    return signing_key(_admin_key(), secret.get_secret_value() if secret else "")
+    return signing_key_of(settings.SERVING)
 
 
 def _new(purpose: Purpose, seconds: int) -> str:

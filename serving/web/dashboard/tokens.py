@@ -12,6 +12,8 @@ import re
 import secrets
 from typing import Literal
 
+from serving.config import ServingConfig
+
 Purpose = Literal["session", "link"]
 
 SESSION_SECONDS = 12 * 3600
@@ -25,6 +27,15 @@ _TOKEN = re.compile(r"([0-9]{1,15})\.([A-Za-z0-9_-]{16,64})\.([0-9a-f]{64})")
 def signing_key(admin_key: str, secret_key: str = "") -> bytes:
     """Return the key that signs tokens. Whoever has no `admin_key` cannot make one."""
     return hmac.digest(admin_key.encode(), b"sagestream dashboard\0" + secret_key.encode(), hashlib.sha256)
+
+
+def signing_key_of(config: ServingConfig) -> bytes:
+    """Return the key that signs the tokens of this configuration: of the first operator's key, if there is one.
+
+    To take that key away ends all sessions.
+    """
+    secret = config.secret_key
+    return signing_key(next(iter(config.keys_of("admin")), ""), secret.get_secret_value() if secret else "")
 
 
 def new_token(key: bytes, purpose: Purpose, *, now: int, seconds: int) -> str:

@@ -41,3 +41,11 @@ def test_the_link_opens_the_dashboard_of_this_playground(monkeypatch: pytest.Mon
         token = dashboard_link(services).removeprefix("/dashboard/enter/#")
         assert nonce_of(signing_key("made at the start", secret), "link", token, now=now_ms())
         assert nonce_of(signing_key("another", secret), "link", token, now=now_ms()) is None
+
+
+@pytest.mark.parametrize("keys", ["first,second", " first "])
+def test_the_link_is_signed_by_the_first_of_several_keys(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    monkeypatch.delenv("SAGESTREAM_SECRET_KEY", raising=False)
+    services = Services("tansu", "", {"admin_key": keys}, engine=cast(Engine, None), redis=cast(Redis, None))
+    token = dashboard_link(services).removeprefix("/dashboard/enter/#")
+    assert nonce_of(signing_key("first"), "link", token, now=now_ms())

@@ -35,6 +35,12 @@ def token_of_link(*, now: int | None = None, seconds: int = LINK_SECONDS) -> str
     return new_token(signing_key(ADMIN_KEY), "link", now=now or int(time.time() * 1000), seconds=seconds)
 
 
+def test_the_first_of_several_keys_signs(settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig(admin_key=SecretStr("first, second"), admin_keys=SecretStr("third"))
+    made = new_token(signing_key("first"), "link", now=int(time.time() * 1000), seconds=LINK_SECONDS)
+    assert access.link_nonce(made)
+
+
 def test_without_an_operators_key_every_page_says_what_to_set(web: Client) -> None:
     assert len(paths()) >= 14
     for path in paths().values():
