@@ -114,7 +114,7 @@ def read_list(
     return ListRequest(
         slot=slot,
         name=name,
-        k=parameters.item_count(query, DEFAULT_ITEMS if name is None else slot.length),
+        k=parameters.number(query, "k", DEFAULT_ITEMS if name is None else slot.length),
         user_id=user_id,
         criteria=NO_CRITERIA if plain else read_criteria(dict(query.lists())),
         session=() if plain else tuple(SessionEvent(item_id=item) for item in parameters.ids(query, "session")),

@@ -100,13 +100,13 @@ def vouches(said: bool | None, *, known: bool) -> bool:
     return known if said is None else said
 
 
-def item_count(query: Mapping[str, str], default: int = DEFAULT_ITEMS) -> int:
-    """Return `k`, the number of items. Raises `Refused`."""
-    text = query.get("k")
+def number(query: Mapping[str, str], field: str, default: int, *, least: int = 1) -> int:
+    """Return a parameter that is a number of items, at most `MAX_ITEMS`. Raises `Refused`."""
+    text = query.get(field)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_ITEMS):
-        raise Refused("k", f"{text[:20]!r} is not a whole number from 1 to {MAX_ITEMS}")
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= MAX_ITEMS):
+        raise Refused(field, f"{text[:20]!r} is not a whole number from {least} to {MAX_ITEMS}")
     return int(text)
 
 

@@ -7,7 +7,6 @@ A list for a user is logged as an impression like any other. Gorse's clients giv
 attributed by user, item and time. `write-back-type` is refused: what Gorse's clients write with it, the impression has.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -141,23 +140,14 @@ def _page(query: QueryDict, category: str) -> tuple[int, int, Criteria]:
         if name in query:
             raise Refused(name, "each list is logged as an impression: nothing has to be written back")
     only_known(query, PAGED)
-    n = _number(query, "n", DEFAULT_ITEMS, least=1)
-    offset = _number(query, "offset", 0, least=0)
+    n = parameters.number(query, "n", DEFAULT_ITEMS)
+    offset = parameters.number(query, "offset", 0, least=0)
     if n + offset > MAX_ITEMS:
         raise Refused("offset", f"n and offset are over {MAX_ITEMS} together")
     category = category or query.get("category", "")
     if not category:
         return n, offset, NO_CRITERIA
     return n, offset, Criteria(categories=(parameters.name(category, "category"),))
-
-
-def _number(query: Mapping[str, str], field: str, default: int, *, least: int) -> int:
-    text = query.get(field)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= MAX_ITEMS):
-        raise Refused(field, f"{text[:20]!r} is not a whole number from {least} to {MAX_ITEMS}")
-    return int(text)
 
 
 def _scored(found: Recommendation) -> list[dict[str, Any]]:

@@ -11,13 +11,13 @@ from serving.web.answers import Refused
 
 @pytest.mark.parametrize(("text", "k"), [(None, 20), ("1", 1), ("100", 100), ("007", 7)])
 def test_a_number_of_items(text: str | None, k: int) -> None:
-    assert parameters.item_count({} if text is None else {"k": text}) == k
+    assert parameters.number({} if text is None else {"k": text}, "k", parameters.DEFAULT_ITEMS) == k
 
 
 @pytest.mark.parametrize("text", ["", "0", "101", "-1", "1.5", "many", "٣", "9" * 5000])
 def test_a_number_of_items_out_of_bounds(text: str) -> None:
     with pytest.raises(Refused) as refused:
-        parameters.item_count({"k": text})
+        parameters.number({"k": text}, "k", parameters.DEFAULT_ITEMS)
     assert refused.value.field == "k"
 
 
