@@ -11,7 +11,7 @@ import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH
 from serving.config import TRACKABLE
-from serving.rules.criteria import MAX_NAMES
+from serving.rules.criteria import MAX_NAMES, MAX_PRICE
 from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
 from serving.web.track import ANONYMOUS
@@ -22,9 +22,6 @@ JsonSchema = dict[str, Any]
 
 BODY_REQUIRED = "x-sagestream-body-required"
 """Marks the schema of a body that must be there though no field of it is required. It is taken away at the end."""
-
-MAX_PRICE = 1e9
-"""As `serving.rules.criteria.Price`."""
 
 _NO_NUL = "^[^\\u0000]+$"
 _NO_NUL_OR_EMPTY = "^[^\\u0000]*$"

@@ -15,7 +15,8 @@ from serving.web.outbox import Letter
 from serving.web.parameters import MAX_ITEMS
 from stream.events import SEEN, Id, InvalidEvent, Seen
 
-SeenPosition = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)]
+ListPosition = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)]
+"""A position in a list of the API, as a page tells it."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +24,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     request_id: Id
     user_id: Id
-    positions: Annotated[list[SeenPosition], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+    positions: Annotated[list[ListPosition], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
 _read_look = msgspec.json.Decoder(Look).decode

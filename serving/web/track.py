@@ -29,8 +29,8 @@ from serving.web import intake, signing
 from serving.web.answers import Refused
 from serving.web.intake import Refusal
 from serving.web.outbox import Letter
-from serving.web.parameters import MAX_ITEMS
-from stream.events import IDENTITIES, Currency, EventType, Id, Identity, Interaction, InvalidEvent, check
+from serving.web.seen import ListPosition
+from stream.events import IDENTITIES, Currency, EventType, Id, Identity, Interaction, InvalidEvent, Quantity, check
 from stream.sources.admission import admitted
 
 MAX_EVENTS = 50
@@ -49,9 +49,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     event_type: EventType
     item_id: Id
     value: float | None = None
-    quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    quantity: Quantity | None = None
     request_id: Id | None = None
-    position: Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)] | None = None
+    position: ListPosition | None = None
     order_id: Id | None = None
     currency: Currency | None = None
 
