@@ -4,6 +4,7 @@ In the web process, `serving.web.settings` reads them.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,6 +21,13 @@ OFF = "off"
 
 Role = Literal["read", "write", "admin"]
 """What a key opens. A key of writers or of the operator reads, too; the operator's does not write."""
+
+KEY_SETTINGS: Mapping[Role, tuple[str, ...]] = {
+    "read": ("read_keys",),
+    "write": ("api_key", "write_keys"),
+    "admin": ("admin_key", "admin_keys"),
+}
+"""The settings with the keys of a role, the first key first."""
 
 TRACKABLE = ("view", "click", "cart", "purchase", "rating")
 """The event types that a page may tell. What takes a purchase back is the shop's own to say."""
@@ -98,12 +106,7 @@ class ServingConfig(PackageSettings):
 
     def keys_of(self, role: Role) -> tuple[str, ...]:
         """Return the keys that are set for a role; empty: none is."""
-        named = {
-            "read": (self.read_keys,),
-            "write": (self.api_key, self.write_keys),
-            "admin": (self.admin_key, self.admin_keys),
-        }
-        return _keys(named[role])
+        return _keys(tuple(getattr(self, name) for name in KEY_SETTINGS[role]))
 
     @property
     def hosts(self) -> list[str]:

@@ -31,6 +31,12 @@ def shows_key(environ: Mapping[str, Any]) -> bool:
     return shows(environ, "write")
 
 
+def trace_of(environ: Mapping[str, Any]) -> str | None:
+    """Return the trace that the request is a part of. Only who shows the key may name one: each trace costs."""
+    named: str | None = environ.get("HTTP_TRACEPARENT")  # first, because almost no request has it
+    return named if named is not None and shows_key(environ) else None
+
+
 def may_read(environ: Mapping[str, Any]) -> bool:
     """Return whether the request may read lists and items: no key of readers is set, or it shows any valid key."""
     if settings.SERVING.read_keys is None or not settings.SERVING.keys_of("read"):  # the first costs nothing
@@ -95,6 +101,18 @@ class ReadKey(ApiKey):
         if not may_read(request.META):
             raise AuthenticationFailed("show a key: Authorization: Bearer …, or X-API-Key")
         return None, self.role
+
+
+class ReadOrWrite:
+    """Lets a view take the key of a reader for reading, and else that of a writer. It comes before `APIView`."""
+
+    request: Any
+    """The view's own; None while the view is described."""
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return who may call: a reader for reading, else a writer."""
+        reads = self.request is None or self.request.method in ("GET", "HEAD", "OPTIONS")
+        return [ReadKey() if reads else ApiKey()]
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ from django.http import HttpRequest, QueryDict
 from graphstore.tracing import end_request, request_span
 from serving.web import lists_door
 from serving.web.answers import problem_of
-from serving.web.authentication import may_read, shows_key
+from serving.web.authentication import may_read, trace_of
 from serving.web.bridge import Environ, Headers, WsgiApplication
 from serving.web.cors import headers_for
 from serving.web.metrics import ARRIVED, common_headers, measure
@@ -79,7 +79,7 @@ def _asked(environ: Environ) -> tuple[str, QueryDict] | None:
 def _answer(user_id: str, query: QueryDict, environ: Environ) -> tuple[int, Headers, bytes] | None:
     """Return status, headers and body. None for an error that Django must answer."""
     started = environ.get(ARRIVED, time.perf_counter())
-    with request_span("GET", environ.get("HTTP_TRACEPARENT") if shows_key(environ) else None):
+    with request_span("GET", trace_of(environ)):
         own: Headers = []
         try:
             body = written(lists_door.recommendation(user_id, query, environ, now=datetime.now(UTC)))

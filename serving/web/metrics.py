@@ -82,15 +82,13 @@ def measured(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     such a page, and a health check asks for it by an address.
     """
 
-    from serving.web.authentication import shows_key  # late: it needs Django's settings, and `server` imports us before
+    from serving.web.authentication import trace_of  # late: it needs Django's settings, and `server` imports us before
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = request.META.get(ARRIVED, time.perf_counter())
         if request.path != ALIVE:
             request.get_host()  # raises DisallowedHost, answered with 400
-        # Only who shows the key may make a request a part of a trace: a trace costs, and a stranger could ask for it.
-        parent = request.META.get("HTTP_TRACEPARENT") if shows_key(request.META) else None
-        with request_span(request.method or "", parent):
+        with request_span(request.method or "", trace_of(request.META)):
             response = get_response(request)
             match = request.resolver_match
             route = match.view_name if match and match.view_name else "unmatched"

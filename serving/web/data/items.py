@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import msgspec
 from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,7 +18,7 @@ from graphstore.redis import item_store
 from serving.storefront import UnknownItem
 from serving.web import parameters, schema, services
 from serving.web.answers import Refused
-from serving.web.authentication import ApiKey, ReadKey
+from serving.web.authentication import ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
 from serving.web.data import bodies
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
@@ -78,15 +77,10 @@ class ItemsView(APIView):
         return bodies.answer(bodies.Given(good, refused))
 
 
-class ItemView(APIView):
+class ItemView(ReadOrWrite, APIView):
     """One item."""
 
     parser_classes = (RawJsonParser,)
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """Return who may call: a reader for reading, else a writer."""
-        reads = self.request is None or self.request.method in ("GET", "HEAD", "OPTIONS")
-        return [ReadKey() if reads else ApiKey()]
 
     @extend_schema(responses={200: Described, **dict.fromkeys((400, 401, 404, 429, 503), ProblemSerializer)})
     def get(self, request: Request, item_id: str) -> Response:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,7 +16,7 @@ from rest_framework.views import APIView
 from serving.storefront import UnknownItem
 from serving.web import parameters, services
 from serving.web.answers import Refused
-from serving.web.authentication import AdminKey, ApiKey, ReadKey
+from serving.web.authentication import AdminKey, ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
 from serving.web.data import bodies, erasures
 from serving.web.data.items import known_item
@@ -43,15 +42,10 @@ class ItemsView(APIView):
         return written([Letter(CATALOG, event, key=event.item_id) for event in events])
 
 
-class ItemView(APIView):
+class ItemView(ReadOrWrite, APIView):
     """`/api/item/<item_id>`."""
 
     parser_classes = (RawJsonParser,)
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """Return who may call: a reader for reading, else a writer."""
-        reads = self.request is None or self.request.method in ("GET", "HEAD", "OPTIONS")
-        return [ReadKey() if reads else ApiKey()]
 
     def get(self, request: Request, item_id: str) -> Response:
         """Return an item."""

@@ -6,7 +6,7 @@ from django.test import Client
 from pydantic import SecretStr
 
 from serving.config import ServingConfig
-from serving.web.authentication import is_key, may_read, shows, shows_key
+from serving.web.authentication import is_key, may_read, shows, shows_key, trace_of
 
 KEYS: dict[str, Any] = {
     "api_key": SecretStr("old"),
@@ -60,3 +60,12 @@ def test_a_reader_does_not_write_and_has_the_bounds_of_strangers(web: Client, se
     settings.SERVING = ServingConfig(**KEYS)
     assert web.post("/events/", b"{}", content_type="application/json", **shown("reader")).status_code == 401
     assert not shows_key(shown("reader"))
+
+
+def test_only_who_shows_the_key_names_the_trace_of_a_request(settings: LazySettings) -> None:
+    settings.SERVING = ServingConfig(**KEYS)
+    named = {"HTTP_TRACEPARENT": "00-1-2-01"}
+    assert trace_of({**named, **shown("new")}) == "00-1-2-01"
+    assert trace_of({**named, **shown("reader")}) is None
+    assert trace_of(named) is None
+    assert trace_of(shown("new")) is None
