@@ -35,6 +35,8 @@ MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
 """The largest part of a bad message that fits, in base64, into one message of Kafka's default size."""
 
+TOO_DEEP = "the JSON is nested too deep"
+
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_FUTURE = timedelta(hours=1)
 
@@ -283,6 +285,8 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
         raise InvalidEvent(str(error), "utf8" if "UTF-8" in str(error) else "json") from error
     except UnicodeDecodeError as error:
         raise InvalidEvent(str(error), "utf8") from error
+    except RecursionError as error:
+        raise InvalidEvent(TOO_DEEP, "json") from error
     return check_time(event, now=now)
 
 

@@ -212,6 +212,15 @@ def test_a_refusal_names_the_class_of_its_reason(message: bytes, kind: str) -> N
     assert refused.value.kind == kind
 
 
+def test_json_that_is_nested_too_deep_is_refused() -> None:
+    class Anything(msgspec.Struct):
+        value: Any
+
+    with pytest.raises(InvalidEvent, match="nested too deep") as refused:
+        decode(b'{"value":' + b"[" * 60_000, Anything, now=NOW)
+    assert refused.value.kind == "json"
+
+
 def test_the_bounds_themselves_are_within_the_contract() -> None:
     longest = "😀" * events.MAX_ID_LENGTH
     event = decode(
