@@ -7,7 +7,7 @@ Next: `stream.worker.app` stores it, `monitoring` joins clicks to it by request_
 from datetime import datetime
 
 from serving.recommend import Recommendation
-from serving.web.outbox import Letter, Outbox, count
+from serving.web.outbox import Outbox, count, letter_of
 from serving.web.readers import SHOP, Reader
 from stream.events import IMPRESSIONS, Impression, ImpressionItem
 
@@ -47,4 +47,4 @@ def log(
     if not allowed:
         count(IMPRESSIONS, "limited")
         return False
-    return outbox.offer(Letter(IMPRESSIONS, impression(served, slot, now=now, reader=reader), key=served.user_id))
+    return outbox.offer(letter_of(impression(served, slot, now=now, reader=reader)))

@@ -9,15 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar, cast
 
 import msgspec
 
-from serving.web.outbox import Letter
-from stream.events import INTERACTIONS, Interaction, InvalidEvent, decode
+from stream.events import TOO_DEEP, Event, Identity, Interaction, InvalidEvent, decode
 from stream.sources.admission import admitted
 
 MAX_BODY_BYTES = 1024 * 1024
-TOO_DEEP = "the JSON is nested too deep"
+
+_E = TypeVar("_E", bound=Event)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELD = re.compile(r"at `\$\.(\w+)|field `(\w+)`|^(event_time)\b")
@@ -37,18 +38,6 @@ class Refusal:
     reason: str
 
 
-def read_events(body: bytes, *, bound: int, now: datetime) -> tuple[list[Interaction], list[Refusal]]:
-    """Return the good events and the refusals, at most `bound` events together. Raises `UnreadableBody`."""
-    accepted: list[Interaction] = []
-    refused: list[Refusal] = []
-    for index, raw in enumerate(split(body, bound)):
-        try:
-            accepted.append(checked(raw, now=now))
-        except InvalidEvent as error:
-            refused.append(Refusal(index, field_of(raw, error), str(error)))
-    return accepted, refused
-
-
 def split(body: bytes, bound: int) -> Sequence[bytes]:
     """Return the JSON of each event: the body is one, or a list of 1 to `bound`. Raises `UnreadableBody`."""
     if not body.strip():
@@ -66,18 +55,19 @@ def split(body: bytes, bound: int) -> Sequence[bytes]:
     return [bytes(event) for event in events]
 
 
-def checked(raw: bytes, *, now: datetime) -> Interaction:
+def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
     """Return the event in the bytes: every door of the web process checks by this function. Raises `InvalidEvent`.
 
-    An infinite value is refused, because JSON allows numbers beyond any float. Ids are read as those of files are.
+    An infinite number is refused, because JSON allows numbers beyond any float. Ids are read as those of files are.
     """
-    try:
-        event = decode(raw, Interaction, now=now)
-    except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
-    if event.value is not None and not math.isfinite(event.value):
+    event = decode(raw, kind, now=now)
+    if _is_infinite(getattr(event, "value", None)):
         raise InvalidEvent("value is not a finite number - at `$.value`")
-    return admitted(event)
+    if any(map(_is_infinite, getattr(event, "attributes", {}).values())):
+        raise InvalidEvent("a number that is not finite - at `$.attributes`")
+    if isinstance(event, Interaction):
+        return cast("_E", admitted(event))
+    return cast("_E", admitted(event)) if isinstance(event, Identity) else event
 
 
 def field_of(raw: bytes, error: InvalidEvent) -> str:
@@ -92,6 +82,5 @@ def field_of(raw: bytes, error: InvalidEvent) -> str:
     return next((name for name, value in named if isinstance(value, str) and _CONTROL.search(value)), "")
 
 
-def letters(events: Sequence[Interaction]) -> list[Letter]:
-    """Return a letter for each event. The key is the user id, so that a user's events keep their order."""
-    return [Letter(INTERACTIONS, event, key=event.user_id) for event in events]
+def _is_infinite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

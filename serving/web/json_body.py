@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from serving.web.answers import Refused
-from serving.web.intake import TOO_DEEP
+from stream.events import TOO_DEEP
 
 _T = TypeVar("_T")
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")

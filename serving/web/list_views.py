@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from serving.coldstart import WINDOWS
 from serving.slots.slot import Kind
-from serving.web import lists_body, lists_door, parameters, schema, serializers, services
+from serving.web import bodies, lists_body, lists_door, parameters, schema, serializers, services
 from serving.web.answers import TooMany
 from serving.web.authentication import shows_key
 from serving.web.criteria import only_known
@@ -84,8 +84,7 @@ class ListsView(APIView):
     def post(self, request: Request) -> Response:
         """Several slots at once, without an item in two of them; for a shopper, or for a session that is not stored."""
         now = datetime.now(UTC)
-        only_known(request.query_params, ())
-        body = lists_body.read_body(request.data if isinstance(request.data, bytes) else b"")
+        body = lists_body.read_body(bodies.body_of(request))
         known = shows_key(request.META)
         confirmed = parameters.vouches(body.confirmed, known=known)
         asked = lists_body.requests_of(body, services.slot_book().current(), now=now)

@@ -21,7 +21,7 @@ from serving.web import intake, parameters
 from serving.web.answers import Refused
 from serving.web.lists_door import signed_id
 from serving.web.parameters import MAX_IDS, MAX_ITEMS
-from stream.events import EventType, Id, InvalidEvent, milliseconds
+from stream.events import TOO_DEEP, EventType, Id, InvalidEvent, milliseconds
 
 MAX_LISTS = 20
 """Lists in one request."""
@@ -83,7 +83,7 @@ def read_body(body: bytes) -> Lists:
         reason = str(error)
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
-        raise Refused("", intake.TOO_DEEP) from error
+        raise Refused("", TOO_DEEP) from error
     if b"\\u0000" in body:  # no text of the event contract holds a NUL; a backslash of the text itself may look so
         named = msgspec.to_builtins(lists)
         for field in (field for field, value in named.items() if _holds_nul(value)):

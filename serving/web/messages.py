@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from serving.web.intake import TOO_DEEP, Refusal, UnreadableBody
-from serving.web.outbox import Letter
-from stream.routes import ROUTES
+from serving.web.intake import Refusal, UnreadableBody
+from stream.events import TOO_DEEP
 from stream.sources.shapes.fields import NotAnEvent
 from stream.sources.shapes.registry import SHAPES, translated
 from stream.sources.shapes.shape import Translated
@@ -50,14 +49,6 @@ def read_messages(body: bytes, shape: str, *, bound: int, now: datetime) -> Read
         done.accepted += bool(events)
         done.ignored += not events
     return done
-
-
-def letters(events: list[Translated]) -> list[Letter]:
-    """Return a letter for each event, to the topic of its kind."""
-    return [
-        Letter(route.topic, event, key=getattr(event, route.key))
-        for event, route in ((event, ROUTES[type(event)]) for event in events)
-    ]
 
 
 def _messages(body: bytes, bound: int) -> list[Any]:

@@ -32,6 +32,7 @@ from graphstore.metric_labels import known
 from graphstore.tracing import traceparent
 from stream.kafka.producer import DeliveryError, EventProducer
 from stream.kafka.topics import TOPIC_NAMES
+from stream.routes import ROUTES, Event
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,12 @@ class Letter:
     topic: str
     event: Struct | None
     key: str
+
+
+def letter_of(event: Event) -> Letter:
+    """Return the letter of an event, to the topic of its kind. Its key keeps the events of one shopper in order."""
+    route = ROUTES[type(event)]
+    return Letter(route.topic, event, key=getattr(event, route.key))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import msgspec
 
 from serving.web import intake, signing
 from serving.web.answers import Refused
-from serving.web.outbox import Letter
 from serving.web.parameters import MAX_ITEMS
-from stream.events import SEEN, Id, InvalidEvent, Seen
+from stream.events import TOO_DEEP, Id, InvalidEvent, Seen
 
 ListPosition = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)]
 """A position in a list of the API, as a page tells it."""
@@ -41,12 +40,7 @@ def read_look(body: bytes, *, key: bytes, now: datetime) -> Seen:
         reason = str(error)
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
-        raise Refused("", intake.TOO_DEEP) from error
+        raise Refused("", TOO_DEEP) from error
     if not signing.fits(look.request_id, look.user_id, key=key):
         raise Refused("request_id", "this shopper was served no list with this id")
     return Seen(event_time=now, request_id=look.request_id, user_id=look.user_id, positions=sorted(set(look.positions)))
-
-
-def letter(event: Seen) -> Letter:
-    """Return the letter of the event. The key is the user id, as of the list itself."""
-    return Letter(SEEN, event, key=event.user_id)

@@ -1,7 +1,7 @@
 """Services: opens Redis and the outbox of a web process when the first request needs them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -12,7 +12,7 @@ from serving.online.client import RankerClient
 from serving.slots.slot_book import SlotBook
 from serving.storefront import Storefront
 from serving.web.limits import ImpressionLimit, ListLimit
-from serving.web.outbox import Outbox
+from serving.web.outbox import Letter, Outbox
 from stream.kafka.broker import check_reachable
 from stream.kafka.producer import EventProducer
 
@@ -47,6 +47,11 @@ def slot_book() -> SlotBook:
 def outbox() -> Outbox:
     """Return the outbox of the process. It connects to Kafka itself and retries."""
     return _once("outbox", lambda: Outbox(_connect_producer, bound=settings.OUTBOX_EVENTS))
+
+
+def deliver(letters: Sequence[Letter]) -> None:
+    """Send events and wait until Kafka has them. Raises `NotDelivered`."""
+    outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
 
 
 def list_limit() -> ListLimit:

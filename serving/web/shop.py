@@ -26,8 +26,8 @@ from redis.exceptions import RedisError
 from serving.cache import champion, recs_key
 from serving.web import intake, services
 from serving.web.answers import json_response, unavailable
-from serving.web.outbox import NotDelivered
-from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
+from serving.web.outbox import NotDelivered, letter_of
+from stream.events import MAX_ID_LENGTH, TOO_DEEP, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
 
 SHOPPERS = 12
 SHOPPERS_SECONDS = 30.0
@@ -93,7 +93,7 @@ def clicked(request: HttpRequest) -> HttpResponse:
     except InvalidEvent as error:
         return json_response({"detail": str(error), "field": intake.field_of(request.body, error)}, 400)
     try:
-        services.outbox().deliver(intake.letters([event]), timeout_seconds=settings.DELIVERY_SECONDS)
+        services.deliver([letter_of(event)])
     except NotDelivered as error:
         return unavailable(str(error))
     return json_response({"event_id": event.event_id, "event_time": event.event_time}, 202)
@@ -106,7 +106,7 @@ def _event(body: bytes, *, now: datetime) -> Interaction:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error)) from error
     except RecursionError as error:
-        raise InvalidEvent(intake.TOO_DEEP, "json") from error
+        raise InvalidEvent(TOO_DEEP, "json") from error
     event = Interaction(
         event_id=f"{DEMO_PREFIX}{click.click_id or uuid.uuid4()}",
         event_time=now,
@@ -119,7 +119,7 @@ def _event(body: bytes, *, now: datetime) -> Interaction:
         value=click.value,
         quantity=click.quantity,
     )
-    return intake.checked(encode(event), now=now)
+    return intake.checked(encode(event), Interaction, now=now)
 
 
 def known_shoppers(redis: Redis, model_version: str) -> list[str]:

@@ -28,9 +28,9 @@ from serving.config import TRACKABLE
 from serving.web import intake, signing
 from serving.web.answers import Refused
 from serving.web.intake import Refusal
-from serving.web.outbox import Letter
+from serving.web.outbox import Letter, letter_of
 from serving.web.seen import ListPosition
-from stream.events import IDENTITIES, Currency, EventType, Id, Identity, Interaction, InvalidEvent, Quantity, check
+from stream.events import TOO_DEEP, Currency, EventType, Id, Identity, Interaction, InvalidEvent, Quantity, check
 from stream.sources.admission import admitted
 
 MAX_EVENTS = 50
@@ -103,8 +103,8 @@ def read_message(body: bytes, *, open_types: frozenset[str], now: datetime) -> T
 
 def letters(found: Tracked) -> list[Letter]:
     """Return the letters of what was taken, the login first."""
-    login = [] if found.login is None else [Letter(IDENTITIES, found.login, key=found.login.anonymous_id)]
-    return login + intake.letters(found.interactions)
+    login = [] if found.login is None else [letter_of(found.login)]
+    return login + [letter_of(event) for event in found.interactions]
 
 
 def _message(body: bytes) -> Message:
@@ -114,7 +114,7 @@ def _message(body: bytes) -> Message:
         reason = str(error)
         raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
     except RecursionError as error:
-        raise Refused("", intake.TOO_DEEP) from error
+        raise Refused("", TOO_DEEP) from error
     if not message.events and message.anonymous_id is None:
         raise Refused("events", "neither an event nor a login")
     return message
@@ -166,7 +166,7 @@ def _interaction(user_id: str, told: Told, now: datetime) -> Interaction:
         order_id=told.order_id,
         currency=told.currency,
     )
-    found = intake.checked(msgspec.json.encode(event), now=now)
+    found = intake.checked(msgspec.json.encode(event), Interaction, now=now)
     if found.user_id != user_id:  # who is vouched for with padding is not whom the event would be of
         raise InvalidEvent(f"{user_id!r} is not how this id is written - at `$.user_id`")
     return found

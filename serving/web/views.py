@@ -15,12 +15,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis.asked import ask
-from serving.web import intake, messages, retrain, schema, seen, serializers, services, signing, track
+from serving.web import bodies, intake, messages, retrain, schema, seen, serializers, services, signing, track
 from serving.web.answers import Refused, TooLarge, TooMany
 from serving.web.authentication import AdminKey, ApiKey, shows_key
-from serving.web.criteria import only_known
-from serving.web.outbox import count
-from stream.events import SEEN
+from serving.web.outbox import count, letter_of
+from stream.events import SEEN, Interaction
 
 _problems = dict.fromkeys((400, 429, 503), serializers.ProblemSerializer)
 _refused_posts = dict.fromkeys((401, 403, 408, 413, 415, 429, 503), serializers.ProblemSerializer)
@@ -59,15 +58,9 @@ class EventsView(APIView):
     )
     def post(self, request: Request) -> Response:
         """One event or a list of events; 202 after Kafka has the good ones, with a reason for each bad one."""
-        only_known(request.query_params, ())
-        body = request.data if isinstance(request.data, bytes) else b""
-        try:
-            accepted, refused = intake.read_events(body, bound=settings.MAX_POSTED_EVENTS, now=datetime.now(UTC))
-        except intake.UnreadableBody as error:
-            raise Refused("", str(error)) from error
-        if accepted:
-            services.outbox().deliver(intake.letters(accepted), timeout_seconds=settings.DELIVERY_SECONDS)
-        return Response({"accepted": len(accepted), "refused": refused}, status=202 if accepted else 400)
+        objects, now = bodies.objects(request), datetime.now(UTC)
+        # Not `bodies.read`, which fills in a missing time: an event says when it happened.
+        return bodies.answer(bodies.each(objects, lambda raw: letter_of(intake.checked(raw, Interaction, now=now))))
 
 
 class MessagesView(APIView):
@@ -83,14 +76,14 @@ class MessagesView(APIView):
     )
     def post(self, request: Request) -> Response:
         """One message, a list or `{"batch": [...]}`; 202 after Kafka has the events, with a reason for each bad one."""
-        body = request.data if isinstance(request.data, bytes) else b""
+        body = bodies.body_of(request, allowed=None)
         now, bound = datetime.now(UTC), settings.MAX_POSTED_EVENTS
         try:
             found = messages.read_messages(body, self.shape, bound=bound, now=now)
         except intake.UnreadableBody as error:
             raise Refused("", str(error)) from error
         if found.events:
-            services.outbox().deliver(messages.letters(found.events), timeout_seconds=settings.DELIVERY_SECONDS)
+            services.deliver([letter_of(event) for event in found.events])
         answer = {"accepted": found.accepted, "ignored": found.ignored, "refused": found.refused}
         return Response(answer, status=202 if found.accepted or found.ignored else 400)
 
@@ -107,13 +100,12 @@ class SeenView(APIView):
     )
     def post(self, request: Request) -> Response:
         """The positions of a list that are in view, also as text/plain; 202 after Kafka has them. Repeat it freely."""
-        only_known(request.query_params, ())
-        body = request.data if isinstance(request.data, bytes) else b""
+        body = bodies.body_of(request)
         event = seen.read_look(body, key=signing.key_for(signing.REQUESTS), now=datetime.now(UTC))
         if not (shows_key(request.META) or services.seen_limit().allow(request.META["REMOTE_ADDR"])):
             count(SEEN, "limited")
             raise TooMany("too much is seen from your address: try again")
-        services.outbox().deliver([seen.letter(event)], timeout_seconds=settings.DELIVERY_SECONDS)
+        services.deliver([letter_of(event)])
         return Response({"seen": len(event.positions)}, status=202)
 
 
@@ -129,8 +121,7 @@ class TrackView(APIView):
     )
     def post(self, request: Request) -> Response:
         """The events and the login of one shopper, also as text/plain; 202 with a reason for each bad event."""
-        only_known(request.query_params, ())
-        body = request.data if isinstance(request.data, bytes) else b""
+        body = bodies.body_of(request)
         found = track.read_message(body, open_types=settings.SERVING.tracked, now=datetime.now(UTC))
         letters = [] if found.refused and not found.interactions else track.letters(found)  # nor a login alone
         if not (shows_key(request.META) or services.track_limit().allow(request.META["REMOTE_ADDR"])):
@@ -138,7 +129,7 @@ class TrackView(APIView):
                 count(letter.topic, "limited")
             raise TooMany("too much is told from your address: try again")
         if letters:
-            services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
+            services.deliver(letters)
         answer = {"accepted": len(letters), "refused": found.refused}
         return Response(answer, status=202 if letters else 400)
 
@@ -155,7 +146,6 @@ class RetrainView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Ask the scheduler for a new model; 202 when the request is on its way. `sagestream history` tells its end."""
-        only_known(request.query_params, ())
-        asked = retrain.read_request(request.data if isinstance(request.data, bytes) else b"", now=datetime.now(UTC))
+        asked = retrain.read_request(bodies.body_of(request), now=datetime.now(UTC))
         ask(services.storefront().redis, asked)
         return Response({"status": "asked", "full": asked.full, "why": asked.reason}, status=202)

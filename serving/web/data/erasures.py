@@ -15,11 +15,10 @@ from rest_framework.views import APIView
 
 from graphstore.redis import errands
 from graphstore.redis.errands import DONE, FAILED, Kind, NotAsked, State
-from serving.web import parameters, schema, services
+from serving.web import bodies, parameters, schema, services
 from serving.web.answers import Busy
 from serving.web.authentication import AdminKey
 from serving.web.criteria import only_known
-from serving.web.data import bodies
 from serving.web.data.described import EXPORT, STATE
 from stream.events import milliseconds, utc
 

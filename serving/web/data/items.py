@@ -4,6 +4,7 @@ Arrives: requests of the shop's server. Leaves: `CatalogItem` and `ItemChange` e
 readers see it. Next: `stream.worker.sink` stores them.
 """
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -16,18 +17,17 @@ from rest_framework.views import APIView
 from graphstore.catalogue import Item
 from graphstore.redis import item_store
 from serving.storefront import UnknownItem
-from serving.web import parameters, schema, services
+from serving.web import bodies, parameters, schema, services
 from serving.web.answers import Refused
 from serving.web.authentication import ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
-from serving.web.data import bodies
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
 from serving.web.data.described import ItemSerializer as Described
-from serving.web.intake import TOO_DEEP, Refusal
+from serving.web.intake import Refusal
 from serving.web.outbox import Letter
 from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
-from stream.events import CATALOG, CatalogItem, InvalidEvent, ItemChange, id_problem
+from stream.events import CATALOG, TOO_DEEP, CatalogItem, InvalidEvent, ItemChange, id_problem
 
 _item_ids = OpenApiParameter(
     "item_id",
@@ -120,9 +120,8 @@ class StockView(APIView):
     @extend_schema(request=accepts(STOCKS), responses=WRITTEN)
     def post(self, request: Request) -> Response:
         """How many are left, as a number. A difference is refused: sent twice, it would count twice."""
-        objects = bodies.objects(request)
-        given = bodies.each(objects, _only_stock)
-        return bodies.answer(given)
+        objects, now = bodies.objects(request), bodies.current_time()
+        return bodies.answer(bodies.each(objects, lambda raw: _only_stock(raw, now)))
 
 
 def known_item(item_id: str) -> Item:
@@ -140,14 +139,11 @@ def shown(item: Item) -> dict[str, Any]:
     return fields
 
 
-def _only_stock(raw: bytes) -> Letter:
+def _only_stock(raw: bytes, now: datetime) -> Letter:
     try:
         msgspec.json.decode(raw, type=Stock)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error), "json") from error
     except RecursionError as error:
         raise InvalidEvent(TOO_DEEP, "json") from error
-    given = bodies.read([raw], ItemChange, now=bodies.current_time())
-    if given.refused:
-        raise InvalidEvent(given.refused[0].reason)
-    return given.letters[0]
+    return bodies.letter_from(raw, ItemChange, now=now)

@@ -18,10 +18,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from graphstore.redis import hot
-from serving.web import parameters, services, signing
+from serving.web import bodies, parameters, services, signing
 from serving.web.authentication import AdminKey, ApiKey
 from serving.web.criteria import only_known
-from serving.web.data import bodies, erasures
+from serving.web.data import erasures
 from serving.web.data.described import (
     ERRAND,
     LOGINS,

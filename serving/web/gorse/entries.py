@@ -8,23 +8,22 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from serving.storefront import UnknownItem
-from serving.web import parameters, services
+from serving.web import bodies, parameters, services
 from serving.web.answers import Refused
 from serving.web.authentication import AdminKey, ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
-from serving.web.data import bodies, erasures
+from serving.web.data import erasures
 from serving.web.data.items import known_item
 from serving.web.gorse import shapes
 from serving.web.json_body import read_body
-from serving.web.outbox import Letter
+from serving.web.outbox import Letter, letter_of
 from serving.web.views import RawJsonParser
-from stream.events import CATALOG, CATALOG_CHANGES, MAX_ATTRIBUTES, USERS, ItemChange
+from stream.events import CATALOG, MAX_ATTRIBUTES, ItemChange
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -39,7 +38,7 @@ class ItemsView(APIView):
         """Insert items, or replace those that exist."""
         now = bodies.current_time()
         events = [shapes.entry(one, now=now) for one in read_many(request, shapes.Entry)]
-        return written([Letter(CATALOG, event, key=event.item_id) for event in events])
+        return written([letter_of(event) for event in events])
 
 
 class ItemView(ReadOrWrite, APIView):
@@ -87,7 +86,7 @@ class ItemView(ReadOrWrite, APIView):
         for number, part in enumerate(parts):
             fields = changed if number == 0 else {}
             event = ItemChange(event_time=now, item_id=item_id, attributes=dict(part), **fields)
-            letters.append(Letter(CATALOG_CHANGES, shapes.valid(event, now=now), key=item_id))
+            letters.append(letter_of(shapes.valid(event, now=now)))
         return written(letters, rows=1)
 
     def delete(self, request: Request, item_id: str) -> Response:
@@ -106,7 +105,7 @@ class UsersView(APIView):
         """Insert users, or replace the attributes of those that exist."""
         now = bodies.current_time()
         events = [shapes.user_attributes(one, now=now) for one in read_many(request, shapes.User)]
-        return written([Letter(USERS, event, key=event.user_id) for event in events])
+        return written([letter_of(event) for event in events])
 
 
 class UserView(APIView):
@@ -130,7 +129,7 @@ def read_many(request: Request, kind: type[_T], allowed: Collection[str] = ()) -
 def written(letters: Sequence[Letter], *, rows: int | None = None) -> Response:
     """Send the letters; 200 after Kafka has them. `rows`: what they write; None: each a row. Raises `NotDelivered`."""
     if letters:
-        services.outbox().deliver(letters, timeout_seconds=settings.DELIVERY_SECONDS)
+        services.deliver(letters)
     return Response({"RowAffected": len(letters) if rows is None else rows})
 
 

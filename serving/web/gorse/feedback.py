@@ -7,13 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from serving.web import bodies
 from serving.web.authentication import ApiKey
-from serving.web.data import bodies
 from serving.web.gorse import shapes
 from serving.web.gorse.entries import read_many, written
-from serving.web.outbox import Letter
+from serving.web.outbox import letter_of
 from serving.web.views import RawJsonParser
-from stream.events import INTERACTIONS
 
 
 class FeedbackView(APIView):
@@ -26,7 +25,7 @@ class FeedbackView(APIView):
         """Take a list of feedback, all or nothing: `FeedbackType`, `UserId`, `ItemId`, `Timestamp`, `Value`."""
         now = bodies.current_time()
         events = [shapes.interaction(one, now=now) for one in read_many(request, shapes.Feedback)]
-        return written([Letter(INTERACTIONS, event, key=event.user_id) for event in events])
+        return written([letter_of(event) for event in events])
 
     def put(self, request: Request) -> Response:
         """The same: what happened at another time is another event here, so nothing is overwritten."""

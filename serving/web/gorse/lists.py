@@ -22,11 +22,10 @@ from serving.recommend import Recommendation
 from serving.rules.criteria import NO_CRITERIA, Criteria
 from serving.slots.request import ListRequest
 from serving.slots.slot import Kind, Slot
-from serving.web import lists_door, parameters, services
+from serving.web import bodies, lists_door, parameters, services
 from serving.web.answers import Refused
 from serving.web.authentication import shows_key
 from serving.web.criteria import only_known
-from serving.web.data import bodies
 from serving.web.gorse import shapes
 from serving.web.gorse.entries import read_many
 from serving.web.parameters import MAX_ITEMS

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from serving.web import intake
 from serving.web.answers import Refused
-from serving.web.data import bodies
 from stream.events import CatalogItem, Event, Interaction, InvalidEvent, UserAttributes
 from stream.sources.event_names import FEEDBACK, event_type_of
 
@@ -120,7 +120,7 @@ def user_attributes(user: User, *, now: datetime) -> UserAttributes:
 def valid(event: _E, *, now: datetime) -> _E:
     """Return the event as its readers will decode it. Raises `Refused`."""
     try:
-        return bodies.checked(msgspec.json.encode(event), type(event), now=now)
+        return intake.checked(msgspec.json.encode(event), type(event), now=now)
     except (InvalidEvent, UnicodeEncodeError) as error:
         raise Refused("", str(error)) from error
 

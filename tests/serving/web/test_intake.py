@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.web.intake import Refusal, UnreadableBody, letters, read_events
+from serving.web import bodies
+from serving.web.intake import Refusal, UnreadableBody, checked, split
+from serving.web.outbox import Letter, letter_of
+from stream.events import Interaction
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD = {
@@ -17,14 +20,25 @@ GOOD = {
 }
 
 
+def taken(body: bytes, *, bound: int) -> tuple[list[Letter], list[Refusal]]:
+    """What the door makes of a body, without a request around it."""
+    found = bodies.each(split(body, bound), lambda raw: letter_of(checked(raw, Interaction, now=NOW)))
+    return found.letters, found.refused
+
+
+def read_events(body: bytes, *, bound: int) -> tuple[list[Interaction], list[Refusal]]:
+    letters, refused = taken(body, bound=bound)
+    return [letter.event for letter in letters if isinstance(letter.event, Interaction)], refused
+
+
 def read(*events: object) -> tuple[list[str], list[Refusal]]:
-    accepted, refused = read_events(orjson.dumps(list(events)), bound=10, now=NOW)
+    accepted, refused = read_events(orjson.dumps(list(events)), bound=10)
     return [event.event_id for event in accepted], refused
 
 
 def test_one_event_or_many() -> None:
     assert read(GOOD, {**GOOD, "event_id": "e2"}) == (["e1", "e2"], [])
-    accepted, refused = read_events(b" " + orjson.dumps(GOOD), bound=10, now=NOW)
+    accepted, refused = read_events(b" " + orjson.dumps(GOOD), bound=10)
     assert ([event.event_id for event in accepted], refused) == (["e1"], [])
 
 
@@ -64,13 +78,13 @@ def test_what_is_no_object_has_no_field() -> None:
 
 @pytest.mark.parametrize("body", [b'{"a":' * 50_000, b'{"colour":' + b"[" * 30_000])
 def test_deep_nesting_is_refused(body: bytes) -> None:
-    accepted, refused = read_events(body, bound=10, now=NOW)
+    accepted, refused = read_events(body, bound=10)
     assert (accepted, len(refused)) == ([], 1)
 
 
 def test_a_number_beyond_floats_is_refused() -> None:
     body = orjson.dumps(GOOD)[:-1] + b',"value":1e999}'
-    accepted, refused = read_events(body, bound=10, now=NOW)
+    accepted, refused = read_events(body, bound=10)
     assert accepted == []
     assert refused[0].field in ("", "value")
 
@@ -78,23 +92,23 @@ def test_a_number_beyond_floats_is_refused() -> None:
 @pytest.mark.parametrize("body", [b"", b"  ", b"[]", b"[", b"[{}", b"[1,]", b"[\xff]", b"[" * 100_000])
 def test_what_is_no_list_of_events_is_refused_whole(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        read_events(body, bound=10, now=NOW)
+        read_events(body, bound=10)
 
 
 def test_too_many_events_are_refused_whole() -> None:
     with pytest.raises(UnreadableBody, match="3 events"):
-        read_events(b"[1,2,3]", bound=2, now=NOW)
+        read_events(b"[1,2,3]", bound=2)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_events_or_refused(body: bytes) -> None:
     try:
-        accepted, _ = read_events(body, bound=10, now=NOW)
+        accepted, _ = read_events(body, bound=10)
     except UnreadableBody:
         return
     assert accepted == []
 
 
 def test_events_are_addressed_by_shopper() -> None:
-    accepted, _ = read_events(orjson.dumps(GOOD), bound=1, now=NOW)
-    assert [(letter.topic, letter.key) for letter in letters(accepted)] == [("interactions", "ann")]
+    letters, _ = taken(orjson.dumps(GOOD), bound=1)
+    assert [(letter.topic, letter.key) for letter in letters] == [("interactions", "ann")]

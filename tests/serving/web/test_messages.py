@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from serving.web.intake import UnreadableBody
-from serving.web.messages import letters, read_messages
+from serving.web.messages import read_messages
+from serving.web.outbox import letter_of
 from stream.events import Interaction
 from tests.serving.web.test_views import Post
 
@@ -29,7 +30,7 @@ def test_one_message_a_list_and_a_batch_are_the_same(body: Any) -> None:
 
 
 def test_each_kind_of_event_goes_to_its_topic() -> None:
-    found = letters(read([VIEWED, LOGIN]).events)
+    found = [letter_of(event) for event in read([VIEWED, LOGIN]).events]
     assert [(letter.topic, letter.key) for letter in found] == [("interactions", "u"), ("identities", "a")]
 
 

@@ -6,11 +6,10 @@ The objects are the events of the contract (`stream.events`), with what the door
 is given, and the id of the path.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
@@ -21,10 +20,9 @@ from serving.web import intake, services
 from serving.web.answers import Refused
 from serving.web.criteria import only_known
 from serving.web.intake import Refusal
-from serving.web.outbox import Letter
-from stream.events import Event, Identity, Interaction, InvalidEvent, decode
-from stream.routes import ROUTES
-from stream.sources.admission import admitted
+from serving.web.outbox import Letter, letter_of
+from stream.events import TOO_DEEP, InvalidEvent
+from stream.routes import Event
 
 _E = TypeVar("_E", bound=Event)
 
@@ -40,9 +38,10 @@ class Given:
     refused: list[Refusal]
 
 
-def body_of(request: Request, allowed: Collection[str] = ()) -> bytes:
-    """Return the body. Raises `Refused` for parameters that are not `allowed`."""
-    only_known(request.query_params, allowed)
+def body_of(request: Request, allowed: Collection[str] | None = ()) -> bytes:
+    """Return the body. Raises `Refused` for parameters that are not `allowed`; None allows all."""
+    if allowed is not None:
+        only_known(request.query_params, allowed)
     return request.data if isinstance(request.data, bytes) else b""
 
 
@@ -59,7 +58,7 @@ def objects(request: Request, *, single: bool = False, allowed: Collection[str] 
 
 def read(objects: Sequence[bytes], kind: type[_E], *, now: datetime, fixed: Mapping[str, str] | None = None) -> Given:
     """Return the events in the objects. `fixed` are the fields that the path says; an object may only repeat them."""
-    return each(objects, lambda raw: _letter(_event(raw, kind, fixed or {}, now)))
+    return each(objects, lambda raw: letter_from(raw, kind, now=now, fixed=fixed))
 
 
 def each(objects: Sequence[bytes], letter: Callable[[bytes], Letter]) -> Given:
@@ -76,7 +75,7 @@ def each(objects: Sequence[bytes], letter: Callable[[bytes], Letter]) -> Given:
 def answer(given: Given) -> Response:
     """Send the letters; 202 after Kafka has them, 400 when no object was good. Raises `NotDelivered`."""
     if given.letters:
-        services.outbox().deliver(given.letters, timeout_seconds=settings.DELIVERY_SECONDS)
+        services.deliver(given.letters)
     answer = {"accepted": len(given.letters), "refused": given.refused}
     return Response(answer, status=202 if given.letters else 400)
 
@@ -86,36 +85,16 @@ def current_time() -> datetime:
     return datetime.now(UTC)
 
 
-def _event(raw: bytes, kind: type[_E], fixed: Mapping[str, str], now: datetime) -> _E:
+def letter_from(raw: bytes, kind: type[_E], *, now: datetime, fixed: Mapping[str, str] | None = None) -> Letter:
+    """Return the letter of the event in one object, as `read` does. Raises `InvalidEvent`."""
+    known = fixed or {}
     try:
         fields: dict[str, Any] = _fields(raw)
-        for name, value in fixed.items():
+        for name, value in known.items():
             if name in fields and msgspec.json.decode(fields[name]) != value:
                 raise InvalidEvent(f"not the {name} of the address - at `$.{name}`")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error), "json") from error
     except RecursionError as error:
-        raise InvalidEvent(intake.TOO_DEEP, "json") from error
-    return checked(_encode({"event_time": now, **fields, **fixed}), kind, now=now)
-
-
-def checked(raw: bytes, kind: type[_E], *, now: datetime) -> _E:
-    """Return the event in the bytes. Raises `InvalidEvent`, also for numbers that no store can keep."""
-    try:
-        event = decode(raw, kind, now=now)
-    except RecursionError as error:
-        raise InvalidEvent(intake.TOO_DEEP, "json") from error
-    attributes = getattr(event, "attributes", {})
-    numbers = {"attributes": attributes.values(), "value": [getattr(event, "value", None)]}
-    for name, values in numbers.items():
-        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
-            # JSON allows numbers beyond any float.
-            raise InvalidEvent(f"a number that is not finite - at `$.{name}`")
-    if isinstance(event, Interaction):
-        return cast("_E", admitted(event))
-    return cast("_E", admitted(event)) if isinstance(event, Identity) else event
-
-
-def _letter(event: Event) -> Letter:
-    route = ROUTES[type(event)]  # type: ignore[index]
-    return Letter(route.topic, event, key=getattr(event, route.key))
+        raise InvalidEvent(TOO_DEEP, "json") from error
+    return letter_of(intake.checked(_encode({"event_time": now, **fields, **known}), kind, now=now))
