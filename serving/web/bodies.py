@@ -21,12 +21,13 @@ from serving.web.answers import Refused
 from serving.web.criteria import only_known
 from serving.web.intake import Refusal
 from serving.web.outbox import Letter, letter_of
-from stream.events import TOO_DEEP, InvalidEvent
+from stream.events import InvalidEvent
 from stream.routes import Event
 
 _E = TypeVar("_E", bound=Event)
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_anything = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,13 +89,8 @@ def current_time() -> datetime:
 def letter_from(raw: bytes, kind: type[_E], *, now: datetime, fixed: Mapping[str, str] | None = None) -> Letter:
     """Return the letter of the event in one object, as `read` does. Raises `InvalidEvent`."""
     known = fixed or {}
-    try:
-        fields: dict[str, Any] = _fields(raw)
-        for name, value in known.items():
-            if name in fields and msgspec.json.decode(fields[name]) != value:
-                raise InvalidEvent(f"not the {name} of the address - at `$.{name}`")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error), "json") from error
-    except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
+    fields: dict[str, Any] = intake.decoded(raw, _fields)
+    for name, value in known.items():
+        if name in fields and intake.decoded(fields[name], _anything) != value:
+            raise InvalidEvent(f"not the {name} of the address - at `$.{name}`")
     return letter_of(intake.checked(_encode({"event_time": now, **fields, **known}), kind, now=now))

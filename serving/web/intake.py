@@ -19,10 +19,11 @@ from stream.sources.admission import admitted
 MAX_BODY_BYTES = 1024 * 1024
 
 _E = TypeVar("_E", bound=Event)
+_T = TypeVar("_T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELD = re.compile(r"at `\$\.(\w+)|field `(\w+)`|^(event_time)\b")
-_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class UnreadableBody(ValueError):
@@ -38,6 +39,16 @@ class Refusal:
     reason: str
 
 
+def decoded(raw: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return what the decoder reads in the bytes. Raises `InvalidEvent`."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidEvent(str(error), "json") from error
+    except RecursionError as error:
+        raise InvalidEvent(TOO_DEEP, "json") from error
+
+
 def split(body: bytes, bound: int) -> Sequence[bytes]:
     """Return the JSON of each event: the body is one, or a list of 1 to `bound`. Raises `UnreadableBody`."""
     if not body.strip():
@@ -45,11 +56,9 @@ def split(body: bytes, bound: int) -> Sequence[bytes]:
     if not body.lstrip().startswith(b"["):
         return [body]
     try:
-        events = _split(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        events = decoded(body, _list)
+    except InvalidEvent as error:
         raise UnreadableBody(str(error)) from error
-    except RecursionError as error:
-        raise UnreadableBody(TOO_DEEP) from error
     if not 1 <= len(events) <= bound:
         raise UnreadableBody(f"{len(events)} events, not 1 to {bound}")
     return [bytes(event) for event in events]

@@ -9,7 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from serving.web.answers import Refused
-from stream.events import TOO_DEEP
+from serving.web.intake import decoded, field_of
+from stream.events import InvalidEvent
 
 _T = TypeVar("_T")
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
@@ -19,12 +20,18 @@ _NAMED = re.compile(r"field `(\w+)`")
 def read_body(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     """Return the struct in the body. Raises `Refused` with the path of the field, for example `slots[1].brands`."""
     try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return decoded(body, decoder)
+    except InvalidEvent as error:
         reason = str(error)
         raise Refused(path_of(reason), _AT.sub("", reason)) from error
-    except RecursionError as error:
-        raise Refused("", TOO_DEEP) from error
+
+
+def read_posted(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return the struct in the body. Raises `Refused` with the name of its field, and the path within the reason."""
+    try:
+        return decoded(body, decoder)
+    except InvalidEvent as error:
+        raise Refused(field_of(body, error), str(error)) from error
 
 
 def path_of(reason: str) -> str:

@@ -17,11 +17,12 @@ from serving.online.protocol import MAX_SESSION_EVENTS, SessionEvent
 from serving.rules.criteria import NO_CRITERIA, Criteria, Name
 from serving.slots.request import ListRequest
 from serving.slots.slot import ABOUT_ITEMS, Slot
-from serving.web import intake, parameters
+from serving.web import parameters
 from serving.web.answers import Refused
+from serving.web.json_body import read_posted
 from serving.web.lists_door import signed_id
 from serving.web.parameters import MAX_IDS, MAX_ITEMS
-from stream.events import TOO_DEEP, EventType, Id, InvalidEvent, milliseconds
+from stream.events import EventType, Id, milliseconds
 
 MAX_LISTS = 20
 """Lists in one request."""
@@ -72,18 +73,12 @@ class Lists(Body, frozen=True, kw_only=True):
     confirmed: bool | None = None
 
 
-_read = msgspec.json.Decoder(Lists).decode
+_decoder = msgspec.json.Decoder(Lists)
 
 
 def read_body(body: bytes) -> Lists:
     """Return the body. Raises `Refused` with the field's name."""
-    try:
-        lists = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = str(error)
-        raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
-    except RecursionError as error:
-        raise Refused("", TOO_DEEP) from error
+    lists = read_posted(body, _decoder)
     if b"\\u0000" in body:  # no text of the event contract holds a NUL; a backslash of the text itself may look so
         named = msgspec.to_builtins(lists)
         for field in (field for field, value in named.items() if _holds_nul(value)):

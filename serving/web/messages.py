@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from serving.web.intake import Refusal, UnreadableBody
-from stream.events import TOO_DEEP
+from serving.web.intake import Refusal, UnreadableBody, decoded
+from stream.events import InvalidEvent
 from stream.sources.shapes.fields import NotAnEvent
 from stream.sources.shapes.registry import SHAPES, translated
 from stream.sources.shapes.shape import Translated
@@ -21,7 +21,7 @@ from stream.sources.shapes.shape import Translated
 DOORS = ("segment", "ga4", "cloudevents")
 """The shapes that trackers post. The others come in files."""
 
-_decode = msgspec.json.Decoder().decode
+_decoder = msgspec.json.Decoder()
 
 
 @dataclass
@@ -55,11 +55,9 @@ def _messages(body: bytes, bound: int) -> list[Any]:
     if not body.strip():
         raise UnreadableBody("the body is empty")
     try:
-        found = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        found = decoded(body, _decoder)
+    except InvalidEvent as error:
         raise UnreadableBody(str(error)) from error
-    except RecursionError as error:
-        raise UnreadableBody(TOO_DEEP) from error
     if isinstance(found, dict) and isinstance(found.get("batch"), list):
         found = found["batch"]
     messages = found if isinstance(found, list) else [found]

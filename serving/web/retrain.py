@@ -10,8 +10,9 @@ import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH, Asked
 from serving.web.answers import Refused
+from serving.web.intake import decoded
 from serving.web.schema import NOT_BLANK
-from stream.events import milliseconds
+from stream.events import InvalidEvent, milliseconds
 
 REQUESTED_BY = "api"
 WHY = "by HTTP"
@@ -25,11 +26,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     why: str = WHY
 
 
+_decoder = msgspec.json.Decoder(_Body)
+
+
 def read_request(body: bytes, *, now: datetime) -> Asked:
     """Return the request in the body, which is a JSON object; empty: all defaults. Raises `Refused`."""
     try:
-        found = msgspec.json.decode(body, type=_Body) if body.strip() else _Body()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = decoded(body, _decoder) if body.strip() else _Body()
+    except InvalidEvent as error:
         raise Refused("", str(error)) from error
     if len(found.why) > MAX_REASON_LENGTH or not _has_text(found.why):
         raise Refused("why", f"a reason has 1 to {MAX_REASON_LENGTH} characters, not only spaces, and no NUL")

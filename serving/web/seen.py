@@ -9,10 +9,11 @@ from typing import Annotated
 
 import msgspec
 
-from serving.web import intake, signing
+from serving.web import signing
 from serving.web.answers import Refused
+from serving.web.json_body import read_posted
 from serving.web.parameters import MAX_ITEMS
-from stream.events import TOO_DEEP, Id, InvalidEvent, Seen
+from stream.events import Id, Seen
 
 ListPosition = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ITEMS)]
 """A position in a list of the API, as a page tells it."""
@@ -26,7 +27,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     positions: Annotated[list[ListPosition], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-_read_look = msgspec.json.Decoder(Look).decode
+_look = msgspec.json.Decoder(Look)
 
 
 def read_look(body: bytes, *, key: bytes, now: datetime) -> Seen:
@@ -34,13 +35,7 @@ def read_look(body: bytes, *, key: bytes, now: datetime) -> Seen:
 
     The `request_id` must be one that `serving.web.signing` made with this key for this shopper.
     """
-    try:
-        look = _read_look(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = str(error)
-        raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
-    except RecursionError as error:
-        raise Refused("", TOO_DEEP) from error
+    look = read_posted(body, _look)
     if not signing.fits(look.request_id, look.user_id, key=key):
         raise Refused("request_id", "this shopper was served no list with this id")
     return Seen(event_time=now, request_id=look.request_id, user_id=look.user_id, positions=sorted(set(look.positions)))

@@ -27,7 +27,7 @@ from serving.cache import champion, recs_key
 from serving.web import intake, services
 from serving.web.answers import json_response, unavailable
 from serving.web.outbox import NotDelivered, letter_of
-from stream.events import MAX_ID_LENGTH, TOO_DEEP, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
+from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
 
 SHOPPERS = 12
 SHOPPERS_SECONDS = 30.0
@@ -63,7 +63,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     quantity: Quantity | None = None
 
 
-_read_click = msgspec.json.Decoder(Click).decode
+_click = msgspec.json.Decoder(Click)
 _shoppers: tuple[float, str, list[str]] = (float("-inf"), "", [])
 
 
@@ -101,12 +101,7 @@ def clicked(request: HttpRequest) -> HttpResponse:
 
 def _event(body: bytes, *, now: datetime) -> Interaction:
     """Return the event of a click, checked by the same contract as a posted event. Raises `InvalidEvent`."""
-    try:
-        click = _read_click(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error)) from error
-    except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
+    click = intake.decoded(body, _click)
     event = Interaction(
         event_id=f"{DEMO_PREFIX}{click.click_id or uuid.uuid4()}",
         event_time=now,

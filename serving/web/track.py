@@ -28,9 +28,10 @@ from serving.config import TRACKABLE
 from serving.web import intake, signing
 from serving.web.answers import Refused
 from serving.web.intake import Refusal
+from serving.web.json_body import read_posted
 from serving.web.outbox import Letter, letter_of
 from serving.web.seen import ListPosition
-from stream.events import TOO_DEEP, Currency, EventType, Id, Identity, Interaction, InvalidEvent, Quantity, check
+from stream.events import Currency, EventType, Id, Identity, Interaction, InvalidEvent, Quantity, check
 from stream.sources.admission import admitted
 
 MAX_EVENTS = 50
@@ -74,7 +75,7 @@ class Tracked:
     refused: list[Refusal]
 
 
-_read = msgspec.json.Decoder(Message).decode
+_decoder = msgspec.json.Decoder(Message)
 
 
 def read_message(body: bytes, *, open_types: frozenset[str], now: datetime) -> Tracked:
@@ -108,13 +109,7 @@ def letters(found: Tracked) -> list[Letter]:
 
 
 def _message(body: bytes) -> Message:
-    try:
-        message = _read(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = str(error)
-        raise Refused(intake.field_of(body, InvalidEvent(reason)), reason) from error
-    except RecursionError as error:
-        raise Refused("", TOO_DEEP) from error
+    message = read_posted(body, _decoder)
     if not message.events and message.anonymous_id is None:
         raise Refused("events", "neither an event nor a login")
     return message

@@ -23,11 +23,11 @@ from serving.web.authentication import ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
 from serving.web.data.described import ItemSerializer as Described
-from serving.web.intake import Refusal
+from serving.web.intake import Refusal, decoded
 from serving.web.outbox import Letter
 from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
-from stream.events import CATALOG, TOO_DEEP, CatalogItem, InvalidEvent, ItemChange, id_problem
+from stream.events import CATALOG, CatalogItem, ItemChange, id_problem
 
 _item_ids = OpenApiParameter(
     "item_id",
@@ -43,6 +43,9 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     item_id: str
     stock: Annotated[int, msgspec.Meta(ge=0)] | None
     event_time: msgspec.Raw = msgspec.Raw()
+
+
+_stock = msgspec.json.Decoder(Stock)
 
 
 class ItemsView(APIView):
@@ -140,10 +143,5 @@ def shown(item: Item) -> dict[str, Any]:
 
 
 def _only_stock(raw: bytes, now: datetime) -> Letter:
-    try:
-        msgspec.json.decode(raw, type=Stock)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error), "json") from error
-    except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
+    decoded(raw, _stock)  # what is not stock is refused
     return bodies.letter_from(raw, ItemChange, now=now)
