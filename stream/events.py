@@ -35,8 +35,6 @@ MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
 """The largest part of a bad message that fits, in base64, into one message of Kafka's default size."""
 
-TOO_DEEP = "the JSON is nested too deep"
-
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_FUTURE = timedelta(hours=1)
 
@@ -255,6 +253,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _encoder = msgspec.json.Encoder()
 _E = TypeVar("_E", bound=msgspec.Struct)
+_T = TypeVar("_T")
 
 
 def encode(event: msgspec.Struct) -> bytes:
@@ -276,8 +275,14 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
         raise InvalidEvent(f"{len(raw)} bytes, over the bound of {max_bytes}", "size")
     if b"\\u0000" in raw and _NUL.search(raw):
         raise InvalidEvent("a NUL character, which PostgreSQL cannot store", "nul")
+    event: _E = decoded(raw, _decoder(kind))
+    return check_time(event, now=now)
+
+
+def decoded(raw: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return what the decoder reads in the bytes. Raises `InvalidEvent`, whatever the decoder's error is."""
     try:
-        event: _E = _decoder(kind).decode(raw)
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise InvalidEvent(str(error), "field") from error
     except msgspec.MsgspecError as error:
@@ -286,8 +291,7 @@ def decode(raw: bytes, kind: type[_E], *, now: datetime, max_bytes: int = MAX_EV
     except UnicodeDecodeError as error:
         raise InvalidEvent(str(error), "utf8") from error
     except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
-    return check_time(event, now=now)
+        raise InvalidEvent("the JSON is nested too deep", "json") from error
 
 
 def check(event: _E, *, now: datetime) -> _E:

@@ -13,13 +13,12 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from stream.events import TOO_DEEP, Event, Identity, Interaction, InvalidEvent, decode
+from stream.events import Event, Identity, Interaction, InvalidEvent, decode, decoded
 from stream.sources.admission import admitted
 
 MAX_BODY_BYTES = 1024 * 1024
 
 _E = TypeVar("_E", bound=Event)
-_T = TypeVar("_T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FIELD = re.compile(r"at `\$\.(\w+)|field `(\w+)`|^(event_time)\b")
@@ -37,16 +36,6 @@ class Refusal:
     index: int
     field: str
     reason: str
-
-
-def decoded(raw: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return what the decoder reads in the bytes. Raises `InvalidEvent`."""
-    try:
-        return decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidEvent(str(error), "json") from error
-    except RecursionError as error:
-        raise InvalidEvent(TOO_DEEP, "json") from error
 
 
 def split(body: bytes, bound: int) -> Sequence[bytes]:

@@ -9,8 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from serving.web.answers import Refused
-from serving.web.intake import decoded, field_of
-from stream.events import InvalidEvent
+from serving.web.intake import field_of
+from stream.events import InvalidEvent, decoded
 
 _T = TypeVar("_T")
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from serving.web.intake import Refusal, UnreadableBody, decoded
-from stream.events import InvalidEvent
+from serving.web.intake import Refusal, UnreadableBody
+from stream.events import InvalidEvent, decoded
 from stream.sources.shapes.fields import NotAnEvent
 from stream.sources.shapes.registry import SHAPES, translated
 from stream.sources.shapes.shape import Translated

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from stream.events import MAX_EVENT_BYTES
+from stream.events import MAX_EVENT_BYTES, InvalidEvent, decoded
 from stream.sources.files.event_lines import Refuse, texts
 from stream.sources.shapes.fields import Message, NotAnEvent
 from stream.sources.shapes.registry import translated
 from stream.sources.shapes.shape import Shape, Translated
 from stream.sources.shapes.snowplow import SNOWPLOW, message_of
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def messages(
@@ -44,8 +44,6 @@ def read_message(raw: bytes, shape: Shape) -> Message:
     if len(raw) > MAX_EVENT_BYTES:
         raise NotAnEvent("", f"{len(raw)} bytes, over the bound of {MAX_EVENT_BYTES}")
     try:
-        return _decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return decoded(raw, _decoder)
+    except InvalidEvent as error:
         raise NotAnEvent("", str(error)) from error
-    except RecursionError as error:
-        raise NotAnEvent("", "the JSON is nested too deep") from error
