@@ -38,7 +38,7 @@ class InteractionRow(NamedTuple):
     item_id: str
     event_time: int
     value: float | None = None
-    quantity: int | None = None
+    quantity: float | None = None
     request_id: str | None = None
     position: int | None = None
     order_id: str | None = None
@@ -68,7 +68,8 @@ class Ingested:
 
 _BATCH_COLUMNS = (
     "event_id VARCHAR, event_type SMALLINT, user_id VARCHAR, item_id VARCHAR, event_time BIGINT, "
-    "value DOUBLE PRECISION, quantity INTEGER, request_id VARCHAR, position INTEGER, order_id VARCHAR, currency VARCHAR"
+    "value DOUBLE PRECISION, quantity DOUBLE PRECISION, request_id VARCHAR, position INTEGER, order_id VARCHAR, "
+    "currency VARCHAR"
 )
 _COUNTS = ", ".join(COUNT_COLUMNS)
 _PURCHASE_TYPES = tuple(EVENT_TYPES.index(name) for name in ("purchase", *TAKE_BACKS))

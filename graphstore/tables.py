@@ -127,7 +127,7 @@ interactions = Table(
     Column("event_time", EpochMs, nullable=False),
     Column("ingest_time", EpochMs, nullable=False),
     Column("value", Float),
-    Column("quantity", Integer),
+    Column("quantity", Float),  # pieces, or a weight
     Column("request_id", String(ID_LENGTH)),
     Column("position", Integer),
     Column("order_id", String(ID_LENGTH)),

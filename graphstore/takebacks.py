@@ -4,8 +4,8 @@ Arrives: the events of one person or of all, as columns. Leaves: the remaining s
 `graphstore.snapshots.graph` and `graphstore.queries`.
 
 A return or a cancellation takes back the person's newest earlier purchase of the item that still remains, quantity by
-quantity. Without quantities it takes back the whole purchase. Without a purchase it changes nothing. The take-back
-itself shows no interest in the item, so its share is 0.
+quantity (weights, too). Without quantities it takes back the whole purchase. Without a purchase it changes nothing. The
+take-back itself shows no interest in the item, so its share is 0.
 """
 
 import numpy as np
@@ -15,6 +15,15 @@ from graphstore.tables import EVENT_TYPES, TAKE_BACKS
 
 PURCHASE = EVENT_TYPES.index("purchase")
 TAKE_BACK_CODES = tuple(EVENT_TYPES.index(name) for name in TAKE_BACKS)
+
+
+ROUNDING = 4e-7
+"""Half of one piece in a million, the largest quantity, and more than the rounding of weights in 32 bits."""
+
+
+def left_of(left: float, whole: float) -> float:
+    """Return what is left of `whole`; 0 for what only rounding leaves, as in 0.3 - 0.1 - 0.2."""
+    return left if left > ROUNDING * whole else 0.0
 
 
 def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Float64Array) -> Float64Array:
@@ -49,8 +58,8 @@ def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Floa
         to_take = np.inf if whole else quantities[row]
         while stack and to_take > 0:
             taken = min(to_take, left[stack[-1]])
-            left[stack[-1]] -= taken
-            to_take -= taken
+            left[stack[-1]] = left_of(left[stack[-1]] - taken, bought[stack[-1]])
+            to_take = left_of(to_take - taken, quantities[row])
             if left[stack[-1]] <= 0:
                 stack.pop()
             if whole:

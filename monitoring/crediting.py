@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES
+from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES, left_of
 from monitoring.credit_windows import CreditWindows
 
 CLOCK_SKEW_MS = 60_000
@@ -60,7 +60,7 @@ class CreditEvent(NamedTuple):
     time: int
     item_id: str
     value: float | None = None
-    quantity: int | None = None
+    quantity: float | None = None
     position: int | None = None
     order_id: str | None = None
     currency: str | None = None
@@ -73,11 +73,11 @@ class CreditEvent(NamedTuple):
 
 @dataclass
 class _Bought:
-    """A credited purchase. `left` counts pieces."""
+    """A credited purchase. `left` is the quantity that was not taken back."""
 
     credit: Credit
     price: float | None
-    left: int
+    left: float
 
 
 def credited(
@@ -139,10 +139,10 @@ def _taken_back(event: CreditEvent, bought: list[_Bought]) -> Credit | None:
     The shop's refund counts when it is in the purchase's currency and less than the price.
     """
     for purchase in reversed(bought):
-        if purchase.left == 0 or (event.order_id is not None and event.order_id != purchase.credit.order_id):
+        if purchase.left <= 0 or (event.order_id is not None and event.order_id != purchase.credit.order_id):
             continue
         pieces = min(purchase.left, event.quantity or purchase.left)
-        purchase.left -= pieces
+        purchase.left = left_of(purchase.left - pieces, purchase.left)
         revenue = None
         if purchase.price is not None:
             price = purchase.price

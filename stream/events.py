@@ -31,6 +31,7 @@ MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 1024
 MAX_LISTED_ITEMS = 1000
 MAX_ATTRIBUTES = 64
+MAX_QUANTITY = 1_000_000
 MAX_EVENT_BYTES = 64 * 1024
 MAX_DEAD_LETTER_BYTES = 700_000
 """The largest part of a bad message that fits, in base64, into one message of Kafka's default size."""
@@ -43,7 +44,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 UtcTime = Annotated[datetime, msgspec.Meta(tz=True)]
 AttributeName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-Quantity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Quantity = Annotated[float, msgspec.Meta(gt=0, le=MAX_QUANTITY)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://|/(?!/)|$)")]
 """An address of a page or image: absolute, or a path of the shop. No scheme runs a script."""
@@ -94,7 +95,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Interaction(Event, frozen=True, kw_only=True):
     """A user interacted with an item. The same `event_id` counts once, so the event is idempotent.
 
-    `value` is the rating, or the price paid for one piece. `request_id` and `position` name the served list that led to
+    `value` is the rating, or the price paid for one piece. `quantity` is a number of pieces, or a weight, 0.45 for
+    example; the event counts once, whatever its quantity. `request_id` and `position` name the served list that led to
     the event. The purchases of one order have the same `order_id`; `currency` is an ISO 4217 code.
     """
 

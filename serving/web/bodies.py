@@ -21,7 +21,7 @@ from serving.web.answers import Refused
 from serving.web.criteria import only_known
 from serving.web.intake import Refusal
 from serving.web.outbox import Letter, letter_of
-from stream.events import InvalidEvent
+from stream.events import InvalidEvent, decoded
 from stream.routes import Event
 
 _E = TypeVar("_E", bound=Event)
@@ -89,8 +89,8 @@ def current_time() -> datetime:
 def letter_from(raw: bytes, kind: type[_E], *, now: datetime, fixed: Mapping[str, str] | None = None) -> Letter:
     """Return the letter of the event in one object, as `read` does. Raises `InvalidEvent`."""
     known = fixed or {}
-    fields: dict[str, Any] = intake.decoded(raw, _fields)
+    fields: dict[str, Any] = decoded(raw, _fields)
     for name, value in known.items():
-        if name in fields and intake.decoded(fields[name], _anything) != value:
+        if name in fields and decoded(fields[name], _anything) != value:
             raise InvalidEvent(f"not the {name} of the address - at `$.{name}`")
     return letter_of(intake.checked(_encode({"event_time": now, **fields, **known}), kind, now=now))

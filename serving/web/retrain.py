@@ -10,9 +10,8 @@ import msgspec
 
 from graphstore.redis.asked import MAX_REASON_LENGTH, Asked
 from serving.web.answers import Refused
-from serving.web.intake import decoded
 from serving.web.schema import NOT_BLANK
-from stream.events import InvalidEvent, milliseconds
+from stream.events import InvalidEvent, decoded, milliseconds
 
 REQUESTED_BY = "api"
 WHY = "by HTTP"

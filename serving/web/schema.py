@@ -16,7 +16,7 @@ from serving.slots.slot import Kind, Slot
 from serving.web.parameters import MAX_ITEMS, MAX_NAME_LENGTH
 from serving.web.track import ANONYMOUS
 from serving.web.track import MAX_EVENTS as MAX_TRACKED
-from stream.events import MAX_ID_LENGTH, Event, Interaction
+from stream.events import MAX_ID_LENGTH, MAX_QUANTITY, Event, Interaction
 
 JsonSchema = dict[str, Any]
 
@@ -128,7 +128,7 @@ _TOLD: JsonSchema = {
         "event_type": {"type": "string", "enum": list(TRACKABLE)},
         "item_id": ID | {"pattern": NAMES_SOMEBODY},
         "value": {"type": ["number", "null"]},
-        "quantity": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
+        "quantity": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": MAX_QUANTITY},
         "request_id": {"anyOf": [ID, {"type": "null"}], "description": "of the list that led to it"},
         "position": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_ITEMS - 1},
         "order_id": {"anyOf": [ID | {"pattern": NAMES_AN_ORDER}, {"type": "null"}]},

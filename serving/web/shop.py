@@ -27,7 +27,7 @@ from serving.cache import champion, recs_key
 from serving.web import intake, services
 from serving.web.answers import json_response, unavailable
 from serving.web.outbox import NotDelivered, letter_of
-from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, Quantity, encode
+from stream.events import MAX_ID_LENGTH, EventType, Id, Interaction, InvalidEvent, Position, Quantity, decoded, encode
 
 SHOPPERS = 12
 SHOPPERS_SECONDS = 30.0
@@ -101,7 +101,7 @@ def clicked(request: HttpRequest) -> HttpResponse:
 
 def _event(body: bytes, *, now: datetime) -> Interaction:
     """Return the event of a click, checked by the same contract as a posted event. Raises `InvalidEvent`."""
-    click = intake.decoded(body, _click)
+    click = decoded(body, _click)
     event = Interaction(
         event_id=f"{DEMO_PREFIX}{click.click_id or uuid.uuid4()}",
         event_time=now,

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stream.events import EARLIEST, MAX_ID_LENGTH, EventType, milliseconds
+from stream.events import EARLIEST, MAX_ID_LENGTH, MAX_QUANTITY, EventType, milliseconds
 from stream.sources.formats.columns import LATEST_MS, Block, text
 from stream.sources.rejections import Rejections
 
-MAX_QUANTITY = 1_000_000
 _CONTROL = r"[\x00-\x1f\x7f]"
 """PostgreSQL cannot store the first one, and the others show that a cell is damaged."""
 
@@ -39,7 +38,7 @@ def base_rules(table: pd.DataFrame, *, latest_ms: int) -> dict[str, "pd.Series[b
         "a time to come": times > latest_ms,
         "unknown type": ~table["event_type"].isin([kind.value for kind in EventType]),
         "rating is no number": (table["event_type"] == EventType.RATING.value) & ~np.isfinite(table["value"]),
-        "quantity out of bounds": (table["quantity"] < 1) | (table["quantity"] > MAX_QUANTITY),
+        "quantity out of bounds": (table["quantity"] <= 0) | (table["quantity"] > MAX_QUANTITY),
     }
 
 

@@ -59,7 +59,7 @@ def interactions(rows: pd.DataFrame, *, shift_ms: int = 0) -> Iterator[Interacti
             item_id=item_id,
             event_time=utc(time + shift_ms),
             value=None if math.isnan(value) else value,
-            quantity=None if math.isnan(quantity) else int(quantity),
+            quantity=None if math.isnan(quantity) else quantity,
             order_id=order,
             currency=currency,
         )

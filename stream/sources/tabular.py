@@ -25,7 +25,7 @@ from stream.sources.item_headers import ItemColumns
 from stream.sources.items_beside import ItemsBeside
 from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
-from stream.sources.rules import base_rules, kept, numbers
+from stream.sources.rules import base_rules, kept
 from stream.sources.shaping import Shaped, only
 from stream.sources.source import Found, Part, Reading, Source
 from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable
@@ -157,13 +157,12 @@ def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> di
 def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) -> pd.DataFrame:
     """Return the cells of a block by meaning, in the form that the rules need.
 
-    A purchase of a negative quantity, or in an order that was cancelled or refunded, takes a purchase back. A quantity
-    that is no whole number counts once.
+    A purchase of a negative quantity, or in an order that was cancelled or refunded, takes a purchase back.
     """
     raw = block.table
     nothing = pd.Series(np.nan, index=raw.index)
     order = pd.Series(milliseconds(EARLIEST) + block.numbers.astype(np.float64) * 1000, index=raw.index)
-    quantity = numbers(raw[mapping.quantity]) if mapping.quantity else nothing
+    quantity = amounts(raw[mapping.quantity]) if mapping.quantity else nothing
     orders = {"order_id": ids(raw[mapping.order], literal=options.literal_ids)} if mapping.order else {}
     if mapping.currency:
         code = text(raw[mapping.currency]).str.upper()
@@ -178,7 +177,7 @@ def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) 
             else order,
             "value": _finite(amounts(raw[mapping.value])) if mapping.value else nothing,
             **orders,
-            "quantity": quantity.where(quantity == quantity.round(), np.nan).where(np.isfinite(quantity), quantity),
+            "quantity": quantity,
         }
     )
     bought = table["event_type"] == EventType.PURCHASE.value

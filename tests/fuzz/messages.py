@@ -158,7 +158,7 @@ _FIELDS: dict[type[Any], dict[str, st.SearchStrategy[str]]] = {
         "item_id": strings,
         "event_time": good_times,
         "value": st.one_of(good_numbers, st.just("null")),
-        "quantity": st.sampled_from(["1", "7", "1000000", "null"]),
+        "quantity": st.sampled_from(["1", "7", "0.45", "2.5e-3", "1000000", "null"]),
         "request_id": st.one_of(strings, st.just("null")),
         "position": st.sampled_from(["0", "10000", "null"]),
         "order_id": st.one_of(strings, st.just("null")),

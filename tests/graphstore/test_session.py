@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import UnsupportedDatabase, migrate, migrations, open_engine, read, write
-from graphstore.tables import edges, metadata, users
+from graphstore.tables import edges, interactions, metadata, users
 from tests.databases import migrated_sqlite
 
 
@@ -82,8 +82,8 @@ def revisions() -> list[str]:
 FILLED = (
     "INSERT INTO users (user_key, user_id) VALUES (1, 'u')",
     "INSERT INTO items (item_key, item_id, title, updated_at) VALUES (1, 'i', 'Tea', 5)",
-    "INSERT INTO interactions (interaction_key, event_id, event_type, user_key, item_key, event_time, ingest_time)"
-    " VALUES (1, 'e1', 3, 1, 1, 7200000, 7200000)",
+    "INSERT INTO interactions (interaction_key, event_id, event_type, user_key, item_key, event_time, ingest_time,"
+    " quantity) VALUES (1, 'e1', 3, 1, 1, 7200000, 7200000, 2)",
     "INSERT INTO edges (user_key, item_key, purchases, first_time, last_time) VALUES (1, 1, 1, 7200000, 7200000)",
     "INSERT INTO item_buckets (hour, item_key, purchases) VALUES (2, 1, 1)",
 )
@@ -104,10 +104,14 @@ def test_a_graph_of_every_revision_comes_up_to_date_with_all_its_rows(empty_url:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     with write(engine) as connection:
-        rows = [InteractionRow("e1", 3, "u", "i", 7_200_000), InteractionRow("e2", 5, "u", "i", 7_200_001)]
+        rows = [
+            InteractionRow("e1", 3, "u", "i", 7_200_000),
+            InteractionRow("e2", 5, "u", "i", 7_200_001, quantity=0.45),
+        ]
         done = ingest_interactions(connection, rows, now=1)
         assert (done.stored, done.duplicate) == (1, 1)
         edge = connection.execute(select(edges)).one()
+        assert connection.execute(select(interactions.c.quantity)).scalars().all() == [2, 0.45]
     assert (edge.purchases, edge.returns, edge.views, edge.last_time) == (1, 1, 0, 7_200_001)
     engine.dispose()
 

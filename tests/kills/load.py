@@ -75,7 +75,10 @@ class Shoppers:
             "event_time": self._time(),
         }
         if rng.random() < 0.4:
-            found |= {"value": rng.choice([round(rng.uniform(0, 99), 2), 3, -5.5]), "quantity": rng.randint(1, 9)}
+            found |= {
+                "value": rng.choice([round(rng.uniform(0, 99), 2), 3, -5.5]),
+                "quantity": rng.choice([1, 2, 9, 0.45]),
+            }
         if found["event_type"] == "purchase":
             found |= {"order_id": f"order {self._number // 3}", "currency": rng.choice(["EUR", "JPY"])}
         if rng.random() < 0.2:
@@ -167,7 +170,7 @@ class Shoppers:
             "event_id": [5, "", "e" * 129, "nul\x00"],
             "event_type": ["stare", None],
             "event_time": ["1975-01-01T00:00:00Z", self._rfc3339(self._now() + 90_000), "yesterday", 5],
-            "quantity": [-1, 0, 1.5, 10**7],
+            "quantity": [-1, 0, "1.5", 10**7],
             "value": ["3", float("nan")],
             "unknown": [1],
             "position": [-1],

@@ -246,6 +246,17 @@ def test_a_refund_takes_back_what_was_bought_and_never_more(shop):
     assert rows(shop)[newest].order_id == "o2"
 
 
+def test_a_weight_is_paid_by_its_weight_and_given_back_by_parts(shop):
+    shop.serve("r1", ["apple"])
+    bought = shop.act("purchase", "apple", time=shop.now + 1, value=10.0, quantity=0.3)
+    some = shop.act("return", "apple", time=shop.now + 2, quantity=0.1)
+    rest = shop.act("return", "apple", time=shop.now + 3, quantity=0.2)
+    shop.act("return", "apple", time=shop.now + 4, quantity=0.2)  # 0.3 - 0.1 - 0.2 is not 0 in floats
+    shop.attribute()
+    found = {name: round(revenue, 9) for name, (_, revenue) in money(shop).items()}
+    assert found == {bought: 3.0, some: -1.0, rest: -2.0}
+
+
 def test_a_refund_of_a_named_order_takes_back_this_order(shop):
     shop.serve("r1", ["apple"], time=shop.now)
     shop.serve("r2", ["apple"], time=shop.now + 5)

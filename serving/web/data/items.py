@@ -23,11 +23,11 @@ from serving.web.authentication import ApiKey, ReadOrWrite
 from serving.web.criteria import only_known
 from serving.web.data.described import ITEMS, PATCHES, STOCKS, WRITTEN, accepts
 from serving.web.data.described import ItemSerializer as Described
-from serving.web.intake import Refusal, decoded
+from serving.web.intake import Refusal
 from serving.web.outbox import Letter
 from serving.web.serializers import ProblemSerializer
 from serving.web.views import RawJsonParser
-from stream.events import CATALOG, CatalogItem, ItemChange, id_problem
+from stream.events import CATALOG, CatalogItem, ItemChange, decoded, id_problem
 
 _item_ids = OpenApiParameter(
     "item_id",

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from stream.events import MAX_ID_LENGTH
+from stream.events import MAX_ID_LENGTH, MAX_QUANTITY
 from stream.sources.ids import id_of
 from stream.sources.prices import amount_of
 
@@ -139,10 +139,10 @@ def amount(message: Any, *paths: str) -> float | None:
     return None
 
 
-def pieces(message: Any, *paths: str) -> int | None:
-    """Return the whole number of pieces, at least 1, at the first path that has one."""
+def pieces(message: Any, *paths: str) -> float | None:
+    """Return the quantity, a number of pieces or a weight, at the first path that has one; None outside the bounds."""
     found = amount(message, *paths)
-    return None if found is None or found != int(found) or not 1 <= found <= 1_000_000 else int(found)
+    return None if found is None or not 0 < found <= MAX_QUANTITY else found
 
 
 def text_of(message: Any, *paths: str, length: int = 1024) -> str:

@@ -75,7 +75,7 @@ def _order(order: Message, received: datetime | None) -> Iterator[Interaction]:
                 yield _line(order, line, whole, when, pieces(line, "quantity"))
 
 
-def _line(order: Message, line: Message, kind: EventType, time: datetime, quantity: int | None) -> Interaction:
+def _line(order: Message, line: Message, kind: EventType, time: datetime, quantity: float | None) -> Interaction:
     number = needed(order, "id", "name", "order_number")
     part = identifier(line, "id") or needed(line, *ITEMS)
     return Interaction(

@@ -48,7 +48,7 @@ def view(**fields: object) -> bytes:
         (view(user_id=None), "field", "missing required field `user_id`"),
         (view(user_id="u" * 129), "field", "length <= 128"),
         (view(colour="red"), "field", "unknown field `colour`"),
-        (view(quantity=-1), "field", ">= 1"),
+        (view(quantity=-1), "field", "> 0"),
         (view(event_type="fly"), "field", "Invalid enum value"),
         (view(event_time="yesterday"), "field", "RFC3339"),
         (view(event_time=utc(NOW) + timedelta(hours=2)), "time", "in the future"),

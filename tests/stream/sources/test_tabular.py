@@ -264,3 +264,19 @@ def test_lists_of_items_in_json_are_baskets(tmp_path: Path) -> None:
     table = read(path)
     assert [(event.user_id, event.item_id) for event in table.events()] == [("u", "a"), ("u", "b"), ("v", "c")]
     assert table.rejected == {"id is no text": 1}
+
+
+def test_weights_are_kept_as_numbers_and_count_once(tmp_path: Path) -> None:
+    lines = "user_id;item_id;date;price;quantity\n" + "".join(
+        f"u;i{n};2024-01-0{n};3,20;{written}\n"
+        for n, written in enumerate(("0,45", "1.5", "2", "2 kg", "-0,3", "0"), 1)
+    )
+    table = read(write(tmp_path / "f.csv", lines))
+    assert [(event.event_type.value, event.value, event.quantity) for event in table.events()] == [
+        ("purchase", 3.2, 0.45),
+        ("purchase", 3.2, 1.5),
+        ("purchase", 3.2, 2),
+        ("purchase", 3.2, None),
+        ("return", 3.2, 0.3),
+    ]
+    assert table.rejected == {"quantity out of bounds": 1}

@@ -37,9 +37,15 @@ def test_a_whole_number_with_a_point_is_the_number() -> None:
 
 
 def test_amounts_and_pieces() -> None:
-    message = {"price": "1.234,50 €", "odd": "2 pcs", "half": 0.5, "three": "3"}
+    message = {"price": "1.234,50 €", "odd": "2 pcs", "half": 0.5, "comma": "0,45", "three": "3", "nothing": 0}
     assert (amount(message, "price"), amount(message, "odd"), amount(message, "none")) == (1234.5, None, None)
-    assert (pieces(message, "half"), pieces(message, "three")) == (None, 3)
+    assert [pieces(message, name) for name in ("half", "comma", "three", "nothing", "odd")] == [
+        0.5,
+        0.45,
+        3,
+        None,
+        None,
+    ]
 
 
 def test_a_list_has_a_bound() -> None:
