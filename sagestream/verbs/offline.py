@@ -19,6 +19,7 @@ from sagestream.text_encoder import TextEncoder, with_text_encoder
 from sagestream.verbs.table_options import with_table_options
 
 if TYPE_CHECKING:
+    from stream.sources.source import Reading
     from stream.sources.table import EventTable
     from training.benchmark.run import Fit
     from training.data.offline import OfflineDataset
@@ -61,6 +62,7 @@ def benchmark(
     text_encoder: TextEncoder = None,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what was understood, stop.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results to this file.", show_default=False)
     ] = None,
@@ -81,18 +83,25 @@ def benchmark(
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise BadParameter(f"no directory {json_file.parent}", param_hint="--json")
 
+    from stream.sources.source import Reading
     from training.benchmark.report import markdown
     from training.benchmark.run import BEGINS, run
 
-    fits = _baselines(baselines)
-    stages = Stages(PlainConsole(stderr=True))
+    fits, dataset = _baselines(baselines), str(interactions or train)
+    stages, reading = Stages(PlainConsole(stderr=True)), Reading()
     with stages.stage("read", "Read"):
         divided, catalogued = (
-            _given(train, test, items, stages)
+            _given(train, test, items, reading, stages)
             if train is not None and test is not None
             else _divided(
-                _table(str(interactions), replace(words, no_times=words.no_times or split == "leave-last-out"), stages),
+                _table(
+                    str(interactions),
+                    replace(words, no_times=words.no_times or split == "leave-last-out"),
+                    reading,
+                    stages,
+                ),
                 items,
+                reading,
                 split=split,
                 repeats=repeats == "allow",
                 min_item_users=min_item_users,
@@ -104,6 +113,11 @@ def benchmark(
         f"to learn from: {len(divided.known):,} events of {divided.known.num_users:,} shoppers and "
         f"{divided.num_items:,} items; to judge on: {len(divided.test):,} shoppers"
     )
+    said = {name: found.as_json() for name, found in reading.understood.items()}
+    if dry_run:
+        if json_file is not None:
+            _write(json_file, {"dataset": Path(dataset).name, "understood": said})
+        return
     ours = _ours(divided, catalogued, text_encoder)
     with stages.stage("benchmark", "Benchmark") as report:
 
@@ -114,11 +128,13 @@ def benchmark(
 
         results = run(divided, {**ours, **fits}, seeds=seeds, cutoffs=cutoffs, progress=show)
     if json_file is not None:
-        name = str(interactions) if train is None else str(train)
-        told = json.dumps(results.as_json(Path(name).name), indent=1, allow_nan=False)
-        with file_errors(json_file):
-            json_file.write_text(told + "\n", encoding="utf-8")
+        _write(json_file, results.as_json(Path(dataset).name, understood=said))
     echo(markdown(results, cutoffs=cutoffs))
+
+
+def _write(file: Path, told: dict[str, Any]) -> None:
+    with file_errors(file):
+        file.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _cutoffs(k: str) -> list[int]:
@@ -161,26 +177,23 @@ def _ours(split: "EvaluationSplit", catalogued: "OfflineDataset", text_encoder: 
     return {OURS: FeatureFit(fit_best, features, with_patience(config))}
 
 
-def _table(name: str, words: TableWords, stages: Stages) -> "EventTable":
+def _table(name: str, words: TableWords, reading: "Reading", stages: Stages) -> "EventTable":
     from sagestream.datasets import COMPLETE_JOURNEY, UnfitWords, read_dataset
-    from stream.sources.source import Reading
 
     if name == COMPLETE_JOURNEY:
         words = replace(words, no_times=False)
-    reading = Reading()
     try:
         table = read_dataset(name, sample=None, min_item_users=1, seed=0, words=words, reading=reading)
     except UnfitWords as error:
         raise BadParameter(str(error), param_hint="--interactions") from error
-    for understood in reading.understood.values():
-        for line in understood.lines():
-            stages.say(f"{name}: {line}")
+    _tell_understood(stages, reading, Path(name))
     return table
 
 
 def _divided(
     table: "EventTable",
     items: Path | None,
+    reading: "Reading",
     *,
     split: Split,
     repeats: bool,
@@ -195,7 +208,8 @@ def _divided(
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
     if items is not None:
-        catalogue, rejected = read_catalogue(items)
+        catalogue, rejected = read_catalogue(items, reading)
+        _tell_understood(stages, reading, items)
         _tell(stages, rejected, "rows of items")
     found = OfflineDataset.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
@@ -204,7 +218,9 @@ def _divided(
     return divide(found.log, repeats=repeats), found
 
 
-def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tuple[EvaluationSplit, OfflineDataset]":
+def _given(
+    train: Path, test: Path, items: Path | None, reading: "Reading", stages: Stages
+) -> "tuple[EvaluationSplit, OfflineDataset]":
     from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset, catalogue_of, read_given
@@ -213,12 +229,19 @@ def _given(train: Path, test: Path, items: Path | None, stages: Stages) -> "tupl
     _tell(stages, logs.left_out, "lines")
     catalogue = None
     if items is not None:
-        known, rejected = read_catalogue(items)
+        known, rejected = read_catalogue(items, reading)
+        _tell_understood(stages, reading, items)
         _tell(stages, rejected, "rows of items")
         catalogue = catalogue_of(logs.item_ids, known)
     found = OfflineDataset(logs.train, logs.user_ids, logs.item_ids, catalogue)
     _tell_featureless(stages, items, found)
     return splits.given(logs.train, logs.test, timed=False), found
+
+
+def _tell_understood(stages: Stages, reading: "Reading", file: Path) -> None:
+    if (understood := reading.understood.get(str(file))) is not None:  # complete-journey is no file
+        for line in understood.lines():
+            stages.say(f"{file}: {line}")
 
 
 def _tell(stages: Stages, left_out: dict[str, int], what: str) -> None:

@@ -88,10 +88,12 @@ def tune(
     stages = Stages(PlainConsole(stderr=True))
     if source is not None:
         given = chosen(source, paths, items=items, words=words)
-        end(run_import(given, stages, way="direct", redis_too=False, shown=SHOWN_REJECTED, rejected=None))
+        imported = run_import(given, stages, way="direct", redis_too=False, shown=SHOWN_REJECTED, rejected=None)
+        end(imported)
+        understood = imported.told["understood"]
         found = take_snapshot(graph, config, as_of=None)
     else:
-        found = load_snapshot(snapshot_directory(graph, snapshot))
+        found, understood = load_snapshot(snapshot_directory(graph, snapshot)), None
     with stages.stage("closed_form", "Terms of closed form"):
         objective = Objective.of(found, config=config, seed=seed)
     with Interruption() as interruption, open_study(study_file, objective) as opened:
@@ -127,7 +129,7 @@ def tune(
             raise typer.Exit(EXIT_CODE) from None
     with file_errors(config_file):
         save_config(config_file, merge_changes(began_with, tuned.changes))
-    told = {
+    told = ({} if understood is None else {"understood": understood}) | {
         "snapshot_id": found.snapshot_id,
         "study": str(study_file),
         **asdict(tuned),

@@ -77,20 +77,32 @@ def items_part(
     return Part(path, form, blocks, "" if columns is None else columns.in_words())
 
 
-def read_items(path: Path, *, item: str | None = None) -> tuple[list[CatalogItem], dict[str, int]]:
+def read_items(
+    path: Path, *, item: str | None = None, reading: Reading | None = None
+) -> tuple[list[CatalogItem], dict[str, int]]:
     """Return the items of a file in order of their first rows, and rejected rows by reason. `item` names the column.
 
-    Raises `UnreadableFile`.
+    `reading` gets what was understood. Raises `UnreadableFile`.
     """
-    reading = Reading()
+    reading = reading or Reading()
+    understood = reading.understood[str(path)] = Understood({})
     items: dict[str, Entry] = {}
-    for rows in _entries(path, reading, lambda header: item_columns(header, item)):
+
+    def columns(header: Sequence[str]) -> ItemColumns:
+        found = item_columns(header, item)
+        understood.columns = found.by_meaning()
+        return found
+
+    for rows in _entries(path, reading, columns):
         for item_id, entry in rows:
             if item_id in items:
                 items[item_id].add(entry)
             else:
                 items[item_id] = entry
-    return [entry.item(item_id) for item_id, entry in items.items()], dict(reading.rejections.counts)
+    found = [entry.item(item_id) for item_id, entry in items.items()]
+    for known in found:
+        understood.add_item(known)
+    return found, dict(reading.rejections.counts)
 
 
 def _entries(

@@ -1,6 +1,7 @@
 """Decisive: what must be understood of a table before any of its rows is stored.
 
-Arrives: a table with the meaning of its columns. Leaves: nothing, or `NotUnderstood` with the option that helps. Next:
+Arrives: a table with the meaning of its columns. Leaves: how its times are written, or `NotUnderstood` with the option
+that helps. Next:
 `stream.sources.opening` looks at every file in this way before the first one is read.
 
 Only the first block is read. A file whose later rows break the rules is told row by row.
@@ -17,11 +18,13 @@ from stream.sources.headers import guess_columns
 from stream.sources.nested import given_columns, open_table
 from stream.sources.options import SourceOptions
 from stream.sources.rejections import Rejections
-from stream.sources.times import times, unordered
+from stream.sources.times import form_of, times, unordered
 
 
-def look(path: Path, options: SourceOptions) -> None:
-    """Raise `NotUnderstood` when the table has no row, no times (unless none are needed) or dates in another order.
+def look(path: Path, options: SourceOptions) -> str:
+    """Return in words how the times are written, "" without any.
+
+    Raises `NotUnderstood` when the table has no row, no times (unless none are needed) or dates in another order.
 
     Other damage is left to the reading, which keeps the rows before it.
     """
@@ -36,13 +39,15 @@ def look(path: Path, options: SourceOptions) -> None:
         try:
             block = next(file.blocks(mapping.columns), None)
         except UnreadableFile:
-            return
+            return ""
         if block is None or block.table.empty:
             if not rejections.counts:
                 raise EmptyFile("no row at all: the file holds a header alone")
-            return
-        if mapping.time is not None:
-            _look_at_times(block.table[mapping.time], mapping.time, options)
+            return ""
+        if mapping.time is None:
+            return ""
+        _look_at_times(block.table[mapping.time], mapping.time, options)
+        return form_of(block.table[mapping.time])
 
 
 def _look_at_times(column: "pd.Series[Any]", name: str, options: SourceOptions) -> None:

@@ -57,19 +57,20 @@ def open_source(
         trade = NamedTables(options, None if name == TABLE else name)
         recognise = _recognise_table(paths, options, trade) if name == TABLE else _recognise_named(name, trade)
         source = trade.finished(recognised(paths, recognise))
-    for part in source.parts:
-        _look(part, paths)
+    parts = [_looked_at(part, paths) for part in source.parts]
     catalogues = [part for path in items for part in _items(name, path, options.of_items())]
-    return replace(source, parts=[*catalogues, *source.parts])
+    return replace(source, parts=[*catalogues, *parts])
 
 
-def _look(part: Part, paths: Sequence[Path]) -> None:
-    """Look at a part before anything is stored. An empty file in a folder is no reason to stop."""
+def _looked_at(part: Part, paths: Sequence[Path]) -> Part:
+    """Return the part with what a look at its beginning adds. An empty file in a folder is no reason to stop."""
     try:
-        part.look()
+        written = part.look()
     except EmptyFile:
         if part.path in paths:
             raise
+        return part
+    return replace(part, understood=f"{part.understood} · times are {written}") if written else part
 
 
 def _items(name: str, path: Path, options: SourceOptions) -> Sequence[Part]:
@@ -87,16 +88,18 @@ def _items(name: str, path: Path, options: SourceOptions) -> Sequence[Part]:
     return [_any_items(path, header, options)]
 
 
-def read_catalogue(path: Path) -> tuple[list[CatalogItem], dict[str, int]]:
+def read_catalogue(path: Path, reading: Reading | None = None) -> tuple[list[CatalogItem], dict[str, int]]:
     """Return the items of a file in the form that its columns show, and rejected rows by reason.
 
-    Raises `UnreadableFile`.
+    `reading` gets what was understood. Raises `UnreadableFile`, also where nothing but the id of items is known.
     """
-    trade = NamedTables(SourceOptions())
-    known = trade.part(path, header_of(path))
+    reading = reading or Reading()
+    trade, header = NamedTables(SourceOptions()), header_of(path)
+    known = trade.part(path, header)
     if known is None:
-        return read_items(path)
-    reading = Reading()
+        with named(path):
+            refuse_bare(item_columns(header), header)
+        return read_items(path, reading=reading)
     return trade.finished(Source([known])).read(reading).items, dict(reading.rejections.counts)
 
 

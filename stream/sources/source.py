@@ -50,8 +50,8 @@ class Part:
     blocks: Callable[[Reading], Iterator[Found]]
     understood: str = ""
     """What its columns were taken for, in words, when the file does not have the form of a published one."""
-    look: Callable[[], None] = lambda: None
-    """Raises `NotUnderstood` when what decides the meaning of the file is not known. It reads the beginning."""
+    look: Callable[[], str] = lambda: ""
+    """Returns in words how the beginning writes times. Raises `NotUnderstood` when what decides is not known."""
 
     @property
     def name(self) -> str:

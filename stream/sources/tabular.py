@@ -29,7 +29,7 @@ from stream.sources.rules import base_rules, kept
 from stream.sources.shaping import Shaped, only
 from stream.sources.source import Found, Part, Reading, Source
 from stream.sources.table import COLUMNS, ORDER_COLUMNS, EventTable
-from stream.sources.times import UNORDERED, times, unordered
+from stream.sources.times import UNORDERED, form_of, times, unordered
 from stream.sources.understood import Understood, understand
 
 TABLE = "a table"
@@ -76,6 +76,8 @@ def events_part(
                     block = exploded(block, _several(mapping, options.explode), options.item_separator or ANY_SEPARATOR)
                 elif not understood.rows and options.item_separator is None:
                     understood.basket_mark = suspected(block.table[mapping.item])
+                if not understood.rows and mapping.time is not None:
+                    understood.times_are = form_of(block.table[mapping.time])
                 table = event_columns(block, mapping, options)
                 block, table = without_no_events(block, table, understood)
                 rules = {NO_TEXT: is_nested(block.table[mapping.user]) | is_nested(block.table[mapping.item])}

@@ -37,6 +37,8 @@ EXCEL_DAYS = (32_874.0, 73_052.0)
 EXCEL_EPOCH_DAYS = 25_569
 DAY_MS = 86_400_000
 
+_COMPACT_FORMS = ("yyyymmdd", "yyyymmddhhmmss")
+
 ZONES = {
     **{"Z": 0, "UT": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9},
     **{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7},
@@ -82,6 +84,26 @@ def times(column: "pd.Series[Any]", *, day_first: bool = False, zone: tzinfo = U
     if dated.any():
         found = found.where(~dated, _of_texts(written[dated], day_first, zone).reindex(found.index))
     return found
+
+
+def form_of(column: "pd.Series[Any]") -> str:
+    """Return in words how the cells write a time: the unit of numbers, or dates; several forms with commas between."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype) or getattr(column.dtype, "kind", "") == "M":
+        return "of the file's own type"
+    written = text(column)
+    number = pd.to_numeric(written, errors="coerce").astype("float64")
+    compact = number.notna() & written.str.fullmatch(_COMPACT).astype(bool)
+    days = (number >= EXCEL_DAYS[0]) & (number < EXCEL_DAYS[1])
+    masks = {
+        f"digits of a date ({example})": compact & (written.str.len() == len(example)) for example in _COMPACT_FORMS
+    }
+    masks["days of a spreadsheet since 1900"] = days
+    below = 0.0
+    for (bound, _), unit in zip(SCALES, ("seconds", "milliseconds", "microseconds", "nanoseconds"), strict=True):
+        masks[f"{unit} since 1970"] = (number >= below) & (number < bound) & ~compact & ~days
+        below = bound
+    masks["dates in words or digits"] = number.isna() & (written != "")
+    return ", ".join(form for form, mask in masks.items() if mask.any())
 
 
 def unordered(column: "pd.Series[Any]", *, day_first: bool = False) -> "pd.Series[bool]":

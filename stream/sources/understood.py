@@ -37,6 +37,8 @@ class Understood:
     clock: str = "UTC"
     """The zone of times without one; empty when the file has no times."""
     day_first: bool = False
+    times_are: str = ""
+    """How the first rows write a time, such as `milliseconds since 1970`."""
     rows: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
@@ -114,6 +116,8 @@ class Understood:
         else:
             order = "day" if self.day_first else "month"
             words.append(f"times without a zone are {self.clock}, dates with / or - begin with the {order}")
+        if self.times_are:
+            words.append(f"times are {self.times_are}")
         if self.rows_are:
             words.append(f"each row is a {self.rows_are}")
         if self.ignored:
@@ -144,6 +148,7 @@ class Understood:
             "rows_are": self.rows_are or None,
             "timezone": self.clock if "time" in self.columns else None,
             "day_first": self.day_first,
+            "times_are": self.times_are or None,
             "events": self.rows,
             "items": self.items,
             "without": self._without(),

@@ -61,10 +61,11 @@ class Results:
     difference: dict[str, dict[str, float]] = field(default_factory=dict)
     """Our model minus the best baseline, paired by user: mean, and the bounds of the 95 % bootstrap interval."""
 
-    def as_json(self, dataset: str) -> dict[str, Any]:
-        """Return the object that `sagestream benchmark --json` writes."""
+    def as_json(self, dataset: str, *, understood: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the object that `sagestream benchmark --json` writes. `understood` is by file."""
         return {
             "dataset": dataset,
+            "understood": dict(understood),
             "split": self.split,
             "models": {name: _row(result) for name, result in self.models.items()},
             "best_baseline": self.best_baseline,

@@ -61,7 +61,7 @@ def lines_part(path: Path, header: Sequence[str], options: SourceOptions) -> Par
     return events_part(path, form=FORM, options=options, header=list(header), shaped=shaped)
 
 
-def _refuse(path: Path) -> None:
+def _refuse(path: Path) -> str:
     raise NotUnderstood(f"{path}: its days are numbers: say the date of day 1, as --start-date 2017-01-01")
 
 

@@ -67,6 +67,13 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     done = benchmark(*words, "--seeds", "1", "--baselines", "popular", "--json", str(out))
     assert (done.code, done.error) == (0, None)
     told = json.loads(out.read_text())
+    of_events, of_items = told["understood"][str(shop)], told["understood"][str(items)]
+    assert of_events["columns"] == {"user": "user", "item": "item", "time": "timestamp"}
+    assert (of_events["times_are"], of_items["columns"]["title"], of_items["items"]) == (
+        "seconds since 1970",
+        "title",
+        24,
+    )
     assert (told["dataset"], told["split"], told["best_baseline"]) == ("shop.csv", "leave-last-out", "popular")
     assert set(told["models"]) == {"sagestream", "sagestream-without-parity", "popular"}
     assert told["models"]["sagestream"]["settings"][0]["width"] > 0  # features came along
@@ -185,6 +192,21 @@ def test_what_was_understood_is_told_before_the_first_fit(shop: Path) -> None:
     assert "user = 'user' · item = 'item'" in done.err
     assert "each row is a " in done.err
     assert "events from " in done.err
+
+
+def test_a_dry_run_says_what_was_understood_and_stops(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = benchmark("--interactions", str(shop), "--baselines", "popular", "--dry-run", "--json", str(out))
+    assert (done.code, done.out) == (0, "")
+    assert "times are seconds since 1970" in done.err
+    assert set(json.loads(out.read_text())) == {"dataset", "understood"}
+
+
+def test_items_of_which_only_the_id_is_known_are_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,colour\ni1,red\n")
+    done = benchmark("--interactions", str(shop), "--baselines", "popular", "--items", str(tmp_path / "items.csv"))
+    assert done.code == 2
+    assert "only the id 'item' is understood: name another column with --title-col" in str(done.error)
 
 
 def test_a_path_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.events import EARLIEST, milliseconds, utc
 from stream.sources.formats.columns import LATEST_MS
-from stream.sources.times import times, unordered
+from stream.sources.times import form_of, times, unordered
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -131,3 +131,22 @@ def test_times_of_parquet_are_the_shops_too() -> None:
     column = pd.Series(pd.to_datetime(["2023-07-01 12:00"]))
     assert times(column, zone=BERLIN).tolist() == [datetime(2023, 7, 1, 10, tzinfo=UTC).timestamp() * 1000]
     assert times(column).tolist() == [datetime(2023, 7, 1, 12, tzinfo=UTC).timestamp() * 1000]
+
+
+@pytest.mark.parametrize(
+    ("cells", "form"),
+    [
+        (["1700000000", ""], "seconds since 1970"),
+        (["1700000000000"], "milliseconds since 1970"),
+        (["1700000000000000"], "microseconds since 1970"),
+        (["1700000000000000000"], "nanoseconds since 1970"),
+        (["20110113"], "digits of a date (yyyymmdd)"),
+        (["20110113102600"], "digits of a date (yyyymmddhhmmss)"),
+        (["40556.43"], "days of a spreadsheet since 1900"),
+        (["2011-01-13", "1700000000"], "seconds since 1970, dates in words or digits"),
+        ([""], ""),
+    ],
+)
+def test_how_times_are_written_is_told(cells: list[str], form: str) -> None:
+    assert form_of(pd.Series(cells, dtype="string")) == form
+    assert form_of(pd.to_datetime(pd.Series(["2011-01-13"]))) == "of the file's own type"

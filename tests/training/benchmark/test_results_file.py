@@ -19,7 +19,7 @@ def result(ndcg: float) -> ModelResult:
 def test_what_a_benchmark_writes_is_read(tmp_path: Path) -> None:
     results = Results("temporal", (20,), 1, {"sagestream": result(0.4), "popular": result(0.2)})
     file = tmp_path / "results.json"
-    file.write_text(json.dumps(results.as_json("shop.csv")))
+    file.write_text(json.dumps(results.as_json("shop.csv", understood={})))
     read = load_results(file)
     assert (read.dataset, read.split) == ("shop.csv", "temporal")
     assert read.models["sagestream"] == {"ndcg@20": (0.4, 0.01), "recall@20": (0.2, 0.0)}

@@ -83,8 +83,8 @@ def test_a_model_without_chance_is_fitted_once() -> None:
 
 def test_the_json_has_the_agreed_form() -> None:
     found = results(sagestream=fits.with_part, ease=fits.guessing)
-    told = json.loads(json.dumps(found.as_json("toy"), allow_nan=False))
-    assert set(told) == {"dataset", "split", "models", "best_baseline", "ratio", "difference"}
+    told = json.loads(json.dumps(found.as_json("toy", understood={}), allow_nan=False))
+    assert set(told) == {"dataset", "understood", "split", "models", "best_baseline", "ratio", "difference"}
     assert (told["dataset"], told["split"], told["best_baseline"]) == ("toy", "leave-last-out", "ease")
     assert set(told["ratio"]) == {"ndcg@20", "recall@20"}
     assert set(told["difference"]) == {"ndcg@20"}
