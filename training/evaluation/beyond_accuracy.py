@@ -18,8 +18,11 @@ from training.evaluation.ranking import accuracy
 DIVERSITY_USERS = 2_000
 """The largest number of users whose lists are compared for diversity. All models have the same users."""
 
-PAIR_BLOCK = 20_000
-"""Item pairs in one block."""
+PAIR_ENTRIES = 5_000_000
+"""Entries of the item vectors whose products are computed in one block. A popular item has an entry for each user."""
+
+PAIR_CELLS = 2_000_000
+"""Users × item pairs of their lists in one block. Lists of a thousand items have half a million pairs each."""
 
 LIST_MEASURES = ("coverage", "novelty", "diversity", "popularity_bias")
 
@@ -54,10 +57,16 @@ class KnownItems:
         size = self.item_vectors.shape[0]
         pairs, indices = np.unique(np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True)
         values = np.empty(len(pairs))
-        for start in range(0, len(pairs), PAIR_BLOCK):
-            part = pairs[start : start + PAIR_BLOCK]
+        entries = np.diff(self.item_vectors.indptr)
+        ends = np.cumsum(entries[pairs // size] + entries[pairs % size], dtype=np.int64)
+        start = 0
+        while start < len(pairs):
+            before = ends[start - 1] if start else 0
+            end = max(int(np.searchsorted(ends, before + PAIR_ENTRIES, side="right")), start + 1)
+            part = pairs[start:end]
             products = self.item_vectors[part // size].multiply(self.item_vectors[part % size])
-            values[start : start + PAIR_BLOCK] = products.sum(axis=1)
+            values[start:end] = products.sum(axis=1)
+            start = end
         return values[indices]
 
 
@@ -97,14 +106,18 @@ def list_measures(lists: IntArray, window: Window, known: KnownItems, *, cutoffs
 def _diversity(lists: IntArray, known: KnownItems) -> float:
     """Return 1 − the mean cosine of item pairs. Lists with fewer than two items are ignored."""
     one, other = np.triu_indices(lists.shape[1], k=1)
-    left, right = lists[:, one], lists[:, other]
-    pairs = (left >= 0) & (right >= 0)
-    counts = pairs.sum(axis=1)
-    if not counts.any():
+    step = max(1, PAIR_CELLS // max(len(one), 1))
+    sums, counts = [np.empty(0)], [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(lists), step):
+        left, right = lists[start : start + step, one], lists[start : start + step, other]
+        pairs = (left >= 0) & (right >= 0)
+        cosines = known.cosines(left[pairs], right[pairs])
+        sums.append(np.bincount(np.nonzero(pairs)[0], cosines, minlength=len(left)))
+        counts.append(pairs.sum(axis=1))
+    total, paired = np.concatenate(sums), np.concatenate(counts)
+    if not paired.any():
         return 0.0
-    owners = np.nonzero(pairs)[0]
-    sums = np.bincount(owners, known.cosines(left[pairs], right[pairs]), minlength=len(lists))
-    return float(1.0 - (sums[counts > 0] / counts[counts > 0]).mean())
+    return float(1.0 - (total[paired > 0] / paired[paired > 0]).mean())
 
 
 def _mean_popularity_before(window: Window, known: KnownItems) -> Float64Array:

@@ -11,6 +11,7 @@ from training.baselines.gate import RecentPopularity
 from training.baselines.popularity import WithPopularity, add_popularity, half_lives, standardise
 from training.baselines.tuning import Tuning
 from training.data.splits import leave_last_out, temporal
+from training.evaluation.ranking import evaluate
 from training.terms.trend import Trend
 
 
@@ -69,8 +70,9 @@ def test_the_sum_and_popularity_alone_without_history():
     torch.testing.assert_close(scores[2], popular[2])
 
 
-def ended(split, model):
-    return add_popularity(split, Tuning(split, "x", lambda line, share: None), model, lambda: model, {"colour": "red"})
+def ended(split, model, **bound):
+    tuning = Tuning(split, "x", lambda line, share: None)
+    return add_popularity(split, tuning, model, lambda: model, {"colour": "red"}, **bound)
 
 
 def test_recent_popularity_helps_who_says_nothing(waves):
@@ -86,6 +88,35 @@ def test_where_it_says_nothing_it_is_left_out(novelties):
     left = ended(novelties, Steps())
     assert left.settings == {"colour": "red", "popularity_weight": 0.0}
     assert left.num_parameters == 5
+
+
+class Asked(Steps):
+    """Counts the users whose scores are asked for, in all and at a time."""
+
+    def __init__(self):
+        self.users = 0
+        self.most = 0
+
+    def __call__(self, histories, *, as_of):
+        self.users += len(histories)
+        self.most = max(self.most, len(histories))
+        return super().__call__(histories, as_of=as_of) + len(histories.items) % 3
+
+
+def test_scores_that_do_not_fit_are_computed_again_with_the_same_result(waves, monkeypatch):
+    monkeypatch.setattr("training.data.windows.BLOCK_CELLS", 4 * 24)
+    users = len(waves.validation)
+    found = {}
+    for kept_users in (0, 4, 9, users):
+        model = Asked()
+        found[kept_users] = ended(waves, model, scores_mb=kept_users * 24 * 4 / 1e6 + 1e-9)
+        kept = kept_users if kept_users == users else kept_users // 4 * 4  # whole blocks of four users
+        assert (model.users, model.most) == (2 * users - kept, 4)
+    assert found[users].settings["popularity_weight"] != 0
+    lists = {kept: evaluate(one, waves.test).lists.tolist() for kept, one in found.items()}
+    for kept, one in found.items():
+        assert one.settings == found[users].settings, kept
+        assert lists[kept] == lists[users], kept
 
 
 def test_at_a_time_of_each_shopper():

@@ -80,6 +80,16 @@ def test_diversity_is_taken_of_the_same_users_each_time(known, window, monkeypat
     assert part[0] == part[1] != whole
 
 
+@pytest.mark.parametrize("bound", ["PAIR_CELLS", "PAIR_ENTRIES"])
+def test_diversity_is_the_same_in_blocks_of_any_size(known, window, monkeypatch, bound):
+    lists = np.array([[0, 1, 2], [1, 2, -1], [-1, -1, -1]])
+    whole = list_measures(lists, window, KnownItems.of(known), cutoffs=(3,))
+    assert 0 < whole["diversity@3"] < 1
+    for size in (1, 4, 7):
+        monkeypatch.setattr(f"training.evaluation.beyond_accuracy.{bound}", size)
+        assert list_measures(lists, window, KnownItems.of(known), cutoffs=(3,)) == whole
+
+
 def test_slices_of_users_and_of_new_items(known, window):
     slices = Slices.of(window, known)
     assert slices.warm.tolist() == [True, False, False]  # four events, two, none
