@@ -1,7 +1,7 @@
 """Splits of an offline data set into events to fit on, a validation window and a test window.
 
-Arrives: an `EventLog`, or two logs of a given split. Leaves: `EvaluationSplit`. Next: `training.benchmark.run`
-evaluates every model on it.
+Arrives: an `EventLog`, or two logs of a given split. Leaves: `EvaluationSplit`. Next:
+`training.data.split_draws` draws ties anew for each seed, `training.benchmark.run` evaluates every model on it.
 
 Test targets are never used for a fit or a search. Settings are chosen on `validation` with models fitted on `past`. The
 chosen settings are then fitted on `known`, which is past and validation together.
@@ -77,9 +77,7 @@ def leave_last_out(log: EventLog, *, repeats: bool, seed: int = 0) -> Evaluation
     A list has the time of its target, and trends count only earlier events. Without `repeats`, only the first event of
     a (user, item) pair counts. All events of a user with fewer than three events are past.
     """
-    log = _ties_at_random(log, seed)
-    if not repeats:
-        log = log.take(np.sort(np.unique(log.cells, return_index=True)[1]))
+    log = counted(_ties_at_random(log, seed), repeats=repeats)
     order = np.argsort(log.users, kind="stable")
     users = log.users[order]
     starts = run_starts(users)
@@ -126,6 +124,11 @@ def given(train: EventLog, test: EventLog, *, timed: bool, seed: int = 0) -> Eva
         test=Window.after(train, test, as_of=as_of, repeats=False),
         timed=timed,
     )
+
+
+def counted(log: EventLog, *, repeats: bool) -> EventLog:
+    """Return the events that count for leave-last-out: all, or without `repeats` the first one of each pair."""
+    return log if repeats else log.take(np.sort(np.unique(log.cells, return_index=True)[1]))
 
 
 def _last_of(log: EventLog, order: IntArray, starts: IntArray, ends: IntArray, *, repeats: bool) -> Window:
