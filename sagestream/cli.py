@@ -24,6 +24,7 @@ from sagestream.playground.address_file import adopt
 from sagestream.printable import PlainConsole, echo, printable, printable_lines
 from sagestream.verbs import (
     audit,
+    benchmark,
     data,
     dlq,
     experiments,
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 for module in (
     *(playground, processes, data, log, dlq, models, retrain, audit, experiments, off_policy),
-    *(offline, tuning, pictures, export, readers, slots, store, simulation),
+    *(benchmark, offline, tuning, pictures, export, readers, slots, store, simulation),
 ):
     module.register(app)
 

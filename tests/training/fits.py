@@ -44,13 +44,18 @@ def _noise(split: EvaluationSplit, seed: int) -> Tensor:
 
 def knowing(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Knows the checkerboard, not the item."""
-    options.progress("knowing", 0.5)
+    options.progress("knowing: half", 0.5)
     return Known(split.num_items, _noise(split, options.seed), parity=2.0)
 
 
 def guessing(split: EvaluationSplit, options: TrainingOptions) -> Known:
     """Knows nothing."""
     return Known(split.num_items, _noise(split, options.seed + 100), parity=0.0)
+
+
+def fixed(split: EvaluationSplit, options: TrainingOptions) -> Known:
+    """Knows nothing, and has no chance in it."""
+    return Known(split.num_items, torch.arange(split.num_items) / split.num_items, parity=0.0)
 
 
 def with_part(split: EvaluationSplit, options: TrainingOptions) -> Known:

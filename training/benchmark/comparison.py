@@ -1,6 +1,6 @@
 """Comparison: every model's measures over the seeds, and our model against the best baseline.
 
-Arrives: each model's lists for one test window, for each seed. Leaves: `Results`, as JSON for programs. Next:
+Arrives: each model's lists for the test window of each seed. Leaves: `Results`, as JSON for programs. Next:
 `training.benchmark.report` shows them to people.
 
 The best baseline is the one with the best score on the test window itself. This choice favours the baselines.
@@ -8,12 +8,14 @@ The best baseline is the one with the best score on the test window itself. This
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from graphstore.arrays import Float64Array, IntArray
 from training.benchmark.isolated import Cost
+from training.data.split_draws import Ties
+from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices, list_measures
 from training.evaluation.ranking import METRIC, accuracy
@@ -45,12 +47,14 @@ class ModelResult:
     """Mean over the seeds for tuning, fitting and one scoring. None for a part, because a part is not fitted alone."""
     peak_rss_mb: float | None
     """The maximum over the seeds."""
+    seeds: int
+    """The number of fits that the means are over."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of all models, and our model against the best baseline. Without one of the two, the latter is
-    None."""
+    """The results of all models, and our model against the best baseline. Without one of the two, and while fits are
+    missing, the latter is None."""
 
     split: str
     cutoffs: tuple[int, ...]
@@ -60,6 +64,10 @@ class Results:
     ratio: dict[str, float | None] = field(default_factory=dict)
     difference: dict[str, dict[str, float]] = field(default_factory=dict)
     """Our model minus the best baseline, paired by user: mean, and the bounds of the 95 % bootstrap interval."""
+    ties: Ties | None = None
+    """Users whose held-out events are drawn; None for a split that draws no event."""
+    missing: tuple[tuple[str, int], ...] = ()
+    """Model and seed of each fit that is still missing. Empty: the results are finished."""
 
     def as_json(self, dataset: str, *, understood: Mapping[str, Any]) -> dict[str, Any]:
         """Return the object that `sagestream benchmark --json` writes. `understood` is by file."""
@@ -67,11 +75,23 @@ class Results:
             "dataset": dataset,
             "understood": dict(understood),
             "split": self.split,
+            "ties": None if self.ties is None else self.ties.as_json(),
+            "finished": not self.missing,
+            "missing": [{"model": model, "seed": seed} for model, seed in self.missing],
             "models": {name: _row(result) for name, result in self.models.items()},
             "best_baseline": self.best_baseline,
             "ratio": self.ratio,
             "difference": self.difference,
         }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measures of one model's lists for one seed."""
+
+    means: dict[str, float]
+    slices: dict[str, dict[str, float | None]]
+    per_user: dict[str, Float64Array]  # [U] each
 
 
 @dataclass(frozen=True)
@@ -83,42 +103,65 @@ class Evaluator:
     slices: Slices
     cutoffs: Sequence[int]
 
-    def result(
-        self,
-        lists: Sequence[IntArray],
-        *,
-        num_parameters: int | None,
-        settings: Sequence[Any],
-        costs: Sequence[Cost],
-    ) -> ModelResult:
-        """Return one model's result from its lists [U, K] for the window, one array for each seed."""
-        cutoffs = self.cutoffs
-        per_seed = [accuracy(one, self.window, cutoffs=cutoffs) for one in lists]
-        means = [
-            {name: float(values.mean()) for name, values in per_user.items()}
-            | list_measures(one, self.window, self.known, cutoffs=cutoffs)
-            for per_user, one in zip(per_seed, lists, strict=True)
-        ]
-        parts = [self.slices.means(values, one, cutoffs=cutoffs) for values, one in zip(per_seed, lists, strict=True)]
-        return ModelResult(
-            measures={name: _mean_and_deviation([seed[name] for seed in means]) for name in means[0]},
-            slices={
-                part: {name: _mean([seed[part][name] for seed in parts]) for name in values}
-                for part, values in parts[0].items()
-            },
-            per_user={name: np.mean([seed[name] for seed in per_seed], axis=0) for name in per_seed[0]},
-            num_parameters=num_parameters,
-            settings=tuple(settings),
-            cpu_seconds=float(np.mean([cost.cpu_seconds for cost in costs])) if costs else None,
-            peak_rss_mb=max(cost.peak_rss_mb for cost in costs) if costs else None,
+    @classmethod
+    def of(cls, split: EvaluationSplit, cutoffs: Sequence[int]) -> Self:
+        """Return the evaluator of the test window of a split."""
+        return cls(split.test, KnownItems.of(split.known), Slices.of(split.test, split.known), cutoffs)
+
+    def measure(self, lists: IntArray) -> Measured:
+        """Measure one model's lists [U, K] for the window."""
+        per_user = accuracy(lists, self.window, cutoffs=self.cutoffs)
+        means = {name: float(values.mean()) for name, values in per_user.items()}
+        return Measured(
+            means=means | list_measures(lists, self.window, self.known, cutoffs=self.cutoffs),
+            slices=self.slices.means(per_user, lists, cutoffs=self.cutoffs),
+            per_user=per_user,
         )
 
 
-def compare(models: dict[str, ModelResult], *, split: str, seeds: int, cutoffs: tuple[int, ...]) -> Results:
-    """Compare our model with the best baseline. A model `sagestream-…` is a part of ours and no baseline."""
-    shown: dict[str, Any] = {"split": split, "cutoffs": cutoffs, "seeds": seeds, "models": models}
+def model_result(
+    measured: Sequence[Measured], *, num_parameters: int | None, settings: Sequence[Any], costs: Sequence[Cost]
+) -> ModelResult:
+    """Return one model's result from its measures for each seed. The windows of all seeds have the same users."""
+    first = measured[0]
+    return ModelResult(
+        measures={name: _mean_and_deviation([one.means[name] for one in measured]) for name in first.means},
+        slices={
+            part: {name: _mean([one.slices[part][name] for one in measured]) for name in values}
+            for part, values in first.slices.items()
+        },
+        per_user={name: np.mean([one.per_user[name] for one in measured], axis=0) for name in first.per_user},
+        num_parameters=num_parameters,
+        settings=tuple(settings),
+        cpu_seconds=float(np.mean([cost.cpu_seconds for cost in costs])) if costs else None,
+        peak_rss_mb=max(cost.peak_rss_mb for cost in costs) if costs else None,
+        seeds=len(measured),
+    )
+
+
+def compare(
+    models: Mapping[str, ModelResult],
+    *,
+    split: str,
+    seeds: int,
+    cutoffs: tuple[int, ...],
+    ties: Ties | None = None,
+    missing: Sequence[tuple[str, int]] = (),
+) -> Results:
+    """Compare our model with the best baseline. A model `sagestream-…` is a part of ours and no baseline.
+
+    While fits are `missing` (model, seed), there is no best baseline and no comparison: the missing one may be better.
+    """
+    shown: dict[str, Any] = {
+        "split": split,
+        "cutoffs": cutoffs,
+        "seeds": seeds,
+        "models": dict(models),
+        "ties": ties,
+        "missing": tuple(missing),
+    }
     baselines = [name for name in models if name != OURS and not name.startswith(f"{OURS}-")]
-    if not baselines:
+    if missing or not baselines:
         return Results(**shown)
     best = max(baselines, key=lambda name: models[name].measures[METRIC][0])
     if OURS not in models:
@@ -153,6 +196,7 @@ def _row(result: ModelResult) -> dict[str, Any]:
     return {
         **{name: {"mean": mean, "std": deviation} for name, (mean, deviation) in result.measures.items()},
         **result.slices,
+        "seeds": result.seeds,
         "params": result.num_parameters,
         "cpu_seconds": None if result.cpu_seconds is None else round(result.cpu_seconds, 3),
         "peak_rss_mb": None if result.peak_rss_mb is None else round(result.peak_rss_mb, 1),
@@ -181,7 +225,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return known[0] if isinstance(known[0], int) else float(np.mean(known))
+    # Where ties are drawn, the users of a slice differ a little by seed.
+    return round(float(np.mean(known))) if isinstance(known[0], int) else float(np.mean(known))
 
 
 def _ratio(ours: float, theirs: float) -> float | None:

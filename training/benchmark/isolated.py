@@ -6,7 +6,9 @@ memory. Next: `training.benchmark.run` fits each model in this way, so models do
 
 import resource
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from graphstore.progress import Progress
 from training.process import SpawnedProcess
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+HEARTBEAT_SECONDS = 10.0
+"""A call that reports nothing repeats its last line after this time, with its CPU seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Cost:
 def run_isolated(function: Callable[..., Any], *arguments: Any, progress: Progress) -> tuple[Any, Cost]:
     """Call `function(*arguments, progress)` in a spawned process with one thread.
 
+    Each line of the progress ends with the CPU seconds of the call so far. A long step repeats its line.
+
     Raises `training.process.SpawnedProcessFailed` and `training.process.FaultInProcess`.
     """
     with SpawnedProcess(environment=dict.fromkeys(THREAD_SETTINGS, "1")) as process:
@@ -41,9 +48,46 @@ def _measured(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]
     import torch
 
     torch.set_num_threads(1)
+    *given, progress = arguments
     before = _cpu_seconds()
-    value = function(*arguments)
+    with reporting(progress, lambda: _cpu_seconds() - before, every=HEARTBEAT_SECONDS) as report:
+        value = function(*given, report)
     return value, Cost(_cpu_seconds() - before, peak_rss_mb())
+
+
+@contextmanager
+def reporting(progress: Progress, cpu_seconds: Callable[[], float], *, every: float) -> Iterator[Progress]:
+    """Yield a progress that adds CPU seconds to each line, and repeats the last line all `every` seconds.
+
+    A thread repeats it, because a solution of a large system may take minutes. It ends with the block, so no line comes
+    after the result.
+    """
+    lock = threading.Lock()  # a pipe takes the lines of one thread at a time
+    ended = threading.Event()
+    last: list[tuple[str, float]] = []
+
+    def tell() -> None:
+        line, share = last[0]
+        progress(f"{line} · {cpu_seconds():.0f} CPU s", share)
+
+    def report(line: str, share: float) -> None:
+        with lock:
+            last[:] = [(line, share)]
+            tell()
+
+    def repeat() -> None:
+        while not ended.wait(every):
+            with lock:
+                if last:
+                    tell()
+
+    heart = threading.Thread(target=repeat, daemon=True)
+    heart.start()
+    try:
+        yield report
+    finally:
+        ended.set()
+        heart.join()
 
 
 def _cpu_seconds() -> float:

@@ -67,6 +67,14 @@ def sentence(results: Results) -> str:
     )
 
 
+def row(name: str, result: ModelResult, *, cutoffs: Sequence[int]) -> str:
+    """Return one model's accuracy and cost in a line, for a log."""
+    measures = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall")]
+    seconds, memory = _costs(result)
+    costs = [f"{seconds} CPU s", f"{memory} MB"] if seconds else []
+    return f"{name}: " + " · ".join([*(f"{title(one)} {_measure(result, one)}" for one in measures), *costs])
+
+
 def title(measure: str) -> str:
     """Return `ndcg@20` as a heading."""
     name, _, cutoff = measure.partition("@")

@@ -107,12 +107,13 @@ def _diversity(lists: IntArray, known: KnownItems) -> float:
     """Return 1 − the mean cosine of item pairs. Lists with fewer than two items are ignored."""
     one, other = np.triu_indices(lists.shape[1], k=1)
     step = max(1, PAIR_CELLS // max(len(one), 1))
-    sums, counts = [np.empty(0)], [np.empty(0, dtype=np.int64)]
+    sums: list[Float64Array] = [np.empty(0)]
+    counts: list[IntArray] = [np.empty(0, dtype=np.int64)]
     for start in range(0, len(lists), step):
         left, right = lists[start : start + step, one], lists[start : start + step, other]
         pairs = (left >= 0) & (right >= 0)
         cosines = known.cosines(left[pairs], right[pairs])
-        sums.append(np.bincount(np.nonzero(pairs)[0], cosines, minlength=len(left)))
+        sums.append(np.bincount(np.nonzero(pairs)[0], cosines, minlength=len(left)).astype(np.float64))
         counts.append(pairs.sum(axis=1))
     total, paired = np.concatenate(sums), np.concatenate(counts)
     if not paired.any():

@@ -1,31 +1,26 @@
-"""`benchmark` on a small file from end to end, `evaluate` on a shop that went on trading."""
+"""`benchmark` on a small file from end to end, also after an interruption."""
 
 import json
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer.main
 
-from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, write
-from graphstore.snapshots.snapshot import build_snapshot
+from graphstore.progress import Progress
 from sagestream import cli
 from sagestream.datasets import TableWords
 from sagestream.verbs.table_options import OPTIONS as TABLE_OPTIONS
-from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import Done, run
 from tests.training import fits
 from tests.training.benchmark.test_run import here
-from tests.training.checkerboard import checkerboard
-from tests.training.toy_shop import closing_time, open_shop, trade
+from tests.training.checkerboard import DAY_MS, checkerboard
+from training.benchmark.isolated import Cost
 from training.benchmark.run import run as offline_run
-from training.config import TrainingConfig
-from training.features.snapshot_features import featurize
-from training.lifecycle.run import RunSpec, run_training
-from training.options import TrainingOptions
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +101,95 @@ def test_two_given_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert told["models"]["sagestream"]["settings"][0]["width"] == 0
 
 
+class Interrupting:
+    """Fits in this process, and is interrupted in place of a fit, as Ctrl-C does."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self.after = after
+        self.fitted = 0
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any, progress: Progress) -> tuple[Any, Cost]:
+        if self.fitted == self.after:
+            raise KeyboardInterrupt
+        self.fitted += 1
+        return here(function, *arguments, progress=progress)
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, launch: Interrupting) -> Interrupting:
+    monkeypatch.setitem(offline_run.__kwdefaults__, "launch", launch)
+    return launch
+
+
+def test_an_interrupted_run_leaves_its_rows_and_goes_on(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, whole = tmp_path / "out.json", tmp_path / "whole.json"
+    words = ["--interactions", str(shop), "--split", "leave-last-out", "--seeds", "2", "--baselines", "popular,recent"]
+    launched(monkeypatch, Interrupting(after=3))
+    stopped = benchmark(*words, "--json", str(out))
+    assert (stopped.code, stopped.out) == (130, "")
+    assert "interrupted: kept 3 finished fits; the same command with --resume goes on" in stopped.err
+    told = json.loads(out.read_text())
+    assert (told["finished"], told["missing"]) == (False, [{"model": "recent", "seed": 0}])
+    assert set(told["models"]) == {"sagestream", "sagestream-without-parity", "popular"}
+    for line in (
+        "popular, seed 0: tuning and fit · 50% of all fits",
+        "popular, seed 0: done · 1.5 CPU s · 100 MB · 75%",
+    ):
+        assert line in stopped.err
+    # A row as soon as its seeds are done, before the next model begins.
+    order = ["sagestream: NDCG@10 ", "popular, seed 0: tuning", "popular: NDCG@10 ", "recent, seed 0: tuning"]
+    assert sorted(order, key=stopped.err.index) == order
+
+    other = benchmark(*words, "--json", str(out), "--resume", "--k", "5")
+    assert other.code == 2
+    assert "lengths of the lists 10,20, now 5" in str(other.error)
+
+    second = launched(monkeypatch, Interrupting())
+    resumed = benchmark(*words, "--json", str(out), "--resume")
+    assert (resumed.code, resumed.error, second.fitted) == (0, None, 1)
+    assert "goes on after 3 finished fits" in resumed.err
+    assert "sagestream, seed 1: kept · 1.5 CPU s" in resumed.err
+    assert "sagestream: NDCG@10 " in resumed.err
+    assert not out.with_name("out.json.unfinished").exists()
+    in_one_go = benchmark(*words, "--json", str(whole))
+    assert json.loads(out.read_text()) == json.loads(whole.read_text())
+    assert resumed.out == in_one_go.out
+
+
+def test_a_run_that_is_not_resumed_says_what_it_gives_up(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--interactions", str(shop), "--seeds", "1", "--baselines", "popular"]
+    launched(monkeypatch, Interrupting(after=1))
+    assert "nothing is kept; with --json, finished fits are" in benchmark(*words).err
+    words += ["--json", str(tmp_path / "out.json")]
+    launched(monkeypatch, Interrupting(after=1))
+    assert "nothing to go on with" in benchmark(*words, "--resume").err  # and then it is interrupted
+    launched(monkeypatch, Interrupting(after=0))
+    again = benchmark(*words)
+    assert "an unfinished run keeps 1 finished fit," in again.err
+    assert "interrupted: kept 1 finished fit;" in again.err  # the first fit of this run would have removed it
+
+
+def test_ties_at_the_cut_are_told_and_drawn_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = launched(monkeypatch, Interrupting())
+    log = checkerboard()
+    lines = [
+        f"u{u},i{i},2014-05-{1 + t // DAY_MS // 3:02}" for u, i, t in zip(log.users, log.items, log.times, strict=True)
+    ]
+    file, out = tmp_path / "days.csv", tmp_path / "out.json"
+    file.write_text("\n".join(["user,item,date", *lines]) + "\n")
+    words = ["--interactions", str(file), "--split", "leave-last-out", "--seeds", "2", "--baselines", "popular"]
+    done = benchmark(*words, "--json", str(out))
+    assert (done.code, done.error) == (0, None)
+    assert "the test event of 40 and the validation event of 40 of 40 shoppers are drawn anew for each seed" in done.err
+    told = json.loads(out.read_text())
+    assert told["ties"] == {"users": 40, "test": 40, "validation": 40}
+    assert told["models"]["popular"]["seeds"] == 2
+    assert launch.fitted == 4
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -117,6 +201,7 @@ def test_two_given_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (["--interactions", "f.csv", "--train", "t"], "--train"),
         (["--interactions", "f.csv", "--baselines", "oracle"], "no baseline oracle"),
         (["--interactions", "f.csv", "--json", "/nowhere/at/all/out.json"], "no directory"),
+        (["--interactions", "f.csv", "--resume"], "--resume needs --json"),
         (["--interactions", "complete-journey", "--user-col", "u"], "no file with columns"),
         (["--split", "given", "--train", "t"], "--train and --test"),
         (["--split", "given", "--train", "t", "--test", "t", "--interactions", "f.csv"], "no table"),
@@ -222,39 +307,3 @@ def test_a_path_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = benchmark("--interactions", str(tmp_path / "f.csv"), "--baselines", "popular")
     assert (done.code, type(done.error).__name__) == (1, "UnknownDataset")
-
-
-def test_a_champion_is_measured_on_what_came_after_it(tmp_path: Path) -> None:
-    settings = {"STATE_DIR": str(tmp_path)}
-    graph = GraphstoreConfig(state_dir=tmp_path)
-    engine = open_engine(migrated_sqlite(tmp_path / "graph.db"))
-    nobody = run("evaluate", settings=settings)
-    assert (nobody.code, type(nobody.error).__name__) == (1, "NoChampion")
-    with write(engine) as connection:
-        open_shop(connection, days=12)
-        now = closing_time(connection)
-    result = run_training(
-        engine,
-        RunSpec("closed_form", "test"),
-        graph=graph,
-        config=TrainingConfig(),
-        now=lambda: now,
-        options=TrainingOptions(seed=0),
-    )
-    too_early = run("evaluate", settings=settings)
-    assert (too_early.code, type(too_early.error).__name__) == (1, "TooFewEvents")
-    with write(engine) as connection:
-        trade(connection, first_day=12, days=3)
-        later = closing_time(connection)
-    snapshot = build_snapshot(engine, graph.snapshots_dir, as_of=later, created_at=later, featurize=featurize)
-    engine.dispose()
-    done = run("evaluate", result.model_version, "--json", settings=settings)
-    assert (done.code, done.error) == (0, None)
-    assert (done.json["model_version"], done.json["snapshot_id"]) == (result.model_version, snapshot.snapshot_id)
-    assert done.json["users"] == 40
-    assert done.json["recall@10"] == 1.0  # four favourites each, and they are known
-    assert done.json["warm"]["users"] == 40
-    shown = run("evaluate", settings=settings, columns=80).out
-    assert "recall@10" in shown
-    assert result.model_version in shown.split()
-    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80

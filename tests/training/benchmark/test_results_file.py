@@ -13,7 +13,7 @@ from training.benchmark.results_file import MAX_BYTES, MAX_MODELS, ResultsFileEr
 
 def result(ndcg: float) -> ModelResult:
     measures = {"ndcg@20": (ndcg, 0.01), "recall@20": (ndcg / 2, 0.0), "novelty@20": (7.0, 0.0)}
-    return ModelResult(measures, {}, {"ndcg@20": np.array([ndcg])}, None, {}, None, None)
+    return ModelResult(measures, {}, {"ndcg@20": np.array([ndcg])}, None, (), None, None, seeds=1)
 
 
 def test_what_a_benchmark_writes_is_read(tmp_path: Path) -> None:

@@ -2,24 +2,31 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.training import fits
-from tests.training.checkerboard import checkerboard, make_log
+from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.benchmark.comparison import Results, paired_bootstrap, plain
+from training.benchmark.fitted_lists import FeatureFit, Fit
 from training.benchmark.isolated import Cost
-from training.benchmark.report import markdown
-from training.benchmark.run import FeatureFit, Fit, ModelFailed, run
+from training.benchmark.report import markdown, row
+from training.benchmark.run import FinishedFit, Listener, ModelFailed, run
 from training.config import TrainingConfig
 from training.data.dataset import TooFewEvents
-from training.data.splits import leave_last_out, temporal
+from training.data.split_draws import SplitDraws, Ties
+from training.data.splits import EvaluationSplit, leave_last_out, temporal
 from training.evaluation.ranking import evaluate
 from training.options import TrainingOptions
 
 SPLIT = leave_last_out(checkerboard(), repeats=False)
+DRAWS = SplitDraws.fixed(SPLIT)
+DAYS = checkerboard()
+DAYS = replace(DAYS, times=DAYS.times // (3 * DAY_MS) * (3 * DAY_MS))
+"""Three events of each user have one time."""
 COST = Cost(cpu_seconds=1.5, peak_rss_mb=100.0)
 
 
@@ -28,12 +35,8 @@ def here(function: Callable[..., Any], *arguments: Any, progress: Callable[[str,
     return function(*arguments, progress), COST
 
 
-def silent(_line: str, _share: float) -> None:
-    """Progress that nobody asked for."""
-
-
 def results(**models: Fit) -> Results:
-    return run(SPLIT, models, seeds=3, cutoffs=(5,), progress=silent, launch=here)
+    return run(DRAWS, models, seeds=3, cutoffs=(5,), launch=here)
 
 
 def test_the_better_model_wins_and_the_interval_says_so() -> None:
@@ -77,14 +80,74 @@ def test_a_model_without_chance_is_fitted_once() -> None:
         seeds.append((arguments[0].__name__, arguments[2]))
         return here(function, *arguments, progress=progress)
 
-    run(SPLIT, {"popular": fits.guessing, "bpr": fits.knowing}, seeds=2, cutoffs=(5,), progress=silent, launch=watched)
+    run(DRAWS, {"popular": fits.guessing, "bpr": fits.knowing}, seeds=2, cutoffs=(5,), launch=watched)
     assert seeds == [("guessing", 0), ("knowing", 0), ("knowing", 1)]
+
+
+def test_ties_are_drawn_anew_for_each_seed_and_all_models_of_a_seed_see_the_same_split() -> None:
+    splits: dict[int, list[EvaluationSplit]] = {}
+
+    def watched(function: Callable[..., Any], *arguments: Any, progress: Any) -> tuple[Any, Cost]:
+        splits.setdefault(arguments[2], []).append(arguments[1])
+        return here(function, *arguments, progress=progress)
+
+    draws = SplitDraws.leave_last_out(DAYS, repeats=False)
+    models: dict[str, Fit] = {"popular": fits.fixed, "bpr": fits.knowing}
+    found = run(draws, models, seeds=3, cutoffs=(5,), launch=watched)
+    assert {seed: len(seen) for seed, seen in splits.items()} == {0: 2, 1: 2, 2: 2}  # popular has three fits, too
+    for one, other in splits.values():
+        assert one is other
+    targets = {tuple(seen[0].test.targets.tolist()) for seen in splits.values()}
+    assert len(targets) == 3
+    popular = found.models["popular"]
+    assert popular.seeds == 3
+    assert popular.measures["ndcg@20"][1] > 0  # the same list for everybody, but not the same targets
+    assert (found.ties, found.as_json("toy", understood={})["ties"]) == (
+        Ties(40, 40, 40),
+        {"users": 40, "test": 40, "validation": 40},
+    )
+    once = run(DRAWS, models, seeds=3, cutoffs=(5,), launch=here).models["popular"]
+    assert (once.seeds, once.measures["ndcg@20"][1]) == (1, 0.0)
+
+
+def test_after_each_fit_it_is_told_what_is_done_and_what_is_missing() -> None:
+    told: list[FinishedFit] = []
+    models: dict[str, Fit] = {"sagestream": fits.with_part, "popular": fits.guessing}
+    found = run(DRAWS, models, seeds=2, cutoffs=(5,), listener=Listener(on_fit=told.append), launch=here)
+    assert [str(one.job) for one in told] == ["sagestream, seed 0", "sagestream, seed 1", "popular, seed 0"]
+    assert [one.share for one in told] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert [list(one.rows) for one in told] == [[], ["sagestream", "sagestream-without-parity"], ["popular"]]
+    assert [one.results.missing for one in told] == [(("sagestream", 1), ("popular", 0)), (("popular", 0),), ()]
+    assert [one.results.models["sagestream"].seeds for one in told] == [1, 2, 2]
+    early = told[0].results.as_json("toy", understood={})
+    assert early["finished"] is False
+    assert early["missing"] == [{"model": "sagestream", "seed": 1}, {"model": "popular", "seed": 0}]
+    assert [one.results.best_baseline for one in told] == [None, None, "popular"]  # the missing one may be better
+    assert told[-1].results == found
+
+
+def test_the_progress_names_model_and_seed_once() -> None:
+    lines: list[tuple[str, float]] = []
+    listener = Listener(progress=lambda line, share: lines.append((line, share)))
+    run(DRAWS, {"knowing": fits.knowing}, seeds=2, cutoffs=(5,), listener=listener, launch=here)
+    assert lines == [
+        ("knowing, seed 0: tuning and fit", 0.0),
+        ("knowing, seed 0: half", 0.25),
+        ("knowing, seed 0: lists", pytest.approx(0.495)),
+        ("knowing, seed 1: tuning and fit", 0.5),
+        ("knowing, seed 1: half", 0.75),
+        ("knowing, seed 1: lists", pytest.approx(0.995)),
+    ]
 
 
 def test_the_json_has_the_agreed_form() -> None:
     found = results(sagestream=fits.with_part, ease=fits.guessing)
     told = json.loads(json.dumps(found.as_json("toy", understood={}), allow_nan=False))
-    assert set(told) == {"dataset", "understood", "split", "models", "best_baseline", "ratio", "difference"}
+    assert set(told) == {
+        *("dataset", "understood", "split", "ties", "finished", "missing"),
+        *("models", "best_baseline", "ratio", "difference"),
+    }
+    assert (told["ties"], told["finished"], told["missing"]) == (None, True, [])
     assert (told["dataset"], told["split"], told["best_baseline"]) == ("toy", "leave-last-out", "ease")
     assert set(told["ratio"]) == {"ndcg@20", "recall@20"}
     assert set(told["difference"]) == {"ndcg@20"}
@@ -103,10 +166,10 @@ def test_the_json_has_the_agreed_form() -> None:
     )
     measures = {f"{name}@{k}" for name in names for k in (5, 20)}
     slices = {"warm", "cold_users", "cold_items"}
-    for row in told["models"].values():
-        assert set(row) == measures | slices | {"params", "cpu_seconds", "peak_rss_mb", "settings"}
-        assert all(set(row[name]) == {"mean", "std"} for name in measures)
-        assert all("users" in row[name] for name in slices)
+    for model in told["models"].values():
+        assert set(model) == measures | slices | {"seeds", "params", "cpu_seconds", "peak_rss_mb", "settings"}
+        assert all(set(model[name]) == {"mean", "std"} for name in measures)
+        assert all("users" in model[name] for name in slices)
     ease = told["models"]["ease"]
     assert (ease["params"], ease["cpu_seconds"], ease["peak_rss_mb"]) == (3, 1.5, 100.0)
     assert ease["settings"] == [{"half_life": "inf"}]  # ease is fitted with one seed
@@ -126,13 +189,23 @@ def test_the_table_begins_with_the_best_and_tells_the_comparison() -> None:
     assert "No baseline" in markdown(results(sagestream=fits.knowing), cutoffs=(5,))
 
 
+def test_a_row_says_accuracy_and_cost_in_a_line() -> None:
+    found = results(sagestream=fits.with_part, ease=fits.guessing).models
+    ours, part, ease = (row(name, result, cutoffs=(5,)) for name, result in found.items())
+    mean, deviation = found["sagestream"].measures["ndcg@5"]
+    assert ours.startswith(f"sagestream: NDCG@5 {mean:.4f} ± {deviation:.4f} · Recall@5 ")
+    assert ease == f"ease: NDCG@5 {found['ease'].measures['ndcg@5'][0]:.4f} · " + ease.partition(" · ")[2]
+    assert ours.endswith(" · 1.5 CPU s · 100 MB")
+    assert "CPU" not in part
+
+
 def test_the_tables_are_no_wider_than_a_terminal() -> None:
     named = {
         "sagestream": fits.with_part,
         "personal-frequency": fits.knowing,
         "lightgcn-of-three-layers": fits.guessing,
     }
-    found = run(SPLIT, named, seeds=3, cutoffs=(5, 10, 20), progress=silent, launch=here)
+    found = run(DRAWS, named, seeds=3, cutoffs=(5, 10, 20), launch=here)
     lines = [line for line in markdown(found, cutoffs=(5, 10, 20)).splitlines() if line.startswith("|")]
     assert max(len(line) for line in lines) <= 80
     headings = [line for line in lines if line.startswith("| model")]
@@ -149,7 +222,7 @@ def test_a_model_that_fails_ends_the_benchmark(fit: Fit, reason: str) -> None:
 def test_without_anybody_to_judge_on_there_is_no_benchmark() -> None:
     log = make_log([(0, 0, time) for time in range(100)], num_users=1, num_items=1)
     with pytest.raises(TooFewEvents, match="0 users"):
-        run(temporal(log, repeats=False), {"ease": fits.knowing}, seeds=1, cutoffs=(5,), progress=silent, launch=here)
+        run(SplitDraws.fixed(temporal(log, repeats=False)), {"ease": fits.knowing}, seeds=1, cutoffs=(5,), launch=here)
 
 
 def test_features_reach_the_fit_as_a_tensor() -> None:
@@ -182,4 +255,4 @@ def test_settings_become_plain_json() -> None:
 @pytest.mark.kill
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(ModelFailed, match="als, seed 0: its process ended with exit code 3"):
-        run(SPLIT, {"als": fits.dying}, seeds=1, cutoffs=(5,), progress=silent)
+        run(DRAWS, {"als": fits.dying}, seeds=1, cutoffs=(5,))
