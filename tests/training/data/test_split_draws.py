@@ -94,3 +94,16 @@ def test_a_split_in_time_is_the_same_for_every_seed() -> None:
     split = temporal(checkerboard(), repeats=False)
     draws = SplitDraws.fixed(split)
     assert (draws.split(0), draws.split(1), draws.varies, draws.ties) == (split, split, False, None)
+
+
+def test_the_common_past_has_only_items_that_are_in_the_past_with_every_seed() -> None:
+    # User 0 holds out two of three items with one time: each seed has another one left. Items 3 to 5 are always known.
+    rows = [(0, item, 7) for item in range(3)] + [(1, item, time) for time, item in enumerate((3, 4, 5, 0, 1))]
+    log = make_log(rows, num_users=2, num_items=6)
+    draws = SplitDraws.leave_last_out(log, repeats=False)
+    pasts = [set(draws.split(seed).past.items.tolist()) for seed in range(12)]
+    assert any(item in past for past in pasts for item in range(3))
+    assert set(draws.common_past(12).items.tolist()) == set.intersection(*pasts) == {3, 4, 5}
+    assert set(draws.common_past(1).items.tolist()) == pasts[0]
+    fixed = SplitDraws.fixed(leave_last_out(checkerboard(), repeats=False))
+    assert fixed.common_past(12) is fixed.split(0).past
