@@ -110,20 +110,25 @@ class _OwnScores:
     def __init__(self, model: Scorer, window: Window, *, room_mb: float) -> None:
         self._model = model
         self._window = window
-        self._room_cells = int(room_mb * 1e6 / 4)
-        self._kept: list[Tensor] = []
+        users = min(len(window), int(room_mb * 1e6 / (4 * max(window.num_items, 1))))
+        # One array: blocks kept one by one leave gaps between them that are not reused.
+        self._kept = torch.empty(users, window.num_items)
+        self._filled = 0
 
     def blocks(self) -> Iterator[tuple[Window, Tensor]]:
         """Yield each block of the window with the scores [B, num_items] of its users."""
-        for index, block in enumerate(self._window.blocks()):
-            if index < len(self._kept):
-                yield block, self._kept[index]
-                continue
-            scores = standardise(self._model(block.histories, as_of=block.as_of))
-            if index == len(self._kept) and scores.numel() <= self._room_cells:
-                self._room_cells -= scores.numel()
-                self._kept.append(scores)
-            yield block, scores
+        first = 0
+        for block in self._window.blocks():
+            last = first + len(block)
+            if last <= self._filled:
+                yield block, self._kept[first:last]
+            else:
+                scores = standardise(self._model(block.histories, as_of=block.as_of))
+                if last <= len(self._kept):
+                    self._kept[first:last] = scores
+                    self._filled = last
+                yield block, scores
+            first = last
 
 
 @torch.no_grad()

@@ -82,15 +82,19 @@ def recommend(scorer: Scorer, window: Window, *, k: int) -> tuple[IntArray, bool
 
     −1 marks an empty position. Without repeats in the window, known items are excluded.
     """
-    lists = [np.empty((0, k), dtype=np.int64)]
+    # Filled in place: a small array kept of each block lies between the freed scores of the blocks, and the gaps are
+    # not reused. Lists of 20,000 users over 30,000 items left gaps of 2 GB.
+    lists = np.empty((len(window), k), dtype=np.int64)
     finite = True
+    done = 0
     for block in window.blocks():
         scores = scorer(block.histories, as_of=block.as_of)
         finite = finite and not bool((torch.isnan(scores) | torch.isposinf(scores)).any())
         if not window.repeats:
             scores = scores.masked_fill(torch.from_numpy(block.seen()), -torch.inf)
-        lists.append(top_k(scores, k)[0])
-    return np.concatenate(lists), finite
+        lists[done : done + len(block)] = top_k(scores, k)[0]
+        done += len(block)
+    return lists, finite
 
 
 def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict[str, Float64Array]:
