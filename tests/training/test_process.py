@@ -22,7 +22,7 @@ from tests.training import fits
 from training.benchmark.isolated import run_isolated
 
 if __name__ == "__main__":
-    run_isolated(fits.endless_call, progress=lambda line, share: print(line, flush=True))
+    run_isolated(fits.endless_call, progress=lambda line, share: print(line.split()[0], flush=True))
 """
 
 
