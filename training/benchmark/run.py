@@ -23,7 +23,7 @@ from training.data.split_draws import SplitDraws
 from training.options import ignore_progress
 from training.process import FaultInProcess, SpawnedProcessFailed
 
-DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency"})
+DETERMINISTIC = frozenset({"popular", "recent", "itemknn", "ease", "personal-frequency", "tifu-knn", "up-cf"})
 """Baselines without chance in them. On one split for all seeds they are fitted once."""
 
 CUTOFF = 20
