@@ -146,11 +146,12 @@ def test_untouched_items_and_empty_batches_are_no_trouble(name):
     assert scorer(split.known.histories(np.empty(0, dtype=np.int64)), as_of=30 * DAY_MS).shape == (0, 24)
 
 
-def test_personal_frequency_knows_what_is_bought_again():
+@pytest.mark.parametrize("name", ["personal-frequency", "tifu-knn", "up-cf"])
+def test_counts_know_what_is_bought_again(name):
     rows = [(user, user, day * DAY_MS + user) for day in range(40) for user in range(20)]
     rows += [(user, 20, day * DAY_MS + user) for day in range(0, 40, 7) for user in range(20)]
     split = temporal(make_log(rows, num_users=20, num_items=30), repeats=True)
-    scorers = [BASELINES[name](split, SEED_0) for name in ("personal-frequency", "recent")]
+    scorers = [BASELINES[baseline](split, SEED_0) for baseline in (name, "recent")]
     personal, recent = (evaluate(scorer, split.test).metrics()["ndcg@20"] for scorer in scorers)
     assert personal > 0.95
     assert personal > recent + 0.1
