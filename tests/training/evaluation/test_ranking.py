@@ -2,13 +2,14 @@
 
 from math import log2
 
+import ir_measures
 import numpy as np
 import pytest
 import torch
 
 from tests.training.checkerboard import make_log
 from training.data.windows import Window
-from training.evaluation.ranking import evaluate, top_k
+from training.evaluation.ranking import accuracy, evaluate, recommend, top_k
 
 NUM_USERS, NUM_ITEMS = 9, 12
 
@@ -56,6 +57,48 @@ def test_it_agrees_with_a_brute_force(log, repeats, monkeypatch):
     expected = {u for u, i, t in events if 60 <= t < 90}
     assert set(result.users) <= expected
     assert not repeats or set(result.users) == expected
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_it_agrees_with_trec_eval(log, repeats):
+    """By the library ir-measures, on scores with many ties, users with short lists, and users with an empty list."""
+    window = Window.cut(log, start=60, repeats=repeats)
+    tied = torch.from_numpy(np.random.default_rng(7).integers(0, 3, (len(window), NUM_ITEMS))).float()
+    tied[torch.from_numpy(np.random.default_rng(8).random(tied.shape) < 0.3)] = -torch.inf
+    tied[::4] = -torch.inf
+    lists, _ = recommend(lambda histories, *, as_of: tied, window, k=10)
+    ours = accuracy(lists, window, cutoffs=(3, 10))
+    relevant = {
+        str(user): {f"i{item}": 1 for item in window.targets[window.offsets[user] : window.offsets[user + 1]]}
+        for user in range(len(window))
+    }
+    # trec_eval breaks ties of scores by the name of the item. A tie here is broken when the list is made, so the
+    # position is the score.
+    run = {
+        str(user): {f"i{item}": float(-position) for position, item in enumerate(row) if item >= 0}
+        for user, row in enumerate(lists)
+    }
+    assert {} in run.values()
+    assert max(map(len, relevant.values())) > 3
+    for k in (3, 10):
+        theirs = {
+            f"ndcg@{k}": ir_measures.nDCG @ k,
+            f"recall@{k}": ir_measures.R @ k,
+            f"precision@{k}": ir_measures.P @ k,
+            f"hit_rate@{k}": ir_measures.Success @ k,
+            f"map@{k}": ir_measures.AP @ k,
+            f"mrr@{k}": ir_measures.RR @ k,
+        }
+        names = {measure: name for name, measure in theirs.items()}
+        calculated = ir_measures.iter_calc(names, relevant, run)
+        found = {(names[one.measure], int(one.query_id)): one.value for one in calculated}
+        for user in range(len(window)):
+            # trec_eval divides by all targets, also by those that K positions cannot hold.
+            targets = len(relevant[str(user)])
+            found[f"map@{k}", user] *= targets / min(targets, k)
+        assert len(found) == len(theirs) * len(window)
+        for (name, user), value in found.items():
+            assert ours[name][user] == pytest.approx(value), (name, user)
 
 
 def test_warm_and_cold_shoppers_apart(log):
