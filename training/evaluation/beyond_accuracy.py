@@ -35,6 +35,8 @@ class KnownItems:
     """[num_items, num_users] Item vectors of length one, non-zero for the users of the item."""
     information: Float64Array
     """[num_items] −log2 of the share of users with the item, in bits. An item without users counts as one user."""
+    users: IntArray
+    """[num_items] Number of users."""
     popularity: Float64Array
     """[num_items] Percentile (0..1) by number of users. Equal items share the average rank."""
 
@@ -49,6 +51,7 @@ class KnownItems:
         return cls(
             item_vectors=sparse.csr_array((values, (items, users)), shape=(log.num_items, max(log.num_users, 1))),
             information=np.log2(num_users / np.maximum(counts, 1)),
+            users=counts,
             popularity=stats.rankdata(counts, method="average") / max(log.num_items, 1),
         )
 

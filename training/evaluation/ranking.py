@@ -108,7 +108,7 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
     Source: Järvelin & Kekäläinen, 2002 (NDCG); Manning, Raghavan & Schütze, 2008, chapter 8; Voorhees, 1999 (MRR).
     """
     sizes = np.maximum(np.diff(window.offsets), 1)
-    hits = _hits(lists, window)
+    hits = target_hits(lists, window)
     ranks = np.arange(hits.shape[1])
     discounts = 1.0 / np.log2(ranks + 2.0)
     ideals = np.cumsum(discounts)
@@ -131,7 +131,7 @@ def accuracy(lists: IntArray, window: Window, *, cutoffs: Sequence[int]) -> dict
     return values
 
 
-def _hits(lists: IntArray, window: Window) -> BoolArray:
+def target_hits(lists: IntArray, window: Window) -> BoolArray:
     """Return a mask [U, K] of the list positions with a target."""
     owners = np.repeat(np.arange(len(window)), np.diff(window.offsets))
     cells = owners * window.num_items + window.targets

@@ -48,6 +48,7 @@ def test_an_empty_place_is_never_a_hit(window):
 def test_information_popularity_and_cosine(known):
     items = KnownItems.of(known)
     assert items.information.tolist() == pytest.approx([0, log2(3 / 2), log2(3), log2(3)])
+    assert items.users.tolist() == [3, 2, 1, 0]
     assert items.popularity.tolist() == [4 / 4, 3 / 4, 2 / 4, 1 / 4]
     one, other = np.array([0, 1, 1, 0, 3]), np.array([1, 0, 2, 2, 0])
     assert items.cosines(one, other).tolist() == pytest.approx([2 / sqrt(6), 2 / sqrt(6), 1 / sqrt(2), 1 / sqrt(3), 0])
