@@ -18,6 +18,7 @@ from training.data.split_draws import Ties
 from training.data.splits import EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.beyond_accuracy import KnownItems, Slices, list_measures
+from training.evaluation.propensity import debiased_accuracy, inverse_propensities
 from training.evaluation.ranking import METRIC, accuracy
 
 OURS = "sagestream"
@@ -111,7 +112,9 @@ class Evaluator:
     def measure(self, lists: IntArray) -> Measured:
         """Measure one model's lists [U, K] for the window."""
         per_user = accuracy(lists, self.window, cutoffs=self.cutoffs)
-        means = {name: float(values.mean()) for name, values in per_user.items()}
+        inverse = inverse_propensities(self.known.users)
+        debiased = debiased_accuracy(lists, self.window, inverse, cutoffs=self.cutoffs)
+        means = {name: float(values.mean()) for name, values in (per_user | debiased).items()}
         return Measured(
             means=means | list_measures(lists, self.window, self.known, cutoffs=self.cutoffs),
             slices=self.slices.means(per_user, lists, cutoffs=self.cutoffs),

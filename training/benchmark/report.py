@@ -23,7 +23,10 @@ def markdown(results: Results, *, cutoffs: Sequence[int]) -> str:
     accuracy = [f"{measure}@{k}" for k in cutoffs for measure in ("ndcg", "recall")]
     more = [
         f"{measure}@{deepest}"
-        for measure in ("precision", "map", "mrr", "hit_rate", "coverage", "novelty", "diversity", "popularity_bias")
+        for measure in (
+            *("precision", "map", "mrr", "hit_rate", "ndcg_ips", "recall_ips"),
+            *("coverage", "novelty", "diversity", "popularity_bias"),
+        )
     ]
     rows = {name: results.models[name] for name in order}
     seeded = f" ± deviation over {results.seeds} seeds" if results.seeds > 1 else ""
@@ -78,7 +81,9 @@ def row(name: str, result: ModelResult, *, cutoffs: Sequence[int]) -> str:
 def title(measure: str) -> str:
     """Return `ndcg@20` as a heading."""
     name, _, cutoff = measure.partition("@")
-    shown = name.upper() if name in ("ndcg", "map", "mrr") else name.replace("_", " ").capitalize()
+    first, *others = name.split("_")
+    words = [first.upper() if first in ("ndcg", "map", "mrr") else first.capitalize()]
+    shown = " ".join([*words, *("IPS" if word == "ips" else word for word in others)])
     return f"{shown}@{cutoff}" if cutoff else shown
 
 

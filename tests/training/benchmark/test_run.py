@@ -159,6 +159,8 @@ def test_the_json_has_the_agreed_form() -> None:
         "map",
         "mrr",
         "hit_rate",
+        "ndcg_ips",
+        "recall_ips",
         "coverage",
         "novelty",
         "diversity",
@@ -183,6 +185,7 @@ def test_the_table_begins_with_the_best_and_tells_the_comparison() -> None:
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
     assert rows[0].split("|")[2].strip() == "NDCG@5"
     assert [row.split("|")[1].strip() for row in rows[1:3]] == ["**sagestream**", "ease"]
+    assert all(f"{heading}@5" in shown for heading in ("NDCG IPS", "Recall IPS", "Coverage", "Popularity bias"))
     assert "`sagestream` against `ease`" in shown
     assert "warm (40 users): NDCG@5" in shown
     assert "cold users" not in shown  # there are none
