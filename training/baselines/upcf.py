@@ -63,17 +63,19 @@ class Upcf:
         step = max(1, BLOCK_CELLS // max(num_users, num_items, 1))
         for start in range(0, len(histories), step):
             similar = self.similarities(bought[start : start + step])
-            # Dense columns of many users: three times faster than the product of two sparse matrices.
-            scores[start : start + step] = (self._popularity @ np.ascontiguousarray(similar.T)).T
+            # Where most users share an item, dense columns take a quarter of the time of a product of two sparse
+            # matrices; where few do, both are fast.
+            scores[start : start + step] = (self._popularity @ similar.T.toarray(order="C")).T
         return torch.from_numpy(scores)
 
-    def similarities(self, bought: sparse.csr_array) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    def similarities(self, bought: sparse.csr_array) -> sparse.csr_array:
         """Return s(u, v)^q [B, num_users] for the item sets `bought` [B, num_items]."""
-        own = np.maximum(np.diff(bought.indptr), 1).astype(np.float32)[:, None]
         alpha = self.settings.asymmetry
-        common = (bought @ self._columns).toarray()
-        similar: np.ndarray[tuple[int, int], np.dtype[np.float32]] = common / (own**alpha * self._sizes ** (1 - alpha))
-        return similar**self.settings.locality
+        common = sparse.csr_array(bought @ self._columns)
+        own = np.repeat(np.diff(bought.indptr).astype(np.float32), np.diff(common.indptr))
+        similar = common.data / (own**alpha * self._sizes[common.indices] ** (1 - alpha))
+        common.data = np.asarray(similar**self.settings.locality, dtype=np.float32)
+        return common
 
 
 def recent_popularity(visits: Visits, recency: float) -> sparse.csr_array:

@@ -53,9 +53,9 @@ def test_scores_of_all_users(monkeypatch, cells):
 
 def test_a_half_is_the_cosine_and_a_large_power_leaves_the_user_alone():
     bought = Visits.of_log(log()).bought()
-    cosine = Upcf(Visits.of_log(log()), UpcfSettings(locality=1.0, asymmetry=0.5)).similarities(bought)
+    cosine = Upcf(Visits.of_log(log()), UpcfSettings(locality=1.0, asymmetry=0.5)).similarities(bought).toarray()
     np.testing.assert_allclose(cosine, [[1, 1 / sqrt(6), 0], [1 / sqrt(6), 1, 0], [0, 0, 1]], rtol=1e-6)
-    alone = Upcf(Visits.of_log(log()), UpcfSettings(locality=1000.0, asymmetry=0.5)).similarities(bought)
+    alone = Upcf(Visits.of_log(log()), UpcfSettings(locality=1000.0, asymmetry=0.5)).similarities(bought).toarray()
     np.testing.assert_allclose(alone, np.eye(3), atol=1e-3)
 
 
