@@ -24,12 +24,13 @@ from training.sage.term import SageTerm
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
+from training.terms.habit.term import Habit
 from training.terms.protocol import Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
 TERMS: dict[str, type[Term]] = {
-    term.name: term for term in (FilterBank, Trend, PersonalRepeat, AlsTerm, Content, SageTerm)
+    term.name: term for term in (FilterBank, Trend, PersonalRepeat, Habit, AlsTerm, Content, SageTerm)
 }
 """All terms that a bundle may hold, by file name."""
 

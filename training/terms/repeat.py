@@ -8,6 +8,7 @@ it. The counts come from the history, so a new purchase counts immediately. The 
 is bought again, a pan is not. An update does not change the rates, because a model stores no (user, item) pairs.
 """
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Self
 
@@ -112,13 +113,7 @@ class PersonalRepeat(ClosedFormTerm):
         """Share the score of an item among its own events by their decayed counts, averaged over the half-lives."""
         items, index, columns = self._known(history, as_of=as_of)
         age_hours = np.maximum(as_of - history.times, 0) / HOUR_MS
-        shares = np.zeros(len(history.items))
-        for half_life in self.half_lives_hours:
-            # Relative to the newest event of the item: after many half-lives all counts underflow, their shares do not.
-            youngest = np.full(len(items), inf)
-            np.minimum.at(youngest, index, age_hours)
-            counts = np.exp2(-(age_hours - youngest[index]) / half_life)
-            shares += counts / np.bincount(index, counts, minlength=len(items))[index] / len(self.half_lives_hours)
+        shares = event_shares(index, age_hours, self.half_lives_hours, num_items=len(items))
         scores = (columns @ weights).astype(np.float64)[index]
         return np.where(history.items[:, None] == rows, (shares * scores)[:, None], 0.0)
 
@@ -153,6 +148,23 @@ class PersonalRepeat(ClosedFormTerm):
         term = cls(tuple(state["half_lives_hours"].tolist()), rates)
         term._num_items = int(state["num_items"])
         return term
+
+
+def event_shares(
+    index: IntArray, age_hours: Float64Array, half_lives_hours: Sequence[float], *, num_items: int
+) -> Float64Array:
+    """Return the share [n] of each event in the decayed count of its item, averaged over the half-lives.
+
+    `index` [n] is the item of each event, counted from 0.
+    """
+    # Relative to the newest event of the item: after many half-lives all counts underflow, their shares do not.
+    youngest = np.full(num_items, inf)
+    np.minimum.at(youngest, index, age_hours)
+    shares = np.zeros(len(index))
+    for half_life in half_lives_hours:
+        counts = np.exp2(-(age_hours - youngest[index]) / half_life)
+        shares += counts / np.bincount(index, counts, minlength=num_items)[index] / len(half_lives_hours)
+    return shares
 
 
 def repeat_rates(log: EventLog) -> Float32Array:

@@ -24,6 +24,8 @@ from training.sage.term import SageTerm
 from training.terms.als import AlsTerm, AlsTermSettings
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
+from training.terms.habit.examples import HabitSettings
+from training.terms.habit.term import Habit
 from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.protocol import Arrivals, ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
@@ -71,6 +73,8 @@ class Case:
 
 
 ALS = AlsTermSettings(regularisation=0.5, factors=2, iterations=10)
+HABIT = HabitSettings(DAY_MS, min_repeats=0)
+"""Nobody buys again on the checkerboard. The nets learn that, and the term is asked for what all terms promise."""
 CASES = {
     "filters": Case(FilterBank, lambda log, seed: filters(log, FilterSettings()), update_tolerance=2e-3),
     "filters, local": Case(
@@ -78,6 +82,7 @@ CASES = {
     ),
     "trend": Case(Trend, lambda log, seed: Trend.fit(log, (10.0, inf)), knows_colours=False),
     "repeat": Case(PersonalRepeat, lambda log, seed: PersonalRepeat.fit(log, (50.0, inf)), knows_colours=False),
+    "habit": Case(Habit, lambda log, seed: Habit.fit(log, HABIT, seed=seed), knows_colours=False, seeded=True),
     "factorisation": Case(AlsTerm, lambda log, seed: AlsTerm.fit(log, ALS, seed=seed), seeded=True),
     "content": Case(Content, lambda log, seed: Content.of(features_of(log.num_items)), state_tolerance=2e-3),
     "graphsage": Case(SageTerm, sage, seeded=True),
