@@ -49,6 +49,14 @@ class EvaluationSplit:
     def num_items(self) -> int:
         return self.known.num_items
 
+    @property
+    def horizon_ms(self) -> int | None:
+        """The length of the validation window. None: each user has a time of their own, or events have no times."""
+        if self.name != "temporal":
+            return None
+        start, end = self.validation.as_of, self.test.as_of
+        return end - start if isinstance(start, int) and isinstance(end, int) else None
+
     def refit_steps(self, steps: int) -> int:
         """Return the steps on `known` that are as many epochs as `steps` on `past`."""
         return max(1, round(steps * (len(self.known) / max(len(self.past), 1))))

@@ -14,8 +14,9 @@ Rejected: the simplest variant, or the default, unless the best one is better by
 1984). It costs up to 7 %, because one target for each user makes the errors wide.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Self
 
@@ -34,10 +35,14 @@ from training.models.candidate import Candidate
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import HALF_LIVES, FilterBank
+from training.terms.habit.examples import HabitSettings, TooFewHabits
+from training.terms.habit.term import Habit
 from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.protocol import ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import SPAN_SHARES, Trend
+
+logger = logging.getLogger(__name__)
 
 REGULARISATIONS = (6.0, 2.0, 20.0, 60.0)
 MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
@@ -80,6 +85,8 @@ class BlendSearch:
     memory_mb: int
     seed: int
     focus: float = FOCUSES[0]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The terms that could not be offered to the sum, each with the reason."""
 
     @classmethod
     def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
@@ -123,6 +130,20 @@ class BlendSearch:
         memories = [(*(max(hours / share, 1.0) for share in shares), inf) for shares in TREND_SPAN_SHARES]
         variants = [replace(self, others=[Trend.fit(self.split.past, lives), *self.others[1:]]) for lives in memories]
         return self._best_of(variants, bank)
+
+    def with_best_habit(self, bank: FilterBank) -> Self:
+        """Return the search with a habit model of the known items, when it ranks better. Only for repeats in time.
+
+        A small window has none: its past is seldom long enough, and the counts of `PersonalRepeat` are the safer half.
+        """
+        if not self.split.test.repeats or not self.has_enough_users or (horizon_ms := self.split.horizon_ms) is None:
+            return self
+        try:
+            habit = Habit.fit(self.split.past, HabitSettings(horizon_ms), seed=self.seed)
+        except TooFewHabits as error:
+            logger.warning("the sum is without habits: %s", error)
+            return replace(self, left_out={**self.left_out, Habit.name: str(error)})
+        return self._best_of([self, replace(self, others=[*self.others, habit])], bank)
 
     def with_best_content(self, bank: FilterBank, features: Tensor) -> Self:
         """Return the search with content, when content ranks better; `features` [num_items, width]."""

@@ -98,7 +98,7 @@ def fit_best(
     progress("choosing the filters", 0.0)
     search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
     bank = search.best_bank()
-    search = search.with_best_focus(bank).with_best_trend(bank)
+    search = search.with_best_focus(bank).with_best_trend(bank).with_best_habit(bank)
     search = search.with_best_content(bank, width).with_best_factorisation(bank)
     plain: list[Term] = [bank, *search.others]
     sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"))
@@ -118,6 +118,7 @@ def fit_best(
     settings: dict[str, Any] = {
         **bank.choices,
         "terms": {term.name: term.choices for term in search.others},
+        **({"left_out": dict(search.left_out)} if search.left_out else {}),
     }
     if sage is None:
         return ChosenModel(

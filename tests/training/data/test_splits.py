@@ -188,3 +188,11 @@ def test_an_untimed_split_orders_each_user_at_random() -> None:
     mixed = given(train, test, timed=False, seed=1).known
     assert mixed.items.tolist() != sorted(mixed.items.tolist())
     assert given(train, test, timed=True, seed=1).known.items.tolist() == train.items.tolist()
+
+
+def test_the_horizon_is_the_length_of_the_validation_window() -> None:
+    log = make_log([(time % 6, time % 5, time * time) for time in range(40)], num_users=USERS, num_items=ITEMS)
+    split = temporal(log, repeats=True)
+    assert split.horizon_ms == 36 * 36 - 32 * 32
+    assert leave_last_out(log, repeats=True).horizon_ms is None
+    assert given(log.between(end=900), log.between(start=900), timed=True).horizon_ms is None

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.checkerboard import DAY_MS, checkerboard
+from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.blend.fit import BlendSettings
+from training.data.event_log import EventLog
 from training.data.splits import leave_last_out, temporal
 from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
@@ -26,6 +27,8 @@ from training.search.blend_search import (
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
+from training.terms.habit.examples import HabitSettings
+from training.terms.habit.term import Habit
 from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import find_term
 
@@ -110,6 +113,48 @@ def test_a_factorisation_joins_where_it_ranks_better_and_never_with_repeats(sear
     monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, AlsTerm))
     repeated = BlendSearch.of(temporal(checkerboard(bought=8), repeats=True), memory_mb=64, seed=0)
     assert repeated.with_best_factorisation(bank) is repeated
+
+
+def weekly_shop(*, num_users: int = 100) -> EventLog:
+    """Each shopper buys three of six items every week for twenty weeks, each item on a weekday of its own."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (user, int(item), (7 * week + int(item)) * DAY_MS + user)
+        for user in range(num_users)
+        for item in rng.choice(6, 3, replace=False)
+        for week in range(20)
+    ]
+    return make_log(rows, num_users=num_users, num_items=6)
+
+
+def test_habits_join_where_they_rank_better_and_are_fitted_again_on_all_that_is_known(monkeypatch):
+    search = BlendSearch.of(temporal(weekly_shop(), repeats=True), memory_mb=64, seed=0)
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    assert search.with_best_habit(bank) is search  # too few users
+    monkeypatch.setattr(blend_search, "MIN_USERS", len(search.window))
+    for gain in (0.1, 0.0, -0.1):
+        monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(gain, Habit))
+        chosen = search.with_best_habit(bank)
+        assert (find_term(chosen.others, Habit) is not None) == (gain > 0)
+        assert not chosen.left_out
+        if gain > 0:
+            again = find_term(chosen.refit_others(search.split.known), Habit)
+            assert again is not None
+            assert again.settings == chosen.others[-1].settings == HabitSettings(search.split.horizon_ms)
+
+
+def test_habits_are_offered_only_for_repeats_in_time_and_a_past_without_them_is_told(search, monkeypatch):
+    monkeypatch.setattr(blend_search, "MIN_USERS", 1)
+    bank = FilterBank([LinearFilter.fit(search.split.past)])
+    monkeypatch.setattr(BlendSearch, "out_of_fold", better_by(0.1, Habit))
+    assert search.with_best_habit(bank) is search
+    for split in (temporal(weekly_shop(), repeats=False), leave_last_out(weekly_shop(num_users=20), repeats=True)):
+        one = BlendSearch.of(split, memory_mb=64, seed=0)
+        assert one.with_best_habit(bank) is one
+    few = BlendSearch.of(temporal(weekly_shop(num_users=5), repeats=True), memory_mb=64, seed=0)
+    left = few.with_best_habit(bank)
+    assert left.others == few.others
+    assert "a habit model needs 1000" in left.left_out[Habit.name]
 
 
 def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):

@@ -96,6 +96,11 @@ def test_graphsage_must_earn_its_place(gain, monkeypatch):
     assert ("graphsage" in model.settings["weights"]) == (gain > 0)
 
 
+def test_a_term_that_could_not_be_offered_stands_in_the_settings_with_the_reason(monkeypatch):
+    monkeypatch.setattr(BlendSearch, "with_best_habit", lambda self, bank: replace(self, left_out={"habit": "too few"}))
+    assert fitted(leave_last_out(checkerboard(bought=3), repeats=False)).settings["left_out"] == {"habit": "too few"}
+
+
 def test_a_comparison_is_more_patient_than_a_retrain_and_changes_nothing_else():
     longer = with_patience(CONFIG).sage
     assert longer.patience * longer.evaluate_every > CONFIG.sage.patience * CONFIG.sage.evaluate_every
