@@ -125,7 +125,7 @@ class BrokenChallengers:
             window,
             filters=FilterBank([LinearFilter.fit(past)]),
             features=None,
-            repeats=False,
+            horizon_ms=test - validation,
             config=TrainingConfig(),
             options=TrainingOptions(seed=0),
         )

@@ -132,7 +132,7 @@ def full_trial(
         validation,
         filters=FilterBank([linear_filter]),
         features=features,
-        repeats=repeats,
+        horizon_ms=split.test - split.validation,
         config=config,
         options=options.part(0.2, 0.7, "GraphSAGE"),
     )

@@ -26,6 +26,8 @@ from training.sage.fit import NothingToLearn, fit_sage
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
+from training.terms.habit.examples import HabitSettings, TooFewHabits
+from training.terms.habit.term import Habit
 from training.terms.protocol import ClosedFormTerm, Term
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
@@ -64,17 +66,20 @@ class Candidate:
         *,
         filters: FilterBank,
         features: Tensor | None,
-        repeats: bool,
+        horizon_ms: int,
         config: TrainingConfig,
         options: TrainingOptions,
     ) -> Self:
-        """Fit the terms on `past`, and the blend on the validation `window` that follows it.
+        """Fit the terms on `past`, and the blend on the validation `window` that follows it for `horizon_ms`.
 
         With `features` the terms include content and GraphSAGE. The fit of GraphSAGE saves its state in the checkpoint.
         `filters` are already fitted on the same past, by the tuning of the baselines.
         """
-        seed = options.seed
-        terms: list[Term] = [*closed_form_terms(past, filters=filters, features=features, repeats=repeats, seed=seed)]
+        seed, repeats = options.seed, window.repeats
+        closed_form = closed_form_terms(
+            past, filters=filters, features=features, repeats=repeats, horizon_ms=horizon_ms, seed=seed
+        )
+        terms: list[Term] = [*closed_form]
         if features is not None:
             sage_config = config.sage.model_copy(update={"repeats": repeats})
             try:
@@ -150,15 +155,23 @@ class Candidate:
 
 
 def closed_form_terms(
-    past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool, seed: int
+    past: EventLog, *, filters: FilterBank, features: Tensor | None, repeats: bool, horizon_ms: int, seed: int
 ) -> list[ClosedFormTerm]:
     """Return every term except GraphSAGE, fitted on `past`: filters, trend, repeats or factorisation, content.
 
-    `filters` are fitted already. With repeats the user's own counts are a term, else a factorisation is.
+    `filters` are fitted already. With repeats the user's own counts are a term, and a habit model of the next
+    `horizon_ms` where the past is long enough for it; else a factorisation is.
     `BlendSearch.with_best_factorisation` gives the reason.
     """
     terms: list[ClosedFormTerm] = [filters, Trend.fit(past)]
-    terms.append(PersonalRepeat.fit(past) if repeats else AlsTerm.fit(past, seed=seed))
+    if repeats:
+        terms.append(PersonalRepeat.fit(past))
+        try:
+            terms.append(Habit.fit(past, HabitSettings(horizon_ms), seed=seed))
+        except TooFewHabits as error:
+            logger.info("the model is without habits: %s", error)
+    else:
+        terms.append(AlsTerm.fit(past, seed=seed))
     if features is not None and not (content := Content.of(features)).is_empty:
         terms.append(content)
     return terms

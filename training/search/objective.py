@@ -72,7 +72,12 @@ class Objective:
         return cls(
             split=split,
             terms=closed_form_terms(
-                split.past, filters=FilterBank([linear_filter]), features=features, repeats=repeats, seed=seed
+                split.past,
+                filters=FilterBank([linear_filter]),
+                features=features,
+                repeats=repeats,
+                horizon_ms=cuts.test - cuts.validation,
+                seed=seed,
             ),
             features=features,
             config=config,

@@ -1,5 +1,6 @@
 """Candidates: fitted on the past, moved forward, never told the answer."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +16,14 @@ from training.data.event_log import Histories
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.features.items import NUMBER_COLUMNS
-from training.models.candidate import Candidate, new_events_window
+from training.models.candidate import Candidate, closed_form_terms, new_events_window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
+from training.terms.habit.term import Habit
 from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import find_term
 from training.terms.repeat import PersonalRepeat
@@ -45,7 +47,7 @@ def fitted(*, features: torch.Tensor | None = None, repeats: bool = False) -> Ca
         SPLIT.validation_window(LOG, repeats=repeats),
         filters=FilterBank([LinearFilter.fit(LOG.between(end=SPLIT.validation))]),
         features=features,
-        repeats=repeats,
+        horizon_ms=SPLIT.test - SPLIT.validation,
         config=CONFIG,
         options=TrainingOptions(seed=0),
     )
@@ -60,7 +62,7 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage():
         Window.cut(log, start=8 * DAY_MS, repeats=False),
         filters=FilterBank([LinearFilter.fit(past)]),
         features=FEATURES,
-        repeats=False,
+        horizon_ms=2 * DAY_MS,
         config=CONFIG,
         options=TrainingOptions(seed=0),
     )
@@ -73,6 +75,21 @@ def test_a_shop_where_nobody_came_twice_has_a_model_without_graphsage():
 def test_which_terms():
     assert [type(term) for term in fitted().terms] == [FilterBank, Trend, AlsTerm]
     assert [type(term) for term in fitted(repeats=True).terms] == [FilterBank, Trend, PersonalRepeat]
+
+
+def test_habits_are_a_term_where_shoppers_come_back_to_enough_of_what_they_know(caplog):
+    """Half of the items again and again, every other day; the horizon is that of the window."""
+    rows = [
+        (user, item, day * DAY_MS) for user in range(50) for item in range(user % 2, 12, 2) for day in range(0, 30, 2)
+    ]
+    log = make_log(rows, num_users=50, num_items=12)
+    filters = FilterBank([LinearFilter.fit(log)])
+    with caplog.at_level(logging.INFO):
+        for past, habits in ((log, 1), (log.between(end=9 * DAY_MS), 0)):
+            terms = closed_form_terms(past, filters=filters, features=None, repeats=True, horizon_ms=4 * DAY_MS, seed=0)
+            assert [type(term) for term in terms] == [FilterBank, Trend, PersonalRepeat, *[Habit] * habits]
+            assert [term.horizon_days for term in terms if isinstance(term, Habit)] == [4.0] * habits
+    assert "without habits" in caplog.text
     whole = fitted(features=FEATURES)
     assert [type(term) for term in whole.terms] == [FilterBank, Trend, AlsTerm, SageTerm]
     names = {"filters", "trend", "factorisation"}
