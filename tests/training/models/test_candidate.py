@@ -77,6 +77,7 @@ def test_which_terms():
     assert [type(term) for term in fitted(repeats=True).terms] == [FilterBank, Trend, PersonalRepeat]
 
 
+@pytest.mark.slow
 def test_habits_are_a_term_where_shoppers_come_back_to_enough_of_what_they_know(caplog):
     """Half of the items again and again, every other day; the horizon is that of the window."""
     rows = [

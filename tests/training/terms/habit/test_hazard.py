@@ -21,8 +21,8 @@ def test_a_bin_holds_the_days_up_to_the_start_of_the_next() -> None:
 
 
 def test_a_rate_is_deaths_over_days_at_risk_where_there_are_many() -> None:
-    """A million gaps of 3 days, as many that are open since day 5: nothing of the prior is left."""
-    many = 1_000_000
+    """So many gaps of 3 days, and as many that are open since day 5, that little of the prior is left."""
+    many = 100_000
     hazards = Hazards.fit(
         repeated((3, many)), repeated((0, many)), repeated((5, many)), repeated((0, many)), num_items=1
     )
