@@ -5,7 +5,8 @@ Arrives: the history of a shopper, rows of a model. Leaves: `Evidence` for each 
 
 The terms' parts add up to the score. What an event adds to a part is exact for the terms that are linear in the events
 (linear filters, factorisation, content, personal repeat). The habit term is not: an item's part is shared among the
-item's own events by their age. Nor is GraphSAGE: there it is what the score loses without the event. The trend depends on no event of the shopper, so no event carries it.
+item's own events by their age. Nor is GraphSAGE: there it is what the score loses without the event. The trend depends
+on no event of the shopper, so no event carries it.
 """
 
 from collections.abc import Sequence
