@@ -3,8 +3,8 @@
 Arrives: columns and labels of pairs. Leaves: `Nets`, the mean of several small networks. Next:
 `training.terms.habit.term`.
 
-Rejected: gradient-boosted trees, which rank no better and need a library; logistic regression, which has a third less
-of the gain.
+Rejected: gradient-boosted trees, which rank no better and need a library; logistic regression, which has up
+to a third less of the gain.
 """
 
 from dataclasses import dataclass

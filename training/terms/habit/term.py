@@ -3,8 +3,11 @@
 Arrives: an event log with enough repeats, histories for the scores. Leaves: one feature for each user and item. Next:
 `training.blend.blend` adds it to the counts of `training.terms.repeat`, which stay.
 
-On a grocery and a gift shop the term adds 0.7 and 1.0 % of NDCG@20 to a sum that has counts, rates and trend. An
-update counts new events in the popularity and the history; the nets do not change until the next fit.
+Beside filters, counts, rates and trend, without GraphSAGE, the term adds 1.2 % of NDCG@20 on the validation window of a
+grocery and of a gift shop, and 1.5 and 0.4 % on their test windows. An update counts new events in the popularity; the
+nets do not change until the next fit.
+
+Rejected: four nets, six cuts, or cuts half a horizon apart, which rank the grocery's validation no better.
 """
 
 import logging
