@@ -45,7 +45,8 @@ class FilterBank(ClosedFormTerm):
     def choices(self) -> dict[str, Any]:
         return {
             "regularisation": self.filters[0].settings.regularisation,
-            "drifting_filter": len(self.filters) > 1,
+            "drifting_filter": any(one.settings.gram_half_life_ms < inf for one in self.filters[1:]),
+            "cooccurrence": any(one.settings.cooccurrence for one in self.filters),
             "profile_half_lives": self.half_lives,
         }
 

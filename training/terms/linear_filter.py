@@ -15,7 +15,7 @@ Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from math import inf
 from typing import Self
 
@@ -27,6 +27,7 @@ from torch import Tensor
 from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct
 from graphstore.snapshots.graph import TYPE_WEIGHTS
 from training.data.event_log import EventLog, Histories, concatenate_logs, gather_ranges
+from training.terms.cooccurrence import cooccurrence_weights
 from training.terms.gram import Past, csr, zeros
 from training.terms.local_ridge import SMALLEST_PENALTY, local_ridge_weights
 
@@ -51,6 +52,13 @@ class FilterSettings:
     """The largest number of items for one inverse. A larger catalogue is solved in neighbourhoods."""
     neighbours: int = 100
     """The number of nearest items in the regression of an item, beyond `max_items`."""
+    cooccurrence: bool = False
+    """No regression: `training.terms.cooccurrence`. The regularisation has no effect."""
+
+    @property
+    def dense_items(self) -> int:
+        """The largest number of items for a dense Gram matrix."""
+        return 0 if self.cooccurrence else self.max_items
 
 
 class LinearFilter:
@@ -75,7 +83,7 @@ class LinearFilter:
         A bundle contains no events of users, so an erasure need not change bundles.
         """
         settings = self.settings
-        self._past = Past.of(log, half_life_ms=settings.gram_half_life_ms, max_items=settings.max_items)
+        self._past = Past.of(log, half_life_ms=settings.gram_half_life_ms, max_items=settings.dense_items)
 
     def variant(self, *, regularisation: float | None = None, profile_half_life: float | None = None) -> Self:
         """Return a filter with the same past and other settings, for a search. Only a new λ needs a new solution."""
@@ -106,7 +114,7 @@ class LinearFilter:
         without `past`.
         """
         if self._past is not None:
-            self._past = self._past.with_events(events, max_items=self.settings.max_items)
+            self._past = self._past.with_events(events, max_items=self.settings.dense_items)
         elif past is not None:
             self.remember(concatenate_logs(past, events)[0])
         self._solve()
@@ -187,17 +195,18 @@ class LinearFilter:
         """Restore a filter from its state. Its first update needs the past."""
         num_items = int(state["num_items"])
         rows, columns = state["weights"].numpy()
-        regularisation, profile, gram, *counts = state["settings"].tolist()
-        return cls(
-            csr(state["weight_values"].numpy(), rows, columns, (num_items, num_items)),
-            settings=FilterSettings(regularisation, profile, gram, *(int(count) for count in counts)),
-        )
+        values = zip(fields(FilterSettings), state["settings"].tolist(), strict=False)  # older states have fewer
+        kinds = asdict(FilterSettings())
+        settings = FilterSettings(**{one.name: type(kinds[one.name])(value) for one, value in values})
+        return cls(csr(state["weight_values"].numpy(), rows, columns, (num_items, num_items)), settings=settings)
 
     def _solve(self) -> None:
         if self._past is None:
             raise RuntimeError("a loaded filter has no past: give it with update(events, past=…)")
         settings = self.settings
-        if self._past.gram is not None:
+        if settings.cooccurrence:
+            self._weights = cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)
+        elif self._past.gram is not None:
             self._weights = _strongest(_ease(self._past.gram, settings.regularisation), settings.row_weights)
         else:
             self._weights = local_ridge_weights(
