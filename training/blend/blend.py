@@ -11,7 +11,7 @@ With repeats, the trend has different weights for known items, where the user's 
 Then each trend feature occurs twice; the second one is zero except for known items.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -47,6 +47,8 @@ class Blend:
     """Weights of users with one or two events. None: the warm weights."""
     unknown: tuple[float, ...]
     """Weights of users without events: zero except for the trend."""
+    multipliers: tuple[float, ...] | None = None
+    """What the warm and the cold weights are multiplied with (`training.blend.selection`). None: with one."""
 
     def weights(self, lengths: IntArray) -> Tensor:
         """Return the weights of the raw features [B, num_features] for users with `lengths` [B] events."""
@@ -54,6 +56,8 @@ class Blend:
         weights = np.array(self.warm) + level[:, None] * np.array(self.activity)
         if self.cold is not None:
             weights[lengths <= COLD_EVENTS] = self.cold
+        if self.multipliers is not None:
+            weights *= np.array(self.multipliers)
         weights[lengths == 0] = self.unknown
         return torch.from_numpy((weights / np.array(self.scale)).astype(np.float32))
 
@@ -127,6 +131,12 @@ class Blend:
     def from_json(cls, value: dict[str, Any]) -> Self:
         values: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
         return cls(**values)
+
+
+def by_feature(multipliers: Mapping[str, float], terms: Sequence[Term], *, separate_known: bool) -> tuple[float, ...]:
+    """Return the multiplier of each feature, in the order of `feature_names`, from those of the terms by name."""
+    parts = [*terms, *(term for term in terms if separate_known and not term.personalised)]
+    return tuple(multipliers.get(term.name, 1.0) for term in parts for _ in term.feature_names)
 
 
 def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:

@@ -16,6 +16,7 @@ from torch import Tensor
 from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
+from training.blend.selection import MIN_USERS, SMALL_L2, fit_selected
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import AsOf, EventLog, Histories
@@ -103,8 +104,9 @@ class Candidate:
         The blend sees the terms before they learn the new events. They are as fresh as those of a model that begins to
         serve, and one update for both blend and evaluation is enough.
         """
-        settings = replace(blend_settings(config), iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
         window = window.sample(UPDATE_USERS, seed=seed)
+        settings = blend_settings(config, users=len(window))
+        settings = replace(settings, iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
         return cls(champion.terms, champion.blend)._refitted(window, settings=settings, config=config, seed=seed)
 
     @classmethod
@@ -126,7 +128,8 @@ class Candidate:
         learner = cls(champion.terms, champion.blend)
         learner.advance(dataset.log, champion.as_of, split.validation, features, late=dataset.late)
         window = split.validation_window(dataset.log, repeats=champion.repeats)
-        refitted = learner._refitted(window, settings=blend_settings(config), config=config, seed=seed)
+        settings = blend_settings(config, users=len(window))
+        refitted = learner._refitted(window, settings=settings, config=config, seed=seed)
         refitted.advance(dataset.log, split.validation, split.test, features)
         return refitted
 
@@ -177,9 +180,14 @@ def closed_form_terms(
     return terms
 
 
-def blend_settings(config: TrainingConfig) -> BlendSettings:
-    """Return the configured penalty, the same for known and cold users, and the configured focus."""
+def blend_settings(config: TrainingConfig, *, users: int = MIN_USERS) -> BlendSettings:
+    """Return the configured penalty, the same for known and cold users, and the configured focus.
+
+    Without a configured penalty it depends on the `users` of the window.
+    """
     settings, l2, focus = BlendSettings(), config.blend_l2, config.blend_focus
+    if l2 is None and users < MIN_USERS:
+        l2 = SMALL_L2
     if l2 is not None:
         settings = replace(settings, l2=l2, unknown_l2=l2)
     return settings if focus is None else replace(settings, focus=focus)
@@ -203,5 +211,5 @@ def new_events_window(champion: Recommender, log: EventLog, *, end: int) -> Wind
 
 
 def _blend(terms: list[Term], window: Window, *, config: TrainingConfig, seed: int) -> Blend:
-    part = sample_fit_window(terms, window, memory_mb=config.blend_memory_mb, seed=seed)
-    return fit_blend(terms, part, settings=blend_settings(config))
+    settings = blend_settings(config, users=len(window))
+    return fit_selected(terms, window, settings=settings, memory_mb=config.blend_memory_mb, seed=seed)[0]

@@ -27,12 +27,13 @@ from graphstore.arrays import Float64Array
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
+from training.blend.selection import MIN_USERS, SMALL_L2, Selection, fit_selected
 from training.data.event_log import EventLog
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, evaluate
 from training.models.candidate import Candidate
-from training.terms.als import AlsTerm
+from training.terms.als import AlsTerm, AlsTermSettings
 from training.terms.content import Content
 from training.terms.filter_bank import HALF_LIVES, FilterBank
 from training.terms.habit.examples import HabitSettings, TooFewHabits
@@ -44,7 +45,7 @@ from training.terms.trend import SPAN_SHARES, Trend
 
 logger = logging.getLogger(__name__)
 
-REGULARISATIONS = (6.0, 2.0, 20.0, 60.0)
+REGULARISATIONS = (6.0, 2.0, 20.0, 60.0, 150.0)
 MEMORIES = ((50.0,), (5.0,), (inf,), HALF_LIVES)
 """Half-lives of the bank in ranks. A single one is for windows too small for the weights of all half-lives."""
 
@@ -57,8 +58,15 @@ TREND_SPAN_SHARES = ((4.0, 16.0), (16.0,), SPAN_SHARES)
 CONTENT_MEMORIES = ((20.0,), (5.0, inf))
 """Half-lives of the content profile in ranks. The search also tries no content."""
 
-L2 = (0.02, 0.1, 0.005, 0.001)
-"""Penalties on the weights of the blend."""
+FACTORISATIONS = (
+    AlsTermSettings(),
+    AlsTermSettings(alpha=16.0, factors=128, iterations=10),
+    AlsTermSettings(regularisation=10.0, factors=256),
+)
+"""On sparse data 64 factors rank by a factor of three worse than 256 with less regularisation."""
+
+L2 = (0.02, 0.5, 0.1, 0.005)
+"""Penalties on the weights of the blend. On sparse data large ones rank best; 0.001 was best nowhere."""
 
 FOCUSES = (BlendSettings().focus, 1.0, 0.0)
 """For discovery, 1 ranks 2 % better than 0 in a gift shop and a grocery. For a grocery's next basket it is 1 %
@@ -66,12 +74,6 @@ worse."""
 
 FIRST_L2 = 0.005
 """Penalty while terms are chosen. A small penalty shows the effect of additional terms."""
-
-HALVINGS = 3
-"""Number of random divisions of the users over which the biggest choice is averaged."""
-
-MIN_USERS = 200
-"""A smaller window cannot tell the better of two variants, so the defaults stay."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ class BlendSearch:
         return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
 
     def best_bank(self) -> FilterBank:
-        """Return a filter bank fitted on the past: tune regularisation, half-lives, and a second filter with decay."""
+        """Return a filter bank fitted on the past.
+
+        Chosen are the regularisation, the half-lives, a second filter with decay, and one of co-occurrence.
+        """
         base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
         memories = MEMORIES if self.split.timed else ((inf,),)
         if not self.has_enough_users:
@@ -114,6 +119,10 @@ class BlendSearch:
             drifting = LinearFilter.fit(self.split.past, settings)
             if best_index([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
                 filters.append(drifting)
+                scores[memory] = self._with_bank(filters, memories[memory])
+        together = LinearFilter.fit(self.split.past, FilterSettings(cooccurrence=True))
+        if best_index([scores[memory], self._with_bank([*filters, together], memories[memory])]):
+            filters.append(together)
         return FilterBank(filters, memories[memory])
 
     def with_best_focus(self, bank: FilterBank) -> Self:
@@ -161,8 +170,11 @@ class BlendSearch:
         """
         if self.split.test.repeats:
             return self
-        factorisation = AlsTerm.fit(self.split.past, seed=self.seed)
-        return self._best_of([replace(self, others=[*self.others, factorisation]), self], bank)
+        found = [AlsTerm.fit(self.split.past, settings, seed=self.seed) for settings in self._factorisations()]
+        return self._best_of([*(replace(self, others=[*self.others, one]) for one in found), self], bank)
+
+    def _factorisations(self) -> Sequence[AlsTermSettings]:
+        return FACTORISATIONS if self.has_enough_users else FACTORISATIONS[:1]
 
     @property
     def has_enough_users(self) -> bool:
@@ -181,17 +193,6 @@ class BlendSearch:
         """Return NDCG@20 [U] of each user of the window. The other half of the users fits each user's blend."""
         return self._cross_fit(terms, self.window, self._settings(l2, l2), np.random.default_rng(self.seed))
 
-    def out_of_fold_all(self, terms: Sequence[Term], settings: BlendSettings) -> Float64Array:
-        """Return the same for all users [V] of the validation window, as mean over `HALVINGS` divisions into halves.
-
-        It is for effects that a thousand users and one division cannot show. In a grocery's discovery GraphSAGE adds or
-        costs 1 %, which is their standard error.
-        """
-        rng = np.random.default_rng(self.seed)
-        found = [self._cross_fit(terms, self.split.validation, settings, rng) for _ in range(HALVINGS)]
-        ndcg: Float64Array = np.mean(found, axis=0)
-        return ndcg
-
     def _cross_fit(
         self, terms: Sequence[Term], window: Window, settings: BlendSettings, rng: np.random.Generator
     ) -> Float64Array:
@@ -206,6 +207,8 @@ class BlendSearch:
 
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
         """Choose the penalties for known and for cold users, each on its own users."""
+        if not self.has_enough_users:
+            return self._settings(SMALL_L2, SMALL_L2)
         cold = self.window.lengths() == 0
         found = [self.out_of_fold(terms, l2) for l2 in L2]
         known, unknown = (best_index([ndcg[users] for ndcg in found]) for users in (~cold, cold))
@@ -214,9 +217,9 @@ class BlendSearch:
     def _settings(self, l2: float, unknown_l2: float) -> BlendSettings:
         return BlendSettings(l2=l2, unknown_l2=unknown_l2, focus=self.focus)
 
-    def blend(self, terms: Sequence[Term], settings: BlendSettings) -> Blend:
-        """Fit a blend on as many users of the validation window as memory allows."""
-        return self._fit_blend(terms, self.split.validation, settings)
+    def blend(self, terms: Sequence[Term], settings: BlendSettings) -> tuple[Blend, Selection]:
+        """Fit a blend on as many users of the validation window as memory allows, with the terms that count."""
+        return fit_selected(terms, self.split.validation, settings=settings, memory_mb=self.memory_mb, seed=self.seed)
 
     def _fit_blend(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
         part = sample_fit_window(terms, window, memory_mb=self.memory_mb, seed=self.seed)

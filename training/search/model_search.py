@@ -22,6 +22,7 @@ from torch import Tensor
 
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings
+from training.blend.selection import Selection, clearly_better
 from training.config import SageConfig, TrainingConfig
 from training.data.event_log import AsOf, Histories
 from training.data.splits import SEARCH_USERS, EvaluationSplit
@@ -30,7 +31,7 @@ from training.models.candidate import Candidate
 from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.search.blend_search import BlendSearch, best_index
+from training.search.blend_search import BlendSearch
 from training.terms.protocol import Term
 
 CHOICES = {
@@ -87,8 +88,8 @@ def fit_best(
 ) -> ChosenModel:
     """Search on the validation window, then fit the chosen settings on all events before the test window.
 
-    GraphSAGE is left out when the sum ranks all validation users worse with it, out of fold. Early stopping of
-    GraphSAGE used the same users.
+    GraphSAGE is left out when the sum ranks the validation users clearly worse with it, out of fold, each sum with the
+    multipliers that suit it. Early stopping of GraphSAGE used the same users.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives the settings that are not
     searched.
@@ -104,13 +105,12 @@ def fit_best(
     sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"))
     progress("choosing the blend", 0.7)
     held_plain = search.best_l2(plain)
-    blend_plain = search.blend(plain, held_plain)
+    blend_plain, selected_plain = search.blend(plain, held_plain)
     reason = NO_PAST
     if sage is not None:
         held = search.best_l2([*plain, sage])
-        if search.has_enough_users and best_index(
-            [search.out_of_fold_all([*plain, sage], held), search.out_of_fold_all(plain, held_plain)]
-        ):
+        blend, selected = search.blend([*plain, sage], held)
+        if search.has_enough_users and clearly_better(selected_plain.per_user, selected.per_user):
             sage, reason = None, LEFT_OUT
     progress("fitting on all that is known", 0.75)
     fitted = [bank.refit(split.known, seed=seed), *search.refit_others(split.known)]
@@ -122,9 +122,10 @@ def fit_best(
     }
     if sage is None:
         return ChosenModel(
-            without, settings | {"sage": reason, **_weights(blend_plain, held_plain)}, {WITHOUT_SAGE: without}
+            without,
+            settings | {"sage": reason, **_weights(blend_plain, held_plain, selected_plain)},
+            {WITHOUT_SAGE: without},
         )
-    blend = search.blend([*plain, sage], held)
     sage = fit_sage(
         split.known,
         width,
@@ -132,13 +133,14 @@ def fit_best(
         options=options.part(0.8, 1.0, "GraphSAGE"),
     )
     shape = {*CHOICES, *RECENT, "max_steps"}
-    settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held)}
+    settings |= {"sage": sage.config.model_dump(include=shape), **_weights(blend, held, selected)}
     return ChosenModel(Candidate([*fitted, sage], blend), settings, {WITHOUT_SAGE: without})
 
 
-def _weights(blend: Blend, held: BlendSettings) -> dict[str, Any]:
+def _weights(blend: Blend, held: BlendSettings, selected: Selection) -> dict[str, Any]:
     weights = dict(zip(blend.feature_names, blend.warm, strict=True))
-    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "focus": held.focus, "weights": weights}
+    chosen = {"multipliers": dict(selected.multipliers), "validation": dict(selected.ndcg)}
+    return {"l2": held.l2, "l2_of_strangers": held.unknown_l2, "focus": held.focus, "weights": weights} | chosen
 
 
 def _best_sage(

@@ -10,6 +10,7 @@ import torch
 from graphstore.catalogue import Catalogue
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.blend.fit import BlendSettings
+from training.blend.selection import SMALL_L2
 from training.config import SageConfig, TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import Histories
@@ -106,7 +107,7 @@ def test_a_configured_penalty_holds_the_weights_of_the_blend():
     window = SPLIT.validation_window(LOG, repeats=False)
     free = fitted()
     sizes = []
-    for l2 in (None, BlendSettings().l2, 10.0):
+    for l2 in (None, SMALL_L2, 100.0):
         config = CONFIG.model_copy(update={"blend_l2": l2})
         blend = free.select_terms({"filters", "trend"}, window, config=config, seed=0).blend
         sizes.append((np.square(blend.warm).sum(), np.square(blend.unknown).sum()))

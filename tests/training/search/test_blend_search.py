@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
-from training.blend.fit import BlendSettings
 from training.data.event_log import EventLog
 from training.data.splits import leave_last_out, temporal
 from training.data.windows import Window
@@ -155,20 +154,6 @@ def test_habits_are_offered_only_for_repeats_in_time_and_a_past_without_them_is_
     left = few.with_best_habit(bank)
     assert left.others == few.others
     assert "a habit model needs 1000" in left.left_out[Habit.name]
-
-
-def test_the_largest_choice_is_made_on_every_user_and_several_halvings(search, monkeypatch):
-    few = replace(search, window=search.window.take(np.arange(4)))
-    terms = [FilterBank([LinearFilter.fit(search.split.past)]), *search.others]
-    whole = search.out_of_fold_all(terms, search.best_l2(terms))
-    assert len(few.out_of_fold(terms, FIRST_L2)) == 4
-    assert np.array_equal(few.out_of_fold_all(terms, search.best_l2(terms)), whole)
-    assert len(whole) == len(search.split.validation)
-    settings = BlendSettings(l2=FIRST_L2, unknown_l2=FIRST_L2)
-    several = search.out_of_fold_all(terms, settings)
-    monkeypatch.setattr(blend_search, "HALVINGS", 1)
-    assert np.array_equal(search.out_of_fold_all(terms, settings), search.out_of_fold(terms, FIRST_L2))
-    assert not np.array_equal(search.out_of_fold_all(terms, settings), several)  # each division is another
 
 
 def test_known_shoppers_and_cold_users_choose_a_penalty_each(search, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
+from training.blend.selection import fit_selected
 from training.config import SageConfig, TrainingConfig
 from training.data.event_log import EventLog
 from training.data.splits import EvaluationSplit, given, leave_last_out, temporal
@@ -16,7 +17,7 @@ from training.evaluation.ranking import evaluate
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.search import blend_search
-from training.search.blend_search import MIN_USERS, BlendSearch
+from training.search.blend_search import L2, MIN_USERS, BlendSearch
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, with_patience
 from training.terms.protocol import find_term
 
@@ -55,7 +56,7 @@ def test_the_own_colour_is_recommended(split):
         assert parts["recall@10"] > 0.9
     assert hits["recall@20"] > 0.95
     assert model.num_parameters > 24 * 8
-    assert model.settings["l2"] in (0.1, 0.02, 0.005, 0.001)
+    assert model.settings["l2"] in L2
 
 
 def test_the_test_window_cannot_be_looked_at(monkeypatch):
@@ -85,10 +86,12 @@ def test_without_an_event_that_has_a_past_there_is_no_graphsage():
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
-    def judged(self, terms, settings):
-        return np.full(MIN_USERS, 0.5) + gain * (find_term(terms, SageTerm) is not None)
+    def selected(terms, window, *, settings, memory_mb, seed):
+        blend, found = fit_selected(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+        worth = gain * (find_term(terms, SageTerm) is not None)
+        return blend, replace(found, per_user=np.full(MIN_USERS, 0.5) + worth)
 
-    monkeypatch.setattr(BlendSearch, "out_of_fold_all", judged)
+    monkeypatch.setattr(blend_search, "fit_selected", selected)
     monkeypatch.setattr(BlendSearch, "has_enough_users", True)
     model = fitted(leave_last_out(checkerboard(bought=6), repeats=False))
     assert (model.settings["sage"] == LEFT_OUT) == (gain < 0)

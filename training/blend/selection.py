@@ -1,0 +1,200 @@
+"""Selection: which terms count in the sum, and how much, by the lists of users that the weights were not fitted on.
+
+Arrives: fitted terms, the validation window, the settings of the likelihood. Leaves: a multiplier for each term. Next:
+`training.blend.fit` fits the blend with them, on all users of the window.
+
+The likelihood is over the whole catalogue, and pays for targets far down, where popularity is all there is. On large
+data without times this cost the top of the lists 4 to 8 %: the filter alone ranked better than the sum. So the sum
+competes, out of fold, with each of its terms alone, with a sum that has no trend, and with sums in which one term
+after the other counts less or more. What is chosen is never below the best of them on these users.
+
+A term counts less or more only where that is better by a standard error: in a small window the best of many variants is
+mostly the luckiest. A term alone needs no such margin, so the sum is never below it; only with
+fewer than 200 users it does.
+
+Rejected: a grid over the weights themselves, because it overfits a window of some hundred users. A multiplier for a
+whole term has few values, and the likelihood has already found the proportions within a term.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphstore.arrays import Float64Array, IntArray
+from training.blend.blend import Blend, by_feature, known_items
+from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
+from training.data.windows import Window
+from training.evaluation.ranking import METRIC, accuracy, top_k
+from training.terms.protocol import Term
+
+logger = logging.getLogger(__name__)
+
+MIN_USERS = 200
+"""A smaller window cannot tell the better of many variants: there the best one is mostly the luckiest."""
+
+FEW_ERRORS = 2.0
+"""There a part must be better than the sum by so many standard errors of the difference to stand alone."""
+
+SMALL_L2 = 0.5
+"""The penalty of the likelihood in such a window."""
+
+FACTORS = (0.4, 0.7, 1.5, 2.5)
+"""What the multiplier of one term is tried with, times its current one."""
+
+ROUNDS = 3
+"""The largest number of terms whose multiplier is changed one after the other."""
+
+FIT_USERS = 500
+"""The largest number of users of each fit. Multipliers need fewer than the weights."""
+
+JUDGED_CELLS = 100_000_000
+"""Users × items that are ranked in one round at most; users beyond are left out at random."""
+
+DIVISIONS = 3
+"""Random divisions of the users into halves in a window of fewer than `FEW_USERS`. A larger one has one division."""
+
+FEW_USERS = 1_000
+
+CUTOFF = 20
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The multiplier of each term by name, and what the variants reached."""
+
+    multipliers: Mapping[str, float]
+    ndcg: Mapping[str, float] = field(default_factory=dict)
+    """Mean NDCG@20 out of fold of the sum (`all`), of `without trend`, of each term alone, and of what was `chosen`."""
+    per_user: Float64Array = field(default_factory=lambda: np.empty(0))
+    """The last one of each judged user [U]. Selections of the same window and seed judge the same users."""
+
+
+def fit_selected(
+    terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int
+) -> tuple[Blend, Selection]:
+    """Return the blend with the selected multipliers, fitted on as many users of the window as memory allows."""
+    selection = select(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+    part = sample_fit_window(terms, window, memory_mb=memory_mb, seed=seed)
+    return fit_blend(terms, part, settings=settings, multipliers=selection.multipliers), selection
+
+
+def select(terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int) -> Selection:
+    """Return the multipliers that rank the window's users best, out of fold.
+
+    One term has nothing to choose. A user's list is judged by a blend that was fitted on the other half of the users.
+    Fewer than `MIN_USERS` users keep the sum as it is, unless the sum without trend or a term alone is much better.
+    """
+    everything = dict.fromkeys((term.name for term in terms), 1.0)
+    if len(terms) < 2 or len(window) < 2:
+        return Selection(everything)
+    folds = _folds(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+    alone = {term.name: {name: float(name == term.name) for name in everything} for term in terms}
+    shared = [term.name for term in terms if not term.personalised]
+    starts = {ALL: everything} | alone
+    if 0 < len(shared) < len(terms) - 1:
+        starts[WITHOUT_TREND] = {name: float(name not in shared) for name in everything}
+    fitted = [{name: fold.fit(multipliers) for name, multipliers in starts.items()} for fold in folds]
+    reached = _judged(folds, fitted)
+    best = max(starts, key=lambda name: reached[name].mean())
+    if len(window) < MIN_USERS and not clearly_better(reached[best], reached[ALL], errors=FEW_ERRORS):
+        best = ALL
+    chosen, ndcg = dict(starts[best]), reached[best]
+    counting = [name for name, value in chosen.items() if value]
+    for _ in range(ROUNDS if len(counting) > 1 and len(window) >= MIN_USERS else 0):
+        tried = {
+            f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS
+        }
+        scores = _judged(
+            folds,
+            [
+                {name: fold.tempered(blends[best], tried[name]) for name in tried}
+                for fold, blends in zip(folds, fitted, strict=True)
+            ],
+        )
+        winner = max(tried, key=lambda name: scores[name].mean())
+        if not clearly_better(scores[winner], ndcg):
+            break
+        chosen, ndcg = tried[winner], scores[winner]
+    told = {name: float(values.mean()) for name, values in (reached | {CHOSEN: ndcg}).items()}
+    logger.info("the blend counts %s: NDCG@20 out of fold %s", chosen, told)
+    return Selection(chosen, told, ndcg)
+
+
+def clearly_better(one: Float64Array, other: Float64Array, *, errors: float = 1.0) -> bool:
+    """Return whether the first is better than the second by so many standard errors of the users' differences [U]."""
+    difference = one - other
+    return bool(difference.mean() > errors * difference.std() / max(np.sqrt(len(difference)), 1.0))
+
+
+ALL, WITHOUT_TREND, CHOSEN = "all", "without trend", "chosen"
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The users that fit, and the users that judge."""
+
+    terms: Sequence[Term]
+    learnt: Window
+    judged: Window
+    rows: IntArray
+    """[U] The judging users in the whole window."""
+    settings: BlendSettings
+
+    def fit(self, multipliers: Mapping[str, float]) -> Blend:
+        return fit_blend(self.terms, self.learnt, settings=self.settings, multipliers=multipliers)
+
+    def tempered(self, blend: Blend, multipliers: Mapping[str, float]) -> Blend:
+        found = by_feature(multipliers, self.terms, separate_known=blend.separate_known)
+        return replace(blend, multipliers=found)
+
+    def ndcg(self, blends: Mapping[str, Blend]) -> dict[str, Float64Array]:
+        """Return NDCG@20 [U] of the judging users by each blend. The terms score each user once."""
+        lists: dict[str, list[IntArray]] = {name: [] for name in blends}
+        for block in self.judged.blocks():
+            features = _features(self.terms, block, separate_known=next(iter(blends.values())).separate_known)
+            seen = None if block.repeats else torch.from_numpy(block.seen())
+            for name, blend in blends.items():
+                weights = blend.weights(block.lengths())
+                scores = torch.bmm(features, weights[:, :, None])[:, :, 0]
+                scores = scores if seen is None else scores.masked_fill_(seen, -torch.inf)
+                lists[name].append(top_k(scores, CUTOFF)[0])
+        return {
+            name: accuracy(np.concatenate(parts), self.judged, cutoffs=(CUTOFF,))[METRIC]
+            for name, parts in lists.items()
+        }
+
+
+def _judged(folds: Sequence[_Fold], blends: Sequence[Mapping[str, Blend]]) -> dict[str, Float64Array]:
+    """Return NDCG@20 of each user [U] by each variant, as mean over the divisions. `blends` are by fold."""
+    rows = np.concatenate([fold.rows for fold in folds])
+    counts = np.bincount(rows)
+    found = [fold.ndcg(variants) for fold, variants in zip(folds, blends, strict=True)]
+    return {name: np.bincount(rows, np.concatenate([ndcg[name] for ndcg in found])) / counts for name in blends[0]}
+
+
+def _folds(terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int) -> list[_Fold]:
+    rng = np.random.default_rng(seed)
+    room = max(2 * CUTOFF, JUDGED_CELLS // max(window.num_items, 1))
+    window = window.sample(room, seed=seed)
+    folds = []
+    for _ in range(DIVISIONS if len(window) < FEW_USERS else 1):
+        halves = rng.permutation(len(window)) % 2
+        for half in (0, 1):
+            learnt = window.take(np.flatnonzero(halves != half)).sample(FIT_USERS, seed=seed)
+            learnt = sample_fit_window(terms, learnt, memory_mb=memory_mb, seed=seed)
+            rows = np.flatnonzero(halves == half)
+            folds.append(_Fold(terms, learnt, window.take(rows), rows, settings))
+    return folds
+
+
+def _features(terms: Sequence[Term], window: Window, *, separate_known: bool) -> Tensor:
+    """Return all features [B, num_items, num_features] in the order of `training.blend.blend.feature_names`."""
+    parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
+    if separate_known:
+        known = known_items(window.histories, window.num_items)[:, :, None]
+        parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
+    return torch.cat(parts, dim=2)
