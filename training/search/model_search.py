@@ -50,7 +50,14 @@ WHOLE = {"last_items": 1000, "half_lives_ranks": (inf,), "learning_rate": 1e-2}
 """Data without an order in time: the whole history, all items with the same weight."""
 SAGE_SHAPES: tuple[dict[str, Any], ...] = (CHOICES, BASKETS, RECENT)
 PATIENT = {"max_steps": 1_500, "evaluate_every": 50, "patience": 6}
-"""Settings for a small window, where NDCG goes up and down while it improves."""
+"""Settings for a small window, where NDCG goes up and down while it improves. `paced` fits them to the data."""
+
+FIRST_LOOK = 10
+"""The least number of steps between two evaluations."""
+PATIENT_STEPS = 120
+"""The least number of steps without a better NDCG before a fit stops."""
+EPOCHS = 8
+"""So many passes over the data a fit may take, if that is more than `PATIENT` allows."""
 
 WITHOUT_SAGE = "without-graphsage"
 """Name of the part that is shown beside the whole sum."""
@@ -81,6 +88,24 @@ class ChosenModel:
 def with_patience(config: TrainingConfig) -> TrainingConfig:
     """Return the configuration with more steps and patience, for a comparison without time pressure."""
     return config.model_copy(update={"sage": config.sage.model_copy(update=PATIENT)})
+
+
+def paced(config: SageConfig, *, events: int) -> SageConfig:
+    """Return the configuration with evaluations and steps that suit the number of events of a fit.
+
+    A fit of 30,000 events is best after some two passes, which are 30 steps: an evaluation every 50 steps saw only its
+    decline, and NDCG@20 was 8 % lower. A fit of 800,000 pairs still rises after four passes.
+    """
+    epoch = max(1, events // config.batch_size)
+    every = max(min(config.evaluate_every, max(FIRST_LOOK, epoch // 2)), epoch // EPOCHS)
+    patience = max(config.patience, min(PATIENT_STEPS, config.patience * config.evaluate_every) // every)
+    return config.model_copy(
+        update={
+            "evaluate_every": every,
+            "patience": patience,
+            "max_steps": max(config.max_steps, EPOCHS * epoch),
+        }
+    )
 
 
 def fit_best(
@@ -158,6 +183,7 @@ def _best_sage(
     for index, shape in enumerate(shapes):
         own = options.part(index / len(shapes), (index + 1) / len(shapes))
         sage_config = config.model_copy(update={**shape, "repeats": split.test.repeats})
+        sage_config = paced(sage_config, events=len(split.past))
         try:
             term = fit_sage(split.past, features, config=sage_config, options=own, validation=window)
         except NothingToLearn as error:

@@ -18,7 +18,7 @@ from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.search import blend_search
 from training.search.blend_search import L2, MIN_USERS, BlendSearch
-from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, with_patience
+from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, paced, with_patience
 from training.terms.protocol import find_term
 
 pytestmark = pytest.mark.slow
@@ -108,3 +108,13 @@ def test_a_comparison_is_more_patient_than_a_retrain_and_changes_nothing_else():
     longer = with_patience(CONFIG).sage
     assert longer.patience * longer.evaluate_every > CONFIG.sage.patience * CONFIG.sage.evaluate_every
     assert longer.model_copy(update={"max_steps": 1}).dim == CONFIG.sage.dim
+
+
+def test_the_pace_of_a_fit_suits_its_events():
+    config = with_patience(TrainingConfig()).sage
+    few, some, many = (paced(config, events=events) for events in (30_000, 200_000, 3_000_000))
+    assert (few.evaluate_every, few.patience, few.max_steps) == (10, 12, config.max_steps)
+    assert (some.evaluate_every, some.patience, some.max_steps) == (48, config.patience, config.max_steps)
+    assert many.evaluate_every > config.evaluate_every
+    assert many.max_steps == 8 * (3_000_000 // config.batch_size)
+    assert paced(config.model_copy(update={"evaluate_every": 5}), events=30_000).evaluate_every == 5
