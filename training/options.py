@@ -26,6 +26,11 @@ def ignore_progress(_line: str, _share: float) -> None:
     """Ignore the progress."""
 
 
+def never() -> bool:
+    """Return false."""
+    return False
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Options of any fit. A fit ignores the fields that it does not need."""
@@ -38,6 +43,9 @@ class TrainingOptions:
     """File for the state of a long fit, which resumes from it after a kill. None: no checkpoint is written."""
     on_evaluation: Callable[[FitEvaluation], None] | None = None
     """Called with each evaluation of a fit. An exception that it raises ends the fit."""
+
+    enough: Callable[[], bool] = never
+    """Asked after each evaluation on a window. When it is true, the fit ends with its best weights so far."""
 
     def part(self, first: float, last: float, title: str = "") -> Self:
         """Return the options of one part, whose progress covers `first` to `last`. Its lines begin with `title`."""

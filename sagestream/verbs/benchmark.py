@@ -1,6 +1,7 @@
 """Benchmark: compares our model with the baselines on any file, row by row, and goes on after an interruption."""
 
 import json
+import math
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -62,6 +63,9 @@ def benchmark(
     text_encoder: TextEncoder = None,
     min_item_users: Annotated[int, typer.Option(min=1, help="Items that fewer shoppers touched are left out.")] = 1,
     max_users: Annotated[int, typer.Option(min=0, help="Shoppers drawn at random; 0: all.")] = 0,
+    budget: Annotated[
+        float, typer.Option(min=0, help="CPU minutes for each fit of our model; 0: the full search.")
+    ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, say what was understood, stop.")] = False,
     json_file: Annotated[
         Path | None,
@@ -129,7 +133,7 @@ def benchmark(
         if json_file is not None:
             _write(json_file, {"dataset": Path(dataset).name, "understood": said})
         return
-    fits = {**_ours(draws, seeds, catalogued, text_encoder), **fits}
+    fits = {**_ours(draws, seeds, catalogued, text_encoder, budget), **fits}
     unfinished = None
     if json_file is not None:
         made_of = fingerprint(first, fits, seeds=seeds, cutoffs=cutoffs, version=version("sagestream"))
@@ -215,7 +219,9 @@ def _baselines(names: str | None) -> "dict[str, Fit]":
     return {name: BASELINES[name] for name in asked}
 
 
-def _ours(draws: "SplitDraws", seeds: int, catalogued: "OfflineDataset", text_encoder: str | None) -> "dict[str, Fit]":
+def _ours(
+    draws: "SplitDraws", seeds: int, catalogued: "OfflineDataset", text_encoder: str | None, budget: float
+) -> "dict[str, Fit]":
     from training.benchmark.comparison import OURS
     from training.benchmark.fitted_lists import FeatureFit
     from training.config import TrainingConfig
@@ -233,4 +239,5 @@ def _ours(draws: "SplitDraws", seeds: int, catalogued: "OfflineDataset", text_en
             text_encoder=config.text_encoder,
             name_encoding=config.name_encoding,
         )
-    return {OURS: FeatureFit(fit_best, features, with_patience(config))}
+    seconds = 60 * budget or math.inf
+    return {OURS: FeatureFit(fit_best, features, with_patience(config), seconds)}

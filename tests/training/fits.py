@@ -65,11 +65,17 @@ def with_part(split: EvaluationSplit, options: TrainingOptions) -> Known:
 
 
 def fit_best(
-    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, options: TrainingOptions
+    split: EvaluationSplit,
+    features: Tensor | None,
+    *,
+    config: TrainingConfig,
+    options: TrainingOptions,
+    budget_seconds: float,
 ) -> Known:
     """In the place of our model's own search."""
     found = with_part(split, options)
     found.settings["width"] = 0 if features is None else features.size(1)
+    found.settings["budget_seconds"] = budget_seconds
     return found
 
 

@@ -7,6 +7,7 @@ Arrives: an `EvaluationSplit`, and a function that tunes and fits a model. Leave
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import torch
@@ -43,15 +44,17 @@ class Fit(Protocol):
 
 @dataclass(frozen=True)
 class FeatureFit:
-    """A fit that also needs item features [num_items, width] (None without features) and the configuration."""
+    """A fit that also needs item features [num_items, width] (None: there are none), the configuration and a budget."""
 
     fit: Callable[..., FittedModel]
     features: Float32Array | None
     config: TrainingConfig
+    budget_seconds: float = inf
+    """CPU seconds for the whole fit."""
 
     def __call__(self, split: EvaluationSplit, options: TrainingOptions) -> FittedModel:
         features = None if self.features is None else torch.from_numpy(self.features)
-        return self.fit(split, features, config=self.config, options=options)
+        return self.fit(split, features, config=self.config, options=options, budget_seconds=self.budget_seconds)
 
 
 @dataclass(frozen=True)

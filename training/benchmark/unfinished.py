@@ -67,7 +67,7 @@ def fingerprint(
     settings = hashlib.sha256()
     for name, fit in fits.items():
         if isinstance(fit, FeatureFit):
-            settings.update(f"{name} {fit.config.model_dump_json()}".encode())
+            settings.update(f"{name} {fit.config.model_dump_json()} {fit.budget_seconds}".encode())
             settings.update(b"" if fit.features is None else fit.features.tobytes())
     return {
         "version": version,
@@ -77,7 +77,7 @@ def fingerprint(
         "lengths of the lists": ",".join(str(k) for k in cutoffs),
         "seeds": str(seeds),
         "models": ",".join(fits),
-        "training configuration and item features": settings.hexdigest(),
+        "training configuration, budget and item features": settings.hexdigest(),
     }
 
 

@@ -113,6 +113,9 @@ def fit_sage(
         options.progress(line, trainer.steps / config.max_steps)
         if options.on_evaluation is not None:
             options.on_evaluation(fit.evaluations[-1])
+        if window is not None and options.enough():
+            logger.info("stops after step %d: enough", trainer.steps)
+            break
     best, best_step = (trainer.average, trainer.steps) if window is None else (fit.best, fit.best_step)
     best.reset_cold_items(unsold)
     term = SageTerm.from_model(

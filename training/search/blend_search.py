@@ -33,6 +33,7 @@ from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, evaluate
 from training.models.candidate import Candidate
+from training.search.budget import SearchBudget
 from training.terms.als import AlsTerm, AlsTermSettings
 from training.terms.content import Content
 from training.terms.filter_bank import HALF_LIVES, FilterBank
@@ -72,6 +73,12 @@ FOCUSES = (BlendSettings().focus, 1.0, 0.0)
 """For discovery, 1 ranks 2 % better than 0 in a gift shop and a grocery. For a grocery's next basket it is 1 %
 worse."""
 
+BANK_SHARE, TERMS_SHARE = 0.2, 0.35
+"""Of a budget: what may be spent when another regularisation is tried, and when another term is."""
+
+BUDGET_CELLS, FEWEST_USERS = 4_000_000, 300
+"""Under a budget: users × items of a comparison, and the least number of its users."""
+
 FIRST_L2 = 0.005
 """Penalty while terms are chosen. A small penalty shows the effect of additional terms."""
 
@@ -87,15 +94,20 @@ class BlendSearch:
     memory_mb: int
     seed: int
     focus: float = FOCUSES[0]
+    budget: SearchBudget = field(default_factory=SearchBudget)
     left_out: Mapping[str, str] = field(default_factory=dict)
     """The terms that could not be offered to the sum, each with the reason."""
 
     @classmethod
-    def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int) -> Self:
+    def of(cls, split: EvaluationSplit, *, memory_mb: int, seed: int, budget: SearchBudget | None = None) -> Self:
+        """Fit the terms that are always there. A bounded `budget` compares on fewer users of a large catalogue."""
+        budget = budget or SearchBudget()
+        users = max(FEWEST_USERS, min(SEARCH_USERS, BUDGET_CELLS // max(split.num_items, 1)))
         others: list[ClosedFormTerm] = [Trend.fit(split.past, None if split.timed else (inf,))]
         if split.test.repeats:
             others.append(PersonalRepeat.fit(split.past))
-        return cls(split, split.validation.sample(SEARCH_USERS, seed=seed), others, memory_mb, seed)
+        window = split.validation.sample(users if budget.is_bounded else SEARCH_USERS, seed=seed)
+        return cls(split, window, others, memory_mb, seed, budget=budget)
 
     def best_bank(self) -> FilterBank:
         """Return a filter bank fitted on the past.
@@ -106,12 +118,16 @@ class BlendSearch:
         memories = MEMORIES if self.split.timed else ((inf,),)
         if not self.has_enough_users:
             return FilterBank([base], memories[0])
-        variants = [base, *(base.variant(regularisation=value) for value in REGULARISATIONS[1:])]
-        chosen = variants[best_index([self._with_bank([one], memories[-1]) for one in variants])]
+        variants, reached = [base], [self._with_bank([base], memories[-1])]
+        for value in REGULARISATIONS[1:]:
+            if self.budget.allows("regularisation of the filters", BANK_SHARE):
+                variants.append(base.variant(regularisation=value))
+                reached.append(self._with_bank(variants[-1:], memories[-1]))
+        chosen = variants[best_index(reached)]
         scores = [self._with_bank([chosen], lives) for lives in memories]
         memory = best_index(scores)
         filters = [chosen]
-        if self.split.timed:
+        if self.split.timed and self.budget.allows("a drifting filter", TERMS_SHARE):
             settings = FilterSettings(
                 regularisation=chosen.settings.regularisation,
                 gram_half_life_ms=self.split.past.span_hours * HOUR_MS / DRIFT_SPAN_SHARE,
@@ -120,6 +136,8 @@ class BlendSearch:
             if best_index([scores[memory], self._with_bank([chosen, drifting], memories[memory])]):
                 filters.append(drifting)
                 scores[memory] = self._with_bank(filters, memories[memory])
+        if not self.budget.allows("co-occurrence", TERMS_SHARE):
+            return FilterBank(filters, memories[memory])
         together = LinearFilter.fit(self.split.past, FilterSettings(cooccurrence=True))
         if best_index([scores[memory], self._with_bank([*filters, together], memories[memory])]):
             filters.append(together)
@@ -128,6 +146,8 @@ class BlendSearch:
     def with_best_focus(self, bank: FilterBank) -> Self:
         """Return the search with the focus that ranks best. All later steps use it."""
         if len(self.window.targets) == len(self.window):  # with one target each, all focuses are the same
+            return self
+        if not self.budget.allows("focus", TERMS_SHARE):
             return self
         return self._best_of([replace(self, focus=focus) for focus in FOCUSES], bank)
 
@@ -146,6 +166,8 @@ class BlendSearch:
         A small window has none: its past is seldom long enough, and the counts of `PersonalRepeat` are the safer half.
         """
         if not self.split.test.repeats or not self.has_enough_users or (horizon_ms := self.split.horizon_ms) is None:
+            return self
+        if not self.budget.allows(Habit.name, TERMS_SHARE):
             return self
         try:
             habit = Habit.fit(self.split.past, HabitSettings(horizon_ms), seed=self.seed)
@@ -174,7 +196,9 @@ class BlendSearch:
         return self._best_of([*(replace(self, others=[*self.others, one]) for one in found), self], bank)
 
     def _factorisations(self) -> Sequence[AlsTermSettings]:
-        return FACTORISATIONS if self.has_enough_users else FACTORISATIONS[:1]
+        if not self.has_enough_users or not self.budget.allows("settings of the factorisation", TERMS_SHARE):
+            return FACTORISATIONS[:1]
+        return FACTORISATIONS
 
     @property
     def has_enough_users(self) -> bool:

@@ -12,7 +12,7 @@ nothing on its test window, and nothing on the test window of ML-100K.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -31,7 +31,8 @@ from training.models.candidate import Candidate
 from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.search.blend_search import BlendSearch
+from training.search.blend_search import TERMS_SHARE, BlendSearch
+from training.search.budget import NO_BUDGET, SearchBudget
 from training.terms.protocol import Term
 
 CHOICES = {
@@ -56,6 +57,8 @@ FIRST_LOOK = 10
 """The least number of steps between two evaluations."""
 PATIENT_STEPS = 120
 """The least number of steps without a better NDCG before a fit stops."""
+SAGE_SHARE = 0.65
+"""Of a budget: what may be spent when all shapes of GraphSAGE are fitted. Then come the blend and the last fit."""
 EPOCHS = 8
 """So many passes over the data a fit may take, if that is more than `PATIENT` allows."""
 
@@ -109,7 +112,12 @@ def paced(config: SageConfig, *, events: int) -> SageConfig:
 
 
 def fit_best(
-    split: EvaluationSplit, features: Tensor | None, *, config: TrainingConfig, options: TrainingOptions
+    split: EvaluationSplit,
+    features: Tensor | None,
+    *,
+    config: TrainingConfig,
+    options: TrainingOptions,
+    budget_seconds: float = inf,
 ) -> ChosenModel:
     """Search on the validation window, then fit the chosen settings on all events before the test window.
 
@@ -117,17 +125,18 @@ def fit_best(
     multipliers that suit it. Early stopping of GraphSAGE used the same users.
 
     `features` [num_items, width] of all items, None without a catalogue. `config` gives the settings that are not
-    searched.
+    searched. `budget_seconds` are CPU seconds for all of it (`training.search.budget`).
     """
+    budget = SearchBudget.start(budget_seconds)
     seed, progress = options.seed, options.progress
     width = torch.zeros(split.num_items, 0) if features is None else features
     progress("choosing the filters", 0.0)
-    search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed)
+    search = BlendSearch.of(split, memory_mb=config.blend_memory_mb, seed=seed, budget=budget)
     bank = search.best_bank()
     search = search.with_best_focus(bank).with_best_trend(bank).with_best_habit(bank)
     search = search.with_best_content(bank, width).with_best_factorisation(bank)
     plain: list[Term] = [bank, *search.others]
-    sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"))
+    sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"), budget=budget)
     progress("choosing the blend", 0.7)
     held_plain = search.best_l2(plain)
     blend_plain, selected_plain = search.blend(plain, held_plain)
@@ -143,7 +152,7 @@ def fit_best(
     settings: dict[str, Any] = {
         **bank.choices,
         "terms": {term.name: term.choices for term in search.others},
-        **({"left_out": dict(search.left_out)} if search.left_out else {}),
+        "left_out": {**search.left_out, **dict.fromkeys(budget.refused, NO_BUDGET)},
     }
     if sage is None:
         return ChosenModel(
@@ -169,11 +178,12 @@ def _weights(blend: Blend, held: BlendSettings, selected: Selection) -> dict[str
 
 
 def _best_sage(
-    split: EvaluationSplit, features: Tensor, *, config: SageConfig, options: TrainingOptions
+    split: EvaluationSplit, features: Tensor, *, config: SageConfig, options: TrainingOptions, budget: SearchBudget
 ) -> SageTerm | None:
     """Return the shape that ranks the validation window best alone, None when no event has an earlier event.
 
-    A shape with baskets may find nothing to learn where another shape does.
+    A shape with baskets may find nothing to learn where another shape does. Under a budget each shape has its share of
+    the seconds, and stops with its best weights so far.
     """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # it cannot score cold users
@@ -181,7 +191,15 @@ def _best_sage(
     chosen: SageTerm | None = None
     reached = -1.0
     for index, shape in enumerate(shapes):
+        share = TERMS_SHARE + (SAGE_SHARE - TERMS_SHARE) * (index + 1) / len(shapes)
+        if chosen is not None and not budget.allows("more shapes of GraphSAGE", share):
+            break
         own = options.part(index / len(shapes), (index + 1) / len(shapes))
+
+        def enough(share: float = share) -> bool:
+            return not budget.allows("more steps of GraphSAGE", share)
+
+        own = replace(own, enough=enough)
         sage_config = config.model_copy(update={**shape, "repeats": split.test.repeats})
         sage_config = paced(sage_config, events=len(split.past))
         try:

@@ -58,7 +58,7 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     items = tmp_path / "items.jsonl"
     items.write_text("".join(json.dumps({"item_id": f"i{n}", "title": f"thing {n % 2}"}) + "\n" for n in range(24)))
     out = tmp_path / "out.json"
-    words = ["--interactions", str(shop), "--items", str(items), "--split", "leave-last-out", "--k", "5"]
+    words = ["--interactions", str(shop), "--items", str(items), "--split", "leave-last-out", "--k", "5", "--budget", "2"]
     done = benchmark(*words, "--seeds", "1", "--baselines", "popular", "--json", str(out))
     assert (done.code, done.error) == (0, None)
     told = json.loads(out.read_text())
@@ -72,6 +72,7 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     assert (told["dataset"], told["split"], told["best_baseline"]) == ("shop.csv", "leave-last-out", "popular")
     assert set(told["models"]) == {"sagestream", "sagestream-without-parity", "popular"}
     assert told["models"]["sagestream"]["settings"][0]["width"] > 0  # features came along
+    assert told["models"]["sagestream"]["settings"][0]["budget_seconds"] == 120
     assert told["ratio"]["ndcg@20"] > 1
     assert "| **sagestream**" in done.out
     assert "left out: 1 rows, no user" in done.err

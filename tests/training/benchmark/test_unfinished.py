@@ -164,7 +164,7 @@ def test_the_fingerprint_knows_our_features_and_configuration() -> None:
     ]
     for other in others:
         assert [name for name, value in made_of(other).items() if value != one[name]] == [
-            "training configuration and item features"
+            "training configuration, budget and item features"
         ]
 
 

@@ -17,7 +17,8 @@ from training.evaluation.ranking import evaluate
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
 from training.search import blend_search
-from training.search.blend_search import L2, MIN_USERS, BlendSearch
+from training.search.blend_search import L2, MIN_USERS, REGULARISATIONS, BlendSearch
+from training.search.budget import NO_BUDGET
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, paced, with_patience
 from training.terms.protocol import find_term
 
@@ -118,3 +119,19 @@ def test_the_pace_of_a_fit_suits_its_events():
     assert many.evaluate_every > config.evaluate_every
     assert many.max_steps == 8 * (3_000_000 // config.batch_size)
     assert paced(config.model_copy(update={"evaluate_every": 5}), events=30_000).evaluate_every == 5
+
+
+def test_a_spent_budget_takes_the_defaults_and_says_so(monkeypatch):
+    monkeypatch.setattr(blend_search, "MIN_USERS", 1)
+    split = leave_last_out(checkerboard(bought=6), repeats=False)
+    model = fit_best(split, None, config=CONFIG, options=TrainingOptions(seed=0), budget_seconds=0.0)
+    assert set(model.settings["left_out"].values()) == {NO_BUDGET}
+    assert {"regularisation of the filters", "co-occurrence", "more shapes of GraphSAGE"} <= set(
+        model.settings["left_out"]
+    )
+    assert model.settings["regularisation"] == REGULARISATIONS[0]
+    assert not model.settings["cooccurrence"]
+    steps = find_term(model.candidate.terms, SageTerm)
+    assert steps is None or model.settings["sage"]["max_steps"] <= 2 * CONFIG.sage.evaluate_every
+    assert evaluate(model, split.test).metrics()["recall@20"] > 0.9
+    assert fitted(split).settings["left_out"] == {}
