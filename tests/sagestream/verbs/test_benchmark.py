@@ -58,8 +58,9 @@ def test_a_file_becomes_a_table_and_json(shop: Path, tmp_path: Path) -> None:
     items = tmp_path / "items.jsonl"
     items.write_text("".join(json.dumps({"item_id": f"i{n}", "title": f"thing {n % 2}"}) + "\n" for n in range(24)))
     out = tmp_path / "out.json"
-    words = ["--interactions", str(shop), "--items", str(items), "--split", "leave-last-out", "--k", "5", "--budget", "2"]
-    done = benchmark(*words, "--seeds", "1", "--baselines", "popular", "--json", str(out))
+    words = ["--interactions", str(shop), "--items", str(items), "--split", "leave-last-out", "--k", "5"]
+    words += ["--seeds", "1", "--baselines", "popular", "--budget", "2"]
+    done = benchmark(*words, "--json", str(out))
     assert (done.code, done.error) == (0, None)
     told = json.loads(out.read_text())
     of_events, of_items = told["understood"][str(shop)], told["understood"][str(items)]
