@@ -23,7 +23,7 @@ def _column(option: str, what: str) -> Any:
 
 OPTIONS: dict[str, Any] = {
     "user": _column("--user-col", "the user"),
-    "item": _column("--item-col", "the item"),
+    "item": _column("--item-col", "the item, or item_1,item_2 or item_* of a wide row"),
     "time": _column("--time-col", "the time, or date,clock of two columns"),
     "value": _column("--value-col", "the rating or price"),
     "price": _column("--price-col", "the price: the rows are purchases"),

@@ -5,11 +5,13 @@ that its owner gives to columns. Leaves: the same file with a column for each pa
 
 A path goes into objects by their keys; `[]` behind a key stands for each member of the list in it. A row with such a
 list becomes a row for each member, and the columns that are not in the list are repeated. A key with a point in it is
-found before a path is. `date,clock` is a column for a date and a clock time in two columns.
+found before a path is. `date,clock` is a column for a date and a clock time in two columns. `item_1,item_2,item_3`, or
+`item_*`, is a column of the items that stand in several columns of a wide row: a basket.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pandas as pd
 from stream.sources.baskets import repeated
 from stream.sources.clocks import joined
 from stream.sources.files.compressed import NotUnderstood
-from stream.sources.formats.columns import Block, ColumnFile
+from stream.sources.formats.columns import Block, ColumnFile, text
 from stream.sources.formats.opening import open_columns
 from stream.sources.headers import KNOWN_HEADERS, plain_name
 from stream.sources.options import SourceOptions
@@ -37,8 +39,9 @@ def open_table(path: Path, rejections: Rejections, options: SourceOptions) -> It
     """Open the file with the columns that the options name by paths. Raises `UnreadableFile` with the path in it."""
     with open_columns(path, rejections, options.layout) as file:
         given = [name for name in (*options.columns.values(), options.explode) if name is not None]
-        found = paths_of(given, file.header)
-        yield NestedColumns(file, found) if found else file
+        wide = wide_columns(options.columns.get("item"), file.header)
+        found = [name for name in paths_of(given, file.header) if name not in wide]
+        yield NestedColumns(file, found, wide) if found or wide else file
 
 
 def given_columns(header: Sequence[str], options: SourceOptions) -> dict[str, str | None]:
@@ -58,12 +61,22 @@ def paths_of(given: Iterable[str], header: Sequence[str]) -> list[str]:
     )
 
 
+def wide_columns(name: str | None, header: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns that a name of several columns stands for, by this name; empty where it names one column."""
+    if name is None or name in header:
+        return {}
+    patterns = [part.strip() for part in name.split(JOIN)]
+    found = [column for column in header if any(fnmatchcase(column, pattern) for pattern in patterns)]
+    return {name: found} if len(found) > 1 else {}
+
+
 class NestedColumns(ColumnFile):
     """A file with columns by path behind its own."""
 
-    def __init__(self, file: ColumnFile, paths: Sequence[str]) -> None:
+    def __init__(self, file: ColumnFile, paths: Sequence[str], wide: Mapping[str, Sequence[str]]) -> None:
         """Raises `NotUnderstood` when the paths go through more than one list, whose members cannot be paired."""
-        self.header = [*file.header, *paths]
+        self.header = [*file.header, *paths, *wide]
+        self._wide = wide
         self.unit = file.unit
         self._file = file
         self._joined = {path: _roots(path) for path in paths if JOIN in path}
@@ -79,13 +92,14 @@ class NestedColumns(ColumnFile):
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """See `ColumnFile.blocks`."""
-        roots = [
-            root
-            for name in wanted
-            for root in (_roots(name) if name in self._paths or name in self._joined else [name])
-        ]
+        roots = [root for name in wanted for root in self._made_of(name)]
         for block in self._file.blocks(list(dict.fromkeys(roots))):
             yield self._with_paths(block, wanted)
+
+    def _made_of(self, name: str) -> Sequence[str]:
+        if name in self._wide:
+            return self._wide[name]
+        return _roots(name) if name in self._paths or name in self._joined else [name]
 
     def _with_paths(self, block: Block, wanted: Sequence[str]) -> Block:
         found: dict[str, list[list[Any]]] = {}
@@ -114,6 +128,7 @@ class NestedColumns(ColumnFile):
             for name, parts in self._joined.items()
             if name in wanted
         }
+        columns |= {name: _baskets(many.table[list(own)]) for name, own in self._wide.items() if name in wanted}
         table = pd.DataFrame({name: columns[name] if name in columns else many.table[name] for name in wanted})
         return Block(table, many.numbers, many.places, many.cells, many.pieces)
 
@@ -122,6 +137,12 @@ def _roots(name: str) -> list[str]:
     """Return the columns that a name is made of: one that a path begins with, or a date and a clock."""
     parts = [part.strip() for part in name.split(JOIN)]
     return parts if len(parts) == PARTS else [_root(name)]
+
+
+def _baskets(cells: pd.DataFrame) -> "pd.Series[Any]":
+    """Return the list of each row's cells that are not empty."""
+    columns = [text(cells[name]).tolist() for name in cells]
+    return pd.Series([[cell for cell in row if cell] for row in zip(*columns, strict=True)], dtype="object")
 
 
 def _root(path: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
@@ -175,7 +176,7 @@ def understand(
     known = {part for name in read for part in (name, *name.split(","), re.split(r"[.\[]", name)[0])}
     return Understood(
         meanings,
-        [name for name in header if name not in known],
+        [name for name in header if not any(fnmatchcase(name, one) for one in known)],
         rows_are,
         clock,
         day_first,

@@ -9,7 +9,8 @@ import pytest
 
 from stream.sources.files.compressed import NotUnderstood
 from stream.sources.options import SourceOptions
-from stream.sources.tabular import read
+from stream.sources.source import Reading
+from stream.sources.tabular import events_part, read
 
 ORDERS = [
     {
@@ -98,3 +99,21 @@ def test_a_column_to_part_may_be_the_users(tmp_path: Path) -> None:
     with pytest.raises(NotUnderstood, match="neither the users"):
         path.write_text("product_id,user_id,t\nB1,U1,x y\n")
         read(path, SourceOptions({"item": "product_id"}, explode="t"))
+
+
+@pytest.mark.parametrize("named", ["item_*", "item_1,item_2,item_3"])
+def test_the_items_of_a_wide_row_are_a_basket(tmp_path: Path, named: str) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "user_id,date,item_1,item_2,item_3,note\nu1,2024-05-01,milk,bread,,x\nu2,2024-05-02,tea,,milk,\nu3,2024-05-03,,,,\n"
+    )
+    options = SourceOptions({"item": named})
+    table = read(path, options)
+    rows = table.interactions[["user_id", "item_id"]].itertuples(index=False)
+    assert [tuple(row) for row in rows] == [("u1", "milk"), ("u1", "bread"), ("u2", "tea"), ("u2", "milk")]
+    assert table.rejected == {"no item": 1}
+    assert table.interactions["event_id"].is_unique
+    reading = Reading()
+    list(events_part(path, options=options).blocks(reading))
+    assert reading.understood[str(path)].ignored == ["note"]
+    assert reading.understood[str(path)].columns["item"] == named
