@@ -1,7 +1,7 @@
 """Selection: which terms count in the sum, and how much, by the lists of users that the weights were not fitted on.
 
 Arrives: fitted terms, the validation window, the settings of the likelihood. Leaves: a multiplier for each term. Next:
-`training.blend.fit` fits the blend with them, on all users of the window.
+`training.blend.fit` fits the blend with them, on all users of the window, for `training.search.blend_search`.
 
 The likelihood is over the whole catalogue, and pays for targets far down, where popularity is all there is. On large
 data without times this cost the top of the lists 4 to 8 %: the filter alone ranked better than the sum. So the sum
