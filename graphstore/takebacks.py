@@ -16,9 +16,8 @@ from graphstore.tables import EVENT_TYPES, TAKE_BACKS
 PURCHASE = EVENT_TYPES.index("purchase")
 TAKE_BACK_CODES = tuple(EVENT_TYPES.index(name) for name in TAKE_BACKS)
 
-
 ROUNDING = 4e-7
-"""Half of one piece in a million, the largest quantity, and more than the rounding of weights in 32 bits."""
+"""Less than one piece in a million, the largest quantity, and more than the rounding of weights in 32 bits."""
 
 
 def left_of(left: float, whole: float) -> float:
@@ -59,11 +58,11 @@ def standing(users: IntArray, items: IntArray, types: IntArray, quantities: Floa
         while stack and to_take > 0:
             taken = min(to_take, left[stack[-1]])
             left[stack[-1]] = left_of(left[stack[-1]] - taken, bought[stack[-1]])
-            to_take = left_of(to_take - taken, quantities[row])
             if left[stack[-1]] <= 0:
                 stack.pop()
             if whole:
                 break
+            to_take = left_of(to_take - taken, quantities[row])
     for row, remaining in left.items():
         shares[row] = remaining / bought[row]
     return shares

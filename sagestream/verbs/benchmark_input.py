@@ -13,6 +13,7 @@ from sagestream.printable import BadParameter
 from sagestream.stages import Stages
 
 if TYPE_CHECKING:
+    from stream.events import CatalogItem
     from stream.sources.source import Reading
     from stream.sources.table import EventTable
     from training.data.offline import OfflineDataset
@@ -47,7 +48,6 @@ def divided_table(
     stages: Stages,
 ) -> "tuple[SplitDraws, OfflineDataset]":
     """Split a table of events in time or at each shopper's last event. Says what is left out, and how ties stand."""
-    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset
     from training.data.split_draws import SplitDraws
@@ -55,9 +55,7 @@ def divided_table(
     _tell(stages, table.rejected, "rows")
     catalogue = table.items
     if items is not None:
-        catalogue, rejected = read_catalogue(items, reading)
-        _tell_understood(stages, reading, items)
-        _tell(stages, rejected, "rows of items")
+        catalogue = _read_items(items, reading, stages)
     found = OfflineDataset.from_table(table, catalogue, min_item_users=min_item_users, max_users=max_users)
     _tell(stages, found.left_out, "events")
     _tell_featureless(stages, items, found)
@@ -73,7 +71,6 @@ def given_files(
     train: Path, test: Path, items: Path | None, reading: "Reading", stages: Stages
 ) -> "tuple[SplitDraws, OfflineDataset]":
     """Read two files with a given split. Says what is left out."""
-    from stream.sources.opening import read_catalogue
     from training.data import splits
     from training.data.offline import OfflineDataset, catalogue_of, read_given
     from training.data.split_draws import SplitDraws
@@ -82,13 +79,19 @@ def given_files(
     _tell(stages, logs.left_out, "lines")
     catalogue = None
     if items is not None:
-        known, rejected = read_catalogue(items, reading)
-        _tell_understood(stages, reading, items)
-        _tell(stages, rejected, "rows of items")
-        catalogue = catalogue_of(logs.item_ids, known)
+        catalogue = catalogue_of(logs.item_ids, _read_items(items, reading, stages))
     found = OfflineDataset(logs.train, logs.user_ids, logs.item_ids, catalogue)
     _tell_featureless(stages, items, found)
     return SplitDraws.fixed(splits.given(logs.train, logs.test, timed=False)), found
+
+
+def _read_items(items: Path, reading: "Reading", stages: Stages) -> "list[CatalogItem]":
+    from stream.sources.opening import read_catalogue
+
+    known, rejected = read_catalogue(items, reading)
+    _tell_understood(stages, reading, items)
+    _tell(stages, rejected, "rows of items")
+    return known
 
 
 def _tell_understood(stages: Stages, reading: "Reading", file: Path) -> None:

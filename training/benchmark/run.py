@@ -10,6 +10,7 @@ with one seed have the same split.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from graphstore.errors import UserError
@@ -19,7 +20,7 @@ from training.benchmark.fitted_lists import Fit, FittedLists, PartLists, fit_lis
 from training.benchmark.isolated import Cost, run_isolated
 from training.benchmark.unfinished import UnfinishedRun
 from training.data.dataset import TooFewEvents
-from training.data.split_draws import SplitDraws
+from training.data.split_draws import KEPT_SPLITS, SplitDraws
 from training.options import ignore_progress
 from training.process import FaultInProcess, SpawnedProcessFailed
 
@@ -125,6 +126,11 @@ def run(
     cutoffs = all_cutoffs(cutoffs)
     jobs = jobs_of(draws, list(fits), seeds=seeds)
     scores = {name: _Scores(name) for name in fits}
+
+    @lru_cache(maxsize=KEPT_SPLITS)
+    def evaluator(draw: int) -> Evaluator:
+        return Evaluator.of(draws.split(draw), cutoffs)
+
     rows: dict[str, ModelResult] = {}
     for done, job in enumerate(jobs):
 
@@ -146,7 +152,7 @@ def run(
             if unfinished is not None:
                 unfinished.store(*job, *found)
         lists, cost = found
-        scores[job.model].add(lists, cost, Evaluator.of(split, cutoffs))
+        scores[job.model].add(lists, cost, evaluator(job.seed if draws.varies else 0))
         missing = jobs[done + 1 :]
         rows |= (of_model := scores[job.model].rows())
         results = compare(rows, split=split.name, seeds=seeds, cutoffs=cutoffs, ties=draws.ties, missing=missing)

@@ -1,8 +1,9 @@
 """quantities that are no whole numbers: 0.45 kg
 
-Both databases write the table of interactions anew: PostgreSQL about a million rows in two seconds, during which
-nothing else reads or writes it.
+Both databases write the table of interactions anew, during which nothing else reads or writes it.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,10 +15,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("interactions", table_kwargs={"sqlite_autoincrement": True}) as batch:
-        batch.alter_column("quantity", existing_type=sa.Integer(), type_=sa.Float(), existing_nullable=True)
+    alter(sa.Integer(), sa.Float())
 
 
 def downgrade() -> None:
+    alter(sa.Float(), sa.Integer())
+
+
+def alter(before: sa.types.TypeEngine[Any], after: sa.types.TypeEngine[Any]) -> None:
+    """Change the type of the quantities."""
     with op.batch_alter_table("interactions", table_kwargs={"sqlite_autoincrement": True}) as batch:
-        batch.alter_column("quantity", existing_type=sa.Float(), type_=sa.Integer(), existing_nullable=True)
+        batch.alter_column("quantity", existing_type=before, type_=after, existing_nullable=True)
