@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from training.blend.blend import Blend, activity_of, by_feature, feature_names
-from training.blend.likelihood import FeatureBlock, Likelihood, scale_of
+from training.blend.likelihood import FeatureBlock, Likelihood, feature_blocks, scale_of
 from training.data.windows import COLD_EVENTS, Window
 from training.terms.protocol import Term
 
@@ -74,6 +74,7 @@ def fit_blend(
     settings: BlendSettings | None = None,
     anchor: Blend | None = None,
     multipliers: Mapping[str, float] | None = None,
+    blocks: Sequence[FeatureBlock] | None = None,
 ) -> Blend:
     """Fit the weights with maximum likelihood on the window. Each user counts once, for any number of targets.
 
@@ -88,6 +89,7 @@ def fit_blend(
         anchor: an older blend, whose multipliers stay.
         multipliers: by name of a term, what its weights are multiplied with after the fit. A term with 0 has no part in
             the likelihood either, except for users without events.
+        blocks: the window's `feature_blocks`, for several fits on it. None: they are made here.
     """
     settings = settings or BlendSettings()
     separate_known = window.repeats if anchor is None else anchor.separate_known
@@ -98,7 +100,8 @@ def fit_blend(
         if anchor is None:
             raise ValueError("no user has a target in the window: nothing to fit the blend on")
         return anchor
-    blocks = [FeatureBlock.of(terms, block, separate_known=separate_known) for block in window.blocks()]
+    if blocks is None:
+        blocks = feature_blocks(terms, window, separate_known=separate_known)
     lengths = window.lengths()
     known = lengths > 0
     if anchor is not None:

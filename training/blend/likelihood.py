@@ -21,6 +21,20 @@ from training.terms.protocol import Term
 SMALLEST_SCALE = 0.1
 
 
+def features_of(terms: Sequence[Term], window: Window, *, separate_known: bool) -> Tensor:
+    """Return all features [B, num_items, num_features] in the order of `training.blend.blend.feature_names`."""
+    parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
+    if separate_known:
+        known = known_items(window.histories, window.num_items)[:, :, None]
+        parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
+    return torch.cat(parts, dim=2)
+
+
+def feature_blocks(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list["FeatureBlock"]:
+    """Return the inputs of all fits on the window, in blocks of users."""
+    return [FeatureBlock.of(terms, block, separate_known=separate_known) for block in window.blocks()]
+
+
 @dataclass(frozen=True)
 class FeatureBlock:
     """The inputs of a fit step for some users of the window."""
@@ -33,14 +47,10 @@ class FeatureBlock:
 
     @classmethod
     def of(cls, terms: Sequence[Term], window: Window, *, separate_known: bool) -> "FeatureBlock":
-        parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
-        if separate_known:
-            known = known_items(window.histories, window.num_items)[:, :, None]
-            parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
-        features = torch.cat(parts, dim=2)
+        """Return the block of all users of the window."""
         counts = np.diff(window.offsets)
         return cls(
-            features=features.transpose(1, 2).contiguous(),
+            features=features_of(terms, window, separate_known=separate_known).transpose(1, 2).contiguous(),
             rows=torch.from_numpy(np.repeat(np.arange(len(window)), counts)),
             targets=torch.from_numpy(window.targets),
             counts=torch.from_numpy(counts),

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from graphstore.arrays import Float64Array, IntArray
-from training.blend.blend import Blend, by_feature, known_items
+from training.blend.blend import Blend, by_feature
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
+from training.blend.likelihood import feature_blocks, features_of
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, accuracy, top_k
 from training.terms.protocol import Term
@@ -60,6 +60,9 @@ DIVISIONS = 3
 FEW_USERS = 1_000
 
 CUTOFF = 20
+
+ALL, WITHOUT_TREND, CHOSEN = "all", "without trend", "chosen"
+"""What variants of the sum are called; a term alone has its own name."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def select(terms: Sequence[Term], window: Window, *, settings: BlendSettings, me
     starts = {ALL: everything} | alone
     if 0 < len(shared) < len(terms) - 1:
         starts[WITHOUT_TREND] = {name: float(name not in shared) for name in everything}
-    fitted = [{name: fold.fit(multipliers) for name, multipliers in starts.items()} for fold in folds]
+    fitted = [fold.fits(starts) for fold in folds]
     reached = _judged(folds, fitted)
     best = max(starts, key=lambda name: reached[name].mean())
     if len(window) < MIN_USERS and not clearly_better(reached[best], reached[ALL], errors=FEW_ERRORS):
@@ -130,9 +133,6 @@ def clearly_better(one: Float64Array, other: Float64Array, *, errors: float = 1.
     return bool(difference.mean() > errors * difference.std() / max(np.sqrt(len(difference)), 1.0))
 
 
-ALL, WITHOUT_TREND, CHOSEN = "all", "without trend", "chosen"
-
-
 @dataclass(frozen=True)
 class _Fold:
     """The users that fit, and the users that judge."""
@@ -144,8 +144,13 @@ class _Fold:
     """[U] The judging users in the whole window."""
     settings: BlendSettings
 
-    def fit(self, multipliers: Mapping[str, float]) -> Blend:
-        return fit_blend(self.terms, self.learnt, settings=self.settings, multipliers=multipliers)
+    def fits(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
+        """Return a blend for the multipliers of each start. The terms score each user once."""
+        blocks = feature_blocks(self.terms, self.learnt, separate_known=self.learnt.repeats)
+        return {
+            name: fit_blend(self.terms, self.learnt, settings=self.settings, multipliers=multipliers, blocks=blocks)
+            for name, multipliers in starts.items()
+        }
 
     def tempered(self, blend: Blend, multipliers: Mapping[str, float]) -> Blend:
         found = by_feature(multipliers, self.terms, separate_known=blend.separate_known)
@@ -155,7 +160,7 @@ class _Fold:
         """Return NDCG@20 [U] of the judging users by each blend. The terms score each user once."""
         lists: dict[str, list[IntArray]] = {name: [] for name in blends}
         for block in self.judged.blocks():
-            features = _features(self.terms, block, separate_known=next(iter(blends.values())).separate_known)
+            features = features_of(self.terms, block, separate_known=block.repeats)
             seen = None if block.repeats else torch.from_numpy(block.seen())
             for name, blend in blends.items():
                 weights = blend.weights(block.lengths())
@@ -189,12 +194,3 @@ def _folds(terms: Sequence[Term], window: Window, *, settings: BlendSettings, me
             rows = np.flatnonzero(halves == half)
             folds.append(_Fold(terms, learnt, window.take(rows), rows, settings))
     return folds
-
-
-def _features(terms: Sequence[Term], window: Window, *, separate_known: bool) -> Tensor:
-    """Return all features [B, num_items, num_features] in the order of `training.blend.blend.feature_names`."""
-    parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
-    if separate_known:
-        known = known_items(window.histories, window.num_items)[:, :, None]
-        parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
-    return torch.cat(parts, dim=2)

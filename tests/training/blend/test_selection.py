@@ -41,8 +41,8 @@ def test_a_term_alone_is_chosen_where_the_others_only_spoil_it(world, monkeypatc
     """Blends of several terms have the sign of their weights turned, as a likelihood that pays for something else."""
     terms, window = world
 
-    def spoiling(terms, window, *, settings, multipliers):
-        blend = fit_blend(terms, window, settings=settings, multipliers=multipliers)
+    def spoiling(terms, window, *, settings, multipliers, blocks):
+        blend = fit_blend(terms, window, settings=settings, multipliers=multipliers, blocks=blocks)
         counting = sum(value > 0 for value in multipliers.values())
         turned = tuple(-weight for weight in blend.warm)
         return replace(blend, warm=turned, activity=(0.0,) * len(turned), cold=None) if counting > 1 else blend
@@ -56,8 +56,8 @@ def test_a_term_alone_is_chosen_where_the_others_only_spoil_it(world, monkeypatc
 def test_a_term_that_counts_too_much_counts_less(world, monkeypatch):
     terms, window = world
 
-    def loud(terms, window, *, settings, multipliers):
-        blend = fit_blend(terms, window, settings=settings, multipliers=multipliers)
+    def loud(terms, window, *, settings, multipliers, blocks):
+        blend = fit_blend(terms, window, settings=settings, multipliers=multipliers, blocks=blocks)
         if not all(multipliers.values()):
             return replace(blend, warm=tuple(-weight for weight in blend.warm), activity=(0.0,) * 4, cold=None)
         return replace(blend, warm=(blend.warm[0], 0.0, 2 * blend.warm[0], 0.0), activity=(0.0,) * 4, cold=None)
