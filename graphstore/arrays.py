@@ -49,6 +49,13 @@ def find_sorted(numbers: IntArray, ascending: IntArray) -> tuple[IntArray, npt.N
 
 def run_starts(ordered: IntArray) -> IntArray:
     """Return the indices [m] at which a new number begins in an ordered array."""
-    is_new = np.ones(len(ordered), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
-    return np.flatnonzero(is_new)
+    return np.flatnonzero(begins_run(ordered))
+
+
+def begins_run(*ordered: IntArray) -> BoolArray:
+    """Return a mask [n] of the rows at which any of the columns [n] has another number than in the row before."""
+    begins = np.ones(len(ordered[0]), dtype=np.bool_)
+    begins[1:] = False
+    for column in ordered:
+        begins[1:] |= column[1:] != column[:-1]
+    return begins

@@ -46,6 +46,7 @@ COUNT_COLUMNS = tuple(f"{event_type}s" for event_type in EVENT_TYPES)
 
 HOUR_MS = 3_600_000
 """An hour of the clock in milliseconds: counters and figures are kept by hour, figures by UTC day, too."""
+DAY_MS = 24 * HOUR_MS
 
 metadata = MetaData(
     naming_convention={

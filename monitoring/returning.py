@@ -8,7 +8,7 @@ be of any segment. Only days count whose next day is over, so that everybody had
 
 import numpy as np
 
-from graphstore.arrays import IntArray, distinct, find_sorted
+from graphstore.arrays import IntArray, begins_run, distinct, find_sorted
 from graphstore.retention import DAY_MS
 from monitoring.clusters import Clusters
 from monitoring.measures import Measure
@@ -37,8 +37,7 @@ class Returning:
         keys = _keys(person[over], day[over])
         order = np.lexsort((keys, segment[over]))
         of, key = segment[over][order], keys[order]
-        new = np.ones(len(of), dtype=np.bool_)
-        new[1:] = (of[1:] != of[:-1]) | (key[1:] != key[:-1])
+        new = begins_run(of, key)
         self._days.append((of[new], key[new]))
 
     def measures(self) -> dict[int, Measure]:

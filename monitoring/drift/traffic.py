@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, func, select
 
-from graphstore.arrays import BoolArray, Float64Array, Int8Array, IntArray, distinct, find_sorted
+from graphstore.arrays import BoolArray, Float64Array, Int8Array, IntArray, begins_run, distinct, find_sorted
 from graphstore.retention import DAY_MS
 from graphstore.tables import interactions, items
 from monitoring.drift.references import Reference
@@ -156,9 +156,7 @@ def _bounded(events: EventArray, end: int) -> BoolArray:
     days = (events["time"] - end) // DAY_MS
     order = np.lexsort((events["hash"], days, events["shopper"]))
     shopper, day = events["shopper"][order], days[order]
-    is_first = np.ones(len(order), dtype=np.bool_)
-    is_first[1:] = (shopper[1:] != shopper[:-1]) | (day[1:] != day[:-1])
-    starts = np.flatnonzero(is_first)
+    starts = np.flatnonzero(begins_run(shopper, day))
     places = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     kept = np.zeros(len(order), dtype=np.bool_)
     kept[order] = places < MOST_OF_A_DAY

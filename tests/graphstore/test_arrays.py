@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from graphstore.arrays import difference, distinct, find_sorted, run_starts
+from graphstore.arrays import begins_run, difference, distinct, find_sorted, run_starts
 
 NUMBERS = arrays(np.int64, st.integers(0, 12), elements=st.integers(-4, 4) | st.integers(-(2**62), 2**62))
 
@@ -42,3 +42,9 @@ def test_runs_start_where_the_number_changes(numbers):
     parts = np.split(ordered, starts[1:])
     assert all(len(set(part.tolist())) == 1 for part in parts if len(part))
     assert sum(len(part) for part in parts) == len(numbers)
+
+
+def test_a_run_of_several_columns_begins_where_any_of_them_changes():
+    one, other = np.array([1, 1, 1, 2, 2]), np.array([5, 5, 6, 6, 6])
+    assert begins_run(one, other).tolist() == [True, False, True, True, False]
+    assert begins_run(one[:0], other[:0]).tolist() == []

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from graphstore.arrays import Float32Array, IntArray
-from graphstore.tables import HOUR_MS
+from graphstore.arrays import Float32Array, IntArray, begins_run
+from graphstore.tables import DAY_MS
 from training.baselines.tuning import Tuning
 from training.data.event_log import EventLog, Histories
 from training.data.splits import EvaluationSplit
 from training.options import TrainingOptions
-
-DAY_MS = 24 * HOUR_MS
 
 BLOCK_CELLS = 4_000_000
 """Users × users (or × items) of one dense block."""
@@ -42,8 +40,7 @@ class Visits:
     def of(cls, histories: Histories, *, num_items: int) -> "Visits":
         """Cut the histories into visits. An item counts once in a visit."""
         rows, days = histories.rows(), histories.times // DAY_MS
-        first = np.ones(len(rows), dtype=np.bool_)  # of a visit
-        first[1:] = (rows[1:] != rows[:-1]) | (days[1:] != days[:-1])
+        first = begins_run(rows, days)  # of a visit
         owners = rows[first]
         counts = np.bincount(owners, minlength=len(histories))
         cells = np.unique((np.cumsum(first) - 1) * num_items + histories.items)

@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from graphstore.arrays import run_starts
+from graphstore.arrays import begins_run, run_starts
 from training.data.event_log import EventLog
 from training.data.splits import MIN_EVENTS, EvaluationSplit, counted, leave_last_out
 
@@ -107,8 +107,7 @@ def count_ties(log: EventLog, *, repeats: bool) -> Ties:
     starts = run_starts(users)
     ends = np.append(starts, len(users))[1:] - 1
     ends = ends[ends - starts + 1 >= MIN_EVENTS]
-    begins = np.ones(len(users), dtype=np.bool_)  # of each group with one user and one time, in which items ascend
-    begins[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
+    begins = begins_run(users, times)  # of each group with one user and one time, in which items ascend
     first = np.maximum.accumulate(np.where(begins, np.arange(len(users)), 0))
     test = items[first[ends]] != items[ends]
     validation = test | (items[first[ends - 1]] != items[ends - 1])

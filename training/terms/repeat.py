@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphstore.arrays import Float32Array, Float64Array, IntArray
+from graphstore.arrays import Float32Array, Float64Array, IntArray, begins_run
 from graphstore.tables import HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.protocol import Arrivals, ClosedFormTerm
@@ -175,8 +175,7 @@ def repeat_rates(log: EventLog) -> Float32Array:
     """
     order = np.lexsort((log.times, log.cells))
     cells, times = log.cells[order], log.times[order]
-    visits = np.ones(len(cells), dtype=np.bool_)  # events of a pair at the same time are one visit
-    visits[1:] = (cells[1:] != cells[:-1]) | (times[1:] != times[:-1])
+    visits = begins_run(cells, times)  # events of a pair at the same time are one visit
     pairs, counts = np.unique(cells[visits], return_counts=True)
     items = pairs % max(log.num_items, 1)
 

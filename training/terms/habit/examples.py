@@ -16,10 +16,11 @@ import numpy as np
 
 from graphstore.arrays import BoolArray, Float32Array, IntArray, distinct, find_sorted
 from graphstore.errors import UserError
+from graphstore.tables import DAY_MS
 from training.data.event_log import EventLog
 from training.terms.habit.columns import COLUMN_NAMES, columns_of
 from training.terms.habit.item_facts import ItemFacts
-from training.terms.habit.pairs import DAY_MS, Pairs
+from training.terms.habit.pairs import Pairs
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from typing import Self
 import numpy as np
 
 from graphstore.arrays import Float64Array, IntArray
+from graphstore.tables import DAY_MS
 from training.data.event_log import EventLog
 from training.terms.habit.hazard import Hazards, frailty_strength
-from training.terms.habit.pairs import DAY_MS, HALF_LIVES_DAYS, Pairs
+from training.terms.habit.pairs import HALF_LIVES_DAYS, Pairs
 
 PRIOR_BUYERS = 20.0
 """Each item gets this many additional buyers, and as many additional gaps, of the average item."""

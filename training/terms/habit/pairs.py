@@ -12,11 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from graphstore.arrays import BoolArray, Float64Array, IntArray, offsets_of, run_starts
-from graphstore.tables import HOUR_MS
+from graphstore.arrays import Float64Array, IntArray, begins_run, offsets_of, run_starts
+from graphstore.tables import DAY_MS
 from training.data.event_log import AsOf, Histories, gather_ranges
-
-DAY_MS = 24 * HOUR_MS
 
 HALF_LIVES_DAYS = (15.0, 45.0, 120.0)
 """Half-lives of the decayed counts of a pair, a shopper and an item."""
@@ -48,7 +46,7 @@ class Pairs:
         times = as_of[rows] if isinstance(as_of, np.ndarray) else np.full(len(rows), as_of)
         days, today = histories.times // DAY_MS, times // DAY_MS
         ages = np.maximum(today - days, 1)
-        visit = np.cumsum(_changes(rows, days)) - 1  # [n] number of the visit, over all shoppers
+        visit = np.cumsum(begins_run(rows, days)) - 1  # [n] number of the visit, over all shoppers
         last_event = histories.offsets[1:] - 1  # [B] valid for shoppers with events
         # One number for each pair: a sort of two columns takes several times as long. Events stay in time order.
         width = int(histories.items.max(initial=0)) + 1
@@ -60,7 +58,7 @@ class Pairs:
         first, last = order[starts], order[ends]
         users = rows[first]
         pair = np.repeat(np.arange(len(starts)), ends - starts + 1)  # [n] pair of each ordered event
-        is_day = _changes(pair, pair_days)
+        is_day = begins_run(pair, pair_days)
         later = np.flatnonzero(is_day)
         later = later[later != starts[pair[later]]]  # all days of a pair but its first
         # The event before such a day may be any of the day before: only its day matters.
@@ -117,10 +115,3 @@ class Pairs:
             own=self.own[indices],
             total=self.total[indices],
         )
-
-
-def _changes(groups: IntArray, days: IntArray) -> BoolArray:
-    """Return a mask [n] of the rows at which another group or another day begins."""
-    changed = np.ones(len(groups), dtype=np.bool_)
-    changed[1:] = (groups[1:] != groups[:-1]) | (days[1:] != days[:-1])
-    return changed

@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray
-from graphstore.tables import HOUR_MS
+from graphstore.tables import DAY_MS, HOUR_MS
 from training.data.event_log import AsOf, EventLog, Histories
 from training.terms.habit.columns import columns_of
 from training.terms.habit.examples import HabitSettings, TooFewHabits, training_pairs
 from training.terms.habit.hazard import Hazards
 from training.terms.habit.item_facts import ItemFacts, Popularity
 from training.terms.habit.net import Nets
-from training.terms.habit.pairs import DAY_MS, HALF_LIVES_DAYS, Pairs
+from training.terms.habit.pairs import HALF_LIVES_DAYS, Pairs
 from training.terms.protocol import Arrivals, ClosedFormTerm
 from training.terms.repeat import event_shares
 

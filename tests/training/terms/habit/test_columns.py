@@ -6,12 +6,13 @@ from math import log, log1p
 import numpy as np
 import pytest
 
+from graphstore.tables import DAY_MS
 from tests.training.checkerboard import make_log
 from training.data.event_log import Histories
 from training.terms.habit.columns import COLUMN_NAMES, columns_of
 from training.terms.habit.hazard import Hazards
 from training.terms.habit.item_facts import ItemFacts, Popularity
-from training.terms.habit.pairs import DAY_MS, Pairs
+from training.terms.habit.pairs import Pairs
 
 RATE, HORIZON, K = 0.05, 10.0, 2.0
 FACTS = ItemFacts(

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graphstore.tables import DAY_MS
 from tests.training.checkerboard import make_log
 from training.terms.habit.columns import COLUMN_NAMES
 from training.terms.habit.examples import HabitSettings, TooFewHabits, training_pairs
-from training.terms.habit.pairs import DAY_MS
 
 WEEK = HabitSettings(7 * DAY_MS, min_repeats=1)
 AGE, DAYS = COLUMN_NAMES.index("age"), COLUMN_NAMES.index("days")

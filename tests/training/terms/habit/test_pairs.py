@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphstore.tables import DAY_MS
 from training.data.event_log import Histories
-from training.terms.habit.pairs import DAY_MS, HALF_LIVES_DAYS, Pairs
+from training.terms.habit.pairs import HALF_LIVES_DAYS, Pairs
 
 NOON = DAY_MS // 2
 MILK, PAN = 3, 7

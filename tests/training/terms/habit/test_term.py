@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from graphstore.tables import DAY_MS
 from tests.training.checkerboard import make_log
 from training.data.event_log import EventLog, Histories
 from training.terms.habit.examples import HabitSettings, TooFewHabits
-from training.terms.habit.pairs import DAY_MS
 from training.terms.habit.term import Habit
 
 pytestmark = pytest.mark.slow
