@@ -17,7 +17,7 @@ from stream.sources.baskets import ANY_SEPARATOR, exploded, suspected
 from stream.sources.catalogue import NO_TEXT
 from stream.sources.cell_columns import amounts, event_types, ids, taken_back
 from stream.sources.decisive import look
-from stream.sources.event_names import means_nothing
+from stream.sources.event_names import TAKEN_BACK, means_nothing
 from stream.sources.files.compressed import NotUnderstood, content_mark
 from stream.sources.formats.columns import Block, is_nested, text
 from stream.sources.headers import GUESTS, ColumnMapping, guess_columns, plain_name
@@ -159,7 +159,8 @@ def unread(raw: pd.DataFrame, table: pd.DataFrame, mapping: ColumnMapping) -> di
 def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) -> pd.DataFrame:
     """Return the cells of a block by meaning, in the form that the rules need.
 
-    A purchase of a negative quantity, or in an order that was cancelled or refunded, takes a purchase back.
+    A purchase of a negative quantity, or in an order that was cancelled or refunded, takes a purchase back. So does a
+    row whose own type is a return or a cancellation: its quantity counts without its sign.
     """
     raw = block.table
     nothing = pd.Series(np.nan, index=raw.index)
@@ -186,7 +187,8 @@ def event_columns(block: Block, mapping: ColumnMapping, options: SourceOptions) 
     back = taken_back(raw[mapping.status]) if mapping.status else pd.Series("", index=raw.index, dtype="string")
     back = back.where((back != "") | ~(table["quantity"] < 0), EventType.RETURN.value)
     table["event_type"] = table["event_type"].where(~bought | (back == ""), back)
-    table["quantity"] = table["quantity"].where(~(bought & (back != "")), table["quantity"].abs())
+    taking_back = table["event_type"].isin(list(TAKEN_BACK))
+    table["quantity"] = table["quantity"].where(~taking_back, table["quantity"].abs())
     return table
 
 

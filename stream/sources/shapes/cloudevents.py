@@ -24,6 +24,7 @@ from stream.sources.shapes.fields import (
     lines,
     needed,
     pieces,
+    signed,
     time_of,
 )
 from stream.sources.shapes.ga4 import GA4
@@ -80,7 +81,7 @@ def _interaction(
     rated = amount(product, "rating", "value") if kind is EventType.RATING else amount(product, "price", "value")
     return Interaction(
         event_id=event_id(source, own, *filter(None, [place]), of=message),
-        event_type=kind,
+        event_type=signed(kind, product, "quantity"),
         user_id=needed(message, *USERS),
         item_id=needed(product, *ITEMS),
         event_time=time_of(message, "data.event_time", "data.timestamp", "time", received=received),

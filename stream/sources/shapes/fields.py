@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from stream.events import MAX_ID_LENGTH, MAX_QUANTITY
+from stream.events import MAX_ID_LENGTH, MAX_QUANTITY, EventType
 from stream.sources.ids import id_of
 from stream.sources.prices import amount_of
 
@@ -140,9 +140,18 @@ def amount(message: Any, *paths: str) -> float | None:
 
 
 def pieces(message: Any, *paths: str) -> float | None:
-    """Return the quantity, a number of pieces or a weight, at the first path that has one; None outside the bounds."""
+    """Return the quantity, a number of pieces or a weight, at the first path that has one; None outside the bounds.
+
+    Its sign says which way it went (`signed`).
+    """
     found = amount(message, *paths)
-    return None if found is None or not 0 < found <= MAX_QUANTITY else found
+    return None if found is None or not 0 < abs(found) <= MAX_QUANTITY else abs(found)
+
+
+def signed(kind: EventType, message: Any, *paths: str) -> EventType:
+    """Return the type that the sign of the quantity makes: a purchase of a negative quantity is a return."""
+    back = kind is EventType.PURCHASE and (amount(message, *paths) or 0) < 0
+    return EventType.RETURN if back else kind
 
 
 def text_of(message: Any, *paths: str, length: int = 1024) -> str:

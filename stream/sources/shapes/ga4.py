@@ -25,6 +25,7 @@ from stream.sources.shapes.fields import (
     lines,
     needed,
     pieces,
+    signed,
     time_of,
 )
 from stream.sources.shapes.shape import Shape, Translated
@@ -95,7 +96,7 @@ def _interaction(
         made_of = {"order": order, "item": item_id, "place": place}  # browsers send a purchase again on a reload
     return Interaction(
         event_id=event_id(None, of=made_of),
-        event_type=kind,
+        event_type=signed(kind, fields, "quantity"),
         user_id=user,
         item_id=item_id,
         event_time=time,

@@ -23,6 +23,7 @@ from stream.sources.shapes.fields import (
     lines,
     needed,
     pieces,
+    signed,
     text_of,
     time_of,
 )
@@ -79,7 +80,7 @@ def _interaction(
     value = amount(product, "rating") if event_type is EventType.RATING else amount(product, "price")
     return Interaction(
         event_id=event_id(own, *filter(None, [number]), of=message),
-        event_type=event_type,
+        event_type=signed(event_type, product, "quantity"),
         user_id=needed(message, *USERS),
         item_id=found,
         event_time=time_of(message, *TIMES, received=received),

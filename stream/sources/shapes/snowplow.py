@@ -21,6 +21,7 @@ from stream.sources.shapes.fields import (
     identifier,
     needed,
     pieces,
+    signed,
     time_of,
 )
 from stream.sources.shapes.shape import Shape, Translated
@@ -119,7 +120,7 @@ def _interaction(
         raise NotAnEvent("product.id", "no id")
     return Interaction(
         event_id=event_id(needed(message, "event_id"), *filter(None, [place]), of=message),
-        event_type=kind,
+        event_type=signed(kind, product, "quantity"),
         user_id=needed(message, *USERS),
         item_id=needed(product, "id", "sku"),
         event_time=time_of(message, *TIMES, received=received),

@@ -215,6 +215,14 @@ def test_what_was_taken_back_takes_back(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["return", "cancel"])
+def test_the_sign_of_what_is_sent_back_says_nothing_more(tmp_path: Path, kind: str) -> None:
+    events = written(
+        tmp_path, f"user_id,item_id,date,type,quantity\nu,a,2024-01-01,{kind},-12\nu,b,2024-01-01,{kind},3\n"
+    )
+    assert [(event.event_type.value, event.quantity) for event in events] == [(kind, 12), (kind, 3)]
+
+
 def test_a_second_header_is_no_row(tmp_path: Path) -> None:
     file = write(tmp_path / "f.csv", "user_id,item_id,date\nu,a,2024-01-01\nuser_id,item_id,date\nu,b,2024-01-02\n")
     table = read(file)

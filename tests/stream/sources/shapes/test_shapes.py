@@ -1,6 +1,7 @@
 """Messages in the form that trackers and shop systems publish give the events that they mean."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -196,6 +197,31 @@ def test_a_body_of_the_measurement_protocol_takes_its_time_from_the_arrival() ->
     assert (event.event_time, event.user_id, event.event_type) == (NOW, "c.1", EventType.VIEW)
     with pytest.raises(NotAnEvent, match="no time"):
         read(body)
+
+
+def _sent_back(message: dict[str, Any]) -> dict[str, Any]:
+    """The same message with negative quantities, as shops write what comes back."""
+    text = json.dumps(message)
+    return json.loads(re.sub(r'"quantity": ("?)(\d+)', r'"quantity": \1-\2', text))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(SEGMENT_ORDER, id="segment"),
+        pytest.param(GA4_ROW, id="ga4"),
+        pytest.param(
+            ENVELOPE
+            | {"type": "com.shop.purchase.v1", "data": {"user_id": "u1", "item_id": "tea", "quantity": 3, "price": 2}},
+            id="cloudevents",
+        ),
+    ],
+)
+def test_a_purchase_of_a_negative_quantity_is_a_return(message: dict[str, Any]) -> None:
+    bought, back = read(message), read(_sent_back(message))
+    assert {event.event_type for event in back} == {EventType.RETURN}  # type: ignore[union-attr]
+    assert [event.quantity for event in back] == [event.quantity for event in bought]  # type: ignore[union-attr]
+    assert None not in [event.quantity for event in back]  # type: ignore[union-attr]
 
 
 def test_an_order_of_shopify_is_bought_and_partly_taken_back() -> None:
