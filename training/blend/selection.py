@@ -12,6 +12,9 @@ A term counts less or more only where that is better by a standard error: in a s
 mostly the luckiest. A term alone needs no such margin, so the sum is never below it; only with
 fewer than 200 users it does.
 
+A retrain has no minutes for a fit of each variant. There the sum competes with its parts alone, which take its own
+weights (`refit` is false): two fits on some hundred users, and each user's lists once.
+
 Rejected: a grid over the weights themselves, because it overfits a window of some hundred users. A multiplier for a
 whole term has few values, and the likelihood has already found the proportions within a term.
 """
@@ -77,37 +80,54 @@ class Selection:
 
 
 def fit_selected(
-    terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int
+    terms: Sequence[Term],
+    window: Window,
+    *,
+    settings: BlendSettings,
+    memory_mb: int,
+    seed: int,
+    refit: bool = True,
 ) -> tuple[Blend, Selection]:
     """Return the blend with the selected multipliers, fitted on as many users of the window as memory allows."""
-    selection = select(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+    selection = select(terms, window, settings=settings, memory_mb=memory_mb, seed=seed, refit=refit)
     part = sample_fit_window(terms, window, memory_mb=memory_mb, seed=seed)
     return fit_blend(terms, part, settings=settings, multipliers=selection.multipliers), selection
 
 
-def select(terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int) -> Selection:
+def select(
+    terms: Sequence[Term],
+    window: Window,
+    *,
+    settings: BlendSettings,
+    memory_mb: int,
+    seed: int,
+    refit: bool = True,
+) -> Selection:
     """Return the multipliers that rank the window's users best, out of fold.
 
     One term has nothing to choose. A user's list is judged by a blend that was fitted on the other half of the users.
     Fewer than `MIN_USERS` users keep the sum as it is, unless the sum without trend or a term alone is much better.
+    With `refit` the sum without trend and each term alone have weights of their own, and terms may count less or more.
+    Else the parts have the weights of the whole sum, and the users are divided once.
     """
     everything = dict.fromkeys((term.name for term in terms), 1.0)
     if len(terms) < 2 or len(window) < 2:
         return Selection(everything)
-    folds = _folds(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+    divisions = DIVISIONS if refit and len(window) < FEW_USERS else 1
+    folds = _folds(terms, window, divisions, settings=settings, memory_mb=memory_mb, seed=seed)
     alone = {term.name: {name: float(name == term.name) for name in everything} for term in terms}
     shared = [term.name for term in terms if not term.personalised]
     starts = {ALL: everything} | alone
     if 0 < len(shared) < len(terms) - 1:
         starts[WITHOUT_TREND] = {name: float(name not in shared) for name in everything}
-    fitted = [fold.fits(starts) for fold in folds]
+    fitted = [fold.fits(starts) if refit else fold.parts(starts) for fold in folds]
     reached = _judged(folds, fitted)
     best = max(starts, key=lambda name: reached[name].mean())
     if len(window) < MIN_USERS and not clearly_better(reached[best], reached[ALL], errors=FEW_ERRORS):
         best = ALL
     chosen, ndcg = dict(starts[best]), reached[best]
     counting = [name for name, value in chosen.items() if value]
-    for _ in range(ROUNDS if len(counting) > 1 and len(window) >= MIN_USERS else 0):
+    for _ in range(ROUNDS if refit and len(counting) > 1 and len(window) >= MIN_USERS else 0):
         tried = {
             f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS
         }
@@ -152,6 +172,11 @@ class _Fold:
             for name, multipliers in starts.items()
         }
 
+    def parts(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
+        """Return the same from one fit of the whole sum."""
+        whole = fit_blend(self.terms, self.learnt, settings=self.settings)
+        return {name: self.tempered(whole, multipliers) for name, multipliers in starts.items()}
+
     def tempered(self, blend: Blend, multipliers: Mapping[str, float]) -> Blend:
         found = by_feature(multipliers, self.terms, separate_known=blend.separate_known)
         return replace(blend, multipliers=found)
@@ -181,12 +206,14 @@ def _judged(folds: Sequence[_Fold], blends: Sequence[Mapping[str, Blend]]) -> di
     return {name: np.bincount(rows, np.concatenate([ndcg[name] for ndcg in found])) / counts for name in blends[0]}
 
 
-def _folds(terms: Sequence[Term], window: Window, *, settings: BlendSettings, memory_mb: int, seed: int) -> list[_Fold]:
+def _folds(
+    terms: Sequence[Term], window: Window, divisions: int, *, settings: BlendSettings, memory_mb: int, seed: int
+) -> list[_Fold]:
     rng = np.random.default_rng(seed)
     room = max(2 * CUTOFF, JUDGED_CELLS // max(window.num_items, 1))
     window = window.sample(room, seed=seed)
     folds = []
-    for _ in range(DIVISIONS if len(window) < FEW_USERS else 1):
+    for _ in range(divisions):
         halves = rng.permutation(len(window)) % 2
         for half in (0, 1):
             learnt = window.take(np.flatnonzero(halves != half)).sample(FIT_USERS, seed=seed)

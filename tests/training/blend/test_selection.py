@@ -23,9 +23,10 @@ def world():
     return [oracle, trend], Window.cut(log, start=100 * HOUR_MS, repeats=True)
 
 
-def test_the_chosen_sum_is_never_below_its_parts(world):
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_chosen_sum_is_never_below_its_parts(world, refit):
     terms, window = world
-    found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0)
+    found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0, refit=refit)
     parts = [found.ndcg[name] for name in found.ndcg if name != CHOSEN]
     assert found.ndcg[CHOSEN] >= max(parts)
     assert found.per_user.mean() == pytest.approx(found.ndcg[CHOSEN])
@@ -51,6 +52,24 @@ def test_a_term_alone_is_chosen_where_the_others_only_spoil_it(world, monkeypatc
     found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0)
     assert found.multipliers == {"oracle": 1.0, "trend": 0.0}
     assert found.ndcg[ALL] < found.ndcg[CHOSEN] == found.ndcg["oracle"]
+
+
+def test_without_refits_a_spoiler_is_silenced_by_two_fits(world, monkeypatch):
+    """The trend's weights are turned: it spoils the sum, whose other weights serve the oracle alone."""
+    terms, window = world
+    fits = 0
+
+    def spoiling(terms, window, *, settings, multipliers=None, blocks=None):
+        nonlocal fits
+        fits += 1
+        blend = fit_blend(terms, window, settings=settings, multipliers=multipliers, blocks=blocks)
+        return replace(blend, warm=(*blend.warm[:2], -9.0, -9.0), activity=(0.0,) * len(blend.warm), cold=None)
+
+    monkeypatch.setattr(selection, "fit_blend", spoiling)
+    found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0, refit=False)
+    assert fits == 2
+    assert found.multipliers == {"oracle": 1.0, "trend": 0.0}
+    assert found.ndcg[ALL] < found.ndcg[CHOSEN]
 
 
 def test_a_term_that_counts_too_much_counts_less(world, monkeypatch):
