@@ -5,9 +5,11 @@ what was bought more recently, and the slot `buy_again` shows what is due.
 
 The gaps between two purchases of one item by one shopper on different days teach it. A category is bought again when at
 least `FEWEST_GAPS` gaps of `FEWEST_SHOPPERS` shoppers are known, and at least `AGAIN_SHARE` of its pairs of shopper and
-item were bought twice: bread is, a fridge is not, whatever two people did. The days are the lower quartile of the gaps:
-who waits longer than a quarter of those who came back may be reminded. Gaps that have not ended yet are not known, so
+item were bought twice: bread is, a fridge is not, whatever two people did. The days are the lowest tenth of the gaps:
+who waits longer than a tenth of those who came back may be reminded. Gaps that have not ended yet are not known, so
 the days are rather too short than too long; a shop may say its own (`RuleSet.repurchase_days`).
+
+Rejected: the lowest quarter. It hides so much of what the next visit buys that `buy_again` ranks 7 % worse.
 """
 
 import numpy as np
@@ -20,7 +22,7 @@ DAY_MS = 86_400_000
 FEWEST_GAPS = 10
 FEWEST_SHOPPERS = 5
 AGAIN_SHARE = 0.1
-QUANTILE = 0.25
+QUANTILE = 0.1
 
 
 def repurchase_days(purchases: Purchases, everything: Assortment) -> dict[str, float]:

@@ -72,14 +72,21 @@ def test_to_discover_is_to_see_nothing_known(shop: Shop) -> None:
     assert shown(shop, Kind.DISCOVER, session=(SessionEvent(item_id="i2"),)) == ids([4, 5, 6, 7, 8])
 
 
-def test_what_is_due_is_offered_again_the_most_overdue_first(shop: Shop) -> None:
+def test_what_is_due_is_offered_again_in_the_order_of_the_stored_list(shop: Shop) -> None:
     days = {"i1": 1, "i2": 30, "i3": 12}
     for item_id, ago in days.items():
         shop.redis.zadd(hot.bought_key("ann"), {item_id: NOW_MS - ago * DAY_MS})
     shop.redis.hset("repurchase", mapping={"odd": 10.0, "even": 10.0})
-    assert shown(shop, Kind.BUY_AGAIN) == ["i2", "i3"]
+    assert shown(shop, Kind.BUY_AGAIN) == ["i2", "i3"]  # as in the list, though i3 was bought later
     assert shown(shop, Kind.BUY_AGAIN, "nobody") == []
     assert shown(shop, Kind.FOR_YOU, k=3) == ["i2", "i3", "i4"]  # the first is not due
+
+
+def test_what_no_list_has_is_offered_again_the_likeliest_of_the_next_visit_first(shop: Shop) -> None:
+    for item_id, ago in {"i1": 1, "i2": 30, "i3": 12}.items():
+        shop.redis.zadd(hot.bought_key("bob"), {item_id: NOW_MS - ago * DAY_MS})
+    shop.redis.hset("repurchase", mapping={"odd": 10.0, "even": 10.0})
+    assert shown(shop, Kind.BUY_AGAIN, "bob") == ["i3", "i2"]
 
 
 def test_what_was_looked_at_last_comes_first_and_the_session_before_all(shop: Shop) -> None:
