@@ -33,6 +33,7 @@ from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
 from training.search.blend_search import TERMS_SHARE, BlendSearch
 from training.search.budget import NO_BUDGET, SearchBudget
+from training.search.race import Lap, falls_behind
 from training.terms.protocol import Term
 
 CHOICES = {
@@ -182,13 +183,14 @@ def _best_sage(
 ) -> SageTerm | None:
     """Return the shape that ranks the validation window best alone, None when no event has an earlier event.
 
-    A shape with baskets may find nothing to learn where another shape does. Under a budget each shape has its share of
-    the seconds, and stops with its best weights so far.
+    A shape with baskets may find nothing to learn where another shape does. A shape that falls far behind the best one
+    so far stops. Under a budget each shape has its share of the seconds, and stops with its best weights so far.
     """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # it cannot score cold users
     window = split.validation.take(known) if len(known) else split.validation
     chosen: SageTerm | None = None
+    leader: Lap | None = None
     reached = -1.0
     for index, shape in enumerate(shapes):
         share = TERMS_SHARE + (SAGE_SHARE - TERMS_SHARE) * (index + 1) / len(shapes)
@@ -196,12 +198,14 @@ def _best_sage(
             break
         own = options.part(index / len(shapes), (index + 1) / len(shapes))
 
-        def enough(share: float = share) -> bool:
-            return not budget.allows("more steps of GraphSAGE", share)
-
-        own = replace(own, enough=enough)
         sage_config = config.model_copy(update={**shape, "repeats": split.test.repeats})
         sage_config = paced(sage_config, events=len(split.past))
+        lap = Lap(sage_config.batch_size)
+
+        def enough(share: float = share, lap: Lap = lap, leader: Lap | None = leader) -> bool:
+            return falls_behind(lap, leader) or not budget.allows("more steps of GraphSAGE", share)
+
+        own = replace(own, enough=enough, on_evaluation=lap.record)
         try:
             term = fit_sage(split.past, features, config=sage_config, options=own, validation=window)
         except NothingToLearn as error:
@@ -209,7 +213,7 @@ def _best_sage(
             continue
         ndcg = evaluate(_alone(term), window.sample(SEARCH_USERS, seed=options.seed)).metrics()[METRIC]
         if ndcg > reached:
-            chosen, reached = term, ndcg
+            chosen, reached, leader = term, ndcg, lap
     return chosen
 
 

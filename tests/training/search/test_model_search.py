@@ -16,7 +16,7 @@ from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.options import TrainingOptions
 from training.sage.term import SageTerm
-from training.search import blend_search
+from training.search import blend_search, model_search
 from training.search.blend_search import L2, MIN_USERS, REGULARISATIONS, BlendSearch
 from training.search.budget import NO_BUDGET
 from training.search.model_search import LEFT_OUT, NO_PAST, ChosenModel, fit_best, paced, with_patience
@@ -135,3 +135,24 @@ def test_a_spent_budget_takes_the_defaults_and_says_so(monkeypatch):
     assert steps is None or model.settings["sage"]["max_steps"] <= 2 * CONFIG.sage.evaluate_every
     assert evaluate(model, split.test).metrics()["recall@20"] > 0.9
     assert fitted(split).settings["left_out"] == {}
+
+
+def test_a_shape_that_falls_behind_is_looked_at_once(monkeypatch):
+    looks: list[int] = []
+
+    def behind(lap, leader):
+        if lap.evaluations and len(lap.evaluations) == 1:
+            looks.append(0)
+        looks[-1] += 1
+        return leader is not None
+
+    monkeypatch.setattr(model_search, "falls_behind", behind)
+    fit_best(
+        temporal(checkerboard(bought=8), repeats=False),
+        None,
+        config=TrainingConfig(sage=CONFIG.sage.model_copy(update={"patience": 4})),
+        options=TrainingOptions(seed=0),
+    )
+    first, *others = looks
+    assert first > 1
+    assert others == [1, 1]
