@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.meters import Mark, Span, own_mark, resident_mb, write_json
 from benchmarks.services import environment
-from benchmarks.workload import Workload
+from benchmarks.workload import ShopSize, Workload
 from graphstore.config import GraphstoreConfig
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
@@ -43,6 +43,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Which events: those that `seed` generates for the shop after `begun` events, which are stored already."""
+
+    seed: int
+    begun: int = 0
+    shop: ShopSize = field(default_factory=ShopSize)
+
+
+@dataclass(frozen=True)
 class StoreResult:
     """The cost of a segment."""
 
@@ -57,12 +66,12 @@ def store_segments(
     segments: Sequence[Segment],
     output: Path,
     *,
-    seed: int,
-    begun: int = 0,
+    drawn: Drawn,
     log_line: Callable[[str], None],
 ) -> dict[str, StoreResult]:
-    """Store the segments in a child process. `begun` events are stored already; `seed` generates the new events."""
-    command = [sys.executable, "-m", "benchmarks.direct", "--seed", str(seed), "--begun", str(begun)]
+    """Store the segments in a child process."""
+    command = [sys.executable, "-m", "benchmarks.direct", "--seed", str(drawn.seed), "--begun", str(drawn.begun)]
+    command += ["--users", str(drawn.shop.users), "--items", str(drawn.shop.items)]
     command += ["--output", str(output), "--segments", json.dumps([asdict(segment) for segment in segments])]
     settings = environment({"database_url": database_url, "redis_url": redis_url})
     child = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
@@ -115,9 +124,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--segments", required=True, help="JSON, see `Segment`")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--begun", type=int, default=0)
+    parser.add_argument("--users", type=int, required=True)
+    parser.add_argument("--items", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args(arguments)
-    workload = Workload(np.random.default_rng(given.seed))
+    workload = Workload(np.random.default_rng(given.seed), ShopSize(given.users, given.items))
     workload.skip(given.begun)
     segments = [Segment(**segment) for segment in json.loads(given.segments)]
     store(segments, workload, GraphstoreConfig(), given.output)

@@ -19,7 +19,7 @@ from typing import Any
 from alembic.script import ScriptDirectory
 
 from benchmarks import workload
-from benchmarks.direct import Segment, StoreResult, store_segments
+from benchmarks.direct import Drawn, Segment, StoreResult, store_segments
 from benchmarks.drain import SKIP
 from benchmarks.meters import cpu_seconds, write_json
 from benchmarks.services import BenchmarkServices, DatabaseKind
@@ -127,7 +127,7 @@ def _run(
     pid = services.database_pid(url)
     before = cpu_seconds(pid, family=True) if pid else 0.0
     output = services.directory / f"direct-{secrets.token_hex(4)}.json"
-    found = store_segments(url, services.redis_url, segments, output, seed=seed, begun=begun, log_line=log_line)
+    found = store_segments(url, services.redis_url, segments, output, drawn=Drawn(seed, begun), log_line=log_line)
     if pid and len(found) == 1:
         ((name, stored),) = found.items()
         used = 1e6 * (cpu_seconds(pid, family=True) - before) / stored.span.events

@@ -116,16 +116,13 @@ def fit_blend(
     factors = None if anchor is None else anchor.multipliers
     if multipliers is not None:
         factors = by_feature(multipliers, terms, separate_known=separate_known)
-    counting = torch.arange(len(names)) if factors is None else torch.tensor(factors).nonzero()[:, 0]
-    part = likelihood if len(counting) == len(names) else likelihood.select_features(counting)
+    counting = torch.ones(len(names)) if factors is None else (torch.tensor(factors) != 0).float()
 
     def fit_weights(user_mask: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
         anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
-        new = torch.zeros_like(old)
-        new[:, counting] = part.maximise(
-            user_mask, design, old[:, counting], l2=settings.l2, anchor_weight=anchor_weight
+        return likelihood.maximise(
+            user_mask, design, old * counting, l2=settings.l2, anchor_weight=anchor_weight, counting=counting
         )
-        return new
 
     shared_names = {name for term in terms if not term.personalised for name in term.feature_names}
     trends = torch.tensor([index for index, name in enumerate(names) if name in shared_names], dtype=torch.int64)
