@@ -38,6 +38,7 @@ from sagestream.verbs import (
     processes,
     readers,
     retrain,
+    scoring,
     simulation,
     slots,
     store,
@@ -62,7 +63,7 @@ app = typer.Typer(
 )
 for module in (
     *(playground, processes, data, log, dlq, models, retrain, audit, experiments, off_policy),
-    *(benchmark, offline, tuning, pictures, export, readers, slots, store, simulation),
+    *(benchmark, offline, tuning, pictures, export, scoring, readers, slots, store, simulation),
 ):
     module.register(app)
 

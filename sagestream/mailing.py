@@ -1,6 +1,6 @@
 """Mailing: gives the lists of a file request ids and links, and logs them, so that clicks in a mail are credited.
 
-Arrives: blocks of lists for everybody (`training.export.batch_lists`). Leaves: the same with an id for each list and a
+Arrives: blocks of lists for everybody (`training.export.block_lists`). Leaves: the same with an id for each list and a
 link for each item; and an impression of each list, in Kafka or in the graph. Next: the shop's mail program sends the
 links; `monitoring.attribution` credits a click that carries the id to the list and its slot.
 
@@ -26,7 +26,7 @@ from stream import replay
 from stream.config import StreamConfig
 from stream.events import Impression, ImpressionItem, utc
 from stream.kafka.producer import EventProducer
-from training.export.batch_lists import Lists
+from training.export.block_lists import Lists
 
 MAX_ITEMS = 100
 """Items of a list with links: what a page may name as a position, see `serving.web.track`."""

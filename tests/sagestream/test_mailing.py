@@ -21,7 +21,7 @@ from stream.config import StreamConfig
 from stream.events import Impression, milliseconds
 from stream.worker.sink import Sink
 from tests.serving.web.test_server import impressions_of
-from training.export.batch_lists import Lists
+from training.export.block_lists import Lists
 
 LINKS = "https://shop.example/p/{item_id}"
 CONFIG = ServingConfig(secret_key=SecretStr("a secret"))

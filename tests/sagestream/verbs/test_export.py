@@ -137,6 +137,9 @@ def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> No
         ("score",),
         ("score", "--out", f"{out}.jsonl", "--k", "0"),
         ("score", "--out", f"{out}.jsonl", "--direct"),
+        ("score", "--out", f"{out}.jsonl", "--part", "0/8"),
+        ("score", "--out", f"{out}.jsonl", "--part", "9/8"),
+        ("score", "--out", f"{out}.jsonl", "--part", "a/b"),
         ("score", "--out", f"{out}.jsonl", "--links", "https://shop.example/"),
         ("score", "--out", f"{out}.jsonl", "--links", LINKS, "--k", "101"),
         ("score", "--out", f"{out}.jsonl", "--links", LINKS, "--slot", ""),
@@ -204,6 +207,20 @@ def test_a_model_without_graphsage_has_no_encoder(
     lists = [json.loads(line)["item_ids"] for line in (tmp_path / "few.jsonl").read_text().splitlines()]
     assert {len(items) for items in lists} == {3}  # as many as are published
 
+    words = ("score", "--snapshot", kept.name, "--block-users", "7", "--json")
+    whole = run(*words, "--out", str(tmp_path / "whole.jsonl"), settings=shop)
+    assert "part" not in whole.json
+    pieces = b""
+    for number, users in ((1, 14), (2, 14), (3, 12)):
+        piece = tmp_path / f"piece-{number}.jsonl"
+        told = run(*words, "--part", f"{number}/3", "--out", str(piece), settings=shop).json
+        assert (told["part"], told["part_users"], told["users"]) == (f"{number}/3", users, users)
+        assert told["snapshot_users"] == 40
+        pieces += piece.read_bytes()
+    assert pieces == (tmp_path / "whole.jsonl").read_bytes()
+    wrong = run(*words, "--part", "9/8", "--out", str(tmp_path / "no.jsonl"), settings=shop)
+    assert (wrong.code, "--part" in wrong.err, "there is no part 9 of 8" in wrong.err) == (2, True, True)
+
     (tmp_path / "subscribers.txt").write_text("u1\nu2\nnobody\n\n")
     mail = ("score", "--out", str(tmp_path / "mail.jsonl"), "--users", str(tmp_path / "subscribers.txt"), "--k", "2")
     unsigned = run(*mail, "--links", LINKS, "--direct", settings=shop | {"REDIS_URL": redis_url})
@@ -212,6 +229,9 @@ def test_a_model_without_graphsage_has_no_encoder(
     linked = run(*mail, "--links", LINKS, "--direct", "--json", settings=signed)
     assert (linked.code, linked.error) == (0, None)
     assert (linked.json["users"], linked.json["unknown_users"], linked.json["slot"]) == (2, 1, "email")
+    few = (*mail[:2], str(tmp_path / "half.jsonl"), *mail[3:], "--block-users", "7", "--part", "2/2", "--json")
+    halved = run(*few, settings=shop)
+    assert (halved.json["unknown_users"], halved.json["part_users"]) == (1, 19)
     lines = [json.loads(line) for line in (tmp_path / "mail.jsonl").read_text().splitlines()]
     assert {line["user_id"] for line in lines} == {"u1", "u2"}
     engine = open_engine(graph.sqlalchemy_url)

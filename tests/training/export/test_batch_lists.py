@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyarrow import parquet
+from pyarrow import concat_tables, parquet
 from sqlalchemy import Engine
 
 from graphstore.config import GraphstoreConfig
@@ -18,7 +18,9 @@ from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.toy_shop import closing_time, favourites, open_shop, trade
 from training.config import TrainingConfig
 from training.data.event_log import EventLog, Histories
-from training.export.batch_lists import Lists, only, recommend_all, write_lists
+from training.export.batch_lists import only, recommend_all, write_lists
+from training.export.block_lists import Lists, rows_of_part
+from training.export.parts import WHOLE, Part
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
@@ -80,6 +82,28 @@ def test_the_lists_do_not_depend_on_block_or_file(shop: tuple[Recommender, Snaps
     assert np.mean(hits) > 3.5  # of four favourites
     assert not list(tmp_path.glob(".*parquet*"))
     assert parquet.ParquetFile(tmp_path / "c.parquet").num_row_groups == 6
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 50])
+def test_the_files_of_the_parts_are_the_file_of_one_run(
+    shop: tuple[Recommender, Snapshot], tmp_path: Path, count: int
+) -> None:
+    """Byte for byte in JSON lines; in Parquet row group for row group. With 50 parts of 6 blocks, 44 are empty."""
+    model, snapshot = shop
+    for suffix in (".jsonl", ".parquet"):
+        parts, whole = [tmp_path / f"{number}{suffix}" for number in range(1, count + 1)], tmp_path / f"whole{suffix}"
+        for path, part in [
+            *((path, Part(number, count)) for number, path in enumerate(parts, 1)),
+            (whole, WHOLE),
+        ]:
+            lists = recommend_all(model, snapshot, k=6, history_limit=500, block_users=7, part=part)
+            users = write_lists(lists, path, total=40)
+            assert users == len(rows_of_part(part, 40, 7))
+        if suffix == ".jsonl":
+            assert b"".join(path.read_bytes() for path in parts) == whole.read_bytes()
+        else:
+            assert concat_tables(map(parquet.read_table, parts)).equals(parquet.read_table(whole))
+            assert sum(parquet.ParquetFile(path).num_row_groups for path in parts) == 6
 
 
 def test_items_that_the_model_does_not_know_are_no_part_of_a_history(shop: tuple[Recommender, Snapshot]) -> None:
