@@ -34,6 +34,7 @@ EXTRAS = {
     "matplotlib": "plots",
     "umap": "umap",
     "optuna": "tune",
+    "ray": "ray",
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "export",

@@ -1,13 +1,15 @@
 """Scoring: writes the lists of all shoppers, or of one part of them, to a file."""
 
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
+from sagestream.extras import require
 from sagestream.printable import BadParameter, PlainConsole, echo_result
 from sagestream.stages import Stages
 from sagestream.verbs.bundle_options import AsJson, Bundle, ModelVersion, SnapshotName, bundle_directory
@@ -40,6 +42,23 @@ def score(
         str | None,
         typer.Option(
             help="Only one part of the shoppers: 3/8 is the third of eight; default: everybody.", show_default=False
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["process", "ray"],
+        typer.Option(help="What makes the lists: this process, or the workers of a Ray, on one machine or several."),
+    ] = "process",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A running Ray cluster: host:port, or auto for the one on this machine; default: an own Ray, here.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes of the own Ray; default: one for each processor.", show_default=False
         ),
     ] = None,
     users: Annotated[
@@ -78,7 +97,9 @@ def score(
     from serving.source import HISTORY_LIMIT
     from stream.events import id_problem
     from training.export.batch_lists import SUFFIXES, only, recommend_all, write_lists
-    from training.export.block_lists import rows_of_part
+    from training.export.block_lists import count_blocks, rows_of_part
+    from training.export.ray_blocks import ScoringJob, Workers, lists_by_ray
+    from training.export.ray_cluster import joined_ray, local_ray
     from training.models.bundle import load_bundle
 
     if out.suffix not in SUFFIXES:
@@ -86,6 +107,7 @@ def score(
     config = ServingConfig()
     length = k or config.list_length
     chosen = _part(part)
+    _check_engine(engine, address, workers)
     if links is None and direct:
         raise BadParameter("only lists with links are logged", param_hint="--direct")
     if links is not None:
@@ -98,11 +120,21 @@ def score(
         length = min(length, MAX_ITEMS)
     wanted = None if users is None else _ids(users)
     size = block_users or BLOCK_USERS
-    model = load_bundle(bundle_directory(model_version, bundle))
+    directory = bundle_directory(model_version, bundle)
+    model = load_bundle(directory)
+    made_by = Workers()
     stages = Stages(PlainConsole(stderr=True))
     with ExitStack() as stack, stages.stage("score", f"Lists by {model.model_version}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
-        lists = recommend_all(model, found, k=length, history_limit=HISTORY_LIMIT, block_users=size, part=chosen)
+        if engine == "ray":
+            report("Ray starts" if address is None else f"joins {address}", 0.0)
+            opened = local_ray(workers) if address is None else joined_ray(address)
+            at_once = stack.enter_context(opened)
+            job = ScoringJob.of(directory, found.path, k=length, history_limit=HISTORY_LIMIT, block_users=size)
+            blocks = chosen.of(count_blocks(found.num_users, size))
+            lists = lists_by_ray(job, blocks, at_once=at_once, workers=made_by)
+        else:
+            lists = recommend_all(model, found, k=length, history_limit=HISTORY_LIMIT, block_users=size, part=chosen)
         rows = rows_of_part(chosen, found.num_users, size)
         here = found.user_ids[rows.start : rows.stop]
         if wanted is not None:
@@ -129,7 +161,30 @@ def score(
         said += f"; {told['unknown_users']:,} of {users} are not in it"
     if links is not None:
         told["slot"] = slot
+    if engine == "ray":
+        by_node = made_by.peak_mb_by_node()
+        told["workers"] = [asdict(worker) for worker in made_by.known.values()]
+        told["peak_rss_mb_by_node"] = by_node
+        for node, peak in by_node.items():
+            own = [worker for worker in made_by.known.values() if worker.node == node]
+            largest = max(worker.peak_rss_mb for worker in own)
+            stages.say(f"{node}: peak memory {peak:,.0f} MB in {len(own)} workers, {largest:,.0f} MB in the largest")
     echo_result(told, said, as_json=as_json)
+
+
+def _check_engine(engine: str, address: str | None, workers: int | None) -> None:
+    """Raise `BadParameter` for options that do not go together, and `MissingExtra` where Ray is not installed."""
+    from training.export.ray_cluster import address_problem
+
+    for given, name in ((address, "--address"), (workers, "--workers")):
+        if given is not None and engine != "ray":
+            raise BadParameter("is for --engine ray", param_hint=name)
+    if address is not None and workers is not None:
+        raise BadParameter("a running cluster has its own workers", param_hint="--workers")
+    if address is not None and (problem := address_problem(address)):
+        raise BadParameter(problem, param_hint="--address")
+    if engine == "ray":
+        require("ray")
 
 
 def _part(text: str | None) -> "Part":

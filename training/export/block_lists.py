@@ -1,7 +1,7 @@
 """Block lists: recommends to the shoppers of a snapshot by the number of their block, in any order.
 
 Arrives: a model and a snapshot. Leaves: `Lists` of one block. Next: `training.export.batch_lists` writes blocks to a
-file.
+file; `training.export.ray_blocks` makes them in several processes.
 
 A block is a run of rows of the snapshot, which keeps its shoppers in one order. A list depends on the model, the
 snapshot and, in the last bits of its scores, on the block: a matrix product adds in another order when it has other
