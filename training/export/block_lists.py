@@ -3,9 +3,9 @@
 Arrives: a model and a snapshot. Leaves: `Lists` of one block. Next: `training.export.batch_lists` writes blocks to a
 file; `training.export.ray_blocks` makes them in several processes.
 
-A block is a run of rows of the snapshot, which keeps its shoppers in one order. A list depends on the model, the
-snapshot and, in the last bits of its scores, on the block: a matrix product adds in another order when it has other
-rows. So whoever divides the shoppers keeps blocks whole (`training.export.parts`).
+A block is a run of rows of the snapshot, which keeps its shoppers in one order. A list depends on the model and the
+snapshot, and the last bits of its scores may depend on the block: a matrix product may add in another order when it has
+other rows. So whoever divides the shoppers keeps blocks whole (`training.export.parts`).
 """
 
 import copy
