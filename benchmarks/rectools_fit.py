@@ -33,7 +33,7 @@ PATIENCE = 3
 MAX_EPOCHS = 100
 FIT_SHARE = 0.5
 SHAPE: dict[str, Any] = {"n_factors": 128, "n_blocks": 2, "n_heads": 4, "session_max_len": 50, "epochs": 1}
-"""Twice our own SASRec's width, RecTools' depth."""
+"""Twice our own SASRec's width, RecTools' depth. HSTU sees the order and no times, because a split may have none."""
 SAMPLED: dict[str, Any] = {"loss": "sampled_softmax", "n_negatives": 256}
 
 
@@ -42,7 +42,7 @@ def model_of(name: str) -> Any:
     return {
         "sasrec": lambda: SASRecModel(**SHAPE),
         "esasrec": lambda: SASRecModel(**SHAPE, **SAMPLED, transformer_layers_type=LiGRLayers),
-        "hstu": lambda: HSTUModel(**SHAPE, **SAMPLED),
+        "hstu": lambda: HSTUModel(**SHAPE, **SAMPLED, relative_time_attention=False),
     }[name]()
 
 
