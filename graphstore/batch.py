@@ -15,16 +15,20 @@ WRITERS_LOCK = 0x5A6E_0001
 
 def stage(connection: Connection, columns: str, rows: Sequence[Sequence[Any]]) -> None:
     """Fill the temporary table `batch` of this connection. `columns` declares it and is always the same."""
-    connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS batch ({columns})")
+    empty_table(connection, "batch", columns)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("DELETE FROM batch")
         marks = ", ".join("?" * len(rows[0]))
         connection.exec_driver_sql(f"INSERT INTO batch VALUES ({marks})", [tuple(row) for row in rows])
         return
-    connection.exec_driver_sql("TRUNCATE batch")
     with _driver_cursor(connection).copy("COPY batch FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def empty_table(connection: Connection, name: str, columns: str) -> None:
+    """Make an empty temporary table of this connection. `columns` declares it and is always the same."""
+    connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns})")
+    connection.exec_driver_sql(f"DELETE FROM {name}" if connection.dialect.name == "sqlite" else f"TRUNCATE {name}")
 
 
 def _driver_cursor(connection: Connection) -> Any:
@@ -45,8 +49,30 @@ def execute_many(connection: Connection, statement: str, rows: Iterable[tuple[An
         return
     sqlite = connection.dialect.name == "sqlite"
     marks = ", ".join(["?" if sqlite else "%s"] * len(values[0]))
-    least, greatest = ("min", "max") if sqlite else ("least", "greatest")
-    connection.exec_driver_sql(statement.format(values=marks, least=least, greatest=greatest), values)
+    connection.exec_driver_sql(_of_dialect(connection, statement, values=marks), values)
+
+
+def execute_at_once(
+    connection: Connection, statement: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    """As `execute_many`, but one statement for all rows where the database can: for the many rows of a large batch.
+
+    `{rows}` stands where `VALUES (…)` would. `types` are the types of PostgreSQL, which gets each column as an array.
+    The keys of the rows differ: one statement may not change a row twice.
+    """
+    if connection.dialect.name == "sqlite":
+        execute_many(connection, statement.replace("{rows}", "VALUES ({values})"), rows)
+        return
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    if columns:
+        arrays = ", ".join(f"%s::{name}[]" for name in types)
+        given = f"SELECT * FROM unnest({arrays})"
+        connection.exec_driver_sql(_of_dialect(connection, statement, rows=given), tuple(columns))
+
+
+def _of_dialect(connection: Connection, statement: str, **parts: str) -> str:
+    least, greatest = ("min", "max") if connection.dialect.name == "sqlite" else ("least", "greatest")
+    return statement.format(least=least, greatest=greatest, **parts)
 
 
 def lock_writers(connection: Connection, *, shared: bool) -> None:

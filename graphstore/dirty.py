@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from graphstore.batch import execute_many
+from graphstore.batch import execute_at_once, execute_many
 from graphstore.session import read, write
 from graphstore.tables import EVENT_TYPES, HOUR_MS, TAKE_BACKS
 
@@ -27,7 +27,7 @@ ATTRIBUTED_TYPES = frozenset(EVENT_TYPES.index(name) for name in ("click", "cart
 """The events that can be credited to a list. Views and ratings cannot."""
 
 _MARK_SHOPPERS = """
-INSERT INTO dirty_shoppers (user_id, since, generation) VALUES ({values})
+INSERT INTO dirty_shoppers (user_id, since, generation) {rows}
 ON CONFLICT (user_id) DO UPDATE SET since = {least}(dirty_shoppers.since, excluded.since),
     generation = excluded.generation
 """
@@ -71,7 +71,8 @@ def mark_shoppers(connection: Connection, since: Mapping[str, int]) -> None:
     Sorted, so that two writers lock rows in the same order. The caller owns the transaction.
     """
     generation = new_generation()
-    execute_many(connection, _MARK_SHOPPERS, [(user, since[user], generation) for user in sorted(since)])
+    rows = [(user, since[user], generation) for user in sorted(since)]
+    execute_at_once(connection, _MARK_SHOPPERS, ("varchar", "bigint", "bigint"), rows)
 
 
 def mark_windows(connection: Connection, windows: Collection[tuple[int, int]]) -> None:

@@ -4,29 +4,27 @@ Arrives: valid events (from Kafka by `stream.worker.app`, from files and history
 `interactions`, `edges` and `item_buckets`. Next: `graphstore.redis.hot` and the topic `users.touched`.
 `graphstore.upserts` stores nodes and served lists, `graphstore.identities` stores logins.
 
-Live events, backfill, replay and tests all use these functions. A temporary table holds the batch (COPY on PostgreSQL,
-executemany on SQLite); then the same SQL runs on both databases. Only an event with a new id changes edges and
-counters. Counts are added, times are minima and maxima, so the order of events does not matter.
+Live events, backfill, replay and tests all use these functions. A temporary table holds the batch, with the keys of its
+users and items (COPY on PostgreSQL, executemany on SQLite). Only an event with a new id changes edges and counters.
+
+Two writers cannot wait for each other in a circle: each locks users, then edges, then dirty marks, then buckets, and
+the rows of each in the order of their keys. Only two writers that store the same events in another order could; then
+PostgreSQL refuses one of them, which stores its batch again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete
 
-from graphstore.batch import execute_many, lock_writers, stage
+from graphstore.batch import empty_table, execute_many, lock_writers, stage
 from graphstore.dirty import ATTRIBUTED_TYPES, mark_shoppers
+from graphstore.ingest_counts import add_to_buckets, add_to_edges
+from graphstore.ingest_keys import UserKeys, item_keys, user_keys
+from graphstore.lookups import rows_with
 from graphstore.state import get_states
-from graphstore.tables import (
-    COMPACTION_HORIZON,
-    COUNT_COLUMNS,
-    EVENT_TYPES,
-    HOUR_MS,
-    PEOPLE_GENERATION,
-    TAKE_BACKS,
-    stream_progress,
-)
+from graphstore.tables import COMPACTION_HORIZON, EVENT_TYPES, PEOPLE_GENERATION, TAKE_BACKS, stream_progress
 
 
 class InteractionRow(NamedTuple):
@@ -67,67 +65,33 @@ class Ingested:
 
 
 _BATCH_COLUMNS = (
-    "event_id VARCHAR, event_type SMALLINT, user_id VARCHAR, item_id VARCHAR, event_time BIGINT, "
+    "event_id VARCHAR, event_type SMALLINT, user_key BIGINT, person_key BIGINT, item_key BIGINT, event_time BIGINT, "
     "value DOUBLE PRECISION, quantity DOUBLE PRECISION, request_id VARCHAR, position INTEGER, order_id VARCHAR, "
     "currency VARCHAR"
 )
-_COUNTS = ", ".join(COUNT_COLUMNS)
+_STORED_COLUMNS = "user_key BIGINT, item_key BIGINT, event_type SMALLINT, event_time BIGINT"
 _PURCHASE_TYPES = tuple(EVENT_TYPES.index(name) for name in ("purchase", *TAKE_BACKS))
-_ADDED = ", ".join(f"{name} = {{table}}.{name} + excluded.{name}" for name in COUNT_COLUMNS)
 
-_DROP_ERASED = "DELETE FROM batch WHERE user_id IN (SELECT user_id FROM erasures) RETURNING user_id"
-_DROP_LATE = """
-DELETE FROM batch WHERE event_time < {horizon} AND event_id NOT IN
-    (SELECT event_id FROM interactions WHERE event_id IN (SELECT event_id FROM batch))
-RETURNING event_id
-"""
-_INSERT_USERS = """
-INSERT INTO users (user_id) SELECT DISTINCT user_id FROM batch
-WHERE user_id NOT IN (SELECT user_id FROM users WHERE user_id IN (SELECT user_id FROM batch))
-ORDER BY user_id ON CONFLICT (user_id) DO NOTHING RETURNING user_id
-"""
-_INSERT_ITEMS = """
-INSERT INTO items (item_id) SELECT DISTINCT item_id FROM batch
-WHERE item_id NOT IN (SELECT item_id FROM items WHERE item_id IN (SELECT item_id FROM batch))
-ORDER BY item_id ON CONFLICT (item_id) DO NOTHING
-"""
-# Keys follow the order of arrival, which the temporary table keeps. RETURNING gives the new events.
+# Keys follow the order of arrival, which the temporary table keeps.
 _INSERT_INTERACTIONS = """
 INSERT INTO interactions (event_id, event_type, user_key, item_key, event_time, ingest_time, value, quantity,
                           request_id, position, order_id, currency)
-SELECT b.event_id, b.event_type, u.user_key, i.item_key, b.event_time, {now}, b.value, b.quantity,
-       b.request_id, b.position, b.order_id, b.currency
-FROM batch b JOIN users u ON u.user_id = b.user_id JOIN items i ON i.item_id = b.item_id
-WHERE true ORDER BY b.{order}
+SELECT event_id, event_type, user_key, item_key, event_time, {now}, value, quantity, request_id, position, order_id,
+       currency
+FROM batch WHERE true ORDER BY {order}
 ON CONFLICT (event_id) DO NOTHING
 RETURNING user_key, item_key, event_type, event_time
 """
-_PERSONS = """
-SELECT u.user_id, p.user_id FROM users u JOIN users p ON p.user_key = u.person_key
-WHERE u.person_key IS NOT NULL AND u.user_id IN (SELECT user_id FROM batch)
-"""
+_KEEP_STORED = f"WITH new AS ({_INSERT_INTERACTIONS}) INSERT INTO stored SELECT * FROM new"
 _TAKES_BACK = " OR ".join(f"e.{name}s > 0" for name in TAKE_BACKS)
 # A purchase and what takes it back may be of two sessions of one person.
 _TAKEN_BACK = f"""
-SELECT DISTINCT b.user_id FROM batch b
-JOIN users u ON u.user_id = b.user_id JOIN items i ON i.item_id = b.item_id
+SELECT DISTINCT b.user_key FROM batch b
 WHERE b.event_type IN {_PURCHASE_TYPES} AND (
-    EXISTS (SELECT 1 FROM edges e WHERE e.user_key = COALESCE(u.person_key, u.user_key) AND e.item_key = i.item_key
-            AND ({_TAKES_BACK}))
-    OR EXISTS (SELECT 1 FROM users m JOIN edges e ON e.user_key = m.user_key AND e.item_key = i.item_key
-               WHERE m.person_key = COALESCE(u.person_key, u.user_key) AND ({_TAKES_BACK}))
+    EXISTS (SELECT 1 FROM edges e WHERE e.user_key = b.person_key AND e.item_key = b.item_key AND ({_TAKES_BACK}))
+    OR EXISTS (SELECT 1 FROM users m JOIN edges e ON e.user_key = m.user_key AND e.item_key = b.item_key
+               WHERE m.person_key = b.person_key AND ({_TAKES_BACK}))
 )
-"""
-_UPSERT_EDGES = f"""
-INSERT INTO edges (user_key, item_key, {_COUNTS}, first_time, last_time)
-VALUES ({{values}})
-ON CONFLICT (user_key, item_key) DO UPDATE SET {_ADDED.format(table="edges")},
-    first_time = {{least}}(edges.first_time, excluded.first_time),
-    last_time = {{greatest}}(edges.last_time, excluded.last_time)
-"""
-_UPSERT_BUCKETS = f"""
-INSERT INTO item_buckets (hour, item_key, {_COUNTS}) VALUES ({{values}})
-ON CONFLICT (hour, item_key) DO UPDATE SET {_ADDED.format(table="item_buckets")}
 """
 _UPSERT_PROGRESS = """
 INSERT INTO stream_progress (topic, partition, next_offset, updated_at) VALUES ({values})
@@ -142,37 +106,77 @@ def ingest_interactions(connection: Connection, rows: Sequence[InteractionRow], 
         return Ingested()
     lock_writers(connection, shared=True)
     state = get_states(connection)
-    stage(connection, _BATCH_COLUMNS, rows)
-    erased = connection.exec_driver_sql(_DROP_ERASED).scalars().all()
+    erased = {row[0] for row in rows_with(connection, "user_id", "erasures", "user_id", {row.user_id for row in rows})}
+    known = [row for row in rows if row.user_id not in erased]
     horizon = state.get(COMPACTION_HORIZON, 0)
-    late = _drop_late(connection, horizon) if any(row.event_time < horizon for row in rows) else frozenset()
-    new_users = frozenset(connection.exec_driver_sql(_INSERT_USERS).scalars())
-    connection.exec_driver_sql(_INSERT_ITEMS)
-    order = "rowid" if connection.dialect.name == "sqlite" else "ctid"
-    new = connection.exec_driver_sql(_INSERT_INTERACTIONS.format(now=int(now), order=order)).fetchall()
-    if new:
-        _add_counts(connection, new)
-    if any(row.event_type in ATTRIBUTED_TYPES for row in new):
-        gone = set(erased)
-        mark_shoppers(connection, _since([row for row in rows if row.user_id not in gone]))
+    late = _late(connection, {row.event_id for row in known if row.event_time < horizon})
+    kept = [row for row in known if row.event_time >= horizon or row.event_id not in late]
+    users = user_keys(connection, {row.user_id for row in kept})
+    new = _store(connection, kept, users, now)
+    if not ATTRIBUTED_TYPES.isdisjoint(new.types):
+        mark_shoppers(connection, _since(known))
+    ids = {key: user for user, key in users.keys.items()}
+    names = dict(rows_with(connection, "user_key, user_id", "users", "user_key", set(users.persons.values())))
+    taken_back = frozenset(ids[key] for key in _taken_back(connection, kept))
+    if new.stored:
+        add_to_buckets(connection, new.rows)  # last, see there
     refused = sum(row.event_id in late for row in rows)
     return Ingested(
-        stored=len(new),
-        duplicate=len(rows) - len(new) - len(erased) - refused,
-        erased=len(erased),
+        stored=new.stored,
+        duplicate=len(known) - new.stored - refused,
+        erased=len(rows) - len(known),
         erased_users=frozenset(erased),
         late=late,
-        persons={row[0]: row[1] for row in connection.exec_driver_sql(_PERSONS)},
-        new_users=new_users,
-        taken_back=_taken_back(connection, rows),
+        persons={user: names[person] for user, person in users.persons.items()},
+        new_users=users.new,
+        taken_back=taken_back,
         generation=state.get(PEOPLE_GENERATION, 0),
     )
 
 
-def _taken_back(connection: Connection, rows: Sequence[InteractionRow]) -> frozenset[str]:
+def _late(connection: Connection, old: Collection[str]) -> frozenset[str]:
+    """Return which of the events behind the horizon are not in the store."""
+    known = rows_with(connection, "event_id", "interactions", "event_id", old)
+    return frozenset(old).difference(row[0] for row in known)
+
+
+class _New(NamedTuple):
+    """The events of a batch that were not stored before."""
+
+    stored: int
+    types: frozenset[int]
+    rows: Sequence[Any]
+    """Empty on PostgreSQL, where they are in the temporary table `stored`."""
+
+
+def _store(connection: Connection, rows: Sequence[InteractionRow], users: UserKeys, now: int) -> _New:
+    """Insert the rows and add the new ones to `edges`."""
+    if not rows:
+        return _New(0, frozenset(), [])
+    items = item_keys(connection, {row.item_id for row in rows})
+    stage(connection, _BATCH_COLUMNS, [_staged(row, users, items) for row in rows])
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(_INSERT_INTERACTIONS.format(now=int(now), order="rowid")).fetchall()
+        new = _New(len(found), frozenset(row.event_type for row in found), found)
+    else:
+        empty_table(connection, "stored", _STORED_COLUMNS)
+        stored = connection.exec_driver_sql(_KEEP_STORED.format(now=int(now), order="ctid")).rowcount
+        types = connection.exec_driver_sql("SELECT DISTINCT event_type FROM stored").scalars()
+        new = _New(stored, frozenset(types), [])
+    if new.stored:
+        add_to_edges(connection, new.rows)
+    return new
+
+
+def _staged(row: InteractionRow, users: UserKeys, items: Mapping[str, int]) -> tuple[Any, ...]:
+    user = users.keys[row.user_id]
+    return (*row[:2], user, users.persons.get(row.user_id, user), items[row.item_id], *row[4:])
+
+
+def _taken_back(connection: Connection, rows: Sequence[InteractionRow]) -> Sequence[int]:
     if not any(row.event_type in _PURCHASE_TYPES for row in rows):
-        return frozenset()
-    return frozenset(connection.exec_driver_sql(_TAKEN_BACK).scalars())
+        return []
+    return connection.exec_driver_sql(_TAKEN_BACK).scalars().all()
 
 
 def _since(rows: Sequence[InteractionRow]) -> dict[str, int]:
@@ -182,26 +186,6 @@ def _since(rows: Sequence[InteractionRow]) -> dict[str, int]:
         if row.event_type in ATTRIBUTED_TYPES:
             since[row.user_id] = min(row.event_time, since.get(row.user_id, row.event_time))
     return since
-
-
-def _drop_late(connection: Connection, horizon: int) -> frozenset[str]:
-    return frozenset(connection.exec_driver_sql(_DROP_LATE.format(horizon=int(horizon))).scalars())
-
-
-def _add_counts(connection: Connection, new: Sequence[Any]) -> None:
-    """Add the new events to `edges` and `item_buckets`, sorted, so that two writers lock rows in the same order."""
-    zeros = (0,) * len(COUNT_COLUMNS)
-    edges: dict[tuple[int, int], list[int]] = {}
-    buckets: dict[tuple[int, int], list[int]] = {}
-    for user_key, item_key, event_type, event_time in new:
-        edge = edges.setdefault((user_key, item_key), [*zeros, event_time, event_time])
-        edge[event_type] += 1
-        edge[-2] = min(edge[-2], event_time)
-        edge[-1] = max(edge[-1], event_time)
-        bucket = buckets.setdefault((event_time // HOUR_MS, item_key), [*zeros])
-        bucket[event_type] += 1
-    execute_many(connection, _UPSERT_EDGES, ((*key, *edges[key]) for key in sorted(edges)))
-    execute_many(connection, _UPSERT_BUCKETS, ((*key, *buckets[key]) for key in sorted(buckets)))
 
 
 def record_progress(connection: Connection, topic: str, next_offsets: dict[int, int], *, now: int) -> None:
