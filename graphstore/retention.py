@@ -5,9 +5,9 @@ by key. `edges` and `item_buckets` keep their counts. Next: `training.lifecycle.
 
 After a compaction the store refuses events older than the horizon (`Ingested.late`), because it cannot recognise their
 duplicates. A snapshot of an earlier time is no longer possible. A (user, item) pair with a return or a cancellation
-keeps all its rows, because every row decides which purchase was taken back. Each range of users is one transaction, so
-a worker can write in between. SQLite reuses the freed pages but the file does not shrink; PostgreSQL's autovacuum does
-the same.
+keeps all its rows, because every row decides which purchase was taken back. Each transaction deletes at most
+`ROWS_PER_TRANSACTION` rows, so a worker can write in between. SQLite reuses the freed pages but the file does not
+shrink; PostgreSQL's autovacuum does the same.
 
 Served lists and figures have a horizon of their own (`expire`), because whoever reads a list adds rows to them. No
 shopper and no window is marked dirty by it (`graphstore.dirty`): what was credited to a deleted list and counted of a
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, TextClause, func, select, text
+from sqlalchemy import Engine, TextClause, bindparam, func, select, text
 
 from graphstore.batch import lock_writers
 from graphstore.session import read, write
@@ -35,23 +35,28 @@ FIGURE_DAYS = 400
 """Measured figures (`metric_windows`) stay for this time: a year can be compared with the year before."""
 DAILY_FIGURE_DAYS = 1_100
 """The daily figures of the whole shop, one row a day, stay for three years: the dashboard draws a thousand days."""
-USERS_PER_TRANSACTION = 200
+USERS_AT_A_TIME = 200
 ROWS_PER_TRANSACTION = 5_000
 ABANDONED_SECONDS = 86_400.0
 """A hidden snapshot directory of this age was left by a killed process."""
 
 _TAKEN_BACK = " + ".join(f"e.{name}s" for name in TAKE_BACKS)
-_COMPACT = text(f"""
-DELETE FROM interactions WHERE interaction_key IN (
-    SELECT interaction_key FROM (
-        SELECT i.interaction_key, row_number() OVER (
-            PARTITION BY i.user_key, i.item_key, i.event_type ORDER BY i.event_time DESC, i.interaction_key DESC
-        ) AS age
-        FROM interactions i JOIN edges e ON e.user_key = i.user_key AND e.item_key = i.item_key
-        WHERE i.user_key BETWEEN :first AND :last AND i.event_time < :before AND {_TAKEN_BACK} = 0
-    ) AS old WHERE age > 1
-)
+_SUPERSEDED = text(f"""
+SELECT interaction_key FROM (
+    SELECT i.interaction_key, row_number() OVER (
+        PARTITION BY i.user_key, i.item_key, i.event_type ORDER BY i.event_time DESC, i.interaction_key DESC
+    ) AS age
+    FROM interactions i JOIN edges e ON e.user_key = i.user_key AND e.item_key = i.item_key
+    WHERE i.user_key BETWEEN :first AND :last AND i.event_time < :before AND {_TAKEN_BACK} = 0
+) AS old WHERE age > 1
 """)
+# Asked again, because a return may have arrived since the rows were found.
+_DELETE_SUPERSEDED = text(f"""
+DELETE FROM interactions WHERE interaction_key IN :keys AND EXISTS (
+    SELECT 1 FROM edges e
+    WHERE e.user_key = interactions.user_key AND e.item_key = interactions.item_key AND {_TAKEN_BACK} = 0
+)
+""").bindparams(bindparam("keys", expanding=True))
 DELETE_LISTS = text("""
 DELETE FROM impressions WHERE (request_id, position) IN (
     SELECT request_id, position FROM impressions WHERE event_time < :before ORDER BY event_time LIMIT :rows
@@ -100,10 +105,9 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         raise_to(connection, LISTS_HORIZON, before)
         newest = int(connection.scalar(select(func.max(users.c.user_key))) or 0)
     removed = 0
-    for first in range(1, newest + 1, USERS_PER_TRANSACTION):
-        last = first + USERS_PER_TRANSACTION - 1
-        with write(engine) as connection:
-            removed += connection.execute(_COMPACT, {"first": first, "last": last, "before": before}).rowcount
+    for first in range(1, newest + 1, USERS_AT_A_TIME):
+        last = first + USERS_AT_A_TIME - 1
+        removed += _compact_users(engine, first, last, before)
         progress(min(last, newest), newest)
     _delete_all(engine, DELETE_SEEN, before)
     return Compacted(
@@ -111,6 +115,18 @@ def compact(engine: Engine, *, before: int, progress: Progress = lambda done, to
         impressions=_delete_all(engine, DELETE_LISTS, before),
         attributions=_delete_all(engine, _DELETE_ATTRIBUTIONS, before),
     )
+
+
+def _compact_users(engine: Engine, first: int, last: int, before: int) -> int:
+    """Found in a read, which holds nobody up, and deleted some at a time: one shopper may have a million rows."""
+    with read(engine) as connection:
+        keys = connection.scalars(_SUPERSEDED, {"first": first, "last": last, "before": before}).all()
+    removed = 0
+    for start in range(0, len(keys), ROWS_PER_TRANSACTION):
+        with write(engine) as connection:
+            some = keys[start : start + ROWS_PER_TRANSACTION]
+            removed += connection.execute(_DELETE_SUPERSEDED, {"keys": some}).rowcount
+    return removed
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+import pytest
+from sqlalchemy import Connection, Engine, event, insert, select
 
 from graphstore import retention
 from graphstore.ingest import InteractionRow, ingest_interactions
@@ -85,6 +88,43 @@ def test_a_random_world_keeps_one_row_a_pair_and_kind(engine: Engine) -> None:
     assert names(engine) == kept
     assert len(seen) > 1
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_no_transaction_deletes_more_rows_than_its_bound(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS_PER_TRANSACTION", 50)
+    store(engine, [InteractionRow(f"robot {n}", 0, "robot", "i", n) for n in range(420)])
+    store(engine, [InteractionRow(f"other {n}", 1, "u", f"i{n % 3}", n) for n in range(33)])
+    deleted = [0]
+
+    def count(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if "DELETE FROM interactions" in statement:
+            deleted[-1] += cursor.rowcount
+
+    event.listen(engine, "after_cursor_execute", count)
+    event.listen(engine, "commit", lambda _: deleted.append(0))
+    assert compact(engine, before=1_000).interactions == sum(deleted) == 419 + 30
+    assert max(deleted) == 50
+    assert names(engine) == {"robot 419", "other 30", "other 31", "other 32"}
+
+
+def test_a_return_that_arrives_meanwhile_keeps_the_purchases(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(engine, [InteractionRow(f"bought {n}", 3, "u", "i", n) for n in range(3)])
+    delete = retention._compact_users
+
+    def returned_first(*given: Any) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(retention, "write", returned)
+            return delete(*given)
+
+    @contextmanager
+    def returned(found: Engine) -> Iterator[Connection]:
+        store(found, [InteractionRow("returned", 5, "u", "i", 2_000)])  # after the rows were found
+        with write(found) as connection:
+            yield connection
+
+    monkeypatch.setattr(retention, "_compact_users", returned_first)
+    assert compact(engine, before=1_000).interactions == 0
+    assert len(names(engine)) == 4
 
 
 def test_what_arrives_late_is_refused_and_the_horizon_never_moves_back(engine: Engine) -> None:
