@@ -22,7 +22,7 @@ FILE_SUFFIX = "_FILE"
 LARGEST_SECRET = 65_536
 """Bytes."""
 
-SECRET_URLS = ("database_url", "redis_url")
+SECRET_URLS = ("database_url", "snapshot_database_url", "redis_url")
 """URLs that may hold a password."""
 
 
@@ -95,6 +95,9 @@ class GraphstoreConfig(LogConfig):
     state_dir: Path = Field(Path(".sagestream"), description="directory of everything Sagestream keeps on disk")
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "", description="SQLAlchemy URL; empty: SQLite in the state directory"
+    )
+    snapshot_database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        "", description="URL of a replica that snapshots are read from; empty: the database itself"
     )
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
     visitor_days: int = Field(

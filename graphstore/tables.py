@@ -268,6 +268,12 @@ CONVERSION_WINDOW = "conversion_window"
 PEOPLE_GENERATION = "people_generation"
 """A counter that each login and each erasure raises. A writer to Redis that sees it change reads SQL again."""
 
+NOTED_KEY = "noted_key"
+"""The newest `interaction_key` when no writer ran. A replica that shows it shows every row up to it."""
+
+NOTED_TIME = "noted_time"
+"""Epoch ms, when that was."""
+
 snapshots = Table(
     "snapshots",
     metadata,

@@ -35,6 +35,7 @@ from graphstore.snapshots.eventlog import (
 )
 from graphstore.snapshots.files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.snapshots.graph import make_graph, trained_items
+from graphstore.snapshots.replica import note_newest_key, seen_on, wait_for
 from graphstore.snapshots.report import get_graph_report, shown_time
 from graphstore.snapshots.rewrite import erase_users
 from graphstore.snapshots.statistics import add_statistics
@@ -51,7 +52,13 @@ class BeforeCompaction(UserError):
 
 
 def build_snapshot(
-    engine: Engine, directory: Path, *, as_of: int, created_at: int, featurize: Featurize | None = None
+    engine: Engine,
+    directory: Path,
+    *,
+    as_of: int,
+    created_at: int,
+    featurize: Featurize | None = None,
+    replica: Engine | None = None,
 ) -> Snapshot:
     """Build the snapshot as of `as_of` (epoch ms, exclusive) under `directory`, or open it when it exists.
 
@@ -63,16 +70,25 @@ def build_snapshot(
         as_of: epoch ms; events at or after it are left out.
         created_at: epoch ms, stored only in the table `snapshots`, so that the files stay equal bit for bit.
         featurize: makes `item.x`; without it the features are empty.
+        replica: is read in place of `engine`. When it is behind, the snapshot is as of an earlier time.
 
     Raises:
         BeforeCompaction: `as_of` is before the compaction horizon.
+        ReplicaBehind: nobody knows what the replica holds.
     """
-    with write(engine) as connection:
-        seen = Seen(as_of, last_key(connection, as_of))
-    path = directory / snapshot_id(seen)
-    if not path.exists():
-        with read(engine) as connection:
-            made, events, sessions = _read(connection, directory, seen, featurize)
+    if replica is None:
+        with write(engine) as connection:
+            seen = Seen(as_of, last_key(connection, as_of))
+    else:
+        note_newest_key(engine, now=created_at)
+        wait_for(replica, now=created_at)
+    with read(replica or engine) as connection:
+        if replica is not None:
+            seen = seen_on(connection, as_of, now=created_at)
+        path = directory / snapshot_id(seen)
+        found = None if path.exists() else _read(connection, directory, seen, featurize)
+    if found is not None:
+        made, events, sessions = found
         place(save_snapshot(made, events, sessions, get_graph_report(made)), path)
     snapshot = open_snapshot(engine, path)
     with write(engine) as connection:
@@ -81,7 +97,7 @@ def build_snapshot(
             connection.execute(
                 insert(snapshots).values(
                     snapshot_id=snapshot.snapshot_id,
-                    as_of=as_of,
+                    as_of=seen.as_of,
                     last_interaction_key=seen.last_key,
                     path=str(path.resolve()),
                     created_at=created_at,
