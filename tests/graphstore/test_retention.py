@@ -109,20 +109,14 @@ def test_no_transaction_deletes_more_rows_than_its_bound(engine: Engine, monkeyp
 
 def test_a_return_that_arrives_meanwhile_keeps_the_purchases(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     store(engine, [InteractionRow(f"bought {n}", 3, "u", "i", n) for n in range(3)])
-    delete = retention._compact_users
-
-    def returned_first(*given: Any) -> int:
-        with monkeypatch.context() as patch:
-            patch.setattr(retention, "write", returned)
-            return delete(*given)
 
     @contextmanager
-    def returned(found: Engine) -> Iterator[Connection]:
-        store(found, [InteractionRow("returned", 5, "u", "i", 2_000)])  # after the rows were found
-        with write(found) as connection:
+    def returned_after(found: Engine) -> Iterator[Connection]:
+        with read(found) as connection:
             yield connection
+        store(found, [InteractionRow("returned", 5, "u", "i", 2_000)])
 
-    monkeypatch.setattr(retention, "_compact_users", returned_first)
+    monkeypatch.setattr(retention, "read", returned_after)
     assert compact(engine, before=1_000).interactions == 0
     assert len(names(engine)) == 4
 
