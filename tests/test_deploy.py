@@ -42,7 +42,7 @@ ALARMS = {"alarm_webhook", "alarm_secret"}
 WITHOUT_SECRETS = {
     "init": {"redis_url", *KEYS, *ALARMS},
     "monitor": {"kafka_sasl_password", *KEYS},
-    "serve": {"database_url", *ALARMS},
+    "serve": {"database_url", "snapshot_database_url", *ALARMS},
 }
 """The secrets that a process does not need. Of the other processes these are the keys of the API, and the alarms'."""
 OPTIONAL_SECRETS = {
