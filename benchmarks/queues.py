@@ -28,8 +28,8 @@ DAY_SECONDS = 86_400
 PEAK = 5.0
 """The busiest minutes of a day, as a multiple of the mean rate."""
 
-SERVICE_SECONDS = {"worker": 24e-6 + 31e-6, "near-line": 650e-6}
-"""Measured (docs/benchmarks.md): the worker's CPU of an event with PostgreSQL, and the server's own; and a list."""
+SERVICE_SECONDS = {"worker": 14e-6 + 38e-6, "near-line": 650e-6}
+"""Measured (docs/benchmarks.md): CPU of an event, the worker's own and that of PostgreSQL; CPU of a near-line list."""
 
 FULL = 0.5
 """Servers are so many that the peak takes this share of their time. At 0.7 a slow partition overloads its server."""
