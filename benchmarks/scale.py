@@ -84,7 +84,8 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Cost:
     """
     child = subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **settings}, stdout=subprocess.PIPE)
     assert child.stdout is not None
-    said = child.stdout.read()
+    with child.stdout:
+        said = child.stdout.read()
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:

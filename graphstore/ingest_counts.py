@@ -3,10 +3,10 @@
 Arrives: the events that `graphstore.ingest` has just stored: on SQLite as rows, on PostgreSQL in the temporary table
 `stored`. Leaves: counters. Counts are added, times are minima and maxima, so the order of events does not matter.
 
-PostgreSQL counts by itself, one statement a table: a statement for each edge, bucket and mark cost the worker two thirds
-of its CPU.
-Each writer goes through the rows in the order of their keys, so two writers lock rows in the same order. Buckets are
-shared by all shoppers: a batch counts them last, so that another worker waits for them only until the commit.
+PostgreSQL counts by itself, one statement a table: statements for single edges, buckets and marks cost the worker two
+thirds of its CPU. Each writer goes through the rows in the order of their keys, so two writers lock rows in the same
+order. Buckets are shared by all shoppers: a batch counts them last, so that another worker waits for them only until
+the commit.
 """
 
 from collections.abc import Sequence
