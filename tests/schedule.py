@@ -19,7 +19,7 @@ CHILDREN = frozenset({"redis", "kafka", "tansu"})
 
 KILLS = "kills"
 
-TIMED = ("tests/test_kills.py", "tests/stream/", "tests/contracts/")
+TIMED = ("tests/test_kills.py", "tests/stream/", "tests/contracts/", "tests/serving/test_two_nearlines.py")
 """Where kills are that a busy processor would fail."""
 
 
