@@ -26,7 +26,7 @@ from sagestream.verbs.benchmark_input import read_table
 from serving.rules.context import DAY_MS, RuleContext
 from serving.rules.repurchase import days_of, due_items
 from serving.rules.rule_set import RuleSet
-from serving.shop_lists.assortment import Assortment
+from serving.shop_lists.assortment import assortment_of
 from serving.shop_lists.purchases import of_lines
 from serving.shop_lists.repurchase import repurchase_days
 from stream.sources.source import Reading
@@ -61,7 +61,7 @@ def measure(data: OfflineDataset, *, days_back: float) -> dict[str, dict[str, fl
     begins, window = next_visits(past, later, cut)
     shelf = [Item(row, str(row), categories=own) for row, own in enumerate(_categories(data))]
     lines = np.stack([past.users, past.items, past.times, np.full(len(past), -1)], axis=1)
-    learned = repurchase_days(of_lines(lines), _assortment(shelf))
+    learned = repurchase_days(of_lines(lines), assortment_of((item.item_key, item.categories) for item in shelf))
     lists: dict[str, list[list[int]]] = {}
     for visit in _visits(window, begins, learned, shelf, scores_of_a_model(past, window, cut)):
         for name, order in orders(visit).items():
@@ -139,13 +139,6 @@ def _visits(
 
 def _categories(data: OfflineDataset) -> list[list[str]]:
     return data.catalogue.categories if data.catalogue else [[] for _ in data.item_ids]
-
-
-def _assortment(shelf: list[Item]) -> Assortment:
-    names: dict[str, int] = {}
-    places = [(item.item_key, names.setdefault(name, len(names))) for item in shelf for name in set(item.categories)]
-    rows, numbers = np.array(places, dtype=np.int64).reshape(-1, 2).T
-    return Assortment(np.arange(len(shelf)), list(names), rows, numbers)
 
 
 def main() -> None:

@@ -9,14 +9,14 @@ all steps of an epoch. This is valid because each step draws its own graph and a
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from benchmarks.meters import Mark, Span, own_mark
 from benchmarks.shop_log import LogSize, synthetic_log
+from benchmarks.slope import slope
 from graphstore.tables import HOUR_MS
 from training.benchmark.isolated import peak_rss_mb
 from training.config import SageConfig
@@ -114,15 +114,6 @@ def measure_growth(
         for path, neighbours in PATHS.items():
             measure(path, "epoch_cpu_seconds", edges, sage_fit, shop, neighbours, steps)
         measure(CLOSED_FORM, "cpu_seconds", edges, closed_form_fit, shop)
-
-
-def slope(by_size: dict[str, dict[str, Any]], key: str) -> float | None:
-    """Return the least-squares slope of log cost over log edges. 1 is linear. None for fewer than two sizes."""
-    if len(by_size) < 2:
-        return None
-    costs: Iterable[float] = (one[key] for one in by_size.values())
-    sizes = np.log([float(size) for size in by_size])
-    return round(float(np.polyfit(sizes, np.log(np.maximum(list(costs), 1e-3)), 1)[0]), 2)
 
 
 def seconds_since(begun: Mark) -> dict[str, float]:

@@ -7,13 +7,11 @@ The stages are those of a real shop, each in a process of its own: events into S
 training, two percent new events, an update, all lists, and the lists of 2,000 shoppers by near-line. The shops are
 synthetic (`benchmarks.workload`), with the skew of real ones. The services are an own Redis, and SQLite or PostgreSQL.
 
-A slope is the exponent b of cost = a · events^b between the smallest and the largest size: 1 is linear. Shoppers and
-items grow with the events.
+A slope is the exponent b of cost = a · events^b: 1 is linear. Shoppers and items grow with the events.
 """
 
 import argparse
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -27,9 +25,9 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.direct import Drawn, Segment, store_segments
-from benchmarks.meters import write_json
-from benchmarks.program import begin, log_line
+from benchmarks.program import begin, log_line, reported
 from benchmarks.services import BenchmarkServices, DatabaseKind, environment, open_services
+from benchmarks.slope import slope
 from benchmarks.workload import ShopSize
 from graphstore.redis.connection import open_redis
 from graphstore.session import open_engine, read
@@ -37,7 +35,6 @@ from graphstore.session import open_engine, read
 SIZES = ("10000:1000:100000", "30000:3000:300000", "100000:10000:1000000")
 NEW_SHARE = 0.02
 """The events between a full training and an update, as a share of all."""
-KIB = 1024
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Cost:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}: {said.decode()[-500:]}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / KIB, json.loads(said))
+    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, json.loads(said))
 
 
 def measure(services: BenchmarkServices, kind: DatabaseKind, shop: Shop, *, full: str) -> dict[str, Any]:
@@ -152,44 +149,41 @@ def _redis_bytes(url: str) -> int:
 
 
 def slopes(sizes: Mapping[Shop, Mapping[str, Any]]) -> dict[str, float]:
-    """Return the exponent of the growth of each stage's CPU seconds and of each store's bytes; empty for one size."""
-    ordered = sorted(sizes, key=lambda shop: shop.events)
-    if len(ordered) < 2:
-        return {}
-    small, large = ordered[0], ordered[-1]
-    grown = math.log(large.events / small.events)
-    found = {}
-    for name in sizes[small]:
-        pairs = (
-            {f"{name}: {store}": (sizes[small][name][store], sizes[large][name][store]) for store in sizes[small][name]}
-            if name == "bytes"
-            else {name: (sizes[small][name]["cpu_seconds"], sizes[large][name]["cpu_seconds"])}
-        )
-        for label, (before, after) in pairs.items():
-            if before > 0 and after > 0:
-                found[label] = round(math.log(after / before) / grown, 2)
-    return found
+    """Return the slope of each stage's CPU seconds and of each store's bytes; empty for one size.
+
+    A store that is empty has none.
+    """
+    by_size = {str(shop.events): costs for shop, costs in sizes.items()}
+    held = {size: costs["bytes"] for size, costs in by_size.items()}
+    stages, stores = _names(sizes)
+    found = {stage: slope({size: costs[stage] for size, costs in by_size.items()}, "cpu_seconds") for stage in stages}
+    found |= {f"bytes: {store}": slope(held, store) for store in stores if all(one[store] for one in held.values())}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _names(sizes: Mapping[Shop, Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return the stages, and the stores whose bytes were counted."""
+    names = dict.fromkeys(name for costs in sizes.values() for name in costs)
+    return [name for name in names if name != "bytes"], [*next(iter(sizes.values()), {"bytes": {}})["bytes"]]
 
 
 def as_markdown(sizes: Mapping[Shop, Mapping[str, Any]], grown: Mapping[str, float]) -> str:
-    """Return the tables: CPU seconds and peak memory by stage, bytes by store, and the slopes."""
+    """Return the table: CPU seconds and peak memory by stage, bytes by store, and the slopes."""
     shops = sorted(sizes, key=lambda shop: shop.events)
+    stages, stores = _names(sizes)
     lines = [f"| | {' | '.join(map(str, shops))} | slope |", "|---|" + "---|" * (len(shops) + 1)]
-    for stage in sizes[shops[0]]:
-        if stage == "bytes":
-            continue
-        cells = [
-            f"{sizes[shop][stage]['cpu_seconds']:,.1f} CPU s, {sizes[shop][stage]['peak_mb']:,} MB" for shop in shops
-        ]
+    for stage in stages:
+        costs = [sizes[shop][stage] for shop in shops]
+        cells = [f"{cost['cpu_seconds']:,.1f} CPU s, {cost['peak_mb']:,} MB" for cost in costs]
         lines.append(f"| {stage} | {' | '.join(cells)} | {grown.get(stage, '')} |")
-    for store in sizes[shops[0]]["bytes"]:
+    for store in stores:
         cells = [f"{sizes[shop]['bytes'][store] / 1e6:,.1f} MB" for shop in shops]
         lines.append(f"| {store} | {' | '.join(cells)} | {grown.get(f'bytes: {store}', '')} |")
     return "\n".join(lines)
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure all sizes, the smallest first. The figures so far are written after each."""
+    """Measure all sizes, the smallest first."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="where the figures go")
     parser.add_argument("--sizes", type=Shop.parse, nargs="+", default=[Shop.parse(size) for size in SIZES])
@@ -198,20 +192,20 @@ def main(given: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     begin()
     sizes: dict[Shop, dict[str, Any]] = {}
-    directory = Path(tempfile.mkdtemp(prefix="sagestream-scale-"))
-    try:
-        with open_services(directory, None) as services:
+
+    def measure_all() -> None:
+        with (
+            tempfile.TemporaryDirectory(prefix="sagestream-scale-") as directory,
+            open_services(Path(directory), None) as services,
+        ):
             for shop in sorted(options.sizes, key=lambda shop: shop.events):
                 sizes[shop] = measure(services, options.database, shop, full=options.full)
-                told = {"database": options.database, "sizes": {str(one): costs for one, costs in sizes.items()}}
-                write_json(options.json, told | {"slopes": slopes(sizes)})
-    except RuntimeError as error:
-        log_line(f"failed: {error}")
-        return 1
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-    print(as_markdown(sizes, slopes(sizes)))
-    return 0
+
+    def as_json() -> dict[str, Any]:
+        told = {str(shop): costs for shop, costs in sizes.items()}
+        return {"database": options.database, "sizes": told, "slopes": slopes(sizes)}
+
+    return reported(measure_all, as_json, lambda _: as_markdown(sizes, slopes(sizes)), options.json)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from graphstore.arrays import IntArray, distinct
 from graphstore.catalogue import Catalogue
+from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import (
@@ -35,7 +36,7 @@ from graphstore.snapshots.eventlog import (
 )
 from graphstore.snapshots.files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.snapshots.graph import make_graph, trained_items
-from graphstore.snapshots.replica import note_newest_key, seen_on, wait_for
+from graphstore.snapshots.replica import note_newest_key, open_replica, seen_on, wait_for
 from graphstore.snapshots.report import get_graph_report, shown_time
 from graphstore.snapshots.rewrite import erase_users
 from graphstore.snapshots.statistics import add_statistics
@@ -49,6 +50,16 @@ the encoder. Ours is in `training.features.snapshot_features`."""
 
 class BeforeCompaction(UserError):
     """The requested time is before the compaction horizon, where interactions were compacted."""
+
+
+def configured_snapshot(
+    engine: Engine, graph: GraphstoreConfig, *, as_of: int, created_at: int, featurize: Featurize
+) -> Snapshot:
+    """Build the snapshot where the settings keep snapshots, from the replica where they name one (`build_snapshot`)."""
+    with open_replica(graph) as replica:
+        return build_snapshot(
+            engine, graph.snapshots_dir, as_of=as_of, created_at=created_at, featurize=featurize, replica=replica
+        )
 
 
 def build_snapshot(

@@ -170,21 +170,12 @@ def preprocess(
 def take_snapshot(graph: GraphstoreConfig, config: "TrainingConfig", *, as_of: datetime | None) -> "Snapshot":
     """Take a snapshot of the graph as of a time (UTC; None: now), with the features of its items, and check these."""
     from graphstore.session import now_ms, open_engine
-    from graphstore.snapshots.replica import open_replica
-    from graphstore.snapshots.snapshot import build_snapshot
+    from graphstore.snapshots.snapshot import configured_snapshot
     from training.features.snapshot_features import check_features, featurizer
 
     moment = now_ms() if as_of is None else events.milliseconds(as_of.replace(tzinfo=UTC))
     engine = open_engine(graph.sqlalchemy_url)
-    with open_replica(graph) as replica:
-        snapshot = build_snapshot(
-            engine,
-            graph.snapshots_dir,
-            as_of=moment,
-            created_at=now_ms(),
-            featurize=featurizer(config),
-            replica=replica,
-        )
+    snapshot = configured_snapshot(engine, graph, as_of=moment, created_at=now_ms(), featurize=featurizer(config))
     engine.dispose()
     check_features(snapshot, config)
     return snapshot

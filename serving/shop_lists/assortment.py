@@ -4,6 +4,7 @@ Arrives: rows of `items`. Leaves: an `Assortment`. Next: `serving.shop_lists.ran
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,16 +36,22 @@ class Assortment:
 def read_assortment(connection: Connection, *, sold_out_too: bool = False) -> Assortment:
     """Read the items that can be bought now; with `sold_out_too`, all items. A category counts once for an item."""
     query = select(items.c.item_key, items.c.categories).order_by(items.c.item_key)
-    found = connection.execute(query if sold_out_too else query.where(for_sale)).all()
+    found = connection.execute(query if sold_out_too else query.where(for_sale))
+    return assortment_of((key, json.loads(raw)) for key, raw in found)
+
+
+def assortment_of(found: Iterable[tuple[int, Iterable[str]]]) -> Assortment:
+    """Return the assortment of items (key, categories) by ascending key. A category counts once for an item."""
     numbers: dict[str, int] = {}
-    rows, categories = [], []
-    for row, (_, raw) in enumerate(found):
-        for name in dict.fromkeys(filter(None, json.loads(raw))):  # "" is the name of the whole shop
+    keys, rows, categories = [], [], []
+    for row, (key, names) in enumerate(found):
+        keys.append(key)
+        for name in dict.fromkeys(filter(None, names)):  # "" is the name of the whole shop
             rows.append(row)
             categories.append(numbers.setdefault(name, len(numbers)))
     return _largest(
         Assortment(
-            np.array([key for key, _ in found], dtype=np.int64),
+            np.array(keys, dtype=np.int64),
             list(numbers),
             np.array(rows, dtype=np.int64),
             np.array(categories, dtype=np.int64),

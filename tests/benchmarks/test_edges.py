@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.edges import measure_growth, sage_fit, slope
+from benchmarks.edges import measure_growth, sage_fit
 from benchmarks.shop_log import LogSize
+from benchmarks.slope import slope
 from training.process import SpawnedProcessFailed
 
 

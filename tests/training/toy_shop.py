@@ -1,9 +1,16 @@
 """A shop in SQL whose right answer is known: every shopper buys the same few items of their half again and again."""
 
-import numpy as np
-from sqlalchemy import Connection, func, insert, select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import numpy as np
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from graphstore.config import GraphstoreConfig
+from graphstore.session import open_engine, write
 from graphstore.tables import interactions, items, users
+from tests.databases import migrated_sqlite
 
 DAY_MS = 86_400_000
 NUM_USERS = 40
@@ -53,3 +60,19 @@ def trade(connection: Connection, *, first_day: int, days: int) -> int:
 def closing_time(connection: Connection) -> int:
     """Epoch ms just after the newest purchase."""
     return int(connection.scalar(select(func.max(interactions.c.event_time))) or 0) + 1
+
+
+@contextmanager
+def shop_on_disk(state_dir: Path, *, days: int) -> Iterator[tuple[GraphstoreConfig, Engine, int]]:
+    """A shop after its first days, in the SQLite file of a state directory: settings, engine and closing time."""
+    state_dir.mkdir(exist_ok=True)
+    graph = GraphstoreConfig(state_dir=state_dir)
+    migrated_sqlite(state_dir / "graph.db")
+    engine = open_engine(graph.sqlalchemy_url)
+    with write(engine) as connection:
+        open_shop(connection, days=days)
+        now = closing_time(connection)
+    try:
+        yield graph, engine, now
+    finally:
+        engine.dispose()

@@ -23,8 +23,7 @@ from graphstore.errors import UserError
 from graphstore.log_context import logged_with
 from graphstore.session import read, write
 from graphstore.snapshots.files import Snapshot
-from graphstore.snapshots.replica import open_replica
-from graphstore.snapshots.snapshot import build_snapshot, open_snapshot
+from graphstore.snapshots.snapshot import configured_snapshot, open_snapshot
 from training.baselines.gate import RECENT_POPULARITY
 from training.config import TrainingConfig, TrainingFile
 from training.data.dataset import TooFewEvents
@@ -250,15 +249,9 @@ class _Run:
         return path if path is not None and path.exists() else None
 
     def _fresh_snapshot(self) -> Snapshot:
-        with open_replica(self.graph) as replica:
-            return build_snapshot(
-                self.engine,
-                self.graph.snapshots_dir,
-                as_of=self.now(),
-                created_at=self.now(),
-                featurize=featurizer(self.config),
-                replica=replica,
-            )
+        return configured_snapshot(
+            self.engine, self.graph, as_of=self.now(), created_at=self.now(), featurize=featurizer(self.config)
+        )
 
     def _full_trial(self, snapshot: Snapshot, checkpoint: Path | None = None) -> TrialResult:
         assert self.spec.kind != "incremental"

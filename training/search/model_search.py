@@ -205,7 +205,7 @@ def _best_sage(
         def enough(share: float = share, lap: Lap = lap, leader: Lap | None = leader) -> bool:
             return falls_behind(lap, leader) or not budget.allows("more steps of GraphSAGE", share)
 
-        own = replace(own, enough=enough, on_evaluation=lap.record)
+        own = replace(own, enough=enough, on_evaluation=lap.evaluations.append)
         try:
             term = fit_sage(split.past, features, config=sage_config, options=own, validation=window)
         except NothingToLearn as error:

@@ -10,7 +10,6 @@ learning rates begin slowly.
 Rejected: successive halving (Jamieson & Talwalkar, 2016). It needs all fits in memory at once, and there are three.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from training.options import FitEvaluation
@@ -29,10 +28,6 @@ class Lap:
     batch_size: int
     evaluations: list[FitEvaluation] = field(default_factory=list)
 
-    def record(self, evaluation: FitEvaluation) -> None:
-        """Add the newest evaluation."""
-        self.evaluations.append(evaluation)
-
     @property
     def seen(self) -> int:
         """Targets seen at the newest evaluation."""
@@ -40,7 +35,8 @@ class Lap:
 
     def best(self, seen: float) -> float:
         """Return the best NDCG until so many targets were seen, 0 before the first evaluation."""
-        return _best([one for one in self.evaluations if one.step * self.batch_size <= seen])
+        until = [one.ndcg or 0.0 for one in self.evaluations if one.step * self.batch_size <= seen]
+        return max(until, default=0.0)
 
     def seen_at_best(self) -> int:
         """Return the number of targets seen at the best evaluation."""
@@ -53,7 +49,3 @@ def falls_behind(runner: Lap, leader: Lap | None) -> bool:
     if leader is None or runner.seen < FIRST_SHARE * leader.seen_at_best():
         return False
     return runner.best(runner.seen) < (1 - MARGIN) * leader.best(runner.seen)
-
-
-def _best(evaluations: Sequence[FitEvaluation]) -> float:
-    return max((one.ndcg or 0.0 for one in evaluations), default=0.0)

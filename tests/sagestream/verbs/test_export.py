@@ -20,9 +20,8 @@ from graphstore.tables import impressions
 from sagestream import extras
 from sagestream.registered import snapshot_directory
 from serving.links import landing
-from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import environment, run
-from tests.training.toy_shop import closing_time, favourites, open_shop
+from tests.training.toy_shop import closing_time, favourites, shop_on_disk
 from training.config import SageConfig, TrainingConfig
 from training.config_file import save_config
 from training.export.encoder import FORMATS
@@ -42,15 +41,8 @@ SMALL = {"sage": {"dim": 8, "max_steps": 40, "evaluate_every": 10, "learning_rat
 @pytest.fixture
 def shop(tmp_path: Path) -> dict[str, str]:
     """Settings of a shop with a snapshot and no model."""
-    graph = GraphstoreConfig(state_dir=tmp_path / "state")
-    (tmp_path / "state").mkdir()
-    migrated_sqlite(graph.state_dir / "graph.db")
-    engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        open_shop(connection, days=12)
-        now = closing_time(connection)
-    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
-    engine.dispose()
+    with shop_on_disk(tmp_path / "state", days=12) as (graph, engine, now):
+        build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
     file = tmp_path / "small.json"
     save_config(file, SMALL)
     return {"STATE_DIR": str(tmp_path / "state"), "TRAINING_CONFIG": str(file)}

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, write
+from graphstore.session import write
 from graphstore.snapshots.snapshot import build_snapshot
-from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run
 from tests.training import toy_shop
 from training.config import SageConfig, TrainingConfig
@@ -35,20 +33,14 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A closed-form champion and a GraphSAGE that came second, on a snapshot with three more days."""
-    graph = GraphstoreConfig(state_dir=tmp_path_factory.mktemp("state"))
-    migrated_sqlite(graph.state_dir / "graph.db")
-    engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        toy_shop.open_shop(connection, days=10)
-        now = toy_shop.closing_time(connection)
-    settings = {"graph": graph, "config": CONFIG, "now": lambda: now, "options": TrainingOptions(seed=0)}
-    first = run_training(engine, RunSpec("closed_form", "test"), **settings)
-    second = run_training(engine, RunSpec("graphsage", "test"), **settings)
-    with write(engine) as connection:
-        toy_shop.trade(connection, first_day=10, days=3)
-        now = toy_shop.closing_time(connection)
-    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now)
-    engine.dispose()
+    with toy_shop.shop_on_disk(tmp_path_factory.mktemp("state"), days=10) as (graph, engine, now):
+        settings = {"graph": graph, "config": CONFIG, "now": lambda: now, "options": TrainingOptions(seed=0)}
+        first = run_training(engine, RunSpec("closed_form", "test"), **settings)
+        second = run_training(engine, RunSpec("graphsage", "test"), **settings)
+        with write(engine) as connection:
+            toy_shop.trade(connection, first_day=10, days=3)
+            later = toy_shop.closing_time(connection)
+        build_snapshot(engine, graph.snapshots_dir, as_of=later, created_at=later)
     return Shop({"STATE_DIR": str(graph.state_dir)}, first.model_version, second.model_version)
 
 
@@ -113,15 +105,9 @@ def test_reasons_are_no_markup(shop: Shop, tmp_path: Path, monkeypatch: pytest.M
 
 def test_nothing_is_new_to_a_model(shop: Shop, tmp_path: Path) -> None:
     """A fresh model was taught everything there is."""
-    graph = GraphstoreConfig(state_dir=tmp_path)
-    migrated_sqlite(graph.state_dir / "graph.db")
-    engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        toy_shop.open_shop(connection, days=8)
-        now = toy_shop.closing_time(connection)
-    options = TrainingOptions(seed=0)
-    run_training(engine, RunSpec("closed_form", "t"), graph=graph, config=CONFIG, now=lambda: now, options=options)
-    engine.dispose()
+    spec, options = RunSpec("closed_form", "t"), TrainingOptions(seed=0)
+    with toy_shop.shop_on_disk(tmp_path, days=8) as (graph, engine, now):
+        run_training(engine, spec, graph=graph, config=CONFIG, now=lambda: now, options=options)
     done = run("visualize", "--what", "curves", settings={"STATE_DIR": str(tmp_path)})
     assert (done.code, type(done.error).__name__) == (1, "TooFewEvents")
     assert "Take in newer events" in str(done.error)

@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import extras
 from sagestream.playground.embedded import LOOPBACK, free_port
-from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import pipe, run
-from tests.training.toy_shop import closing_time, open_shop
+from tests.training.toy_shop import shop_on_disk
 from training.config import TrainingConfig
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
@@ -31,17 +28,10 @@ with_ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not insta
 @pytest.fixture
 def shop(tmp_path: Path) -> dict[str, str]:
     """Settings of a shop of 40 shoppers with a champion and a snapshot."""
-    graph = GraphstoreConfig(state_dir=tmp_path / "state")
-    graph.state_dir.mkdir()
-    migrated_sqlite(graph.state_dir / "graph.db")
-    engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        open_shop(connection, days=12)
-        now = closing_time(connection)
     spec, options = RunSpec("closed_form", "test"), TrainingOptions(seed=0)
-    run_training(engine, spec, graph=graph, config=TrainingConfig(), now=lambda: now, options=options)
-    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
-    engine.dispose()
+    with shop_on_disk(tmp_path / "state", days=12) as (graph, engine, now):
+        run_training(engine, spec, graph=graph, config=TrainingConfig(), now=lambda: now, options=options)
+        build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
     return {"STATE_DIR": str(graph.state_dir)}
 
 

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from graphstore.config import GraphstoreConfig
-from graphstore.session import open_engine, write
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream.interruption import EXIT_CODE
 from sagestream.playground import state
-from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run, start
 from tests.training import toy_shop
 from training.config import TrainingConfig
@@ -26,15 +23,8 @@ SMALL = {"sage": {"dim": 4, "max_steps": 2, "evaluate_every": 1, "batch_size": 6
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, str]:
     """A toy shop with a snapshot, and a training file to start from."""
-    graph = GraphstoreConfig(state_dir=tmp_path / "state")
-    graph.state_dir.mkdir()
-    migrated_sqlite(graph.state_dir / "graph.db")
-    engine = open_engine(graph.sqlalchemy_url)
-    with write(engine) as connection:
-        toy_shop.open_shop(connection, days=8)
-        now = toy_shop.closing_time(connection)
-    build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now)
-    engine.dispose()
+    with toy_shop.shop_on_disk(tmp_path / "state", days=8) as (graph, engine, now):
+        build_snapshot(engine, graph.snapshots_dir, as_of=now, created_at=now)
     file = tmp_path / "small.json"
     save_config(file, SMALL)
     return {"STATE_DIR": str(graph.state_dir), "TRAINING_CONFIG": str(file)}
