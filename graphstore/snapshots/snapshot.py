@@ -138,8 +138,8 @@ def _read(
             f"{shown_time(seen.as_of)} UTC"
         )
     parent, older = _parent(directory, seen, horizon)
-    newer = read_events(connection, seen, parent=parent, readers=readers)
-    events = merge(older, newer) if parent else newer
+    events = read_events(connection, seen, parent=parent, readers=readers)
+    events = merge(older, events) if parent else events
     names = {int(row[0]): str(row[1]) for row in connection.execute(select(users.c.user_key, users.c.user_id))}
     # The parent may still contain a user who was forgotten after it was built.
     events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]
