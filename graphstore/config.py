@@ -22,6 +22,9 @@ FILE_SUFFIX = "_FILE"
 LARGEST_SECRET = 65_536
 """Bytes."""
 
+SNAPSHOT_READERS = 1
+"""Connections that read the events of a snapshot at the same time."""
+
 SECRET_URLS = ("database_url", "snapshot_database_url", "redis_url")
 """URLs that may hold a password."""
 
@@ -98,6 +101,9 @@ class GraphstoreConfig(LogConfig):
     )
     snapshot_database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "", description="URL of a replica that snapshots are read from; empty: the database itself"
+    )
+    snapshot_readers: int = Field(
+        SNAPSHOT_READERS, ge=1, le=8, description="connections that read a snapshot's events together (PostgreSQL)"
     )
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(REDIS_EXAMPLE, description="URL of Redis")
     visitor_days: int = Field(

@@ -1,19 +1,17 @@
 """The events of a snapshot as one array, and the names of snapshots.
 
-Arrives: rows of `interactions` and `identities`. Leaves: `events` [num_events] of dtype `EVENT`, sorted by (time, key),
-and the persons of sessions. Next: `graphstore.snapshots.snapshot` makes a graph of them.
+Arrives: rows of `identities`, and the events that `graphstore.snapshots.readers` has read. Leaves: events [num_events]
+of dtype `EVENT`, sorted by (time, key), and the persons of sessions. Next: `graphstore.snapshots.snapshot` makes a
+graph of them.
 
-A snapshot reads from SQL only the rows that its parent does not have: later rows, and earlier rows of a time that the
-parent left out. It keeps all rows, also purchases that a return took back, because a later event may change which
+A snapshot keeps all rows, also purchases that a return took back, because a later event may change which
 purchases remain.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,39 +87,13 @@ def last_key(connection: Connection, as_of: int) -> int:
     return int(connection.scalar(newest) or 0)
 
 
-def read_events(connection: Connection, seen: Seen, *, parent: Seen | None = None) -> Events:
-    """Read the rows that `seen` contains and `parent` does not, sorted by (time, key), into one array."""
-    if parent is None:
-        return _sorted(np.fromiter(_rows(connection, [seen.condition()]), dtype=EVENT))
-    key = interactions.c.interaction_key
-    later = and_(seen.condition(), key > parent.last_key)
-    # `key + 0` stops SQLite from using the index on the key: it would visit all old rows for a few in this time range.
-    between = and_(seen.condition(), key + 0 <= parent.last_key, interactions.c.event_time >= parent.as_of)
-    return _sorted(np.fromiter(_rows(connection, [later, between]), dtype=EVENT))
-
-
-def _rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> Iterator[tuple[Any, ...]]:
-    options = {"stream_results": True, "yield_per": FETCH_ROWS}
-    for condition in conditions:
-        query = select(
-            interactions.c.interaction_key,
-            interactions.c.user_key,
-            interactions.c.item_key,
-            interactions.c.event_time,
-            interactions.c.value,
-            interactions.c.quantity,
-            interactions.c.event_type,
-        ).where(condition)
-        for key, user, item, time, value, quantity, kind in connection.execute(query, execution_options=options):
-            yield key, user, item, time, nan if value is None else value, nan if quantity is None else quantity, kind
-
-
 def merge(older: Events, newer: Events) -> Events:
     """Return both arrays as one, sorted by (time, key)."""
-    return _sorted(np.concatenate([older, newer])) if len(newer) else older
+    return in_order(np.concatenate([older, newer])) if len(newer) else older
 
 
-def _sorted(events: Events) -> Events:
+def in_order(events: Events) -> Events:
+    """Return the events sorted by (time, key)."""
     return events[np.lexsort((events["key"], events["time"]))]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from graphstore.arrays import IntArray, distinct
 from graphstore.catalogue import Catalogue
-from graphstore.config import GraphstoreConfig
+from graphstore.config import SNAPSHOT_READERS, GraphstoreConfig
 from graphstore.errors import UserError
 from graphstore.session import read, write
 from graphstore.snapshots.eventlog import (
@@ -29,13 +29,13 @@ from graphstore.snapshots.eventlog import (
     Seen,
     last_key,
     merge,
-    read_events,
     read_sessions,
     snapshot_id,
     snapshots_in,
 )
 from graphstore.snapshots.files import Snapshot, load_events, load_snapshot, place, save_snapshot
 from graphstore.snapshots.graph import make_graph, trained_items
+from graphstore.snapshots.readers import read_events
 from graphstore.snapshots.replica import note_newest_key, open_replica, seen_on, wait_for
 from graphstore.snapshots.report import get_graph_report, shown_time
 from graphstore.snapshots.rewrite import erase_users
@@ -58,7 +58,13 @@ def configured_snapshot(
     """Build the snapshot where the settings keep snapshots, from the replica where they name one (`build_snapshot`)."""
     with open_replica(graph) as replica:
         return build_snapshot(
-            engine, graph.snapshots_dir, as_of=as_of, created_at=created_at, featurize=featurize, replica=replica
+            engine,
+            graph.snapshots_dir,
+            as_of=as_of,
+            created_at=created_at,
+            featurize=featurize,
+            replica=replica,
+            readers=graph.snapshot_readers,
         )
 
 
@@ -70,10 +76,11 @@ def build_snapshot(
     created_at: int,
     featurize: Featurize | None = None,
     replica: Engine | None = None,
+    readers: int = SNAPSHOT_READERS,
 ) -> Snapshot:
     """Build the snapshot as of `as_of` (epoch ms, exclusive) under `directory`, or open it when it exists.
 
-    All rows are read in one read transaction, so writers do not wait.
+    All rows are read in one state of the database, so writers do not wait.
 
     Args:
         engine: the database.
@@ -82,6 +89,7 @@ def build_snapshot(
         created_at: epoch ms, stored only in the table `snapshots`, so that the files stay equal bit for bit.
         featurize: makes `item.x`; without it the features are empty.
         replica: is read in place of `engine`. When it is behind, the snapshot is as of an earlier time.
+        readers: so many connections read the events on PostgreSQL.
 
     Raises:
         BeforeCompaction: `as_of` is before the compaction horizon.
@@ -97,7 +105,7 @@ def build_snapshot(
         if replica is not None:
             seen = seen_on(connection, as_of, now=created_at)
         path = directory / snapshot_id(seen)
-        found = None if path.exists() else _read(connection, directory, seen, featurize)
+        found = None if path.exists() else _read(connection, directory, seen, featurize, readers)
     if found is not None:
         made, events, sessions = found
         place(save_snapshot(made, events, sessions, get_graph_report(made)), path)
@@ -121,7 +129,7 @@ def build_snapshot(
 
 
 def _read(
-    connection: Connection, directory: Path, seen: Seen, featurize: Featurize | None
+    connection: Connection, directory: Path, seen: Seen, featurize: Featurize | None, readers: int
 ) -> tuple[Snapshot, Events, IntArray]:
     horizon = get_states(connection).get(COMPACTION_HORIZON, 0)
     if seen.as_of < horizon:
@@ -130,7 +138,8 @@ def _read(
             f"{shown_time(seen.as_of)} UTC"
         )
     parent, older = _parent(directory, seen, horizon)
-    events = merge(older, read_events(connection, seen, parent=parent)) if parent else read_events(connection, seen)
+    events = read_events(connection, seen, parent=parent, readers=readers)
+    events = merge(older, events) if parent else events
     names = {int(row[0]): str(row[1]) for row in connection.execute(select(users.c.user_key, users.c.user_id))}
     # The parent may still contain a user who was forgotten after it was built.
     events = events[np.isin(events["user"], np.fromiter(names, dtype=np.int64, count=len(names)))]

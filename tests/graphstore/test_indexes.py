@@ -12,7 +12,8 @@ from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.retention import DELETE_LISTS, DELETE_SEEN
 from graphstore.session import read, write
-from graphstore.snapshots.eventlog import Seen, read_events
+from graphstore.snapshots.eventlog import Seen
+from graphstore.snapshots.readers import read_events
 from graphstore.tables import metadata, seen_items, users
 from graphstore.upserts import ImpressionRow, insert_impressions
 from monitoring.attribution import attribute_now

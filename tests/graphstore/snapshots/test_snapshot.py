@@ -20,9 +20,10 @@ from graphstore.identities import IdentityRow, ingest_identities
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.item_fields import ItemRow
 from graphstore.session import open_engine, write
-from graphstore.snapshots.eventlog import Events, Seen, read_events, seen_by
+from graphstore.snapshots.eventlog import Events, Seen, seen_by
 from graphstore.snapshots.files import NoSnapshot, Snapshot, digest, load_events, load_snapshot, place
 from graphstore.snapshots.graph import INTERACTS, features_of, time_masks
+from graphstore.snapshots.readers import read_events
 from graphstore.snapshots.report import get_graph_report, print_graph_report
 from graphstore.snapshots.rewrite import erase_users
 from graphstore.snapshots.snapshot import BeforeCompaction, build_snapshot, open_snapshot
@@ -270,8 +271,8 @@ def test_only_new_rows_are_read(engine: Engine, tmp_path: Path, monkeypatch: pyt
     build(engine, tmp_path, as_of=250)
     read_rows = []
 
-    def counting(connection: Connection, seen: Seen, *, parent: Seen | None = None) -> Events:
-        events = read_events(connection, seen, parent=parent)
+    def counting(connection: Connection, seen: Seen, *, parent: Seen | None, readers: int) -> Events:
+        events = read_events(connection, seen, parent=parent, readers=readers)
         read_rows.append(events["time"].tolist())
         return events
 
