@@ -29,14 +29,17 @@ NumWorkers = Annotated[
 ]
 
 
-def check_ray_options(engine: str, address: str | None, workers: int | None) -> None:
-    """Raise `BadParameter` for options that do not go together, and `MissingExtra` where Ray is not installed."""
+def check_ray_options(engine: str, address: str | None, workers: int | None, *, any_ray: bool = False) -> None:
+    """Raise `BadParameter` for options that do not go together, and `MissingExtra` where Ray is not installed.
+
+    `any_ray` says that the number of workers is for a running cluster, too.
+    """
     from training.cluster.ray_cluster import address_problem
 
     for given, name in ((address, "--address"), (workers, "--workers")):
         if given is not None and engine != "ray":
             raise BadParameter("is for --engine ray", param_hint=name)
-    if address is not None and workers is not None:
+    if address is not None and workers is not None and not any_ray:
         raise BadParameter("a running cluster has its own workers", param_hint="--workers")
     if address is not None and (problem := address_problem(address)):
         raise BadParameter(problem, param_hint="--address")
@@ -46,7 +49,10 @@ def check_ray_options(engine: str, address: str | None, workers: int | None) -> 
 
 @contextmanager
 def opened_ray(address: str | None, workers: int | None, report: Report) -> Iterator[int]:
-    """Start the own Ray, or join the one at the address. Yields how many tasks run at once. Raises `RayAway`."""
+    """Start a Ray of so many workers, or join the one at the address, with those that it has.
+
+    Yields how many tasks run at once. Raises `RayAway`.
+    """
     from training.cluster.ray_cluster import joined_ray, local_ray
 
     report("Ray starts" if address is None else f"joins {address}", 0.0)
