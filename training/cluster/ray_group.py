@@ -10,6 +10,7 @@ When a process dies, Ray Train ends the others, and the whole fit begins again.
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -95,7 +96,8 @@ def fit_by_ray(
             run_config=RunConfig(storage_path=directory, failure_config=FailureConfig(max_failures=MAX_RETRIES)),
         )
         try:
-            told = trainer.fit().return_value
+            # In another thread, Ray Train leaves the signals as they are.
+            told = ThreadPoolExecutor(1).submit(trainer.fit).result().return_value
         except TrainingFailedError as error:
             reason = str(error).strip().partition("\n")[0]
             raise RayFailed(f"the fit has no result after {MAX_RETRIES + 1} tries: {reason}") from error
