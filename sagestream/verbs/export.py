@@ -3,21 +3,27 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import AlreadyExists, file_errors
 from sagestream.extras import require
-from sagestream.printable import PlainConsole, echo, echo_json, echo_result
+from sagestream.printable import BadParameter, PlainConsole, echo, echo_json, echo_result
 from sagestream.stages import Stages
 from sagestream.verbs.bundle_options import AsJson, Bundle, ModelVersion, SnapshotName, bundle_directory
+from sagestream.verbs.ray_options import Address, check_ray_options, opened_ray, tell_workers
 
 if TYPE_CHECKING:
     from graphstore.snapshots.files import Snapshot
+    from training.config import TrainingConfig
+    from training.models.recommender import Recommender
 
 LAST_SEED = 2**31 - 1
+
+Fitted = tuple["Recommender", dict[str, float], dict[str, Any]]
+"""A model, its measures, and what the JSON object tells about the fit."""
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +73,17 @@ def train_distributed(
     timeout_seconds: Annotated[
         float, typer.Option(min=1, max=86_400, help="How long one process waits for another.")
     ] = 300.0,
+    engine: Annotated[
+        Literal["torchrun", "ray"],
+        typer.Option(help="What starts the processes: torchrun, which calls this verb in each, or a Ray (Ray Train)."),
+    ] = "torchrun",
+    address: Address = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Processes on a Ray; default: one for each of its processors.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit GraphSAGE alone with several processes, to what one finds: `torchrun … -m sagestream train-distributed`.
@@ -74,35 +91,32 @@ def train_distributed(
     The bundle is for `export` and `score`; the registry does not hear of it. As an example,
 
     torchrun --standalone --nproc-per-node 2 -m sagestream train-distributed --out models/mine
-    """
-    import torch
 
+    Without torchrun, a Ray starts the processes:
+
+    sagestream train-distributed --engine ray --workers 2 --out models/mine
+    """
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from training.config import TrainingConfig
     from training.config_file import current_config
     from training.models.bundle import save_bundle
-    from training.models.sage_only import fit_sage_model
-    from training.options import TrainingOptions
-    from training.sage.process_group import join_process_group
 
+    check_ray_options(engine, address, workers, any_ray=True)
     if out.exists():
         raise AlreadyExists(f"{out} exists: name a new directory")
     config = current_config(TrainingConfig())
-    torch.set_num_threads(config.training_threads)
     found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
-    with join_process_group(timeout_seconds=timeout_seconds) as group:
-        stages = Stages(PlainConsole(stderr=True, quiet=group.rank > 0))
-        with stages.stage("train", f"GraphSAGE by {group.size} processes") as report:
-            model, metrics = fit_sage_model(
-                found,
-                model_version=out.name,
-                config=config,
-                options=TrainingOptions(seed=seed, progress=report),
-                group=group,
-            )
-    if group.rank > 0:
+    fitted: Fitted | None
+    if engine == "ray":
+        fitted = _fit_by_ray(
+            found, out.name, config, seed=seed, timeout_seconds=timeout_seconds, address=address, workers=workers
+        )
+    else:
+        fitted = _fit_by_torchrun(found, out.name, config, seed=seed, timeout_seconds=timeout_seconds)
+    if fitted is None:
         return
+    model, metrics, told = fitted
     with file_errors(out):
         save_bundle(
             model,
@@ -116,11 +130,62 @@ def train_distributed(
         "model_version": model.model_version,
         "bundle": str(out),
         "snapshot_id": found.snapshot_id,
-        "processes": group.size,
-        "seconds": stages.seconds["train"],
+        **told,
         "metrics": metrics,
     }
     echo_result(told, f"{out}: ndcg@20 {metrics['ndcg@20']:.4f} on the test window", as_json=as_json)
+
+
+def _fit_by_torchrun(
+    snapshot: "Snapshot", version: str, config: "TrainingConfig", *, seed: int, timeout_seconds: float
+) -> Fitted | None:
+    """Fit as one of the processes that `torchrun` has started. Only the first one returns the model."""
+    import torch
+
+    from training.models.sage_only import fit_sage_model
+    from training.options import TrainingOptions
+    from training.sage.process_group import join_process_group
+
+    torch.set_num_threads(config.training_threads)
+    with join_process_group(timeout_seconds=timeout_seconds) as group:
+        stages = Stages(PlainConsole(stderr=True, quiet=group.rank > 0))
+        with stages.stage("train", f"GraphSAGE by {group.size} processes") as report:
+            options = TrainingOptions(seed=seed, progress=report)
+            model, metrics = fit_sage_model(
+                snapshot, model_version=version, config=config, options=options, group=group
+            )
+    if group.rank > 0:
+        return None
+    return model, metrics, {"processes": group.size, "seconds": stages.seconds["train"]}
+
+
+def _fit_by_ray(
+    snapshot: "Snapshot",
+    version: str,
+    config: "TrainingConfig",
+    *,
+    seed: int,
+    timeout_seconds: float,
+    address: str | None,
+    workers: int | None,
+) -> Fitted:
+    """Fit with processes of a Ray. Raises `BadParameter` for more than it has processors: they would wait for ever."""
+    from training.cluster.ray_group import FitJob, fit_by_ray
+    from training.cluster.ray_tasks import Workers
+
+    job = FitJob.of(snapshot.path, model_version=version, config=config, seed=seed)
+    made_by, stages = Workers(), Stages(PlainConsole(stderr=True))
+    with (
+        stages.stage("train", "GraphSAGE by a Ray") as report,
+        opened_ray(address, workers, report) as processors,
+    ):
+        size = workers or processors
+        if size > processors:
+            raise BadParameter(f"the Ray at {address} has {processors} processors", param_hint="--workers")
+        report(f"{size} processes", 0.0)
+        model, metrics = fit_by_ray(job, size=size, timeout_seconds=timeout_seconds, workers=made_by)
+    told = {"processes": size, "seconds": stages.seconds["train"]}
+    return model, metrics, told | tell_workers(made_by, stages)
 
 
 def _snapshot_behind(bundle: Path) -> "Snapshot | None":

@@ -1,7 +1,6 @@
 """Scoring: writes the lists of all shoppers, or of one part of them, to a file."""
 
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,10 +8,10 @@ import typer
 
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import file_errors
-from sagestream.extras import require
 from sagestream.printable import BadParameter, PlainConsole, echo_result
 from sagestream.stages import Stages
 from sagestream.verbs.bundle_options import AsJson, Bundle, ModelVersion, SnapshotName, bundle_directory
+from sagestream.verbs.ray_options import Address, NumWorkers, check_ray_options, opened_ray, tell_workers
 
 if TYPE_CHECKING:
     from training.export.parts import Part
@@ -48,19 +47,8 @@ def score(
         Literal["process", "ray"],
         typer.Option(help="What makes the lists: this process, or the workers of a Ray, on one machine or several."),
     ] = "process",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="A running Ray cluster: host:port, or auto for the one on this machine; default: an own Ray, here.",
-            show_default=False,
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1024, help="Processes of the own Ray; default: one for each processor.", show_default=False
-        ),
-    ] = None,
+    address: Address = None,
+    workers: NumWorkers = None,
     users: Annotated[
         Path | None,
         typer.Option(
@@ -96,18 +84,18 @@ def score(
     from serving.publisher import BLOCK_USERS
     from serving.source import HISTORY_LIMIT
     from stream.events import id_problem
+    from training.cluster.ray_tasks import Workers
     from training.export.batch_lists import SUFFIXES, only, recommend_all, write_lists
     from training.export.block_lists import count_blocks, rows_of_part
-    from training.export.ray_blocks import ScoringJob, Workers, lists_by_ray
-    from training.export.ray_cluster import joined_ray, local_ray
-    from training.models.bundle import load_bundle
+    from training.export.ray_blocks import ScoringJob, lists_by_ray
+    from training.models.bundle import load_bundle, version_of
 
     if out.suffix not in SUFFIXES:
         raise BadParameter(f"{out} ends with neither {' nor '.join(SUFFIXES)}", param_hint="--out")
     config = ServingConfig()
     length = k or config.list_length
     chosen = _part(part)
-    _check_engine(engine, address, workers)
+    check_ray_options(engine, address, workers)
     if links is None and direct:
         raise BadParameter("only lists with links are logged", param_hint="--direct")
     if links is not None:
@@ -121,32 +109,31 @@ def score(
     wanted = None if users is None else _ids(users)
     size = block_users or BLOCK_USERS
     directory = bundle_directory(model_version, bundle)
-    model = load_bundle(directory)
+    version = version_of(directory)
     made_by = Workers()
     stages = Stages(PlainConsole(stderr=True))
-    with ExitStack() as stack, stages.stage("score", f"Lists by {model.model_version}") as report:
+    with ExitStack() as stack, stages.stage("score", f"Lists by {version}") as report:
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
         if engine == "ray":
-            report("Ray starts" if address is None else f"joins {address}", 0.0)
-            opened = local_ray(workers) if address is None else joined_ray(address)
-            at_once = stack.enter_context(opened)
+            at_once = stack.enter_context(opened_ray(address, workers, report))
             job = ScoringJob.of(directory, found.path, k=length, history_limit=HISTORY_LIMIT, block_users=size)
             blocks = chosen.of(count_blocks(found.num_users, size))
             lists = lists_by_ray(job, blocks, at_once=at_once, workers=made_by)
         else:
+            model = load_bundle(directory)
             lists = recommend_all(model, found, k=length, history_limit=HISTORY_LIMIT, block_users=size, part=chosen)
         rows = rows_of_part(chosen, found.num_users, size)
         here = found.user_ids[rows.start : rows.stop]
         if wanted is not None:
             lists = only(lists, wanted)
         if links is not None:
-            mailing = open_mailing(config, model.model_version, found.snapshot_id, links=links, slot=slot, k=length)
+            mailing = open_mailing(config, version, found.snapshot_id, links=links, slot=slot, k=length)
             lists = mailing.logged(lists, stack.enter_context(logging_to(direct=direct)))
         with file_errors(out):
             total = len(here) if wanted is None else len(wanted.intersection(here))
             written = write_lists(lists, out, total=total, linked=links is not None, progress=report)
     told: dict[str, Any] = {
-        "model_version": model.model_version,
+        "model_version": version,
         "snapshot_id": found.snapshot_id,
         "file": str(out),
         "users": written,
@@ -162,29 +149,8 @@ def score(
     if links is not None:
         told["slot"] = slot
     if engine == "ray":
-        by_node = made_by.peak_mb_by_node()
-        told["workers"] = [asdict(worker) for worker in made_by.known.values()]
-        told["peak_rss_mb_by_node"] = by_node
-        for node, peak in by_node.items():
-            own = [worker for worker in made_by.known.values() if worker.node == node]
-            largest = max(worker.peak_rss_mb for worker in own)
-            stages.say(f"{node}: peak memory {peak:,.0f} MB in {len(own)} workers, {largest:,.0f} MB in the largest")
+        told |= tell_workers(made_by, stages)
     echo_result(told, said, as_json=as_json)
-
-
-def _check_engine(engine: str, address: str | None, workers: int | None) -> None:
-    """Raise `BadParameter` for options that do not go together, and `MissingExtra` where Ray is not installed."""
-    from training.export.ray_cluster import address_problem
-
-    for given, name in ((address, "--address"), (workers, "--workers")):
-        if given is not None and engine != "ray":
-            raise BadParameter("is for --engine ray", param_hint=name)
-    if address is not None and workers is not None:
-        raise BadParameter("a running cluster has its own workers", param_hint="--workers")
-    if address is not None and (problem := address_problem(address)):
-        raise BadParameter(problem, param_hint="--address")
-    if engine == "ray":
-        require("ray")
 
 
 def _part(text: str | None) -> "Part":

@@ -1,8 +1,10 @@
 """Tuning: selects settings on the validation window, and writes them to a file for `train`."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -16,10 +18,12 @@ from sagestream.printable import BadParameter, PlainConsole, echo, echo_json
 from sagestream.stages import Stages
 from sagestream.tables import print_table
 from sagestream.verbs.data import take_snapshot
+from sagestream.verbs.ray_options import Address, NumWorkers, check_ray_options, opened_ray, tell_workers
 from sagestream.verbs.sources import SHOWN_REJECTED, Items, Paths, chosen, end, run_import
 from sagestream.verbs.table_options import with_table_options
 
 if TYPE_CHECKING:
+    from training.search.drawn_trial import RunTasks
     from training.search.tune import Tuned
 
 STUDY = Path("tuning") / "study.db"
@@ -51,24 +55,42 @@ def tune(
         Path | None, typer.Option(help="Where the configuration is written; default: in the state directory.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draws and of the training.")] = 0,
+    batch: Annotated[
+        int, typer.Option(min=1, max=1024, help="Trials that are drawn at once, so that a Ray can run them at once.")
+    ] = 1,
+    engine: Annotated[
+        Literal["process", "ray"],
+        typer.Option(help="What runs the trials: this process, or the workers of a Ray, on one machine or several."),
+    ] = "process",
+    address: Address = None,
+    workers: NumWorkers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Search better settings of GraphSAGE and the blend; a second call goes on. Writes what `train --config` takes.
 
     With a SOURCE, that is imported into the graph, without Redis, and a snapshot is taken, which the search is on.
     The search begins with the training file that SAGESTREAM_TRAINING_CONFIG names, if it names one.
+
+    The same seed and batch come to the same study in one process and on a Ray, with any number of workers. As an
+    example,
+
+    sagestream tune --trials 32 --batch 4 --engine ray --workers 4
     """
     require("optuna")
+    check_ray_options(engine, address, workers)
     import math
 
     import torch
 
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
+    from training.cluster.ray_tasks import Workers
     from training.config import TrainingConfig
     from training.config_file import current_config, load_changes, merge_changes, save_config
+    from training.search.drawn_trial import TuningInterrupted, trials_here
     from training.search.objective import Objective
-    from training.search.tune import TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
+    from training.search.ray_trials import RayTrials, TuningJob
+    from training.search.tune import Amount, evaluate_on_test, open_study, outcome, run_trials
 
     graph = GraphstoreConfig()
     study_file, config_file = study or graph.state_dir / STUDY, out or graph.state_dir / CONFIG
@@ -97,24 +119,30 @@ def tune(
     with stages.stage("closed_form", "Terms of closed form"):
         objective = Objective.of(found, config=config, seed=seed)
     with Interruption() as interruption, open_study(study_file, objective) as opened:
+        made_by = Workers()
+
+        def stopped() -> bool:
+            return interruption.asked
+
         before = len(opened.trials)
         stages.say(f"{study_file}: {f'goes on after {before} trials' if before else 'a new study'}")
         try:
-            with stages.stage("trials", f"{trials} trials") as report:
+            with ExitStack() as stack, stages.stage("trials", f"{trials} trials") as report:
 
                 def show(line: str, share: float) -> None:
                     report(line, share)
                     if not stages.console.is_terminal and " step " not in line:  # on a terminal the bar shows it
                         stages.say(line)
 
-                run_trials(
-                    opened,
-                    objective,
-                    trials=trials,
-                    timeout_seconds=timeout or math.inf,
-                    progress=show,
-                    stopped=lambda: interruption.asked,
-                )
+                run: RunTasks = partial(trials_here, objective, stopped=stopped)
+                if engine == "ray":
+                    at_once = stack.enter_context(opened_ray(address, workers, report))
+                    if batch < at_once:
+                        stages.say(f"--batch {batch}: at most so many of {at_once} workers have a trial at once")
+                    job = TuningJob.of(found.path, config=config, seed=seed)
+                    run = RayTrials(job, at_once, made_by, stopped).run
+                amount = Amount(trials, batch, timeout or math.inf)
+                run_trials(opened, objective, amount, run=run, progress=show)
             tuned = outcome(opened, objective)
             with stages.stage("test", "The test window, once") as report:
 
@@ -125,7 +153,7 @@ def tune(
 
                 on_test = evaluate_on_test(opened, objective, found, tuned, progress=judge)
         except TuningInterrupted:
-            stages.say("interrupted: the study keeps every trial that had ended; the same call goes on")
+            stages.say("interrupted: the study keeps every trial that has ended; the same call goes on")
             raise typer.Exit(EXIT_CODE) from None
     with file_errors(config_file):
         save_config(config_file, merge_changes(began_with, tuned.changes))
@@ -137,6 +165,8 @@ def tune(
         "config": str(config_file),
         "seconds": round(stages.elapsed, 1),
     }
+    if engine == "ray":
+        told |= tell_workers(made_by, stages)
     if as_json:
         echo_json(told, allow_nan=False)
         return

@@ -124,10 +124,22 @@ def load_bundle(path: Path) -> Recommender:
 
 
 def snapshot_of(path: Path) -> str:
-    """The name of the snapshot that the model in the directory was made of. Raises `BundleError`."""
-    if not (path / "config.json").exists():
+    """Return the name of the snapshot that the model in the directory was made of. Raises `BundleError`."""
+    return _named(path, "snapshot_id")
+
+
+def version_of(path: Path) -> str:
+    """Return the version of the model in the directory, without loading it. Raises `BundleError`."""
+    return _named(path, "model_version")
+
+
+def _named(path: Path, field: str) -> str:
+    config = path / "config.json"
+    if not config.exists() or not (path / CHECKSUMS).exists():
         raise BundleError(f"no bundle at {path}")
-    name: str = json.loads((path / "config.json").read_text())["snapshot_id"]
+    if sha256_of(config) != json.loads((path / CHECKSUMS).read_text()).get(config.name):
+        raise BundleError(f"{config} is not what was saved")
+    name: str = json.loads(config.read_text())[field]
     return name
 
 

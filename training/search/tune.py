@@ -3,31 +3,27 @@
 Arrives: a snapshot, a configuration to start from, a file for the study. Leaves: `Tuned`, with the changes that
 `training.config_file` writes. Next: `sagestream train --config` trains with them.
 
-A tree-structured Parzen estimator draws the trials (Bergstra et al., 2011). `training.search.objective` gives the value
-of a trial. A trial ends early when GraphSAGE alone is below the median of the others at the same step. The test window
-is read only after the choice, by the same full trial that `train` runs. Rejected: Hyperband, because it needs more
-trials than a shop waits for.
+`training.search.batches` draws the trials, `training.search.drawn_trial` runs them. The test window is read only after
+the choice, by the same full trial that `train` runs. Rejected: Hyperband, because it needs more trials than a shop
+waits for.
 
-The study is an SQLite file, written after every evaluation, so a killed call loses only the current trial. Draws depend
-on the seed and the number of finished trials, so an interrupted study comes to the same result.
+The study is an SQLite file, written after every trial, so a killed call loses only the trials that run. The next call
+begins with what was drawn and has not ended, so an interrupted study comes to the same result.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DatabaseError
 
 from graphstore.errors import UserError
@@ -38,18 +34,10 @@ from training.benchmark.comparison import paired_bootstrap
 from training.config import TrainingConfig
 from training.evaluation.ranking import METRIC, Evaluation
 from training.lifecycle.trial import full_trial
-from training.options import FitEvaluation, TrainingOptions
-from training.search.model_search import BASKETS, CHOICES, RECENT
+from training.options import TrainingOptions
+from training.search.batches import EARLIER, drawn_trials, finished_trials, next_batch, tell
+from training.search.drawn_trial import RunTasks, TrialTask
 from training.search.objective import Objective
-
-FIRST: dict[str, dict[str, Any]] = {"default": {}, "choices": CHOICES, "baskets": BASKETS, "recent": RECENT}
-"""The first trials, before any draw: the default, and the shapes of the benchmark's search."""
-
-STARTUP_TRIALS = 6
-"""Number of finished trials after which draws use the results."""
-
-PRUNE_FROM_TRIALS = 4
-PRUNE_FROM_EVALUATIONS = 4
 
 IMPORTANCE_TRIALS = 4
 """With fewer finished trials, importances are not computed."""
@@ -62,8 +50,15 @@ class StudyError(UserError):
     """The file is no study, another call uses it, or no trial has finished."""
 
 
-class TuningInterrupted(Exception):
-    """The user stops the call. The current trial does not count."""
+@dataclass(frozen=True)
+class Amount:
+    """How much one call adds to a study."""
+
+    trials: int
+    batch: int
+    """Trials that are drawn at once. A batch that a call does not finish goes on in the next call."""
+    timeout_seconds: float = math.inf
+    """No trial begins after this time."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,10 @@ def open_study(path: Path, objective: Objective) -> Iterator[Study]:
                 study_name=objective.name,
                 direction="maximize",
                 load_if_exists=True,
-                pruner=_pruner(objective),
             )
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # trials of a killed call
-                study.tell(trial.number, state=TrialState.FAIL)
+            for trial in drawn_trials(study):
+                if EARLIER not in trial.user_attrs:  # the call was killed in the middle of the draw
+                    study.tell(trial.number, state=TrialState.FAIL)
             yield study
         finally:
             storage.remove_session()
@@ -120,73 +115,33 @@ def open_study(path: Path, objective: Objective) -> Iterator[Study]:
 def run_trials(
     study: Study,
     objective: Objective,
+    amount: Amount,
     *,
-    trials: int,
-    timeout_seconds: float = math.inf,
+    run: RunTasks,
     progress: Progress,
-    stopped: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Run more trials, `trials` of them. No trial begins after the timeout. Raises `TuningInterrupted` at the first
-    evaluation after `stopped`."""
-    began = clock()
-    for index in range(trials):
-        if clock() - began >= timeout_seconds:
-            return
-        if stopped():
-            raise TuningInterrupted
-        trial = _next(study, objective)
-        shape = trial.user_attrs.get("shape")
-        title = f"trial {trial.number}{f' ({shape})' if shape else ''}"
+    """Run more trials by `run`, batch after batch, and tell each to the study as it ends. Raises what `run` raises."""
+    began, ended = clock(), 0
 
-        def report(line: str, share: float, title: str = title, index: int = index) -> None:
-            progress(f"{title}: {line}", (index + share) / trials)
+    def in_time() -> bool:
+        return clock() - began < amount.timeout_seconds
 
-        report("begins", 0.0)
-        ended = _run(study, objective, trial, report=report, stopped=stopped)
-        report(ended, 1.0)
+    def report(task: TrialTask, line: str, share: float) -> None:
+        progress(f"{task.title}: {line}", (ended + share) / amount.trials)
 
+    def begin(tasks: Sequence[TrialTask]) -> Iterator[TrialTask]:
+        for place, task in enumerate(tasks):
+            if place and not in_time():
+                return
+            report(task, "begins", 0.0)
+            yield task
 
-def _next(study: Study, objective: Objective) -> Trial:
-    """Return the next trial of `FIRST` that has not finished, else a draw."""
-    ended = _finished_trials(study)
-    tried = {trial.user_attrs.get("shape") for trial in ended}
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))  # enqueued by a call that was killed
-    missing = [name for name in FIRST if name not in tried]
-    if missing and not waiting:
-        study.enqueue_trial(objective.space.params(**FIRST[missing[0]]), user_attrs={"shape": missing[0]})
-    # One sampler for each trial, so its draw does not depend on the number of calls before.
-    draws = np.random.SeedSequence([objective.seed, len(ended)]).generate_state(1)
-    study.sampler = TPESampler(n_startup_trials=STARTUP_TRIALS, seed=int(draws[0]))
-    return study.ask(objective.space.distributions)
-
-
-def _run(study: Study, objective: Objective, trial: Trial, *, report: Progress, stopped: Callable[[], bool]) -> str:
-    """Run one trial, report it to the study, and return how it ended."""
-    is_default = trial.user_attrs.get("shape") == "default"
-    config = objective.config if is_default else objective.space.config(trial.params)
-
-    def look(at: FitEvaluation) -> None:
-        if stopped():
-            raise TuningInterrupted
-        if not math.isfinite(at.loss):
-            raise optuna.TrialPruned("its loss is no number")
-        assert at.ndcg is not None
-        trial.report(at.ndcg, at.step)
-        report(f"step {at.step} loss {at.loss:.3f} GraphSAGE alone {at.ndcg:.4f}", at.step / config.sage.max_steps)
-        if not is_default and trial.should_prune():
-            raise optuna.TrialPruned("below the median of the others")
-
-    try:
-        value = objective.ndcg(config, on_evaluation=look)
-    except optuna.TrialPruned as reason:
-        study.tell(trial, state=TrialState.PRUNED)
-        return f"ended early, {reason}"
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    study.tell(trial, value)
-    return f"{METRIC} {value:.4f}, the best so far {study.best_value:.4f}"
+    while ended < amount.trials and in_time():
+        tasks = next_batch(study, objective, amount.batch)
+        for task, done in run(begin(tasks[: amount.trials - ended]), report):
+            ended += 1
+            report(task, tell(study, task, done), 0.0)
 
 
 def outcome(study: Study, objective: Objective) -> Tuned:
@@ -205,7 +160,7 @@ def outcome(study: Study, objective: Objective) -> Tuned:
                 raise
     return Tuned(
         finished=len(complete),
-        pruned=len(_finished_trials(study)) - len(complete),
+        pruned=len(finished_trials(study)) - len(complete),
         best=best.number,
         changes={} if best is default else objective.space.changes(best.params),
         validation={"default": _value(default), "best": _value(best)},
@@ -246,15 +201,6 @@ def _evaluate(snapshot: Snapshot, objective: Objective, config: TrainingConfig, 
     options = TrainingOptions(seed=objective.seed, progress=progress)
     trial = full_trial(snapshot, kind="graphsage", champion=None, config=config, options=options)
     return trial.evaluation
-
-
-def _pruner(objective: Objective) -> MedianPruner:
-    warm_up = PRUNE_FROM_EVALUATIONS * objective.config.sage.evaluate_every
-    return MedianPruner(n_startup_trials=PRUNE_FROM_TRIALS, n_warmup_steps=warm_up)
-
-
-def _finished_trials(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
 def _value(trial: FrozenTrial) -> float:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from redis import Redis
 from sqlalchemy import select
 
@@ -18,16 +19,17 @@ from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
 from graphstore.tables import impressions
 from sagestream import extras
+from sagestream.playground.embedded import LOOPBACK
 from sagestream.registered import snapshot_directory
 from serving.links import landing
-from tests.sagestream.verbs.commands import environment, run
+from tests.sagestream.verbs.commands import environment, pipe, run
 from tests.training.toy_shop import closing_time, favourites, shop_on_disk
 from training.config import SageConfig, TrainingConfig
-from training.config_file import save_config
+from training.config_file import load_config, save_config
 from training.export.encoder import FORMATS
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
-from training.models.bundle import save_bundle
+from training.models.bundle import load_bundle, save_bundle
 from training.models.sage_only import fit_sage_model
 from training.options import TrainingOptions
 from training.sage.process_group import ProcessGroup
@@ -87,6 +89,25 @@ def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_pa
     assert sum(own) > 30
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
+def test_two_workers_of_a_ray_write_the_bundle_of_one_process(shop: dict[str, str], tmp_path: Path) -> None:
+    words = ("train-distributed", "--engine", "ray", "--workers", "2", "--out", str(tmp_path / "two"), "--json")
+    done = pipe(b"", *words, settings=shop)
+    assert done.code == 0, done.err
+    assert (done.json["model_version"], done.json["processes"]) == ("two", 2)
+    assert [worker["tasks"] for worker in done.json["workers"]] == [1, 1]
+    assert f"{LOOPBACK}: peak memory" in done.err
+    (path,) = (tmp_path / "state" / "snapshots").iterdir()
+    config = load_config(Path(shop["TRAINING_CONFIG"]), base=TrainingConfig())
+    options, group = TrainingOptions(seed=0), ProcessGroup()
+    alone, measures = fit_sage_model(
+        load_snapshot(path), model_version="one", config=config, options=options, group=group
+    )
+    assert done.json["metrics"] == pytest.approx(measures, abs=1e-5)
+    (one,), (two,) = alone.terms, load_bundle(tmp_path / "two").terms
+    torch.testing.assert_close(two.state()["embeddings"], one.state()["embeddings"], atol=1e-5, rtol=0)
+
+
 def test_without_its_snapshot_a_model_has_no_graph_to_export(
     shop: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +159,8 @@ def test_what_cannot_be_done_is_told(shop: dict[str, str], tmp_path: Path) -> No
         ("export", "--format", "tflite"),
         ("export", "m0", "--bundle", out),
         ("train-distributed", "--out", out, "--timeout-seconds", "0"),
+        ("train-distributed", "--out", out, "--workers", "2"),
+        ("train-distributed", "--out", out, "--engine", "ray", "--address", "ray://head:10001"),
     ):
         assert run(*words, settings=shop).code == 2, words
     assert {path.name for path in tmp_path.iterdir()} == {"state", "small.json"}

@@ -69,7 +69,7 @@ def test_an_own_ray_writes_the_file_of_one_process(shop: dict[str, str], tmp_pat
     done = pipe(b"", *words, settings=shop)
     assert done.code == 0, done.err
     assert out.read_bytes() == expected(shop, tmp_path)
-    assert sum(worker["blocks"] for worker in done.json["workers"]) == 6
+    assert sum(worker["tasks"] for worker in done.json["workers"]) == 6
     assert list(done.json["peak_rss_mb_by_node"]) == [LOOPBACK]
     assert f"{LOOPBACK}: peak memory" in done.err
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from graphstore.snapshots.snapshot import build_snapshot
 from sagestream.interruption import EXIT_CODE
 from sagestream.playground import state
-from tests.sagestream.verbs.commands import run, start
+from sagestream.playground.embedded import LOOPBACK
+from tests.sagestream.verbs.commands import pipe, run, start
 from tests.training import toy_shop
 from training.config import TrainingConfig
 from training.config_file import load_config, merge_changes, save_config
@@ -71,6 +73,23 @@ def test_a_file_is_imported_and_searched_on_by_the_words_of_an_import(settings: 
     assert run("tune", str(file), "--snapshot", "newest", settings=new).code == 2
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
+def test_a_ray_comes_to_the_study_of_one_process(settings: dict[str, str], tmp_path: Path) -> None:
+    words = ("tune", "--trials", "2", "--batch", "2", "--json", "--out", str(tmp_path / "tuned.json"))
+    with_ray = ("--engine", "ray", "--workers", "3", "--study", str(tmp_path / "ray.db"))
+    done = pipe(b"", *words, *with_ray, settings=settings)
+    assert done.code == 0, done.err
+    assert "--batch 2: at most so many of 3 workers" in done.err
+    assert f"{LOOPBACK}: peak memory" in done.err
+    told = done.json
+    assert sum(worker["tasks"] for worker in told.pop("workers")) == 2
+    assert list(told.pop("peak_rss_mb_by_node")) == [LOOPBACK]
+    own = run(*words, "--study", str(tmp_path / "own.db"), settings=settings).json
+    for name in ("study", "seconds"):
+        assert told.pop(name) != own.pop(name)
+    assert told == own
+
+
 @pytest.mark.kill
 def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> None:
     study = tmp_path / "study.db"
@@ -95,6 +114,8 @@ def test_sigterm_keeps_the_study(settings: dict[str, str], tmp_path: Path) -> No
     [
         (("--trials", "-1"), 2, "--trials"),
         (("--timeout", "-1"), 2, "--timeout"),
+        (("--batch", "0"), 2, "--batch"),
+        (("--workers", "2"), 2, "--workers"),
         (("--seed", str(2**32)), 2, "--seed"),
         (("--trials", "0", "--study", "x[/y].db"), 1, "no trial has finished"),
         (("--trials", "0"), 1, "no trial has finished"),

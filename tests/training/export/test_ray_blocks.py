@@ -17,11 +17,13 @@ from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.toy_shop import closing_time, open_shop
 from tests.waiting import wait_until
+from training.cluster.ray_cluster import local_ray
+from training.cluster.ray_tasks import RayFailed, Workers, fingerprint
 from training.config import TrainingConfig
 from training.export.batch_lists import recommend_all, write_lists
+from training.export.block_lists import Lists
 from training.export.parts import Part
-from training.export.ray_blocks import BlockDone, RayFailed, ScoringJob, Workers, fingerprint, lists_by_ray, score_block
-from training.export.ray_cluster import local_ray
+from training.export.ray_blocks import ScoringJob, lists_by_ray, score_block
 from training.features.snapshot_features import featurize
 from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
@@ -39,7 +41,7 @@ FATAL = 3
 """The block whose worker is killed."""
 
 
-def hold(job: ScoringJob, block: int) -> BlockDone:
+def hold(job: ScoringJob, block: int) -> Lists:
     """Make a block; the first worker of the fatal one leaves its pid in a file and works without an end."""
     done = score_block(job, block)
     marker = Path(job.snapshot).parents[1] / "pid"
@@ -51,14 +53,14 @@ def hold(job: ScoringJob, block: int) -> BlockDone:
     return done
 
 
-def die(job: ScoringJob, block: int) -> BlockDone:
+def die(job: ScoringJob, block: int) -> Lists:
     """Kill the own process at the fatal block, each time."""
     if block == FATAL:
         os.kill(os.getpid(), signal.SIGKILL)
     return score_block(job, block)
 
 
-def refuse(job: ScoringJob, block: int) -> BlockDone:
+def refuse(job: ScoringJob, block: int) -> Lists:
     """What a model with broken numbers does."""
     raise FloatingPointError(f"block {block} scores NaN")
 
@@ -102,7 +104,7 @@ def test_two_workers_write_the_file_of_one_process(
     write_lists(lists, tmp_path / "two.jsonl", total=40, progress=lambda line, share: shares.append(share))
     assert (tmp_path / "two.jsonl").read_bytes() == expected
     assert len(shares) == BLOCKS and shares[-1] == 1.0
-    assert sum(worker.blocks for worker in workers.known.values()) == BLOCKS
+    assert sum(worker.tasks for worker in workers.known.values()) == BLOCKS
     assert os.getpid() not in {pid for _, pid in workers.known}
     assert all(worker.peak_rss_mb > 50 for worker in workers.known.values())
     (peak,) = workers.peak_mb_by_node().values()
@@ -127,7 +129,7 @@ def test_the_block_of_a_killed_worker_is_made_again(
     killer.join()
     assert killed and killed[0] != os.getpid()
     assert (tmp_path / "two.jsonl").read_bytes() == expected
-    assert sum(worker.blocks for worker in workers.known.values()) == BLOCKS
+    assert sum(worker.tasks for worker in workers.known.values()) == BLOCKS
 
 
 def test_a_part_is_made_by_workers_too(job: ScoringJob, expected: bytes, at_once: int, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_part_is_made_by_workers_too(job: ScoringJob, expected: bytes, at_once
 
 
 def test_a_block_that_kills_each_worker_ends_the_job(job: ScoringJob, at_once: int, tmp_path: Path) -> None:
-    with pytest.raises(RayFailed, match="block 3 of 7 shoppers has no lists after 4 tries"):
+    with pytest.raises(RayFailed, match="block 3 of 7 shoppers has no result after 4 tries"):
         write_lists(
             lists_by_ray(job, range(BLOCKS), at_once=at_once, workers=Workers(), score=die),
             tmp_path / "x.jsonl",

@@ -3,9 +3,9 @@
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import Engine
@@ -15,8 +15,9 @@ from graphstore.snapshots.files import Snapshot
 from tests.training import toy_shop
 from tests.training.search.test_objective import CONFIG, snapshot_of
 from training.options import FitEvaluation
+from training.search.drawn_trial import TuningInterrupted, run_trial, trials_here
 from training.search.objective import Objective
-from training.search.tune import StudyError, TuningInterrupted, evaluate_on_test, open_study, outcome, run_trials
+from training.search.tune import Amount, StudyError, evaluate_on_test, open_study, outcome, run_trials
 
 pytestmark = pytest.mark.slow
 
@@ -51,14 +52,15 @@ def scripted(objective: Objective, **changes) -> Scripted:
     return Scripted(**{name: getattr(objective, name) for name in objective.__dataclass_fields__}, **changes)
 
 
-def run(path: Path, objective: Objective, trials: int, **settings) -> list[tuple]:
+def run(path: Path, objective: Objective, trials: int, *, stopped=lambda: False, **settings) -> list[tuple]:
     """The trials of the study that count, after so many more."""
-    arguments = {"progress": lambda _line, _share: None, "stopped": lambda: False}
+    amount = Amount(trials, settings.pop("batch", 1), settings.pop("timeout_seconds", math.inf))
+    arguments = {"progress": lambda _line, _share: None, "run": partial(trials_here, objective, stopped=stopped)}
     with open_study(path, objective) as study:
         with suppress(TuningInterrupted):
-            run_trials(study, objective, trials=trials, **(arguments | settings))
+            run_trials(study, objective, amount, **(arguments | settings))
         return [
-            (trial.user_attrs.get("shape"), trial.params, trial.value, trial.state)
+            (trial.user_attrs.get("shape"), trial.params, trial.value, trial.state, trial.intermediate_values)
             for trial in study.trials
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
         ]
@@ -70,7 +72,7 @@ def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, sn
     with open_study(tmp_path / "study.db", objective) as study:
         tuned = outcome(study, objective)
         assert (tuned.finished, tuned.pruned) == (5, 0)
-        values = [value for _, _, value, _ in rows]
+        values = [value for _, _, value, *_ in rows]
         assert tuned.validation == {"default": values[0], "best": max(values)}
         assert values[0] == objective.ndcg(objective.config, on_evaluation=lambda _: None)
         assert set(tuned.importances) <= set(objective.space.distributions)
@@ -84,9 +86,10 @@ def test_the_default_is_judged_first_and_gains_are_told_against_it(objective, sn
         assert again == measured
 
 
-def test_a_study_that_was_interrupted_comes_to_the_same(objective, tmp_path):
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_study_that_was_interrupted_comes_to_the_same(objective, tmp_path, batch):
     objective = scripted(objective)
-    whole = run(tmp_path / "whole.db", objective, 8)
+    whole = run(tmp_path / "whole.db", objective, 8, batch=batch)
     evaluations = []
 
     def stopped() -> bool:
@@ -96,11 +99,29 @@ def test_a_study_that_was_interrupted_comes_to_the_same(objective, tmp_path):
     parts: list[tuple] = []
     calls = 0
     while len(parts) < 8:
-        parts = run(tmp_path / "parts.db", objective, 8 - len(parts), stopped=stopped)
+        parts = run(tmp_path / "parts.db", objective, 8 - len(parts), batch=batch, stopped=stopped)
         calls += 1
     assert calls > 3
     assert parts == whole
-    assert whole != run(tmp_path / "other.db", replace(objective, seed=1), 8)
+    assert whole != run(tmp_path / "other.db", replace(objective, seed=1), 8, batch=batch)
+
+
+def test_a_batch_comes_to_the_same_in_any_order(objective, tmp_path):
+    """Its trials are drawn and judged by what ended before it, so it is no matter which of them ends first."""
+    objective = scripted(objective)
+
+    def backwards(tasks, _report):
+        for task in reversed(list(tasks)):
+            yield task, run_trial(objective, task)
+
+    rows = run(tmp_path / "study.db", objective, 20, batch=5)
+    assert rows == run(tmp_path / "backwards.db", objective, 20, batch=5, run=backwards)
+    assert TrialState.PRUNED in {state for *_, state, _ in rows}
+    alone = run(tmp_path / "alone.db", objective, 20)
+    assert rows[:6] == alone[:6]  # results decide only later draws
+    assert rows != alone
+    parts = [run(tmp_path / "parts.db", objective, trials, batch=5) for trials in (1, 3, 7, 9)]
+    assert parts[-1] == rows  # a call may end in the middle of a batch
 
 
 def test_a_call_that_was_killed_loses_the_trial_in_hand(objective, tmp_path):
@@ -122,8 +143,8 @@ def test_draws_find_what_is_better_and_stop_what_is_worse(objective, tmp_path):
         tuned = outcome(study, objective)
         assert tuned.validation["best"] > tuned.validation["default"] + 0.2
         assert tuned.changes["sage"]["learning_rate"] == pytest.approx(0.02, rel=0.4)
-    stopped = [params["learning_rate"] for _, params, _, state in rows if state == TrialState.PRUNED]
-    kept = [params["learning_rate"] for _, params, _, state in rows if state == TrialState.COMPLETE]
+    stopped = [params["learning_rate"] for _, params, _, state, _ in rows if state == TrialState.PRUNED]
+    kept = [params["learning_rate"] for _, params, _, state, _ in rows if state == TrialState.COMPLETE]
     assert stopped
     assert rows[0][3] == TrialState.COMPLETE
 
@@ -159,7 +180,7 @@ def test_nothing_mattered_where_all_trials_are_worth_the_same(objective, tmp_pat
 
 def test_a_loss_that_is_no_number_ends_the_trial(objective, tmp_path):
     rows = run(tmp_path / "study.db", scripted(objective, nan=True), 2)
-    assert [state for *_, state in rows] == [TrialState.PRUNED] * 2
+    assert [state for *_, state, _ in rows] == [TrialState.PRUNED] * 2
     with open_study(tmp_path / "study.db", objective) as study, pytest.raises(StudyError, match="more trials"):
         outcome(study, objective)
 
@@ -194,7 +215,7 @@ def test_files_that_are_no_study_or_in_use(objective, tmp_path):
         pass
 
 
-def test_a_trial_that_fails_is_no_trial(objective, tmp_path):
+def test_a_trial_that_fails_is_run_again(objective, tmp_path):
     @dataclass(frozen=True)
     class Failing(Scripted):
         def ndcg(self, config, *, on_evaluation):
@@ -203,8 +224,6 @@ def test_a_trial_that_fails_is_no_trial(objective, tmp_path):
     failing = Failing(**{name: getattr(objective, name) for name in objective.__dataclass_fields__})
     with pytest.raises(MemoryError):
         run(tmp_path / "study.db", failing, 1)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
-    study = optuna.load_study(study_name=objective.name, storage=storage)
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
-    storage.remove_session()
-    storage.engine.dispose()
+    assert run(tmp_path / "study.db", failing, 0) == []
+    objective = scripted(objective)
+    assert run(tmp_path / "study.db", objective, 2) == run(tmp_path / "other.db", objective, 2)

@@ -1,7 +1,7 @@
 """Ray cluster: starts a Ray on this machine, or joins one that runs on several, for as long as a job takes.
 
 Arrives: a number of worker processes, or an address. Leaves: a running connection and how many tasks run at once. Next:
-`training.export.ray_blocks` hands blocks of shoppers to it.
+`training.cluster.ray_tasks` hands tasks to it, `training.cluster.ray_group` trains with it.
 
 Ray is imported inside the functions: it reads its variables when it is imported, and no other process pays for it.
 """

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from sagestream.playground.embedded import LOOPBACK, free_port
-from training.export.ray_cluster import RayAway, address_problem, joined_ray
+from training.cluster.ray_cluster import RayAway, address_problem, joined_ray
 
 PROGRAM = """
 import json, os, sys, tempfile
 from pathlib import Path
 import psutil
-from training.export.ray_cluster import local_ray
+from training.cluster.ray_cluster import local_ray
 
 tempfile.tempdir = sys.argv[1]
 own = psutil.Process()
