@@ -183,19 +183,20 @@ class _Fold:
 
     def ndcg(self, blends: Mapping[str, Blend]) -> dict[str, Float64Array]:
         """Return NDCG@20 [U] of the judging users by each blend. The terms score each user once."""
-        lists: dict[str, list[IntArray]] = {name: [] for name in blends}
+        # Made before the loop. Results that are made in it would lie between the blocks, and keep the memory of freed
+        # blocks from the system: two gigabytes with 12,000 items.
+        lists = {name: np.empty((len(self.judged), CUTOFF), dtype=np.int64) for name in blends}
+        first = 0
         for block in self.judged.blocks():
+            users = slice(first, first := first + len(block))
             features = features_of(self.terms, block, separate_known=block.repeats)
             seen = None if block.repeats else torch.from_numpy(block.seen())
             for name, blend in blends.items():
                 weights = blend.weights(block.lengths())
                 scores = torch.bmm(features, weights[:, :, None])[:, :, 0]
                 scores = scores if seen is None else scores.masked_fill_(seen, -torch.inf)
-                lists[name].append(top_k(scores, CUTOFF)[0])
-        return {
-            name: accuracy(np.concatenate(parts), self.judged, cutoffs=(CUTOFF,))[METRIC]
-            for name, parts in lists.items()
-        }
+                lists[name][users] = top_k(scores, CUTOFF)[0]
+        return {name: accuracy(items, self.judged, cutoffs=(CUTOFF,))[METRIC] for name, items in lists.items()}
 
 
 def _judged(folds: Sequence[_Fold], blends: Sequence[Mapping[str, Blend]]) -> dict[str, Float64Array]:

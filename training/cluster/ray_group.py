@@ -89,7 +89,7 @@ def fit_by_ray(
 
     with tempfile.TemporaryDirectory(prefix="sagestream-ray-train-") as directory:  # else Ray writes to ~/ray_results
         trainer = TorchTrainer(
-            _run_in_worker,
+            run_in_worker,
             train_loop_config={"job": job, "fit": fit},
             torch_config=TorchConfig(backend="gloo", timeout_s=ceil(timeout_seconds)),
             scaling_config=ScalingConfig(num_workers=size),
@@ -110,10 +110,11 @@ def fit_by_ray(
     return fitted
 
 
-def _run_in_worker(given: dict[str, Any]) -> Any:
+def run_in_worker(given: dict[str, Any]) -> Any:
     """Return the result and the members of the group, or the error: Ray Train would try an error that is raised again.
 
-    All processes check their files before any of them waits for another in the fit.
+    Ray Train calls this in each process, with the `job` and what is to `fit`. All of them check their files before any
+    waits for another in the fit.
     """
     from ray.util import get_node_ip_address
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 from sqlalchemy import Engine
 
 from graphstore.session import write
 from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.toy_shop import closing_time, open_shop
 from training.cluster.ray_cluster import local_ray
-from training.cluster.ray_group import FitJob, Fitted, fit_by_ray, fit_in_group
+from training.cluster.ray_group import FitJob, Fitted, fit_by_ray, fit_in_group, run_in_worker
 from training.cluster.ray_tasks import RayFailed, Workers
 from training.config import SageConfig, TrainingConfig
 from training.features.snapshot_features import featurize
@@ -75,7 +76,16 @@ def test_two_workers_fit_what_one_process_fits_also_when_one_dies(job: FitJob, s
     assert not pids & {dead, os.getpid()}
 
 
-def test_a_worker_with_other_files_fits_nothing(job: FitJob, size: int) -> None:
-    other = replace(job, fingerprint="0" * 64)
-    with pytest.raises(RayFailed, match="other files in"):
-        fit_by_ray(other, size=size, timeout_seconds=60, workers=Workers())
+@pytest.fixture
+def joined() -> Iterator[None]:
+    """A group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_worker_with_other_files_fits_nothing(job: FitJob) -> None:
+    told = run_in_worker({"job": replace(job, fingerprint="0" * 64), "fit": fit_in_group})
+    assert isinstance(told, RayFailed)
+    assert "other files in" in str(told)
