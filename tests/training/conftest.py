@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sagestream.playground.embedded import Broker
+from training.cluster.ray_cluster import local_ray
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -17,6 +18,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def at_once() -> Iterator[int]:
+    """The tasks that a Ray of two workers runs at once."""
+    with local_ray(2) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -94,15 +94,12 @@ def save_bundle(
 
 def load_bundle(path: Path) -> Recommender:
     """Load the model in the directory. Raises `BundleError` when a file is missing, changed or unexpected."""
-    if not (path / CHECKSUMS).exists():
-        raise BundleError(f"no bundle at {path}")
-    expected: dict[str, str] = json.loads((path / CHECKSUMS).read_text())
+    expected = _checksums(path)
     found = {file.name for file in path.iterdir()} - {CHECKSUMS}
     if found != expected.keys():
         raise BundleError(f"{path} holds {sorted(found)}, its checksums name {sorted(expected)}")
     for name, digest in expected.items():
-        if sha256_of(path / name) != digest:
-            raise BundleError(f"{path / name} is not what was saved")
+        _check(path / name, digest)
     config = json.loads((path / "config.json").read_text())
     items = json.loads((path / "items.json").read_text())
     unknown = [name for name in config["terms"] if name not in TERMS]
@@ -134,13 +131,25 @@ def version_of(path: Path) -> str:
 
 
 def _named(path: Path, field: str) -> str:
-    config = path / "config.json"
-    if not config.exists() or not (path / CHECKSUMS).exists():
+    expected, config = _checksums(path), path / "config.json"
+    if not config.exists():
         raise BundleError(f"no bundle at {path}")
-    if sha256_of(config) != json.loads((path / CHECKSUMS).read_text()).get(config.name):
-        raise BundleError(f"{config} is not what was saved")
+    _check(config, expected.get(config.name))
     name: str = json.loads(config.read_text())[field]
     return name
+
+
+def _checksums(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of the bundle, by its name."""
+    if not (path / CHECKSUMS).exists():
+        raise BundleError(f"no bundle at {path}")
+    expected: dict[str, str] = json.loads((path / CHECKSUMS).read_text())
+    return expected
+
+
+def _check(file: Path, digest: str | None) -> None:
+    if sha256_of(file) != digest:
+        raise BundleError(f"{file} is not what was saved")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -88,14 +88,15 @@ def trials_here(
     for task in tasks:
 
         def look(at: FitEvaluation, task: TrialTask = task) -> None:
-            _end_if(stopped)
+            end_if(stopped)
             line = f"step {at.step} loss {at.loss:.3f} GraphSAGE alone {at.ndcg:.4f}"
             report(task, line, at.step / task.config.sage.max_steps)
 
-        _end_if(stopped)
+        end_if(stopped)
         yield task, run_trial(objective, task, look=look)
 
 
-def _end_if(stopped: Callable[[], bool]) -> None:
+def end_if(stopped: Callable[[], bool]) -> None:
+    """Raise `TuningInterrupted` when the user stops the call."""
     if stopped():
         raise TuningInterrupted

@@ -9,14 +9,14 @@ once, as the caller does. See `training.cluster.ray_tasks` for what workers get,
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
 from graphstore.snapshots.files import load_snapshot
 from training.cluster.ray_tasks import RayTasks, Workers, check_files, fingerprint
 from training.config import TrainingConfig
-from training.search.drawn_trial import ReportTrial, TrialDone, TrialTask, TuningInterrupted, run_trial
+from training.search.drawn_trial import ReportTrial, TrialDone, TrialTask, end_if, run_trial
 from training.search.objective import Objective
 
 
@@ -73,9 +73,5 @@ class RayTrials:
         Raises `TuningInterrupted` a second after `stopped`, when no trial has ended in that time, and the errors of
         `RayTasks.results`.
         """
-        handed = RayTasks(self.at_once, self.workers, self._look, in_order=False)
+        handed = RayTasks(self.at_once, self.workers, partial(end_if, self.stopped), in_order=False)
         return handed.results(self.trial, self.job, tasks, name=lambda task: task.title)
-
-    def _look(self) -> None:
-        if self.stopped():
-            raise TuningInterrupted

@@ -23,6 +23,7 @@ from sagestream.playground.embedded import LOOPBACK
 from sagestream.registered import snapshot_directory
 from serving.links import landing
 from tests.sagestream.verbs.commands import environment, pipe, run
+from tests.training.ray_workers import needs_ray
 from tests.training.toy_shop import closing_time, favourites, shop_on_disk
 from training.config import SageConfig, TrainingConfig
 from training.config_file import load_config, save_config
@@ -89,7 +90,7 @@ def test_from_two_processes_to_an_encoder_and_lists(shop: dict[str, str], tmp_pa
     assert sum(own) > 30
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
+@needs_ray
 def test_two_workers_of_a_ray_write_the_bundle_of_one_process(shop: dict[str, str], tmp_path: Path) -> None:
     words = ("train-distributed", "--engine", "ray", "--workers", "2", "--out", str(tmp_path / "two"), "--json")
     done = pipe(b"", *words, settings=shop)

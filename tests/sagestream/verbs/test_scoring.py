@@ -13,6 +13,7 @@ from graphstore.snapshots.snapshot import build_snapshot
 from sagestream import extras
 from sagestream.playground.embedded import LOOPBACK, free_port
 from tests.sagestream.verbs.commands import pipe, run
+from tests.training.ray_workers import needs_ray
 from tests.training.toy_shop import shop_on_disk
 from training.config import TrainingConfig
 from training.features.snapshot_features import featurize
@@ -22,7 +23,6 @@ from training.options import TrainingOptions
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.slow
-with_ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def expected(shop: dict[str, str], tmp_path: Path) -> bytes:
     return out.read_bytes()
 
 
-@with_ray
+@needs_ray
 def test_an_own_ray_writes_the_file_of_one_process(shop: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "ray.jsonl"
     words = ("score", "--out", str(out), "--block-users", "7", "--engine", "ray", "--workers", "2", "--json")
@@ -74,7 +74,7 @@ def test_an_own_ray_writes_the_file_of_one_process(shop: dict[str, str], tmp_pat
     assert f"{LOOPBACK}: peak memory" in done.err
 
 
-@with_ray
+@needs_ray
 def test_a_cluster_of_two_nodes_writes_the_file_of_one_process(
     shop: dict[str, str], tmp_path: Path, two_nodes: str
 ) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from sagestream.playground import state
 from sagestream.playground.embedded import LOOPBACK
 from tests.sagestream.verbs.commands import pipe, run, start
 from tests.training import toy_shop
+from tests.training.ray_workers import needs_ray
 from training.config import TrainingConfig
 from training.config_file import load_config, merge_changes, save_config
 
@@ -73,7 +73,7 @@ def test_a_file_is_imported_and_searched_on_by_the_words_of_an_import(settings: 
     assert run("tune", str(file), "--snapshot", "newest", settings=new).code == 2
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
+@needs_ray
 def test_a_ray_comes_to_the_study_of_one_process(settings: dict[str, str], tmp_path: Path) -> None:
     words = ("tune", "--trials", "2", "--batch", "2", "--json", "--out", str(tmp_path / "tuned.json"))
     with_ray = ("--engine", "ray", "--workers", "3", "--study", str(tmp_path / "ray.db"))

@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from sagestream.playground.embedded import LOOPBACK, free_port
+from tests.training.ray_workers import needs_ray
 from training.cluster.ray_cluster import RayAway, address_problem, joined_ray
 
 PROGRAM = """
@@ -37,7 +37,7 @@ print(json.dumps({
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
+@needs_ray
 def test_an_own_ray_listens_on_the_loopback_interface_alone_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     with tempfile.TemporaryDirectory(prefix="s-") as short:  # the path of a socket has a hundred characters at most

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from sqlalchemy import Engine
 
 from graphstore.session import write
 from graphstore.snapshots.snapshot import build_snapshot
+from tests.training.ray_workers import needs_ray
 from tests.training.toy_shop import closing_time, open_shop
-from training.cluster.ray_cluster import local_ray
 from training.cluster.ray_group import FitJob, Fitted, fit_by_ray, fit_in_group, run_in_worker
 from training.cluster.ray_tasks import RayFailed, Workers
 from training.config import SageConfig, TrainingConfig
@@ -26,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.kill,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray warns itself
-    pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"'),
+    needs_ray,
 ]
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=20, evaluate_every=10, learning_rate=0.02))
@@ -43,13 +42,6 @@ def die_once(job: FitJob, group: ProcessGroup) -> Fitted:
     return fitted
 
 
-@pytest.fixture(scope="module")
-def size() -> Iterator[int]:
-    """A Ray of two workers."""
-    with local_ray(2) as found:
-        yield found
-
-
 @pytest.fixture
 def job(sqlite_engine: Engine, tmp_path: Path) -> FitJob:
     with write(sqlite_engine) as connection:
@@ -59,9 +51,9 @@ def job(sqlite_engine: Engine, tmp_path: Path) -> FitJob:
     return FitJob.of(snapshot.path, model_version="m1", config=CONFIG, seed=1)
 
 
-def test_two_workers_fit_what_one_process_fits_also_when_one_dies(job: FitJob, size: int, tmp_path: Path) -> None:
+def test_two_workers_fit_what_one_process_fits_also_when_one_dies(job: FitJob, at_once: int, tmp_path: Path) -> None:
     workers = Workers()
-    ours, measures = fit_by_ray(job, size=size, timeout_seconds=60, workers=workers, fit=die_once)
+    ours, measures = fit_by_ray(job, size=at_once, timeout_seconds=60, workers=workers, fit=die_once)
     alone, expected = fit_in_group(job, ProcessGroup())
     (one,), (two,) = ([term.state() for term in model.terms] for model in (alone, ours))
     assert one.keys() == two.keys()
@@ -72,7 +64,7 @@ def test_two_workers_fit_what_one_process_fits_also_when_one_dies(job: FitJob, s
     assert ours.model_version == "m1"
     dead = int((tmp_path / "pid").read_text())
     pids = {worker.pid for worker in workers.known.values()}
-    assert len(pids) == size == 2
+    assert len(pids) == at_once == 2
     assert not pids & {dead, os.getpid()}
 
 

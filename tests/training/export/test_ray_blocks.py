@@ -2,10 +2,7 @@
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,8 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
+from tests.training.ray_workers import hang_once, killed_worker, needs_ray
 from tests.training.toy_shop import closing_time, open_shop
-from tests.waiting import wait_until
-from training.cluster.ray_cluster import local_ray
 from training.cluster.ray_tasks import RayFailed, Workers, fingerprint
 from training.config import TrainingConfig
 from training.export.batch_lists import recommend_all, write_lists
@@ -32,7 +28,7 @@ from training.options import TrainingOptions
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.kill,
-    pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"'),
+    needs_ray,
 ]
 
 BLOCK_USERS = 7
@@ -44,12 +40,8 @@ FATAL = 3
 def hold(job: ScoringJob, block: int) -> Lists:
     """Make a block; the first worker of the fatal one leaves its pid in a file and works without an end."""
     done = score_block(job, block)
-    marker = Path(job.snapshot).parents[1] / "pid"
-    if block == FATAL and not marker.exists():
-        unready = marker.with_suffix(".new")
-        unready.write_text(str(os.getpid()))
-        unready.rename(marker)
-        threading.Event().wait()
+    if block == FATAL:
+        hang_once(Path(job.snapshot).parents[1] / "pid")
     return done
 
 
@@ -63,13 +55,6 @@ def die(job: ScoringJob, block: int) -> Lists:
 def refuse(job: ScoringJob, block: int) -> Lists:
     """What a model with broken numbers does."""
     raise FloatingPointError(f"block {block} scores NaN")
-
-
-@pytest.fixture(scope="module")
-def at_once() -> Iterator[int]:
-    """A Ray of two workers."""
-    with local_ray(2) as found:
-        yield found
 
 
 @pytest.fixture
@@ -114,20 +99,10 @@ def test_two_workers_write_the_file_of_one_process(
 def test_the_block_of_a_killed_worker_is_made_again(
     job: ScoringJob, expected: bytes, at_once: int, tmp_path: Path
 ) -> None:
-    killed = []
-
-    def kill() -> None:
-        marker = wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid")
-        killed.append(int(marker.read_text()))
-        os.kill(killed[0], signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
     workers = Workers()
     lists = lists_by_ray(job, range(BLOCKS), at_once=at_once, workers=workers, score=hold)
-    write_lists(lists, tmp_path / "two.jsonl", total=40)
-    killer.join()
-    assert killed and killed[0] != os.getpid()
+    with killed_worker(tmp_path / "pid"):
+        write_lists(lists, tmp_path / "two.jsonl", total=40)
     assert (tmp_path / "two.jsonl").read_bytes() == expected
     assert sum(worker.tasks for worker in workers.known.values()) == BLOCKS
 

@@ -1,13 +1,9 @@
 """Trials that the workers of a Ray run are those of one process, bit for bit, also when a worker is killed."""
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +13,8 @@ from sqlalchemy import Engine
 from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from tests.training import toy_shop
+from tests.training.ray_workers import hang_once, killed_worker, needs_ray
 from tests.training.search.test_objective import CONFIG, snapshot_of
-from tests.waiting import wait_until
-from training.cluster.ray_cluster import local_ray
 from training.cluster.ray_tasks import RayFailed, Workers
 from training.search.drawn_trial import RunTasks, TrialDone, TrialTask, TuningInterrupted, trials_here
 from training.search.objective import Objective
@@ -29,7 +24,7 @@ from training.search.tune import Amount, open_study, outcome, run_trials
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.kill,
-    pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"'),
+    needs_ray,
 ]
 
 TRIALS = 7
@@ -41,20 +36,9 @@ FATAL = 4
 def hold(job: TuningJob, task: TrialTask) -> TrialDone:
     """Run a trial; the first worker of the fatal one leaves its pid in a file and works without an end."""
     done = trial_of(job, task)
-    marker = Path(job.snapshot).parents[1] / "pid"
-    if task.number == FATAL and not marker.exists():
-        unready = marker.with_suffix(".new")
-        unready.write_text(str(os.getpid()))
-        unready.rename(marker)
-        threading.Event().wait()
+    if task.number == FATAL:
+        hang_once(Path(job.snapshot).parents[1] / "pid")
     return done
-
-
-@pytest.fixture(scope="module")
-def at_once() -> Iterator[int]:
-    """A Ray of two workers."""
-    with local_ray(2) as found:
-        yield found
 
 
 @pytest.fixture
@@ -87,20 +71,10 @@ def test_a_study_is_that_of_one_process_also_when_a_worker_is_killed(
 ) -> None:
     assert at_once == 2
     expected = study_by(here(objective), tmp_path / "one.db", objective)
-    killed = []
-
-    def kill() -> None:
-        marker = wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid")
-        killed.append(int(marker.read_text()))
-        os.kill(killed[0], signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
     workers = Workers()
     by_ray = RayTrials(job, at_once, workers, stopped=lambda: False, trial=hold)
-    assert study_by(by_ray.run, tmp_path / "two.db", objective) == expected
-    killer.join()
-    assert killed and killed[0] != os.getpid()
+    with killed_worker(tmp_path / "pid"):
+        assert study_by(by_ray.run, tmp_path / "two.db", objective) == expected
     assert sum(worker.tasks for worker in workers.known.values()) == TRIALS
     assert all(worker.peak_rss_mb > 50 for worker in workers.known.values())
 
