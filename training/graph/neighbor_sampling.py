@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphstore.arrays import BoolArray, IntArray, difference, distinct, offsets_of
+from graphstore.arrays import BoolArray, IntArray, distinct, offsets_of
 from graphstore.snapshots.graph import INTERACTS
 from training.compiled import compiled
 from training.graph.bipartite import BipartiteGraph, Csr, mean_matrix
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
 INTERACTED_BY = ("item", "rev_interacts", "user")
+
+ALL = -1
+"""The limit of a hop that takes all neighbours."""
+
+MANY = 8
+"""A node with so many times more neighbours than the limit is not read whole: indices are drawn until enough fit."""
+
+TRIES = 4
+"""Draws for each sample, before all neighbours are read after all."""
+
+_NOTHING: IntArray = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,12 @@ class SampledGraph:
         )
 
 
+def surroundings(graph: BipartiteGraph, seeds: IntArray, *, layers: int) -> SampledGraph:
+    """Return all that the distinct `seeds` [s] hear of in `layers` layers: their embeddings equal the whole graph's."""
+    everything = NeighbourSampler(graph, (ALL,) * 2 * layers)
+    return everything.sample(seeds, without=(_NOTHING, _NOTHING), rng=np.random.default_rng(0))  # leaves no choice
+
+
 class NeighbourSampler:
     """Samples at most `neighbours[h]` neighbours of each node at hop h, without replacement. -1: all."""
 
@@ -78,28 +95,41 @@ class NeighbourSampler:
             self._excluded[excluded] = False
 
     def _sample(self, seeds: IntArray, rng: np.random.Generator) -> SampledGraph:
-        items, users, new_items = seeds, np.empty(0, dtype=np.int64), seeds
+        items, users = _FoundNodes(self._graph.num_items), _FoundNodes(self._graph.num_users)
+        new_items = items.add(seeds)
         item_edges: list[tuple[IntArray, IntArray]] = []
         user_edges: list[tuple[IntArray, IntArray]] = []
         for of_item, of_user in zip(self._neighbours[::2], self._neighbours[1::2], strict=True):
             item_edges.append(self._of_items.draw(new_items, self._excluded, of_item, rng))
-            new_users = difference(item_edges[-1][1], users)
-            users = np.concatenate([users, new_users])
+            new_users = users.add_new(item_edges[-1][1])
             user_edges.append(self._of_users.draw(new_users, self._excluded, of_user, rng))
-            new_items = difference(user_edges[-1][1], items)
-            items = np.concatenate([items, new_items])
-        item_indices, user_indices = _IndexMap(items), _IndexMap(users)
-        item_targets, user_sources = _concatenate(item_edges)
-        user_targets, item_sources = _concatenate(user_edges)
+            new_items = items.add_new(user_edges[-1][1])
         return SampledGraph(
-            nodes=torch.from_numpy(items),
-            items_of_users=_mean_of_pairs(
-                user_indices.of(user_targets), item_indices.of(item_sources), len(users), len(items)
-            ),
-            users_of_items=_mean_of_pairs(
-                item_indices.of(item_targets), user_indices.of(user_sources), len(items), len(users)
-            ),
+            nodes=torch.from_numpy(items.nodes),
+            items_of_users=_mean_of_edges(user_edges, users, items),
+            users_of_items=_mean_of_edges(item_edges, items, users),
         )
+
+
+class _FoundNodes:
+    """The nodes of one side that a sample has found, in their order, each with its row."""
+
+    def __init__(self, num_nodes: int) -> None:
+        self.row: IntArray = np.full(num_nodes, -1)
+        """[num_nodes], -1 for a node that is not found."""
+        self.nodes: IntArray = np.empty(0, dtype=np.int64)
+
+    def add(self, nodes: IntArray) -> IntArray:
+        """Add distinct nodes that are not found yet, and return them."""
+        self.row[nodes] = np.arange(len(self.nodes), len(self.nodes) + len(nodes))
+        self.nodes = np.concatenate([self.nodes, nodes])
+        return nodes
+
+    def add_new(self, nodes: IntArray) -> IntArray:
+        """Add those of `nodes` that are not found yet, and return them, ascending."""
+        is_new = np.zeros(len(self.row), dtype=np.bool_)  # one byte for each node is faster than a sort
+        is_new[nodes] = True
+        return self.add(np.flatnonzero(is_new & (self.row < 0)))
 
 
 class _Rows:
@@ -117,23 +147,12 @@ class _Rows:
         return nodes[at], self._neighbours[indices]
 
 
-class _IndexMap:
-    """Maps distinct numbers to their indices."""
-
-    def __init__(self, numbers: IntArray) -> None:
-        self._order = np.argsort(numbers)
-        self._sorted = numbers[self._order]
-
-    def of(self, numbers: IntArray) -> IntArray:
-        """Return the indices [n] of `numbers` [n]. All must be known."""
-        indices: IntArray = self._order[np.searchsorted(self._sorted, numbers)].astype(np.int64)
-        return indices
-
-
-def _concatenate(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:
-    empty = np.empty(0, dtype=np.int64)
-    return np.concatenate([empty, *(left for left, _ in parts)]), np.concatenate(
-        [empty, *(right for _, right in parts)]
+def _mean_of_edges(edges: list[tuple[IntArray, IntArray]], rows: _FoundNodes, columns: _FoundNodes) -> Csr:
+    """Return the matrix whose row r is the mean over the neighbours of node r: hop by hop, rows come in their order."""
+    nodes, neighbours = (np.concatenate([_NOTHING, *parts]) for parts in zip(*edges, strict=True))
+    degrees = np.bincount(rows.row[nodes], minlength=len(rows.nodes))
+    return mean_matrix(
+        torch.from_numpy(offsets_of(degrees)), torch.from_numpy(columns.row[neighbours]), len(columns.nodes)
     )
 
 
@@ -158,6 +177,16 @@ def allocate_samples(offsets: IntArray, nodes: IntArray, limit: int) -> tuple[In
 
 
 @compiled()
+def tries_for(limit: int, neighbours: int) -> int:
+    """Return how often an index of one of `neighbours` is drawn in search of `limit` samples. 0: read all of them.
+
+    Drawn indices that are allowed and new are samples without replacement, all equally likely. To read all neighbours
+    of an item that everybody has took two thirds of a step with ten million edges.
+    """
+    return TRIES * (limit + 1) if limit > 0 and neighbours // limit >= max(MANY, limit) else 0
+
+
+@compiled()
 def _draw(
     offsets: IntArray, order: IntArray, nodes: IntArray, excluded: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:
@@ -165,8 +194,24 @@ def _draw(
     allowed, indices, at = allocate_samples(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
+        first, end = offsets[nodes[f]], offsets[nodes[f] + 1]
+        start = n
+        tries = tries_for(limit, end - first)
+        while tries > 0 and n < start + limit:
+            tries -= 1
+            index = np.random.randint(first, end)
+            usable = not excluded[order[index] if len(order) else index]
+            for earlier in range(start, n):  # `any` of a comparison would allocate an array
+                usable &= indices[earlier] != index
+            if usable:
+                indices[n] = index
+                at[n] = f
+                n += 1
+        if n == start + limit:
+            continue
+        n = start  # too few were found among many excluded ones
         count = 0
-        for index in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
+        for index in range(first, end):
             if not excluded[order[index] if len(order) else index]:
                 allowed[count] = index
                 count += 1

@@ -31,7 +31,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample
 from graphstore.arrays import IntArray
 from graphstore.snapshots.graph import INTERACTS
 from training.compiled import compiled
-from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples
+from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples, tries_for
 
 EdgeType = tuple[str, str, str]
 
@@ -252,21 +252,38 @@ def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
     allowed, indices, at = allocate_samples(offsets, nodes, limit)
     n = 0
     for f in range(len(nodes)):
-        count = 0
-        for index in range(offsets[nodes[f]], offsets[nodes[f] + 1]):
-            if times[index] >= before[f]:
-                break
-            if sources[index] != forbidden[f]:
-                allowed[count] = index
-                count += 1
+        first = offsets[nodes[f]]
+        end = first + np.searchsorted(times[first : offsets[nodes[f] + 1]], before[f])  # oldest first
         start = n
-        if count <= limit or recent:
-            for i in range(max(0, count - limit), count):
-                indices[n] = allowed[i]
+        if recent or end - first <= limit:
+            for index in range(end - 1, first - 1, -1):
+                if n == start + limit:
+                    break
+                if sources[index] != forbidden[f]:
+                    indices[n] = index
+                    n += 1
+            indices[start:n] = indices[start:n][::-1].copy()
+            at[start:n] = f
+            continue
+        tries = tries_for(limit, end - first)
+        while tries > 0 and n < start + limit:
+            tries -= 1
+            index = np.random.randint(first, end)
+            usable = sources[index] != forbidden[f]
+            for earlier in range(start, n):
+                usable &= indices[earlier] != index
+            if usable:
+                indices[n] = index
                 n += 1
-        else:
+        if n < start + limit:
+            n = start  # too few were found among many forbidden ones
+            count = 0
+            for index in range(first, end):
+                if sources[index] != forbidden[f]:
+                    allowed[count] = index
+                    count += 1
             # Floyd's algorithm: for each of the last `limit` i sample one of the first i + 1; if it is taken, take i.
-            for i in range(count - limit, count):
+            for i in range(max(0, count - limit), count):
                 chosen = allowed[np.random.randint(0, i + 1)]
                 for earlier in range(start, n):
                     if indices[earlier] == chosen:

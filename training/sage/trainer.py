@@ -3,8 +3,8 @@
 Arrives: a `GraphSAGE`, its graph and features, `Baskets`. Leaves: the averaged model. Next: `training.sage.fit` fits a
 new model with it, `training.sage.term` continues a fitted model.
 
-A step samples `graph_edges` pairs of the whole graph for message passing. For graphs with more than about ten million
-edges, `neighbours` samples the neighbourhood of the batch instead (`training.graph.neighbor_sampling`).
+A step samples `graph_edges` pairs of the whole graph for message passing, and embeds what the batch needs of it. With
+`neighbours` it samples a neighbourhood of the batch instead (`training.graph.neighbor_sampling`).
 """
 
 import copy
@@ -16,14 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graphstore.arrays import Float64Array, IntArray, distinct
+from graphstore.arrays import Float64Array, IntArray
 from training.config import SageConfig
-from training.graph.bipartite import BipartiteGraph
-from training.graph.neighbor_sampling import NeighbourSampler
+from training.graph.bipartite import BipartiteGraph, MessageGraph
+from training.graph.neighbor_sampling import NeighbourSampler, surroundings
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
 from training.sage.losses import CORRECTED, LOSSES, NegativeSampler, sample_by_weight
 from training.sage.model import GraphSAGE
+
+NEEDED_SHARE = 0.75
+"""A step that surely needs a smaller share of the catalogue embeds only the needed items and their surroundings."""
 
 
 class Trainer:
@@ -119,23 +122,22 @@ class Trainer:
         rows, targets = baskets.targets_of(chosen)  # [n], [n]
         pairs = baskets.users[chosen][rows], targets
         profiles = baskets.profiles(chosen, last=self.config.last_items)
-        if self.neighbour_sampler is None:
-            graph = self.sampled_graph(*pairs).compact()
-            negatives = self.negatives.draw(self.rng)  # [K]
-            items = self.model.encode_items(self.features, graph)  # [num_items, dim]
-        else:
-            negatives = self.negatives.draw(self.rng)  # [K]
-            nodes = distinct(np.concatenate([targets, profiles.items, negatives]))
-            surroundings = self.neighbour_sampler.sample(nodes, without=pairs, rng=self.rng)
-            items = self.model.encode_items(self.features, surroundings)[: len(nodes)]
+        sampled = self.sampled_graph(*pairs).compact() if self.neighbour_sampler is None else None
+        negatives = self.negatives.draw(self.rng)  # [K]
+        needed = np.zeros(self.graph.num_items, dtype=np.bool_)
+        for part in (targets, profiles.items, negatives):
+            needed[part] = True
+        graph = self._message_graph(sampled, np.flatnonzero(needed), pairs)
+        items = self.model.encode_items(self.features, graph)  # [nodes of the graph, dim]
         own = self.own_part(chosen)
         if own is not chosen:
             rows, targets = baskets.targets_of(own)
             profiles = baskets.profiles(own, last=self.config.last_items)
         local_targets, local_negatives, local_profiles = targets, negatives, profiles
-        if self.neighbour_sampler is not None:
-            local_targets, local_negatives = np.searchsorted(nodes, targets), np.searchsorted(nodes, negatives)
-            local_profiles = Profiles(profiles.offsets, np.searchsorted(nodes, profiles.items), len(nodes))
+        if graph.nodes is not None:  # the needed items come first
+            row_of = np.cumsum(needed) - 1
+            local_targets, local_negatives = row_of[targets], row_of[negatives]
+            local_profiles = Profiles(profiles.offsets, row_of[profiles.items], items.size(0))
         users = self.model.encode_users(items, local_profiles)  # [B, dim]
         positive = self.model.score_pairs(  # [n]
             users.index_select(0, torch.from_numpy(rows)),
@@ -147,6 +149,20 @@ class Trainer:
         )
         excluded = torch.from_numpy(self._excluded(negatives, targets, rows, profiles))
         return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
+
+    def _message_graph(
+        self, sampled: BipartiteGraph | None, needed: IntArray, pairs: tuple[IntArray, IntArray]
+    ) -> MessageGraph:
+        """Return the graph for the embeddings of the `needed` items [n], without the `pairs` (users, items).
+
+        It has the needed items first, or all items of the catalogue.
+        """
+        if self.neighbour_sampler is not None:
+            return self.neighbour_sampler.sample(needed, without=pairs, rng=self.rng)
+        assert sampled is not None
+        if len(needed) + len(sampled) > NEEDED_SHARE * sampled.num_items:  # each pair leads to one further item
+            return sampled
+        return surroundings(sampled, needed, layers=self.config.layers)
 
     def bias_of(self, items: IntArray) -> Tensor:
         """Return the bias of `items` [n], minus log Q when the loss needs corrected scores."""

@@ -1,6 +1,8 @@
 """The two ways to train: sampled surroundings give the gradients of the whole graph, and fewer neighbours train too."""
 
 from collections import Counter
+from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -44,9 +46,10 @@ def events_of(log: EventLog) -> HeteroData:
 
 @pytest.mark.parametrize("aggregation", ["mean", "max"])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_step_over_all_neighbours_has_the_gradients_of_the_whole_graph(aggregation, layers):
+def test_a_step_over_all_neighbours_has_the_gradients_of_the_whole_graph(aggregation, layers, monkeypatch):
     found = []
-    for neighbours in (None, (-1,) * 2 * layers):
+    for neighbours, share in ((None, 0.0), (None, inf), ((-1,) * 2 * layers, 0.0)):
+        monkeypatch.setattr("training.sage.trainer.NEEDED_SHARE", share)
         config = SageConfig(
             dim=8, layers=layers, aggregation=aggregation, neighbours=neighbours, graph_edges=10**9, negatives=5_000
         )
@@ -59,11 +62,35 @@ def test_a_step_over_all_neighbours_has_the_gradients_of_the_whole_graph(aggrega
         loss = descent.loss(Baskets.from_log(LOG, repeats=True), np.arange(5, 60, 7))
         loss.backward()
         found.append((loss.detach(), gradients_of(model)))
-    torch.testing.assert_close(found[1][0], found[0][0])
-    assert found[0][1].keys() == found[1][1].keys() == dict(model.named_parameters()).keys()
-    for name, gradient in found[0][1].items():
-        assert gradient.abs().max() > 1e-4, name
-        torch.testing.assert_close(found[1][1][name], gradient, atol=1e-5, rtol=1e-5, msg=name)
+    (loss, gradients), *others = found
+    for other_loss, other_gradients in others:
+        torch.testing.assert_close(other_loss, loss)
+        assert gradients.keys() == other_gradients.keys() == dict(model.named_parameters()).keys()
+        for name, gradient in gradients.items():
+            assert gradient.abs().max() > 1e-4, name
+            torch.testing.assert_close(other_gradients[name], gradient, atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_a_step_in_a_large_catalogue_embeds_only_what_its_items_hear_of():
+    """A thousand items of which nobody hears beside the checkerboard."""
+    config = SageConfig(dim=4, graph_edges=10**9, negatives=8)
+    log = replace(LOG, num_items=LOG.num_items + 1_000)
+    model = GraphSAGE(log.num_items, 0, config)
+    rows = []
+    encode = model.encode_items
+    model.encode_items = lambda features, graph: rows.append(graph.nodes) or encode(features, graph)
+    counts = np.bincount(log.items, minlength=log.num_items)
+    trainer = Trainer(
+        model,
+        torch.zeros(log.num_items, 0),
+        BipartiteGraph.from_log(log),
+        counts,
+        config=config,
+        learning_rate=0.01,
+        rng=np.random.default_rng(0),
+    )
+    trainer.step(Baskets.from_log(log, repeats=True), np.arange(5))
+    assert len(rows[0]) <= LOG.num_items
 
 
 def test_pygs_link_loader_has_the_gradients_of_the_whole_graph_without_each_target():
@@ -156,6 +183,25 @@ def test_every_neighbour_is_as_likely():
         drawn[owners[tuple(sorted(sampled.nodes[sampled.items_of_users.columns].tolist()))]] += 1
     shares = np.array([drawn[user] for user in owners.values()]) / 2_000
     assert shares == pytest.approx(np.full(len(owners), 1 / len(owners)), abs=0.05)
+
+
+def test_of_many_neighbours_a_few_are_drawn_none_twice_none_excluded_and_all_equally_often():
+    """One item of 400 users, of whom the first half are excluded: far more than are read one by one."""
+    graph = BipartiteGraph.from_log(make_log([(user, 0, user) for user in range(400)], num_users=400, num_items=1))
+    users = np.arange(400)
+    sampler, rng = NeighbourSampler(graph, (3, 0)), np.random.default_rng(0)
+    drawn: Counter[int] = Counter()
+    for _ in range(3_000):
+        _, neighbours = sampler._of_items.draw(np.array([0]), users < 200, 3, rng)
+        assert len(set(neighbours.tolist())) == 3
+        drawn.update(neighbours.tolist())
+    assert min(drawn) == 200
+    counts = np.array([drawn[user] for user in range(200, 400)])
+    assert counts.mean() == 45
+    assert counts.var() == pytest.approx(45, rel=0.4)  # as of a fair die
+
+    few_left = sampler.sample(np.array([0]), without=(users[2:], np.zeros(398, dtype=np.int64)), rng=rng)
+    assert few_left.users_of_items.columns.tolist() == [0, 1]  # drawing finds hardly any, so all are read
 
 
 def test_what_is_reached_is_bounded_however_large_the_graph():
