@@ -30,6 +30,10 @@ class Decoder(Protocol):
         """Return the item part of the scores [n, dim] from item embeddings [n, dim]."""
         ...
 
+    def factor(self, users: Tensor) -> Tensor | None:
+        """Return the user part of the scores [B, dim]: prepared · this + bias. None where they are no such product."""
+        ...
+
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
         """Return scores [B, n] of user vectors [B, dim], prepared items [n, dim] and their bias [n]."""
         ...
@@ -50,13 +54,17 @@ class Cosine(nn.Module):
         """Return unit vectors divided by the temperature."""
         return F.normalize(items, dim=1) * torch.exp(-self.log_temperature)
 
+    def factor(self, users: Tensor) -> Tensor:
+        """Return unit vectors."""
+        return F.normalize(users, dim=1)
+
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
         """Score all pairs with one matrix product."""
-        return torch.addmm(bias, F.normalize(users, dim=1), prepared.T)
+        return torch.addmm(bias, self.factor(users), prepared.T)
 
     def score_pairs(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
         """Score single pairs."""
-        return (F.normalize(users, dim=1) * prepared).sum(dim=1) + bias
+        return (self.factor(users) * prepared).sum(dim=1) + bias
 
 
 class Dot(nn.Module):
@@ -68,6 +76,10 @@ class Dot(nn.Module):
     def prepare(self, items: Tensor) -> Tensor:
         """Return the embeddings unchanged."""
         return items
+
+    def factor(self, users: Tensor) -> Tensor:
+        """Return the vectors unchanged."""
+        return users
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
         """Score all pairs with one matrix product."""
@@ -134,6 +146,9 @@ class Mlp(nn.Module):
     def prepare(self, items: Tensor) -> Tensor:
         """Return the embeddings unchanged. The product with B costs little beside the product with C."""
         return items
+
+    def factor(self, users: Tensor) -> None:
+        """Return None: a score is no product of two vectors."""
 
     def score(self, users: Tensor, prepared: Tensor, bias: Tensor) -> Tensor:
         """Score users in blocks of at most `BLOCK_CELLS` hidden units, with at least one user."""

@@ -22,6 +22,7 @@ from training.graph.bipartite import BipartiteGraph, MessageGraph
 from training.graph.neighbor_sampling import NeighbourSampler, surroundings
 from training.graph.profiles import Profiles
 from training.sage.baskets import Baskets
+from training.sage.fused_softmax import fused_softmax
 from training.sage.losses import CORRECTED, LOSSES, NegativeSampler, sample_by_weight
 from training.sage.model import GraphSAGE
 
@@ -144,11 +145,13 @@ class Trainer:
             items.index_select(0, torch.from_numpy(local_targets)),
             self.bias_of(targets),
         )
-        negative = self.model.score(  # [B, K]
-            users, items.index_select(0, torch.from_numpy(local_negatives)), self.bias_of(negatives)
-        )
+        negative = items.index_select(0, torch.from_numpy(local_negatives))  # [K, dim]
+        of_rows, bias = torch.from_numpy(rows), self.bias_of(negatives)
         excluded = torch.from_numpy(self._excluded(negatives, targets, rows, profiles))
-        return LOSSES[self.config.loss](positive, torch.from_numpy(rows), negative, excluded)
+        factor = self.model.decoder.factor(users)
+        if self.config.loss == "softmax" and factor is not None:
+            return fused_softmax(factor, self.model.decoder.prepare(negative), bias, positive, of_rows, excluded)
+        return LOSSES[self.config.loss](positive, of_rows, self.model.score(users, negative, bias), excluded)
 
     def _message_graph(
         self, sampled: BipartiteGraph | None, needed: IntArray, pairs: tuple[IntArray, IntArray]
