@@ -21,13 +21,22 @@ from training.terms.protocol import Term
 SMALLEST_SCALE = 0.1
 
 
+SCALED_USERS = 8
+"""The scale is computed for so many users at a time: in double precision, whole blocks took 250 MB."""
+
+
 def features_of(terms: Sequence[Term], window: Window, *, separate_known: bool) -> Tensor:
     """Return all features [B, num_items, num_features] in the order of `training.blend.blend.feature_names`."""
+    return torch.cat(_parts(terms, window, separate_known=separate_known), dim=2)
+
+
+def _parts(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list[Tensor]:
+    """Return the features of each term [B, num_items, own features]."""
     parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
     if separate_known:
         known = known_items(window.histories, window.num_items)[:, :, None]
         parts += [part * known for term, part in zip(terms, parts, strict=True) if not term.personalised]
-    return torch.cat(parts, dim=2)
+    return parts
 
 
 def feature_blocks(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list["FeatureBlock"]:
@@ -50,7 +59,9 @@ class FeatureBlock:
         """Return the block of all users of the window."""
         counts = np.diff(window.offsets)
         return cls(
-            features=features_of(terms, window, separate_known=separate_known).transpose(1, 2).contiguous(),
+            features=torch.cat(
+                [part.transpose(1, 2) for part in _parts(terms, window, separate_known=separate_known)], dim=1
+            ),
             rows=torch.from_numpy(np.repeat(np.arange(len(window)), counts)),
             targets=torch.from_numpy(window.targets),
             counts=torch.from_numpy(counts),
@@ -76,9 +87,17 @@ class FeatureBlock:
 def scale_of(blocks: Sequence[FeatureBlock]) -> Tensor:
     """Return the standard deviation of each feature over users and items [num_features]."""
     cells = sum(block.features.size(0) * block.features.size(2) for block in blocks)
-    mean = sum((block.features.sum(dim=(0, 2), dtype=torch.float64) for block in blocks), torch.zeros(())) / cells
-    centred = ((block.features - mean.float()[None, :, None]).square() for block in blocks)
-    variance = sum((part.sum(dim=(0, 2), dtype=torch.float64) for part in centred), torch.zeros(())) / cells
+
+    def mean_of(values: Callable[[Tensor], Tensor]) -> Tensor:
+        sums = (
+            values(part).sum(dim=(0, 2), dtype=torch.float64)
+            for block in blocks
+            for part in torch.split(block.features, SCALED_USERS)
+        )
+        return sum(sums, torch.zeros(())) / cells
+
+    mean = mean_of(lambda part: part).float()[None, :, None]
+    variance = mean_of(lambda part: (part - mean).square_())
     deviation = variance.sqrt().float()
     # A short trend may be nearly constant at the start of the window and not at serving time. A very small scale would
     # then give it a very large weight.
