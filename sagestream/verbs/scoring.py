@@ -81,7 +81,7 @@ def score(
     from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
     from serving.links import template_problem
-    from serving.publisher import BLOCK_USERS
+    from serving.publication import BLOCK_USERS
     from serving.source import HISTORY_LIMIT
     from stream.events import id_problem
     from training.cluster.ray_tasks import Workers

@@ -1,7 +1,7 @@
 """Ray tasks: does the tasks of a job in worker processes, on one machine or on many.
 
 Arrives: a job, and its tasks. Leaves: the result of each task, and what each worker has done. Next:
-`training.export.ray_blocks` makes lists with it, `training.search.ray_trials` runs trials.
+`training.export.ray_blocks` and `serving.ray_lists` make lists with it, `training.search.ray_trials` runs trials.
 
 A worker gets the job and one task, and returns a `TaskDone`. Ray carries all of them with pickle, so they hold paths,
 ids and numbers. Models and snapshots are not sent: each worker opens the files by their paths, once, and refuses files

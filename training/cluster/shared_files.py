@@ -1,8 +1,8 @@
 """Shared files: directories that a caller and its workers must see alike.
 
 Arrives: the paths of directories. Leaves: a value that goes to the workers with their job, and there the same paths,
-after a check. Next: the jobs of `training.export.ray_blocks`, `training.search.ray_trials` and
-`training.cluster.ray_group`.
+after a check. Next: the jobs of `training.export.ray_blocks`, `training.search.ray_trials`,
+`training.cluster.ray_group` and `serving.ray_lists`.
 
 Models and snapshots are never sent. Each machine has the same files at the same paths, as on a shared disk.
 """
