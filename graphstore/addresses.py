@@ -15,6 +15,8 @@ REDIS_EXAMPLE = "redis://127.0.0.1:6379/0"
 BROKER_EXAMPLE = "127.0.0.1:9092"
 WEBHOOK_EXAMPLE = "https://example.org/alarms"
 RANKER_EXAMPLE = "http://127.0.0.1:8001"
+THIS_RAY = "auto"
+"""In place of an address: the cluster that `ray start` has started on this machine."""
 
 LARGEST_PORT = 65_535
 
@@ -85,6 +87,18 @@ def check_ranker_url(url: str) -> str:
     _check_host(host, said)
     _check_port(port, said)
     return url
+
+
+def check_ray_address(address: str) -> str:
+    """Return the address of a Ray cluster, `host:port` or `THIS_RAY`. Raises `ValueError`."""
+    host, _, port = address.rpartition(":")
+    if address != THIS_RAY:
+        said = f"a Ray cluster is at host:port, or {THIS_RAY} for the one on this machine"
+        _check_host(host, said)
+        _check_port(port, said)
+        if not host:
+            raise ValueError(said)
+    return address
 
 
 def shown_url(url: str) -> str:

@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all, and JSON files of others that are read within bounds."""
+"""Files that are written whole or not at all, their checksums, and JSON files of others that are read within bounds."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +34,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, *, max_bytes: int, error: type[UserError]) -> Any:

@@ -10,6 +10,7 @@ from types import FrameType
 
 from graphstore.config import GraphstoreConfig, LogConfig
 from graphstore.redis.hot import RECENT_ITEMS, HotLimits
+from sagestream.extras import require
 from serving.config import ServingConfig
 from stream.config import StreamConfig
 
@@ -104,10 +105,13 @@ def run_nearline() -> None:
 
 
 def run_publisher() -> None:
-    """Run the publisher of champions."""
+    """Run the publisher of champions. Raises `MissingExtra` where a setting names a Ray and Ray is not installed."""
     from serving.publisher import run_publisher as run
 
-    run(ServingConfig(), GraphstoreConfig(), StreamConfig(), stop_on_signal())
+    config = ServingConfig()
+    if config.publisher_ray:
+        require("ray")
+    run(config, GraphstoreConfig(), StreamConfig(), stop_on_signal())
 
 
 def run_scheduler() -> None:

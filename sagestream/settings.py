@@ -48,7 +48,7 @@ CONSTANTS = {
     "worker_dead_window": "stream.worker.dlq_limit.WINDOW",
     "retrain_attempts": "training.lifecycle.requests.MAX_ATTEMPTS",
     "history_limit": "serving.source.HISTORY_LIMIT",
-    "publish_block_users": "serving.publisher.BLOCK_USERS",
+    "publish_block_users": "serving.publication.BLOCK_USERS",
     "reconcile_seconds": "serving.publisher.RECONCILE_SECONDS",
     "retired_ttl_seconds": "serving.publisher.RETIRED_TTL_SECONDS",
     "nearline_batch_users": "serving.nearline.BATCH_USERS",

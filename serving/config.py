@@ -12,10 +12,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from graphstore.addresses import RANKER_EXAMPLE, check_ranker_url
+from graphstore.addresses import RANKER_EXAMPLE, check_ranker_url, check_ray_address
 from graphstore.config import PackageSettings
 
 LOOPBACK = "127.0.0.1"
+LARGEST_RAY = 1024
+"""Processes of an own Ray."""
 OFF = "off"
 """In place of an address: an empty variable counts as not set."""
 
@@ -44,6 +46,11 @@ class ServingConfig(PackageSettings):
 
     list_length: int = Field(100, ge=1, le=1000, description="items in each shopper's published list")
     similar_length: int = Field(30, ge=1, le=1000, description="items in each item's list of similar items")
+    publisher_ray: str = Field(
+        "",
+        description="Ray that makes the published lists: the number of processes of an own one, or the address of a"
+        " running cluster (host:port; auto: the one on this machine); unset: one process makes them",
+    )
     trend_refresh_seconds: float = Field(60.0, gt=0, le=3600, description="how often near-line reads the trend counts")
 
     serve_host: str = Field(LOOPBACK, description="address that the web server binds")
@@ -155,6 +162,15 @@ class ServingConfig(PackageSettings):
         for name in _names(value):
             if name not in TRACKABLE:
                 raise ValueError(f"{name!r} is none of {', '.join(TRACKABLE)}")
+        return value
+
+    @field_validator("publisher_ray")
+    @classmethod
+    def _is_a_ray(cls, value: str) -> str:
+        if not value.isdecimal():
+            return check_ray_address(value) if value else value
+        if not 1 <= int(value) <= LARGEST_RAY:
+            raise ValueError(f"an own Ray has 1 to {LARGEST_RAY:,} processes")
         return value
 
     @field_validator("ranker_url")

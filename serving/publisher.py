@@ -2,9 +2,12 @@
 
 Arrives: what the registry wants, announced on `models`: the champion, and the models of a probation and of running
 experiments (`serving.routing_source`). The publisher also polls the registry every few seconds, so a lost announcement
-only causes a delay. Leaves: `recs:{version}:*`, `similar:{version}:*`, the popular list, vectors, missing items, and at
-the end pointer and routing (`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows
+only causes a delay. Leaves: the lists of a model (`serving.publication`), and at the end pointer and routing
+(`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows
 pointer and routing. A thread beside it keeps the lists of the whole shop fresh (`serving.shop_lists`).
+
+The model makes the lists in a process of its own (`serving.ranker_process`). Where a setting names a Ray, its workers
+make those of the shoppers (`serving.ray_process`).
 
 Every write is idempotent. When the publisher is killed before the switch, the old model stays complete, and the next
 start writes all lists of the new model again. When it is killed after the switch, the next look lets the remaining
@@ -14,34 +17,32 @@ versions expire.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from prometheus_client import Gauge
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphstore.catalogue import Item
 from graphstore.config import GraphstoreConfig
 from graphstore.errors import UserError, reason
 from graphstore.outages import is_full, service_of
-from graphstore.queries import HistoryRow
-from graphstore.redis import item_store
 from graphstore.redis.connection import open_redis
 from graphstore.session import now_ms, open_engine
 from serving import cache
 from serving.config import ServingConfig
-from serving.forget import drop_lists_of_erased
-from serving.ranker import Ranker, UnusableModel, bring_up_to_date, load_ranker, rank
+from serving.publication import ListLimits, MakeLists, Publication, publish
+from serving.ranker import Ranker, SinceTraining, UnusableModel, load_ranker
 from serving.ranker_process import ranker_process
+from serving.ray_lists import ListsJob
+from serving.ray_process import RayEngine
 from serving.routing_source import Wanted
 from serving.shop_lists.refresh import ShopListsRefresh, ShopListsWriter
-from serving.shop_lists.vectors import write_vectors
 from serving.source import ShopSource
 from serving.switch import switch, whole
 from stream.config import StreamConfig
@@ -49,6 +50,7 @@ from stream.events import MODELS
 from stream.kafka.subscription import Subscription
 from stream.liveness import Liveness, Watchdog
 from stream.probe import FIRST_MODEL, OK, start_probe
+from training.cluster.shared_files import SharedFiles
 from training.process import FaultInProcess
 
 logger = logging.getLogger(__name__)
@@ -64,8 +66,6 @@ FULL_SECONDS = 60.0
 SCAN_COUNT = 1000
 RECONCILE_SECONDS = 15.0
 """The interval between reads of the registry, in case an announcement was lost. An announcement is followed at once."""
-BLOCK_USERS = 1024
-"""The number of users scored and written together. It bounds the memory, and the time until a stop takes effect."""
 RETIRED_TTL_SECONDS = 600
 """A replaced model's lists expire after this time. Readers with the old pointer and a rollback still need them."""
 Load = Callable[[Path], AbstractContextManager[Ranker]]
@@ -78,100 +78,8 @@ _seconds = Gauge("sagestream_publication_seconds", "How long the last publicatio
 _published_at = Gauge("sagestream_publication_as_of_seconds", "Time of the published lists, epoch seconds")
 
 
-class Shop(Protocol):
-    """The source of a publication's data. `serving.source.ShopSource` implements it."""
-
-    def users(self) -> list[tuple[int, str]]:
-        """Return (user_key, user_id) of every user."""
-        ...
-
-    def items(self) -> list[Item]:
-        """Return all items."""
-        ...
-
-    def histories(self, user_keys: Sequence[int]) -> list[list[HistoryRow]]:
-        """Return the histories in the order of `user_keys`."""
-        ...
-
-    def erased(self, user_ids: Sequence[str] | None = None) -> set[str]:
-        """Return the forgotten users among `user_ids`. With None, return all forgotten users."""
-        ...
-
-
 class PublishingInterrupted(Exception):
     """A publication was asked to stop. The pointer was not switched."""
-
-
-@dataclass(frozen=True)
-class Publication:
-    """The result of a publication. `as_of` is epoch ms."""
-
-    model_version: str
-    as_of: int
-    users: int
-    items: int
-
-
-@dataclass(frozen=True)
-class ListLimits:
-    """The lengths of the lists."""
-
-    k: int
-    """Items in a user's list."""
-    similar_k: int
-    """Items in a list of similar items."""
-    block_users: int = BLOCK_USERS
-    """The number of users scored and written together. It bounds the memory."""
-
-
-def publish(
-    ranker: Ranker,
-    shop: Shop,
-    redis: Redis,
-    limits: ListLimits,
-    *,
-    as_of: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Publication:
-    """Write all lists of a model. No reader sees them before `serving.switch.switch`.
-
-    Args:
-        ranker: The model to publish.
-        shop: The source of users, histories and items.
-        redis: Receives the lists.
-        limits: The lengths of the lists.
-        as_of: The time of the lists (epoch ms). Later events are ignored.
-        progress: `progress(done, total)` is called after each block of users. It may raise to stop.
-
-    Raises:
-        ValueError: The model version is not allowed in a key.
-        redis.RedisError: Redis failed. Errors of `shop` and `progress` are raised, too.
-    """
-    version = cache.check_version(ranker.model_version)
-    k, block_users = limits.k, limits.block_users
-    users = shop.users()
-    for start in range(0, len(users), block_users):
-        block = users[start : start + block_users]
-        # Near-line handles events from `as_of` on, because its lists are newer.
-        past = [[row for row in rows if row[1] < as_of] for rows in shop.histories([key for key, _ in block])]
-        packed = rank(ranker, past, as_of=as_of, k=k)
-        cache.write_lists(
-            redis, {cache.recs_key(version, name): raw for (_, name), raw in zip(block, packed, strict=True)}
-        )
-        progress(start + len(block), len(users))
-    similar = cache.pack_rows(*ranker.similar(limits.similar_k), ranker.item_keys, as_of=as_of)
-    names = [cache.similar_key(version, item_id) for item_id in ranker.item_ids]
-    cache.write_lists(redis, dict(zip(names, similar, strict=True)))
-    write_vectors(redis, ranker)
-    cache.write_lists(redis, {cache.popular_key(version): rank(ranker, [[]], as_of=as_of, k=k)[0]})
-    items = shop.items()
-    for start in range(0, len(items), block_users):
-        # A worker keeps what the catalogue says; what was read above may be older.
-        item_store.add_items(redis, items[start : start + block_users])
-    # All forgotten users, not only those among `users`: an earlier try may have been killed before this line.
-    drop_lists_of_erased(redis, shop, [version])
-    progress(len(users), len(users))  # the last chance to stop
-    return Publication(version, as_of, users=len(users), items=len(items))
 
 
 def retire(redis: Redis, *, keep: Collection[str], ttl_seconds: int, now: int) -> int:
@@ -217,6 +125,7 @@ class Publisher:
         config: ServingConfig,
         *,
         load: Load = in_this_process,
+        ray: RayEngine | None = None,
         stop: threading.Event | None = None,
         liveness: Liveness | None = None,
     ) -> None:
@@ -224,6 +133,7 @@ class Publisher:
         self._redis = redis
         self._config = config
         self._load = load
+        self._ray = ray
         self._stop = stop or threading.Event()
         self._liveness = liveness or Liveness()
         self._told: tuple[str, ...] = ()
@@ -272,14 +182,17 @@ class Publisher:
         with self._load(bundle) as ranker:
             if ranker.model_version != version:
                 raise UnusableModel(f"the bundle of {version} says that it is {ranker.model_version}")
-            bring_up_to_date(ranker, self._source)
+            since = SinceTraining.read(ranker, self._source)
+            since.tell(ranker)
+            as_of = now()
             try:
                 done = publish(
                     ranker,
                     self._source,
                     self._redis,
                     ListLimits(k=self._config.list_length, similar_k=self._config.similar_length),
-                    as_of=now(),
+                    as_of=as_of,
+                    make=self._by_ray(bundle, version, since, as_of),
                     progress=self._progress,
                 )
             except RedisError as error:
@@ -293,6 +206,14 @@ class Publisher:
             "published %s: %d shoppers, %d items in %.1f s", *(done.model_version, done.users, done.items), seconds
         )
         return done
+
+    def _by_ray(self, bundle: Path, version: str, since: SinceTraining, as_of: int) -> MakeLists | None:
+        """Return what makes the lists by a Ray, or None where the model's process does."""
+        if self._ray is None:
+            return None
+        files = SharedFiles.of(bundle)
+        limit = self._source.history_limit
+        return partial(self._ray.lists, ListsJob(files, version, as_of, self._config.list_length, limit, since))
 
     def _drop_unfinished(self, version: str) -> None:
         """Delete the lists of a publication that a full Redis has stopped: they would take the room of all others."""
@@ -348,7 +269,8 @@ def run_publisher(
     redis = open_redis(graphstore.redis_url)
     liveness = Liveness()
     watchdog = Watchdog(liveness)
-    publisher = Publisher(ShopSource(engine), redis, config, load=load, stop=stop, liveness=liveness)
+    ray = RayEngine.of(config.publisher_ray)
+    publisher = Publisher(ShopSource(engine), redis, config, load=load, ray=ray, stop=stop, liveness=liveness)
     shop_lists = ShopListsRefresh(ShopListsWriter(engine, redis), stop, now=now_ms)
     shop_lists.start()
     subscription = Subscription(stream, MODELS, group=GROUP, max_records=100)

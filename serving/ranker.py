@@ -6,6 +6,7 @@ and online ranking.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -141,18 +142,39 @@ def load_ranker(bundle: Path) -> LiveRanker:
         raise UnusableModel(str(error)) from error
 
 
-def bring_up_to_date(ranker: Ranker, shop: ShopNow) -> None:
-    """Tell the model what came after its training: new items, what can be bought now, and the counts of the trend.
+@dataclass(frozen=True)
+class SinceTraining:
+    """What came after a model's training."""
 
-    New items that it has already get their present features and neighbourhood.
-    """
-    item_keys, for_sale = shop.stock()
-    counts = shop.bucket_counts(ranker.as_of - LATE_MS)
-    late = difference(item_keys, ranker.item_keys[: ranker.num_trained])
-    if len(late):
-        ranker.extend(new_items(shop, shop.items_by_key(late.tolist()), counts))
-    ranker.set_available(availability(ranker.item_keys, item_keys, for_sale))
-    ranker.refresh_trend(*counts)
+    item_keys: IntArray
+    """Of all items [num_items], ascending."""
+    for_sale: BoolArray
+    """Whether each of them can be bought now [num_items]."""
+    counts: tuple[IntArray, IntArray, IntArray]
+    """Hours, item keys and counts of the trend."""
+    new: NewItems | None
+    """The items that the training did not see."""
+
+    @classmethod
+    def read(cls, ranker: Ranker, shop: ShopNow) -> Self:
+        """Read what is new to a model."""
+        item_keys, for_sale = shop.stock()
+        counts = shop.bucket_counts(ranker.as_of - LATE_MS)
+        late = difference(item_keys, ranker.item_keys[: ranker.num_trained])
+        new = new_items(shop, shop.items_by_key(late.tolist()), counts) if len(late) else None
+        return cls(item_keys, for_sale, counts, new)
+
+    def tell(self, ranker: Ranker) -> None:
+        """Bring a model up to date. New items that it has already get their present features and neighbourhood."""
+        if self.new is not None:
+            ranker.extend(self.new)
+        ranker.set_available(availability(ranker.item_keys, self.item_keys, self.for_sale))
+        ranker.refresh_trend(*self.counts)
+
+
+def bring_up_to_date(ranker: Ranker, shop: ShopNow) -> None:
+    """Tell the model what came after its training: new items, what can be bought now, and the counts of the trend."""
+    SinceTraining.read(ranker, shop).tell(ranker)
 
 
 def new_items(shop: ShopNow, items: Sequence[Item], counts: tuple[IntArray, IntArray, IntArray]) -> NewItems:

@@ -102,9 +102,15 @@ class SpawnedProcess:
         self._process.kill()
 
     def stop(self) -> None:
-        """End the process: an idle one by closing the pipe, one with an unfinished call by a kill."""
-        if self._busy:
-            self.kill()  # before the pipe closes, otherwise the process prints an error
+        """End the process: an idle one by closing the pipe, one with an unfinished call by SIGTERM.
+
+        One that has not ended after `STOP_SECONDS` is killed.
+        """
+        if self._busy:  # it ends before the pipe closes, otherwise it prints an error
+            self._process.terminate()
+            self._watch.join(STOP_SECONDS)
+            if self._watch.is_alive():
+                self.kill()
         with self._closing:
             self._connection.close()
         self._watch.join(STOP_SECONDS)  # a normal exit frees the resources of its libraries

@@ -172,8 +172,9 @@ def _fit_by_ray(
     """Fit with processes of a Ray. Raises `BadParameter` for more than it has processors: they would wait for ever."""
     from training.cluster.ray_group import FitJob, fit_by_ray
     from training.cluster.ray_tasks import Workers
+    from training.cluster.shared_files import SharedFiles
 
-    job = FitJob.of(snapshot.path, model_version=version, config=config, seed=seed)
+    job = FitJob(SharedFiles.of(snapshot.path), model_version=version, config=config, seed=seed)
     made_by, stages = Workers(), Stages(PlainConsole(stderr=True))
     with (
         stages.stage("train", "GraphSAGE by a Ray") as report,

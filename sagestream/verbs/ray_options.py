@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphstore.addresses import check_ray_address
 from sagestream.extras import require
 from sagestream.printable import BadParameter
 from sagestream.stages import Report, Stages
@@ -34,15 +35,16 @@ def check_ray_options(engine: str, address: str | None, workers: int | None, *, 
 
     `any_ray` says that the number of workers is for a running cluster, too.
     """
-    from training.cluster.ray_cluster import address_problem
-
     for given, name in ((address, "--address"), (workers, "--workers")):
         if given is not None and engine != "ray":
             raise BadParameter("is for --engine ray", param_hint=name)
     if address is not None and workers is not None and not any_ray:
         raise BadParameter("a running cluster has its own workers", param_hint="--workers")
-    if address is not None and (problem := address_problem(address)):
-        raise BadParameter(problem, param_hint="--address")
+    if address is not None:
+        try:
+            check_ray_address(address)
+        except ValueError as error:
+            raise BadParameter(str(error), param_hint="--address") from None
     if engine == "ray":
         require("ray")
 
@@ -62,9 +64,7 @@ def opened_ray(address: str | None, workers: int | None, report: Report) -> Iter
 
 def tell_workers(made_by: "Workers", stages: Stages) -> dict[str, Any]:
     """Print the peak memory of each machine, and return the workers and these peaks, in MB, for the JSON object."""
-    by_node = made_by.peak_mb_by_node()
-    for node, peak in by_node.items():
-        own = [worker for worker in made_by.known.values() if worker.node == node]
-        largest = max(worker.peak_rss_mb for worker in own)
-        stages.say(f"{node}: peak memory {peak:,.0f} MB in {len(own)} workers, {largest:,.0f} MB in the largest")
-    return {"workers": [asdict(worker) for worker in made_by.known.values()], "peak_rss_mb_by_node": by_node}
+    for line in made_by.lines():
+        stages.say(line)
+    workers = [asdict(worker) for worker in made_by.known.values()]
+    return {"workers": workers, "peak_rss_mb_by_node": made_by.peak_mb_by_node()}

@@ -81,10 +81,11 @@ def score(
     from sagestream.registered import snapshot_directory
     from serving.config import ServingConfig
     from serving.links import template_problem
-    from serving.publisher import BLOCK_USERS
+    from serving.publication import BLOCK_USERS
     from serving.source import HISTORY_LIMIT
     from stream.events import id_problem
     from training.cluster.ray_tasks import Workers
+    from training.cluster.shared_files import SharedFiles
     from training.export.batch_lists import SUFFIXES, only, recommend_all, write_lists
     from training.export.block_lists import count_blocks, rows_of_part
     from training.export.ray_blocks import ScoringJob, lists_by_ray
@@ -116,7 +117,8 @@ def score(
         found = load_snapshot(snapshot_directory(GraphstoreConfig(), snapshot))
         if engine == "ray":
             at_once = stack.enter_context(opened_ray(address, workers, report))
-            job = ScoringJob.of(directory, found.path, k=length, history_limit=HISTORY_LIMIT, block_users=size)
+            files = SharedFiles.of(directory, found.path)
+            job = ScoringJob(files, k=length, history_limit=HISTORY_LIMIT, block_users=size)
             blocks = chosen.of(count_blocks(found.num_users, size))
             lists = lists_by_ray(job, blocks, at_once=at_once, workers=made_by)
         else:

@@ -85,6 +85,7 @@ def tune(
     from graphstore.snapshots.files import load_snapshot
     from sagestream.registered import snapshot_directory
     from training.cluster.ray_tasks import Workers
+    from training.cluster.shared_files import SharedFiles
     from training.config import TrainingConfig
     from training.config_file import current_config, load_changes, merge_changes, save_config
     from training.search.drawn_trial import TuningInterrupted, trials_here
@@ -139,7 +140,7 @@ def tune(
                     at_once = stack.enter_context(opened_ray(address, workers, report))
                     if batch < at_once:
                         stages.say(f"--batch {batch}: at most so many of {at_once} workers have a trial at once")
-                    job = TuningJob.of(found.path, config=config, seed=seed)
+                    job = TuningJob(SharedFiles.of(found.path), config=config, seed=seed)
                     run = RayTrials(job, at_once, made_by, stopped).run
                 amount = Amount(trials, batch, timeout or math.inf)
                 run_trials(opened, objective, amount, run=run, progress=show)

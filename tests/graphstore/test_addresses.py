@@ -2,7 +2,14 @@
 
 import pytest
 
-from graphstore.addresses import check_database_url, check_redis_url, check_servers, check_webhook_url, shown_url
+from graphstore.addresses import (
+    check_database_url,
+    check_ray_address,
+    check_redis_url,
+    check_servers,
+    check_webhook_url,
+    shown_url,
+)
 
 SECRET = "correct-horse"
 
@@ -122,3 +129,16 @@ def test_a_wrong_url_of_a_webhook_is_told_without_it(url: str) -> None:
     with pytest.raises(ValueError, match="webhook") as told:
         check_webhook_url(url)
     assert "horse" not in str(told.value)
+
+
+@pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379", "head:6379", "[::1]:6379"])
+def test_a_ray_is_at_a_host_and_a_port(address: str) -> None:
+    assert check_ray_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["nowhere", "ray://host:10001", ":6379", "host:", "host:0", "host:70000", "", "::1:2"]
+)
+def test_what_is_no_address_of_a_ray_is_told(address: str) -> None:
+    with pytest.raises(ValueError, match="a Ray cluster is at host:port, or auto for"):
+        check_ray_address(address)

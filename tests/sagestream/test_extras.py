@@ -4,12 +4,15 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from graphstore.errors import MissingExtra
+from sagestream import extras
 from sagestream.extras import EXTRAS, require
+from sagestream.runners import run_publisher
 
 OFFERED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 BOUNDED = {"click"}
@@ -27,6 +30,13 @@ def test_what_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r'matplotlib is not installed: pip install "\.\[plots\]"'):
         require("matplotlib")
+
+
+def test_a_publisher_whose_ray_is_missing_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGESTREAM_PUBLISHER_RAY", "2")
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "ray" else find_spec(name))
+    with pytest.raises(MissingExtra, match=r'ray is not installed: pip install "\.\[ray\]"'):
+        run_publisher()
 
 
 def test_every_part_of_every_extra_is_known() -> None:

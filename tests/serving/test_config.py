@@ -33,3 +33,23 @@ def test_lists_of_names_and_networks() -> None:
 def test_a_proxy_that_is_no_address_is_refused() -> None:
     with pytest.raises(ValidationError, match="proxy"):
         ServingConfig(trusted_proxies="proxy.local")
+
+
+@pytest.mark.parametrize("named", ["", "1", "1024", "auto", "10.0.0.1:6379"])
+def test_a_ray_is_a_number_of_processes_or_an_address(named: str) -> None:
+    assert ServingConfig(publisher_ray=named).publisher_ray == named
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("0", "an own Ray has 1 to 1,024 processes"),
+        ("1025", "an own Ray has 1 to 1,024 processes"),
+        ("-1", "a Ray cluster is at host:port, or auto"),
+        ("ray://head:10001", "a Ray cluster is at host:port, or auto"),
+        ("2,head:6379", "a Ray cluster is at host:port, or auto"),
+    ],
+)
+def test_what_is_no_ray_is_refused(named: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        ServingConfig(publisher_ray=named)

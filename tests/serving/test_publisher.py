@@ -26,15 +26,8 @@ from serving import publisher as publisher_module
 from serving.cache import ListReader
 from serving.config import ServingConfig
 from serving.nearline import run_nearline
-from serving.publisher import (
-    ListLimits,
-    Publication,
-    Publisher,
-    PublishingInterrupted,
-    publish,
-    retire,
-    run_publisher,
-)
+from serving.publication import ListLimits, Publication, publish
+from serving.publisher import Publisher, PublishingInterrupted, retire, run_publisher
 from serving.ranker import UnusableModel
 from serving.routing import Routing
 from serving.routing_source import Wanted

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -130,6 +132,16 @@ def orphaning_call(progress: Progress) -> None:
         signal.pause()
     progress(str(orphan), 0.0)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def endless_call_that_clears_up(marker: Path, progress: Progress) -> None:
+    """At SIGTERM it deletes the file, and ends."""
+    marker.touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        endless_call(progress)
+    finally:
+        marker.unlink()
 
 
 def endless_call(progress: Progress) -> None:

@@ -43,7 +43,7 @@ def test_one_process_answers_one_call_after_the_other_after_it_has_prepared() ->
 
 
 @pytest.mark.kill
-def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
+def test_a_killed_process_fails_its_call_and_a_stop_lets_a_call_clear_up(tmp_path: Path) -> None:
     pids: list[int] = []
     with SpawnedProcess() as process:
 
@@ -59,8 +59,9 @@ def test_a_killed_process_fails_its_call_and_a_stop_ends_a_call() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), SpawnedProcess() as process:
-        process.call(fits.endless_call, progress=interrupt)
+        process.call(fits.endless_call_that_clears_up, tmp_path / "marker", progress=interrupt)
     assert len(pids) == 2
+    assert not (tmp_path / "marker").exists()
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 

@@ -12,9 +12,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 
+from graphstore.addresses import THIS_RAY, check_ray_address
 from graphstore.errors import UserError, reason
 
 CONNECT_SECONDS = 10.0
@@ -23,19 +25,17 @@ CONNECT_SECONDS = 10.0
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """With 0 Ray listens on the loopback interface alone, on every system. It reads this when it is imported."""
 
-AUTO = "auto"
-"""The cluster that `ray start` has started on this machine."""
-
 
 class RayAway(UserError):
     """There is no Ray where one was named, or it does not let this process in."""
 
 
 @contextmanager
-def local_ray(workers: int | None = None) -> Iterator[int]:
+def local_ray(workers: int | None = None, *, directory: Path | None = None) -> Iterator[int]:
     """Start a Ray of `workers` processes on this machine; stop it and delete its files at the end.
 
-    None: one for each processor. Yields the number of workers, which is how many tasks run at once.
+    None: one for each processor. A `directory` for its files is the caller's, who also deletes it. Yields the number of
+    workers, which is how many tasks run at once.
     It has no dashboard, reports nothing to anybody, listens on the loopback interface alone, and takes tasks only from
     who has its token, which no file holds. Raises `RuntimeError` where Ray was imported before, without `LOOPBACK`.
     """
@@ -48,7 +48,7 @@ def local_ray(workers: int | None = None) -> Iterator[int]:
     )
     import ray
 
-    with tempfile.TemporaryDirectory(prefix="sagestream-ray-", ignore_cleanup_errors=True) as directory:
+    with ray_directory() if directory is None else nullcontext(directory) as own:
         try:
             ray.init(
                 address="local",  # also where RAY_ADDRESS names a cluster
@@ -56,7 +56,7 @@ def local_ray(workers: int | None = None) -> Iterator[int]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
-                _temp_dir=directory,  # Ray opens its own directory to every user of the machine
+                _temp_dir=str(own),  # Ray opens its own directory to every user of the machine
             )
             yield _processors()
         finally:
@@ -64,19 +64,25 @@ def local_ray(workers: int | None = None) -> Iterator[int]:
 
 
 @contextmanager
+def ray_directory() -> Iterator[Path]:
+    """Make a directory for the files of a Ray, and delete it at the end."""
+    with tempfile.TemporaryDirectory(prefix="sagestream-ray-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@contextmanager
 def joined_ray(address: str) -> Iterator[int]:
-    """Join the cluster at `address`, `host:port` or `AUTO`, from a machine that is part of it.
+    """Join the cluster at `address`, from a machine that is part of it.
 
     Yields the number of its processors, which is how many tasks run at once. Raises `RayAway`, and `ValueError` for
-    another form of address (see `address_problem`).
+    another form of address (see `graphstore.addresses.check_ray_address`).
     """
-    if problem := address_problem(address):
-        raise ValueError(problem)
+    check_ray_address(address)
     _set_variables()
-    if address != AUTO:
+    if address != THIS_RAY:
         host, _, port = address.rpartition(":")
         try:
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
         except OSError as error:
             raise _away(address, error) from error
     import ray
@@ -91,14 +97,6 @@ def joined_ray(address: str) -> Iterator[int]:
         yield _processors()
     finally:
         ray.shutdown()
-
-
-def address_problem(address: str) -> str | None:
-    """Return what is wrong with the form of a cluster's address, or None."""
-    host, _, port = address.rpartition(":")
-    if address == AUTO or (host and "/" not in host and port.isdecimal() and 0 < int(port) < 65536):
-        return None
-    return f"{address!r} is no address of a Ray cluster: write host:port, or {AUTO} for the one on this machine"
 
 
 def _away(address: str, error: Exception) -> RayAway:

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from graphstore.snapshots.files import load_snapshot
 from training.benchmark.isolated import peak_rss_mb
-from training.cluster.ray_tasks import MAX_RETRIES, RayFailed, TaskDone, Workers, check_files, fingerprint
+from training.cluster.ray_tasks import MAX_RETRIES, RayFailed, TaskDone, Workers
+from training.cluster.shared_files import SharedFiles
 from training.config import TrainingConfig
 from training.models.recommender import Recommender
 from training.models.sage_only import fit_sage_model
@@ -34,27 +34,21 @@ Fitted = tuple[Recommender, dict[str, Any]]
 
 @dataclass(frozen=True)
 class FitJob:
-    """What all processes fit. The path is absolute: they have directories of their own."""
+    """What all processes fit."""
 
-    snapshot: str
-    fingerprint: str
-    """Of the files in the directory, as the caller sees them."""
+    files: SharedFiles
+    """The snapshot."""
     model_version: str
     config: TrainingConfig
     seed: int
-
-    @classmethod
-    def of(cls, snapshot: Path, *, model_version: str, config: TrainingConfig, seed: int) -> Self:
-        """Return the job on this snapshot, with the fingerprint of its files."""
-        snapshot = snapshot.resolve()
-        return cls(str(snapshot), fingerprint(snapshot), model_version, config, seed)
 
 
 def fit_in_group(job: FitJob, group: ProcessGroup) -> Fitted:
     """Fit the model: this runs in each process of the group. Raises the errors of `fit_sage_model`."""
     torch.set_num_threads(job.config.training_threads)
+    (snapshot,) = job.files.paths
     return fit_sage_model(
-        load_snapshot(Path(job.snapshot)),
+        load_snapshot(snapshot),
         model_version=job.model_version,
         config=job.config,
         options=TrainingOptions(seed=job.seed),
@@ -121,7 +115,7 @@ def run_in_worker(given: dict[str, Any]) -> Any:
     job: FitJob = given["job"]
     problem: RayFailed | None = None
     try:
-        check_files(Path(job.snapshot), expected=job.fingerprint)
+        job.files.checked()
     except RayFailed as error:
         problem = error
     problems = [found for found in _of_all(problem) if found is not None]

@@ -1,30 +1,30 @@
 """Ray tasks: does the tasks of a job in worker processes, on one machine or on many.
 
 Arrives: a job, and its tasks. Leaves: the result of each task, and what each worker has done. Next:
-`training.export.ray_blocks` makes lists with it, `training.search.ray_trials` runs trials.
+`training.export.ray_blocks` and `serving.ray_lists` make lists with it, `training.search.ray_trials` runs trials.
 
 A worker gets the job and one task, and returns a `TaskDone`. Ray carries all of them with pickle, so they hold paths,
 ids and numbers. Models and snapshots are not sent: each worker opens the files by their paths, once, and refuses files
-that are not those of the caller (`check_files`). A result depends on nothing else, so a task that is done again after
-its worker has died is the same. A few tasks for each worker are on their way at once; the others wait, so the memory of
-the caller does not grow with their number.
+that are not those of the caller (`training.cluster.shared_files`). A result depends on nothing else, so a task that is
+done again after its worker has died is the same. A few tasks for each worker are on their way at once; the others wait,
+so the memory of the caller does not grow with their number.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from graphstore.errors import UserError
 from training.benchmark.isolated import peak_rss_mb
-from training.models.bundle import sha256_of
 
 Job = TypeVar("Job")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+AHEAD = 2
+"""Short tasks on their way for each worker: one that is made, and one that waits for its turn."""
 
 MAX_RETRIES = 3
 """A task whose worker dies is done again so many times: a task that kills its worker each time ends the job."""
@@ -78,6 +78,16 @@ class Workers:
             peaks[worker.node] = round(peaks.get(worker.node, 0.0) + worker.peak_rss_mb, 1)
         return peaks
 
+    def lines(self) -> list[str]:
+        """Return a line for each machine: the peak memory of its workers."""
+        lines = []
+        for node, peak in self.peak_mb_by_node().items():
+            own = [worker for worker in self.known.values() if worker.node == node]
+            largest, tasks = max(worker.peak_rss_mb for worker in own), sum(worker.tasks for worker in own)
+            memory = f"peak memory {peak:,.0f} MB in {len(own)} workers, {largest:,.0f} MB in the largest"
+            lines.append(f"{node}: {memory}, {tasks:,} tasks")
+        return lines
+
 
 @dataclass(frozen=True)
 class RayTasks:
@@ -110,8 +120,8 @@ class RayTasks:
         import ray
 
         remote = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, retry_exceptions=False)(_do)
-        waiting = iter(tasks)
-        handed = {remote.remote(function, job, task): task for task in islice(waiting, self.at_once)}
+        waiting, shared = iter(tasks), ray.put(job)  # sent once to each machine, not with each task
+        handed = {remote.remote(function, shared, task): task for task in islice(waiting, self.at_once)}
         while handed:
             first = next(iter(handed))
             ready, _ = ray.wait([first] if self.in_order else list(handed), timeout=LOOK_SECONDS)
@@ -121,7 +131,7 @@ class RayTasks:
             task = handed.pop(ready[0])
             done: TaskDone[Result] = _fetch(ready[0], name(task))
             self.workers.note(done)
-            handed.update((remote.remote(function, job, later), later) for later in islice(waiting, 1))
+            handed.update((remote.remote(function, shared, later), later) for later in islice(waiting, 1))
             yield task, done.result
 
 
@@ -144,22 +154,3 @@ def _fetch(promised: Any, name: str) -> Any:
     except RayError as error:
         reason = str(error).strip().partition("\n")[0]
         raise RayFailed(f"{name} has no result after {MAX_RETRIES + 1} tries: {reason}") from error
-
-
-def fingerprint(*directories: Path) -> str:
-    """Return a SHA-256 over the names and the content of all files in the directories."""
-    total = hashlib.sha256()
-    for directory in directories:
-        for file in sorted(directory.iterdir()):
-            total.update(f"{file.name} {sha256_of(file)}\n".encode())
-    return total.hexdigest()
-
-
-def check_files(*directories: Path, expected: str) -> None:
-    """Raise `RayFailed` unless this worker sees the files of the caller, whose `fingerprint` is `expected`."""
-    for directory in directories:
-        if not directory.is_dir():
-            raise RayFailed(f"a worker has no {directory}: each machine needs the files at the same path")
-    if fingerprint(*directories) != expected:
-        there = " or ".join(str(directory) for directory in directories)
-        raise RayFailed(f"a worker has other files in {there}: each machine needs the same files")

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from graphstore.errors import AlreadyExists, UserError
-from graphstore.files import written_whole
+from graphstore.files import sha256_of, written_whole
 from graphstore.progress import Progress
 from graphstore.snapshots.files import Snapshot
 from training.data.event_log import Histories
 from training.export.runtimes import DIMENSIONS, INPUT, Run, onnx, quiet, torch_export, torchscript
 from training.export.serving_encoder import ServingEncoder
-from training.models.bundle import sha256_of
 from training.models.recommender import Recommender
 from training.sage.term import SageTerm
 from training.terms.protocol import find_term

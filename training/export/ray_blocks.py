@@ -9,35 +9,23 @@ Workers get paths and numbers, and open the files by themselves: see `training.c
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Self
 
 from graphstore.snapshots.files import load_snapshot
-from training.cluster.ray_tasks import RayTasks, Workers, check_files, fingerprint
+from training.cluster.ray_tasks import AHEAD, RayTasks, Workers
+from training.cluster.shared_files import SharedFiles
 from training.export.block_lists import BlockLists, Lists
 from training.models.bundle import load_bundle
-
-AHEAD = 2
-"""Blocks on their way for each worker: one that is made, and one that waits for its turn."""
 
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What all blocks of a run have in common. The paths are absolute: workers have directories of their own."""
+    """What all blocks of a run have in common."""
 
-    bundle: str
-    snapshot: str
-    fingerprint: str
-    """Of the files in both directories, as the caller sees them."""
+    files: SharedFiles
+    """The bundle, then the snapshot."""
     k: int
     history_limit: int
     block_users: int
-
-    @classmethod
-    def of(cls, bundle: Path, snapshot: Path, *, k: int, history_limit: int, block_users: int) -> Self:
-        """Return the job on these directories, with the fingerprint of their files."""
-        bundle, snapshot = bundle.resolve(), snapshot.resolve()
-        return cls(str(bundle), str(snapshot), fingerprint(bundle, snapshot), k, history_limit, block_users)
 
 
 def score_block(job: ScoringJob, block: int) -> Lists:
@@ -51,8 +39,7 @@ def _opened(job: ScoringJob) -> BlockLists:
     import torch
 
     torch.set_num_threads(1)  # a task has one processor
-    bundle, snapshot = Path(job.bundle), Path(job.snapshot)
-    check_files(bundle, snapshot, expected=job.fingerprint)
+    bundle, snapshot = job.files.checked()
     return BlockLists(
         load_bundle(bundle), load_snapshot(snapshot), history_limit=job.history_limit, block_users=job.block_users
     )

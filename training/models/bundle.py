@@ -7,7 +7,6 @@ A bundle is written to a temporary name and then renamed, so a directory with th
 verifies the SHA-256 sums of all files. A bundle holds no pickled objects and no data about single users.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 from graphstore.errors import AlreadyExists, UserError
-from graphstore.files import written_whole
+from graphstore.files import sha256_of, written_whole
 from training.blend.blend import Blend
 from training.features.items import ItemEncoder
 from training.models.recommender import Recommender
@@ -159,9 +158,3 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

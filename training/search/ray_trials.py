@@ -10,11 +10,10 @@ once, as the caller does. See `training.cluster.ray_tasks` for what workers get,
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
-from typing import Self
 
 from graphstore.snapshots.files import load_snapshot
-from training.cluster.ray_tasks import RayTasks, Workers, check_files, fingerprint
+from training.cluster.ray_tasks import RayTasks, Workers
+from training.cluster.shared_files import SharedFiles
 from training.config import TrainingConfig
 from training.search.drawn_trial import ReportTrial, TrialDone, TrialTask, end_if, run_trial
 from training.search.objective import Objective
@@ -22,20 +21,13 @@ from training.search.objective import Objective
 
 @dataclass(frozen=True)
 class TuningJob:
-    """What all trials of a study have in common. The path is absolute: workers have directories of their own."""
+    """What all trials of a study have in common."""
 
-    snapshot: str
-    fingerprint: str
-    """Of the files in the directory, as the caller sees them."""
+    files: SharedFiles
+    """The snapshot."""
     config: TrainingConfig
     """The configuration to start from."""
     seed: int
-
-    @classmethod
-    def of(cls, snapshot: Path, *, config: TrainingConfig, seed: int) -> Self:
-        """Return the job on this snapshot, with the fingerprint of its files."""
-        snapshot = snapshot.resolve()
-        return cls(str(snapshot), fingerprint(snapshot), config, seed)
 
 
 def trial_of(job: TuningJob, task: TrialTask) -> TrialDone:
@@ -49,8 +41,7 @@ def _opened(job: TuningJob) -> Objective:
     import torch
 
     torch.set_num_threads(job.config.training_threads)  # as many as the caller's: else the last bits differ
-    snapshot = Path(job.snapshot)
-    check_files(snapshot, expected=job.fingerprint)
+    (snapshot,) = job.files.checked()
     return Objective.of(load_snapshot(snapshot), config=job.config, seed=job.seed)
 
 

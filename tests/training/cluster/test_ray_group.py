@@ -17,6 +17,7 @@ from tests.training.ray_workers import needs_ray
 from tests.training.toy_shop import closing_time, open_shop
 from training.cluster.ray_group import FitJob, Fitted, fit_by_ray, fit_in_group, run_in_worker
 from training.cluster.ray_tasks import RayFailed, Workers
+from training.cluster.shared_files import SharedFiles
 from training.config import SageConfig, TrainingConfig
 from training.features.snapshot_features import featurize
 from training.sage.process_group import ProcessGroup
@@ -33,7 +34,7 @@ CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=20, evaluate_every=10, 
 
 def die_once(job: FitJob, group: ProcessGroup) -> Fitted:
     """Fit; at the first call, process 1 is killed before the end."""
-    marker = Path(job.snapshot).parents[1] / "pid"
+    marker = job.files.paths[0].parents[1] / "pid"
     dies = group.rank == 1 and not marker.exists()
     fitted = fit_in_group(job, group)
     if dies:
@@ -48,7 +49,7 @@ def job(sqlite_engine: Engine, tmp_path: Path) -> FitJob:
         open_shop(connection, days=12)
         now = closing_time(connection)
     snapshot = build_snapshot(sqlite_engine, tmp_path / "snapshots", as_of=now, created_at=now, featurize=featurize)
-    return FitJob.of(snapshot.path, model_version="m1", config=CONFIG, seed=1)
+    return FitJob(SharedFiles.of(snapshot.path), model_version="m1", config=CONFIG, seed=1)
 
 
 def test_two_workers_fit_what_one_process_fits_also_when_one_dies(job: FitJob, at_once: int, tmp_path: Path) -> None:
@@ -78,6 +79,6 @@ def joined() -> Iterator[None]:
 
 @pytest.mark.usefixtures("joined")
 def test_a_worker_with_other_files_fits_nothing(job: FitJob) -> None:
-    told = run_in_worker({"job": replace(job, fingerprint="0" * 64), "fit": fit_in_group})
+    told = run_in_worker({"job": replace(job, files=replace(job.files, fingerprint="0" * 64)), "fit": fit_in_group})
     assert isinstance(told, RayFailed)
     assert "other files in" in str(told)

@@ -14,7 +14,8 @@ from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
 from tests.training.ray_workers import hang_once, killed_worker, needs_ray
 from tests.training.toy_shop import closing_time, open_shop
-from training.cluster.ray_tasks import RayFailed, Workers, fingerprint
+from training.cluster.ray_tasks import RayFailed, Workers
+from training.cluster.shared_files import SharedFiles
 from training.config import TrainingConfig
 from training.export.batch_lists import recommend_all, write_lists
 from training.export.block_lists import Lists
@@ -41,7 +42,7 @@ def hold(job: ScoringJob, block: int) -> Lists:
     """Make a block; the first worker of the fatal one leaves its pid in a file and works without an end."""
     done = score_block(job, block)
     if block == FATAL:
-        hang_once(Path(job.snapshot).parents[1] / "pid")
+        hang_once(job.files.paths[-1].parents[1] / "pid")
     return done
 
 
@@ -68,14 +69,16 @@ def job(sqlite_engine: Engine, tmp_path: Path) -> ScoringJob:
     spec = RunSpec("closed_form", "test")
     result = run_training(sqlite_engine, spec, graph=graph, config=TrainingConfig(), now=lambda: now, options=options)
     snapshot = build_snapshot(sqlite_engine, graph.snapshots_dir, as_of=now, created_at=now, featurize=featurize)
-    return ScoringJob.of(Path(result.bundle), snapshot.path, k=6, history_limit=500, block_users=BLOCK_USERS)
+    files = SharedFiles.of(Path(result.bundle), snapshot.path)
+    return ScoringJob(files, k=6, history_limit=500, block_users=BLOCK_USERS)
 
 
 @pytest.fixture
 def expected(job: ScoringJob, tmp_path: Path) -> bytes:
     """The file that one process writes."""
-    model, snapshot = load_bundle(Path(job.bundle)), load_snapshot(Path(job.snapshot))
-    lists = recommend_all(model, snapshot, k=job.k, history_limit=job.history_limit, block_users=BLOCK_USERS)
+    bundle, snapshot = job.files.paths
+    model, found = load_bundle(bundle), load_snapshot(snapshot)
+    lists = recommend_all(model, found, k=job.k, history_limit=job.history_limit, block_users=BLOCK_USERS)
     write_lists(lists, tmp_path / "one.jsonl", total=40)
     return (tmp_path / "one.jsonl").read_bytes()
 
@@ -129,9 +132,9 @@ def test_an_error_of_a_block_is_the_error_of_the_run(job: ScoringJob, at_once: i
 
 
 def test_a_worker_with_other_files_makes_no_list(job: ScoringJob, at_once: int, tmp_path: Path) -> None:
-    other = replace(job, fingerprint=fingerprint(Path(job.bundle)))
+    other = replace(job, files=replace(job.files, fingerprint=SharedFiles.of(job.files.paths[0]).fingerprint))
     with pytest.raises(RayFailed, match="other files in"):
         list(lists_by_ray(other, range(1), at_once=at_once, workers=Workers()))
-    away = replace(job, snapshot=str(tmp_path / "nowhere"))
+    away = replace(job, files=replace(job.files, directories=(job.files.directories[0], str(tmp_path / "nowhere"))))
     with pytest.raises(RayFailed, match="nowhere: each machine needs the files at the same path"):
         list(lists_by_ray(away, range(1), at_once=at_once, workers=Workers()))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from graphstore.files import sha256_of
 from tests.training.models.test_recommender import recommender
 from training.lifecycle.bundle_check import UnusableModel, check_bundle, score_bundle
-from training.models.bundle import CHECKSUMS, BundleError, save_bundle, sha256_of
+from training.models.bundle import CHECKSUMS, BundleError, save_bundle
 from training.options import ignore_progress
 
 

@@ -16,6 +16,7 @@ from tests.training import toy_shop
 from tests.training.ray_workers import hang_once, killed_worker, needs_ray
 from tests.training.search.test_objective import CONFIG, snapshot_of
 from training.cluster.ray_tasks import RayFailed, Workers
+from training.cluster.shared_files import SharedFiles
 from training.search.drawn_trial import RunTasks, TrialDone, TrialTask, TuningInterrupted, trials_here
 from training.search.objective import Objective
 from training.search.ray_trials import RayTrials, TuningJob, trial_of
@@ -37,7 +38,7 @@ def hold(job: TuningJob, task: TrialTask) -> TrialDone:
     """Run a trial; the first worker of the fatal one leaves its pid in a file and works without an end."""
     done = trial_of(job, task)
     if task.number == FATAL:
-        hang_once(Path(job.snapshot).parents[1] / "pid")
+        hang_once(job.files.paths[0].parents[1] / "pid")
     return done
 
 
@@ -45,12 +46,13 @@ def hold(job: TuningJob, task: TrialTask) -> TrialDone:
 def job(sqlite_engine: Engine, tmp_path: Path) -> TuningJob:
     with write(sqlite_engine) as connection:
         toy_shop.open_shop(connection, days=10)
-    return TuningJob.of(snapshot_of(sqlite_engine, tmp_path / "snapshots").path, config=CONFIG, seed=0)
+    files = SharedFiles.of(snapshot_of(sqlite_engine, tmp_path / "snapshots").path)
+    return TuningJob(files, config=CONFIG, seed=0)
 
 
 @pytest.fixture
 def objective(job: TuningJob) -> Objective:
-    return Objective.of(load_snapshot(Path(job.snapshot)), config=job.config, seed=job.seed)
+    return Objective.of(load_snapshot(job.files.paths[0]), config=job.config, seed=job.seed)
 
 
 def study_by(run: RunTasks, file: Path, objective: Objective, trials: int = TRIALS) -> tuple[list[Any], Any]:
@@ -98,8 +100,8 @@ def test_what_is_interrupted_keeps_its_finished_trials_and_goes_on(
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (lambda job: replace(job, fingerprint="0" * 64), "other files in"),
-        (lambda job: replace(job, snapshot=f"{job.snapshot}-away"), "each machine needs the files at the same path"),
+        (lambda files: replace(files, fingerprint="0" * 64), "other files in"),
+        (lambda files: replace(files, directories=("/away",)), "each machine needs the files at the same path"),
     ],
 )
 def test_a_worker_with_other_files_runs_no_trial(
@@ -107,9 +109,9 @@ def test_a_worker_with_other_files_runs_no_trial(
     objective: Objective,
     at_once: int,
     tmp_path: Path,
-    other: Callable[[TuningJob], TuningJob],
+    other: Callable[[SharedFiles], SharedFiles],
     said: str,
 ) -> None:
-    by_ray = RayTrials(other(job), at_once, Workers(), stopped=lambda: False)
+    by_ray = RayTrials(replace(job, files=other(job.files)), at_once, Workers(), stopped=lambda: False)
     with pytest.raises(RayFailed, match=said):
         study_by(by_ray.run, tmp_path / "study.db", objective)
