@@ -16,6 +16,7 @@ from torch import Tensor
 
 from training.blend.blend import known_items
 from training.data.windows import Window
+from training.heap import release_freed
 from training.terms.protocol import Term
 
 SMALLEST_SCALE = 0.1
@@ -41,6 +42,7 @@ def _parts(terms: Sequence[Term], window: Window, *, separate_known: bool) -> li
 
 def feature_blocks(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list["FeatureBlock"]:
     """Return the inputs of all fits on the window, in blocks of users."""
+    release_freed()
     return [FeatureBlock.of(terms, block, separate_known=separate_known) for block in window.blocks()]
 
 
@@ -114,8 +116,14 @@ class Likelihood:
     iterations: int
 
     def select_features(self, columns: Tensor) -> "Likelihood":
-        """Return the likelihood of the features `columns` only."""
-        blocks = [replace(block, features=block.features.index_select(1, columns)) for block in self.blocks]
+        """Return the likelihood of the features `columns` only, ascending. Consecutive ones are not copied."""
+        first, count = int(columns[0]) if len(columns) else 0, len(columns)
+        consecutive = torch.equal(columns, torch.arange(first, first + count))
+
+        def chosen(features: Tensor) -> Tensor:
+            return features.narrow(1, first, count) if consecutive else features.index_select(1, columns)
+
+        blocks = [replace(block, features=chosen(block.features)) for block in self.blocks]
         return replace(self, blocks=blocks, scale=self.scale[columns])
 
     def maximise(

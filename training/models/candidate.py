@@ -16,7 +16,7 @@ from torch import Tensor
 from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
-from training.blend.selection import MIN_USERS, SMALL_L2, fit_selected
+from training.blend.selection import MIN_USERS, SMALL_L2, fit_selected, penalty_of_few
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import AsOf, EventLog, Histories
@@ -212,5 +212,8 @@ def new_events_window(champion: Recommender, log: EventLog, *, end: int) -> Wind
 
 def _blend(terms: list[Term], window: Window, *, config: TrainingConfig, seed: int) -> Blend:
     # Rejected: a fit of each variant, as `benchmark` does. It cost a first champion a minute.
-    settings = blend_settings(config, users=len(window))
+    settings = blend_settings(config)
+    if config.blend_l2 is None and len(window) < MIN_USERS:
+        l2 = penalty_of_few(terms, window, settings=settings, memory_mb=config.blend_memory_mb, seed=seed)
+        settings = replace(settings, l2=l2, unknown_l2=l2)
     return fit_selected(terms, window, settings=settings, memory_mb=config.blend_memory_mb, seed=seed, refit=False)[0]

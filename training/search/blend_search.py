@@ -5,7 +5,7 @@ Arrives: an `EvaluationSplit`. Leaves: a filter bank, and blends of any terms. N
 Each blend is fitted on some users and evaluated on others, so more weights alone do not improve the result. A window of
 a hundred users supports few weights, so the half-lives of the bank and the penalty are chosen, too. The first variant
 is the default. A window with too few users always takes the default, because there the best variant is mostly the
-luckiest.
+luckiest; only its penalty may be the usual one, by two standard errors.
 
 Rejected: a second fit on each user's best 100 or 300 items, closer to the served list. Once GraphSAGE and content are
 in the sum, it is no better than the whole catalogue.
@@ -27,7 +27,7 @@ from graphstore.arrays import Float64Array
 from graphstore.tables import HOUR_MS
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
-from training.blend.selection import MIN_USERS, SMALL_L2, Selection, fit_selected
+from training.blend.selection import MIN_USERS, Selection, fit_selected, penalty_of_few
 from training.data.event_log import EventLog
 from training.data.splits import SEARCH_USERS, EvaluationSplit
 from training.data.windows import Window
@@ -232,7 +232,9 @@ class BlendSearch:
     def best_l2(self, terms: Sequence[Term]) -> BlendSettings:
         """Choose the penalties for known and for cold users, each on its own users."""
         if not self.has_enough_users:
-            return self._settings(SMALL_L2, SMALL_L2)
+            usual = self._settings(L2[0], L2[0])
+            l2 = penalty_of_few(terms, self.window, settings=usual, memory_mb=self.memory_mb, seed=self.seed)
+            return self._settings(l2, l2)
         cold = self.window.lengths() == 0
         found = [self.out_of_fold(terms, l2) for l2 in L2]
         known, unknown = (best_index([ndcg[users] for ndcg in found]) for users in (~cold, cold))

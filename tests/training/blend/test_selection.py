@@ -9,7 +9,7 @@ import torch
 from tests.training.oracle import HOUR_MS, choices_of_an_oracle
 from training.blend import selection
 from training.blend.fit import BlendSettings, fit_blend
-from training.blend.selection import ALL, CHOSEN, clearly_better, fit_selected, select
+from training.blend.selection import ALL, CHOSEN, SMALL_L2, clearly_better, fit_selected, penalty_of_few, select
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, evaluate
 from training.models.candidate import Candidate
@@ -136,3 +136,22 @@ def test_clearly_is_a_standard_error_of_the_differences():
     assert not clearly_better(np.tile([1.0, -0.9], 50), other)  # 0.05, and its standard error is 0.095
     assert clearly_better(np.tile([1.0, -0.7], 50), other)  # 0.15 and 0.085
     assert not clearly_better(other, np.tile([1.0, -0.7], 50))
+
+
+def test_few_users_leave_the_strong_penalty_only_for_one_that_is_clearly_better(world, monkeypatch):
+    """With a strong penalty the weights are turned, in the second case; in the first both rank alike."""
+    terms, window = world
+    few = window.take(np.arange(60))
+
+    def turned(terms, window, *, settings, blocks):
+        blend = fit_blend(terms, window, settings=settings, blocks=blocks)
+        spoilt = settings.l2 == SMALL_L2
+        return replace(blend, warm=tuple(-weight for weight in blend.warm), cold=None) if spoilt else blend
+
+    def chosen() -> float:
+        return penalty_of_few(terms, few, settings=replace(SETTINGS, l2=0.4), memory_mb=64, seed=0)
+
+    assert chosen() == SMALL_L2
+    monkeypatch.setattr(selection, "fit_blend", turned)
+    assert chosen() == 0.4
+    assert penalty_of_few(terms, window.take([0]), settings=SETTINGS, memory_mb=64, seed=0) == SMALL_L2

@@ -68,6 +68,19 @@ def test_a_small_window_takes_the_defaults_and_ranks_nothing(search, monkeypatch
     assert len(trend.half_lives_hours) == len(TREND_SPAN_SHARES[0]) + 1
 
 
+def test_a_small_window_has_the_penalty_that_its_users_choose(search, monkeypatch):
+    given = []
+
+    def penalty(terms, window, *, settings, memory_mb, seed):
+        given.append((list(terms), window, settings.l2))
+        return 0.3
+
+    monkeypatch.setattr(blend_search, "penalty_of_few", penalty)
+    settings = search.best_l2(search.others)
+    assert (settings.l2, settings.unknown_l2) == (0.3, 0.3)
+    assert given == [(search.others, search.window, L2[0])]
+
+
 def test_a_large_window_takes_what_ranks_best(search, monkeypatch):
     monkeypatch.setattr(blend_search, "MIN_USERS", len(search.window))
     bank = search.best_bank()
