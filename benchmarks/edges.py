@@ -3,9 +3,9 @@
 Arrives: sizes of shops. Leaves: CPU seconds and peak memory of each fit, and their slopes. Next: `benchmarks.training`
 reports them.
 
-An epoch with ten million edges takes minutes on the whole graph and an hour with sampled neighbours. A fit may
-therefore run fewer steps than an epoch. Its epoch cost is then the time outside of steps plus the mean step time for
-all steps of an epoch. This is valid because each step draws its own graph and a batch of the same size.
+An epoch with ten million edges takes minutes, and with sampled neighbours and many items hours. A fit may therefore
+run fewer steps than an epoch. Its epoch cost is then the time outside of steps plus the mean step time for all steps of
+an epoch. This is valid because each step draws its own graph and a batch of the same size.
 """
 
 import math

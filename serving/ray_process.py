@@ -77,7 +77,11 @@ class RayEngine:
             for _ in blocks:
                 yield process.call(_next, progress=wait)
                 since = time.monotonic()
-            workers: Workers = process.call(_end, progress=wait)
+            try:
+                workers: Workers = process.call(_end, progress=wait)
+            except (SpawnedProcessFailed, RayFailed) as error:  # all lists are made: nothing to do again
+                logger.warning("the Ray that has made the lists of %s did not close: %s", job.model_version, error)
+                return
         for line in workers.lines():
             logger.info("%s by a Ray, %s", job.model_version, line)
 

@@ -108,7 +108,10 @@ class TrainingFile(BaseModel):
     )
     training_seed: int = Field(0, ge=0, description="seed of the scheduler's runs")
     blend_l2: float | None = Field(
-        None, gt=0, le=1_000, description="penalty on the squared weights of the blend; null: the blend's default"
+        None,
+        gt=0,
+        le=1_000,
+        description="penalty on the squared weights of the blend; null: the blend's default, with few users maybe more",
     )
     blend_focus: float | None = Field(
         None,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ from redis import Redis
 
 from graphstore.config import GraphstoreConfig
 from sagestream.playground.embedded import LOOPBACK, free_port
-from serving import cache
+from serving import cache, ray_process
 from serving.config import ServingConfig
 from serving.publication import ListLimits, MakeLists, publish
 from serving.publisher import TROUBLE, Publisher, PublishingInterrupted, in_this_process, run_publisher
@@ -27,6 +28,8 @@ from tests.training.ray_workers import hang_once, killed_worker, needs_ray
 from tests.waiting import wait_until
 from training.cluster.ray_cluster import local_ray
 from training.cluster.ray_tasks import RayFailed
+from training.cluster.shared_files import SharedFiles
+from training.process import SpawnedProcessFailed
 
 pytestmark = [
     pytest.mark.slow,
@@ -191,3 +194,26 @@ def test_a_setting_names_the_ray_and_one_that_is_away_is_told(
     assert "the champion could not be published, trying again" in caplog.text
     assert SECRET not in caplog.text
     assert cache.champion(redis) is None
+
+
+def test_a_ray_that_does_not_close_costs_no_list(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In place of the process: one that makes a block and dies at the end."""
+
+    class Dying:
+        def __enter__(self) -> "Dying":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def call(self, function: Callable[..., Any], *_: Any, progress: Any) -> Any:
+            if function is ray_process._end:
+                raise SpawnedProcessFailed("died")
+            return 0, [b"list"]
+
+    monkeypatch.setattr(ray_process, "SpawnedProcess", Dying)
+    job = ListsJob(SharedFiles((), ""), "m1", 1_000, 6, 10, since=None)  # type: ignore[arg-type]
+    assert list(RayEngine(workers=1).lists(job, [[1]], lambda: None)) == [(0, [b"list"])]
+    assert caplog.messages == ["the Ray that has made the lists of m1 did not close: died"]

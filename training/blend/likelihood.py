@@ -21,7 +21,6 @@ from training.terms.protocol import Term
 
 SMALLEST_SCALE = 0.1
 
-
 SCALED_USERS = 8
 """The scale is computed for so many users at a time: in double precision, whole blocks took 250 MB."""
 

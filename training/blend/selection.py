@@ -13,7 +13,8 @@ mostly the luckiest. A term alone needs no such margin, so the sum is never belo
 fewer than 200 users it does.
 
 A retrain has no minutes for a fit of each variant. There the sum competes with its parts alone, which take its own
-weights (`refit` is false): two fits on some hundred users, and each user's lists once.
+weights (`refit` is false): two fits on some hundred users, and each user's lists once. Before that, fewer than
+`MIN_USERS` users choose one of two penalties (`penalty_of_few`): twelve fits on less than a hundred users each.
 
 Rejected: a grid over the weights themselves, because it overfits a window of some hundred users. A multiplier for a
 whole term has few values, and the likelihood has already found the proportions within a term.
@@ -197,7 +198,9 @@ class _Fold:
         """Return a blend of the whole sum for each penalty. The terms score each user once."""
         blocks = feature_blocks(self.terms, self.learnt, separate_known=self.learnt.repeats)
         return {
-            name: fit_blend(self.terms, self.learnt, settings=replace(self.settings, l2=l2), blocks=blocks)
+            name: fit_blend(
+                self.terms, self.learnt, settings=replace(self.settings, l2=l2, unknown_l2=l2), blocks=blocks
+            )
             for name, l2 in penalties.items()
         }
 

@@ -2,8 +2,9 @@
 
 Arrives: pairs of an `EventLog`, profiles of users. Leaves: `Csr` and `BipartiteGraph`. Next: `training.sage.model`.
 
-Up to about ten million edges, one product over the whole graph costs less CPU than sampled neighbourhoods. The gradient
-of a product is the product with the transpose. Both orders are stored; autograd would sort the indices in every step.
+One product over a sample of the whole graph costs less CPU than sampled neighbourhoods (`benchmarks.edges`). The
+gradient of a product is the product with the transpose. Both orders are stored; autograd would sort the indices in
+every step.
 """
 
 from dataclasses import dataclass, field, replace

@@ -32,10 +32,10 @@ ALL = -1
 """The limit of a hop that takes all neighbours."""
 
 MANY = 8
-"""A node with so many times more neighbours than the limit is not read whole: indices are drawn until enough fit."""
+"""A node with so many times the limit of neighbours, and the limit's square, is not read whole: indices are drawn."""
 
 TRIES = 4
-"""Draws for each sample, before all neighbours are read after all."""
+"""Draws for each sample, and so many more, before all neighbours are read after all."""
 
 _NOTHING: IntArray = np.empty(0, dtype=np.int64)
 

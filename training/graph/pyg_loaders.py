@@ -1,7 +1,7 @@
 """PyTorch Geometric loaders: mini-batches of target events with their sampled past.
 
 Arrives: a `Snapshot`. Leaves: train, validation and test `LinkLoader`s. Next: any PyG model that uses neighbourhoods.
-`training.sage.fit` uses the whole graph instead, which is cheaper below about ten million edges.
+`training.sage.fit` uses the whole graph instead, which is cheaper.
 """
 
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ class TemporalNeighborSampler(BaseSampler):  # type: ignore[misc]
         data: the graph, with `edge_index` and `edge_time` on each edge type, from
             `training.graph.pyg_loaders.bipartite_data` or `training.graph.pyg_loaders.homogeneous_data`.
         num_neighbors: one number for each hop.
-        mode: "uniform" without replacement (Floyd's algorithm), or "recent": the newest events before the seed's time.
+        mode: "uniform" without replacement, or "recent": the newest events before the seed's time.
         seed: seed of the samples. The same calls in the same order give the same subgraphs.
     """
 

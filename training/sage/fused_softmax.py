@@ -31,7 +31,7 @@ class _FusedSoftmax(torch.autograd.Function):
     def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor, positive: Tensor, *given: Tensor) -> Tensor:
         """`given` are the basket of each positive, and the excluded entries by ascending basket."""
         rows, excluded = given
-        size = max(FEWEST_ROWS, BLOCK_SCORES // max(1, len(items)))
+        size = max(FEWEST_ROWS, BLOCK_SCORES // len(items))
         starts = torch.arange(0, len(users) + size, size)
         first_positive = torch.searchsorted(rows, starts).tolist()
         first_excluded = torch.searchsorted(excluded[0].contiguous(), starts).tolist()

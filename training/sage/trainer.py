@@ -148,8 +148,8 @@ class Trainer:
         negative = items.index_select(0, torch.from_numpy(local_negatives))  # [K, dim]
         of_rows, bias = torch.from_numpy(rows), self.bias_of(negatives)
         excluded = torch.from_numpy(self._excluded(negatives, targets, rows, profiles))
-        factor = self.model.decoder.factor(users)
-        if self.config.loss == "softmax" and factor is not None:
+        factor = self.model.decoder.factor(users) if self.config.loss == "softmax" else None
+        if factor is not None:
             return fused_softmax(factor, self.model.decoder.prepare(negative), bias, positive, of_rows, excluded)
         return LOSSES[self.config.loss](positive, of_rows, self.model.score(users, negative, bias), excluded)
 
@@ -160,9 +160,9 @@ class Trainer:
 
         It has the needed items first, or all items of the catalogue.
         """
-        if self.neighbour_sampler is not None:
+        if sampled is None:
+            assert self.neighbour_sampler is not None
             return self.neighbour_sampler.sample(needed, without=pairs, rng=self.rng)
-        assert sampled is not None
         if len(needed) + len(sampled) > NEEDED_SHARE * sampled.num_items:  # each pair leads to one further item
             return sampled
         return surroundings(sampled, needed, layers=self.config.layers)

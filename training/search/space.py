@@ -4,7 +4,7 @@ Arrives: a configuration to start from. Leaves: distributions, and a configurati
 `training.search.tune` draws.
 
 Three groups of fields do not vary: those that change the purpose of a model (repeats), those that only cost time
-(steps, patience), and those that make a step ten times slower (aggregation, sampled neighbourhoods). A trial takes
+(steps, patience), and those that make a step several times slower (aggregation, sampled neighbourhoods). A trial takes
 seconds to a few minutes, so there are tens of trials. Each further dimension makes the search sparser.
 """
 

@@ -145,6 +145,7 @@ def test_few_users_leave_the_strong_penalty_only_for_one_that_is_clearly_better(
 
     def turned(terms, window, *, settings, blocks):
         blend = fit_blend(terms, window, settings=settings, blocks=blocks)
+        assert settings.unknown_l2 == settings.l2
         spoilt = settings.l2 == SMALL_L2
         return replace(blend, warm=tuple(-weight for weight in blend.warm), cold=None) if spoilt else blend
 
