@@ -78,7 +78,7 @@ class RayEngine:
                 yield process.call(_next, progress=wait)
                 since = time.monotonic()
             try:
-                workers: Workers = process.call(_end, progress=wait)
+                workers: Workers = process.call(end, progress=wait)
             except (SpawnedProcessFailed, RayFailed) as error:  # all lists are made: nothing to do again
                 logger.warning("the Ray that has made the lists of %s did not close: %s", job.model_version, error)
                 return
@@ -131,7 +131,8 @@ def _next(_progress: Progress) -> tuple[int, list[bytes]]:
     return next(running.made)
 
 
-def _end(progress: Progress) -> Workers:
+def end(progress: Progress) -> Workers:
+    """Close the Ray: this runs in the process. Return who has made which block."""
     running = _running.pop()
     with _reporting(progress):
         running.stack.close()

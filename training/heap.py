@@ -14,12 +14,12 @@ from functools import cache
 
 
 @cache
-def _trim() -> Callable[[int], int] | None:
-    """Return `malloc_trim` of glibc, or None."""
+def malloc_trim() -> Callable[[int], int] | None:
+    """Return this function of glibc, None where there is none."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def release_freed() -> bool:
     """Give freed memory back to the system. Returns whether there was any."""
-    trim = _trim()
+    trim = malloc_trim()
     return trim is not None and bool(trim(0))

@@ -209,7 +209,7 @@ def test_a_ray_that_does_not_close_costs_no_list(
             pass
 
         def call(self, function: Callable[..., Any], *_: Any, progress: Any) -> Any:
-            if function is ray_process._end:
+            if function is ray_process.end:
                 raise SpawnedProcessFailed("died")
             return 0, [b"list"]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from graphstore.arrays import BoolArray
 from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
-from training.blend.selection import MIN_USERS, fit_selected, penalty_of_few
+from training.blend.selection import MIN_USERS, SMALL_L2, fit_selected, penalty_of_few
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
 from training.data.event_log import AsOf, EventLog, Histories
@@ -105,7 +105,8 @@ class Candidate:
         serve, and one update for both blend and evaluation is enough.
         """
         window = window.sample(UPDATE_USERS, seed=seed)
-        settings = replace(blend_settings(config), iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
+        settings = blend_settings(config, users=len(window))
+        settings = replace(settings, iterations=UPDATE_ITERATIONS, anchor_users=UPDATE_ANCHOR_USERS)
         return cls(champion.terms, champion.blend)._refitted(window, settings=settings, config=config, seed=seed)
 
     @classmethod
@@ -127,7 +128,8 @@ class Candidate:
         learner = cls(champion.terms, champion.blend)
         learner.advance(dataset.log, champion.as_of, split.validation, features, late=dataset.late)
         window = split.validation_window(dataset.log, repeats=champion.repeats)
-        refitted = learner._refitted(window, settings=blend_settings(config), config=config, seed=seed)
+        settings = blend_settings(config, users=len(window))
+        refitted = learner._refitted(window, settings=settings, config=config, seed=seed)
         refitted.advance(dataset.log, split.validation, split.test, features)
         return refitted
 
@@ -178,13 +180,15 @@ def closed_form_terms(
     return terms
 
 
-def blend_settings(config: TrainingConfig) -> BlendSettings:
+def blend_settings(config: TrainingConfig, *, users: int = MIN_USERS) -> BlendSettings:
     """Return the configured penalty, the same for known and cold users, and the configured focus.
 
-    Few users choose between this penalty and a strong one in a first fit (`penalty_of_few`). An update does not: what
-    holds its weights is the champion's blend, and a strong penalty would make them smaller with each update.
+    Without a configured penalty it depends on the `users` of the window. A full fit of few users chooses it
+    (`penalty_of_few`); an update of few has the strong one, whatever was chosen.
     """
     settings, l2, focus = BlendSettings(), config.blend_l2, config.blend_focus
+    if l2 is None and users < MIN_USERS:
+        l2 = SMALL_L2
     if l2 is not None:
         settings = replace(settings, l2=l2, unknown_l2=l2)
     return settings if focus is None else replace(settings, focus=focus)

@@ -187,21 +187,23 @@ def test_every_neighbour_is_as_likely():
 
 def test_of_many_neighbours_a_few_are_drawn_none_twice_none_excluded_and_all_equally_often():
     """One item of 400 users, of whom the first half are excluded: far more than are read one by one."""
-    graph = BipartiteGraph.from_log(make_log([(user, 0, user) for user in range(400)], num_users=400, num_items=1))
-    users = np.arange(400)
-    sampler, rng = NeighbourSampler(graph, (3, 0)), np.random.default_rng(0)
+    rows = [(user, item, user) for user in range(400) for item in (0, 1 + user)]  # a second item tells who it is
+    graph = BipartiteGraph.from_log(make_log(rows, num_users=400, num_items=401))
+    users, popular = np.arange(400), np.zeros(400, dtype=np.int64)
+    sampler, rng = NeighbourSampler(graph, (3, -1)), np.random.default_rng(0)
     drawn: Counter[int] = Counter()
     for _ in range(3_000):
-        _, neighbours = sampler._of_items.draw(np.array([0]), users < 200, 3, rng)
-        assert len(set(neighbours.tolist())) == 3
+        sampled = sampler.sample(np.array([0]), without=(users[:200], popular[:200]), rng=rng)
+        neighbours = sampled.nodes[sampled.nodes > 0] - 1
+        assert len(neighbours) == 3
         drawn.update(neighbours.tolist())
     assert min(drawn) == 200
     counts = np.array([drawn[user] for user in range(200, 400)])
     assert counts.mean() == 45
     assert counts.var() == pytest.approx(45, rel=0.4)  # as of a fair die
 
-    few_left = sampler.sample(np.array([0]), without=(users[2:], np.zeros(398, dtype=np.int64)), rng=rng)
-    assert few_left.users_of_items.columns.tolist() == [0, 1]  # drawing finds hardly any, so all are read
+    few_left = sampler.sample(np.array([0]), without=(users[2:], popular[2:]), rng=rng)
+    assert few_left.nodes.tolist() == [0, 1, 2]  # drawing finds hardly any, so all are read
 
 
 def test_what_is_reached_is_bounded_however_large_the_graph():
