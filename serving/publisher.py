@@ -3,8 +3,8 @@
 Arrives: what the registry wants, announced on `models`: the champion, and the models of a probation and of running
 experiments (`serving.routing_source`). The publisher also polls the registry every few seconds, so a lost announcement
 only causes a delay. Leaves: the lists of a model (`serving.publication`), and at the end pointer and routing
-(`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows
-pointer and routing. A thread beside it keeps the lists of the whole shop fresh (`serving.shop_lists`).
+(`serving.switch`). Next: `serving.recommend` reads the lists, `serving.nearline` follows pointer and routing. A thread
+beside it keeps the lists of the whole shop fresh (`serving.shop_lists`).
 
 The model makes the lists in a process of its own (`serving.ranker_process`). Where a setting names a Ray, its workers
 make those of the shoppers (`serving.ray_process`).

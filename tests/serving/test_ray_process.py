@@ -24,18 +24,14 @@ from serving.ray_process import RayEngine
 from stream.config import StreamConfig
 from stream.liveness import Liveness
 from tests.serving.real_shop import SECRET, SHOPPERS, RealShop, real_shop
-from tests.training.ray_workers import hang_once, killed_worker, needs_ray
+from tests.training.ray_workers import OF_RAY_KILLS, hang_once, killed_worker
 from tests.waiting import wait_until
 from training.cluster.ray_cluster import local_ray
 from training.cluster.ray_tasks import RayFailed
 from training.cluster.shared_files import SharedFiles
 from training.process import SpawnedProcessFailed
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.kill,
-    needs_ray,
-]
+pytestmark = OF_RAY_KILLS
 
 BLOCK_USERS = 7
 BLOCKS = 6

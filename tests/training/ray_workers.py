@@ -14,6 +14,9 @@ from tests.waiting import wait_until
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason='Ray is not installed: pip install ".[ray]"')
 
+OF_RAY_KILLS = [pytest.mark.slow, pytest.mark.kill, needs_ray]
+"""The marks of a module that kills workers of a Ray."""
+
 
 def hang_once(marker: Path) -> None:
     """At the first call leave the pid of this worker in the file, and never return; later calls do nothing."""

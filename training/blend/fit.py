@@ -17,7 +17,8 @@ Source: McFadden, 1974 (conditional logit); Qin, Liu & Li, 2010 (smoothed NDCG).
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -53,6 +54,10 @@ class BlendSettings:
     the targets, as in neighbourhood components analysis (Goldberger et al., 2004). With one target for each user, f has
     no effect.
     """
+
+    def with_penalty(self, l2: float) -> Self:
+        """Return the settings with one penalty for all users."""
+        return replace(self, l2=l2, unknown_l2=l2)
 
 
 def max_users(terms: Sequence[Term], num_items: int, *, separate_known: bool, memory_mb: int) -> int:

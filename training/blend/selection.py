@@ -23,6 +23,7 @@ whole term has few values, and the likelihood has already found the proportions 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -182,12 +183,8 @@ class _Fold:
     settings: BlendSettings
 
     def fits(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
-        """Return a blend for the multipliers of each start. The terms score each user once."""
-        blocks = feature_blocks(self.terms, self.learnt, separate_known=self.learnt.repeats)
-        return {
-            name: fit_blend(self.terms, self.learnt, settings=self.settings, multipliers=multipliers, blocks=blocks)
-            for name, multipliers in starts.items()
-        }
+        """Return a blend for the multipliers of each start."""
+        return self._fits({name: {"settings": self.settings, "multipliers": own} for name, own in starts.items()})
 
     def parts(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
         """Return the same from one fit of the whole sum."""
@@ -195,14 +192,13 @@ class _Fold:
         return {name: self.tempered(whole, multipliers) for name, multipliers in starts.items()}
 
     def penalised(self, penalties: Mapping[str, float]) -> dict[str, Blend]:
-        """Return a blend of the whole sum for each penalty. The terms score each user once."""
+        """Return a blend of the whole sum for each penalty."""
+        return self._fits({name: {"settings": self.settings.with_penalty(l2)} for name, l2 in penalties.items()})
+
+    def _fits(self, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Blend]:
+        """Return a blend for the arguments of each fit. The terms score each user once."""
         blocks = feature_blocks(self.terms, self.learnt, separate_known=self.learnt.repeats)
-        return {
-            name: fit_blend(
-                self.terms, self.learnt, settings=replace(self.settings, l2=l2, unknown_l2=l2), blocks=blocks
-            )
-            for name, l2 in penalties.items()
-        }
+        return {name: fit_blend(self.terms, self.learnt, blocks=blocks, **own) for name, own in variants.items()}
 
     def tempered(self, blend: Blend, multipliers: Mapping[str, float]) -> Blend:
         found = by_feature(multipliers, self.terms, separate_known=blend.separate_known)

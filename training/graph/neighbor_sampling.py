@@ -187,6 +187,15 @@ def tries_for(limit: int, neighbours: int) -> int:
 
 
 @compiled()
+def is_among(index: int, indices: IntArray, start: int, end: int) -> bool:
+    """Return whether `index` is in indices[start:end]. `any` of a comparison would allocate an array."""
+    for at in range(start, end):  # noqa: SIM110 - numba compiles no generator in `any`
+        if indices[at] == index:
+            return True
+    return False
+
+
+@compiled()
 def _draw(
     offsets: IntArray, order: IntArray, nodes: IntArray, excluded: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:
@@ -200,10 +209,7 @@ def _draw(
         while tries > 0 and n < start + limit:
             tries -= 1
             index = np.random.randint(first, end)
-            usable = not excluded[order[index] if len(order) else index]
-            for earlier in range(start, n):  # `any` of a comparison would allocate an array
-                usable &= indices[earlier] != index
-            if usable:
+            if not excluded[order[index] if len(order) else index] and not is_among(index, indices, start, n):
                 indices[n] = index
                 at[n] = f
                 n += 1

@@ -31,7 +31,7 @@ from torch_geometric.sampler.neighbor_sampler import edge_sample
 from graphstore.arrays import IntArray
 from graphstore.snapshots.graph import INTERACTS
 from training.compiled import compiled
-from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples, tries_for
+from training.graph.neighbor_sampling import INTERACTED_BY, allocate_samples, is_among, tries_for
 
 EdgeType = tuple[str, str, str]
 
@@ -269,10 +269,7 @@ def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
         while tries > 0 and n < start + limit:
             tries -= 1
             index = np.random.randint(first, end)
-            usable = sources[index] != forbidden[f]
-            for earlier in range(start, n):
-                usable &= indices[earlier] != index
-            if usable:
+            if sources[index] != forbidden[f] and not is_among(index, indices, start, n):
                 indices[n] = index
                 n += 1
         if n < start + limit:
@@ -285,11 +282,7 @@ def _hop(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
             # Floyd's algorithm: for each of the last `limit` i sample one of the first i + 1; if it is taken, take i.
             for i in range(max(0, count - limit), count):
                 chosen = allowed[np.random.randint(0, i + 1)]
-                for earlier in range(start, n):
-                    if indices[earlier] == chosen:
-                        chosen = allowed[i]
-                        break
-                indices[n] = chosen
+                indices[n] = allowed[i] if is_among(chosen, indices, start, n) else chosen
                 n += 1
         at[start:n] = f
     return indices[:n], at[:n]

@@ -190,7 +190,7 @@ def blend_settings(config: TrainingConfig, *, users: int = MIN_USERS) -> BlendSe
     if l2 is None and users < MIN_USERS:
         l2 = SMALL_L2
     if l2 is not None:
-        settings = replace(settings, l2=l2, unknown_l2=l2)
+        settings = settings.with_penalty(l2)
     return settings if focus is None else replace(settings, focus=focus)
 
 
@@ -212,9 +212,9 @@ def new_events_window(champion: Recommender, log: EventLog, *, end: int) -> Wind
 
 
 def _blend(terms: list[Term], window: Window, *, config: TrainingConfig, seed: int) -> Blend:
-    # Rejected: a fit of each variant, as `benchmark` does. It cost a first champion a minute.
     settings = blend_settings(config)
     if config.blend_l2 is None and len(window) < MIN_USERS:
         l2 = penalty_of_few(terms, window, settings=settings, memory_mb=config.blend_memory_mb, seed=seed)
-        settings = replace(settings, l2=l2, unknown_l2=l2)
+        settings = settings.with_penalty(l2)
+    # Rejected: a fit of each variant, as `benchmark` does. It cost a first champion a minute.
     return fit_selected(terms, window, settings=settings, memory_mb=config.blend_memory_mb, seed=seed, refit=False)[0]

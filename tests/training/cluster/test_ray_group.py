@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from graphstore.session import write
 from graphstore.snapshots.snapshot import build_snapshot
-from tests.training.ray_workers import needs_ray
+from tests.training.ray_workers import OF_RAY_KILLS
 from tests.training.toy_shop import closing_time, open_shop
 from training.cluster.ray_group import FitJob, Fitted, fit_by_ray, fit_in_group, run_in_worker
 from training.cluster.ray_tasks import RayFailed, Workers
@@ -23,10 +23,8 @@ from training.features.snapshot_features import featurize
 from training.sage.process_group import ProcessGroup
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.kill,
+    *OF_RAY_KILLS,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # Ray warns itself
-    needs_ray,
 ]
 
 CONFIG = TrainingConfig(sage=SageConfig(dim=8, max_steps=20, evaluate_every=10, learning_rate=0.02))

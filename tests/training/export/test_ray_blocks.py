@@ -12,7 +12,7 @@ from graphstore.config import GraphstoreConfig
 from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from graphstore.snapshots.snapshot import build_snapshot
-from tests.training.ray_workers import hang_once, killed_worker, needs_ray
+from tests.training.ray_workers import OF_RAY_KILLS, hang_once, killed_worker
 from tests.training.toy_shop import closing_time, open_shop
 from training.cluster.ray_tasks import RayFailed, Workers
 from training.cluster.shared_files import SharedFiles
@@ -26,11 +26,7 @@ from training.lifecycle.run import RunSpec, run_training
 from training.models.bundle import load_bundle
 from training.options import TrainingOptions
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.kill,
-    needs_ray,
-]
+pytestmark = OF_RAY_KILLS
 
 BLOCK_USERS = 7
 BLOCKS = 6

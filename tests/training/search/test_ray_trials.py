@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from graphstore.session import write
 from graphstore.snapshots.files import load_snapshot
 from tests.training import toy_shop
-from tests.training.ray_workers import hang_once, killed_worker, needs_ray
+from tests.training.ray_workers import OF_RAY_KILLS, hang_once, killed_worker
 from tests.training.search.test_objective import CONFIG, snapshot_of
 from training.cluster.ray_tasks import RayFailed, Workers
 from training.cluster.shared_files import SharedFiles
@@ -22,11 +22,7 @@ from training.search.objective import Objective
 from training.search.ray_trials import RayTrials, TuningJob, trial_of
 from training.search.tune import Amount, open_study, outcome, run_trials
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.kill,
-    needs_ray,
-]
+pytestmark = OF_RAY_KILLS
 
 TRIALS = 7
 BATCH = 3
