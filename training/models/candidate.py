@@ -184,8 +184,8 @@ def blend_settings(config: TrainingConfig, *, users: int = MIN_USERS) -> BlendSe
     """Return the configured penalty, the same for known and cold users, and the configured focus.
 
     Without a configured penalty it depends on the `users` of the window. A full fit of few users chooses it
-    (`penalty_of_few`); an update of few has the strong one, whatever was chosen. Rejected: the one that its champion has.
-    With it, updates on 30 to 199 users of three shops ranked the next events equally well or up to 7 % worse.
+    (`penalty_of_few`); an update of few has the strong one, whatever was chosen. Rejected: its champion's. With it,
+    updates on 30 to 199 users of three shops ranked the next events equally well or up to 7 % worse.
     """
     settings, l2, focus = BlendSettings(), config.blend_l2, config.blend_focus
     if l2 is None and users < MIN_USERS:
