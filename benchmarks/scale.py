@@ -90,8 +90,10 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> Cost:
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, json.loads(said))
 
 
-def measure(services: BenchmarkServices, kind: DatabaseKind, shop: Shop, *, full: str) -> dict[str, Any]:
-    """Return the costs of all stages of one shop."""
+def measure(
+    services: BenchmarkServices, kind: DatabaseKind, shop: Shop, *, full: str, published: int | None
+) -> dict[str, Any]:
+    """Return the costs of all stages of one shop. `published` shoppers get lists by the publisher, None: all."""
     url = services.database(kind)
     state = services.directory / f"state-{shop.events}"
     settings = environment({"database_url": url, "redis_url": services.redis_url, "state_dir": state})
@@ -119,8 +121,9 @@ def measure(services: BenchmarkServices, kind: DatabaseKind, shop: Shop, *, full
     keep("full training", run(["sagestream", "train", "--kind", full, "--json"], settings).as_json())
     ingest("new events", new, seed=2, begun=shop.events)
     keep("update", run(["sagestream", "train", "--kind", "incremental", "--json"], settings).as_json())
-    for stage in ("publish", "near-line"):
-        keep(stage, run(["benchmarks.scale_stages", stage], settings).as_json("lists", "cpu_seconds"))
+    some = [] if published is None else ["--shoppers", str(published)]
+    for stage, more in (("publish", some), ("near-line", [])):
+        keep(stage, run(["benchmarks.scale_stages", stage, *more], settings).as_json("lists", "cpu_seconds"))
     found["bytes"] = {
         "sql": _sql_bytes(url),
         "redis": _redis_bytes(services.redis_url),
@@ -189,6 +192,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", type=Shop.parse, nargs="+", default=[Shop.parse(size) for size in SIZES])
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--full", choices=("graphsage", "closed_form"), default="graphsage", help="the full training")
+    parser.add_argument("--lists", type=int, help="how many shoppers the publisher makes lists for; without it all")
     options = parser.parse_args(given)
     begin()
     sizes: dict[Shop, dict[str, Any]] = {}
@@ -199,7 +203,7 @@ def main(given: Sequence[str] | None = None) -> int:
             open_services(Path(directory), None) as services,
         ):
             for shop in sorted(options.sizes, key=lambda shop: shop.events):
-                sizes[shop] = measure(services, options.database, shop, full=options.full)
+                sizes[shop] = measure(services, options.database, shop, full=options.full, published=options.lists)
 
     def as_json() -> dict[str, Any]:
         told = {str(shop): costs for shop, costs in sizes.items()}

@@ -8,8 +8,10 @@ benchmarks.scale_stages`.
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from redis import Redis
 
@@ -27,10 +29,28 @@ BATCH = 100
 """So many shoppers are refreshed together, as in a busy minute."""
 
 Figures = Mapping[str, float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SomeShoppers(ShopSource):
+    """A shop of which only some shoppers are published, for sizes at which all would take days. None: all of them."""
+
+    shoppers: int | None = None
+
+    def users(self) -> list[tuple[int, str]]:
+        return spread(super().users(), self.shoppers)
+
+
+def spread(ordered: Sequence[T], count: int | None) -> list[T]:
+    """Return so many of them in equal steps, all without a count. The first shoppers of a shop are its busiest ones."""
+    if count is None or count >= len(ordered):
+        return [*ordered]
+    return [ordered[number * len(ordered) // count] for number in range(count)]
 
 
 def publish(source: ShopSource, redis: Redis) -> Figures:
-    """Publish the champion's lists of all shoppers."""
+    """Publish the champion's lists of the shoppers of the source."""
     begun = time.process_time()
     publications = Publisher(source, redis, ServingConfig()).reconcile()
     return {"lists": sum(one.users for one in publications), "cpu_seconds": time.process_time() - begun}
@@ -55,10 +75,13 @@ def main() -> None:
     """Run one stage and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_stages", description=__doc__.partition("\n")[0])
     parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--shoppers", type=int, help="how many shoppers are published")
+    options = parser.parse_args()
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
     with open_redis(graph.redis_url) as redis:
-        print(json.dumps(STAGES[parser.parse_args().stage](ShopSource(engine), redis)))
+        source = ShopSource(engine) if options.stage == "near-line" else SomeShoppers(engine, shoppers=options.shoppers)
+        print(json.dumps(STAGES[options.stage](source, redis)))
     engine.dispose()
 
 

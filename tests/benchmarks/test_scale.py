@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from benchmarks.scale import Shop, as_markdown, run, slopes
+from benchmarks.scale_stages import spread
 
 SMALL, LARGE = Shop(10, 5, 100), Shop(1_000, 50, 10_000)
 
@@ -36,3 +37,8 @@ def test_a_child_that_fails_is_told_with_its_output() -> None:
     assert Shop.parse("10:5:100") == SMALL
     with pytest.raises(RuntimeError, match=r"^json\.tool nowhere ended with"):
         run(["json.tool", "nowhere"], {})
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(None, "abcdefg"), (9, "abcdefg"), (7, "abcdefg"), (3, "ace"), (1, "a")])
+def test_some_of_the_shoppers_are_spread_over_all(count: int | None, chosen: str) -> None:
+    assert spread("abcdefg", count) == [*chosen]
