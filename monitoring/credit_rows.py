@@ -7,6 +7,9 @@ Most shoppers have few rows: they are read together. A crawler may have a millio
 open cursor, so the memory does not grow with its rows. (SQLite sorts for a person with several ids in memory. A crawler
 does not log in.)
 
+What is left of a purchase depends on all purchases and take-backs of its item. Where something is taken back, older
+rows are read for that, and keep their credits.
+
 Shown items are only needed for events that name no list of theirs, so for most shoppers they are not read at all.
 """
 
@@ -138,10 +141,7 @@ def _streamed(connection: Connection, shopper: Shopper, windows: CreditWindows, 
 def _first_bought(
     connection: Connection, shopper: Shopper, found: dict[int, list[Row[Any]]], horizon: int
 ) -> int | None:
-    """Return the time of the first purchase of what the shopper takes back; None: nothing is taken back.
-
-    What is left of a purchase depends on all purchases and take-backs of its item.
-    """
+    """Return the time of the first purchase of what the shopper takes back; None: nothing is taken back."""
     start = max(shopper.since, horizon)
     if not any(row.event_type in TAKE_BACK_CODES for key in shopper.keys for row in found.get(key, ())):
         return None
@@ -197,5 +197,8 @@ def _event(rows: Sequence[Row[Any]], shopper: Shopper, horizon: int) -> CreditEv
             if other.named_user in shopper.names and other.named_time >= horizon
         ),
         stored=stored,
-        final=stored is not None and stored.list_time is not None and stored.list_time < horizon,
+        # Rows before the change are read only to know what is left of a purchase. Computed again, a take-back of
+        # another item would lose its credit, because its purchase may be older than the oldest row that was read.
+        final=row.event_time < shopper.since
+        or (stored is not None and stored.list_time is not None and stored.list_time < horizon),
     )

@@ -68,7 +68,7 @@ class CreditEvent(NamedTuple):
     stored: Credit | None = None
     """What `attributions` has now."""
     final: bool = False
-    """The list was deleted by retention: `stored` stays."""
+    """`stored` stays: the list was deleted by retention, or the event is older than what has changed."""
 
 
 @dataclass

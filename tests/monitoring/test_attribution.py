@@ -279,6 +279,21 @@ def test_a_late_purchase_moves_a_refund(shop):
     assert money(shop)[refund] == ("r1", -7.0)
 
 
+@pytest.mark.parametrize("few_rows", [5_000, 0])
+def test_what_was_taken_back_stays_so_when_another_item_is_taken_back(shop, monkeypatch, few_rows):
+    monkeypatch.setattr("monitoring.credit_rows.FEW_ROWS", few_rows)
+    shop.serve("r1", ["pear"])
+    bought = shop.act("purchase", "pear", time=shop.now + HOUR_MS, value=3.0, quantity=2)
+    shop.act("return", "apple", time=shop.now + 2 * HOUR_MS)  # of a purchase that nobody told us
+    refund = shop.act("return", "pear", time=shop.now + 3 * HOUR_MS, quantity=1)
+    shop.attribute()
+    told = {bought: ("r1", 6.0), refund: ("r1", -3.0)}
+    assert money(shop) == told
+    shop.act("return", "apple", time=shop.now + 5 * HOUR_MS)  # older rows are read from the first apple on
+    shop.attribute()
+    assert money(shop) == told
+
+
 def test_a_purchase_without_a_price_has_no_revenue(sqlite_shop):
     sqlite_shop.serve("r1", ["apple"])
     for kind in ("purchase", "return", "click"):

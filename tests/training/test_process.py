@@ -73,6 +73,14 @@ def interpreter() -> Iterator[Callable[[str], None]]:
     spawn.set_executable(before)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises `KeyboardInterrupt`, also in a run that a shell started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 LARGE = b"0" * 50_000_000
 """More than any pipe or socket takes before somebody reads it."""
 
@@ -87,6 +95,7 @@ def test_a_process_that_dies_in_its_start_is_told_at_once(interpreter: Callable[
 
 
 @pytest.mark.kill
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_process_that_is_killed_while_it_imports_is_told_and_an_interrupt_ends_the_wait(
     interpreter: Callable[[str], None], tmp_path: Path
 ) -> None:
