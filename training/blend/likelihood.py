@@ -27,11 +27,11 @@ SCALED_USERS = 8
 
 def features_of(terms: Sequence[Term], window: Window, *, separate_known: bool) -> Tensor:
     """Return all features [B, num_items, num_features] in the order of `training.blend.blend.feature_names`."""
-    return torch.cat(_parts(terms, window, separate_known=separate_known), dim=2)
+    return torch.cat(term_features(terms, window, separate_known=separate_known), dim=2)
 
 
-def _parts(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list[Tensor]:
-    """Return the features of each term [B, num_items, own features]."""
+def term_features(terms: Sequence[Term], window: Window, *, separate_known: bool) -> list[Tensor]:
+    """Return the features of each term [B, num_items, own features]; those for known items alone are last."""
     parts = [term.score(window.histories, as_of=window.as_of) for term in terms]
     if separate_known:
         known = known_items(window.histories, window.num_items)[:, :, None]
@@ -61,7 +61,7 @@ class FeatureBlock:
         counts = np.diff(window.offsets)
         return cls(
             features=torch.cat(
-                [part.transpose(1, 2) for part in _parts(terms, window, separate_known=separate_known)], dim=1
+                [part.transpose(1, 2) for part in term_features(terms, window, separate_known=separate_known)], dim=1
             ),
             rows=torch.from_numpy(np.repeat(np.arange(len(window)), counts)),
             targets=torch.from_numpy(window.targets),

@@ -22,18 +22,15 @@ whole term has few values, and the likelihood has already found the proportions 
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
-from graphstore.arrays import Float64Array, IntArray
-from training.blend.blend import Blend, by_feature
+from graphstore.arrays import Float64Array
+from training.blend.blend import Blend
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
-from training.blend.likelihood import feature_blocks, features_of
+from training.blend.folds import folds_of, judged
 from training.data.windows import Window
-from training.evaluation.ranking import METRIC, accuracy, top_k
 from training.terms.protocol import Term
 
 logger = logging.getLogger(__name__)
@@ -53,18 +50,10 @@ FACTORS = (0.4, 0.7, 1.5, 2.5)
 ROUNDS = 3
 """The largest number of terms whose multiplier is changed one after the other."""
 
-FIT_USERS = 500
-"""The largest number of users of each fit. Multipliers need fewer than the weights."""
-
-JUDGED_CELLS = 100_000_000
-"""Users × items that are ranked in one round at most; users beyond are left out at random."""
-
 DIVISIONS = 3
 """Random divisions of the users into halves in a window of fewer than `FEW_USERS`. A larger one has one division."""
 
 FEW_USERS = 1_000
-
-CUTOFF = 20
 
 ALL, WITHOUT_TREND, CHOSEN = "all", "without trend", "chosen"
 """What variants of the sum are called; a term alone has its own name."""
@@ -116,14 +105,22 @@ def select(
     if len(terms) < 2 or len(window) < 2:
         return Selection(everything)
     divisions = DIVISIONS if refit and len(window) < FEW_USERS else 1
-    folds = _folds(terms, window, divisions, settings=settings, memory_mb=memory_mb, seed=seed)
+    folds = folds_of(terms, window, divisions, settings=settings, memory_mb=memory_mb, seed=seed)
     alone = {term.name: {name: float(name == term.name) for name in everything} for term in terms}
     shared = [term.name for term in terms if not term.personalised]
     starts = {ALL: everything} | alone
     if 0 < len(shared) < len(terms) - 1:
         starts[WITHOUT_TREND] = {name: float(name not in shared) for name in everything}
-    fitted = [fold.fits(starts) if refit else fold.parts(starts) for fold in folds]
-    reached = _judged(folds, fitted)
+    if refit:
+        fitted = [fold.fits(starts) for fold in folds]
+        reached = judged(folds, [fold.ndcg(blends) for fold, blends in zip(folds, fitted, strict=True)])
+    else:
+        whole = [fold.fit() for fold in folds]
+        fitted = [dict.fromkeys(starts, blend) for blend in whole]
+        reached = judged(
+            folds,
+            [fold.tempered_ndcg(blend, starts, base=everything) for fold, blend in zip(folds, whole, strict=True)],
+        )
     best = max(starts, key=lambda name: reached[name].mean())
     if len(window) < MIN_USERS and not clearly_better(reached[best], reached[ALL], errors=FEW_ERRORS):
         best = ALL
@@ -133,12 +130,9 @@ def select(
         tried = {
             f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS
         }
-        scores = _judged(
+        scores = judged(
             folds,
-            [
-                {name: fold.tempered(blends[best], tried[name]) for name in tried}
-                for fold, blends in zip(folds, fitted, strict=True)
-            ],
+            [fold.tempered_ndcg(blends[best], tried, base=chosen) for fold, blends in zip(folds, fitted, strict=True)],
         )
         winner = max(tried, key=lambda name: scores[name].mean())
         if not clearly_better(scores[winner], ndcg):
@@ -160,8 +154,8 @@ def penalty_of_few(
     if len(window) < 2:
         return SMALL_L2
     names = {"strong": SMALL_L2, "usual": settings.l2}
-    folds = _folds(terms, window, DIVISIONS, settings=settings, memory_mb=memory_mb, seed=seed)
-    reached = _judged(folds, [fold.penalised(names) for fold in folds])
+    folds = folds_of(terms, window, DIVISIONS, settings=settings, memory_mb=memory_mb, seed=seed)
+    reached = judged(folds, [fold.ndcg(fold.penalised(names)) for fold in folds])
     return settings.l2 if clearly_better(reached["usual"], reached["strong"], errors=FEW_ERRORS) else SMALL_L2
 
 
@@ -169,79 +163,3 @@ def clearly_better(one: Float64Array, other: Float64Array, *, errors: float = 1.
     """Return whether the first is better than the second by so many standard errors of the users' differences [U]."""
     difference = one - other
     return bool(difference.mean() > errors * difference.std() / max(np.sqrt(len(difference)), 1.0))
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """The users that fit, and the users that judge."""
-
-    terms: Sequence[Term]
-    learnt: Window
-    judged: Window
-    rows: IntArray
-    """[U] The judging users in the whole window."""
-    settings: BlendSettings
-
-    def fits(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
-        """Return a blend for the multipliers of each start."""
-        return self._fits({name: {"settings": self.settings, "multipliers": own} for name, own in starts.items()})
-
-    def parts(self, starts: Mapping[str, Mapping[str, float]]) -> dict[str, Blend]:
-        """Return the same from one fit of the whole sum."""
-        whole = fit_blend(self.terms, self.learnt, settings=self.settings)
-        return {name: self.tempered(whole, multipliers) for name, multipliers in starts.items()}
-
-    def penalised(self, penalties: Mapping[str, float]) -> dict[str, Blend]:
-        """Return a blend of the whole sum for each penalty."""
-        return self._fits({name: {"settings": self.settings.with_penalty(l2)} for name, l2 in penalties.items()})
-
-    def _fits(self, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Blend]:
-        """Return a blend for the arguments of each fit. The terms score each user once."""
-        blocks = feature_blocks(self.terms, self.learnt, separate_known=self.learnt.repeats)
-        return {name: fit_blend(self.terms, self.learnt, blocks=blocks, **own) for name, own in variants.items()}
-
-    def tempered(self, blend: Blend, multipliers: Mapping[str, float]) -> Blend:
-        found = by_feature(multipliers, self.terms, separate_known=blend.separate_known)
-        return replace(blend, multipliers=found)
-
-    def ndcg(self, blends: Mapping[str, Blend]) -> dict[str, Float64Array]:
-        """Return NDCG@20 [U] of the judging users by each blend. The terms score each user once."""
-        # Made before the loop. Results that are made in it would lie between the blocks, and keep the memory of freed
-        # blocks from the system: two gigabytes with 12,000 items.
-        lists = {name: np.empty((len(self.judged), CUTOFF), dtype=np.int64) for name in blends}
-        first = 0
-        for block in self.judged.blocks():
-            users = slice(first, first := first + len(block))
-            features = features_of(self.terms, block, separate_known=block.repeats)
-            seen = None if block.repeats else torch.from_numpy(block.seen())
-            for name, blend in blends.items():
-                weights = blend.weights(block.lengths())
-                scores = torch.bmm(features, weights[:, :, None])[:, :, 0]
-                scores = scores if seen is None else scores.masked_fill_(seen, -torch.inf)
-                lists[name][users] = top_k(scores, CUTOFF)[0]
-        return {name: accuracy(items, self.judged, cutoffs=(CUTOFF,))[METRIC] for name, items in lists.items()}
-
-
-def _judged(folds: Sequence[_Fold], blends: Sequence[Mapping[str, Blend]]) -> dict[str, Float64Array]:
-    """Return NDCG@20 of each user [U] by each variant, as mean over the divisions. `blends` are by fold."""
-    rows = np.concatenate([fold.rows for fold in folds])
-    counts = np.bincount(rows)
-    found = [fold.ndcg(variants) for fold, variants in zip(folds, blends, strict=True)]
-    return {name: np.bincount(rows, np.concatenate([ndcg[name] for ndcg in found])) / counts for name in blends[0]}
-
-
-def _folds(
-    terms: Sequence[Term], window: Window, divisions: int, *, settings: BlendSettings, memory_mb: int, seed: int
-) -> list[_Fold]:
-    rng = np.random.default_rng(seed)
-    room = max(2 * CUTOFF, JUDGED_CELLS // max(window.num_items, 1))
-    window = window.sample(room, seed=seed)
-    folds = []
-    for _ in range(divisions):
-        halves = rng.permutation(len(window)) % 2
-        for half in (0, 1):
-            learnt = window.take(np.flatnonzero(halves != half)).sample(FIT_USERS, seed=seed)
-            learnt = sample_fit_window(terms, learnt, memory_mb=memory_mb, seed=seed)
-            rows = np.flatnonzero(halves == half)
-            folds.append(_Fold(terms, learnt, window.take(rows), rows, settings))
-    return folds

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.oracle import HOUR_MS, choices_of_an_oracle
-from training.blend import selection
+from training.blend import folds, selection
 from training.blend.fit import BlendSettings, fit_blend
 from training.blend.selection import ALL, CHOSEN, SMALL_L2, clearly_better, fit_selected, penalty_of_few, select
 from training.data.windows import Window
@@ -48,7 +48,7 @@ def test_a_term_alone_is_chosen_where_the_others_only_spoil_it(world, monkeypatc
         turned = tuple(-weight for weight in blend.warm)
         return replace(blend, warm=turned, activity=(0.0,) * len(turned), cold=None) if counting > 1 else blend
 
-    monkeypatch.setattr(selection, "fit_blend", spoiling)
+    monkeypatch.setattr(folds, "fit_blend", spoiling)
     found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0)
     assert found.multipliers == {"oracle": 1.0, "trend": 0.0}
     assert found.ndcg[ALL] < found.ndcg[CHOSEN] == found.ndcg["oracle"]
@@ -65,7 +65,7 @@ def test_without_refits_a_spoiler_is_silenced_by_two_fits(world, monkeypatch):
         blend = fit_blend(terms, window, settings=settings, multipliers=multipliers, blocks=blocks)
         return replace(blend, warm=(*blend.warm[:2], -9.0, -9.0), activity=(0.0,) * len(blend.warm), cold=None)
 
-    monkeypatch.setattr(selection, "fit_blend", spoiling)
+    monkeypatch.setattr(folds, "fit_blend", spoiling)
     found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0, refit=False)
     assert fits == 2
     assert found.multipliers == {"oracle": 1.0, "trend": 0.0}
@@ -81,7 +81,7 @@ def test_a_term_that_counts_too_much_counts_less(world, monkeypatch):
             return replace(blend, warm=tuple(-weight for weight in blend.warm), activity=(0.0,) * 4, cold=None)
         return replace(blend, warm=(blend.warm[0], 0.0, 2 * blend.warm[0], 0.0), activity=(0.0,) * 4, cold=None)
 
-    monkeypatch.setattr(selection, "fit_blend", loud)
+    monkeypatch.setattr(folds, "fit_blend", loud)
     found = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0)
     assert found.multipliers["trend"] < found.multipliers["oracle"]
     assert found.ndcg[CHOSEN] > found.ndcg[ALL]
@@ -153,6 +153,6 @@ def test_few_users_leave_the_strong_penalty_only_for_one_that_is_clearly_better(
         return penalty_of_few(terms, few, settings=replace(SETTINGS, l2=0.4), memory_mb=64, seed=0)
 
     assert chosen() == SMALL_L2
-    monkeypatch.setattr(selection, "fit_blend", turned)
+    monkeypatch.setattr(folds, "fit_blend", turned)
     assert chosen() == 0.4
     assert penalty_of_few(terms, window.take([0]), settings=SETTINGS, memory_mb=64, seed=0) == SMALL_L2
