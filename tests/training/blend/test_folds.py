@@ -1,4 +1,4 @@
-"""Folds: everybody judges, nobody judges their own fit, and the fast way to score variants agrees with the plain one."""
+"""Folds: all users judge, nobody judges their own fit, and the fast way to score variants agrees with the plain one."""
 
 from dataclasses import replace
 
