@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SomeShoppers(ShopSource):
-    """A shop of which only some shoppers are published, for sizes at which all would take days. None: all of them."""
+    """A shop that tells only some of its shoppers, for sizes at which all would take days. None: all of them."""
 
     shoppers: int | None = None
 
@@ -75,13 +75,12 @@ def main() -> None:
     """Run one stage and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_stages", description=__doc__.partition("\n")[0])
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--shoppers", type=int, help="how many shoppers are published")
+    parser.add_argument("--shoppers", type=int, help="how many shoppers the shop has for this stage")
     options = parser.parse_args()
     graph = GraphstoreConfig()
     engine = open_engine(graph.sqlalchemy_url)
     with open_redis(graph.redis_url) as redis:
-        source = ShopSource(engine) if options.stage == "near-line" else SomeShoppers(engine, shoppers=options.shoppers)
-        print(json.dumps(STAGES[options.stage](source, redis)))
+        print(json.dumps(STAGES[options.stage](SomeShoppers(engine, shoppers=options.shoppers), redis)))
     engine.dispose()
 
 

@@ -125,12 +125,12 @@ def _together(
 
 def _streamed(connection: Connection, shopper: Shopper, windows: CreditWindows, horizon: int) -> Rows:
     streaming = connection.execution_options(yield_per=1_000) if connection.dialect.name == "postgresql" else connection
-    start = max(shopper.since, horizon)
-    keys = dict.fromkeys(shopper.keys, start)
+    start = since = max(shopper.since, horizon)
+    keys = dict.fromkeys(shopper.keys, since)
     for row in wanted(connection, _FIRST_BOUGHT, keys, horizon=horizon):
         start = min(start, int(row.since if row.since is not None else start))
     rows = wanted(streaming, f"{_EVENTS} ORDER BY i.event_time", dict.fromkeys(shopper.keys, start))
-    names = dict.fromkeys(shopper.names, max(start - windows.longest, horizon))
+    names = dict.fromkeys(shopper.names, max(since - windows.longest, horizon))
     shown = (
         ShownItem(int(row.event_time), row.request_id, row.position, row.item_id)
         for row in wanted(streaming, f"{_SHOWN} ORDER BY m.event_time", names)

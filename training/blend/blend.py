@@ -76,10 +76,10 @@ class Blend:
         total: Tensor | None = None
         for term in terms:
             features = term.score(histories, as_of=as_of)
-            score = _weighted(features, weights[:, [indices[name] for name in term.feature_names]])
+            score = weighted(features, weights[:, [indices[name] for name in term.feature_names]])
             total = score if total is None else total.add_(score)
             if self.separate_known and not term.personalised:
-                score = _weighted(features, weights[:, [indices[name + KNOWN] for name in term.feature_names]])
+                score = weighted(features, weights[:, [indices[name + KNOWN] for name in term.feature_names]])
                 total.add_(score.mul_(known_items(histories, features.size(1))))
         if total is None:
             raise ValueError("no terms")
@@ -135,8 +135,13 @@ class Blend:
 
 def by_feature(multipliers: Mapping[str, float], terms: Sequence[Term], *, separate_known: bool) -> tuple[float, ...]:
     """Return the multiplier of each feature, in the order of `feature_names`, from those of the terms by name."""
-    parts = [*terms, *(term for term in terms if separate_known and not term.personalised)]
-    return tuple(multipliers.get(term.name, 1.0) for term in parts for _ in term.feature_names)
+    ordered = in_feature_order(terms, separate_known=separate_known)
+    return tuple(multipliers.get(term.name, 1.0) for term in ordered for _ in term.feature_names)
+
+
+def in_feature_order(terms: Sequence[Term], *, separate_known: bool) -> list[Term]:
+    """Return whose features follow each other in a blend: all terms, then again those with features for known items."""
+    return [*terms, *(term for term in terms if separate_known and not term.personalised)]
 
 
 def activity_of(lengths: IntArray, *, mean: float, sd: float) -> Float64Array:
@@ -160,7 +165,7 @@ def known_items(histories: Histories, num_items: int) -> Tensor:
     return known
 
 
-def _weighted(features: Tensor, weights: Tensor) -> Tensor:
+def weighted(features: Tensor, weights: Tensor) -> Tensor:
     """Return features [B, num_items, F] times weights [B, F]: [B, num_items]."""
     if features.size(0) and features.stride(0) == 0:  # equal for all users: one matrix product
         return weights @ features[0].T

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float64Array, IntArray
-from training.blend.blend import Blend
+from training.blend.blend import Blend, in_feature_order, weighted
 from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.blend.likelihood import feature_blocks, features_of, term_features
 from training.data.windows import Window
@@ -70,7 +70,7 @@ class Fold:
         def scores(block: Window) -> Iterator[Tensor]:
             features = features_of(self.terms, block, separate_known=block.repeats)
             for blend in blends.values():
-                yield torch.bmm(features, blend.weights(block.lengths())[:, :, None])[:, :, 0]
+                yield weighted(features, blend.weights(block.lengths()))
 
         return self._ranked([*blends], scores)
 
@@ -117,14 +117,12 @@ class _TemperedScores:
         lengths = block.lengths()
         weights = replace(blend, multipliers=None).weights(lengths)
         separate_known = block.repeats
-        names = [term.name for term in terms]
-        names += [term.name for term in terms if separate_known and not term.personalised]
+        ordered = in_feature_order(terms, separate_known=separate_known)
         parts: dict[str, Tensor] = {}
         first = 0
-        for name, features in zip(names, term_features(terms, block, separate_known=separate_known), strict=True):
-            own = weights[:, first : (first := first + features.size(2)), None]
-            score = torch.bmm(features, own)[:, :, 0]
-            parts[name] = parts[name].add_(score) if name in parts else score
+        for term, features in zip(ordered, term_features(terms, block, separate_known=separate_known), strict=True):
+            score = weighted(features, weights[:, first : (first := first + features.size(2))])
+            parts[term.name] = parts[term.name].add_(score) if term.name in parts else score
         known = torch.from_numpy((lengths > 0).astype(np.float32))[:, None]
         return cls(parts, known, base, _sum(parts, base, known))
 
