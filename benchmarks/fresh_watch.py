@@ -19,14 +19,14 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from redis import Redis
 
 from graphstore.redis import hot
 from serving import cache
 from stream.config import StreamConfig
 from stream.events import USERS_TOUCHED
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 
 WAIT_SECONDS = 0.2
 READ_MS = 2_000
@@ -98,7 +98,7 @@ class Watch:
 def touches(config: StreamConfig) -> Times:
     """Return the times of all touches on the topic, by user."""
     found: Times = defaultdict(list)
-    consumer = KafkaConsumer(auto_offset_reset="earliest", enable_auto_commit=False, **connection_settings(config))
+    consumer = open_consumer(config, auto_offset_reset="earliest", enable_auto_commit=False)
     try:
         partitions = consumer.partitions_for_topic(USERS_TOUCHED) or set()
         consumer.assign([TopicPartition(USERS_TOUCHED, partition) for partition in partitions])

@@ -10,12 +10,12 @@ whole segments. The tombstone in SQL keeps these events out of the graph, howeve
 from collections.abc import Iterable
 from typing import Any
 
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream import events
 from stream.config import StreamConfig
+from stream.kafka.clients import open_admin
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import connection_settings
 
 TOPICS_OF_USERS = (
     events.INTERACTIONS,
@@ -47,7 +47,7 @@ def retention_ms(config: StreamConfig) -> dict[str, int]:
 
     Topics that the broker does not have are left out. Raises `kafka.errors.KafkaError`.
     """
-    admin = KafkaAdminClient(**connection_settings(config))
+    admin = open_admin(config)
     try:
         known = set(admin.list_topics())
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in TOPICS_OF_USERS if name in known]

@@ -2,12 +2,12 @@
 
 import contextlib
 
-from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from sagestream.playground.embedded import Broker
 from stream.config import StreamConfig
-from stream.kafka.topics import TOPICS, connection_settings, create_topics
+from stream.kafka.clients import open_admin
+from stream.kafka.topics import TOPICS, create_topics
 from tests.waiting import wait_until
 
 NO_KAFKA = "Apache Kafka was not tested: set KAFKA_HOME to a distribution, with Java 17"
@@ -32,7 +32,7 @@ def renew_topics(broker: Broker) -> None:
     Kafka deletes and creates a moment after it has said so.
     """
     config = stream_config_of(broker)
-    with contextlib.closing(KafkaAdminClient(**connection_settings(config))) as admin:
+    with contextlib.closing(open_admin(config)) as admin:
         names = [topic.name for topic in TOPICS]
 
         def old() -> list[str]:

@@ -7,6 +7,7 @@ grouped and ordered: `tests.schedule`.
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def services_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         start(child)
 
     monkeypatch.setattr(Child, "start", refuse)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_kafka_client_is_left() -> Iterator[None]:
+    """A client that a test forgets looks for its broker for ever, in the log and with the random numbers of others."""
+    before = threading.enumerate()
+    yield
+    left = [thread.name for thread in set(threading.enumerate()) - set(before) if "kafka" in thread.name]
+    assert not left, f"clients that a test did not close: {left}"
 
 
 @pytest.fixture(scope="session")

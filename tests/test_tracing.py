@@ -11,7 +11,6 @@ import orjson
 import pytest
 from django.conf import LazySettings
 from django.test import Client
-from kafka import KafkaConsumer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -30,8 +29,8 @@ from serving.nearline import run_nearline
 from serving.source import ShopSource
 from serving.web import services
 from stream.events import INTERACTIONS, USERS_TOUCHED
+from stream.kafka.clients import open_consumer
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import connection_settings
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
 from tests.serving.toy import NAMES, register, touch, toy_load
@@ -149,7 +148,7 @@ def test_an_event_is_one_trace_from_post_to_list(
     assert bad["topic"] == INTERACTIONS
     assert 0 in [first for first, _ in bad["offsets"].values()]
 
-    consumer = KafkaConsumer(INTERACTIONS, auto_offset_reset="earliest", **connection_settings(stream_config_of(tansu)))
+    consumer = open_consumer(stream_config_of(tansu), INTERACTIONS, auto_offset_reset="earliest")
     message = next(message for message in consumer if message.value != b"{")
     consumer.close()
     assert orjson.loads(message.value)["event_id"] == "e1"

@@ -86,7 +86,7 @@ class DeadLetterCounts:
         After a replay has moved its mark, the counts begin again at the mark. Raises `kafka.errors.KafkaError`,
         `stream.dlq.queue.NoTopic`.
         """
-        check_reachable(config)  # a consumer that cannot start leaves a thread behind
+        check_reachable(config)  # fails at once where nobody listens, a consumer tries for seconds
         with self._lock, Queue(config) as queue:
             mark = queue.mark()
             if mark != self._mark:

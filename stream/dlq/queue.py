@@ -16,7 +16,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
@@ -24,8 +24,8 @@ from graphstore.errors import UserError
 from stream import events
 from stream.config import StreamConfig
 from stream.events import DeadLetter
-from stream.kafka.connection_errors import reason_of_failure
-from stream.kafka.topics import PRODUCER_HEADER, connection_settings
+from stream.kafka.clients import open_consumer
+from stream.kafka.topics import PRODUCER_HEADER
 
 GROUP = "dlq-replay"
 
@@ -67,15 +67,14 @@ class Queue:
 
     def __init__(self, config: StreamConfig, *, bootstrap_seconds: float = 5.0) -> None:
         """Raises `KafkaError` where no broker answers, `NoTopic` where the topic does not exist."""
-        with reason_of_failure():
-            self._consumer = KafkaConsumer(
-                group_id=GROUP,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=40,
-                bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
-                **connection_settings(config),
-            )
+        self._consumer = open_consumer(
+            config,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=40,
+            bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
+        )
         deadline = time.monotonic() + NEW_TOPIC_SECONDS
         while not (partitions := self._consumer.partitions_for_topic(events.DEAD_LETTERS)):
             if time.monotonic() < deadline:

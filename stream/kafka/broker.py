@@ -1,19 +1,18 @@
 """Checks that a broker listens, once or until it does.
 
-Called before kafka-python's consumer is made: a consumer that cannot start leaves a thread and open files behind. The
-worker waits here, because Faust ends where no broker answers at its start.
+Called before kafka-python's clients are made, which try on for seconds where nobody listens. The worker waits here,
+because Faust ends where no broker answers at its start.
 """
 
 import socket
 import threading
 from collections.abc import Callable
 
-from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaConnectionError, KafkaError
 
 from stream.config import StreamConfig
-from stream.kafka.connection_errors import is_refusal, reason_of_failure
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_admin
+from stream.kafka.connection_errors import is_refusal
 
 CONNECT_SECONDS = 2.0
 RETRY_SECONDS = 1.0
@@ -47,8 +46,7 @@ def wait_until_answering(
     while not stop.is_set():
         try:
             check_reachable(config)
-            with reason_of_failure():
-                admin = KafkaAdminClient(bootstrap_timeout_ms=BOOTSTRAP_MS, **connection_settings(config))
+            admin = open_admin(config, bootstrap_timeout_ms=BOOTSTRAP_MS)
             try:
                 admin.list_topics()
             finally:

@@ -25,8 +25,7 @@ from graphstore.session import read
 from graphstore.tables import stream_progress
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
-from stream.kafka.connection_errors import reason_of_failure
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 
 TIMEOUT_SECONDS = 3.0
 
@@ -50,16 +49,15 @@ def measure(
     Raises `KafkaError` when the broker does not answer in time, `SQLAlchemyError` when the database fails.
     """
     check_reachable(config, timeout_seconds=timeout_seconds)
-    with reason_of_failure():
-        consumer = KafkaConsumer(
-            group_id=config.worker_group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=10,
-            max_partition_fetch_bytes=1,  # a broker returns at least one batch
-            bootstrap_timeout_ms=int(timeout_seconds * 1000),
-            **connection_settings(config),
-        )
+    consumer = open_consumer(
+        config,
+        group_id=config.worker_group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=10,
+        max_partition_fetch_bytes=1,  # a broker returns at least one batch
+        bootstrap_timeout_ms=int(timeout_seconds * 1000),
+    )
     try:
         partitions = [
             TopicPartition(topic, partition)

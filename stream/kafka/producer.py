@@ -25,8 +25,9 @@ from graphstore.errors import UserError
 from graphstore.trace_header import header_of
 from stream.config import StreamConfig
 from stream.events import encode
+from stream.kafka.clients import connection_settings
 from stream.kafka.connection_errors import reason_of_failure
-from stream.kafka.topics import PRODUCER_HEADER, connection_settings
+from stream.kafka.topics import PRODUCER_HEADER
 
 logger = logging.getLogger(__name__)
 

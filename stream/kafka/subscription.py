@@ -24,7 +24,8 @@ from kafka.structs import OffsetAndMetadata
 from graphstore.errors import reason
 from stream.config import StreamConfig
 from stream.kafka.broker import check_reachable
-from stream.kafka.topics import FETCH_MAX_WAIT_MS, IDLE_SECONDS, connection_settings, idle_fetch_max_wait_ms
+from stream.kafka.clients import open_consumer
+from stream.kafka.topics import FETCH_MAX_WAIT_MS, IDLE_SECONDS, idle_fetch_max_wait_ms
 from stream.liveness import Liveness
 from stream.probe import OK
 
@@ -226,7 +227,8 @@ class Subscription:
 
     def _connect(self) -> KafkaConsumer:
         check_reachable(self._config)
-        consumer = KafkaConsumer(
+        consumer = open_consumer(
+            self._config,
             group_id=self._group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -237,7 +239,6 @@ class Subscription:
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             metadata_max_age_ms=METADATA_MS,
             request_timeout_ms=REQUEST_MS,
-            **connection_settings(self._config),
         )
         consumer.subscribe([self._topic], listener=self._wait)
         return consumer

@@ -1,14 +1,13 @@
 """The topics: their keys, partitions and compaction, and their creation before the first use."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.connection_errors import reason_of_failure
+from stream.kafka.clients import open_admin
 
 
 @dataclass(frozen=True)
@@ -60,40 +59,13 @@ def idle_fetch_max_wait_ms(config: StreamConfig) -> int:
     return IDLE_FETCH_MAX_WAIT_MS if config.producer_idempotent else FETCH_MAX_WAIT_MS
 
 
-def connection_settings(config: StreamConfig) -> dict[str, Any]:
-    """Return kafka-python's connection settings, the same for producer, consumer and admin client.
-
-    `reconnect_backoff_max_ms` is set because the default waits up to 30 s after a broker restart.
-    """
-    servers = config.kafka_bootstrap_servers.split(",")
-    settings: dict[str, Any] = {
-        "bootstrap_servers": servers,
-        "security_protocol": config.kafka_security_protocol,
-        "reconnect_backoff_max_ms": 1000,
-    }
-    if config.kafka_sasl_mechanism:
-        password = config.kafka_sasl_password
-        settings |= {
-            "sasl_mechanism": config.kafka_sasl_mechanism,
-            "sasl_plain_username": config.kafka_sasl_username,
-            "sasl_plain_password": password.get_secret_value() if password else None,
-        }
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-        if file := getattr(config, f"kafka_{name}"):
-            settings[name] = file
-    return settings
-
-
 def create_topics(config: StreamConfig, *, timeout_seconds: float = CREATE_SECONDS) -> list[str]:
     """Create the missing topics and return their names. Existing topics are not changed.
 
     Raises `KafkaTimeoutError` with the reason when no broker answers within `timeout_seconds`.
     """
     milliseconds = int(timeout_seconds * 1000)
-    with reason_of_failure():
-        admin = KafkaAdminClient(
-            bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds, **connection_settings(config)
-        )
+    admin = open_admin(config, bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds)
     created = []
     try:
         existing = set(admin.list_topics())

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
 from sagestream.playground.embedded import Broker, find_kafka, start_broker
 from stream.config import StreamConfig
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_admin
 from tests.brokers import NO_KAFKA
 from tests.kills.shop import create_prefixed_topics
 
@@ -56,7 +55,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         created = create_prefixed_topics(made.config, prefix)
         yield made
         if broker is None:
-            admin = KafkaAdminClient(**connection_settings(made.config))
+            admin = open_admin(made.config)
             admin.delete_topics(created)
             admin.close()
     finally:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from sagestream.playground.embedded import accepts
 from stream import events
+from stream.kafka.clients import connection_settings, open_admin
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import TOPICS, connection_settings
+from stream.kafka.topics import TOPICS
 from tests.contracts.conftest import Target
 from tests.kills.broker_log import BrokerLog, Record
 from tests.kills.campaign import Campaign
@@ -47,7 +48,7 @@ def test_topics_have_their_documented_partitions(target: Target) -> None:
     described: dict[str, int] = {}
 
     def known() -> bool:
-        with contextlib.closing(KafkaAdminClient(**connection_settings(target.config))) as admin:
+        with contextlib.closing(open_admin(target.config)) as admin:
             described.update({row["name"]: len(row["partitions"]) for row in admin.describe_topics(names)})
         return all(described.values())
 
@@ -59,7 +60,7 @@ def test_topics_are_compacted_as_documented(target: Target) -> None:
     if target.kind == "tansu":
         pytest.skip("the embedded broker compacts nothing")
     resources = [ConfigResource(ConfigResourceType.TOPIC, target.topic(topic.name)) for topic in TOPICS]
-    with contextlib.closing(KafkaAdminClient(**connection_settings(target.config))) as admin:
+    with contextlib.closing(open_admin(target.config)) as admin:
         (told,) = admin.describe_configs(resources, config_filter="all").values()
     policies = {name: settings["cleanup.policy"]["value"] for name, settings in told.items()}
     assert policies == {target.topic(topic.name): "compact" if topic.compacted else "delete" for topic in TOPICS}
@@ -128,7 +129,7 @@ def test_a_rebalance_under_load_loses_and_doubles_nothing(target: Target, tmp_pa
     try:
         outcome = campaign.run()
     finally:
-        with contextlib.closing(KafkaAdminClient(**connection_settings(target.config))) as admin:
+        with contextlib.closing(open_admin(target.config)) as admin:
             admin.delete_topics([prefix + topic.name for topic in TOPICS])
     assert not outcome.differences, outcome.differences.shown()
     assert outcome.also["rebalance"] == len(plan)

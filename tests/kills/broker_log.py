@@ -7,10 +7,10 @@ import time
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from stream.config import StreamConfig
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 
 QUIET_SECONDS = 1.0
 READ_SECONDS = 240.0
@@ -33,7 +33,7 @@ class BrokerLog:
 
     def __init__(self, config: StreamConfig, topics: Collection[str], prefix: str = "") -> None:
         self._prefix = prefix
-        self._consumer = KafkaConsumer(fetch_max_wait_ms=40, max_poll_records=5000, **connection_settings(config))
+        self._consumer = open_consumer(config, fetch_max_wait_ms=40, max_poll_records=5000)
         partitions = [
             TopicPartition(prefix + topic, number)
             for topic in topics

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from kafka import KafkaConsumer
 from redis import Redis
 from sqlalchemy import Engine, text
 from torch import load
@@ -22,7 +21,7 @@ from serving.routing import ROUTING, Routing, encode, probation
 from serving.source import ShopSource
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 from tests.serving.toy import KEYS, register, touch
 from tests.training.toy_shop import NUM_USERS, closing_time, open_shop
 from training.config import SageConfig, TrainingConfig
@@ -136,12 +135,8 @@ def test_kafka_forgets_the_attributes_and_says_how_long_it_keeps_the_rest(
     assert told["raw events until"].keys() == set(forget.TOPICS_OF_USERS)
     kept = told["raw events until"][events.INTERACTIONS]
     assert kept in {"not told by the broker", "2023-11-21T22:13:21+00:00"}  # Apache Kafka keeps seven days
-    consumer = KafkaConsumer(
-        events.USERS,
-        auto_offset_reset="earliest",
-        group_id=None,
-        consumer_timeout_ms=10_000,
-        **connection_settings(stream_config),
+    consumer = open_consumer(
+        stream_config, events.USERS, auto_offset_reset="earliest", group_id=None, consumer_timeout_ms=10_000
     )
     nulls: set[bytes] = set()
     for record in consumer:

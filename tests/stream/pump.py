@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from kafka import KafkaConsumer
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -12,8 +11,8 @@ from stream import events
 from stream.config import StreamConfig
 from stream.events import milliseconds
 from stream.kafka.batch_producer import Message
+from stream.kafka.clients import open_consumer
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import connection_settings
 from stream.worker.sink import Sink
 from stream.worker.topic_status import TopicStatus
 from stream.worker.worker import TOPICS, Worker
@@ -29,7 +28,8 @@ class Pump:
         self.now = now
         sink = Sink(engine, redis, recent_items=5, trending_items=5)
         self._producer = EventProducer(config)
-        self._consumer = KafkaConsumer(
+        self._consumer = open_consumer(
+            config,
             *TOPICS,
             group_id=group,
             auto_offset_reset="earliest",
@@ -37,7 +37,6 @@ class Pump:
             fetch_max_wait_ms=40,
             session_timeout_ms=6000,
             heartbeat_interval_ms=1000,
-            **connection_settings(config),
         )
         standing = TopicStatus(TOPICS, self._clock)
         self._worker = Worker(sink, self._deliver, self._clock, standing=standing, dead_share=1.0)

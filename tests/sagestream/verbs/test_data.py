@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer
 
 from sagestream.interruption import EXIT_CODE
 from sagestream.playground.embedded import Broker
 from stream import events
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 from tests.brokers import stream_config_of
 from tests.docs.pages import page
 from tests.sagestream.verbs.commands import broker_settings, run, start
@@ -47,9 +46,7 @@ def test_produce_translates_messages_of_the_trade(broker: Broker, settings: dict
 def sent(broker: Broker, wanted: set[str], seconds: float = 60.0) -> set[str]:
     """The ids of the events on the topic, once the wanted ones are among them or the time is over."""
     config = stream_config_of(broker)
-    consumer = KafkaConsumer(
-        events.INTERACTIONS, auto_offset_reset="earliest", fetch_max_wait_ms=40, **connection_settings(config)
-    )
+    consumer = open_consumer(config, events.INTERACTIONS, auto_offset_reset="earliest", fetch_max_wait_ms=40)
     found: set[str] = set()
     deadline = time.monotonic() + seconds
     while not wanted <= found and time.monotonic() < deadline:

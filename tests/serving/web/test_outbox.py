@@ -2,7 +2,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaConsumer
 from kafka.errors import KafkaConnectionError
 from msgspec import Struct
 from prometheus_client import REGISTRY
@@ -10,8 +9,8 @@ from prometheus_client import REGISTRY
 from serving.web.outbox import Letter, NotDelivered, Outbox
 from stream.config import StreamConfig
 from stream.events import INTERACTIONS, EventType, Interaction, utc
+from stream.kafka.clients import open_consumer
 from stream.kafka.producer import DeliveryError, EventProducer
-from stream.kafka.topics import connection_settings
 from tests.waiting import wait_until
 
 WAIT_SECONDS = 90
@@ -179,9 +178,7 @@ def test_real_events_reach_a_real_broker(stream_config: StreamConfig) -> None:
         thread.join()
     outbox.offer(letter(99))
     outbox.close()
-    consumer = KafkaConsumer(
-        INTERACTIONS, auto_offset_reset="earliest", consumer_timeout_ms=500, **connection_settings(stream_config)
-    )
+    consumer = open_consumer(stream_config, INTERACTIONS, auto_offset_reset="earliest", consumer_timeout_ms=500)
     found: set[bytes] = set()
 
     def read() -> bool:

@@ -18,7 +18,6 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
-from kafka import KafkaConsumer
 from psutil import Process
 from redis import Redis
 
@@ -31,7 +30,7 @@ from serving.http_server import listen
 from serving.routing import Exploration
 from stream.config import PROBED_PROCESSES, StreamConfig
 from stream.events import IMPRESSIONS
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_consumer
 from tests.databases import migrated_sqlite
 from tests.serving.process import started, wait_until_ready
 from tests.serving.toy import MODEL, NAMES, fill_redis, register
@@ -122,9 +121,7 @@ def test_a_list_is_served_and_its_impression_survives_sigterm(server: Server, st
 
 def impressions_of(stream: StreamConfig, request_ids: set[str]) -> list[dict[str, Any]]:
     """The impressions of these lists, from the topic."""
-    consumer = KafkaConsumer(
-        IMPRESSIONS, auto_offset_reset="earliest", consumer_timeout_ms=500, **connection_settings(stream)
-    )
+    consumer = open_consumer(stream, IMPRESSIONS, auto_offset_reset="earliest", consumer_timeout_ms=500)
     found = {}
     deadline = time.monotonic() + WAIT_SECONDS
     while not request_ids <= found.keys():

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
-from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka import TopicPartition
+from kafka.admin import NewTopic
 
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message, partition_of
-from stream.kafka.topics import connection_settings
+from stream.kafka.clients import open_admin, open_consumer
 
 PARTITIONS = 4
 
@@ -23,7 +23,7 @@ PARTITIONS = 4
 @pytest.fixture
 def topic(stream_config: StreamConfig, request: pytest.FixtureRequest) -> str:
     name = re.sub(r"\W+", "-", request.node.name)
-    admin = KafkaAdminClient(**connection_settings(stream_config))
+    admin = open_admin(stream_config)
     admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1)])
     admin.close()
     return name
@@ -42,9 +42,7 @@ async def announcer(config: StreamConfig, **settings: Any) -> AsyncIterator[Batc
 
 
 def read_all(config: StreamConfig, topic: str, count: int) -> dict[int, list[tuple[bytes | None, bytes]]]:
-    consumer = KafkaConsumer(
-        auto_offset_reset="earliest", consumer_timeout_ms=15_000, fetch_max_wait_ms=40, **connection_settings(config)
-    )
+    consumer = open_consumer(config, auto_offset_reset="earliest", consumer_timeout_ms=15_000, fetch_max_wait_ms=40)
     consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
     found: dict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
     for _ in range(count):
@@ -78,7 +76,7 @@ def test_headers_arrive_with_their_message(stream_config: StreamConfig, topic: s
             await made.deliver(messages)
 
     asyncio.run(run())
-    consumer = KafkaConsumer(topic, auto_offset_reset="earliest", **connection_settings(stream_config))
+    consumer = open_consumer(stream_config, topic, auto_offset_reset="earliest")
     found = [next(consumer) for _ in messages]
     consumer.close()
     headers = {one.value: list(one.headers) for one in found}

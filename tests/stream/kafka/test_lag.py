@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from sqlalchemy import Engine
@@ -13,8 +13,8 @@ from graphstore.session import write
 from sagestream.playground.embedded import LOOPBACK, free_port
 from stream import events
 from stream.config import StreamConfig
+from stream.kafka.clients import connection_settings, open_consumer
 from stream.kafka.lag import PartitionLag, lag_of, measure
-from stream.kafka.topics import connection_settings
 
 TP = TopicPartition("interactions", 2)
 
@@ -35,7 +35,7 @@ def produce(config: StreamConfig, topic: str, counts: Mapping[int, int]) -> None
 
 
 def commit(config: StreamConfig, topic: str, offsets: Mapping[int, int], group: str) -> None:
-    consumer = KafkaConsumer(group_id=group, enable_auto_commit=False, **connection_settings(config))
+    consumer = open_consumer(config, group_id=group, enable_auto_commit=False)
     partitions = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
     consumer.assign(list(partitions))
     consumer.commit({tp: OffsetAndMetadata(offset, "", -1) for tp, offset in partitions.items()})

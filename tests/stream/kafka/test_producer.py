@@ -16,15 +16,16 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import NewTopic
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from sagestream.playground.embedded import LOOPBACK, Broker, free_port, start_broker
 from stream import events
 from stream.config import StreamConfig
 from stream.kafka import producer
+from stream.kafka.clients import open_admin
 from stream.kafka.producer import DeliveryError, EventProducer
-from stream.kafka.topics import connection_settings, create_topics
+from stream.kafka.topics import create_topics
 from tests.brokers import stream_config_of
 from tests.kills.broker_log import BrokerLog
 from tests.waiting import wait_until
@@ -70,7 +71,7 @@ def threads_left() -> Callable[[], list[str]]:
 def narrow_topic(config: StreamConfig, name: str) -> str:
     """Create a topic that takes only small batches; it has a leader when this returns."""
     topic = NewTopic(name, num_partitions=1, replication_factor=1, topic_configs={"max.message.bytes": "500"})
-    with contextlib.closing(KafkaAdminClient(**connection_settings(config))) as admin:
+    with contextlib.closing(open_admin(config)) as admin:
         admin.create_topics([topic])
         wait_until(lambda: all(row["error_code"] == 0 and row["partitions"] for row in admin.describe_topics([name])))
     return name

@@ -8,7 +8,8 @@ from kafka.errors import KafkaTimeoutError
 
 from stream import events
 from stream.config import StreamConfig
-from stream.kafka.topics import TOPICS, connection_settings, create_topics
+from stream.kafka.clients import connection_settings
+from stream.kafka.topics import TOPICS, create_topics
 
 
 def test_every_topic_of_the_contract_is_created() -> None:

@@ -25,9 +25,10 @@ from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.broker import wait_until_answering
+from stream.kafka.clients import connection_settings
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
-from stream.kafka.topics import connection_settings, create_topics
+from stream.kafka.topics import create_topics
 from stream.worker.app import credentials
 from tests.brokers import renew_topics, stream_config_of
 from tests.databases import migrated_sqlite
