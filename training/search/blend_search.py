@@ -73,8 +73,9 @@ FOCUSES = (BlendSettings().focus, 1.0, 0.0)
 """For discovery, 1 ranks 2 % better than 0 in a gift shop and a grocery. For a grocery's next basket it is 1 %
 worse."""
 
-BANK_SHARE, TERMS_SHARE = 0.2, 0.35
-"""Of a budget: what may be spent when another regularisation is tried, and when another term is."""
+BANK_SHARE, TERMS_SHARE, HABIT_SHARE = 0.2, 0.35, 0.5
+"""Of a budget: what may be spent when another regularisation is tried, when another term is, and when the habit is. The
+habit comes after the filters, which may spend all that is for terms, and brings more to a next basket than they do."""
 
 BUDGET_CELLS, FEWEST_USERS = 4_000_000, 300
 """Under a budget: users × items of a comparison, and the least number of its users."""
@@ -167,7 +168,7 @@ class BlendSearch:
         """
         if not self.split.test.repeats or not self.has_enough_users or (horizon_ms := self.split.horizon_ms) is None:
             return self
-        if not self.budget.allows(Habit.name, TERMS_SHARE):
+        if not self.budget.allows(Habit.name, HABIT_SHARE):
             return self
         try:
             habit = Habit.fit(self.split.past, HabitSettings(horizon_ms), seed=self.seed)

@@ -39,9 +39,14 @@ class SearchBudget:
         """Whether there is a bound at all."""
         return self.seconds < inf
 
+    @property
+    def spent(self) -> float:
+        """The share of the seconds that is spent, 0..1. Without a bound it is 0."""
+        return min((self.clock() - self.begun) / self.seconds, 1.0) if self.seconds else 1.0
+
     def allows(self, step: str, share: float) -> bool:
         """Return whether less than this share (0..1) of the seconds is spent. A `step` that is not allowed is noted."""
-        allowed = self.clock() - self.begun < share * self.seconds
+        allowed = self.spent < share
         if not allowed and step not in self.refused:
             self.refused.append(step)
             logger.info("%s: %s", step, NO_BUDGET)

@@ -31,7 +31,7 @@ from training.models.candidate import Candidate
 from training.options import TrainingOptions
 from training.sage.fit import NothingToLearn, fit_sage
 from training.sage.term import SageTerm
-from training.search.blend_search import TERMS_SHARE, BlendSearch
+from training.search.blend_search import BlendSearch
 from training.search.budget import NO_BUDGET, SearchBudget
 from training.search.race import Lap, falls_behind
 from training.terms.protocol import Term
@@ -184,16 +184,16 @@ def _best_sage(
     """Return the shape that ranks the validation window best alone, None when no event has an earlier event.
 
     A shape with baskets may find nothing to learn where another shape does. A shape that falls far behind the best one
-    so far stops. Under a budget each shape has its share of the seconds, and stops with its best weights so far.
+    so far stops. Under a budget each shape has its share of what is left, and stops with its best weights so far.
     """
     shapes = SAGE_SHAPES if split.timed else (WHOLE,)
     known = np.flatnonzero(split.validation.lengths())  # it cannot score cold users
     window = split.validation.take(known) if len(known) else split.validation
     chosen: SageTerm | None = None
     leader: Lap | None = None
-    reached = -1.0
+    reached, begun = -1.0, budget.spent
     for index, shape in enumerate(shapes):
-        share = TERMS_SHARE + (SAGE_SHARE - TERMS_SHARE) * (index + 1) / len(shapes)
+        share = begun + (SAGE_SHARE - begun) * (index + 1) / len(shapes)
         if chosen is not None and not budget.allows("more shapes of GraphSAGE", share):
             break
         own = options.part(index / len(shapes), (index + 1) / len(shapes))
