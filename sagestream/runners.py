@@ -151,9 +151,11 @@ def begin_web_process() -> None:
     """Set up log and traces of one of several web processes, which are spawned."""
     from graphstore.logs import set_up_logging
     from graphstore.tracing import begin_tracing
+    from stream.liveness import end_with_threads
 
     set_up_logging(form=LogConfig().log_format, process="serve")
     begin_tracing("serve")
+    end_with_threads()
 
 
 def run_ranker() -> None:
@@ -166,8 +168,10 @@ def run_ranker() -> None:
 def begin_ranker_process() -> None:
     """Set up the log of one of several rankers, which are spawned."""
     from graphstore.logs import set_up_logging
+    from stream.liveness import end_with_threads
 
     set_up_logging(form=LogConfig().log_format, process="ranker")
+    end_with_threads()
 
 
 def show_drift_reports(port: int) -> None:

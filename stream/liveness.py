@@ -1,4 +1,5 @@
-"""Liveness: notices a main loop that makes no progress, and ends its process, so that a supervisor starts it again.
+"""Liveness: notices a main loop that makes no progress, or a thread that is gone, and ends the process, so that a
+supervisor starts it again.
 
 Arrives: a beat of the main loop, after each of its rounds. Leaves: the state for `/healthz` (`stream.probe`), and after
 a grace time the end of the process, with the reason and all stacks in the log. Next: a supervisor or an orchestrator.
@@ -31,6 +32,25 @@ HUNG_EXIT = 70
 """EX_SOFTWARE in sysexits.h."""
 
 
+_ended: list[str] = []
+
+
+def end_with_threads() -> None:
+    """From now on a thread of this process that ends with an error counts as no progress.
+
+    Nothing starts it again, and the process would go on without what it did: half alive, with a good `/healthz`.
+    """
+    told = threading.excepthook
+
+    def hear(ended: threading.ExceptHookArgs) -> None:
+        told(ended)
+        if not issubclass(ended.exc_type, SystemExit):
+            name = "unknown" if ended.thread is None else ended.thread.name
+            _ended.append(f"the thread {name} ended with {ended.exc_type.__name__}")
+
+    threading.excepthook = hear
+
+
 class Liveness:
     """The last beat of one main loop. The loop beats, other threads ask. `clock` is in seconds."""
 
@@ -48,14 +68,16 @@ class Liveness:
 
     @property
     def state(self) -> str:
-        """Return "ok", or for how long and at what the loop makes no progress."""
+        """Return "ok", or which thread is gone, or for how long and at what the loop makes no progress."""
+        if _ended:
+            return _ended[0]
         now = self._clock()
         return OK if now <= self._until else f"no progress for {now - self._beat:.0f} s: {self._doing}"
 
 
 def end_hung_process(state: str) -> NoReturn:
     """Log the reason and what each thread does, and end the process without its shutdown, which would hang, too."""
-    logger.critical("this process hangs and ends itself: %s", state)
+    logger.critical("this process ends itself, because it does not go on: %s", state)
     faulthandler.dump_traceback(sys.__stderr__ or 2)
     logging.shutdown()
     os._exit(HUNG_EXIT)

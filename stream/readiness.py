@@ -7,6 +7,7 @@ Rejected for the dashboard: a key in Redis that each process renews. A new duty 
 probe says already, and all processes would look dead while Redis is away.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -57,7 +58,7 @@ def ask_process(process: str, host: str, port: int, *, timeout_seconds: float) -
         wrong = ", ".join(f"{need}: {word}" for need, word in words.items() if word != OK)
         said = wrong if words else body.decode(errors="replace")[:MAX_WORD]
         return Readiness(process, host, port, "not ready", words, said)
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         why = getattr(error, "reason", error)
         refused = isinstance(why, ConnectionRefusedError)
         said = f"nobody answers: `sagestream {process}` does not run" if refused else str(why)

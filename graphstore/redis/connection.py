@@ -62,8 +62,12 @@ def open_redis(
 
 
 def _refuse_cluster(connection: Connection) -> None:
-    """Log in, and ask whether the server is a cluster. A user who may not ask is let in."""
-    connection.on_connect()  # type: ignore[no-untyped-call]
+    """Log in, and ask whether the server is a cluster. A user who may not ask is let in.
+
+    A check of the health would ping, and connect again after a ping that failed, which asks again, until the stack is
+    full: redis-py's own connections have none while they log in.
+    """
+    connection.on_connect_check_health(check_health=False)
     connection.send_command("INFO", "cluster", check_health=False)  # type: ignore[no-untyped-call]
     try:
         answer = connection.read_response()

@@ -100,9 +100,21 @@ class Snapshot:
 
 
 def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray, report: dict[str, Any]) -> Path:
-    """Write all files to a temporary directory beside the final one and return its path; `place` renames it."""
+    """Write all files to a temporary directory beside the final one and return its path; `place` renames it.
+
+    After an error the directory is removed: on a full disk each try would leave one.
+    """
     temporary = snapshot.path.with_name(f".{snapshot.path.name}.{uuid.uuid4().hex}")
     temporary.mkdir(parents=True)
+    try:
+        _write(temporary, snapshot, events, sessions, report)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return temporary
+
+
+def _write(temporary: Path, snapshot: Snapshot, events: Events, sessions: IntArray, report: dict[str, Any]) -> None:
     edges = snapshot.stores[INTERACTS]
     np.save(temporary / EVENTS_FILE, events, allow_pickle=False)
     np.save(temporary / SESSIONS_FILE, sessions, allow_pickle=False)
@@ -141,20 +153,22 @@ def save_snapshot(snapshot: Snapshot, events: Events, sessions: IntArray, report
         },
     )
     _dump(temporary / "report.json", report)
-    return temporary
 
 
 def place(temporary: Path, path: Path, *, replace: bool = False) -> None:
-    """Rename a complete directory to `path`. An existing one stays, unless `replace` is true."""
+    """Rename a complete directory to `path`. An existing one stays, unless `replace` is true.
+
+    The directory is gone afterwards, also after an error.
+    """
     outgoing = path.with_name(f".erased.{path.name}.{uuid.uuid4().hex}")
     if replace and path.exists():
         path.rename(outgoing)
     try:
         temporary.rename(path)
     except OSError:
-        if not path.exists():
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not path.exists():  # else another process built the same pair first: equal by construction
             raise
-        shutil.rmtree(temporary)  # another process built the same pair first: equal by construction
     shutil.rmtree(outgoing, ignore_errors=True)
 
 

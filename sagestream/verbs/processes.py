@@ -23,8 +23,11 @@ def register(app: typer.Typer) -> None:
 def begin_process(words: Sequence[str]) -> None:
     """Set up log and traces of a process, before anything else may log. Other verbs print what they have to say."""
     if words and words[0] in PROCESSES:
+        from stream.liveness import end_with_threads
+
         set_up_logging(form=LogConfig().log_format, process=words[0])
         begin_tracing(words[0])
+        end_with_threads()
 
 
 def init() -> None:

@@ -42,6 +42,7 @@ HISTORY_THREADS = 4
 HISTORY_SHARE = 0.6
 """The part of the patience that a history may take. Whoever asks must hear that the database is away before they give
 up on the ranker, which can still rank sessions without an id."""
+SILENT_DATABASE = "the database does not answer in time"
 BEAT_SECONDS = 5.0
 
 Receive = Callable[[], Awaitable[Any]]
@@ -128,6 +129,7 @@ class Door:
         self._life = life
         self._body_seconds = body_seconds
         self._waiting = 0
+        self._reading = 0  # histories that threads read, or will read
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._readers = ThreadPoolExecutor(HISTORY_THREADS, thread_name_prefix="histories")
         self._decode = msgspec.msgpack.Decoder(RankRequest).decode
@@ -209,18 +211,35 @@ class Door:
             raise NotRanked("busy", f"{MAX_WAITING} requests wait already")
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
             history = None
             if request.user_id is not None:
-                history = loop.run_in_executor(self._readers, self._history, request.user_id)
+                history = self._begin_history(request.user_id)
                 await asyncio.wait([history], timeout=self._patience_seconds * HISTORY_SHARE)
-            waiting = _Waiting(request, arrived, history, loop.create_future())
+            waiting = _Waiting(request, arrived, history, asyncio.get_running_loop().create_future())
             self._queue.put_nowait(waiting)
             answer = await waiting.answer
         finally:
             self._waiting -= 1
         _seconds.observe(time.monotonic() - arrived)
         return answer
+
+    def _begin_history(self, user_id: str) -> "asyncio.Future[Sequence[HistoryRow]]":
+        """Let a thread read a history. Raises `NotRanked` while a database that hangs keeps as many as may wait.
+
+        A history is read even when nobody waits any more: one that is cancelled would stay in the queue of the threads,
+        which has no bound.
+        """
+        if self._reading >= HISTORY_THREADS + MAX_WAITING:
+            raise NotRanked("database", SILENT_DATABASE)
+        self._reading += 1
+        history = asyncio.get_running_loop().run_in_executor(self._readers, self._history, user_id)
+        history.add_done_callback(self._end_history)
+        return history
+
+    def _end_history(self, history: "asyncio.Future[Sequence[HistoryRow]]") -> None:
+        self._reading -= 1
+        if not history.cancelled():
+            history.exception()  # also where nobody waits: else the loop would log it as never retrieved
 
     def _history(self, user_id: str) -> Sequence[HistoryRow]:
         return self._histories([user_id]).get(user_id, ())
@@ -246,8 +265,7 @@ class Door:
         history: Sequence[HistoryRow] = ()
         if waiting.history is not None:
             if not waiting.history.done():
-                waiting.history.cancel()  # where it has not begun: else it would be read when nobody waits
-                raise NotRanked("database", "the database does not answer in time")
+                raise NotRanked("database", SILENT_DATABASE)
             try:
                 history = waiting.history.result()
             except (SQLAlchemyError, OSError) as error:

@@ -75,28 +75,37 @@ class Queue:
             fetch_max_wait_ms=40,
             bootstrap_timeout_ms=int(bootstrap_seconds * 1000),
         )
+        try:
+            self._partitions = self._find_partitions()
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _find_partitions(self) -> list[TopicPartition]:
         deadline = time.monotonic() + NEW_TOPIC_SECONDS
         while not (partitions := self._consumer.partitions_for_topic(events.DEAD_LETTERS)):
-            if time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-                continue
-            self._consumer.close()
-            raise NoTopic(f"the topic {events.DEAD_LETTERS} does not exist: run `sagestream init`")
-        self._partitions = [TopicPartition(events.DEAD_LETTERS, partition) for partition in sorted(partitions)]
+            if time.monotonic() > deadline:
+                raise NoTopic(f"the topic {events.DEAD_LETTERS} does not exist: run `sagestream init`")
+            time.sleep(POLL_SECONDS)
+        return [TopicPartition(events.DEAD_LETTERS, partition) for partition in sorted(partitions)]
 
     def mark(self) -> dict[int, int]:
-        """Return, by partition, the offset of the first letter that no replay has handled; missing: no replay yet."""
-        committed = ((tp.partition, self._consumer.committed(tp)) for tp in self._partitions)
+        """Return, by partition, the offset of the first letter that no replay has handled; missing: no replay yet.
+
+        Raises `KafkaTimeoutError` when the broker does not answer.
+        """
+        milliseconds = int(STALLED_SECONDS * 1000)
+        committed = ((tp.partition, self._consumer.committed(tp, timeout_ms=milliseconds)) for tp in self._partitions)
         return {partition: offset for partition, offset in committed if offset is not None}
 
     def remember(self, mark: Mapping[int, int]) -> None:
-        """Move the mark. Call it when all letters before it are handled."""
+        """Move the mark. Call it when all letters before it are handled. Raises `KafkaTimeoutError`."""
         offsets = {
             TopicPartition(events.DEAD_LETTERS, partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in mark.items()
         }
         if offsets:
-            self._consumer.commit(offsets)
+            self._consumer.commit(offsets, timeout_ms=int(STALLED_SECONDS * 1000))
 
     def letters(self, start: Mapping[int, int] | None = None) -> Iterator[QueuedLetter]:
         """Yield the letters from `start` (by partition; missing: from the first one) to the current end.

@@ -66,7 +66,8 @@ def measure(
         ]
         if not partitions:
             return []
-        committed = {tp: consumer.committed(tp) for tp in partitions}
+        milliseconds = int(timeout_seconds * 1000)
+        committed = {tp: consumer.committed(tp, timeout_ms=milliseconds) for tp in partitions}
         begins = consumer.beginning_offsets(partitions)
         ends = _high_watermarks(consumer, partitions, timeout_seconds)
     finally:

@@ -3,7 +3,7 @@
 Arrives: structs of `stream.events`. Leaves: messages on Kafka, acknowledged by all replicas, in order per key.
 
 While the broker is unreachable, events wait in memory for up to `DELIVERY_SECONDS`. They are sent within two seconds
-after the broker listens again, because `topics.connection_settings` limits the pause between two attempts to one
+after the broker listens again, because `clients.connection_settings` limits the pause between two attempts to one
 second. When the buffer is full (`BUFFER_BYTES`; kafka-python has no limit), `send` waits, so memory stays bounded. No
 failure is lost: `flush` and `close` raise. A program that ends without them flushes at its exit and logs the number of
 lost events.
@@ -25,8 +25,7 @@ from graphstore.errors import UserError
 from graphstore.trace_header import header_of
 from stream.config import StreamConfig
 from stream.events import encode
-from stream.kafka.clients import connection_settings
-from stream.kafka.connection_errors import reason_of_failure
+from stream.kafka.clients import open_producer
 from stream.kafka.topics import PRODUCER_HEADER
 
 logger = logging.getLogger(__name__)
@@ -88,18 +87,17 @@ class EventProducer:
 
     def _connect(self) -> KafkaProducer:
         config = self._config
-        with reason_of_failure():
-            made = KafkaProducer(
-                acks="all",
-                enable_idempotence=config.producer_idempotent,
-                max_in_flight_requests_per_connection=5 if config.producer_idempotent else 1,
-                linger_ms=self._linger_ms,
-                batch_size=BATCH_BYTES,
-                delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
-                request_timeout_ms=int(REQUEST_SECONDS * 1000),
-                bootstrap_timeout_ms=int(self._bootstrap_seconds * 1000),
-                **connection_settings(config),
-            )
+        made = open_producer(
+            config,
+            acks="all",
+            enable_idempotence=config.producer_idempotent,
+            max_in_flight_requests_per_connection=5 if config.producer_idempotent else 1,
+            linger_ms=self._linger_ms,
+            batch_size=BATCH_BYTES,
+            delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+            request_timeout_ms=int(REQUEST_SECONDS * 1000),
+            bootstrap_timeout_ms=int(self._bootstrap_seconds * 1000),
+        )
         made._unregister_cleanup()  # at exit it drops waiting events after a second; ours waits and logs
         return made
 

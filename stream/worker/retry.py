@@ -6,6 +6,7 @@ Other errors are raised: a retry would not solve them.
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -63,6 +64,8 @@ async def retry_until_reachable(
         else:
             standing.go_on(topic)
             return result
+        # A failed step leaves cycles that hold its whole batch, and the collector of the worker runs seldom.
+        gc.collect()
 
 
 def first_line(error: BaseException) -> str:

@@ -55,5 +55,31 @@ def test_a_process_that_hangs_ends_itself_and_says_where() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == HUNG_EXIT
-    assert "this process hangs and ends itself: no progress for 0 s: starting" in done.stderr
+    assert "this process ends itself, because it does not go on: no progress for 0 s: starting" in done.stderr
     assert "in in_the_main_loop" in done.stderr
+
+
+def test_a_process_that_loses_a_thread_ends_itself_and_says_which() -> None:
+    program = """
+        import threading
+        from stream.liveness import Liveness, Watchdog, end_with_threads
+        end_with_threads()
+        liveness = Liveness()
+        Watchdog(liveness, look_seconds=0.01)
+        def leave():
+            raise SystemExit
+        for name, work in (("done", int), ("left", leave), ("errands", lambda: {}["gone"])):
+            thread = threading.Thread(target=work, name=name)
+            print(liveness.state)
+            thread.start()
+            thread.join()
+        print(liveness.state, flush=True)
+        threading.Event().wait()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.splitlines() == ["ok"] * 3 + ["the thread errands ended with KeyError"]
+    assert done.returncode == HUNG_EXIT
+    assert "KeyError: 'gone'" in done.stderr
+    assert "it does not go on: the thread errands ended with KeyError" in done.stderr

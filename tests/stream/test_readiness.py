@@ -1,6 +1,8 @@
 """What is found out about a process from its probe."""
 
 import socket
+import socketserver
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,3 +45,17 @@ def test_a_process_that_hangs_is_away_after_the_time() -> None:
         found = ask_process("serve", LOOPBACK, silent.getsockname()[1], timeout_seconds=0.2)
     assert found.state == "away"
     assert "timed out" in found.said
+
+
+def test_a_process_that_answers_rubbish_is_away() -> None:
+    class Rubbish(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"rubbish\r\n\r\n")
+
+    with socketserver.TCPServer((LOOPBACK, 0), Rubbish) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        found = ask_process("serve", LOOPBACK, server.server_address[1], timeout_seconds=5)
+        thread.join()
+    assert found.state == "away"
+    assert "rubbish" in found.said

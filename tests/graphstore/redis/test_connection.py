@@ -1,11 +1,13 @@
 """A connection to Redis: refused at once where it is a cluster."""
 
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, RedisError
 
 from graphstore.outages import service_of
 from graphstore.redis.connection import CLUSTER, RedisCluster, open_redis
@@ -51,3 +53,37 @@ def test_one_redis_is_let_in_also_by_a_user_who_may_not_ask(redis: Redis, redis_
         anybody.close()
     finally:
         redis.acl_deluser("reader")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"-LOADING Redis is loading the dataset in memory\r\n",
+        b"-NOAUTH Authentication required.\r\n",
+    ],
+)
+def test_a_sick_server_is_an_error_of_redis_after_few_connections(said: bytes) -> None:
+    """A server that starts again, that wants a password, or that stands behind a proxy with nothing behind."""
+    connections: list[object] = []
+
+    class Sick(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            connections.append(self.client_address)
+            if said:
+                while self.request.recv(65536):
+                    self.wfile.write(said)
+
+    with socketserver.ThreadingTCPServer((LOOPBACK, 0), Sick) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        client = open_redis(f"redis://{LOOPBACK}:{server.server_address[1]}/0", timeout_seconds=5)
+        try:
+            with pytest.raises(RedisError):
+                client.get("a")
+        finally:
+            client.close()
+            server.shutdown()
+            thread.join()
+    assert len(connections) <= 4

@@ -1,5 +1,6 @@
 """Snapshots: the same pair gives the same files, time cuts where it should, and a late event makes a new one."""
 
+import errno
 import json
 import random
 import re
@@ -53,6 +54,30 @@ def build(engine: Engine, directory: Path, as_of: int, created_at: int = 1) -> S
         return lengths, {"trained": trained.tolist()}
 
     return build_snapshot(engine, directory, as_of=as_of, created_at=created_at, featurize=featurize)
+
+
+@pytest.mark.parametrize("full_at", ["catalogue.json", "rename"])
+def test_a_full_disk_leaves_no_part_of_a_snapshot(
+    sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    fill(sqlite_engine)
+    write_text = Path.write_text
+
+    def full(path: Path, *arguments: Any, **named: Any) -> int:
+        if path.name == full_at:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return write_text(path, *arguments, **named)
+
+    def stuck(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
+        patched.setattr(Path, "write_text", full)
+        if full_at == "rename":
+            patched.setattr(Path, "rename", stuck)
+        build(sqlite_engine, tmp_path, as_of=300)
+    assert list(tmp_path.rglob("*.json")) == []
+    assert build(sqlite_engine, tmp_path, as_of=300).num_events == 2
 
 
 def test_only_events_before_the_time_are_in(engine: Engine, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from graphstore.queries import HistoryRow
 from serving.online import door
 from serving.online.client import RankerAway, RankerClient
 from serving.online.connection import get, post
-from serving.online.door import MAX_BODY_BYTES
+from serving.online.door import HISTORY_THREADS, MAX_BODY_BYTES
 from serving.online.protocol import PATH, RankAnswer, RankRequest
 from serving.online.ranking import NotRanked
 from tests.serving.online.running import NOW, WAIT_SECONDS, Opened, Scripted, echo, opened
+from tests.waiting import wait_until
 
 HISTORIES = {"ann": [(7, 1, 0), (9, 2, 3)]}
 ASKED = RankRequest(user_id="ann", k=3)
@@ -205,6 +206,25 @@ def test_a_database_that_hangs_holds_up_nobody_but_who_needs_it() -> None:
                 one.result()
         released.set()
         client.close()
+
+
+def test_a_database_that_hangs_keeps_a_bounded_number_of_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MAX_WAITING", 3)
+    released = threading.Event()
+    begun: list[str] = []
+
+    def hang(users: Sequence[str]) -> Mapping[str, Sequence[HistoryRow]]:
+        begun.extend(users)
+        released.wait(WAIT_SECONDS)
+        return known(users)
+
+    silent = (503, "the database does not answer in time")
+    with opened(histories=hang, patience_seconds=0.05) as ranker:
+        for number in range(20):  # each of them is told before the next one asks
+            assert ranker.ask(RankRequest(user_id=f"u{number}")) == silent
+        released.set()
+        wait_until(lambda: ranker.ask(ASKED) == ANSWERED)
+    assert set(begun) - {"ann"} == {f"u{number}" for number in range(HISTORY_THREADS + 3)}
 
 
 def test_a_database_that_is_away_is_told_to_who_needs_it() -> None:

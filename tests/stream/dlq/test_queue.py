@@ -1,11 +1,14 @@
 """The dead letter queue on real brokers: read whole, counted, and sent again once."""
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
+from kafka.errors import KafkaTimeoutError
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -22,6 +25,7 @@ from stream.dlq.replay import Verdict
 from stream.events import DeadLetter, milliseconds
 from stream.kafka.producer import EventProducer
 from tests.stream.pump import Pump
+from tests.waiting import join_others
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 GOOD = {
@@ -215,6 +219,19 @@ def test_a_broker_without_the_topic_says_what_to_do(
     monkeypatch.setattr(events, "DEAD_LETTERS", "nowhere.dlq")
     with pytest.raises(NoTopic, match="sagestream init"):
         Queue(stream_config)
+
+
+def test_a_broker_that_does_not_tell_its_topics_leaves_no_client(
+    stream_config: StreamConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(consumer: KafkaConsumer, topic: str) -> None:
+        raise KafkaTimeoutError
+
+    monkeypatch.setattr(KafkaConsumer, "partitions_for_topic", silent)
+    before = threading.enumerate()
+    with pytest.raises(KafkaTimeoutError):
+        Queue(stream_config)
+    assert not join_others(before)
 
 
 def test_the_summary_counts_by_kind_of_reason_and_keeps_the_newest() -> None:

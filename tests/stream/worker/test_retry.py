@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -81,3 +83,30 @@ def test_other_errors_are_raised_at_once() -> None:
 
 def test_the_first_line_is_without_the_statement() -> None:
     assert "INSERT" not in first_line(OperationalError("INSERT INTO t", {}, Exception("full")))
+
+
+def test_a_failed_step_keeps_nothing_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "RETRY_FIRST_SECONDS", 0.001)
+
+    class Batch:
+        """One that its own error holds, as aiokafka's does."""
+
+        def __init__(self) -> None:
+            self.error = KafkaTimeoutError(self)
+
+    made: list[weakref.ref[Batch]] = []
+    alive: list[int] = []
+
+    async def step() -> None:
+        alive.append(sum(one() is not None for one in made))
+        if len(made) < 3:
+            batch = Batch()
+            made.append(weakref.ref(batch))
+            raise batch.error
+
+    gc.disable()  # the worker's collector runs seldom
+    try:
+        asyncio.run(retry_until_reachable(step, doing="telling", topic="t", standing=TopicStatus(["t"], lambda: 0)))
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0, 0]
