@@ -68,12 +68,12 @@ def running_children() -> list[str]:
 def visit(url: str) -> str:
     """The shop's page as a browser gets it, and one purchase through it."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    with browser.open(url, timeout=10) as page:
+    with browser.open(url, timeout=90) as page:
         text: str = page.read().decode()
     token = text.partition('data-csrf="')[2].partition('"')[0]
     click = json.dumps({"event_type": "purchase", "user_id": "visitor", "item_id": "a1"}).encode()
     headers = {"Content-Type": "application/json", "X-CSRFToken": token, "Referer": url}
-    with browser.open(urllib.request.Request(f"{url}shop/events/", click, headers), timeout=10) as answer:
+    with browser.open(urllib.request.Request(f"{url}shop/events/", click, headers), timeout=90) as answer:
         assert answer.status == 202
     return text
 

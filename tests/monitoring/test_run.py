@@ -1,7 +1,6 @@
 """The monitor's loop: what a pass leaves behind, what it survives, and how it stops."""
 
 import json
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from monitoring.drift.child import DriftJobFailed
 from monitoring.drift.verdict import DriftResult
 from monitoring.run import Monitor, run_monitor
 from monitoring.windows import TimeWindow, read_figures
+from sagestream.playground.embedded import free_port
 from serving.experiments import Experiment, start, stop
 from serving.routing import Arm
 
@@ -169,12 +169,6 @@ def test_an_error_that_waiting_cannot_mend_ends_the_monitor(sqlite_shop, verdict
     with Running(sqlite_shop.engine, config(), tmp_path, sqlite_shop.now) as running:
         running.until(lambda: running.error is not None)
     assert "a defect" in str(running.error)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_an_experiment_whose_shoppers_divide_wrongly_is_told(sqlite_shop, tmp_path, caplog):

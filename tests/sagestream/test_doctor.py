@@ -22,6 +22,7 @@ from stream.kafka.producer import EventProducer
 from stream.probe import FIRST_MODEL, OK, Probe, start_probe
 from tests.brokers import stream_config_of
 from tests.databases import migrated_sqlite
+from tests.waiting import wait_until
 
 START_SECONDS = 300.0
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: ")
@@ -131,9 +132,8 @@ def test_lag_falls_with_what_the_group_commits(settings: Path, broker: Broker, m
     monkeypatch.setenv("SAGESTREAM_WORKER_GROUP", "doctor")
     event = events.UserAttributes(user_id="u", event_time=events.utc(1_767_600_000_000))
     with EventProducer(config) as producer:
-        for _ in range(30):
-            producer.send(events.USERS, event, key="u")
-    (partition,) = [n for n in range(4) if end(config.kafka_bootstrap_servers, events.USERS, n)]
+        sent = [producer.send(events.USERS, event, key="u") for _ in range(30)]
+    (partition,) = {one.get(30).partition for one in sent}
     consumer = KafkaConsumer(
         bootstrap_servers=config.kafka_bootstrap_servers, group_id="doctor", enable_auto_commit=False
     )
@@ -145,14 +145,6 @@ def test_lag_falls_with_what_the_group_commits(settings: Path, broker: Broker, m
         record_progress(connection, events.USERS, {partition: 21}, now=1)
     engine.dispose()
     assert found()["kafka users"] == Check("kafka users", True, "4 partitions, 9 messages behind")
-
-
-def end(servers: str, topic: str, partition: int) -> bool:
-    consumer = KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest", consumer_timeout_ms=1000)
-    consumer.assign([TopicPartition(topic, partition)])
-    got = next(consumer, None)
-    consumer.close()
-    return got is not None
 
 
 @pytest.fixture
@@ -179,12 +171,15 @@ def test_processes_on_one_machine_answer_where_the_doctor_looks(
     for name, value in {**broker.environment, "SAGESTREAM_REDIS_URL": redis_url}.items():
         monkeypatch.setenv(name, value)
     first = StreamConfig().probe_port
+    said = {"worker": "stream", "nearline": "model", "publisher": "published", "monitor": "database"}
+    said["scheduler"] = "scheduler ok, settings ok"
     children = [Child(verb, sagestream_command(verb), tmp_path / f"{verb}.log") for verb in PROBED_PROCESSES]
     try:
         for child in children:
             child.start()
         for number, child in enumerate(children):
             child.wait_ready(lambda port=first + number: accepts(port), START_SECONDS)  # type: ignore[misc]
+        wait_until(lambda: all(word in found()[verb].finding for verb, word in said.items()))  # each is who it seems
         checks = found()
     finally:
         for child in children:
@@ -199,9 +194,6 @@ def test_processes_on_one_machine_answer_where_the_doctor_looks(
     assert [checks[verb].finding.partition(":")[0] for verb in PROBED_PROCESSES] == [
         f"port {first + number}" for number in range(len(PROBED_PROCESSES))
     ]
-    said = {"worker": "stream", "nearline": "model", "publisher": "published", "scheduler": "scheduler ok, settings ok"}
-    for verb, word in {**said, "monitor": "database"}.items():  # each is who it is taken for
-        assert word in checks[verb].finding, checks[verb]
 
 
 def test_what_is_wrong_with_the_settings(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,11 @@ def test_a_sleep_ends_when_somebody_asks() -> None:
 def test_lines_that_do_not_come_are_not_waited_for() -> None:
     def typed() -> Iterator[bytes]:
         yield b"one"
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         time.sleep(60)
         yield b"two"
 
     with Interruption() as interruption:
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         assert list(interruption.waiting(typed())) == [b"one"]
         assert interruption.asked
 

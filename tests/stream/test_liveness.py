@@ -1,5 +1,6 @@
 """A main loop that hangs is told by `/healthz`, and the process ends with a reason."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -45,9 +46,8 @@ def test_a_process_that_hangs_ends_itself_and_says_where() -> None:
     program = """
         import threading
         from stream.liveness import Liveness, Watchdog
-        Watchdog(Liveness(stall_seconds=0.01), look_seconds=0.01)
         def in_the_main_loop():
-            threading.Lock().acquire()
+            Watchdog(Liveness(stall_seconds=0.01), look_seconds=0.01)
             threading.Event().wait()
         in_the_main_loop()
     """
@@ -55,7 +55,7 @@ def test_a_process_that_hangs_ends_itself_and_says_where() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == HUNG_EXIT
-    assert "this process ends itself, because it does not go on: no progress for 0 s: starting" in done.stderr
+    assert re.search(r"ends itself, because it does not go on: no progress for \d+ s: starting", done.stderr)
     assert "in in_the_main_loop" in done.stderr
 
 
@@ -65,7 +65,6 @@ def test_a_process_that_loses_a_thread_ends_itself_and_says_which() -> None:
         from stream.liveness import Liveness, Watchdog, end_with_threads
         end_with_threads()
         liveness = Liveness()
-        Watchdog(liveness, look_seconds=0.01)
         def leave():
             raise SystemExit
         for name, work in (("done", int), ("left", leave), ("errands", lambda: {}["gone"])):
@@ -74,6 +73,7 @@ def test_a_process_that_loses_a_thread_ends_itself_and_says_which() -> None:
             thread.start()
             thread.join()
         print(liveness.state, flush=True)
+        Watchdog(liveness, look_seconds=0.01)
         threading.Event().wait()
     """
     done = subprocess.run(

@@ -52,17 +52,17 @@ class WorkerProcess:
     def ready(self) -> tuple[int, dict[str, str]]:
         """Status and words of /readyz; (0, {}) before the port answers."""
         try:
-            with urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=5) as answer:
+            with urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=60) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:
                 return error.code, json.load(error)
-        except URLError:
+        except (URLError, ConnectionError, TimeoutError):  # while an answer is read, they come as they are
             return 0, {}
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples that carry these labels."""
-        with urlopen(f"http://{LOOPBACK}:{self.port}/metrics", timeout=5) as answer:
+        with urlopen(f"http://{LOOPBACK}:{self.port}/metrics", timeout=60) as answer:
             families = text_string_to_metric_families(answer.read().decode())
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
@@ -71,7 +71,7 @@ class WorkerProcess:
         """Resident memory."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
 
-    def stop(self, seconds: float = 15.0) -> tuple[int, float]:
+    def stop(self, seconds: float = 60.0) -> tuple[int, float]:
         """SIGTERM; the exit code, and how long that took."""
         begun = time.monotonic()
         self.process.send_signal(signal.SIGTERM)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,6 +10,7 @@ import urllib.request
 import pytest
 
 from monitoring.drift.ui import NoReports, show_workspace
+from sagestream.playground.embedded import free_port
 from tests.waiting import wait_until
 
 WORKSPACE = """
@@ -33,16 +33,15 @@ def test_before_the_first_report_there_is_nothing_to_show(tmp_path):
 @pytest.mark.slow
 def test_the_pages_come_from_this_machine(tmp_path):
     subprocess.run([sys.executable, "-c", WORKSPACE, str(tmp_path / "reports")], check=True, env=os.environ)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "sagestream", "monitor", "ui", "--port", str(port)]
     with subprocess.Popen(command, env={**os.environ, "SAGESTREAM_STATE_DIR": str(tmp_path)}) as server:
 
         def projects():
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/projects", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/projects", timeout=60) as answer:
                     return json.load(answer)
-            except urllib.error.URLError:
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
                 assert server.poll() is None, "the server has ended"
                 return None
 

@@ -16,6 +16,8 @@ from tests.serving.online.scripted import ANSWER, Handler, http, read_request, s
 REQUEST = RankRequest(user_id="ann", k=2)
 PATIENCE_MS = 5_000
 SHORT_MS = 60
+SLOW_MS = 1_000
+"""Enough for an answer that must come, on a busy machine."""
 
 
 def ask(url: str, timeout_ms: int = PATIENCE_MS) -> RankAnswer:
@@ -124,7 +126,7 @@ def test_the_deadline_bounds_the_whole_exchange(handler: Handler) -> None:
         began = time.monotonic()
         with pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
             ask(url, SHORT_MS)
-        assert SHORT_MS / 1000 <= time.monotonic() - began < 1.0
+        assert SHORT_MS / 1000 <= time.monotonic() - began < 5.0
 
 
 def test_a_name_server_that_is_silent_does_not_hold_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +142,7 @@ def test_a_name_server_that_is_silent_does_not_hold_the_reader(monkeypatch: pyte
     began = time.monotonic()
     with pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
         ask("http://ranker.test:1", SHORT_MS)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
     released.set()
 
 
@@ -154,7 +156,7 @@ class Clock:
 def test_after_timeouts_in_a_row_nobody_waits_until_one_request_has_tried() -> None:
     clock = Clock()
     with scripted([never] * TIMEOUTS + [says(http(ANSWER), http(ANSWER))]) as (url, taken):
-        client = RankerClient(url, timeout_ms=SHORT_MS, breaker=Breaker(open_seconds=1.0, clock=clock))
+        client = RankerClient(url, timeout_ms=SLOW_MS, breaker=Breaker(open_seconds=1.0, clock=clock))
         for _ in range(TIMEOUTS):
             with pytest.raises(RankerAway, match="within"):
                 client.rank(REQUEST)
@@ -170,7 +172,7 @@ def test_after_timeouts_in_a_row_nobody_waits_until_one_request_has_tried() -> N
 
 def test_one_slow_ranking_is_no_outage() -> None:
     with scripted([never, says(http(ANSWER))]) as (url, _):
-        client = RankerClient(url, timeout_ms=SHORT_MS)
+        client = RankerClient(url, timeout_ms=SLOW_MS)
         with pytest.raises(RankerAway):
             client.rank(REQUEST)
         assert client.rank(REQUEST) == ANSWER

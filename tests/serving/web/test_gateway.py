@@ -17,7 +17,8 @@ from stream.liveness import Liveness
 from tests.serving.web.running import connected, running
 from tests.waiting import wait_until
 
-BOUND_SECONDS = 1.0
+BODY_SECONDS = 5.0
+"""Slow bodies that took the threads would hold up others for as long."""
 GET = b"GET /list HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /events/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 
@@ -52,7 +53,7 @@ def application() -> Application:
 
 @pytest.fixture
 def port(application: Application) -> Iterator[int]:
-    made = Gateway(application, threads=2, rate=TokenBuckets(0), unlimited=shows_a_key, body_seconds=0.5)
+    made = Gateway(application, threads=2, rate=TokenBuckets(0), unlimited=shows_a_key, body_seconds=BODY_SECONDS)
     with running(made) as port:
         yield port
         application.gate.set()
@@ -71,10 +72,10 @@ def test_slow_bodies_take_no_thread_and_end_with_408(port: int) -> None:
         for path in (b"/list", b"/healthz"):
             status, _, seconds = answered(port, GET.replace(b"/list", path))
             assert status == 200
-            assert seconds < BOUND_SECONDS / 2
+            assert seconds < BODY_SECONDS
         for client in slow:
             status, body = client.answer()
-            assert (status, "within 0.5 s" in body["detail"]) == (408, True)
+            assert (status, "within 5 s" in body["detail"]) == (408, True)
             assert client.read() == b""
 
 
@@ -125,7 +126,7 @@ def test_writers_that_wait_never_delay_readers(port: int, application: Applicati
         for _ in range(10):
             status, _, seconds = answered(port)
             assert status == 200
-            assert seconds < BOUND_SECONDS / 2
+            assert seconds < BODY_SECONDS
         time.sleep(module.QUEUE_SECONDS)  # the age of the queue is what is tested
         application.gate.set()
         found = sorted(client.answer()[0] for client in posts)
@@ -147,7 +148,7 @@ def test_a_request_that_is_open_when_the_server_stops_is_answered(application: A
 
 
 def test_one_address_has_a_rate_and_the_key_has_none(application: Application) -> None:
-    made = Gateway(application, threads=2, rate=TokenBuckets(1.0), unlimited=shows_a_key)
+    made = Gateway(application, threads=2, rate=TokenBuckets(1.0, clock=lambda: 0.0), unlimited=shows_a_key)
     with running(made, proxy_headers=True, forwarded_allow_ips=["127.0.0.1/32"]) as port:
         request = GET.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
         assert [answered(port, request)[0] for _ in range(4)] == [200, 200, 429, 429]

@@ -228,7 +228,7 @@ def test_a_broker_that_comes_later_and_a_topic_that_is_made_anew(
         renew_topics(broker)
         produce(100, 400)
         worker.wait_for(lambda: stored(url) == 500)
-        worker.wait_for(lambda: worker.metric("sagestream_events_total", outcome="duplicate") == 100, seconds=10)
+        worker.wait_for(lambda: worker.metric("sagestream_events_total", outcome="duplicate") == 100)
         group = stream_config_of(broker, worker_group="group-early")
         engine = open_engine(url)
         worker.wait_for(lambda: sum(lag.behind for lag in measure(group, engine, WORDS)) == 0)
