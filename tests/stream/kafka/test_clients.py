@@ -28,7 +28,6 @@ def test_a_try_that_failed_leaves_no_thread_and_no_file(opened: Callable[..., ob
     config = StreamConfig(kafka_bootstrap_servers=deaf)
     threads = threading.enumerate()
     files = len(list(OPEN_FILES.iterdir()))
-    gc.collect()
     gc.disable()  # a service collects seldom, and a collection would hide what is left
     try:
         for _ in range(3):

@@ -1,7 +1,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -14,6 +14,14 @@ from stream.worker.retry import first_line, retry_until_reachable, service_of
 from stream.worker.topic_status import TopicStatus
 
 NOTHING = Exception("e")
+
+
+@pytest.fixture(autouse=True)
+def frozen() -> Iterator[None]:
+    """As in the worker, a collection skips all that was there before: else it takes seconds in a long run of tests."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(
