@@ -158,16 +158,18 @@ def _write(temporary: Path, snapshot: Snapshot, events: Events, sessions: IntArr
 def place(temporary: Path, path: Path, *, replace: bool = False) -> None:
     """Rename a complete directory to `path`. An existing one stays, unless `replace` is true.
 
-    The directory is gone afterwards, also after an error.
+    After an error the directory is gone, and the one that it should replace is there again, for the next try.
     """
     outgoing = path.with_name(f".erased.{path.name}.{uuid.uuid4().hex}")
-    if replace and path.exists():
-        path.rename(outgoing)
     try:
+        if replace and path.exists():
+            path.rename(outgoing)
         temporary.rename(path)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not path.exists():  # else another process built the same pair first: equal by construction
+        if outgoing.exists():
+            outgoing.rename(path)
+        if replace or not path.exists():  # else another process built the same pair first: equal by construction
             raise
     shutil.rmtree(outgoing, ignore_errors=True)
 

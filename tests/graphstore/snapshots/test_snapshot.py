@@ -80,6 +80,27 @@ def test_a_full_disk_leaves_no_part_of_a_snapshot(
     assert build(sqlite_engine, tmp_path, as_of=300).num_events == 2
 
 
+def test_a_snapshot_that_cannot_be_replaced_stays(
+    sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sqlite_engine)
+    path = build(sqlite_engine, tmp_path, as_of=300).path
+    rewritten = path.with_name(".rewritten")
+    shutil.copytree(path, rewritten)
+    rename = Path.rename
+
+    def stuck(source: Path, target: Path) -> Path:
+        if source == rewritten:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return rename(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
+        patched.setattr(Path, "rename", stuck)
+        place(rewritten, path, replace=True)
+    assert [one for one in path.parent.iterdir() if one.is_dir()] == [path]
+    assert load_snapshot(path).num_events == 2
+
+
 def test_only_events_before_the_time_are_in(engine: Engine, tmp_path: Path) -> None:
     fill(engine)
     snapshot = build(engine, tmp_path, as_of=300)
