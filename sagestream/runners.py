@@ -32,6 +32,15 @@ def stop_on_signal() -> threading.Event:
     return stop
 
 
+def begin_log(process: str) -> None:
+    """Set up the log of a service. From now on a thread that ends with an error ends the service, too."""
+    from graphstore.logs import set_up_logging
+    from stream.liveness import end_with_threads
+
+    set_up_logging(form=LogConfig().log_format, process=process)
+    end_with_threads()  # after the log, which says why
+
+
 def run_worker(*, recent_items: int = RECENT_ITEMS) -> None:
     """Run the stream worker. On SIGTERM Faust stops fetching, finishes the current batch and commits.
 
@@ -149,13 +158,10 @@ def run_serve() -> None:
 
 def begin_web_process() -> None:
     """Set up log and traces of one of several web processes, which are spawned."""
-    from graphstore.logs import set_up_logging
     from graphstore.tracing import begin_tracing
-    from stream.liveness import end_with_threads
 
-    set_up_logging(form=LogConfig().log_format, process="serve")
+    begin_log("serve")
     begin_tracing("serve")
-    end_with_threads()
 
 
 def run_ranker() -> None:
@@ -167,11 +173,7 @@ def run_ranker() -> None:
 
 def begin_ranker_process() -> None:
     """Set up the log of one of several rankers, which are spawned."""
-    from graphstore.logs import set_up_logging
-    from stream.liveness import end_with_threads
-
-    set_up_logging(form=LogConfig().log_format, process="ranker")
-    end_with_threads()
+    begin_log("ranker")
 
 
 def show_drift_reports(port: int) -> None:

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from graphstore.config import GraphstoreConfig, LogConfig
-from graphstore.logs import set_up_logging
+from graphstore.config import GraphstoreConfig
 from graphstore.tracing import begin_tracing
 from sagestream import runners
 from sagestream.printable import echo
@@ -23,11 +22,8 @@ def register(app: typer.Typer) -> None:
 def begin_process(words: Sequence[str]) -> None:
     """Set up log and traces of a process, before anything else may log. Other verbs print what they have to say."""
     if words and words[0] in PROCESSES:
-        from stream.liveness import end_with_threads
-
-        set_up_logging(form=LogConfig().log_format, process=words[0])
+        runners.begin_log(words[0])
         begin_tracing(words[0])
-        end_with_threads()
 
 
 def init() -> None:

@@ -1,8 +1,6 @@
 """What is found out about a process from its probe."""
 
 import socket
-import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +8,7 @@ from sagestream.playground.embedded import free_port
 from stream.config import LOOPBACK
 from stream.probe import Probe, start_probe
 from stream.readiness import ask_process
+from tests.scripted import scripted
 
 
 @contextmanager
@@ -48,14 +47,11 @@ def test_a_process_that_hangs_is_away_after_the_time() -> None:
 
 
 def test_a_process_that_answers_rubbish_is_away() -> None:
-    class Rubbish(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self.wfile.write(b"rubbish\r\n\r\n")
+    def rubbish(connection: socket.socket) -> None:
+        connection.recv(65536)  # to close a connection with something unread may lose the answer
+        connection.sendall(b"rubbish\r\n\r\n")
 
-    with socketserver.TCPServer((LOOPBACK, 0), Rubbish) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        found = ask_process("serve", LOOPBACK, server.server_address[1], timeout_seconds=5)
-        thread.join()
+    with scripted([rubbish]) as (url, _):
+        found = ask_process("serve", LOOPBACK, int(url.rpartition(":")[2]), timeout_seconds=5)
     assert found.state == "away"
     assert "rubbish" in found.said

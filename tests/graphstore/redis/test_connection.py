@@ -1,7 +1,6 @@
 """A connection to Redis: refused at once where it is a cluster."""
 
-import socketserver
-import threading
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from graphstore.outages import service_of
 from graphstore.redis.connection import CLUSTER, RedisCluster, open_redis
 from sagestream.playground.embedded import LOOPBACK, START_SECONDS, accepts, free_port, redis_binary
 from sagestream.playground.processes import Child
+from tests.scripted import scripted
 
 
 @pytest.fixture
@@ -65,25 +65,14 @@ def test_one_redis_is_let_in_also_by_a_user_who_may_not_ask(redis: Redis, redis_
 )
 def test_a_sick_server_is_an_error_of_redis_after_few_connections(said: bytes) -> None:
     """A server that starts again, that wants a password, or that stands behind a proxy with nothing behind."""
-    connections: list[object] = []
 
-    class Sick(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            connections.append(self.client_address)
-            if said:
-                while self.request.recv(65536):
-                    self.wfile.write(said)
+    def sick(connection: socket.socket) -> None:
+        while said and connection.recv(65536):
+            connection.sendall(said)
 
-    with socketserver.ThreadingTCPServer((LOOPBACK, 0), Sick) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        client = open_redis(f"redis://{LOOPBACK}:{server.server_address[1]}/0", timeout_seconds=5)
-        try:
-            with pytest.raises(RedisError):
-                client.get("a")
-        finally:
-            client.close()
-            server.shutdown()
-            thread.join()
-    assert len(connections) <= 4
+    with scripted([sick]) as (url, taken):
+        client = open_redis(url.replace("http", "redis"), timeout_seconds=5)
+        with pytest.raises(RedisError):
+            client.get("a")
+        client.close()
+    assert len(taken) <= 4

@@ -1,15 +1,11 @@
-"""A server on a real socket that does to each connection what the test says."""
+"""What a ranker says on its connections, for `tests.scripted`."""
 
-import contextlib
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from serving.online.protocol import RankAnswer, RankRefusal
-
-Handler = Callable[[socket.socket], None]
+from tests.scripted import Handler
 
 ANSWER = RankAnswer(model_version="m1", as_of=5, item_keys=[3, 1], scores=[2.0, 1.0])
 
@@ -46,28 +42,3 @@ def says(*answers: bytes) -> Handler:
             connection.sendall(answer)
 
     return handle
-
-
-@contextlib.contextmanager
-def scripted(handlers: Sequence[Handler]) -> Iterator[tuple[str, list[int]]]:
-    """The server's URL, and the connections that it took. Connection i gets handler i, later ones the last."""
-    taken: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                handler = handlers[min(len(taken), len(handlers) - 1)]
-                taken.append(1)
-                threading.Thread(target=serve, args=(handler, connection), daemon=True).start()
-
-        def serve(handler: Handler, connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                handler(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", taken
-        listening.shutdown(socket.SHUT_RDWR)

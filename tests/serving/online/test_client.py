@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 from serving.breaker import Breaker
 from serving.online.client import TIMEOUTS, RankerAway, RankerClient
 from serving.online.protocol import RankAnswer, RankRefusal, RankRequest
-from tests.serving.online.scripted import ANSWER, Handler, http, read_request, says, scripted
+from tests.scripted import Handler, scripted
+from tests.serving.online.scripted import ANSWER, http, read_request, says
 
 REQUEST = RankRequest(user_id="ann", k=2)
 PATIENCE_MS = 5_000
