@@ -21,7 +21,7 @@ whole term has few values, and the likelihood has already found the proportions 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +70,10 @@ class Selection:
     """The last one of each judged user [U]. Selections of the same window and seed judge the same users."""
 
 
+def _always() -> bool:
+    return True
+
+
 def fit_selected(
     terms: Sequence[Term],
     window: Window,
@@ -78,9 +82,12 @@ def fit_selected(
     memory_mb: int,
     seed: int,
     refit: bool = True,
+    another_round: Callable[[], bool] = _always,
 ) -> tuple[Blend, Selection]:
     """Return the blend with the selected multipliers, fitted on as many users of the window as memory allows."""
-    selection = select(terms, window, settings=settings, memory_mb=memory_mb, seed=seed, refit=refit)
+    selection = select(
+        terms, window, settings=settings, memory_mb=memory_mb, seed=seed, refit=refit, another_round=another_round
+    )
     part = sample_fit_window(terms, window, memory_mb=memory_mb, seed=seed)
     return fit_blend(terms, part, settings=settings, multipliers=selection.multipliers), selection
 
@@ -93,13 +100,15 @@ def select(
     memory_mb: int,
     seed: int,
     refit: bool = True,
+    another_round: Callable[[], bool] = _always,
 ) -> Selection:
     """Return the multipliers that rank the window's users best, out of fold.
 
     One term has nothing to choose. A user's list is judged by a blend that was fitted on the other half of the users.
     Fewer than `MIN_USERS` users keep the sum as it is, unless the sum without trend or a term alone is much better.
     With `refit` the sum without trend and each term alone have weights of their own, and terms may count less or more.
-    Else the parts have the weights of the whole sum, and the users are divided once.
+    Else the parts have the weights of the whole sum, and the users are divided once. `another_round` is asked before
+    each round of multipliers: a budget may refuse it.
     """
     everything = dict.fromkeys((term.name for term in terms), 1.0)
     if len(terms) < 2 or len(window) < 2:
@@ -112,28 +121,23 @@ def select(
     if 0 < len(shared) < len(terms) - 1:
         starts[WITHOUT_TREND] = {name: float(name not in shared) for name in everything}
     if refit:
-        fitted = [fold.fits(starts) for fold in folds]
-        reached = judged(folds, [fold.ndcg(blends) for fold, blends in zip(folds, fitted, strict=True)])
+        fitted = [(fold, fold.fits(starts)) for fold in folds]
+        reached = judged(folds, [fold.ndcg(blends) for fold, blends in fitted])
     else:
-        whole = [fold.fit() for fold in folds]
-        fitted = [dict.fromkeys(starts, blend) for blend in whole]
-        reached = judged(
-            folds,
-            [fold.tempered_ndcg(blend, starts, base=everything) for fold, blend in zip(folds, whole, strict=True)],
-        )
+        fitted = [(fold, dict.fromkeys(starts, fold.fit())) for fold in folds]
+        reached = judged(folds, [fold.tempered_ndcg(blends[ALL], starts, base=everything) for fold, blends in fitted])
     best = max(starts, key=lambda name: reached[name].mean())
     if len(window) < MIN_USERS and not clearly_better(reached[best], reached[ALL], errors=FEW_ERRORS):
         best = ALL
     chosen, ndcg = dict(starts[best]), reached[best]
     counting = [name for name, value in chosen.items() if value]
     for _ in range(ROUNDS if refit and len(counting) > 1 and len(window) >= MIN_USERS else 0):
+        if not another_round():
+            break
         tried = {
             f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS
         }
-        scores = judged(
-            folds,
-            [fold.tempered_ndcg(blends[best], tried, base=chosen) for fold, blends in zip(folds, fitted, strict=True)],
-        )
+        scores = judged(folds, [fold.tempered_ndcg(blends[best], tried, base=chosen) for fold, blends in fitted])
         winner = max(tried, key=lambda name: scores[name].mean())
         if not clearly_better(scores[winner], ndcg):
             break

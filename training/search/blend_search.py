@@ -244,9 +244,19 @@ class BlendSearch:
     def _settings(self, l2: float, unknown_l2: float) -> BlendSettings:
         return BlendSettings(l2=l2, unknown_l2=unknown_l2, focus=self.focus)
 
-    def blend(self, terms: Sequence[Term], settings: BlendSettings) -> tuple[Blend, Selection]:
-        """Fit a blend on as many users of the validation window as memory allows, with the terms that count."""
-        return fit_selected(terms, self.split.validation, settings=settings, memory_mb=self.memory_mb, seed=self.seed)
+    def blend(self, terms: Sequence[Term], settings: BlendSettings, *, share: float = 1.0) -> tuple[Blend, Selection]:
+        """Fit a blend on as many users of the validation window as memory allows, with the terms that count.
+
+        Terms are tried with other multipliers while less than this share (0..1) of the budget is spent.
+        """
+        return fit_selected(
+            terms,
+            self.split.validation,
+            settings=settings,
+            memory_mb=self.memory_mb,
+            seed=self.seed,
+            another_round=lambda: self.budget.allows("more rounds of multipliers", share),
+        )
 
     def _fit_blend(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:
         part = sample_fit_window(terms, window, memory_mb=self.memory_mb, seed=self.seed)

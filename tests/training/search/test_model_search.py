@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.checkerboard import checkerboard
+from training.blend import selection
 from training.blend.selection import fit_selected
 from training.config import SageConfig, TrainingConfig
 from training.data.event_log import EventLog
@@ -87,8 +88,8 @@ def test_without_an_event_that_has_a_past_there_is_no_graphsage():
 
 @pytest.mark.parametrize("gain", [0.01, -0.01])
 def test_graphsage_must_earn_its_place(gain, monkeypatch):
-    def selected(terms, window, *, settings, memory_mb, seed):
-        blend, found = fit_selected(terms, window, settings=settings, memory_mb=memory_mb, seed=seed)
+    def selected(terms, window, **options):
+        blend, found = fit_selected(terms, window, **options)
         worth = gain * (find_term(terms, SageTerm) is not None)
         return blend, replace(found, per_user=np.full(MIN_USERS, 0.5) + worth)
 
@@ -123,12 +124,13 @@ def test_the_pace_of_a_fit_suits_its_events():
 
 def test_a_spent_budget_takes_the_defaults_and_says_so(monkeypatch):
     monkeypatch.setattr(blend_search, "MIN_USERS", 1)
+    monkeypatch.setattr(selection, "MIN_USERS", 1)
     split = leave_last_out(checkerboard(bought=6), repeats=False)
     model = fit_best(split, None, config=CONFIG, options=TrainingOptions(seed=0), budget_seconds=0.0)
-    assert set(model.settings["left_out"].values()) == {NO_BUDGET}
-    assert {"regularisation of the filters", "co-occurrence", "more shapes of GraphSAGE"} <= set(
-        model.settings["left_out"]
-    )
+    left_out = model.settings["left_out"]
+    assert set(left_out.values()) == {NO_BUDGET}
+    assert {"regularisation of the filters", "co-occurrence", "more shapes of GraphSAGE"} <= set(left_out)
+    assert "more rounds of multipliers" in left_out
     assert model.settings["regularisation"] == REGULARISATIONS[0]
     assert not model.settings["cooccurrence"]
     steps = find_term(model.candidate.terms, SageTerm)
