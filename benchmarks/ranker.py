@@ -147,8 +147,11 @@ def _user(rng: np.random.Generator) -> str:
 
 
 @contextmanager
-def running_ranker(num_items: int) -> Iterator[tuple[str, int]]:
-    """Run the process on one core with a shop of so many items. Gives the URL of its door, and its id."""
+def running_ranker(num_items: int, *, processes: int = 1) -> Iterator[tuple[str, int]]:
+    """Run the service with a shop of so many items. Gives the URL of its door, and the id of its first process.
+
+    One process runs on one core. Several may use all cores.
+    """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagestream-ranker-")))
         redis_url, redis = start_redis(directory / "redis")
@@ -167,13 +170,14 @@ def running_ranker(num_items: int) -> Iterator[tuple[str, int]]:
             "database_url": database_url,
             "redis_url": redis_url,
             "ranker_port": port,
+            "ranker_processes": processes,
             "ranker_timeout_ms": ASK_MS,
             "probe_port": free_ports(len(PROBED_PROCESSES)),
         }
         child = Child("ranker", sagestream_command("ranker"), directory / "ranker.log", environment(settings))
         child.start()
         stack.callback(child.stop)
-        if sys.platform == "linux":
+        if processes == 1 and sys.platform == "linux":
             Process(pid_of(child)).cpu_affinity([max(os.sched_getaffinity(0))])
         door = stack.enter_context(closing(RankerClient(f"http://127.0.0.1:{port}", timeout_ms=ASK_MS)))
         child.wait_ready(lambda: ranks(door), START_SECONDS)
