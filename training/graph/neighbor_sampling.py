@@ -10,7 +10,8 @@ estimate; the value after relu is not. A step keeps activations only for the sam
 a fit embed all items, layer by layer over the whole graph, without gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -79,20 +80,18 @@ class NeighbourSampler:
         self._neighbours = tuple(neighbours)
         by_user = graph.items_of_users
         assert by_user.transpose_pattern is not None
-        offsets, users, order = (part.numpy() for part in by_user.transpose_pattern.arrays)
-        self._of_users = _Rows(by_user.offsets.numpy(), graph.items, np.empty(0, dtype=np.int64))
-        self._of_items = _Rows(offsets, users, order)
-        # Reused between calls: to reset a few entries is cheaper than a new mask.
-        self._excluded = np.zeros(len(graph), dtype=np.bool_)
+        offsets, users, _ = (part.numpy() for part in by_user.transpose_pattern.arrays)
+        self._of_users = _Rows(by_user.offsets.numpy(), graph.items)
+        self._of_items = _Rows(offsets, users)
+        self._entry_of_item = by_user.transpose_pattern.inverse.arrays[2].numpy()
+        """[num_pairs] The entry of each pair among the neighbours of the items."""
 
     def sample(self, seeds: IntArray, *, without: tuple[IntArray, IntArray], rng: np.random.Generator) -> SampledGraph:
         """Return the subgraph around distinct `seeds` [s]. The pairs `without` (users, items) are excluded."""
-        excluded = self._graph.find(*without)
-        self._excluded[excluded] = True
-        try:
+        pairs = self._graph.find(*without)
+        users, items = self._graph.users[pairs], self._graph.items[pairs]
+        with self._of_users.without(users, pairs), self._of_items.without(items, self._entry_of_item[pairs]):
             return self._sample(seeds, rng)
-        finally:
-            self._excluded[excluded] = False
 
     def _sample(self, seeds: IntArray, rng: np.random.Generator) -> SampledGraph:
         items, users = _FoundNodes(self._graph.num_items), _FoundNodes(self._graph.num_users)
@@ -100,9 +99,9 @@ class NeighbourSampler:
         item_edges: list[tuple[IntArray, IntArray]] = []
         user_edges: list[tuple[IntArray, IntArray]] = []
         for of_item, of_user in zip(self._neighbours[::2], self._neighbours[1::2], strict=True):
-            item_edges.append(self._of_items.draw(new_items, self._excluded, of_item, rng))
+            item_edges.append(self._of_items.draw(new_items, of_item, rng))
             new_users = users.add_new(item_edges[-1][1])
-            user_edges.append(self._of_users.draw(new_users, self._excluded, of_user, rng))
+            user_edges.append(self._of_users.draw(new_users, of_user, rng))
             new_items = items.add_new(user_edges[-1][1])
         return SampledGraph(
             nodes=torch.from_numpy(items.nodes),
@@ -133,17 +132,32 @@ class _FoundNodes:
 
 
 class _Rows:
-    """The neighbours of the nodes on one side. `order` maps an entry to its pair in the graph (empty: identity)."""
+    """The neighbours of the nodes on one side.
 
-    def __init__(self, offsets: IntArray, neighbours: IntArray, order: IntArray) -> None:
-        self._offsets, self._neighbours, self._order = offsets, neighbours, order
+    Each side has its own mask of excluded entries. Rejected: one mask for both, because each draw of a user then looked
+    up in eighty megabytes which pair of the graph it was.
+    """
 
-    def draw(
-        self, nodes: IntArray, excluded: BoolArray, limit: int, rng: np.random.Generator
-    ) -> tuple[IntArray, IntArray]:
+    def __init__(self, offsets: IntArray, neighbours: IntArray) -> None:
+        self._offsets, self._neighbours = offsets, neighbours
+        # Reused between calls: to reset a few entries is cheaper than a new mask.
+        self._excluded = np.zeros(len(neighbours), dtype=np.bool_)
+        self._affected = np.zeros(len(offsets) - 1, dtype=np.bool_)
+        """The nodes with an excluded entry. To ask the large mask for each draw of every node took a third of them."""
+
+    @contextmanager
+    def without(self, nodes: IntArray, entries: IntArray) -> Iterator[None]:
+        """Exclude these entries [n] of the `nodes` [n] for some draws."""
+        self._affected[nodes] = self._excluded[entries] = True
+        try:
+            yield
+        finally:
+            self._affected[nodes] = self._excluded[entries] = False
+
+    def draw(self, nodes: IntArray, limit: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Return sampled (nodes [n], neighbours [n]), at most `limit` neighbours for each node."""
         most = limit if limit >= 0 else np.iinfo(np.int64).max
-        indices, at = _draw(self._offsets, self._order, nodes, excluded, most, int(rng.integers(2**32)))
+        indices, at = _draw(self._offsets, nodes, self._affected, self._excluded, most, int(rng.integers(2**32)))
         return nodes[at], self._neighbours[indices]
 
 
@@ -197,7 +211,7 @@ def is_among(index: int, indices: IntArray, start: int, end: int) -> bool:
 
 @compiled()
 def _draw(
-    offsets: IntArray, order: IntArray, nodes: IntArray, excluded: BoolArray, limit: int, seed: int
+    offsets: IntArray, nodes: IntArray, affected: BoolArray, excluded: BoolArray, limit: int, seed: int
 ) -> tuple[IntArray, IntArray]:
     np.random.seed(seed)
     allowed, indices, at = allocate_samples(offsets, nodes, limit)
@@ -205,11 +219,12 @@ def _draw(
     for f in range(len(nodes)):
         first, end = offsets[nodes[f]], offsets[nodes[f] + 1]
         start = n
+        asks = affected[nodes[f]]
         tries = tries_for(limit, end - first)
         while tries > 0 and n < start + limit:
             tries -= 1
             index = np.random.randint(first, end)
-            if not excluded[order[index] if len(order) else index] and not is_among(index, indices, start, n):
+            if not (asks and excluded[index]) and not is_among(index, indices, start, n):
                 indices[n] = index
                 at[n] = f
                 n += 1
@@ -218,7 +233,7 @@ def _draw(
         n = start  # too few were found among many excluded ones
         count = 0
         for index in range(first, end):
-            if not excluded[order[index] if len(order) else index]:
+            if not (asks and excluded[index]):
                 allowed[count] = index
                 count += 1
         # Partial Fisher-Yates shuffle: one swap for each sample.
