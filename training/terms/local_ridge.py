@@ -9,7 +9,7 @@ Rejected, on rated products: cosines as weights (ItemKNN), because they lose 10 
 Gram matrix with only the k largest products of each row, because it loses 4 %. Exact products lose nothing.
 
 There is never an item × item matrix in memory. One row of G at a time is summed from the users of an item, and G[J, J]
-from the users of its neighbours. The cost is the cost of XᵀX plus at most k³ / 6 for each item.
+as in `training.terms.gram_blocks`. The cost is the cost of XᵀX plus at most k³ / 6 for each item.
 
 Source: Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, approximates the inverse with such
 blocks.
@@ -23,6 +23,7 @@ from scipy import sparse
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
 from training.compiled import compiled
+from training.terms.gram_blocks import Interactions, Scratch, count_links, fill_block
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 BLOCK_ITEMS = 32_768
@@ -53,34 +54,16 @@ def local_ridge_weights(
 
 def _regressions(interactions: sparse.csr_array, regularisation: float, neighbours: int) -> sparse.csc_array:
     """Return B by columns."""
-    num_users, num_items = interactions.shape
+    num_items = interactions.shape[1]
     interactions = interactions.copy()
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
     interactions.eliminate_zeros()
-    by_item = interactions.tocsc()
-    user_offsets, user_items = _index_arrays(interactions)
-    item_offsets, item_users = _index_arrays(by_item)
-    values, values_by_item = np.asarray(interactions.data), np.asarray(by_item.data)
-    squares = np.bincount(user_items, values * values, minlength=num_items).astype(np.float64, copy=False)
-    penalty = max(regularisation * float(squares.mean()) if num_items else 0.0, SMALLEST_PENALTY)
+    known = Interactions.of(interactions)
+    penalty = max(regularisation * float(known.squares.mean()) if num_items else 0.0, SMALLEST_PENALTY)
     neighbours = min(neighbours, max(num_items - 1, 0))
     counts, rows, weights = [], [], []
     for start in range(0, max(num_items, 1), BLOCK_ITEMS):
-        end = min(start + BLOCK_ITEMS, num_items)
-        part = _regress_items(
-            user_offsets,
-            user_items,
-            values,
-            item_offsets,
-            item_users,
-            values_by_item,
-            squares,
-            start,
-            end,
-            neighbours,
-            penalty,
-            num_users,
-        )
+        part = _regress_items(known, start, min(start + BLOCK_ITEMS, num_items), neighbours, penalty)
         counts.append(part[0])
         rows.append(part[1])
         weights.append(part[2])
@@ -110,36 +93,21 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
 
 
-def _index_arrays(matrix: sparse.csr_array | sparse.csc_array) -> tuple[IntArray, npt.NDArray[np.int32]]:
-    """Return offsets and indices with the dtypes of the compiled loop."""
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
-
-
 @compiled()
-def _regress_items(  # noqa: PLR0913 - a compiled loop takes arrays and numbers, no object
-    user_offsets: IntArray,  # the items of user u: user_items[user_offsets[u]:user_offsets[u + 1]]
-    user_items: npt.NDArray[np.int32],
-    user_values: Float64Array,
-    item_offsets: IntArray,  # the users of item i: item_users[item_offsets[i]:item_offsets[i + 1]]
-    item_users: npt.NDArray[np.int32],
-    item_values: Float64Array,
-    squares: Float64Array,  # [num_items] the diagonal of G
-    start: int,
-    end: int,
-    neighbours: int,
-    penalty: float,
-    num_users: int,
+def _regress_items(
+    known: Interactions, start: int, end: int, neighbours: int, penalty: float
 ) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
     """Solve the items start:end. Return the neighbour count of each, and the ascending rows and weights of all."""
+    user_offsets, user_items, user_values = known.by_user
+    item_offsets, item_users, item_values = known.by_item
+    squares = known.squares
     num_items = len(squares)
     products = np.zeros(num_items)  # row i of G, summed again for each i
     co_items = np.empty(num_items, dtype=np.int32)
     heap = np.empty(neighbours, dtype=np.int64)
-    chain = np.full(num_users, -1, dtype=np.int64)  # the last link of each user in a linked list of neighbours
+    place, chain = np.full(num_items, -1, dtype=np.int32), np.full(len(user_offsets) - 1, -1, dtype=np.int64)
     room = 1024
-    before = np.empty(room, dtype=np.int64)
-    member = np.empty(room, dtype=np.int32)
-    value = np.empty(room)
+    scratch = Scratch(place, chain, np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room))
     block = np.empty((neighbours, neighbours))
     counts = np.zeros(end - start, dtype=np.int64)
     found = np.empty((end - start) * neighbours, dtype=np.int32)
@@ -171,33 +139,13 @@ def _regress_items(  # noqa: PLR0913 - a compiled loop takes arrays and numbers,
         size = len(chosen)
         found[n : n + size] = chosen
 
-        # G[J, J]: a linked list has the previous neighbours of each user, and the next neighbour visits them all.
-        needed = 0
-        for other in chosen:
-            needed += item_offsets[other + 1] - item_offsets[other]
+        needed, read_hubs = count_links(known, chosen)
         if needed > room:
             room = 2 * needed
-            before = np.empty(room, dtype=np.int64)
-            member = np.empty(room, dtype=np.int32)
-            value = np.empty(room)
-        block[:size, :size] = 0.0
-        links = 0
-        for p in range(size):
-            for index in range(item_offsets[chosen[p]], item_offsets[chosen[p] + 1]):
-                user = item_users[index]
-                x = item_values[index]
-                link = chain[user]
-                while link >= 0:
-                    block[p, member[link]] += x * value[link]
-                    link = before[link]
-                before[links], member[links], value[links] = chain[user], p, x
-                chain[user] = links
-                links += 1
-            block[p, p] = squares[chosen[p]] + penalty
-        for other in chosen:
-            for index in range(item_offsets[other], item_offsets[other + 1]):
-                chain[item_users[index]] = -1
-
+            scratch = Scratch(
+                place, chain, np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room)
+            )
+        fill_block(block, known, chosen, penalty, read_hubs, scratch)
         right = np.empty(size)
         for p in range(size):
             right[p] = products[chosen[p]]
