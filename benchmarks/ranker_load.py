@@ -24,7 +24,7 @@ from benchmarks.ranker import ASK_MS, SEED, Maker, makers, running_ranker
 from serving.online.client import RankerClient
 
 CLIENTS_A_PROCESS = 3
-SECONDS, WARM_UP_SECONDS = 10.0, 2.0
+SECONDS, WARM_UP_SECONDS, QUIET_SECONDS = 10.0, 2.0, 1.0
 TURNS = 3
 ITEMS = 5_000
 
@@ -55,14 +55,15 @@ class Turn:
 def measure(num_items: int, processes: int, *, clients: int, seconds: float, warm_up_seconds: float) -> Turn:
     """Ask so many ranker processes without pause, each by so many clients."""
     with running_ranker(num_items, processes=processes) as (url, pid):
+        wait_until_quiet(pid)  # when one process answers, the others still load the model
         ask(url, num_items, clients=clients * processes, seconds=warm_up_seconds)
         cpu, began = cpu_seconds(pid, family=True), time.perf_counter()
         taken = ask(url, num_items, clients=clients * processes, seconds=seconds)
-        return Turn(taken, time.perf_counter() - began, cpu_seconds(pid, family=True) - cpu, shared_memory_mb(pid))
+        return Turn(taken, time.perf_counter() - began, cpu_seconds(pid, family=True) - cpu, proportional_mb(pid))
 
 
 def ask(url: str, num_items: int, *, clients: int, seconds: float) -> np.ndarray:
-    """Return the milliseconds of all rankings that so many clients got. Raises `RuntimeError` when one got none."""
+    """Return the milliseconds of all rankings that so many clients got. Raises `RuntimeError` for an empty list."""
     until = time.perf_counter() + seconds
 
     def run(rng: np.random.Generator) -> list[float]:
@@ -79,8 +80,16 @@ def ask(url: str, num_items: int, *, clients: int, seconds: float) -> np.ndarray
         return np.concatenate([np.array(taken) for taken in pool.map(run, np.random.default_rng(SEED).spawn(clients))])
 
 
-def shared_memory_mb(pid: int) -> float:
-    """Return the proportional memory of a process and its children in MB (10^6 bytes)."""
+def wait_until_quiet(pid: int) -> None:
+    """Wait until a process and its children take less than a fifth of a core for a second."""
+    before = float("-inf")
+    while (now := cpu_seconds(pid, family=True)) - before > QUIET_SECONDS / 5:
+        before = now
+        time.sleep(QUIET_SECONDS)
+
+
+def proportional_mb(pid: int) -> float:
+    """Return the memory of a process and its children in MB (10^6 bytes). Pages that they share count once."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     return sum(float(process.memory_full_info().pss) for process in family) / 1e6
 

@@ -9,6 +9,8 @@ such loop, so it does not load numba.
 
 import functools
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -16,7 +18,11 @@ _T = TypeVar("_T")
 
 
 class Compiled(Generic[_P, _T]):
-    """A function that numba compiles at its first call. The machine code is cached beside the source file."""
+    """A function that numba compiles at its first call.
+
+    The machine code is cached beside the source file. It holds the compiled functions that this one calls, but numba
+    compares it only with the source of this one. So it is thrown away when the source of one of the others is newer.
+    """
 
     def __init__(self, function: Callable[_P, _T], fastmath: Collection[str]) -> None:
         functools.update_wrapper(self, function)
@@ -33,10 +39,28 @@ class Compiled(Generic[_P, _T]):
         """The dispatcher of numba. numba must find dispatchers behind the names of functions that this one calls."""
         import numba
 
+        dispatcher: Any = numba.njit(cache=True, fastmath=set(self._fastmath) or False)(self._function)
+        newest = max(source.stat().st_mtime_ns for source in sources_of(self._function))
+        for index in Path(dispatcher.stats.cache_path).glob(f"*.{self._function.__qualname__}-*.nbi"):
+            with suppress(FileNotFoundError):  # another process throws it away, too
+                if index.stat().st_mtime_ns <= newest:
+                    index.unlink()
         module = self._function.__globals__
         called = {name: module[name] for name in self._function.__code__.co_names if name in module}
         module.update({name: value.dispatcher for name, value in called.items() if isinstance(value, Compiled)})
-        return numba.njit(cache=True, fastmath=set(self._fastmath) or False)(self._function)
+        return dispatcher
+
+    @property
+    def py_func(self) -> Callable[..., Any]:
+        """The function itself; a dispatcher of numba calls it so, too."""
+        return self._function
+
+
+def sources_of(function: Callable[..., Any]) -> frozenset[Path]:
+    """Return the source files of a function and of all compiled functions that it calls."""
+    named: list[Any] = [function.__globals__.get(name) for name in function.__code__.co_names]
+    called = (value.py_func for value in named if hasattr(value, "py_func") and value.py_func is not function)
+    return frozenset({Path(function.__code__.co_filename)}).union(*map(sources_of, called))
 
 
 def compiled(*, fastmath: Collection[str] = ()) -> Callable[[Callable[_P, _T]], Compiled[_P, _T]]:

@@ -65,7 +65,9 @@ class SageConfig(BaseModel):
     )
     batch_size: int = Field(default=2048, ge=1, le=1_000_000, description="positive events a step, about")
     graph_edges: int = Field(default=50_000, ge=1, description="edges of the message-passing graph that a step samples")
-    max_steps: int = Field(default=600, ge=1, le=1_000_000, description="largest number of steps of a fit")
+    max_steps: int = Field(
+        default=600, ge=1, le=1_000_000, description="largest number of steps of a fit, and of an update"
+    )
     evaluate_every: int = Field(
         default=25, ge=1, le=1_000_000, description="steps between evaluations on the validation window"
     )

@@ -5,6 +5,7 @@ reason only to its log; the error itself names only the address. Next: `stream.k
 """
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,22 +32,51 @@ def reason_of_failure() -> Iterator[None]:
 
     After a refused login a broker closes the next connections without a reason, so the refusal is kept.
     """
-    listener, source = _Listener(), logging.getLogger(SOURCE)
-    level, propagate = source.level, source.propagate
-    if not source.isEnabledFor(logging.WARNING):  # a process that wants no such lines still needs the reason
-        source.setLevel(logging.WARNING)
-        source.propagate = False
-    source.addHandler(listener)
-    try:
-        yield
-    except KafkaTimeoutError as error:
-        if listener.last is None:
-            raise
-        raise KafkaTimeoutError(f"{error.args[0]}: {reason(listener.last)}") from error
-    finally:
-        source.removeHandler(listener)
-        source.setLevel(level)
-        source.propagate = propagate
+    listener = _Listener()
+    with _LISTENED.by(listener):
+        try:
+            yield
+        except KafkaTimeoutError as error:
+            if listener.last is None:
+                raise
+            raise KafkaTimeoutError(f"{error.args[0]}: {reason(listener.last)}") from error
+
+
+class _ListenedLog:
+    """A log that has listeners for a while, also where its lines are not wanted.
+
+    Several threads may connect at once. What the first one changes, the last one puts back.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+        self._lock = threading.Lock()
+        self._listeners = 0
+        self._before = (logging.NOTSET, True)
+
+    @contextmanager
+    def by(self, listener: logging.Handler) -> Iterator[None]:
+        """Let the listener hear all warnings."""
+        with self._lock:
+            self._listeners += 1
+            if self._listeners == 1:
+                self._before = self._log.level, self._log.propagate
+                if not self._log.isEnabledFor(logging.WARNING):
+                    self._log.setLevel(logging.WARNING)
+                    self._log.propagate = False
+            self._log.addHandler(listener)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._log.removeHandler(listener)
+                self._listeners -= 1
+                if not self._listeners:
+                    level, self._log.propagate = self._before
+                    self._log.setLevel(level)
+
+
+_LISTENED = _ListenedLog(SOURCE)
 
 
 class _Listener(logging.Handler):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 from redis import Redis
 
@@ -18,6 +18,7 @@ from serving import cache
 from serving.routing import ROUTING, Routing, encode, probation
 from stream import events
 from stream.config import PROBED_PROCESSES, StreamConfig
+from stream.kafka.clients import open_consumer
 from stream.kafka.producer import EventProducer
 from stream.probe import FIRST_MODEL, OK, Probe, start_probe
 from tests.brokers import stream_config_of
@@ -134,9 +135,7 @@ def test_lag_falls_with_what_the_group_commits(settings: Path, broker: Broker, m
     with EventProducer(config) as producer:
         sent = [producer.send(events.USERS, event, key="u") for _ in range(30)]
     (partition,) = {one.get(30).partition for one in sent}
-    consumer = KafkaConsumer(
-        bootstrap_servers=config.kafka_bootstrap_servers, group_id="doctor", enable_auto_commit=False
-    )
+    consumer = open_consumer(config, group_id="doctor", enable_auto_commit=False)
     consumer.assign([TopicPartition(events.USERS, partition)])
     consumer.commit({TopicPartition(events.USERS, partition): OffsetAndMetadata(21, "", -1)})
     consumer.close()

@@ -173,8 +173,8 @@ class Likelihood:
             anchor: [D, num_features] start, and centre of the second penalty.
             l2: penalty on the weights.
             anchor_weight: penalty on the distance from the anchor.
-            counting: [num_features] mask of the features that may have a weight; the others stay at the anchor, which
-                costs no memory, unlike `select_features`. None: all.
+            counting: [num_features] mask of the features that take part; the anchor is zero at the others, and they
+                stay so. Nothing is copied, unlike in `select_features`. None: all.
         """
         plan = torch.from_numpy(design.astype(np.float32))
         importance = torch.from_numpy(user_mask.astype(np.float32)) / max(int(user_mask.sum()), 1)

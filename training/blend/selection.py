@@ -68,6 +68,8 @@ class Selection:
     """Mean NDCG@20 out of fold of the sum (`all`), of `without trend`, of each term alone, and of what was `chosen`."""
     per_user: Float64Array = field(default_factory=lambda: np.empty(0))
     """The last one of each judged user [U]. Selections of the same window and seed judge the same users."""
+    rounds: int = 0
+    """How often other multipliers were tried."""
 
 
 def _always() -> bool:
@@ -131,9 +133,9 @@ def select(
         best = ALL
     chosen, ndcg = dict(starts[best]), reached[best]
     counting = [name for name, value in chosen.items() if value]
-    for _ in range(ROUNDS if refit and len(counting) > 1 and len(window) >= MIN_USERS else 0):
-        if not another_round():
-            break
+    rounds = 0
+    while refit and len(counting) > 1 and len(window) >= MIN_USERS and rounds < ROUNDS and another_round():
+        rounds += 1
         tried = {
             f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS
         }
@@ -144,7 +146,7 @@ def select(
         chosen, ndcg = tried[winner], scores[winner]
     told = {name: float(values.mean()) for name, values in (reached | {CHOSEN: ndcg}).items()}
     logger.info("the blend counts %s: NDCG@20 out of fold %s", chosen, told)
-    return Selection(chosen, told, ndcg)
+    return Selection(chosen, told, ndcg, rounds)
 
 
 def penalty_of_few(

@@ -10,8 +10,9 @@ or updated term has them.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -186,9 +187,10 @@ class SageTerm(Term):
     def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
         """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
 
-        Old baskets are sampled with a recency half-life. `features` [num_items, width] are for the items of `events`;
-        new items come last. Missing rows become zero, with a log line. Raises `RuntimeError` when a loaded term gets no
-        `past` or `features`.
+        An update takes at most as many steps as a fit, so of very many events it learns from a random part; the graph
+        has all of them. Old baskets are sampled with a recency half-life. `features` [num_items, width] are for the
+        items of `events`; new items come last. Missing rows become zero, with a log line. Raises `RuntimeError` when a
+        loaded term gets no `past` or `features`.
         """
         if self._memory is not None:
             past = self._memory.log if past is None else past
@@ -218,11 +220,18 @@ class SageTerm(Term):
             age_seconds = (baskets.times.max() - baskets.times[old]) / 1000
             log_share = -np.log(2) * age_seconds / config.replay_half_life_seconds
             replayed = min(len(old), round(config.replay_ratio * len(new)))
-            for _ in range(config.update_epochs):
-                # Gumbel top-k: a sample without replacement that is stable for very small p.
-                again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
-                for chosen in trainer.batches(baskets, np.concatenate([new, again])):
-                    trainer.step(baskets, chosen)
+
+            def batches() -> Iterator[IntArray]:
+                for _ in range(config.update_epochs):
+                    # Gumbel top-k: a sample without replacement that is stable for very small p.
+                    again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
+                    yield from trainer.batches(baskets, np.concatenate([new, again]))
+
+            # A million new events would be 7,800 steps, thirteen times a whole fit.
+            for chosen in islice(batches(), config.max_steps):
+                trainer.step(baskets, chosen)
+            if trainer.steps == config.max_steps:
+                logger.info("the update of %d baskets ended after %d steps, the most of a fit", len(new), trainer.steps)
             self.model = trainer.average.eval()
             self.steps += trainer.steps
         self._refresh(log, features, graph)

@@ -73,9 +73,10 @@ FOCUSES = (BlendSettings().focus, 1.0, 0.0)
 """For discovery, 1 ranks 2 % better than 0 in a gift shop and a grocery. For a grocery's next basket it is 1 %
 worse."""
 
-BANK_SHARE, TERMS_SHARE, HABIT_SHARE = 0.2, 0.35, 0.5
-"""Of a budget: what may be spent when another regularisation is tried, when another term is, and when the habit is. The
-habit comes after the filters, which may spend all that is for terms, and brings more to a next basket than they do."""
+BANK_SHARE, TERMS_SHARE, HABIT_SHARE, ROUNDS_SHARE = 0.2, 0.35, 0.5, 0.8
+"""Of a budget: what may be spent when another regularisation is tried, when another term is, when the habit is, and
+when another round of multipliers is. The habit comes after the filters, which may spend all that is for terms, and
+brings more to a next basket than they do."""
 
 BUDGET_CELLS, FEWEST_USERS = 4_000_000, 300
 """Under a budget: users × items of a comparison, and the least number of its users."""
@@ -244,18 +245,24 @@ class BlendSearch:
     def _settings(self, l2: float, unknown_l2: float) -> BlendSettings:
         return BlendSettings(l2=l2, unknown_l2=unknown_l2, focus=self.focus)
 
-    def blend(self, terms: Sequence[Term], settings: BlendSettings, *, share: float = 1.0) -> tuple[Blend, Selection]:
+    def blend(
+        self, terms: Sequence[Term], settings: BlendSettings, *, compared: Selection | None = None
+    ) -> tuple[Blend, Selection]:
         """Fit a blend on as many users of the validation window as memory allows, with the terms that count.
 
-        Terms are tried with other multipliers while less than this share (0..1) of the budget is spent.
+        Other multipliers are tried while the budget allows it, and as often as for the selection that this one is
+        `compared` with: else the sum with less time would seem to be the worse one.
         """
+        granted = iter(range(compared.rounds if compared else 0))
         return fit_selected(
             terms,
             self.split.validation,
             settings=settings,
             memory_mb=self.memory_mb,
             seed=self.seed,
-            another_round=lambda: self.budget.allows("more rounds of multipliers", share),
+            another_round=lambda: (
+                next(granted, None) is not None or self.budget.allows("more rounds of multipliers", ROUNDS_SHARE)
+            ),
         )
 
     def _fit_blend(self, terms: Sequence[Term], window: Window, settings: BlendSettings) -> Blend:

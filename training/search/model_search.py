@@ -60,8 +60,6 @@ PATIENT_STEPS = 120
 """The least number of steps without a better NDCG before a fit stops."""
 SAGE_SHARE = 0.65
 """Of a budget: what may be spent when all shapes of GraphSAGE are fitted. Then come the blends and the last fit."""
-PLAIN_SHARE, BLEND_SHARE = 0.8, 0.9
-"""Of a budget: what may be spent when another round of multipliers begins, without and with GraphSAGE."""
 EPOCHS = 8
 """So many passes over the data a fit may take, if that is more than `PATIENT` allows."""
 
@@ -142,11 +140,11 @@ def fit_best(
     sage = _best_sage(split, width, config=config.sage, options=options.part(0.2, 0.7, "GraphSAGE"), budget=budget)
     progress("choosing the blend", 0.7)
     held_plain = search.best_l2(plain)
-    blend_plain, selected_plain = search.blend(plain, held_plain, share=PLAIN_SHARE)
+    blend_plain, selected_plain = search.blend(plain, held_plain)
     reason = NO_PAST
     if sage is not None:
         held = search.best_l2([*plain, sage])
-        blend, selected = search.blend([*plain, sage], held, share=BLEND_SHARE)
+        blend, selected = search.blend([*plain, sage], held, compared=selected_plain)
         if search.has_enough_users and clearly_better(selected_plain.per_user, selected.per_user):
             sage, reason = None, LEFT_OUT
     progress("fitting on all that is known", 0.75)

@@ -3,11 +3,11 @@
 Arrives: the interactions X [num_users, num_items]. Leaves: blocks of G = XᵀX. Next: `training.terms.local_ridge` solves
 a regression with each.
 
-The products of two rare items are summed over the users of the second one, who know the first from a linked list. Items
-that nearly everybody has would cost that walk again and again: ten million users for each of a hundred thousand items,
-where bestsellers are near to all of them. So the products between the `HUBS` most frequent items are summed once, and
-those of a hub with a rare item over the few users of the rare one. The sums are the same, bit for bit: always over the
-common users, in their order.
+The products of two rare items are summed over the users of the second one, who know the first from a linked list. For
+an item that nearly everybody has, that is much work, and bestsellers are near to all other items: so much work for each
+of a hundred thousand items. So the products between the `HUBS` most frequent items are summed once. Where that is less
+work, a block reads them, and sums those of a hub with a rare item over the few users of the rare one. The sums are the
+same, bit for bit: always over the common users, in their order.
 """
 
 from typing import NamedTuple, Self
@@ -33,7 +33,7 @@ class Entries(NamedTuple):
     @classmethod
     def of(cls, matrix: sparse.csr_array | sparse.csc_array) -> Self:
         """Return the entries, with the dtypes of the compiled loops."""
-        return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), np.array(matrix.data))
+        return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float64))
 
 
 class Interactions(NamedTuple):
@@ -82,6 +82,17 @@ class Scratch(NamedTuple):
     value: Float64Array
     """[links] The value of the link's item."""
 
+    @classmethod
+    def of(cls, known: Interactions, links: int) -> Self:
+        """Return memory for blocks with so many links."""
+        return cls(
+            np.full(len(known.squares), -1, dtype=np.int32),
+            np.full(len(known.hub_ends), -1, dtype=np.int64),
+            np.empty(links, dtype=np.int64),
+            np.empty(links, dtype=np.int32),
+            np.empty(links),
+        )
+
 
 @compiled()
 def _hubs_first(by_user: Entries, hub: npt.NDArray[np.int32], hubs: int) -> tuple[IntArray, Float64Array]:
@@ -111,7 +122,7 @@ def _hubs_first(by_user: Entries, hub: npt.NDArray[np.int32], hubs: int) -> tupl
 
 @compiled()
 def count_links(known: Interactions, items: IntArray) -> tuple[int, bool]:
-    """Return the links of the block of these items, and whether its hubs are better read than walked."""
+    """Return the links of the block of these items, and whether to read the products of its hubs: the lesser work."""
     links = walked = read = 0
     for item in items:
         users = known.by_item.offsets[item + 1] - known.by_item.offsets[item]
@@ -124,14 +135,16 @@ def count_links(known: Interactions, items: IntArray) -> tuple[int, bool]:
 
 
 @compiled()
-def fill_block(
-    block: Float64Array, known: Interactions, items: IntArray, penalty: float, read_hubs: bool, scratch: Scratch
-) -> None:
+def fill_block(block: Float64Array, known: Interactions, items: IntArray, penalty: float, scratch: Scratch) -> Scratch:
     """Fill the lower triangle of block[:n, :n] with G of the ascending items [n], and add `penalty` to its diagonal.
 
-    `scratch` has room for `count_links`, which says whether to `read_hubs`.
+    Return the scratch for the next block, a larger one where this block needed it.
     """
+    needed, read_hubs = count_links(known, items)
     place, chain, before, member, value = scratch
+    if needed > len(before):
+        room = 2 * needed
+        before, member, value = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room)
     size = len(items)
     block[:size, :size] = 0.0
     for p in range(size):
@@ -164,3 +177,4 @@ def fill_block(
         if not (read_hubs and known.hub[item] >= 0):
             for index in range(known.by_item.offsets[item], known.by_item.offsets[item + 1]):
                 chain[known.by_item.indices[index]] = -1
+    return Scratch(place, chain, before, member, value)

@@ -23,7 +23,7 @@ from scipy import sparse
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
 from training.compiled import compiled
-from training.terms.gram_blocks import Interactions, Scratch, count_links, fill_block
+from training.terms.gram_blocks import Interactions, Scratch, fill_block
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
 BLOCK_ITEMS = 32_768
@@ -33,6 +33,9 @@ FADED = 1e-100
 """Values below this share of the largest value are dropped. Products of larger values never underflow to zero."""
 
 SMALLEST_PENALTY = 1e-6
+
+LINKS = 1_024
+"""Room for the links of a block at first. It grows."""
 
 _LEVELS = 1 << 20
 """Cosines are rounded to this many levels, and the lower row wins a tie. Otherwise rounding errors could select other
@@ -59,11 +62,12 @@ def _regressions(interactions: sparse.csr_array, regularisation: float, neighbou
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
     interactions.eliminate_zeros()
     known = Interactions.of(interactions)
+    scratch = Scratch.of(known, LINKS)
     penalty = max(regularisation * float(known.squares.mean()) if num_items else 0.0, SMALLEST_PENALTY)
     neighbours = min(neighbours, max(num_items - 1, 0))
     counts, rows, weights = [], [], []
     for start in range(0, max(num_items, 1), BLOCK_ITEMS):
-        part = _regress_items(known, start, min(start + BLOCK_ITEMS, num_items), neighbours, penalty)
+        part = _regress_items(known, start, min(start + BLOCK_ITEMS, num_items), neighbours, penalty, scratch)
         counts.append(part[0])
         rows.append(part[1])
         weights.append(part[2])
@@ -95,7 +99,7 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
 
 @compiled()
 def _regress_items(
-    known: Interactions, start: int, end: int, neighbours: int, penalty: float
+    known: Interactions, start: int, end: int, neighbours: int, penalty: float, scratch: Scratch
 ) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
     """Solve the items start:end. Return the neighbour count of each, and the ascending rows and weights of all."""
     user_offsets, user_items, user_values = known.by_user
@@ -105,9 +109,6 @@ def _regress_items(
     products = np.zeros(num_items)  # row i of G, summed again for each i
     co_items = np.empty(num_items, dtype=np.int32)
     heap = np.empty(neighbours, dtype=np.int64)
-    place, chain = np.full(num_items, -1, dtype=np.int32), np.full(len(user_offsets) - 1, -1, dtype=np.int64)
-    room = 1024
-    scratch = Scratch(place, chain, np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room))
     block = np.empty((neighbours, neighbours))
     counts = np.zeros(end - start, dtype=np.int64)
     found = np.empty((end - start) * neighbours, dtype=np.int32)
@@ -139,13 +140,8 @@ def _regress_items(
         size = len(chosen)
         found[n : n + size] = chosen
 
-        needed, read_hubs = count_links(known, chosen)
-        if needed > room:
-            room = 2 * needed
-            scratch = Scratch(
-                place, chain, np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room)
-            )
-        fill_block(block, known, chosen, penalty, read_hubs, scratch)
+        scratch = fill_block(block, known, chosen, penalty, scratch)
+
         right = np.empty(size)
         for p in range(size):
             right[p] = products[chosen[p]]

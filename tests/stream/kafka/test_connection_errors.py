@@ -1,6 +1,8 @@
 """The reason of a failed connection: the refusal, not the silence that follows it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, SaslAuthenticationFailedError
@@ -41,3 +43,20 @@ def test_nobody_listens_afterwards() -> None:
     with reason_of_failure():
         assert len(LOG.handlers) == len(before) + 1
     assert LOG.handlers == before
+
+
+@pytest.fixture
+def quiet_log() -> Iterator[None]:
+    before = LOG.level
+    LOG.setLevel(logging.ERROR)
+    yield
+    LOG.setLevel(before)
+
+
+@pytest.mark.usefixtures("quiet_log")
+def test_of_two_that_connect_at_once_the_last_one_puts_the_log_back() -> None:
+    with ExitStack() as last:
+        with reason_of_failure():
+            last.enter_context(reason_of_failure())
+        assert LOG.isEnabledFor(logging.WARNING)
+    assert (LOG.level, LOG.propagate) == (logging.ERROR, True)

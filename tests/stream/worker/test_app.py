@@ -5,14 +5,14 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import func, select
@@ -25,7 +25,7 @@ from stream import events
 from stream.config import StreamConfig
 from stream.kafka.batch_producer import BatchProducer, Message
 from stream.kafka.broker import wait_until_answering
-from stream.kafka.clients import connection_settings
+from stream.kafka.clients import connection_settings, open_consumer
 from stream.kafka.lag import measure
 from stream.kafka.producer import EventProducer
 from stream.kafka.topics import create_topics
@@ -48,19 +48,13 @@ def purchase(number: int, user: str = "u1", item: str = "i1") -> events.Interact
 
 
 def messages(config: StreamConfig, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
-    consumer = KafkaConsumer(
-        topic,
-        bootstrap_servers=config.kafka_bootstrap_servers,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=15_000,
-        fetch_max_wait_ms=40,
-    )
+    settings = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 15_000, "fetch_max_wait_ms": 40}
     found: list[bytes] = []
-    while not enough(found):
-        message = next(consumer, None)
-        assert message is not None, found
-        found.append(message.value)
-    consumer.close()
+    with closing(open_consumer(config, topic, **settings)) as consumer:
+        while not enough(found):
+            message = next(consumer, None)
+            assert message is not None, found
+            found.append(message.value)
     return found
 
 
@@ -341,9 +335,7 @@ def test_rebalances_in_mid_batch_lose_and_double_nothing(
                     producer.send(events.INTERACTIONS, event, key=event.user_id)
 
     def watch() -> None:
-        consumer = KafkaConsumer(
-            group_id="rebalanced", enable_auto_commit=False, bootstrap_servers=config.kafka_bootstrap_servers
-        )
+        consumer = open_consumer(config, group_id="rebalanced", enable_auto_commit=False)
         partitions = [TopicPartition(events.INTERACTIONS, number) for number in range(config.kafka_partitions)]
         while not done.wait(0.02):
             committed = {tp.partition: consumer.committed(tp) or 0 for tp in partitions}

@@ -89,6 +89,7 @@ def test_a_term_that_counts_too_much_counts_less(world, monkeypatch):
     once = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0, another_round=lambda: next(answers))
     assert sorted(value == 1.0 for value in once.multipliers.values()) == [False, True]
     assert found.ndcg[CHOSEN] >= once.ndcg[CHOSEN] > once.ndcg[ALL]
+    assert once.rounds == 1
     none = select(terms, window, settings=SETTINGS, memory_mb=64, seed=0, another_round=lambda: False)
     assert none.multipliers == {"oracle": 1.0, "trend": 1.0}
     monkeypatch.setattr(selection, "MIN_USERS", len(window) + 1)

@@ -1,5 +1,7 @@
 """Announcements against a real broker: once for each champion, again where the broker was away."""
 
+from contextlib import closing
+
 import pytest
 from kafka import KafkaConsumer
 from sqlalchemy import Engine
@@ -7,6 +9,7 @@ from sqlalchemy import Engine
 from graphstore.session import write
 from stream.config import StreamConfig
 from stream.events import MODELS, ModelAnnouncement, decode, utc
+from stream.kafka.clients import open_consumer
 from tests.training.lifecycle.test_registry import model
 from training.lifecycle import announcer, registry
 from training.lifecycle.announcer import Announcer
@@ -16,11 +19,8 @@ NOW = 1_700_000_000_000
 
 @pytest.fixture
 def consumer(stream_config: StreamConfig):
-    opened = KafkaConsumer(
-        MODELS, bootstrap_servers=stream_config.kafka_bootstrap_servers, auto_offset_reset="earliest"
-    )
-    yield opened
-    opened.close()
+    with closing(open_consumer(stream_config, MODELS, auto_offset_reset="earliest")) as opened:
+        yield opened
 
 
 def hear(consumer: KafkaConsumer, count: int) -> list[tuple[str, str]]:

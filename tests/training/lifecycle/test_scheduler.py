@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-from kafka import KafkaConsumer
 from redis import Redis
 from sqlalchemy import Engine, select
 
@@ -24,6 +23,7 @@ from graphstore.tables import impressions, snapshots
 from graphstore.upserts import ImpressionRow, insert_impressions
 from stream.config import StreamConfig
 from stream.events import MODELS
+from stream.kafka.clients import open_consumer
 from stream.liveness import Liveness
 from stream.probe import OK
 from tests.databases import migrated_sqlite
@@ -143,9 +143,7 @@ def test_a_request_becomes_a_champion_and_an_announcement(graph, shop, stream_co
     health = TrainingHealth()
     with scheduling(graph, stream_config, health=health):
         eventually(lambda: [run.status for run in runs(shop)] == ["promoted"])
-        consumer = KafkaConsumer(
-            MODELS, bootstrap_servers=stream_config.kafka_bootstrap_servers, auto_offset_reset="earliest"
-        )
+        consumer = open_consumer(stream_config, MODELS, auto_offset_reset="earliest")
         heard: list[bytes] = []
 
         def announced() -> bool:

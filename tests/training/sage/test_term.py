@@ -135,6 +135,14 @@ def test_an_update_passes_over_new_baskets_and_three_times_as_many_old_ones(term
     assert len(seen) - len(new) == 3 * len(new)
 
 
+def test_an_update_takes_no_more_steps_than_a_fit(term, caplog):
+    before, term.config = term.steps, CONFIG.model_copy(update={"max_steps": 2})
+    with caplog.at_level("INFO"):
+        term.update(later_events(0, num_items=LOG.num_items, colour=1), past=LOG, features=FEATURES)
+    assert term.steps - before == 2
+    assert "the update of 10 baskets ended after 2 steps" in caplog.text
+
+
 def test_replay_prefers_recent_baskets(term, monkeypatch):
     seen: list[int] = []
     monkeypatch.setattr(Trainer, "step", lambda _, baskets, chosen: seen.extend(baskets.times[chosen].tolist()) or 0.0)
