@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
+from training.blend.selection import Selection
 from training.data.event_log import EventLog
 from training.data.splits import leave_last_out, temporal
 from training.data.windows import Window
@@ -19,10 +20,12 @@ from training.search.blend_search import (
     MEMORIES,
     MIN_USERS,
     REGULARISATIONS,
+    ROUNDS_SHARE,
     TREND_SPAN_SHARES,
     BlendSearch,
     best_index,
 )
+from training.search.budget import SearchBudget
 from training.terms.als import AlsTerm
 from training.terms.content import Content
 from training.terms.filter_bank import FilterBank
@@ -192,3 +195,21 @@ def test_content_joins_where_it_ranks_better(search, monkeypatch):
         chosen = search.with_best_content(bank, described)
         assert (find_term(chosen.others, Content) is not None) == (gain > 0)
     assert search.with_best_content(bank, torch.zeros(search.split.num_items, 0)) is search
+
+
+def test_rounds_of_multipliers_ask_the_budget_and_a_sum_gets_as_many_as_the_one_it_is_compared_with(
+    search, monkeypatch
+):
+    """The fit tells what each of four rounds would be answered."""
+    monkeypatch.setattr(
+        blend_search, "fit_selected", lambda *_, another_round, **__: [another_round() for _ in range(4)]
+    )
+    now = [0.0]
+    bounded = replace(search, budget=SearchBudget.start(10.0, clock=lambda: now[0]))
+    settings = bounded.best_l2(search.others)
+    assert bounded.blend(search.others, settings) == [True] * 4
+    now[0] = 10.0 * ROUNDS_SHARE
+    assert bounded.blend(search.others, settings) == [False] * 4
+    assert bounded.budget.refused == ["more rounds of multipliers"]
+    compared = Selection({}, rounds=2)
+    assert bounded.blend(search.others, settings, compared=compared) == [True, True, False, False]
