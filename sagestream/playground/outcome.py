@@ -146,7 +146,7 @@ def newest_drift(connection: Connection, *, since: int) -> dict[str, Any] | None
     if row is None:
         return None
     detail = json.loads(row.detail)
-    return {"verdict": detail.get("verdict"), "share": row.value, "report_html": detail.get("report_html")}
+    return {"share": row.value, **{name: detail.get(name) for name in ("verdict", "reason", "report_html")}}
 
 
 def newest_retrain(connection: Connection, *, since: int) -> dict[str, Any] | None:

@@ -157,8 +157,10 @@ def _print_loop(probation: "Promotion | None", drift: dict[str, Any] | None) -> 
         echo(f"{probation.to_version} is on probation: {said}")
     if drift is None:
         echo("no drift report yet")
-    else:
-        echo(f"drift: {drift['verdict']}, share of columns {drift['share']}")
+        return
+    share = None if drift["share"] is None else f"share of columns {drift['share']}"
+    echo(f"drift: {', '.join(filter(None, (drift['verdict'], share, drift['reason'])))}")
+    if drift["report_html"]:  # too few events make no report
         echo(drift["report_html"])
 
 

@@ -87,14 +87,14 @@ def test_the_newest_finished_retrain_is_told(engine: Engine) -> None:
 def test_the_newest_drift_report_is_told(engine: Engine) -> None:
     with write(engine) as connection:
         for end, share in ((10, 0.1), (20, 0.5)):
-            detail = '{"verdict": "drift", "report_html": "r.html"}'
+            detail = '{"verdict": "drift", "reason": "one column", "report_html": "r.html"}'
             window = {"window_start": 0, "window_end": end}
             connection.execute(
                 insert(metric_windows).values(metric="drift", segment="all", value=share, detail=detail, **window)
             )
     with read(engine) as connection:
         found = outcome.newest_drift(connection, since=0)
-        assert found == {"verdict": "drift", "share": 0.5, "report_html": "r.html"}
+        assert found == {"verdict": "drift", "reason": "one column", "share": 0.5, "report_html": "r.html"}
         assert outcome.newest_drift(connection, since=21) is None
 
 

@@ -76,7 +76,7 @@ def shop(settings: dict[str, str], redis: Redis, broker: Broker, probe: Probe) -
                 name=HOSTILE, salt="s", arms=arms, status=HOSTILE[:32], who=HOSTILE, why=HOSTILE, started_at=now
             )
         )
-        detail = json.dumps({"verdict": HOSTILE, "report_html": HOSTILE})
+        detail = json.dumps({"verdict": HOSTILE, "reason": HOSTILE, "report_html": HOSTILE})
         connection.execute(
             metric_windows.insert().values(
                 metric="drift", segment="all", window_start=now - 1, window_end=now, value=0.5, detail=detail

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sqlalchemy import insert
 from graphstore.session import now_ms, open_engine, write
 from graphstore.tables import EVENT_TYPES, attributions
 from graphstore.upserts import ImpressionRow, insert_impressions
+from monitoring.drift.verdict import DriftResult
+from monitoring.windows import TimeWindow, write_figures
 from sagestream.figure_files import COLUMNS
 from tests.databases import migrated_sqlite
 from tests.sagestream.verbs.commands import run
@@ -51,6 +54,24 @@ def test_the_last_day_in_words(shop: dict[str, str]) -> None:
     assert cells["items shown a shopper (items)"][0] == "2"
     assert cells["ctr with robots"][0] == "12.50%"
     assert "no drift report yet" in done.out
+
+
+def test_a_drift_that_could_not_be_told_for_want_of_events_has_no_page(tmp_path: Path, shop: dict[str, str]) -> None:
+    span = TimeWindow(now_ms() - DAY_MS, now_ms())
+    found = DriftResult("insufficient", "7 events, 200 needed", span, span, 7, 7)
+    engine = open_engine(f"sqlite:///{tmp_path / 'state' / 'graph.db'}")
+    for result, shown in (
+        (found, ["drift: insufficient, 7 events, 200 needed"]),
+        (
+            replace(found, verdict="stable", reason="8 columns", share=0.0, report_html="drift.html"),
+            ["drift: stable, share of columns 0.0, 8 columns", "drift.html"],
+        ),
+    ):
+        with write(engine) as connection:
+            write_figures(connection, [result.figure()])
+        done = run("report", settings=shop)
+        assert (done.code, done.out.splitlines()[-len(shown) :]) == (0, shown)
+    engine.dispose()
 
 
 def test_json_has_the_figures_of_every_segment(shop: dict[str, str]) -> None:
