@@ -92,6 +92,12 @@ def resident_mb(pid: int) -> float:
     return float(psutil.Process(pid).memory_info().rss) / 1e6
 
 
+def proportional_mb(pid: int) -> float:
+    """Return the memory of a process and its children in MB (10^6 bytes). Pages that they share count once."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(float(process.memory_full_info().pss) for process in family) / 1e6
+
+
 class PeakMemory:
     """Watches processes. `stop` returns the largest resident size of any of them, in MB."""
 

@@ -17,9 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 
-from benchmarks.meters import cpu_seconds
+from benchmarks.meters import cpu_seconds, proportional_mb
 from benchmarks.ranker import ASK_MS, SEED, Maker, makers, running_ranker
 from serving.online.client import RankerClient
 
@@ -86,12 +85,6 @@ def wait_until_quiet(pid: int) -> None:
     while (now := cpu_seconds(pid, family=True)) - before > QUIET_SECONDS / 5:
         before = now
         time.sleep(QUIET_SECONDS)
-
-
-def proportional_mb(pid: int) -> float:
-    """Return the memory of a process and its children in MB (10^6 bytes). Pages that they share count once."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(float(process.memory_full_info().pss) for process in family) / 1e6
 
 
 def main() -> None:

@@ -123,26 +123,24 @@ def fit_blend(
         factors = by_feature(multipliers, terms, separate_known=separate_known)
     counting = torch.ones(len(names)) if factors is None else (torch.tensor(factors) != 0).float()
 
-    def fit_weights(user_mask: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
+    shared_names = {name for term in terms if not term.personalised for name in term.feature_names}
+    shared = torch.tensor([float(name in shared_names) for name in names])
+    flat = np.ones((len(lengths), 1))
+
+    def maximise(
+        user_mask: np.ndarray, design: np.ndarray, old: Tensor, features: Tensor, *, l2: float, held: bool
+    ) -> Tensor:
         anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
         return likelihood.maximise(
-            user_mask, design, old * counting, l2=settings.l2, anchor_weight=anchor_weight, counting=counting
+            user_mask, design, old * features, l2=l2, anchor_weight=anchor_weight, counting=features
         )
 
-    shared_names = {name for term in terms if not term.personalised for name in term.feature_names}
-    trends = torch.tensor([index for index, name in enumerate(names) if name in shared_names], dtype=torch.int64)
-    trend_likelihood = likelihood.select_features(trends)
-    flat = np.ones((len(lengths), 1))
+    def fit_weights(user_mask: np.ndarray, design: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
+        return maximise(user_mask, design, old, counting, l2=settings.l2, held=held)
 
     def fit_unknown(user_mask: np.ndarray, old: Tensor, *, held: bool) -> Tensor:
         """Fit the weights of the trend, which are the only features of a user without events."""
-        new = torch.zeros(1, len(names))
-        if len(trends):
-            anchor_weight = settings.anchor_users / (2 * int(user_mask.sum())) if held else 0.0
-            new[:, trends] = trend_likelihood.maximise(
-                user_mask, flat, old[:, trends], l2=settings.unknown_l2, anchor_weight=anchor_weight
-            )
-        return new
+        return maximise(user_mask, flat, old, shared, l2=settings.unknown_l2, held=held)
 
     old = torch.zeros(2, len(names))
     old_unknown = torch.zeros(1, len(names))

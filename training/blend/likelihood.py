@@ -7,7 +7,7 @@ Source: McFadden, 1974 (conditional logit).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,17 +140,6 @@ class Likelihood:
     focus: float
     iterations: int
 
-    def select_features(self, columns: Tensor) -> "Likelihood":
-        """Return the likelihood of the features `columns` only, ascending. Consecutive ones are not copied."""
-        first, count = int(columns[0]) if len(columns) else 0, len(columns)
-        consecutive = torch.equal(columns, torch.arange(first, first + count))
-
-        def chosen(features: Tensor) -> Tensor:
-            return features.narrow(1, first, count) if consecutive else features.index_select(1, columns)
-
-        blocks = [replace(block, features=chosen(block.features)) for block in self.blocks]
-        return replace(self, blocks=blocks, scale=self.scale[columns])
-
     def maximise(
         self,
         user_mask: np.ndarray,
@@ -174,7 +163,7 @@ class Likelihood:
             l2: penalty on the weights.
             anchor_weight: penalty on the distance from the anchor.
             counting: [num_features] mask of the features that take part; the anchor is zero at the others, and they
-                stay so. Nothing is copied, unlike in `select_features`. None: all.
+                stay so. None: all.
         """
         plan = torch.from_numpy(design.astype(np.float32))
         importance = torch.from_numpy(user_mask.astype(np.float32)) / max(int(user_mask.sum()), 1)

@@ -72,7 +72,7 @@ class Selection:
     """How often other multipliers were tried."""
 
 
-def _always() -> bool:
+def _always(_rounds: int) -> bool:
     return True
 
 
@@ -84,7 +84,7 @@ def fit_selected(
     memory_mb: int,
     seed: int,
     refit: bool = True,
-    another_round: Callable[[], bool] = _always,
+    another_round: Callable[[int], bool] = _always,
 ) -> tuple[Blend, Selection]:
     """Return the blend with the selected multipliers, fitted on as many users of the window as memory allows."""
     selection = select(
@@ -102,7 +102,7 @@ def select(
     memory_mb: int,
     seed: int,
     refit: bool = True,
-    another_round: Callable[[], bool] = _always,
+    another_round: Callable[[int], bool] = _always,
 ) -> Selection:
     """Return the multipliers that rank the window's users best, out of fold.
 
@@ -110,7 +110,7 @@ def select(
     Fewer than `MIN_USERS` users keep the sum as it is, unless the sum without trend or a term alone is much better.
     With `refit` the sum without trend and each term alone have weights of their own, and terms may count less or more.
     Else the parts have the weights of the whole sum, and the users are divided once. `another_round` is asked before
-    each round of multipliers: a budget may refuse it.
+    each round of multipliers, with the number of rounds so far: a budget may refuse it.
     """
     everything = dict.fromkeys((term.name for term in terms), 1.0)
     if len(terms) < 2 or len(window) < 2:
@@ -134,7 +134,7 @@ def select(
     chosen, ndcg = dict(starts[best]), reached[best]
     counting = [name for name, value in chosen.items() if value]
     rounds = 0
-    while refit and len(counting) > 1 and len(window) >= MIN_USERS and rounds < ROUNDS and another_round():
+    while refit and len(counting) > 1 and len(window) >= MIN_USERS and rounds < ROUNDS and another_round(rounds):
         rounds += 1
         tried = {
             f"{name} × {factor:g}": chosen | {name: chosen[name] * factor} for name in counting for factor in FACTORS

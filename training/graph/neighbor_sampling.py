@@ -81,7 +81,8 @@ class NeighbourSampler:
         self._neighbours = tuple(neighbours)
         by_user = graph.items_of_users
         assert by_user.transpose_pattern is not None
-        offsets, users, _ = (part.numpy() for part in by_user.transpose_pattern.arrays)
+        self._pattern = by_user.transpose_pattern
+        offsets, users, _ = (part.numpy() for part in self._pattern.arrays)
         self._of_users = _Rows(by_user.offsets.numpy(), graph.items)
         self._of_items = _Rows(offsets, users)
 
@@ -97,9 +98,7 @@ class NeighbourSampler:
     @cached_property
     def _entry_of_item(self) -> IntArray:
         """The entry of each pair [num_pairs] among the neighbours of the items. Only exclusions need it."""
-        pattern = self._graph.items_of_users.transpose_pattern
-        assert pattern is not None
-        entries: IntArray = pattern.inverse.arrays[2].numpy()
+        entries: IntArray = self._pattern.inverse.arrays[2].numpy()
         return entries
 
     def _sample(self, seeds: IntArray, rng: np.random.Generator) -> SampledGraph:

@@ -253,15 +253,15 @@ class BlendSearch:
         Other multipliers are tried while the budget allows it, and as often as for the selection that this one is
         `compared` with: else the sum with less time would seem to be the worse one.
         """
-        granted = iter(range(compared.rounds if compared else 0))
+        granted = compared.rounds if compared else 0
         return fit_selected(
             terms,
             self.split.validation,
             settings=settings,
             memory_mb=self.memory_mb,
             seed=self.seed,
-            another_round=lambda: (
-                next(granted, None) is not None or self.budget.allows("more rounds of multipliers", ROUNDS_SHARE)
+            another_round=lambda rounds: (
+                rounds < granted or self.budget.allows("more rounds of multipliers", ROUNDS_SHARE)
             ),
         )
 

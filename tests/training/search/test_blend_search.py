@@ -201,9 +201,7 @@ def test_rounds_of_multipliers_ask_the_budget_and_a_sum_gets_as_many_as_the_one_
     search, monkeypatch
 ):
     """The fit tells what each of four rounds would be answered."""
-    monkeypatch.setattr(
-        blend_search, "fit_selected", lambda *_, another_round, **__: [another_round() for _ in range(4)]
-    )
+    monkeypatch.setattr(blend_search, "fit_selected", lambda *_, another_round, **__: [*map(another_round, range(4))])
     now = [0.0]
     bounded = replace(search, budget=SearchBudget.start(10.0, clock=lambda: now[0]))
     settings = bounded.best_l2(search.others)
