@@ -39,7 +39,7 @@ class SpawnedProcessFailed(UserError):
 
 
 class FaultInProcess(RuntimeError):
-    """The function raised an unexpected error. The message is its traceback."""
+    """The function raised an unexpected error. The message is the error's line, and below it its traceback."""
 
 
 class SpawnedProcess:
@@ -157,8 +157,8 @@ def _answer(connection: Connection, function: Callable[..., Any], arguments: tup
         return "done", function(*arguments, report)
     except UserError as error:
         return "refused", str(error), error.exit_code
-    except Exception:  # noqa: BLE001  # reported to the caller, with its traceback
-        return "failed", traceback.format_exc()
+    except Exception as error:  # noqa: BLE001  # reported to the caller, with its traceback
+        return "failed", traceback.format_exception_only(error)[0] + traceback.format_exc()
 
 
 def _exit_with_parent() -> None:

@@ -27,7 +27,7 @@ LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 class RayAway(UserError):
-    """There is no Ray where one was named, or it does not let this process in."""
+    """There is no Ray where one was named, it does not let this process in, or an own one does not start."""
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def local_ray(workers: int | None = None, *, directory: Path | None = None) -> I
     """Start a Ray of `workers` processes on this machine; stop it and delete its files at the end.
 
     None: one for each processor. A `directory` for its files is the caller's, who also deletes it. Yields the number of
-    workers, which is how many tasks run at once.
+    workers, which is how many tasks run at once. Raises `RayAway` where it does not start.
     It has no dashboard, reports nothing to anybody, listens on the loopback interface alone, and takes tasks only from
     who has its token, which no file holds. Raises `RuntimeError` where Ray was imported before, without `LOOPBACK`.
     """
@@ -50,17 +50,27 @@ def local_ray(workers: int | None = None, *, directory: Path | None = None) -> I
 
     with ray_directory() if directory is None else nullcontext(directory) as own:
         try:
-            ray.init(
-                address="local",  # also where RAY_ADDRESS names a cluster
-                num_cpus=workers,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=str(own),  # Ray opens its own directory to every user of the machine
-            )
+            _start(own, workers)
             yield _processors()
         finally:
             ray.shutdown()
+
+
+def _start(directory: Path, workers: int | None) -> None:
+    """Start a Ray. Raises `RayAway` for whatever keeps it from that: Ray has no class of its own for it."""
+    import ray
+
+    try:
+        ray.init(
+            address="local",  # also where RAY_ADDRESS names a cluster
+            num_cpus=workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _temp_dir=str(directory),  # Ray opens its own directory to every user of the machine
+        )
+    except Exception as error:
+        raise RayAway(f"no Ray starts on this machine: {reason(error)}") from error
 
 
 @contextmanager

@@ -57,6 +57,24 @@ def test_an_own_ray_listens_on_the_loopback_interface_alone_and_leaves_nothing(t
     assert any("raylet" in name for name in told["names"])
 
 
+@pytest.mark.slow
+@needs_ray
+def test_an_own_ray_that_cannot_start_says_so(tmp_path: Path) -> None:
+    program = "import sys\nfrom training.cluster.ray_cluster import local_ray\nwith local_ray(1): pass"
+    away = tmp_path / ("d" * 120)  # the path of a socket has a hundred characters at most
+    away.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TMPDIR": str(away)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "RayAway: no Ray starts on this machine: " in done.stderr.splitlines()[-1]
+
+
 def test_a_cluster_that_is_away_is_told_at_once() -> None:
     address = f"{LOOPBACK}:{free_port()}"
     with pytest.raises(RayAway, match=rf"{address} \(.*refused"), joined_ray(address):
