@@ -16,7 +16,7 @@ from torch import Tensor
 from training.data.event_log import AsOf, EventLog, Histories
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Scorer, evaluate
-from training.terms.linear_filter import LinearFilter
+from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.repeat import PersonalRepeat
 from training.terms.trend import Trend
 
@@ -26,7 +26,8 @@ PERSONAL_FREQUENCY = "personal_frequency"
 
 SPAN_SHARES = (4.0, 16.0, 64.0, 256.0)
 PROFILE_HALF_LIVES = (5.0, 20.0, 50.0, 100.0, inf)
-REGULARISATIONS = (2.0, 6.0, 20.0)
+REGULARISATIONS = (6.0, 2.0, 20.0)
+"""The first one is kept while the profile is chosen."""
 FREQUENCY_SPAN_SHARES = (1.0, 4.0, 16.0)
 POPULARITY_WEIGHTS = (0.1, 0.3, 1.0)
 
@@ -112,11 +113,11 @@ def tune_baselines(log: EventLog, window: Window) -> tuple[dict[str, Baseline], 
     """
     popularity = tune_popularity(Trend.fit(log, (*(log.span_hours / share for share in SPAN_SHARES), inf)), window)
 
-    fitted = LinearFilter.fit(log)
+    fitted, *others = LinearFilter.fit_each(log, FilterSettings(), REGULARISATIONS)
     profiles = [fitted.variant(profile_half_life=half_life) for half_life in PROFILE_HALF_LIVES]
     chosen = _best([LinearItemModel(variant) for variant in profiles], window).filter
-    others = [value for value in REGULARISATIONS if value != chosen.settings.regularisation]
-    variants = [chosen, *(chosen.variant(regularisation=value) for value in others)]
+    half_life = chosen.settings.profile_half_life
+    variants = [chosen, *(other.variant(profile_half_life=half_life) for other in others)]
     linear = _best([LinearItemModel(variant) for variant in variants], window)
 
     repeats = [PersonalRepeat.counting(log, (log.span_hours / share,)) for share in FREQUENCY_SPAN_SHARES]

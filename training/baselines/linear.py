@@ -35,10 +35,10 @@ def fit_ease(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline
         profile_events=max(len(split.known), 1),
         row_weights=max(KEPT_WEIGHTS // max(split.num_items, 1), 200),
     )
-    fitted = LinearFilter.fit(split.past, start)
+    fitted = dict(zip(REGULARISATIONS, LinearFilter.fit_each(split.past, start, REGULARISATIONS), strict=True))
     settings, model = tuning.greedy(
         start,
-        lambda candidate: LinearItemModel(fitted.variant(regularisation=candidate.regularisation)),
+        lambda candidate: LinearItemModel(fitted[candidate.regularisation]),
         {"regularisation": REGULARISATIONS},
         shares=(0.0, 0.2),
     )
@@ -59,10 +59,12 @@ def fit_ease(split: EvaluationSplit, options: TrainingOptions) -> FittedBaseline
             shares=(0.3, 0.5),
         )
     around = tuple(value for value in REGULARISATIONS if value != settings.regularisation)
+    more = BEYOND.get(settings.regularisation, ()) + (around if split.timed else ())
+    fitted = dict(zip(more, model.filter.regularised(more), strict=True))
     settings, model = tuning.greedy(
         settings,
-        lambda candidate: LinearItemModel(model.filter.variant(regularisation=candidate.regularisation)),
-        {"regularisation": BEYOND.get(settings.regularisation, ()) + (around if split.timed else ())},
+        lambda candidate: LinearItemModel(fitted[candidate.regularisation]),
+        {"regularisation": more},
         built=model,
         shares=(0.5, 0.6),
     )

@@ -116,14 +116,16 @@ class BlendSearch:
 
         Chosen are the regularisation, the half-lives, a second filter with decay, and one of co-occurrence.
         """
-        base = LinearFilter.fit(self.split.past, FilterSettings(regularisation=REGULARISATIONS[0]))
+        values = REGULARISATIONS if self.has_enough_users else REGULARISATIONS[:1]
+        fits = LinearFilter.fit_each(self.split.past, FilterSettings(), values)
+        variants = [next(fits)]
         memories = MEMORIES if self.split.timed else ((inf,),)
         if not self.has_enough_users:
-            return FilterBank([base], memories[0])
-        variants, reached = [base], [self._with_bank([base], memories[-1])]
-        for value in REGULARISATIONS[1:]:
+            return FilterBank(variants, memories[0])
+        reached = [self._with_bank(variants, memories[-1])]
+        for _ in values[1:]:
             if self.budget.allows("regularisation of the filters", BANK_SHARE):
-                variants.append(base.variant(regularisation=value))
+                variants.append(next(fits))
                 reached.append(self._with_bank(variants[-1:], memories[-1]))
         chosen = variants[best_index(reached)]
         scores = [self._with_bank([chosen], lives) for lives in memories]

@@ -135,8 +135,8 @@ def count_links(known: Interactions, items: IntArray) -> tuple[int, bool]:
 
 
 @compiled()
-def fill_block(block: Float64Array, known: Interactions, items: IntArray, penalty: float, scratch: Scratch) -> Scratch:
-    """Fill the lower triangle of block[:n, :n] with G of the ascending items [n], and add `penalty` to its diagonal.
+def fill_block(block: Float64Array, known: Interactions, items: IntArray, scratch: Scratch) -> Scratch:
+    """Fill the lower triangle of block[:n, :n] with G of the ascending items [n].
 
     Return the scratch for the next block, a larger one where this block needed it.
     """
@@ -152,7 +152,7 @@ def fill_block(block: Float64Array, known: Interactions, items: IntArray, penalt
     links = 0
     for p in range(size):
         item = items[p]
-        block[p, p] = known.squares[item] + penalty
+        block[p, p] = known.squares[item]
         if read_hubs and known.hub[item] >= 0:
             for q in range(p):
                 if known.hub[items[q]] >= 0:

@@ -14,7 +14,7 @@ response.
 Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from math import inf
 from typing import Self
@@ -72,10 +72,16 @@ class LinearFilter:
     @classmethod
     def fit(cls, log: EventLog, settings: FilterSettings | None = None) -> Self:
         """Fit a filter on all events of `log`."""
-        term = cls(zeros(log.num_items, log.num_items), settings=settings or FilterSettings())
-        term.remember(log)
-        term._solve()
+        settings = settings or FilterSettings()
+        (term,) = cls.fit_each(log, settings, [settings.regularisation])
         return term
+
+    @classmethod
+    def fit_each(cls, log: EventLog, settings: FilterSettings, regularisations: Sequence[float]) -> Iterator[Self]:
+        """Yield a filter for each λ, fitted on all events of `log`, as `regularised` does."""
+        term = cls(zeros(log.num_items, log.num_items), settings=settings)
+        term.remember(log)
+        return term.regularised(regularisations)
 
     def remember(self, log: EventLog) -> None:
         """Set the past of a filter. `log` has all its events.
@@ -85,18 +91,23 @@ class LinearFilter:
         settings = self.settings
         self._past = Past.of(log, half_life_ms=settings.gram_half_life_ms, max_items=settings.dense_items)
 
-    def variant(self, *, regularisation: float | None = None, profile_half_life: float | None = None) -> Self:
-        """Return a filter with the same past and other settings, for a search. Only a new λ needs a new solution."""
-        settings = self.settings
-        if profile_half_life is not None:
-            settings = replace(settings, profile_half_life=profile_half_life)
-        if regularisation is not None:
-            settings = replace(settings, regularisation=regularisation)
-        term = type(self)(self._weights, settings=settings)
+    def variant(self, *, profile_half_life: float | None = None) -> Self:
+        """Return a filter with the same past and weights, for a search: the profile needs no new solution."""
+        half_life = self.settings.profile_half_life if profile_half_life is None else profile_half_life
+        term = type(self)(self._weights, settings=replace(self.settings, profile_half_life=half_life))
         term._past = self._past
-        if regularisation is not None:
-            term._solve()
         return term
+
+    def regularised(self, regularisations: Sequence[float]) -> Iterator[Self]:
+        """Yield a filter with the same past for each λ, for a search.
+
+        Each is solved when it is asked for. A catalogue of more than `max_items` solves all with the first: it sums
+        its products anew in each pass, and these cost the most.
+        """
+        for value, weights in zip(regularisations, self._solutions(regularisations), strict=True):
+            term = type(self)(weights, settings=replace(self.settings, regularisation=value))
+            term._past = self._past
+            yield term
 
     @property
     def num_items(self) -> int:
@@ -201,17 +212,23 @@ class LinearFilter:
         return cls(csr(state["weight_values"].numpy(), rows, columns, (num_items, num_items)), settings=settings)
 
     def _solve(self) -> None:
+        (self._weights,) = self._solutions([self.settings.regularisation])
+
+    def _solutions(self, regularisations: Sequence[float]) -> Iterator[sparse.csr_array]:
+        """Yield the strongest weights for each λ."""
         if self._past is None:
             raise RuntimeError("a loaded filter has no past: give it with update(events, past=…)")
         settings = self.settings
         if settings.cooccurrence:
-            self._weights = cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)
+            for _ in regularisations:
+                yield cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)
         elif self._past.gram is not None:
-            self._weights = _strongest(_ease(self._past.gram, settings.regularisation), settings.row_weights)
+            for value in regularisations:
+                yield _strongest(_ease(self._past.gram, value), settings.row_weights)
         else:
-            self._weights = local_ridge_weights(
+            yield from local_ridge_weights(
                 self._past.interactions,
-                regularisation=settings.regularisation,
+                regularisations=regularisations,
                 neighbours=settings.neighbours,
                 row_weights=settings.row_weights,
             )

@@ -9,12 +9,14 @@ Rejected, on rated products: cosines as weights (ItemKNN), because they lose 10 
 Gram matrix with only the k largest products of each row, because it loses 4 %. Exact products lose nothing.
 
 There is never an item × item matrix in memory. One row of G at a time is summed from the users of an item, and G[J, J]
-as in `training.terms.gram_blocks`. The cost is the cost of XᵀX plus at most k³ / 6 for each item.
+as in `training.terms.gram_blocks`. The cost is the cost of XᵀX plus at most k³ / 6 for each item and each λ. The
+products are most of it, so several λ are solved in one pass over them.
 
 Source: Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, approximates the inverse with such
 blocks.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,36 +45,48 @@ neighbours when the same events arrive in two parts."""
 
 
 def local_ridge_weights(
-    interactions: sparse.csr_array, *, regularisation: float, neighbours: int, row_weights: int
-) -> sparse.csr_array:
-    """Return the `row_weights` strongest weights in each row of B [num_items, num_items] float32. The diagonal is zero.
+    interactions: sparse.csr_array, *, regularisations: Sequence[float], neighbours: int, row_weights: int
+) -> list[sparse.csr_array]:
+    """Return the `row_weights` strongest weights in each row of B [num_items, num_items] float32, a matrix for each λ.
 
-    λ is `regularisation` times the mean diagonal of G, and k is `neighbours`. The values of `interactions` are
-    positive. Values below `FADED` times the largest are ignored.
+    λ is one of the `regularisations` times the mean diagonal of G, and k is `neighbours`. The diagonals of B are zero.
+    The values of `interactions` are positive. Values below `FADED` times the largest are ignored.
     """
-    # Each matrix is freed before the next one: B by columns, B by rows and the result are never in memory together.
-    rows = _regressions(interactions, regularisation, neighbours).tocsr()
-    return strongest_of_rows(rows, row_weights)
+    num_items = interactions.shape[1]
+    rows, offsets, weights = _regressions(interactions, regularisations, neighbours)
+    results = []
+    while weights:
+        # Each matrix is freed before the next one: B by columns, B by rows and the result are never in memory together.
+        by_column = sparse.csc_array((weights.pop(0), rows, offsets), shape=(num_items, num_items))
+        by_row = by_column.tocsr()
+        del by_column
+        results.append(strongest_of_rows(by_row, row_weights))
+    return results
 
 
-def _regressions(interactions: sparse.csr_array, regularisation: float, neighbours: int) -> sparse.csc_array:
-    """Return B by columns."""
+def _regressions(
+    interactions: sparse.csr_array, regularisations: Sequence[float], neighbours: int
+) -> tuple[npt.NDArray[np.int32], IntArray, list[Float32Array]]:
+    """Return B by columns: the rows of its entries, where each column begins, and the weights for each λ."""
     num_items = interactions.shape[1]
     interactions = interactions.copy()
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
     interactions.eliminate_zeros()
     known = Interactions.of(interactions)
     scratch = Scratch.of(known, LINKS)
-    penalty = max(regularisation * float(known.squares.mean()) if num_items else 0.0, SMALLEST_PENALTY)
+    mean = float(known.squares.mean()) if num_items else 0.0
+    penalties = np.maximum(np.array(regularisations, dtype=np.float64) * mean, SMALLEST_PENALTY)
     neighbours = min(neighbours, max(num_items - 1, 0))
-    counts, rows, weights = [], [], []
+    counts, rows = [], []
+    weights: list[list[Float32Array]] = [[] for _ in regularisations]
     for start in range(0, max(num_items, 1), BLOCK_ITEMS):
-        part = _regress_items(known, start, min(start + BLOCK_ITEMS, num_items), neighbours, penalty, scratch)
-        counts.append(part[0])
-        rows.append(part[1])
-        weights.append(part[2])
-    offsets = offsets_of(np.concatenate(counts))
-    return sparse.csc_array((_concatenate(weights), _concatenate(rows), offsets), shape=(num_items, num_items))
+        end = min(start + BLOCK_ITEMS, num_items)
+        found = _regress_items(known, start, end, neighbours, penalties, scratch)
+        counts.append(found[0])
+        rows.append(found[1])
+        for parts, part in zip(weights, found[2], strict=True):
+            parts.append(part.copy())
+    return _concatenate(rows), offsets_of(np.concatenate(counts)), [_concatenate(parts) for parts in weights]
 
 
 def _concatenate(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -99,9 +113,12 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
 
 @compiled()
 def _regress_items(
-    known: Interactions, start: int, end: int, neighbours: int, penalty: float, scratch: Scratch
+    known: Interactions, start: int, end: int, neighbours: int, penalties: Float64Array, scratch: Scratch
 ) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
-    """Solve the items start:end. Return the neighbour count of each, and the ascending rows and weights of all."""
+    """Solve the items start:end for each λ of the `penalties`.
+
+    Return the neighbour count of each item, the ascending rows of all, and their weights [num_penalties, num_rows].
+    """
     user_offsets, user_items, user_values = known.by_user
     item_offsets, item_users, item_values = known.by_item
     squares = known.squares
@@ -110,9 +127,10 @@ def _regress_items(
     co_items = np.empty(num_items, dtype=np.int32)
     heap = np.empty(neighbours, dtype=np.int64)
     block = np.empty((neighbours, neighbours))
+    system = np.empty((neighbours, neighbours))
     counts = np.zeros(end - start, dtype=np.int64)
     found = np.empty((end - start) * neighbours, dtype=np.int32)
-    weights = np.empty((end - start) * neighbours, dtype=np.float32)
+    weights = np.empty((len(penalties), (end - start) * neighbours), dtype=np.float32)
     n = 0
     for item in range(start, end):
         num_co_items = 0
@@ -140,19 +158,23 @@ def _regress_items(
         size = len(chosen)
         found[n : n + size] = chosen
 
-        scratch = fill_block(block, known, chosen, penalty, scratch)
+        scratch = fill_block(block, known, chosen, scratch)
 
         right = np.empty(size)
-        for p in range(size):
-            right[p] = products[chosen[p]]
-        _solve(block, right)
-        for p in range(size):
-            weights[n + p] = right[p]
+        for number in range(len(penalties)):
+            for p in range(size):
+                right[p] = products[chosen[p]]
+                for q in range(p):
+                    system[p, q] = block[p, q]
+                system[p, p] = block[p, p] + penalties[number]
+            _solve(system, right)
+            for p in range(size):
+                weights[number, n + p] = right[p]
         for index in range(num_co_items):
             products[co_items[index]] = 0.0
         counts[item - start] = size
         n += size
-    return counts, found[:n].copy(), weights[:n].copy()
+    return counts, found[:n].copy(), weights[:, :n]
 
 
 @compiled(fastmath={"reassoc", "contract"})

@@ -23,7 +23,7 @@ def block_of(known: Interactions) -> np.ndarray:
     scratch = Scratch.of(known, 1)
     block = np.full((8, 8), np.nan)
     for _ in range(2):
-        scratch = fill_block(block, known, ITEMS, 0.25, scratch)
+        scratch = fill_block(block, known, ITEMS, scratch)
         assert (scratch.place == -1).all()
         assert (scratch.chain == -1).all()
     return np.tril(block[: len(ITEMS), : len(ITEMS)])
@@ -34,7 +34,7 @@ def test_a_block_has_the_products_of_its_items(monkeypatch, hubs, read):
     matrix = shop()
     monkeypatch.setattr(gram_blocks, "HUBS", 0)
     walked = block_of(Interactions.of(matrix))
-    gram = (matrix.T @ matrix).toarray()[np.ix_(ITEMS, ITEMS)] + 0.25 * np.eye(len(ITEMS))
+    gram = (matrix.T @ matrix).toarray()[np.ix_(ITEMS, ITEMS)]
     np.testing.assert_allclose(walked, np.tril(gram), rtol=1e-12)
     monkeypatch.setattr(gram_blocks, "HUBS", hubs)
     known = Interactions.of(matrix)

@@ -9,7 +9,9 @@ import torch
 
 from tests.training.checkerboard import DAY_MS, checkerboard, make_log
 from training.data.event_log import Histories
+from training.terms import linear_filter
 from training.terms.linear_filter import FilterSettings, LinearFilter
+from training.terms.local_ridge import local_ridge_weights
 
 LOG = checkerboard()
 
@@ -96,6 +98,25 @@ def test_the_profile_forgets_by_rank():
     torch.testing.assert_close(last_only.response(history)[0], 2 * dense(term)[1])
 
 
+@pytest.mark.parametrize(("max_items", "passes"), [(100, 0), (1, 1)])
+def test_each_penalty_of_a_search_is_as_a_fit_and_a_large_catalogue_needs_one_pass(monkeypatch, max_items, passes):
+    solved = []
+
+    def counted(*given, **settings):
+        solved.append(settings["regularisations"])
+        return local_ridge_weights(*given, **settings)
+
+    monkeypatch.setattr(linear_filter, "local_ridge_weights", counted)
+    settings, values = FilterSettings(profile_half_life=7.0, max_items=max_items, neighbours=3), (6.0, 0.5, 20.0)
+    found = list(LinearFilter.fit_each(LOG, settings, values))
+    again = list(found[2].regularised(values[:2]))
+    assert len(solved) == 2 * passes
+    for value, term in zip(values + values[:2], found + again, strict=True):
+        assert term.settings == replace(settings, regularisation=value)
+        assert torch.equal(dense(term), dense(LinearFilter.fit(LOG, term.settings)))
+    assert not torch.equal(dense(found[0]), dense(found[1]))
+
+
 def test_only_the_strongest_weights_of_a_row_are_kept():
     whole = dense(LinearFilter.fit(LOG))
     kept = dense(LinearFilter.fit(LOG, FilterSettings(row_weights=3)))
@@ -104,7 +125,7 @@ def test_only_the_strongest_weights_of_a_row_are_kept():
 
 
 def test_the_state_brings_it_back():
-    term = LinearFilter.fit(LOG).variant(regularisation=2.0, profile_half_life=7.0)
+    term = LinearFilter.fit(LOG, FilterSettings(regularisation=2.0)).variant(profile_half_life=7.0)
     again = LinearFilter.from_state(term.state())
     assert again.settings == term.settings
     assert torch.equal(dense(again), dense(term))

@@ -7,7 +7,15 @@ from scipy import sparse
 from training.data.event_log import EventLog, Histories
 from training.terms import local_ridge
 from training.terms.linear_filter import FilterSettings, LinearFilter
-from training.terms.local_ridge import local_ridge_weights, strongest_of_rows
+from training.terms.local_ridge import strongest_of_rows
+
+
+def local_ridge_weights(matrix: sparse.csr_array, *, regularisation: float, neighbours: int, row_weights: int):
+    """The weights for one λ."""
+    (weights,) = local_ridge.local_ridge_weights(
+        matrix, regularisations=[regularisation], neighbours=neighbours, row_weights=row_weights
+    )
+    return weights
 
 
 def interactions(num_users: int, num_items: int, share: float, seed: int = 0) -> sparse.csr_array:
@@ -33,6 +41,17 @@ def test_each_item_is_regressed_on_its_nearest(monkeypatch, block_items):
         system = gram[np.ix_(near, near)] + penalty * np.eye(len(near))
         expected[near] = np.linalg.solve(system, gram[near, item])
         np.testing.assert_allclose(weights[:, item], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("block_items", [7, 1_000])
+def test_several_penalties_in_one_pass_are_each_as_alone(monkeypatch, block_items):
+    monkeypatch.setattr(local_ridge, "BLOCK_ITEMS", block_items)
+    x = interactions(30, 20, 0.2)
+    values = (6.0, 0.5, 20.0)
+    together = local_ridge.local_ridge_weights(x, regularisations=values, neighbours=4, row_weights=3)
+    for value, weights in zip(values, together, strict=True):
+        alone = local_ridge_weights(x, regularisation=value, neighbours=4, row_weights=3)
+        np.testing.assert_array_equal(weights.toarray(), alone.toarray())
 
 
 def test_of_neighbours_that_are_as_near_the_lower_rows_are_taken():
