@@ -24,10 +24,11 @@ class Compiled(Generic[_P, _T]):
     compares it only with the source of this one. So it is thrown away when the source of one of the others is newer.
     """
 
-    def __init__(self, function: Callable[_P, _T], fastmath: Collection[str]) -> None:
+    def __init__(self, function: Callable[_P, _T], fastmath: Collection[str], threads: bool) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._fastmath = fastmath
+        self._threads = threads
 
     def __call__(self, *arguments: _P.args, **named: _P.kwargs) -> _T:
         """Return the result of the compiled function."""
@@ -39,7 +40,8 @@ class Compiled(Generic[_P, _T]):
         """The dispatcher of numba. numba must find dispatchers behind the names of functions that this one calls."""
         import numba
 
-        dispatcher: Any = numba.njit(cache=True, fastmath=set(self._fastmath) or False)(self._function)
+        fastmath = set(self._fastmath) or False
+        dispatcher: Any = numba.njit(cache=True, fastmath=fastmath, nogil=self._threads)(self._function)
         newest = max(source.stat().st_mtime_ns for source in sources_of(self._function))
         for index in Path(dispatcher.stats.cache_path).glob(f"*.{self._function.__qualname__}-*.nbi"):
             with suppress(FileNotFoundError):  # another process throws it away, too
@@ -63,6 +65,12 @@ def sources_of(function: Callable[..., Any]) -> frozenset[Path]:
     return frozenset({Path(function.__code__.co_filename)}).union(*map(sources_of, called))
 
 
-def compiled(*, fastmath: Collection[str] = ()) -> Callable[[Callable[_P, _T]], Compiled[_P, _T]]:
-    """Return a decorator for a compiled function. `fastmath` names the allowed rewrites of arithmetic, as LLVM does."""
-    return lambda function: Compiled(function, fastmath)
+def compiled(
+    *, fastmath: Collection[str] = (), threads: bool = False
+) -> Callable[[Callable[_P, _T]], Compiled[_P, _T]]:
+    """Return a decorator for a compiled function.
+
+    `fastmath` names the allowed rewrites of arithmetic, as LLVM does. With `threads`, several threads may call it at
+    once: what one of them writes, no other one reads.
+    """
+    return lambda function: Compiled(function, fastmath, threads)

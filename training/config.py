@@ -147,7 +147,7 @@ class TrainingConfig(BaseSettings, TrainingFile):
         exclude=True,  # a bundle stores the content of the file, not its path
         description="the training file (JSON, as `tune` writes it) for `train`, the scheduler and all others",
     )
-    training_threads: int = Field(1, ge=1, le=256, description="torch threads of a training run")
+    training_threads: int = Field(1, ge=1, le=256, description="threads of a training run")
     gate_min_users: int = Field(
         30, ge=1, description="users in the test window of an update, and where the champion has seen a part of it"
     )

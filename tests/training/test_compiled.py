@@ -1,9 +1,15 @@
-"""Compiled functions: machine code of a called function in another file is not older than its source."""
+"""Compiled functions: not older than what they call in another file, and several threads at once where they may."""
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
+
+from graphstore.arrays import IntArray
+from training.compiled import compiled
 
 CALLED = """
 from training.compiled import compiled
@@ -51,3 +57,21 @@ def test_a_changed_function_in_another_file_compiles_its_callers_again(tmp_path:
     assert {index: index.stat().st_mtime_ns for index in tmp_path.rglob("*.nbi")} == kept
     (tmp_path / "called.py").write_text(CALLED.format(factor=3))
     assert run(tmp_path) == "31 32"
+
+
+@compiled(threads=True)
+def meets(turns: IntArray, own: int, most: int) -> bool:
+    """Count turns until another thread does, too."""
+    for turn in range(1, most):
+        turns[own] = turn
+        if turns[1 - own]:
+            return True
+    return False
+
+
+def test_several_threads_run_at_once() -> None:
+    turns = np.zeros(2, dtype=np.int64)
+    assert not meets(turns, 0, 2)
+    turns[:] = 0
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(lambda own: meets(turns, own, 10**10), range(2)))

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct, offsets_of
+from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct, offsets_of
 from training.config import SageConfig
 from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
 from training.graph.bipartite import BipartiteGraph
@@ -197,44 +197,49 @@ class SageTerm(Term):
             features = self._memory.features if features is None else features
         if past is None or features is None:
             raise RuntimeError("a loaded GraphSAGE term has no past: give it with update(events, past=…, features=…)")
-        config = self.config
         self.updates += 1
-        rng = np.random.default_rng([self.seed, self.updates])
         log, is_new = concatenate_logs(past, events)
         features = _padded(features, log.num_items)
         self.model.extend(log.num_items)
         graph = BipartiteGraph.from_log(log)
+        self._continue_fit(log, is_new, features, graph)  # its arrays are freed before those of the embeddings come
+        self._refresh(log, features, graph)
+
+    def _continue_fit(self, log: EventLog, is_new: BoolArray, features: Tensor, graph: BipartiteGraph) -> None:
+        """Learn the new events of the log, among old ones."""
+        config = self.config
+        rng = np.random.default_rng([self.seed, self.updates])
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
         new = np.flatnonzero(baskets.with_targets_among(is_new))
+        if not len(new):
+            return
         old = np.delete(np.arange(len(baskets)), new)
-        if len(new):
-            trainer = Trainer(
-                self.model,
-                features,
-                graph,
-                np.bincount(log.items, minlength=log.num_items),
-                config=config,
-                learning_rate=config.update_learning_rate,
-                rng=rng,
-            )
-            age_seconds = (baskets.times.max() - baskets.times[old]) / 1000
-            log_share = -np.log(2) * age_seconds / config.replay_half_life_seconds
-            replayed = min(len(old), round(config.replay_ratio * len(new)))
+        trainer = Trainer(
+            self.model,
+            features,
+            graph,
+            np.bincount(log.items, minlength=log.num_items),
+            config=config,
+            learning_rate=config.update_learning_rate,
+            rng=rng,
+        )
+        age_seconds = (baskets.times.max() - baskets.times[old]) / 1000
+        log_share = -np.log(2) * age_seconds / config.replay_half_life_seconds
+        replayed = min(len(old), round(config.replay_ratio * len(new)))
 
-            def batches() -> Iterator[IntArray]:
-                for _ in range(config.update_epochs):
-                    # Gumbel top-k: a sample without replacement that is stable for very small p.
-                    again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
-                    yield from trainer.batches(baskets, np.concatenate([new, again]))
+        def batches() -> Iterator[IntArray]:
+            for _ in range(config.update_epochs):
+                # Gumbel top-k: a sample without replacement that is stable for very small p.
+                again = old[np.argsort(-log_share - rng.gumbel(size=len(old)))[:replayed]]
+                yield from trainer.batches(baskets, np.concatenate([new, again]))
 
-            # A million new events would be 7,800 steps, thirteen times a whole fit.
-            for chosen in islice(batches(), config.max_steps):
-                trainer.step(baskets, chosen)
-            if trainer.steps == config.max_steps:
-                logger.info("the update of %d baskets ended after %d steps, the most of a fit", len(new), trainer.steps)
-            self.model = trainer.average.eval()
-            self.steps += trainer.steps
-        self._refresh(log, features, graph)
+        # A million new events would be 7,800 steps, thirteen times a whole fit.
+        for chosen in islice(batches(), config.max_steps):
+            trainer.step(baskets, chosen)
+        if trainer.steps == config.max_steps:
+            logger.info("the update of %d baskets ended after %d steps, the most of a fit", len(new), trainer.steps)
+        self.model = trainer.average.eval()
+        self.steps += trainer.steps
 
     @torch.no_grad()
     def _refresh(self, log: EventLog, features: Tensor, graph: BipartiteGraph) -> None:

@@ -10,17 +10,20 @@ Gram matrix with only the k largest products of each row, because it loses 4 %. 
 
 There is never an item × item matrix in memory. One row of G at a time is summed from the users of an item, and G[J, J]
 as in `training.terms.gram_blocks`. The cost is the cost of XᵀX plus at most k³ / 6 for each item and each λ. The
-products are most of it, so several λ are solved in one pass over them.
+products are most of it, so several λ are solved in one pass over them. No regression needs another one: shards of items
+go to as many threads as torch has, and the weights do not depend on the shards.
 
 Source: Steck, "Markov Random Fields for Collaborative Filtering", NeurIPS 2019, approximates the inverse with such
 blocks.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, offsets_of
@@ -28,8 +31,8 @@ from training.compiled import compiled
 from training.terms.gram_blocks import Interactions, Scratch, fill_block
 from training.terms.topk_heap import LOWEST, key_of, replace_least, rows_of
 
-BLOCK_ITEMS = 32_768
-"""Items in one block. It bounds the memory beside the result."""
+SHARD_ITEMS = 4_096
+"""Items that a thread solves together. It bounds the memory beside the result."""
 
 FADED = 1e-100
 """Values below this share of the largest value are dropped. Products of larger values never underflow to zero."""
@@ -73,19 +76,22 @@ def _regressions(
     interactions.data[interactions.data < FADED * interactions.data.max(initial=0.0)] = 0.0
     interactions.eliminate_zeros()
     known = Interactions.of(interactions)
-    scratch = Scratch.of(known, LINKS)
     mean = float(known.squares.mean()) if num_items else 0.0
     penalties = np.maximum(np.array(regularisations, dtype=np.float64) * mean, SMALLEST_PENALTY)
     neighbours = min(neighbours, max(num_items - 1, 0))
+
+    def solved(start: int) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:
+        end = min(start + SHARD_ITEMS, num_items)
+        return _regress_items(known, start, end, neighbours, penalties, Scratch.of(known, LINKS))
+
     counts, rows = [], []
     weights: list[list[Float32Array]] = [[] for _ in regularisations]
-    for start in range(0, max(num_items, 1), BLOCK_ITEMS):
-        end = min(start + BLOCK_ITEMS, num_items)
-        found = _regress_items(known, start, end, neighbours, penalties, scratch)
-        counts.append(found[0])
-        rows.append(found[1])
-        for parts, part in zip(weights, found[2], strict=True):
-            parts.append(part.copy())
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for found in threads.map(solved, range(0, max(num_items, 1), SHARD_ITEMS)):
+            counts.append(found[0])
+            rows.append(found[1])
+            for parts, part in zip(weights, found[2], strict=True):
+                parts.append(part.copy())
     return _concatenate(rows), offsets_of(np.concatenate(counts)), [_concatenate(parts) for parts in weights]
 
 
@@ -111,7 +117,7 @@ def strongest_of_rows(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], offsets), shape=matrix.shape)
 
 
-@compiled()
+@compiled(threads=True)
 def _regress_items(
     known: Interactions, start: int, end: int, neighbours: int, penalties: Float64Array, scratch: Scratch
 ) -> tuple[IntArray, npt.NDArray[np.int32], Float32Array]:

@@ -24,9 +24,9 @@ def interactions(num_users: int, num_items: int, share: float, seed: int = 0) ->
     return sparse.csr_array(matrix)
 
 
-@pytest.mark.parametrize("block_items", [7, 1_000])
-def test_each_item_is_regressed_on_its_nearest(monkeypatch, block_items):
-    monkeypatch.setattr(local_ridge, "BLOCK_ITEMS", block_items)
+@pytest.mark.parametrize("shard_items", [7, 1_000])
+def test_each_item_is_regressed_on_its_nearest(monkeypatch, shard_items):
+    monkeypatch.setattr(local_ridge, "SHARD_ITEMS", shard_items)
     x = interactions(30, 20, 0.2)
     weights = local_ridge_weights(x, regularisation=0.5, neighbours=4, row_weights=20).toarray()
     gram = (x.T @ x).toarray()
@@ -43,9 +43,9 @@ def test_each_item_is_regressed_on_its_nearest(monkeypatch, block_items):
         np.testing.assert_allclose(weights[:, item], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("block_items", [7, 1_000])
-def test_several_penalties_in_one_pass_are_each_as_alone(monkeypatch, block_items):
-    monkeypatch.setattr(local_ridge, "BLOCK_ITEMS", block_items)
+@pytest.mark.parametrize("shard_items", [7, 1_000])
+def test_several_penalties_in_one_pass_are_each_as_alone(monkeypatch, shard_items):
+    monkeypatch.setattr(local_ridge, "SHARD_ITEMS", shard_items)
     x = interactions(30, 20, 0.2)
     values = (6.0, 0.5, 20.0)
     together = local_ridge.local_ridge_weights(x, regularisations=values, neighbours=4, row_weights=3)
