@@ -225,7 +225,7 @@ class LinearFilter:
         elif self._past.gram is not None:
             for value in regularisations:
                 yield _strongest(_ease(self._past.gram, value), settings.row_weights)
-        else:
+        elif regularisations:  # without any, a pass would be for nothing
             yield from local_ridge_weights(
                 self._past.interactions,
                 regularisations=regularisations,

@@ -61,6 +61,8 @@ def local_ridge_weights(
     while weights:
         # Each matrix is freed before the next one: B by columns, B by rows and the result are never in memory together.
         by_column = sparse.csc_array((weights.pop(0), rows, offsets), shape=(num_items, num_items))
+        if not weights:
+            del rows
         by_row = by_column.tocsr()
         del by_column
         results.append(strongest_of_rows(by_row, row_weights))

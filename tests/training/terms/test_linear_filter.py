@@ -110,6 +110,7 @@ def test_each_penalty_of_a_search_is_as_a_fit_and_a_large_catalogue_needs_one_pa
     settings, values = FilterSettings(profile_half_life=7.0, max_items=max_items, neighbours=3), (6.0, 0.5, 20.0)
     found = list(LinearFilter.fit_each(LOG, settings, values))
     again = list(found[2].regularised(values[:2]))
+    assert not list(found[0].regularised(()))
     assert len(solved) == 2 * passes
     for value, term in zip(values + values[:2], found + again, strict=True):
         assert term.settings == replace(settings, regularisation=value)
