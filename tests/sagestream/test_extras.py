@@ -17,8 +17,9 @@ from sagestream.runners import run_publisher
 OFFERED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 BOUNDED = {"click"}
 """Only bounded by an extra: what is always installed brings it."""
-UNASKED = {"opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http"}
-"""No verb needs it: a process without it logs that it makes no traces. All parts share the module `opentelemetry`."""
+UNASKED = {"opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http", "opentelemetry_api"}
+"""No verb needs it: a process without it logs that it makes no traces, and Ray asks for a part itself. All parts share
+the module `opentelemetry`."""
 
 
 def distribution(requirement: str) -> str:
