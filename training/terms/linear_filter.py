@@ -220,8 +220,8 @@ class LinearFilter:
             raise RuntimeError("a loaded filter has no past: give it with update(events, past=…)")
         settings = self.settings
         if settings.cooccurrence:
-            for _ in regularisations:
-                yield cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)
+            weights = cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)
+            yield from (weights for _ in regularisations)  # λ has no effect
         elif self._past.gram is not None:
             for value in regularisations:
                 yield _strongest(_ease(self._past.gram, value), settings.row_weights)
