@@ -1,6 +1,7 @@
-"""What tests may not do, held by reading them: use a private name of ours, or sleep where they could wait."""
+"""What tests may not do, held by reading them: use a private name of ours, sleep where they could wait, bound speed."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,52 @@ def test_only_what_cannot_wait_for_a_condition_sleeps() -> None:
     found = {str(file.relative_to(ROOT)): sleeps(ast.parse(file.read_text())) for file in FILES}
     assert {name: lines for name, lines in found.items() if lines and name not in SLEEPS} == {}
     assert [name for name in SLEEPS if not found[name]] == []
+
+
+CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "monotonic_ns", "perf_counter_ns"}
+
+
+def bounds_on_time(tree: ast.Module) -> list[int]:
+    """The lines on which a module asserts that little time has passed, which a neighbour of the machine can break.
+
+    A deadline in a loop that waits (`time.monotonic() < deadline`) is none of these.
+    """
+    found = []
+    for claim in (node for node in ast.walk(tree) if isinstance(node, ast.Assert)):
+        for comparison in (node for node in ast.walk(claim) if isinstance(node, ast.Compare)):
+            sides = [comparison.left, *comparison.comparators]
+            for (left, right), sign in zip(itertools.pairwise(sides), comparison.ops, strict=True):
+                smaller = {ast.Lt: left, ast.LtE: left, ast.Gt: right, ast.GtE: right}.get(type(sign))
+                if smaller is not None and any(time_passed(node) for node in ast.walk(smaller)):
+                    found.append(comparison.lineno)
+    return found
+
+
+def time_passed(node: ast.AST) -> bool:
+    """Whether an expression takes an earlier time from what a clock says."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)):
+        return False
+    calls = [call for call in ast.walk(node.left) if isinstance(call, ast.Call)]
+    return any(ast.unparse(call.func).rpartition(".")[2] in CLOCKS for call in calls)
+
+
+def test_no_test_asserts_its_own_speed() -> None:
+    """`benchmarks` measure speed; `tests.waiting.without_waiting` is for waits that must not be."""
+    found = {str(file.relative_to(ROOT)): bounds_on_time(ast.parse(file.read_text())) for file in FILES}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("assert time.process_time() - began < 1.0", [1]),
+        ("assert 5 > time.monotonic() - began", [1]),
+        ("assert 1 <= perf_counter() - began <= 2", [1]),
+        ("assert time.monotonic() - began >= 1", []),
+        ("assert time.time() - began == 0", []),
+        ("assert made_at <= time.time()", []),
+        ("assert time.monotonic() < deadline", []),
+    ],
+)
+def test_a_bound_on_time_is_found(code: str, lines: list[int]) -> None:
+    assert bounds_on_time(ast.parse(code)) == lines

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -15,6 +16,19 @@ def wait_until(condition: Callable[[], _T], *, seconds: float = 180.0, told: Cal
         assert time.monotonic() < deadline, told() or "it did not come to pass"
         time.sleep(0.02)
     return found
+
+
+@contextmanager
+def without_waiting(seconds: float = 30.0) -> Iterator[None]:
+    """What is inside ends long before that for which it could wait: a minute, or for ever.
+
+    No measurement of speed, which depends on who else uses the machine: the time that is allowed is many times what
+    the work takes, and still well under the wait that must not be.
+    """
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert took < seconds, f"it took {took:.1f} s, so it waited"
 
 
 def join_others(before: Collection[threading.Thread], seconds: float = 30.0) -> list[str]:

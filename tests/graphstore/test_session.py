@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import UnsupportedDatabase, migrate, migrations, open_engine, read, write
 from graphstore.tables import edges, interactions, metadata, users
 from tests.databases import migrated_sqlite
+from tests.waiting import without_waiting
 
 
 def test_the_migrations_give_the_tables_of_the_code(engine: Engine) -> None:
@@ -140,8 +140,6 @@ def test_a_postgresql_that_hangs_does_not_keep_a_connection_waiting() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
         url = f"postgresql://sagestream:s@127.0.0.1:{silent.getsockname()[1]}/sagestream"
         for engine in (open_engine(url, connect_seconds=2), open_engine(f"{url}?connect_timeout=2")):
-            began = time.monotonic()
-            with pytest.raises(OperationalError, match="timeout"), engine.connect():
+            with without_waiting(), pytest.raises(OperationalError, match="timeout"), engine.connect():
                 pass
-            assert time.monotonic() - began < 8
             engine.dispose()

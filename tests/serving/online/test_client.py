@@ -13,6 +13,7 @@ from serving.online.client import TIMEOUTS, RankerAway, RankerClient
 from serving.online.protocol import RankAnswer, RankRefusal, RankRequest
 from tests.scripted import Handler, scripted
 from tests.serving.online.scripted import ANSWER, http, read_request, says
+from tests.waiting import without_waiting
 
 REQUEST = RankRequest(user_id="ann", k=2)
 PATIENCE_MS = 5_000
@@ -114,20 +115,20 @@ def test_without_a_url_nobody_is_asked() -> None:
 
 
 def drips(connection: socket.socket) -> None:
-    """An answer of which a byte comes every few milliseconds: each read succeeds, the whole would take a minute."""
+    """An answer of which a byte comes every ten milliseconds: each read succeeds, the whole would take 90 seconds."""
     read_request(connection)
     for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"x" * 9000:
         connection.sendall(bytes([byte]))
-        threading.Event().wait(0.005)
+        threading.Event().wait(0.01)
 
 
 @pytest.mark.parametrize("handler", [never, drips])
 def test_the_deadline_bounds_the_whole_exchange(handler: Handler) -> None:
     with scripted([handler]) as (url, _):
         began = time.monotonic()
-        with pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
+        with without_waiting(), pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
             ask(url, SHORT_MS)
-        assert SHORT_MS / 1000 <= time.monotonic() - began < 5.0
+        assert time.monotonic() - began >= SHORT_MS / 1000
 
 
 def test_a_name_server_that_is_silent_does_not_hold_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +137,12 @@ def test_a_name_server_that_is_silent_does_not_hold_the_reader(monkeypatch: pyte
 
     def silent(host: str, port: int, *, type: int, flags: int) -> object:
         if not flags & socket.AI_NUMERICHOST:
-            released.wait(10)
+            released.wait(90)
         return real("127.0.0.1" if not flags else host, port, type=type, flags=flags)
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
-    began = time.monotonic()
-    with pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
+    with without_waiting(), pytest.raises(RankerAway, match=f"within {SHORT_MS} ms"):
         ask("http://ranker.test:1", SHORT_MS)
-    assert time.monotonic() - began < 5.0
     released.set()
 
 

@@ -1,7 +1,6 @@
 """Models and columns follow SQL and Redis, and what is there stays while these are away."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,7 +21,7 @@ from serving.rules.criteria import Criteria
 from serving.source import ShopSource
 from stream.liveness import Liveness
 from tests.serving.toy import MODEL, NAMES, fill_redis, register, touch, toy_load
-from tests.waiting import wait_until
+from tests.waiting import wait_until, without_waiting
 
 
 class Shop:
@@ -142,7 +141,7 @@ class Hanging(ShopSource):
 
     def items_after(self, item_key: int, limit: int | None = None) -> list[Item]:
         self.began.set()
-        assert self.released.wait(30)
+        assert self.released.wait(90)
         return []
 
 
@@ -153,9 +152,8 @@ def test_an_end_does_not_wait_for_a_database_that_hangs(shop: Shop, monkeypatch:
     hanging = Following(shop.models, shop.columns, source, liveness=Liveness())
     hanging.start()
     assert source.began.wait(30)
-    start = time.monotonic()
-    hanging.close()
-    assert time.monotonic() - start < 5
+    with without_waiting():
+        hanging.close()
     source.released.set()
     monkeypatch.setattr(following, "STOP_SECONDS", 30.0)
     hanging.close()  # before Redis is

@@ -1,4 +1,3 @@
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from serving.web.connections import BoundedProtocol
 from serving.web.gateway import Gateway
 from serving.web.limits import TokenBuckets
 from tests.serving.web.running import Connection, connected, running
-from tests.waiting import wait_until
+from tests.waiting import wait_until, without_waiting
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE_BYTES = 32 * 1024 * 1024
@@ -66,10 +65,9 @@ def answers(port: int) -> bool:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_a_head_that_does_not_come_ends_the_connection(port: int, sent: bytes) -> None:
-    before, started = counted("head_time"), time.monotonic()
-    with connected(port, sent) as client:
+    before = counted("head_time")
+    with without_waiting(), connected(port, sent) as client:
         assert client.read() == b""
-    assert time.monotonic() - started < 5.0
     assert counted("head_time") == before + 1
 
 

@@ -287,7 +287,7 @@ def test_a_slow_database_slows_consumption_and_memory_stays_bounded(
         behind = sum(lag.behind for lag in measure(config, engine, [events.CATALOG]))
         engine.dispose()
         code, seconds = worker.stop()
-    assert (code, seconds < 10) == (0, True), worker.log.read_text()[-3000:]
+    assert (code, seconds < 30) == (0, True), worker.log.read_text()[-3000:]
     assert 0 < behind < count
     assert (
         max(memory) - begun < 150

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.kill
 
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
-BOUND_SECONDS = 20.0
-"""As promised; the worker's own bound is a second less."""
+BOUND_SECONDS = 30.0
+"""Our manifests for Kubernetes allow 45. The worker ends itself after nine seconds, and not with 0."""
 
 SESSION_SECONDS = 7.0
 """Longer than the worker's session with the broker."""
