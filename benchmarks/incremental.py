@@ -37,6 +37,7 @@ from benchmarks.replay import READERS, Replay, read_set
 from training.baselines.gate import tune_popularity
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TooFewEvents, full_split
+from training.data.event_log import GrownLog
 from training.data.windows import Window
 from training.evaluation.ranking import Scorer, evaluate
 from training.lifecycle.trial import TrialResult, as_served, full_trial, incremental_trial
@@ -72,7 +73,7 @@ class Contest:
             Trend.fit(known.between(end=split.validation)),
             split.validation_window(known, repeats=self.repeats).sample(self.config.tuning_users, seed=arguments.seed),
         )
-        self.popularity.update(replay.log.between(split.validation, self.begin))
+        self.popularity.update(GrownLog.since(replay.log, split.validation, self.begin))
 
     def run_slice(self, index: int) -> None:
         """Measure slice `index` (0: the first), then learn it."""
@@ -82,7 +83,7 @@ class Contest:
             self.bundles["full"], seconds = self._bundle(f"full-{index}", lambda: self._full(start))
             self.curves.spend("full", index, seconds)
         self._measure(index, start, end, full=due)
-        self.popularity.update(self.replay.log.between(start, end))
+        self.popularity.update(GrownLog.since(self.replay.log, start, end))
         if "incremental" not in self.asked or end == self.replay.bounds[-1]:
             return
         try:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.data.event_log import EventLog
+from training.data.event_log import EventLog, GrownLog
 
 DAY_MS = 86_400_000
 
@@ -19,6 +19,18 @@ def make_log(rows: list[tuple[int, int, int]], *, num_users: int, num_items: int
         num_users=num_users,
         num_items=num_items,
     )
+
+
+def joined(past: EventLog, events: EventLog) -> GrownLog:
+    """A past and new events as one log in time order."""
+    times = np.concatenate([past.times, events.times])
+    order = np.argsort(times, kind="stable")
+    columns = {
+        name: np.concatenate([getattr(past, name), getattr(events, name)])[order]
+        for name in ("users", "items", "times", "types", "weights")
+    }
+    num_users, num_items = max(past.num_users, events.num_users), max(past.num_items, events.num_items)
+    return GrownLog(EventLog(**columns, num_users=num_users, num_items=num_items), order >= len(past))
 
 
 def checkerboard(*, num_users: int = 40, num_items: int = 24, bought: int = 6, seed: int = 0) -> EventLog:

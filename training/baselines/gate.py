@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.data.windows import Window
 from training.evaluation.ranking import METRIC, Scorer, evaluate
 from training.terms.linear_filter import FilterSettings, LinearFilter
@@ -40,7 +40,7 @@ class Baseline(Protocol):
 
     def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor: ...
 
-    def update(self, events: EventLog) -> None:
+    def update(self, grown: GrownLog) -> None:
         """Learn from new events. The tuned settings stay."""
         ...
 
@@ -59,8 +59,8 @@ class RecentPopularity:
     def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.trend.score(histories, as_of=as_of)[:, :, self.life]
 
-    def update(self, events: EventLog) -> None:
-        self.trend.update(events)
+    def update(self, grown: GrownLog) -> None:
+        self.trend.update(grown)
 
 
 class LinearItemModel:
@@ -76,8 +76,8 @@ class LinearItemModel:
     def __call__(self, histories: Histories, *, as_of: AsOf) -> Tensor:
         return self.filter.response(histories)
 
-    def update(self, events: EventLog) -> None:
-        self.filter.update(events)
+    def update(self, grown: GrownLog) -> None:
+        self.filter.update(grown)
 
 
 class PersonalFrequency:
@@ -92,9 +92,9 @@ class PersonalFrequency:
         own = self.repeat.score(histories, as_of=as_of)[:, :, 0]
         return own + self.weight * self.popularity(histories, as_of=as_of)
 
-    def update(self, events: EventLog) -> None:
+    def update(self, grown: GrownLog) -> None:
         """Update the own counts. `RecentPopularity` is a baseline of its own and is updated there."""
-        self.repeat.update(events)
+        self.repeat.update(grown)
 
 
 def tune_popularity(trend: Trend, window: Window) -> RecentPopularity:

@@ -6,6 +6,7 @@ scores. Next: `training.terms` and `training.sage`. Item rows follow the snapsho
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -101,6 +102,30 @@ class EventLog:
 
 
 @dataclass(frozen=True)
+class GrownLog:
+    """A log, and which of its events are new: what a model learns that knows all the others."""
+
+    log: EventLog
+    is_new: BoolArray  # [num_events]
+
+    @classmethod
+    def since(cls, log: EventLog, start: int, end: int | None = None, *, late: BoolArray | None = None) -> Self:
+        """Return the events of `log` with time < end (epoch ms), of which those with time >= start are new.
+
+        Those in `late` [num_events] are new, too. The events are views.
+        """
+        known = log.between(end=end)
+        is_new = known.times >= start
+        return cls(known, is_new if late is None else is_new | late[: len(known)])
+
+    @cached_property
+    def events(self) -> EventLog:
+        """The new events. They are views where no other event is later."""
+        first = len(self.is_new) - int(np.count_nonzero(self.is_new))
+        return self.log.take(slice(first, None) if self.is_new[first:].all() else np.flatnonzero(self.is_new))
+
+
+@dataclass(frozen=True)
 class Histories:
     """Ragged histories. The events of user b are offsets[b]:offsets[b + 1], oldest first."""
 
@@ -155,19 +180,3 @@ def newest_of(items: IntArray, distinct_items: IntArray) -> IntArray:
     reversed_items = items[::-1]
     order = np.argsort(reversed_items, kind="stable")
     return last[order[np.searchsorted(reversed_items[order], distinct_items)]]
-
-
-def concatenate_logs(before: EventLog, events: EventLog) -> tuple[EventLog, BoolArray]:
-    """Return both logs as one in time order, and a mask [num_events] of the events from the second log."""
-    times = np.concatenate([before.times, events.times])
-    order = np.argsort(times, kind="stable")
-    log = EventLog(
-        users=np.concatenate([before.users, events.users])[order],
-        items=np.concatenate([before.items, events.items])[order],
-        times=times[order],
-        types=np.concatenate([before.types, events.types])[order],
-        weights=np.concatenate([before.weights, events.weights])[order],
-        num_users=max(before.num_users, events.num_users),
-        num_items=max(before.num_items, events.num_items),
-    )
-    return log, order >= len(before)

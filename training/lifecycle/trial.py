@@ -33,6 +33,7 @@ from training.baselines.gate import (
 )
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit, full_split, incremental_split, should_recommend_repeats
+from training.data.event_log import GrownLog
 from training.data.newest_events import LEFT_OUT
 from training.data.windows import Window
 from training.evaluation.ranking import Evaluation, Scorer, evaluate
@@ -218,7 +219,7 @@ def _recent_popularity(champion: Recommender, dataset: Dataset, window: Window, 
     """
     trend = copy.copy(find_term(champion.terms, Trend)) or Trend.fit(dataset.log.between(end=champion.as_of))
     popularity = tune_popularity(trend, window)
-    popularity.update(dataset.log.between(champion.as_of, end))
+    popularity.update(GrownLog.since(dataset.log, champion.as_of, end))
     return popularity
 
 
@@ -260,7 +261,7 @@ def _comparison(
     """
     for name, baseline in baselines.items():
         if name not in updated:
-            baseline.update(dataset.log.between(split.validation, split.test))
+            baseline.update(GrownLog.since(dataset.log, split.validation, split.test))
     scorers: dict[str, Scorer] = {**baselines, **updated}
     if opponent is not None:
         scorers[CHAMPION] = opponent

@@ -19,7 +19,7 @@ from training.blend.fit import BlendSettings, fit_blend, sample_fit_window
 from training.blend.selection import MIN_USERS, SMALL_L2, fit_selected, penalty_of_few
 from training.config import TrainingConfig
 from training.data.dataset import Dataset, TimeSplit
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.data.windows import Window
 from training.models.recommender import Recommender
 from training.options import TrainingOptions
@@ -148,13 +148,9 @@ class Candidate:
         for term in self.terms:
             if term.needs_features and features is None:
                 raise ValueError(f"{term.title} needs item features for an update")
-        past, events = log.between(end=start), log.between(start, end)
-        if late is not None and late[: len(past)].any():
-            unknown = late[: len(past)]
-            inside = np.arange(len(past), len(past) + len(events))
-            past, events = past.take(np.flatnonzero(~unknown)), log.take(np.append(np.flatnonzero(unknown), inside))
+        grown = GrownLog.since(log, start, end, late=late)  # one for all terms: each reads it, and none keeps a copy
         for term in self.terms:
-            term.update(events, past=past, features=features)
+            term.update(grown, features=features)
 
 
 def closed_form_terms(

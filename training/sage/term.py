@@ -11,7 +11,6 @@ or updated term has them.
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Self
 
@@ -20,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct, offsets_of
+from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct, offsets_of
 from training.config import SageConfig
-from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories, newest_of
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.options import FitEvaluation
@@ -34,20 +33,11 @@ from training.terms.protocol import Arrivals, Term, with_rows
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Memory:
-    """The events and features of the last fit or update."""
-
-    log: EventLog
-    features: Tensor  # [num_items, width]
-
-
 class SageTerm(Term):
     """The model with the item embeddings of the last fit or update."""
 
     name = "graphsage"
     title = "GraphSAGE"
-    needs_past = True
     needs_features = True
 
     def __init__(
@@ -70,7 +60,6 @@ class SageTerm(Term):
         validation."""
         self.updates = updates
         self._evaluations = tuple(evaluations)
-        self._memory: _Memory | None = None
         self._embeddings: Tensor  # [num_items, dim]
         self._unit_items: Tensor  # [num_items, dim]
         self._prepared: Tensor  # [num_items, dim] the decoder's item part, once for all users
@@ -90,9 +79,9 @@ class SageTerm(Term):
         steps: int = 0,
         evaluations: Sequence[FitEvaluation] = (),
     ) -> Self:
-        """Make a term with embeddings on the graph of `log`. The term stores the log for its next update."""
+        """Make a term with embeddings on the graph of `log`."""
         term = cls(model, torch.zeros(0, config.dim), config=config, seed=seed, steps=steps, evaluations=evaluations)
-        term._refresh(log, features, BipartiteGraph.from_log(log))
+        term._refresh(features, BipartiteGraph.from_log(log))
         return term
 
     @property
@@ -184,33 +173,30 @@ class SageTerm(Term):
         self._prepared = with_rows(self._prepared, arrivals, self.model.decoder.prepare(new))
         self.bias = with_rows(self.bias, arrivals, float(self.bias[: len(arrivals.rare)][rare].mean()))
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Continue the fit on `events` and replayed old baskets, then refresh all embeddings.
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
+        """Continue the fit on new events and replayed old baskets, then refresh all embeddings.
 
         An update takes at most as many steps as a fit, so of very many events it learns from a random part; the graph
         has all of them. Old baskets are sampled with a recency half-life. `features` [num_items, width] are for the
-        items of `events`; new items come last. Missing rows become zero, with a log line. Raises `RuntimeError` when a
-        loaded term gets no `past` or `features`.
+        items of the log; new items come last. Missing rows become zero, with a log line. Raises `RuntimeError` without
+        `features`.
         """
-        if self._memory is not None:
-            past = self._memory.log if past is None else past
-            features = self._memory.features if features is None else features
-        if past is None or features is None:
-            raise RuntimeError("a loaded GraphSAGE term has no past: give it with update(events, past=…, features=…)")
+        if features is None:
+            raise RuntimeError("GraphSAGE needs item features for an update")
         self.updates += 1
-        log, is_new = concatenate_logs(past, events)
-        features = _padded(features, log.num_items)
-        self.model.extend(log.num_items)
-        graph = BipartiteGraph.from_log(log)
-        self._continue_fit(log, is_new, features, graph)  # its arrays are freed before those of the embeddings come
-        self._refresh(log, features, graph)
+        num_items = grown.log.num_items
+        features = _padded(features, num_items)
+        self.model.extend(num_items)
+        graph = BipartiteGraph.from_log(grown.log)
+        self._continue_fit(grown, features, graph)  # its arrays are freed before those of the embeddings come
+        self._refresh(features, graph)
 
-    def _continue_fit(self, log: EventLog, is_new: BoolArray, features: Tensor, graph: BipartiteGraph) -> None:
+    def _continue_fit(self, grown: GrownLog, features: Tensor, graph: BipartiteGraph) -> None:
         """Learn the new events of the log, among old ones."""
-        config = self.config
+        config, log = self.config, grown.log
         rng = np.random.default_rng([self.seed, self.updates])
         baskets = Baskets.from_log(log, repeats=config.repeats, ties=config.ties, seed=self.seed)
-        new = np.flatnonzero(baskets.with_targets_among(is_new))
+        new = np.flatnonzero(baskets.with_targets_among(grown.is_new))
         if not len(new):
             return
         old = np.delete(np.arange(len(baskets)), new)
@@ -242,8 +228,7 @@ class SageTerm(Term):
         self.steps += trainer.steps
 
     @torch.no_grad()
-    def _refresh(self, log: EventLog, features: Tensor, graph: BipartiteGraph) -> None:
-        self._memory = _Memory(log, features)
+    def _refresh(self, features: Tensor, graph: BipartiteGraph) -> None:
         self._set(self.model.encode_items(features, graph))
 
     @torch.no_grad()
@@ -268,7 +253,7 @@ class SageTerm(Term):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Restore a term from its state. An update needs the past and the features."""
+        """Restore a term from its state."""
         settings = json.loads(state["settings"].numpy().tobytes())
         config = SageConfig.model_validate_json(settings["config"])
         weights = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}

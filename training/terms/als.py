@@ -23,7 +23,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, distinct
 from training.compiled import compiled
-from training.data.event_log import AsOf, EventLog, Histories, concatenate_logs, newest_of
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories, newest_of
 from training.terms.gram import interactions
 from training.terms.protocol import Arrivals, ClosedFormTerm
 from training.terms.responses import Standard, z_and_log
@@ -51,14 +51,12 @@ class AlsTerm(ClosedFormTerm):
 
     name = "factorisation"
     title = "factorisation"
-    needs_past = True
     feature_names = ("factorisation_z", "factorisation_log")
 
     def __init__(self, items: Float32Array, settings: AlsTermSettings) -> None:
         self.settings = settings
         self._items = items  # [num_items, factors]
         self._gram = _regularised_gram(items, settings)
-        self._past: EventLog | None = None
 
     @classmethod
     def fit(cls, log: EventLog, settings: AlsTermSettings | None = None, *, seed: int = 0) -> Self:
@@ -67,8 +65,7 @@ class AlsTerm(ClosedFormTerm):
         rng = np.random.default_rng(seed)
         items = (0.01 * rng.standard_normal((log.num_items, settings.factors))).astype(np.float32)
         term = cls(items, settings)
-        term._past = log
-        term._iterate(settings.iterations)
+        term._iterate(log, settings.iterations)
         return term
 
     def refit(self, log: EventLog, *, seed: int) -> Self:
@@ -86,26 +83,17 @@ class AlsTerm(ClosedFormTerm):
     def num_parameters(self) -> int:
         return self._items.size
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Run `UPDATE_ITERATIONS` over the past and the new events.
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
+        """Run `UPDATE_ITERATIONS` over all events."""
+        self._items = np.pad(self._items, ((0, grown.log.num_items - self.num_items), (0, 0)))
+        self._iterate(grown.log, UPDATE_ITERATIONS)
 
-        A bundle contains no events of users, so an erasure need not change bundles. A loaded term needs `past`, and
-        raises `RuntimeError` without it.
-        """
-        past = past if self._past is None else self._past
-        if past is None:
-            raise RuntimeError("a loaded factorisation has no past: give it with update(events, past=…)")
-        self._past, _ = concatenate_logs(past, events)
-        self._items = np.pad(self._items, ((0, self._past.num_items - self.num_items), (0, 0)))
-        self._iterate(UPDATE_ITERATIONS)
-
-    def _iterate(self, iterations: int) -> None:
+    def _iterate(self, log: EventLog, iterations: int) -> None:
         """Solve users from items, then items from users, `iterations` times."""
-        assert self._past is not None
         settings, items = self.settings, self._items
-        by_user = interactions(self._past)
+        by_user = interactions(log)
         by_item = sparse.csr_array(by_user.T)
-        users = np.zeros((self._past.num_users, settings.factors), dtype=np.float32)
+        users = np.zeros((log.num_users, settings.factors), dtype=np.float32)
         halves = [
             (rows, columns, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
             for rows, columns, matrix in ((users, items, by_user), (items, users, by_item))

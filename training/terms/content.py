@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray
-from training.data.event_log import AsOf, EventLog, Histories, newest_of
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories, newest_of
 from training.features.items import NUMBER_COLUMNS
 from training.graph.profiles import Profiles
 from training.terms.protocol import Arrivals, ClosedFormTerm, with_rows
@@ -70,9 +70,9 @@ class Content(ClosedFormTerm):
         """Return the same term: content does not depend on events."""
         return self
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
         """Replace the content vectors when `features` are given. Otherwise new items get zero vectors."""
-        missing = events.num_items - self.num_items
+        missing = grown.log.num_items - self.num_items
         if features is not None:
             self._vectors = _content_vectors(features)
         elif missing > 0:

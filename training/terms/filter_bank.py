@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, find_sorted
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.terms.linear_filter import LinearFilter
 from training.terms.protocol import Arrivals, ClosedFormTerm
 from training.terms.responses import Standard, z_and_log
@@ -30,7 +30,6 @@ class FilterBank(ClosedFormTerm):
 
     name = "filters"
     title = "linear filter"
-    needs_past = True
     update_equals_refit = True
     relates_items = True
 
@@ -68,10 +67,10 @@ class FilterBank(ClosedFormTerm):
         """The number of stored weights in all filters."""
         return sum(one.num_weights for one in self.filters)
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
-        """Update each filter (see `LinearFilter.update`). Only loaded filters need `past`."""
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
+        """Update each filter (see `LinearFilter.update`)."""
         for one in self.filters:
-            one.update(events, past=past)
+            one.update(grown)
 
     def extend(self, arrivals: Arrivals) -> None:
         """Add rows without weights: a filter knows items only by their events."""

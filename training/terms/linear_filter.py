@@ -26,7 +26,7 @@ from torch import Tensor
 
 from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray, distinct
 from graphstore.snapshots.graph import TYPE_WEIGHTS
-from training.data.event_log import EventLog, Histories, concatenate_logs, gather_ranges
+from training.data.event_log import EventLog, GrownLog, Histories, gather_ranges
 from training.terms.cooccurrence import cooccurrence_weights
 from training.terms.gram import Past, csr, zeros
 from training.terms.local_ridge import SMALLEST_PENALTY, local_ridge_weights
@@ -84,10 +84,7 @@ class LinearFilter:
         return term.regularised(regularisations)
 
     def remember(self, log: EventLog) -> None:
-        """Set the past of a filter. `log` has all its events.
-
-        A bundle contains no events of users, so an erasure need not change bundles.
-        """
+        """Set the past of a filter. `log` has all its events."""
         settings = self.settings
         self._past = Past.of(log, half_life_ms=settings.gram_half_life_ms, max_items=settings.dense_items)
 
@@ -118,17 +115,16 @@ class LinearFilter:
         """The number of stored weights."""
         return int(self._weights.nnz)
 
-    def update(self, events: EventLog, *, past: EventLog | None = None) -> None:
+    def update(self, grown: GrownLog) -> None:
         """Add the products of the new events and solve again. The result equals a fit on all events.
 
-        A loaded filter builds the products of `past` and `events` at once. Raises `RuntimeError` for a loaded filter
-        without `past`.
+        A loaded filter builds the products of all events at once.
         """
-        if self._past is not None:
-            self._past = self._past.with_events(events, max_items=self.settings.dense_items)
-        elif past is not None:
-            self.remember(concatenate_logs(past, events)[0])
-        self._solve()
+        if self._past is None:
+            self.remember(grown.log)
+        else:
+            self._past = self._past.with_events(grown.events, max_items=self.settings.dense_items)
+        (self._weights,) = self._solutions([self.settings.regularisation])
 
     def extended(self, num_items: int) -> Self:
         """Return a filter with `num_items` items, for scores only. The new ones have no weights."""
@@ -203,7 +199,7 @@ class LinearFilter:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Restore a filter from its state. Its first update needs the past."""
+        """Restore a filter from its state."""
         num_items = int(state["num_items"])
         rows, columns = state["weights"].numpy()
         values = zip(fields(FilterSettings), state["settings"].tolist(), strict=False)  # older states have fewer
@@ -211,13 +207,10 @@ class LinearFilter:
         settings = FilterSettings(**{one.name: type(kinds[one.name])(value) for one, value in values})
         return cls(csr(state["weight_values"].numpy(), rows, columns, (num_items, num_items)), settings=settings)
 
-    def _solve(self) -> None:
-        (self._weights,) = self._solutions([self.settings.regularisation])
-
     def _solutions(self, regularisations: Sequence[float]) -> Iterator[sparse.csr_array]:
         """Yield the strongest weights for each λ."""
         if self._past is None:
-            raise RuntimeError("a loaded filter has no past: give it with update(events, past=…)")
+            raise RuntimeError("a loaded filter has no past: an update brings it")
         settings = self.settings
         if settings.cooccurrence:
             weights = cooccurrence_weights(self._past.interactions, row_weights=settings.row_weights)

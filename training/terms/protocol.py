@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from graphstore.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.options import FitEvaluation
 
 
@@ -68,8 +68,6 @@ class Term(ABC):
     may give these terms separate weights for items that a user knows."""
     closed_form: ClassVar[bool] = False
     """Whether `ClosedFormTerm.refit` fits it, in seconds."""
-    needs_past: ClassVar[bool] = False
-    """Whether an update of a loaded term needs the events of its fit."""
     needs_features: ClassVar[bool] = False
     """Whether an update needs item features."""
     update_equals_refit: ClassVar[bool] = False
@@ -126,16 +124,16 @@ class Term(ABC):
         """
 
     @abstractmethod
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
         """Update the term with new events. Items keep their rows; new items have the last rows.
 
         Args:
-            events: the new events.
-            past: all earlier events, for a loaded term with `needs_past`. A term that was fitted here has them.
+            grown: all events, and which of them are new. A bundle has no events of users, so an erasure need not
+                change bundles.
             features: [num_items, width] features of all items, including new ones, for a term that uses them.
 
         Raises:
-            RuntimeError: the term needs the past or the features and does not have them.
+            RuntimeError: the term needs the features and does not have them.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray, begins_run
 from graphstore.tables import HOUR_MS
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16)
@@ -56,14 +56,14 @@ class PersonalRepeat(ClosedFormTerm):
         if half_lives_hours is None:
             half_lives_hours = (*(log.span_hours / share for share in SPAN_SHARES), inf)
         term = cls(half_lives_hours, repeat_rates(log))
-        term.update(log)
+        term._num_items = log.num_items
         return term
 
     @classmethod
     def counting(cls, log: EventLog, half_lives_hours: tuple[float, ...]) -> Self:
         """Return a term with only counts and shares, for the items of the log."""
         term = cls(half_lives_hours)
-        term.update(log)
+        term._num_items = log.num_items
         return term
 
     def refit(self, log: EventLog, *, seed: int) -> Self:
@@ -87,9 +87,9 @@ class PersonalRepeat(ClosedFormTerm):
             *rates,
         )
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
         """Update the number of items. The rates do not change until the next fit."""
-        self._num_items = max(self._num_items, events.num_items)
+        self._num_items = max(self._num_items, grown.log.num_items)
 
     def extend(self, arrivals: Arrivals) -> None:
         """Add rows with the rates of the average item."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, IntArray
 from graphstore.tables import HOUR_MS
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.terms.protocol import Arrivals, ClosedFormTerm
 
 SPAN_SHARES = (4, 16, 64, 256)
@@ -47,10 +47,8 @@ class Trend(ClosedFormTerm):
         """Count all events of the log. The default half-lives are `SPAN_SHARES` of its time span, and inf."""
         if half_lives_hours is None:
             half_lives_hours = (*(max(log.span_hours / share, 1.0) for share in SPAN_SHARES), inf)
-        empty = np.empty(0, dtype=np.int64)
-        term = cls(empty, empty, empty, num_items=log.num_items, half_lives_hours=half_lives_hours)
-        term.update(log)
-        return term
+        ones = np.ones(len(log), dtype=np.int64)
+        return cls(log.times // HOUR_MS, log.items, ones, num_items=log.num_items, half_lives_hours=half_lives_hours)
 
     def refit(self, log: EventLog, *, seed: int) -> Self:
         return type(self).fit(log, self.half_lives_hours)
@@ -77,8 +75,9 @@ class Trend(ClosedFormTerm):
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"trend_{index}" for index in range(len(self.half_lives_hours)))
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
         """Add the events to the counts."""
+        events = grown.events
         self._num_items = max(self._num_items, events.num_items)
         ones = np.ones(len(events), dtype=np.int64)
         self._set(

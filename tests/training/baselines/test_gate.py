@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.checkerboard import DAY_MS, checkerboard, make_log
+from tests.training.checkerboard import DAY_MS, checkerboard, joined, make_log
 from training.baselines.gate import (
     LINEAR_ITEM_MODEL,
     PERSONAL_FREQUENCY,
@@ -14,6 +14,7 @@ from training.baselines.gate import (
     tune_baselines,
     tune_popularity,
 )
+from training.data.event_log import GrownLog
 from training.data.windows import Window
 from training.evaluation.ranking import evaluate
 from training.terms.trend import Trend
@@ -34,7 +35,7 @@ def test_the_linear_model_knows_the_checkerboard():
     histories = window.histories
     own = baselines[LINEAR_ITEM_MODEL](histories, as_of=start)
     torch.testing.assert_close(own, linear_filter.response(histories))
-    linear_filter.update(log.between(start=start))
+    linear_filter.update(GrownLog.since(log, start))
     assert torch.equal(baselines[LINEAR_ITEM_MODEL](histories, as_of=start), own)  # a copy of its own
 
 
@@ -76,7 +77,7 @@ def test_they_take_in_new_events(habits):
     baselines, _ = tune_baselines(habits.between(end=start), window)
     new = make_log([(user, 29, start) for user in range(20)] * 60, num_users=20, num_items=30)
     for baseline in baselines.values():
-        baseline.update(new)
+        baseline.update(joined(habits.between(end=start), new))
     nobody = habits.histories(np.array([0]), before=0)
     assert int(baselines[RECENT_POPULARITY](nobody, as_of=start)[0].argmax()) == 29
     assert int(baselines[PERSONAL_FREQUENCY](nobody, as_of=start)[0].argmax()) == 29

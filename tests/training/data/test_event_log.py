@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.checkerboard import DAY_MS, checkerboard
-from training.data.event_log import concatenate_logs, gather_ranges
+from training.data.event_log import GrownLog, gather_ranges
 
 
 def test_span_of_a_log():
@@ -33,8 +33,15 @@ def test_picked_events_keep_all_their_columns():
     assert (part.num_users, part.num_items) == (log.num_users, log.num_items)
 
 
-def test_joined_logs_are_in_time_order():
+def test_a_log_grows_by_what_is_new_and_by_what_came_late():
     log = checkerboard()
-    both, is_new = concatenate_logs(log.between(start=2 * DAY_MS), log.between(end=2 * DAY_MS))
-    assert np.array_equal(both.times, log.times)
-    assert np.array_equal(is_new, log.times < 2 * DAY_MS)
+    grown = GrownLog.since(log, 2 * DAY_MS, 4 * DAY_MS)
+    assert grown.events.times.tolist() == log.between(2 * DAY_MS, 4 * DAY_MS).times.tolist()
+    assert np.shares_memory(grown.log.times, log.times) and np.shares_memory(grown.events.times, log.times)
+    late = np.zeros(len(log), dtype=np.bool_)
+    late[[1, 7, -1]] = True
+    grown = GrownLog.since(log, 2 * DAY_MS, 4 * DAY_MS, late=late)  # the last is later than the end
+    assert grown.log.times.tolist() == log.between(end=4 * DAY_MS).times.tolist()
+    assert np.flatnonzero(grown.is_new).tolist() == [1, 7, *np.flatnonzero(grown.log.times >= 2 * DAY_MS)]
+    assert grown.events.items.tolist() == grown.log.items[grown.is_new].tolist()
+    assert len(GrownLog.since(log, 99 * DAY_MS).events) == 0

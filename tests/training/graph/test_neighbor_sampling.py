@@ -12,7 +12,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.loader import LinkLoader
 
 from graphstore.snapshots.graph import INTERACTS
-from tests.training.checkerboard import DAY_MS, checkerboard, make_log
+from tests.training.checkerboard import DAY_MS, checkerboard, joined, make_log
 from tests.training.sage.test_fit import share_of_own_colour
 from training.config import SageConfig
 from training.data.event_log import EventLog
@@ -235,7 +235,8 @@ def test_a_fit_on_sampled_neighbours_learns_the_own_colour_and_is_reproducible()
     assert share_of_own_colour(term, LOG) == 1.0
     again = fit_sage(LOG, torch.zeros(LOG.num_items, 0), config=config, options=TrainingOptions(seed=0))
     assert torch.equal(term.item_embeddings, again.item_embeddings)
-    term.update(make_log([(user, 0, 10 * DAY_MS) for user in range(9)], num_users=40, num_items=25))
+    new = make_log([(user, 0, 10 * DAY_MS) for user in range(9)], num_users=40, num_items=25)
+    term.update(joined(LOG, new), features=torch.zeros(25, 0))
     assert term.item_embeddings.shape == (25, 16)
 
 

@@ -14,6 +14,7 @@ from graphstore.snapshots.snapshot import build_snapshot
 from tests.databases import migrated_sqlite
 from tests.training import toy_shop
 from training.config import TrainingConfig
+from training.data.event_log import GrownLog
 from training.data.windows import Window
 from training.evaluation.ranking import CUTOFFS, METRIC, Evaluation, evaluate, evaluate_lists
 from training.features.snapshot_features import featurize
@@ -105,7 +106,7 @@ def test_a_candidate_that_knows_what_judges_it_and_one_that_misses_the_newest_ev
             past = sound.dataset.log.between(end=end)
             candidate.terms[candidate.terms.index(trend)] = Trend.fit(past, trend.half_lives_hours)
         else:
-            trend.update(sound.dataset.log.between(start=start))
+            trend.update(GrownLog.since(sound.dataset.log, start))
         (objection,) = objections(replace(sound, candidate=candidate), None)
         assert word in objection
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from graphstore.arrays import IntArray
-from tests.training.checkerboard import DAY_MS, checkerboard, make_log
+from tests.training.checkerboard import DAY_MS, checkerboard, joined, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, concatenate_logs
+from training.data.event_log import EventLog, Histories
 from training.graph.bipartite import BipartiteGraph
 from training.graph.profiles import Profiles
 from training.options import TrainingOptions
@@ -101,7 +101,7 @@ def test_other_decoders_come_back_score_as_the_model_and_have_unit_embeddings(se
         profiles = Profiles.from_histories(histories, last=config.last_items, num_items=LOG.num_items)
         expected = term.model.score(term.model.encode_users(items, profiles), items, term.model.item_bias)
     assert torch.allclose(scores[:, :, 0], expected, atol=1e-5)
-    term.update(later_events(24, num_items=25, colour=1))
+    term.update(joined(LOG, later_events(24, num_items=25, colour=1)), features=FEATURES)
     assert term.score(histories, as_of=NOW).shape == (5, 25, 1)
 
 
@@ -110,7 +110,7 @@ def test_an_update_learns_and_does_not_forget(term):
     odd = LOG.histories(np.arange(21, 40, 2))
     before = term.score(odd, as_of=NOW)[:, :, 0]
     for _ in range(3):
-        term.update(later_events(0, num_items=LOG.num_items, colour=1), past=LOG, features=FEATURES)
+        term.update(joined(LOG, later_events(0, num_items=LOG.num_items, colour=1)), features=FEATURES)
     after = term.score(odd, as_of=NOW)[:, :, 0]
 
     def rank(scores: torch.Tensor) -> float:
@@ -129,7 +129,7 @@ def test_an_update_passes_over_new_baskets_and_three_times_as_many_old_ones(term
         return step(descent, baskets, chosen)
 
     monkeypatch.setattr(Trainer, "step", spy)
-    term.update(later_events(0, num_items=LOG.num_items, colour=1), past=LOG, features=FEATURES)
+    term.update(joined(LOG, later_events(0, num_items=LOG.num_items, colour=1)), features=FEATURES)
     new = [time for time in seen if time >= NOW]
     assert sorted(new) == sorted([NOW + user for user in range(1, 20, 2)] * CONFIG.update_epochs)
     assert len(seen) - len(new) == 3 * len(new)
@@ -138,7 +138,7 @@ def test_an_update_passes_over_new_baskets_and_three_times_as_many_old_ones(term
 def test_an_update_takes_no_more_steps_than_a_fit(term, caplog):
     before, term.config = term.steps, CONFIG.model_copy(update={"max_steps": 2})
     with caplog.at_level("INFO"):
-        term.update(later_events(0, num_items=LOG.num_items, colour=1), past=LOG, features=FEATURES)
+        term.update(joined(LOG, later_events(0, num_items=LOG.num_items, colour=1)), features=FEATURES)
     assert term.steps - before == 2
     assert "the update of 10 baskets ended after 2 steps" in caplog.text
 
@@ -147,30 +147,29 @@ def test_replay_prefers_recent_baskets(term, monkeypatch):
     seen: list[int] = []
     monkeypatch.setattr(Trainer, "step", lambda _, baskets, chosen: seen.extend(baskets.times[chosen].tolist()) or 0.0)
     term.config = CONFIG.model_copy(update={"replay_half_life_seconds": 3600.0})
-    term.update(later_events(0, num_items=LOG.num_items, colour=1), past=LOG, features=FEATURES)
+    term.update(joined(LOG, later_events(0, num_items=LOG.num_items, colour=1)), features=FEATURES)
     old = [time for time in seen if time < NOW]
     assert min(old) >= 5 * DAY_MS
 
 
 def test_an_update_brings_new_items(term, caplog):
-    events = later_events(24, num_items=25, colour=1)
+    grown = joined(LOG, later_events(24, num_items=25, colour=1))
     steps = term.steps
     with caplog.at_level(logging.WARNING):
-        term.update(events, past=LOG, features=FEATURES)
+        term.update(grown, features=FEATURES)
     assert "1 new items have no features" in caplog.text  # nothing else tells an operator
     assert term.steps > steps
     assert term.item_embeddings.shape == (25, 16)
     cosines = term.item_embeddings[24] @ term.item_embeddings[:24].T
     assert cosines[1::2].mean() > cosines[0::2].mean()
     again = SageTerm.from_state(term.state())
-    past, _ = concatenate_logs(LOG, events)
-    again.update(later_events(24, num_items=26, colour=1), past=past, features=torch.ones(26, 1))
+    again.update(joined(grown.log, later_events(24, num_items=26, colour=1)), features=torch.ones(26, 1))
     assert again.score(LOG.histories(np.arange(2)), as_of=NOW).shape == (2, 26, 1)
 
 
 def test_an_update_without_events_changes_nothing_but_the_count(term):
     histories = LOG.histories(np.arange(5))
     before = term.score(histories, as_of=NOW)
-    term.update(LOG.between(end=0), past=LOG, features=FEATURES)
+    term.update(joined(LOG, LOG.between(end=0)), features=FEATURES)
     assert torch.allclose(term.score(histories, as_of=NOW), before, atol=1e-5)
     assert term.updates == 1

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.checkerboard import checkerboard, make_log
-from training.data.event_log import Histories, concatenate_logs
+from tests.training.checkerboard import checkerboard, joined, make_log
+from training.data.event_log import Histories
 from training.terms.als import AlsTerm, AlsTermSettings
 
 LOG = checkerboard()
@@ -75,7 +75,8 @@ def test_an_update_comes_near_to_what_a_fit_on_everything_has():
         num_users=LOG.num_users,
         num_items=LOG.num_items + 1,
     )
-    whole, _ = concatenate_logs(LOG, new)
+    grown = joined(LOG, new)
+    whole = grown.log
     term = AlsTerm.fit(LOG, SMALL)
-    term.update(new)
+    term.update(grown)
     assert loss(whole, term) == pytest.approx(loss(whole, AlsTerm.fit(whole, SMALL)), rel=0.02)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from graphstore.tables import HOUR_MS
-from tests.training.checkerboard import DAY_MS, checkerboard, make_log
+from tests.training.checkerboard import DAY_MS, checkerboard, joined, make_log
 from training.config import SageConfig
-from training.data.event_log import EventLog, Histories, concatenate_logs
+from training.data.event_log import EventLog, GrownLog, Histories
 from training.data.windows import Window
 from training.features.items import NUMBER_COLUMNS
 from training.models.bundle import TERMS
@@ -279,7 +279,7 @@ def test_impersonal_features_at_a_time_do_not_know_what_came_later(term: Term) -
     """A blend is fitted on users with a time each, and on counts that hold the future of the early ones."""
     times = np.full(len(USERS), NOW)
     before = scores(term, now=times)
-    term.update(LATER)
+    term.update(joined(PAST, LATER))
     assert torch.equal(scores(term, now=times), before)
     assert not torch.equal(scores(term, now=times + 2 * DAY_MS), before)
 
@@ -293,9 +293,10 @@ def test_a_term_is_impersonal_as_it_says(term: Term) -> None:
 def test_an_update_comes_to_a_fit_on_everything_where_it_is_promised(case: Case, term: Term) -> None:
     grown = with_new_items()
     features = features_of(grown.num_items)
-    term.update(LATER, features=features[: LOG.num_items])
-    term.update(grown, features=features)
-    whole = case.fit(concatenate_logs(LOG, grown)[0], 0)
+    whole_log = joined(LOG, grown)
+    term.update(joined(PAST, LATER), features=features[: LOG.num_items])
+    term.update(whole_log, features=features)
+    whole = case.fit(whole_log.log, 0)
     assert term.num_items == whole.num_items == LOG.num_items + 2
     close(scores(term), scores(whole), case.update_tolerance)
 
@@ -309,9 +310,9 @@ def with_new_items() -> EventLog:
 
 def test_new_items_come_last_and_are_known_for_what_they_are(case: Case, term: Term) -> None:
     grown = with_new_items()
-    term.update(LATER, features=features_of(LOG.num_items))
+    term.update(joined(PAST, LATER), features=features_of(LOG.num_items))
     before = scores(term)
-    term.update(grown, features=features_of(grown.num_items))
+    term.update(joined(LOG, grown), features=features_of(grown.num_items))
     found = scores(term)
     assert found.shape == (len(USERS), LOG.num_items + 2, len(term.feature_names))
     assert found.isfinite().all()
@@ -327,17 +328,14 @@ def test_new_items_come_last_and_are_known_for_what_they_are(case: Case, term: T
 
 def test_a_term_that_was_loaded_updates_as_one_that_was_fitted_here(case: Case, term: Term) -> None:
     features = features_of(LOG.num_items)
-    known, new = LOG.between(end=NOW + DAY_MS), LOG.between(start=NOW + DAY_MS)
-    term.update(LOG.between(NOW, NOW + DAY_MS), features=features)
+    grown = GrownLog.since(LOG, NOW + DAY_MS)
+    term.update(GrownLog.since(LOG, NOW, NOW + DAY_MS), features=features)
     again = loaded(term)
-    if term.needs_past:
-        with pytest.raises(RuntimeError, match="past"):
-            again.update(new, features=features)
     if term.needs_features:
         with pytest.raises(RuntimeError, match="features"):
-            again.update(new, past=known)
-    again.update(new, past=known if term.needs_past else None, features=features)
-    term.update(new, features=features)
+            again.update(grown)
+    again.update(grown, features=features)
+    term.update(grown, features=features)
     close(scores(again), scores(term), max(case.update_tolerance, case.state_tolerance))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphstore.catalogue import Catalogue
-from tests.training.checkerboard import make_log
+from tests.training.checkerboard import joined, make_log
 from training.data.event_log import Histories
 from training.features.items import FEATURE_SEED, ItemEncoder
 from training.terms.content import LAST_ITEMS, Content
@@ -51,10 +51,11 @@ def test_a_profile_is_the_mean_of_its_last_distinct_items():
 
 def test_new_items_have_no_words_until_they_are_described():
     term = Content.of(FEATURES[:3])
-    term.update(make_log([(0, 4, 10)], num_users=1, num_items=5))
+    none, one = (make_log(rows, num_users=1, num_items=5) for rows in ([], [(0, 4, 10)]))
+    term.update(joined(none, one))
     assert term.score(USERS, as_of=9).shape == (3, 5, 2)
     assert not term.score(USERS, as_of=9)[:, 3].any()
-    term.update(make_log([], num_users=1, num_items=5), features=FEATURES)
+    term.update(joined(one, none), features=FEATURES)
     torch.testing.assert_close(term.score(USERS, as_of=9), Content.of(FEATURES).score(USERS, as_of=9))
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.checkerboard import DAY_MS, checkerboard, make_log
-from training.data.event_log import Histories
+from tests.training.checkerboard import DAY_MS, checkerboard, joined, make_log
+from training.data.event_log import GrownLog, Histories
 from training.terms import linear_filter
 from training.terms.linear_filter import FilterSettings, LinearFilter
 from training.terms.local_ridge import local_ridge_weights
@@ -40,12 +40,12 @@ def test_updates_come_to_the_same_as_one_fit(half_life, max_items, neighbours):
     settings = FilterSettings(gram_half_life_ms=half_life, max_items=max_items, neighbours=neighbours)
     whole = LinearFilter.fit(LOG, settings)
     term = LinearFilter.fit(LOG.between(end=2 * DAY_MS), settings)
-    term.update(LOG.between(2 * DAY_MS, 4 * DAY_MS))
-    term.update(LOG.between(start=4 * DAY_MS))
+    term.update(GrownLog.since(LOG, 2 * DAY_MS, 4 * DAY_MS))
+    term.update(GrownLog.since(LOG, 4 * DAY_MS))
     assert abs(dense(term) - dense(whole)).max() < 1e-4
     half = LOG.between(end=2 * DAY_MS)
     loaded = LinearFilter.from_state(LinearFilter.fit(half, settings).state())
-    loaded.update(LOG.between(start=2 * DAY_MS), past=half)
+    loaded.update(GrownLog.since(LOG, 2 * DAY_MS))
     assert abs(dense(loaded) - dense(whole)).max() < 1e-4
 
 
@@ -61,9 +61,9 @@ def test_beyond_the_dense_size_it_is_the_same_regression_where_all_are_neighbour
 def test_an_update_may_lead_beyond_the_dense_size():
     settings = FilterSettings(max_items=LOG.num_items)
     term = LinearFilter.fit(LOG.between(end=3 * DAY_MS), settings)
-    grown = replace(LOG.between(start=3 * DAY_MS), num_items=LOG.num_items + 1)
-    term.update(grown)
-    whole = LinearFilter.fit(replace(LOG, num_items=LOG.num_items + 1), settings)
+    log = replace(LOG, num_items=LOG.num_items + 1)
+    term.update(GrownLog.since(log, 3 * DAY_MS))
+    whole = LinearFilter.fit(log, settings)
     assert term.num_items == LOG.num_items + 1
     torch.testing.assert_close(dense(term), dense(whole))
 
@@ -72,7 +72,7 @@ def test_new_items_come_last():
     term = LinearFilter.fit(LOG)
     rows = [(user, LOG.num_items, 20 * DAY_MS) for user in range(0, 40, 2)]
     grown = make_log(rows, num_users=LOG.num_users, num_items=LOG.num_items + 1)
-    term.update(grown)
+    term.update(joined(LOG, grown))
     assert term.num_items == LOG.num_items + 1
     response = term.response(Histories.from_rows([[(0, 1, 3)], [(1, 1, 3)]]))
     assert response[0, -1] > response[1, -1]
@@ -131,7 +131,7 @@ def test_the_state_brings_it_back():
     assert again.settings == term.settings
     assert torch.equal(dense(again), dense(term))
     with pytest.raises(RuntimeError, match="past"):
-        again.update(LOG)
+        next(again.regularised([1.0]))
 
 
 def test_a_state_from_before_there_were_neighbourhoods_brings_it_back():

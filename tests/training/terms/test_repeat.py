@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from graphstore.tables import HOUR_MS
-from tests.training.checkerboard import make_log
+from tests.training.checkerboard import joined, make_log
 from training.data.event_log import Histories
 from training.terms.repeat import PRIOR_BUYERS, PersonalRepeat, repeat_rates
 
@@ -80,7 +80,7 @@ def test_rates_tell_milk_from_pans_and_shrink_what_few_bought():
 
 def test_rates_stand_beside_what_is_known_and_the_average_for_items_that_come_later():
     term = PersonalRepeat.fit(MILK_AND_PANS)
-    term.update(make_log([(0, 4, 9 * HOUR_MS)], num_users=1, num_items=5))
+    term.update(joined(MILK_AND_PANS, make_log([(0, 4, 9 * HOUR_MS)], num_users=1, num_items=5)))
     features = term.score(Histories.from_rows([[(0, 0, 3), (1, 0, 3), (4, 0, 3)]]), as_of=HOUR_MS)
     names = list(term.feature_names)
     again = features[0, :, names.index("repeat_again")]

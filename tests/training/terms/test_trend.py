@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphstore.tables import HOUR_MS
-from tests.training.checkerboard import make_log
+from tests.training.checkerboard import joined, make_log
 from training.data.event_log import Histories
 from training.terms.trend import Trend
 
@@ -39,8 +39,9 @@ def test_half_lives_are_shares_of_the_span():
 @settings(max_examples=25)
 @given(st.permutations(ROWS), st.integers(1, 13))
 def test_order_and_batches_change_nothing(rows, cut):
-    term = Trend.fit(make_log(rows[:cut], num_users=1, num_items=3), (5.0, inf))
-    term.update(make_log(rows[cut:], num_users=1, num_items=3))
+    past, new = (make_log(part, num_users=1, num_items=3) for part in (rows[:cut], rows[cut:]))
+    term = Trend.fit(past, (5.0, inf))
+    term.update(joined(past, new))
     whole = Trend.fit(LOG, (5.0, inf))
     assert torch.equal(term.features_at(as_of=200 * HOUR_MS), whole.features_at(as_of=200 * HOUR_MS))
     for name, tensor in whole.state().items():

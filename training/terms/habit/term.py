@@ -20,7 +20,7 @@ from torch import Tensor
 
 from graphstore.arrays import Float32Array, Float64Array, IntArray
 from graphstore.tables import DAY_MS, HOUR_MS
-from training.data.event_log import AsOf, EventLog, Histories
+from training.data.event_log import AsOf, EventLog, GrownLog, Histories
 from training.terms.habit.columns import columns_of
 from training.terms.habit.examples import HabitSettings, TooFewHabits, training_pairs
 from training.terms.habit.hazard import Hazards
@@ -88,9 +88,9 @@ class Habit(ClosedFormTerm):
     def feature_names(self) -> tuple[str, ...]:
         return ("habit",)
 
-    def update(self, events: EventLog, *, past: EventLog | None = None, features: Tensor | None = None) -> None:
+    def update(self, grown: GrownLog, *, features: Tensor | None = None) -> None:
         """Add the events to the popularity. Nets, hazards and rates do not change until the next fit."""
-        self._facts = self._facts.with_events(events)
+        self._facts = self._facts.with_events(grown.events)
 
     def extend(self, arrivals: Arrivals) -> None:
         """Add rows with the facts of the average item and no popularity."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphstore.tables import DAY_MS
-from tests.training.checkerboard import make_log
+from tests.training.checkerboard import joined, make_log
 from training.data.event_log import EventLog, Histories
 from training.terms.habit.examples import HabitSettings, TooFewHabits
 from training.terms.habit.term import Habit
@@ -56,7 +56,7 @@ def test_every_shopper_of_the_shop_takes_the_weekly_items_first(habit: Habit) ->
 def test_an_update_counts_the_popularity_and_no_more(habit: Habit) -> None:
     term = Habit.from_state(habit.state())
     before = term.state()
-    term.update(make_log([(0, 3, END * DAY_MS)] * 4, num_users=LOG.num_users, num_items=12))
+    term.update(joined(LOG, make_log([(0, 3, END * DAY_MS)] * 4, num_users=LOG.num_users, num_items=12)))
     after = term.state()
     assert term.num_items == 12
     changed = {name for name in before if not torch.equal(before[name], after[name])}
