@@ -25,11 +25,20 @@ from benchmarks.meters import cpu_seconds, write_json
 from benchmarks.services import BenchmarkServices, DatabaseKind
 from graphstore.session import migrations
 
-TURNS = 3
 MEMORY_MARKS = (0.1, 0.5, 1.0)
 """Shares of the large graph at which the memory of the filling process is measured."""
 
 LogLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class GrowthSizes:
+    """The rows of both graphs, and the events that are stored into each in a turn."""
+
+    small: int
+    large: int
+    events: int
+    turns: int = 3
 
 
 @dataclass(frozen=True)
@@ -69,38 +78,36 @@ def measure_direct(
 def measure_growth(
     services: BenchmarkServices,
     database: DatabaseKind,
+    sizes: GrowthSizes,
     *,
-    small_rows: int,
-    rows: int,
-    measured: int,
     cache: Path | None,
     log_line: LogLine,
 ) -> Growth:
-    """Store `measured` events into a small and a large graph, in turn.
+    """Store events into a small and a large graph, in turn.
 
     Other load on the machine then affects both in the same way. The large graph is filled first or comes from the
     cache.
     """
-    name = f"filled_{rows}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
+    name = f"filled_{sizes.large}_{_fingerprint()}" if cache else f"filled_{secrets.token_hex(4)}"
     known = cache / f"{name}.{database}.json" if cache else None
     large_url = services.database(database, name, cache)
     if known and known.exists():
         fill: dict[str, Any] = json.loads(known.read_text())
     else:
-        fill = {"begun": rows, "resident_mb": _fill(services, large_url, rows, log_line)}
+        fill = {"begun": sizes.large, "resident_mb": _fill(services, large_url, sizes.large, log_line)}
     small: list[StoreResult] = []
     large: list[StoreResult] = []
-    for turn in range(TURNS):
+    for turn in range(sizes.turns):
         small_url = services.database(database)
-        _run(services, small_url, [Segment("fill", small_rows, redis=False)], seed=4, begun=0, log_line=log_line)
+        _run(services, small_url, [Segment("fill", sizes.small, redis=False)], seed=4, begun=0, log_line=log_line)
         small += _run(
-            services, small_url, [Segment("small", measured)], seed=5, begun=small_rows, log_line=log_line
+            services, small_url, [Segment("small", sizes.events)], seed=5, begun=sizes.small, log_line=log_line
         ).values()
         seed = secrets.randbits(60)  # event ids that no earlier run added to a kept graph
         large += _run(
-            services, large_url, [Segment("large", measured)], seed=seed, begun=fill["begun"], log_line=log_line
+            services, large_url, [Segment("large", sizes.events)], seed=seed, begun=fill["begun"], log_line=log_line
         ).values()
-        fill["begun"] += measured
+        fill["begun"] += sizes.events
         if known:
             write_json(known, fill)
         costs = [f"{stored.span.cpu_us:.1f}" for stored in (small[-1], large[-1])]

@@ -19,6 +19,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file: put the repository root on the path instead of this directory
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.growth import GrowthSizes
 from benchmarks.parts import PARTS, Report, Sizes, run_parts
 from benchmarks.program import begin, log_line
 from benchmarks.services import BrokerKind, open_services
@@ -30,9 +31,7 @@ ROWS_SMALL = 100_000
 
 QUICK = Sizes(
     events=12_000,
-    rows_large=10_000,
-    rows_small=1_000,
-    growth_events=500,
+    growth=GrowthSizes(small=1_000, large=10_000, events=500, turns=1),
     memory_events=2_000,
     visible_rate=200.0,
     visible_seconds=6.0,
@@ -78,9 +77,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if options.quick
         else Sizes(
             events=options.events,
-            rows_large=options.rows_large,
-            rows_small=ROWS_SMALL,
-            growth_events=ROWS_SMALL,
+            growth=GrowthSizes(small=ROWS_SMALL, large=options.rows_large, events=ROWS_SMALL),
             memory_events=options.memory_events,
             visible_rate=options.visible_rate,
             visible_seconds=options.visible_seconds,

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.backlog import produce
 from benchmarks.direct import StoreResult
 from benchmarks.drain import DrainResult, drain_limit, drain_worker
-from benchmarks.growth import Growth, measure_direct, measure_growth
+from benchmarks.growth import Growth, GrowthSizes, measure_direct, measure_growth
 from benchmarks.limits import KINDS
 from benchmarks.services import DATABASES, BenchmarkServices, BrokerKind, open_stream
 from benchmarks.visible import Visible, measure_visible
@@ -35,9 +35,7 @@ class Sizes:
     """Sizes of all parts."""
 
     events: int
-    rows_large: int
-    rows_small: int
-    growth_events: int
+    growth: GrowthSizes
     memory_events: int
     visible_rate: float
     visible_seconds: float
@@ -104,16 +102,9 @@ def run_parts(
                 stored = measure_direct(services, database, report.sizes.direct_events, log_line=log_line)
                 report.direct.setdefault(database, []).append(stored)
         if "growth" in parts:
-            log_line(f"{database}: growth to {report.sizes.rows_large:,} rows")
-            sizes = report.sizes
+            log_line(f"{database}: growth to {report.sizes.growth.large:,} rows")
             report.growth[database] = measure_growth(
-                services,
-                database,
-                small_rows=sizes.rows_small,
-                rows=sizes.rows_large,
-                measured=sizes.growth_events,
-                cache=cache,
-                log_line=log_line,
+                services, database, report.sizes.growth, cache=cache, log_line=log_line
             )
 
 

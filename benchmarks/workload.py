@@ -54,7 +54,8 @@ class Workload:
         self._made = 0
         # Every generator has the same shop. Only the events differ.
         names = np.random.default_rng(0)
-        self._users = [_uuid(names.bytes(16).hex()) for _ in range(shop.users)]
+        drawn = names.bytes(16 * shop.users).hex()
+        self._users = [_uuid(drawn[start : start + 32]) for start in range(0, len(drawn), 32)]
         self._items = [f"sku-{number:07d}" for number in names.permutation(shop.items)]
         self._user_shares = _cumulate(shop.users, USER_EXPONENT)
         self._item_shares = _cumulate(shop.items, ITEM_EXPONENT)

@@ -25,6 +25,7 @@ from sagestream.playground.options import Options
 from sagestream.playground.run import Playground
 from sagestream.printable import PlainConsole
 from sagestream.stages import Stages
+from training.config_file import save_config
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -56,6 +57,12 @@ def shop(path: Path) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("user", "item", "timestamp"), *rows])
     return path
+
+
+def small_training(path: Path) -> dict[str, str]:
+    """The setting of a training that is soon over, for a test that does not ask how good its model is."""
+    save_config(path, {"sage": {"dim": 8, "max_steps": 40, "evaluate_every": 20}})
+    return {"SAGESTREAM_TRAINING_CONFIG": str(path)}
 
 
 def running_children() -> list[str]:
@@ -150,6 +157,8 @@ def test_stopping_in_the_middle_leaves_nothing_and_the_next_start_goes_on(
     taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KAFKA_HOME", raising=False)
+    for name, value in small_training(tmp_path / "training.json").items():
+        monkeypatch.setenv(name, value)
     options = Options(
         state_dir=tmp_path / "state",
         dataset=str(shop(tmp_path / "shop.csv")),

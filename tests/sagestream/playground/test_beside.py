@@ -14,7 +14,7 @@ import pytest
 
 from sagestream.playground import address_file
 from sagestream.playground.embedded import accepts, free_port
-from tests.test_loop import shop
+from tests.test_loop import shop, small_training
 
 READY_SECONDS = 240.0
 
@@ -33,7 +33,7 @@ def playground(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     started = subprocess.Popen(
         [sys.executable, "-m", "sagestream", "playground", *words],
         cwd=tmp_path,
-        env=environment(),
+        env=environment(**small_training(tmp_path / "training.json")),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
