@@ -17,8 +17,8 @@ Rows whose list retention has deleted stay as they are (`LISTS_HORIZON`).
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text
@@ -156,29 +156,31 @@ def _step(connection: Connection, writing: Writing, windows: CreditWindows, *, a
     horizon = get_states(connection).get(LISTS_HORIZON, 0)
     waiting: list[_Change] = []
     size = 0
-    for change in _changes(connection, shoppers, windows, horizon):
-        waiting.append(change)
-        size += len(change)
-        if size >= ROWS_A_WRITE:
-            found.changed += _write(writing, waiting)
-            waiting, size = [], 0
+    with closing(_changes(connection, shoppers, windows, horizon)) as changes:
+        for change in changes:
+            waiting.append(change)
+            size += len(change)
+            if size >= ROWS_A_WRITE:
+                found.changed += _write(writing, waiting)
+                waiting, size = [], 0
     found.changed += _write(writing, waiting)
     return found
 
 
 def _changes(
     connection: Connection, shoppers: list[Shopper], windows: CreditWindows, horizon: int
-) -> Iterator[_Change]:
+) -> Generator[_Change]:
     """Yield the changes of all shoppers; those of one shopper in pieces of at most `ROWS_A_WRITE`."""
-    for shopper, events, shown in read_rows(connection, shoppers, windows, horizon=horizon):
-        change = _Change(shopper)
-        for event, credit in credited(events, shown, windows):
-            change.add(event, credit)
-            if len(change) >= ROWS_A_WRITE:
-                yield change
-                change = _Change(shopper)
-        shopper.hours |= change.hours
-        yield change
+    with closing(read_rows(connection, shoppers, windows, horizon=horizon)) as found:
+        for shopper, events, shown in found:
+            change = _Change(shopper)
+            for event, credit in credited(events, shown, windows):
+                change.add(event, credit)
+                if len(change) >= ROWS_A_WRITE:
+                    yield change
+                    change = _Change(shopper)
+            shopper.hours |= change.hours
+            yield change
     for shopper in shoppers:
         yield _Change(shopper, hours=shopper.hours, done=True)
 

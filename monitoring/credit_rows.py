@@ -13,11 +13,12 @@ rows are read for that, and keep their credits.
 Shown items are only needed for events that name no list of theirs, so for most shoppers they are not read at all.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Result, Row
 
 from graphstore.dirty import ATTRIBUTED_TYPES
 from graphstore.takebacks import PURCHASE, TAKE_BACK_CODES
@@ -67,10 +68,11 @@ WHERE b.user_key = w.id AND b.item_key = taken.item_key AND b.event_time >= :hor
 
 def read_rows(
     connection: Connection, shoppers: Sequence[Shopper], windows: CreditWindows, *, horizon: int
-) -> Iterator[Rows]:
+) -> Generator[Rows]:
     """Yield each shopper with events, with the rows to credit. Rows before `horizon` (epoch ms) do not count.
 
-    The rows of a shopper must be used before the next shopper is asked for.
+    The rows of a shopper must be used before the next shopper is asked for. Close it before the transaction ends: it
+    may have cursors open.
     """
     starts = {key: max(shopper.since, horizon) for shopper in shoppers for key in shopper.keys}
     counted = {row.id: int(row.events) for row in wanted(connection, _COUNT, starts)}
@@ -81,7 +83,7 @@ def read_rows(
         if not events:
             continue
         if max(events, shopper.items) > FEW_ROWS:
-            yield _streamed(connection, shopper, windows, horizon)
+            yield from _streamed(connection, shopper, windows, horizon)
             continue
         batch.append(shopper)
         size += events + shopper.items
@@ -123,19 +125,31 @@ def _together(
             yield shopper, events[id(shopper)], sorted(s for name in shopper.names for s in shown.get(name, ()))
 
 
-def _streamed(connection: Connection, shopper: Shopper, windows: CreditWindows, horizon: int) -> Rows:
+def _streamed(connection: Connection, shopper: Shopper, windows: CreditWindows, horizon: int) -> Iterator[Rows]:
     streaming = connection.execution_options(yield_per=1_000) if connection.dialect.name == "postgresql" else connection
     start = since = max(shopper.since, horizon)
     keys = dict.fromkeys(shopper.keys, since)
     for row in wanted(connection, _FIRST_BOUGHT, keys, horizon=horizon):
         start = min(start, int(row.since if row.since is not None else start))
-    rows = wanted(streaming, f"{_EVENTS} ORDER BY i.event_time", dict.fromkeys(shopper.keys, start))
+    keys = dict.fromkeys(shopper.keys, start)
     names = dict.fromkeys(shopper.names, max(since - windows.longest, horizon))
-    shown = (
-        ShownItem(int(row.event_time), row.request_id, row.position, row.item_id)
-        for row in wanted(streaming, f"{_SHOWN} ORDER BY m.event_time", names)
-    )
-    return shopper, _events(rows, shopper, horizon), shown
+    with (
+        _open(streaming, f"{_EVENTS} ORDER BY i.event_time", keys) as rows,
+        _open(streaming, f"{_SHOWN} ORDER BY m.event_time", names) as lists,
+    ):
+        shown = (ShownItem(int(row.event_time), row.request_id, row.position, row.item_id) for row in lists)
+        yield shopper, _events(rows, shopper, horizon), shown
+
+
+@contextmanager
+def _open(connection: Connection, statement: str, ids: Mapping[Any, int]) -> Iterator[Iterable[Row[Any]]]:
+    """Open a cursor on the rows of `wanted`, and close it though rows are left: nobody reads lists after the events."""
+    rows = wanted(connection, statement, ids)
+    try:
+        yield rows
+    finally:
+        if isinstance(rows, Result):
+            rows.close()
 
 
 def _first_bought(

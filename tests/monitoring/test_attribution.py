@@ -1,5 +1,7 @@
 """Events find the list that led to them: whose, when, which, once; and in the hours that they belong to."""
 
+import gc
+
 import pytest
 from sqlalchemy import event, insert, select
 
@@ -470,6 +472,19 @@ def test_a_crawler_is_read_row_by_row(shop, monkeypatch):
     assert shop.attribute() == 0
     shop.act("return", "pear", time=shop.now + 1000)
     assert shop.attribute() == 1
+
+
+def test_lists_after_the_last_event_leave_no_cursor_open(shop, monkeypatch):
+    """PostgreSQL keeps what an open cursor needs until the transaction ends, and a step has many shoppers."""
+    monkeypatch.setattr("monitoring.credit_rows.FEW_ROWS", 0)
+    click = {}
+    for user in ("u1", "u2"):
+        shop.serve(f"{user}-r", ["apple"], user=user)
+        click[shop.act("click", "apple", user=user)] = (f"{user}-r", 0)
+        shop.serve(f"{user}-later", ["apple"], user=user, time=shop.now + 1000)
+    shop.attribute()
+    gc.collect()  # an open cursor warns when it is freed, and a warning is an error
+    assert shop.places() == click
 
 
 def test_a_row_of_before_the_migration_is_completed(sqlite_shop):
