@@ -33,7 +33,7 @@ LogLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class GrowthSizes:
-    """The rows of both graphs, and the events that are stored into each in a turn."""
+    """The rows of both graphs, the events that are stored into each in a turn, and the number of turns."""
 
     small: int
     large: int

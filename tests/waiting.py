@@ -19,11 +19,10 @@ def wait_until(condition: Callable[[], _T], *, seconds: float = 180.0, told: Cal
 
 
 @contextmanager
-def without_waiting(seconds: float = 30.0) -> Iterator[None]:
-    """What is inside ends long before that for which it could wait: a minute, or for ever.
+def without_waiting(seconds: float) -> Iterator[None]:
+    """What is inside ends within the time, which is well under the wait that must not be.
 
-    No measurement of speed, which depends on who else uses the machine: the time that is allowed is many times what
-    the work takes, and still well under the wait that must not be.
+    No measurement of speed, which depends on who else uses the machine: the time is many times what the work takes.
     """
     began = time.monotonic()
     yield

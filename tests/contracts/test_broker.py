@@ -159,7 +159,6 @@ def test_a_killed_broker_forgets_nothing_and_the_producer_is_soon_back(target: T
     if target.broker is None:
         pytest.skip("this broker is not ours to kill")
     child, port = target.broker.child, int(target.broker.bootstrap_servers.rpartition(":")[2])
-    back_seconds = []
     with EventProducer(target.config) as producer:
         shoppers = Shoppers(random.Random(3), time.time)
         load = Load(producer, shoppers, random.Random(4), rate=400, prefix=target.prefix)
@@ -171,9 +170,8 @@ def test_a_killed_broker_forgets_nothing_and_the_producer_is_soon_back(target: T
             wait_until(lambda: not child.alive)
             child.start()
             child.wait_ready(lambda: accepts(port), WAIT_SECONDS)
-            opened, before = time.monotonic(), len(load.acknowledged)
-            wait_until(lambda before=before: len(load.acknowledged) > before)  # type: ignore[misc]
-            back_seconds.append(time.monotonic() - opened)
+            before = len(load.acknowledged)
+            wait_until(lambda before=before: len(load.acknowledged) > before, seconds=BACK_SECONDS)  # type: ignore[misc]
         load.stop()
     log = read(target, *RULES)
     found = compare_log(log, load.acknowledged)
@@ -181,5 +179,3 @@ def test_a_killed_broker_forgets_nothing_and_the_producer_is_soon_back(target: T
     ours = {(message.topic, message.key, message.value) for message in load.acknowledged.values()}
     mine = [record for record in log if (record.topic, record.key, record.value) in ours]
     assert len(mine) == load.sent == len(load.acknowledged), "the producer's retries doubled messages in the log"
-    print("first acknowledgement after the port opened, seconds:", [round(seconds, 2) for seconds in back_seconds])
-    assert max(back_seconds) < BACK_SECONDS

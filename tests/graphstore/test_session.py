@@ -9,14 +9,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, event, insert, select
 from sqlalchemy.exc import OperationalError
 
 from graphstore.ingest import InteractionRow, ingest_interactions
 from graphstore.session import UnsupportedDatabase, migrate, migrations, open_engine, read, write
 from graphstore.tables import edges, interactions, metadata, users
 from tests.databases import migrated_sqlite
-from tests.waiting import without_waiting
 
 
 def test_the_migrations_give_the_tables_of_the_code(engine: Engine) -> None:
@@ -140,6 +139,11 @@ def test_a_postgresql_that_hangs_does_not_keep_a_connection_waiting() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
         url = f"postgresql://sagestream:s@127.0.0.1:{silent.getsockname()[1]}/sagestream"
         for engine in (open_engine(url, connect_seconds=2), open_engine(f"{url}?connect_timeout=2")):
-            with without_waiting(), pytest.raises(OperationalError, match="timeout"), engine.connect():
+            asked: list[int] = []
+            event.listen(
+                engine, "do_connect", lambda *given, asked=asked: asked.append(int(given[3]["connect_timeout"]))
+            )
+            with pytest.raises(OperationalError, match="timeout"), engine.connect():
                 pass
             engine.dispose()
+            assert asked == [2]

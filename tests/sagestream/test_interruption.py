@@ -26,7 +26,7 @@ def test_the_first_signal_asks_the_second_one_ends() -> None:
 def test_a_sleep_ends_when_somebody_asks() -> None:
     with Interruption() as interruption:
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with without_waiting():
+        with without_waiting(30):
             interruption.sleep(60)
 
 

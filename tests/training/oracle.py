@@ -26,7 +26,7 @@ class Oracle(Term):
     def num_items(self):
         return len(self.features)
 
-    def update(self, events, *, past=None, features=None):
+    def update(self, grown, *, features=None):
         raise AssertionError
 
     def extend(self, arrivals):

@@ -91,7 +91,7 @@ LARGE = b"0" * 50_000_000
 def test_a_process_that_dies_in_its_start_is_told_at_once(interpreter: Callable[[str], None]) -> None:
     interpreter("/bin/false")
     with (
-        without_waiting(),
+        without_waiting(30),
         SpawnedProcess() as process,
         pytest.raises(SpawnedProcessFailed, match="ended with exit code 1"),
     ):
@@ -107,12 +107,13 @@ def test_a_process_that_is_killed_while_it_imports_is_told_and_an_interrupt_ends
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
     interpreter(str(slow))
-    with without_waiting(), SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
-        threading.Timer(0.2, process.kill).start()
-        process.call(fits.echo, LARGE)
-    with without_waiting(), pytest.raises(KeyboardInterrupt), SpawnedProcess() as process:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        process.call(fits.echo, LARGE)
+    with without_waiting(30):
+        with SpawnedProcess() as process, pytest.raises(SpawnedProcessFailed, match="ended by SIGKILL"):
+            threading.Timer(0.2, process.kill).start()
+            process.call(fits.echo, LARGE)
+        with pytest.raises(KeyboardInterrupt), SpawnedProcess() as process:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            process.call(fits.echo, LARGE)
 
 
 @pytest.mark.kill

@@ -112,7 +112,7 @@ class GrownLog:
     def since(cls, log: EventLog, start: int, end: int | None = None, *, late: BoolArray | None = None) -> Self:
         """Return the events of `log` with time < end (epoch ms), of which those with time >= start are new.
 
-        Those in `late` [num_events] are new, too. The events are views.
+        Those in `late` [num_events] are new, too. All are views of `log`.
         """
         known = log.between(end=end)
         is_new = known.times >= start

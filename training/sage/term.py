@@ -4,8 +4,7 @@ Arrives: a fitted model. Leaves: one feature for each user and item, and item em
 `training.blend.blend` weights it.
 
 The state has weights and embeddings but no events. So a bundle contains no user data, and an erasure need not change
-bundles. An update needs the past events for its graph and for replay. A loaded term gets them from the caller; a fitted
-or updated term has them.
+bundles. An update needs all events, for its graph and for replay: the caller brings them, and the term keeps none.
 """
 
 import json

@@ -133,7 +133,7 @@ class FilterBank(ClosedFormTerm):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
-        """Restore a term from its state. An update needs the past."""
+        """Restore a term from its state."""
         indices = sorted({int(key.partition(".")[0]) for key in state if key != "half_lives"})
         filters = [
             LinearFilter.from_state(

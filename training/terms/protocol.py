@@ -128,8 +128,7 @@ class Term(ABC):
         """Update the term with new events. Items keep their rows; new items have the last rows.
 
         Args:
-            grown: all events, and which of them are new. A bundle has no events of users, so an erasure need not
-                change bundles.
+            grown: all events, and which of them are new.
             features: [num_items, width] features of all items, including new ones, for a term that uses them.
 
         Raises:
@@ -156,7 +155,10 @@ class Term(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Return the state for `from_state`: tensors for `torch.save` and `torch.load(weights_only=True)`."""
+        """Return the state for `from_state`: tensors for `torch.save` and `torch.load(weights_only=True)`.
+
+        It has no events of users, so an erasure need not change bundles.
+        """
 
     @classmethod
     @abstractmethod

@@ -207,7 +207,7 @@ def test_ctrl_c_ends_readers_that_wait_for_the_server(server: Engine, admin: Eng
         cursor.execute("SELECT pg_sleep(60)")
 
     on_first_block(server, interrupt, among=THREE)
-    with without_waiting(), pytest.raises(KeyboardInterrupt), read(server) as connection:
+    with without_waiting(30), pytest.raises(KeyboardInterrupt), read(server) as connection:
         first.append(process_of(connection))
         read_events(connection, ALL, readers=THREE)
     assert_only_the_first_is_open(server, admin)

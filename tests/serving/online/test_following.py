@@ -152,7 +152,7 @@ def test_an_end_does_not_wait_for_a_database_that_hangs(shop: Shop, monkeypatch:
     hanging = Following(shop.models, shop.columns, source, liveness=Liveness())
     hanging.start()
     assert source.began.wait(30)
-    with without_waiting():
+    with without_waiting(30):
         hanging.close()
     source.released.set()
     monkeypatch.setattr(following, "STOP_SECONDS", 30.0)

@@ -66,7 +66,7 @@ def answers(port: int) -> bool:
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_a_head_that_does_not_come_ends_the_connection(port: int, sent: bytes) -> None:
     before = counted("head_time")
-    with without_waiting(), connected(port, sent) as client:
+    with without_waiting(30), connected(port, sent) as client:
         assert client.read() == b""
     assert counted("head_time") == before + 1
 

@@ -21,7 +21,7 @@ def test_every_topic_of_the_contract_is_created() -> None:
 def test_a_broker_that_does_not_answer_is_an_error_with_its_reason_in_time(listens: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if listens else 1
-        with without_waiting(), pytest.raises(KafkaTimeoutError, match=f"127.0.0.1:{port}"):
+        with without_waiting(20), pytest.raises(KafkaTimeoutError, match=f"127.0.0.1:{port}"):
             create_topics(StreamConfig(kafka_bootstrap_servers=f"127.0.0.1:{port}"), timeout_seconds=0.5)
 
 

@@ -137,7 +137,7 @@ def test_the_worker_stores_refuses_and_announces(
         assert worker.ready() == (200, dict.fromkeys(("stream", *WORDS), "ok"))
         assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="field") == 1
         assert worker.metric("sagestream_dead_letters_total", topic="interactions", reason="size") == 1
-        code, _ = worker.stop()
+        code = worker.stop()
     assert code == 0, worker.log.read_text()[-3000:]
     behind = measure(stream_config_of(broker, worker_group="group-first"), engine, WORDS)
     engine.dispose()
@@ -286,8 +286,8 @@ def test_a_slow_database_slows_consumption_and_memory_stays_bounded(
         worker.wait_for(well_under_way)
         behind = sum(lag.behind for lag in measure(config, engine, [events.CATALOG]))
         engine.dispose()
-        code, seconds = worker.stop()
-    assert (code, seconds < 30) == (0, True), worker.log.read_text()[-3000:]
+        code = worker.stop()
+    assert code == 0, worker.log.read_text()[-3000:]
     assert 0 < behind < count
     assert (
         max(memory) - begun < 150

@@ -30,9 +30,6 @@ pytestmark = pytest.mark.kill
 
 
 TIME = datetime(2026, 1, 5, 12, tzinfo=UTC)
-BOUND_SECONDS = 30.0
-"""Our manifests for Kubernetes allow 45. The worker ends itself after nine seconds, and not with 0."""
-
 SESSION_SECONDS = 7.0
 """Longer than the worker's session with the broker."""
 
@@ -77,8 +74,8 @@ def test_what_is_stored_is_committed_and_the_rest_is_left(
     produce(broker, "a", 12_000)
     with worker_process(broker, url, redis_url, tmp_path / "log", name="slow", program=SLOW) as worker:
         worker.wait_for(lambda: stored(url) > 0)
-        code, seconds = worker.stop()
-    assert (code, seconds < BOUND_SECONDS) == (0, True), worker.log.read_text()[-3000:]
+        code = worker.stop()
+    assert code == 0, worker.log.read_text()[-3000:]
     assert stored(url) < 12_000
     engine = open_engine(url)
     config = stream_config_of(broker, worker_group="group-slow")
@@ -101,9 +98,9 @@ def test_while_the_database_does_not_answer(
         other.execute("BEGIN IMMEDIATE")
         produce(broker, "b", 100)
         worker.wait_for(lambda: "storing a batch for" in worker.ready()[1]["interactions"])
-        code, seconds = worker.stop()
+        code = worker.stop()
         other.close()
-    assert (code, seconds < BOUND_SECONDS) == (1, True), worker.log.read_text()[-3000:]
+    assert code == 1, worker.log.read_text()[-3000:]
     assert "cut off 9 s after the signal" in worker.log.read_text()
     with worker_process(broker, url, redis_url, tmp_path / "log", name="locked") as worker:
         worker.wait_for(lambda: stored(url) >= 100)
@@ -120,8 +117,8 @@ def test_while_redis_is_away(broker: Broker, url: str, tmp_path: Path) -> None:
         assert status == 503
         assert words["impressions"] == "ok"
         assert worker.metric("sagestream_worker_waiting", topic="interactions") == 1
-        code, seconds = worker.stop()
-    assert (code, seconds < BOUND_SECONDS) == (0, True), worker.log.read_text()[-3000:]
+        code = worker.stop()
+    assert code == 0, worker.log.read_text()[-3000:]
 
 
 def test_while_a_topic_is_stopped_for_its_bad_input(
@@ -148,8 +145,8 @@ def test_while_a_topic_is_stopped_for_its_bad_input(
             worker.wait_for(lambda count=count: stored(url) >= count)  # type: ignore[misc]
         assert worker.ready()[1]["stream"] == "ok"
         worker.wait_for(lambda: worker.metric("sagestream_lag_messages", topic="impressions") == 20_000 - leaked)
-        code, seconds = worker.stop()
-    assert (code, seconds < BOUND_SECONDS) == (0, True), worker.log.read_text()[-3000:]
+        code = worker.stop()
+    assert code == 0, worker.log.read_text()[-3000:]
     assert re.search("impressions is not consumed until .*: 100 %", worker.log.read_text())
 
 

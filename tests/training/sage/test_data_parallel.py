@@ -73,8 +73,8 @@ def test_a_process_with_other_events_ends_it_before_the_first_step() -> None:
 
 @pytest.mark.kill
 def test_a_process_that_dies_ends_the_others(tmp_path: Path) -> None:
-    with without_waiting(together.WAIT_SECONDS):
-        first, second = run_together(together.fit_until_one_dies, tmp_path / "died", size=2, timeout_seconds=60.0)
+    with without_waiting(120):  # of the 240 that the other one waits where a death is not told
+        first, second = run_together(together.fit_until_one_dies, tmp_path / "died", size=2, timeout_seconds=240.0)
     assert second is None
     assert (tmp_path / "died").exists()
     assert isinstance(first, ProcessGroupError)
