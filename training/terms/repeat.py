@@ -44,27 +44,25 @@ class PersonalRepeat(ClosedFormTerm):
     name = "repeat"
     title = "personal repeat"
 
-    def __init__(self, half_lives_hours: tuple[float, ...], rates: Float32Array | None = None) -> None:
+    def __init__(
+        self, half_lives_hours: tuple[float, ...], rates: Float32Array | None = None, *, num_items: int = 0
+    ) -> None:
         """`rates` [num_items + 1, 2]: the last row is for new items. None: a model without rates."""
         self.half_lives_hours = half_lives_hours
         self._rates = rates
-        self._num_items = 0
+        self._num_items = num_items
 
     @classmethod
     def fit(cls, log: EventLog, half_lives_hours: tuple[float, ...] | None = None) -> Self:
         """Fit the rates of the items in the log. The default half-lives are `SPAN_SHARES` of its time span, and inf."""
         if half_lives_hours is None:
             half_lives_hours = (*(log.span_hours / share for share in SPAN_SHARES), inf)
-        term = cls(half_lives_hours, repeat_rates(log))
-        term._num_items = log.num_items
-        return term
+        return cls(half_lives_hours, repeat_rates(log), num_items=log.num_items)
 
     @classmethod
     def counting(cls, log: EventLog, half_lives_hours: tuple[float, ...]) -> Self:
         """Return a term with only counts and shares, for the items of the log."""
-        term = cls(half_lives_hours)
-        term._num_items = log.num_items
-        return term
+        return cls(half_lives_hours, num_items=log.num_items)
 
     def refit(self, log: EventLog, *, seed: int) -> Self:
         return type(self).fit(log, self.half_lives_hours)
@@ -145,9 +143,7 @@ class PersonalRepeat(ClosedFormTerm):
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
         rates = state["rates"].numpy() if "rates" in state else None
-        term = cls(tuple(state["half_lives_hours"].tolist()), rates)
-        term._num_items = int(state["num_items"])
-        return term
+        return cls(tuple(state["half_lives_hours"].tolist()), rates, num_items=int(state["num_items"]))
 
 
 def event_shares(

@@ -292,27 +292,26 @@ def test_a_term_is_impersonal_as_it_says(term: Term) -> None:
 @those(lambda kind: kind.update_equals_refit)
 def test_an_update_comes_to_a_fit_on_everything_where_it_is_promised(case: Case, term: Term) -> None:
     grown = with_new_items()
-    features = features_of(grown.num_items)
-    whole_log = joined(LOG, grown)
+    features = features_of(grown.log.num_items)
     term.update(joined(PAST, LATER), features=features[: LOG.num_items])
-    term.update(whole_log, features=features)
-    whole = case.fit(whole_log.log, 0)
+    term.update(grown, features=features)
+    whole = case.fit(grown.log, 0)
     assert term.num_items == whole.num_items == LOG.num_items + 2
     close(scores(term), scores(whole), case.update_tolerance)
 
 
-def with_new_items() -> EventLog:
+def with_new_items() -> GrownLog:
     """Two items more: the even shoppers buy the first, nobody the second."""
     new = LOG.num_items
     rows = [(int(user), new, 10 * DAY_MS + int(user)) for user in USERS[EVEN_USERS]]
-    return make_log(rows, num_users=LOG.num_users, num_items=new + 2)
+    return joined(LOG, make_log(rows, num_users=LOG.num_users, num_items=new + 2))
 
 
 def test_new_items_come_last_and_are_known_for_what_they_are(case: Case, term: Term) -> None:
     grown = with_new_items()
     term.update(joined(PAST, LATER), features=features_of(LOG.num_items))
     before = scores(term)
-    term.update(joined(LOG, grown), features=features_of(grown.num_items))
+    term.update(grown, features=features_of(grown.log.num_items))
     found = scores(term)
     assert found.shape == (len(USERS), LOG.num_items + 2, len(term.feature_names))
     assert found.isfinite().all()
